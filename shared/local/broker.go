@@ -1,0 +1,178 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+)
+
+// DefaultAddress is where Kafka clients look first.
+const DefaultAddress = "127.0.0.1:9092"
+
+var (
+	// ErrLocked: another broker has the folder open.
+	ErrLocked = errors.New("data folder is in use by another process")
+	// ErrAddressTaken: something else listens on the address.
+	ErrAddressTaken = errors.New("address is taken")
+	// ErrDamaged: records that were once whole cannot be read back. The folder is left as it was found.
+	ErrDamaged = errors.New("log is damaged")
+)
+
+// Options says where the broker keeps its data and where it listens.
+type Options struct {
+	Dir     string       // data folder, created when missing
+	Address string       // host:port of one interface, DefaultAddress when empty; port 0 is a free port
+	Topics  []Topic      // made to exist by Open
+	Logger  *slog.Logger // nil: silent
+
+	// NoSync acknowledges a record once the operating system has it, as Kafka
+	// does by default, rather than once the disk has it. A killed process
+	// loses nothing either way; a power cut may then cost the last half minute.
+	NoSync bool
+}
+
+// Topic is one topic that has to exist.
+type Topic struct {
+	Name       string
+	Partitions int32
+	Configs    map[string]*string // a nil value resets the setting to its default
+}
+
+// Broker is a running broker. Its clients need nothing but Address.
+type Broker struct {
+	cluster *kfake.Cluster
+	address string
+	close   func() error
+}
+
+// Open starts the broker on what the folder holds and returns once it serves.
+// ctx bounds the opening only.
+func Open(ctx context.Context, o Options) (*Broker, error) {
+	if o.Dir == "" {
+		return nil, errors.New("local broker: no data folder given")
+	}
+	if o.Address == "" {
+		o.Address = DefaultAddress
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("local broker: create data folder: %w", err)
+	}
+	lock, err := lockDir(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := listen(ctx, o.Address)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	b, err := open(ctx, o, lock, ln)
+	if err != nil {
+		return nil, errors.Join(err, ignoreClosed(ln.Close()), lock.Close())
+	}
+	return b, nil
+}
+
+func open(ctx context.Context, o Options, lock *flock.Flock, ln net.Listener) (*Broker, error) {
+	opened := time.Now()
+	size, err := mend(o.Dir, o.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("local broker: check folder %s: %w", o.Dir, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("local broker: open %s: %w", o.Dir, err)
+	}
+	log := &logger{slog: o.Logger}
+	cluster, err := kfake.NewCluster(clusterOptions(o, log, ln)...)
+	if err != nil {
+		return nil, fmt.Errorf("local broker: open %s: %w", o.Dir, err)
+	}
+	forgetDeletedGroups(cluster, o.Dir)
+	if size > 16<<20 {
+		debug.FreeOSMemory() // kfake has read the whole log; the heap would stay that large for minutes
+	}
+	b := &Broker{cluster: cluster, address: ln.Addr().String()}
+	b.close = sync.OnceValue(func() error {
+		log.lastError.Store(nil)
+		cluster.Close()
+		err := flush(o.Dir, opened)
+		if msg := log.lastError.Load(); msg != nil {
+			err = errors.Join(errors.New(*msg), err)
+		}
+		if err = errors.Join(err, lock.Close()); err != nil {
+			return fmt.Errorf("local broker: close %s: %w", o.Dir, err)
+		}
+		return nil
+	})
+	if err := ensureTopics(ctx, b.address, o.Topics); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// century is as good as never, and fits kfake's arithmetic: it turns these
+// settings into nanoseconds in an int64, which ends after 292 years.
+const century = 100 * 365 * 24 * time.Hour
+
+func clusterOptions(o Options, log kfake.Logger, ln net.Listener) []kfake.Opt {
+	opts := []kfake.Opt{
+		kfake.NumBrokers(1),
+		kfake.DataDir(o.Dir),
+		kfake.ClusterID("sipeat-local"),
+		kfake.WithLogger(log),
+		// kfake asks for 127.0.0.1 whatever it is told; it gets the listener that is open already.
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return ln, nil }),
+		kfake.MaxVersions(versions()),
+		kfake.BrokerConfigs(map[string]string{
+			// The cleaner's interval. It carries out retention, for *all* topics as soon as one
+			// declares any, and compaction, which deletes a partition's files before it writes the new ones.
+			"log.cleaner.backoff.ms":       fmt.Sprint(century.Milliseconds()),
+			"log.retention.ms":             "-1",
+			"log.retention.bytes":          "-1",
+			"offsets.retention.minutes":    fmt.Sprint(int(century.Minutes())), // default 7 days: a folder left for a week forgot its groups
+			"group.min.session.timeout.ms": "1000",                             // default 6 s
+		}),
+	}
+	if !o.NoSync {
+		opts = append(opts, kfake.SyncWrites())
+	}
+	return opts
+}
+
+// versions are Kafka's, less what kfake answers so that Java's admin client
+// throws a NullPointerException or sees nothing. Java then asks the older way.
+func versions() *kversion.Versions {
+	v := kversion.Stable()
+	v.SetMaxKeyVersion(int16(kmsg.DescribeTopicPartitions), -1)
+	v.SetMaxKeyVersion(int16(kmsg.CreateTopics), 4)
+	v.SetMaxKeyVersion(int16(kmsg.ListGroups), 4)
+	return v
+}
+
+// Address is the host:port that the broker listens on and tells its clients.
+func (b *Broker) Address() string { return b.address }
+
+// Close writes everything to disk, stops serving and gives the folder back.
+// Further calls return what the first one did.
+func (b *Broker) Close() error { return b.close() }
+
+// ignoreClosed: kfake closes the listener itself when it cannot start.
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

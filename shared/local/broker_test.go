@@ -1,0 +1,116 @@
+package local
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func TestKeepsRecordsAndTellsItsNewAddressAfterReopening(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made", "by-open")
+	first := start(t, Options{Dir: dir, Topics: topics(1)})
+	produce(t, first.Address(), 0, 5)
+	require.NoError(t, first.Close())
+
+	second := start(t, Options{Dir: dir, Topics: topics(1)})
+	_, values := consume(t, second.Address())
+	assert.Equal(t, numbers(0, 5), values)
+
+	brokers, err := kadm.NewClient(client(t, second.Address())).ListBrokers(t.Context())
+	require.NoError(t, err)
+	require.Len(t, brokers, 1)
+	host, port, err := net.SplitHostPort(second.Address())
+	require.NoError(t, err)
+	assert.Equal(t, host, brokers[0].Host)
+	assert.Equal(t, port, itoa(brokers[0].Port))
+}
+
+func TestCloseTwiceIsOnce(t *testing.T) {
+	b := start(t, Options{Dir: t.TempDir()})
+	require.NoError(t, b.Close())
+	require.NoError(t, b.Close())
+	_, err := net.DialTimeout("tcp", b.Address(), time.Second)
+	assert.Error(t, err)
+}
+
+func TestSaysWhatCouldNotBeSaved(t *testing.T) {
+	dir := t.TempDir()
+	b := start(t, Options{Dir: dir, Topics: topics(1)})
+	produce(t, b.Address(), 0, 1)
+	// A folder in the place of a file makes saving fail, for root too.
+	require.NoError(t, os.Remove(filepath.Join(dir, "topics.json")))
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "topics.json", "in-the-way"), 0o755))
+
+	err := b.close()
+	assert.ErrorContains(t, err, "topics.json")
+	b.close = func() error { return nil }
+}
+
+func TestListensOnTheGivenHostOnly(t *testing.T) {
+	b := start(t, Options{Dir: t.TempDir()})
+	_, port, err := net.SplitHostPort(b.Address())
+	require.NoError(t, err)
+	_, err = net.DialTimeout("tcp", "127.0.0.2:"+port, time.Second)
+	assert.Error(t, err, "another loopback address")
+
+	for _, everywhere := range []string{":9092", "0.0.0.0:9092", "[::]:9092"} {
+		_, err := Open(t.Context(), Options{Dir: t.TempDir(), Address: everywhere})
+		assert.ErrorContains(t, err, "every interface", everywhere)
+	}
+}
+
+func TestTakenAddressIsSaidAndLeavesNothing(t *testing.T) {
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer other.Close()
+	dir := t.TempDir()
+
+	_, err = Open(t.Context(), Options{Dir: dir, Address: other.Addr().String()})
+	require.ErrorIs(t, err, ErrAddressTaken)
+	assert.ErrorContains(t, err, other.Addr().String())
+
+	start(t, Options{Dir: dir, Topics: topics(1)})
+}
+
+func TestFailedOpenLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	_, err := Open(t.Context(), Options{Dir: dir, Address: "127.0.0.1:0", Topics: topics(0)})
+	require.ErrorContains(t, err, "partitions")
+	start(t, Options{Dir: dir, Topics: topics(1)})
+}
+
+func TestStartsFast(t *testing.T) {
+	begin := time.Now()
+	b := start(t, Options{Dir: t.TempDir(), Topics: topics(3)})
+	opened := time.Since(begin)
+	cl := client(t, b.Address())
+	require.NoError(t, cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: []byte("x")}).FirstErr())
+	produced := time.Since(begin)
+	group := client(t, b.Address(), kgo.ConsumerGroup("g"), kgo.ConsumeTopics(topic))
+	require.NoError(t, group.PollFetches(within(t, 10*time.Second)).Err())
+	t.Logf("open %v, first record acknowledged %v, first record at a new group %v", opened, produced, time.Since(begin))
+	assert.Less(t, opened, time.Second, "normally some 10 ms")
+}
+
+// TestAnswersOnlyWhatJavaUnderstands: what is not offered is asked another way.
+func TestAnswersOnlyWhatJavaUnderstands(t *testing.T) {
+	b := start(t, Options{Dir: t.TempDir()})
+	versions, err := kadm.NewClient(client(t, b.Address())).ApiVersions(t.Context())
+	require.NoError(t, err)
+	require.Len(t, versions, 1)
+	only := versions[0]
+	_, offered := only.KeyMaxVersion(int16(kmsg.DescribeTopicPartitions))
+	assert.False(t, offered)
+	createTopics, _ := only.KeyMaxVersion(int16(kmsg.CreateTopics))
+	assert.Equal(t, int16(4), createTopics)
+	listGroups, _ := only.KeyMaxVersion(int16(kmsg.ListGroups))
+	assert.Equal(t, int16(4), listGroups)
+}

@@ -1,0 +1,185 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// TestKilledMidStreamLosesNothingAcknowledged kills the broker's process while
+// records flow, starts it again on the folder, several times over, and reads
+// everything back at the end.
+func TestKilledMidStreamLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
+	for _, noSync := range []bool{false, true} {
+		t.Run("noSync="+strconv.FormatBool(noSync), func(t *testing.T) {
+			seed := uint64(time.Now().UnixNano())
+			t.Logf("seed %d", seed)
+			rng := rand.New(rand.NewPCG(seed, 0))
+			dir := t.TempDir()
+			var acked []string
+			for round := range 4 {
+				address, kill := startChild(t, dir, "127.0.0.1:0", noSync)
+				acked = append(acked, produceUntilKilled(t, address, round*1_000_000, 100+rng.IntN(3000), kill)...)
+			}
+			b := start(t, Options{Dir: dir, Topics: topics(3)})
+			offsets, values := consume(t, b.Address())
+			assertInOrderOnce(t, acked, values)
+			for i := 1; i < len(offsets); i++ {
+				require.Equal(t, offsets[i-1]+1, offsets[i])
+			}
+		})
+	}
+}
+
+// produceUntilKilled kills the broker when it has acknowledged this many
+// records and returns all that it has acknowledged by then.
+func produceUntilKilled(t *testing.T, address string, from, after int, kill func()) []string {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	cl := client(t, address, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.MaxBufferedRecords(500))
+	var (
+		mu      sync.Mutex
+		acked   []string
+		reached = make(chan struct{})
+		killed  = make(chan struct{})
+	)
+	go func() {
+		defer close(killed)
+		<-reached
+		kill()
+		stop()
+	}()
+	for i := from; ctx.Err() == nil; i++ {
+		r := &kgo.Record{Topic: topic, Value: []byte(strconv.Itoa(i))}
+		cl.Produce(ctx, r, func(r *kgo.Record, err error) {
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if acked = append(acked, string(r.Value)); len(acked) == after {
+				close(reached)
+			}
+		})
+	}
+	<-killed
+	closed := make(chan struct{})
+	go func() { // takes a second when the broker is gone
+		defer close(closed)
+		cl.Close()
+	}()
+	t.Cleanup(func() { <-closed })
+	mu.Lock()
+	defer mu.Unlock()
+	require.GreaterOrEqual(t, len(acked), after)
+	return slices.Clone(acked)
+}
+
+// assertInOrderOnce: every acknowledged record is there, none twice, and in
+// order. What was stored and not acknowledged may stand between them.
+func assertInOrderOnce(t *testing.T, acked, stored []string) {
+	t.Helper()
+	previous, at := -1, 0
+	for _, v := range stored {
+		n, err := strconv.Atoi(v)
+		require.NoError(t, err)
+		require.Greater(t, n, previous, "twice or out of order")
+		previous = n
+		if at < len(acked) && acked[at] == v {
+			at++
+		}
+	}
+	require.Equal(t, len(acked), at, "acknowledged records that are missing")
+}
+
+// TestProducerOutlivesTheBroker restarts the broker on its port under a living
+// idempotent producer, by kill and by clean close in turn: no stall, and what
+// was in flight is stored exactly once.
+func TestProducerOutlivesTheBroker(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	address, kill := startChild(t, dir, "127.0.0.1:0", false)
+	cl := client(t, address)
+
+	var mu sync.Mutex
+	var failed []error
+	sent := 0
+	send := func(n int) {
+		for range n {
+			r := &kgo.Record{Topic: topic, Value: []byte(strconv.Itoa(sent))}
+			sent++
+			cl.Produce(t.Context(), r, func(_ *kgo.Record, err error) {
+				if err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					failed = append(failed, err)
+				}
+			})
+		}
+	}
+	var b *Broker
+	for round := range 6 {
+		send(50)
+		require.NoError(t, cl.Flush(within(t, 20*time.Second)))
+		send(500) // in flight while the broker goes down
+		switch {
+		case b == nil:
+			kill()
+		default:
+			require.NoError(t, b.Close())
+			b = nil
+		}
+		if round%2 == 0 {
+			b = start(t, Options{Dir: dir, Address: address, Topics: topics(3)})
+		} else {
+			_, kill = startChild(t, dir, address, false)
+		}
+		begin := time.Now()
+		send(50)
+		require.NoError(t, cl.Flush(within(t, 20*time.Second)))
+		assert.Less(t, time.Since(begin), 3*time.Second, "a stale sequence window stalls it for 5 s")
+		t.Logf("round %d: flushed %v after the restart", round, time.Since(begin))
+	}
+	kill()
+	b = start(t, Options{Dir: dir, Address: address, Topics: topics(3)})
+	_, values := consume(t, b.Address())
+	assertInOrderOnce(t, numbers(0, sent), values)
+	assert.NoError(t, errors.Join(failed...))
+}
+
+// TestFailedWriteIsNotAcknowledged: what a full disk does, by a file in the
+// place of a folder.
+func TestFailedWriteIsNotAcknowledged(t *testing.T) {
+	dir := t.TempDir()
+	b := start(t, Options{Dir: dir, Topics: topics(1)})
+	blocked := filepath.Dir(segmentFile(dir))
+	require.NoError(t, os.MkdirAll(filepath.Dir(blocked), 0o755))
+	require.NoError(t, os.RemoveAll(blocked))
+	require.NoError(t, os.WriteFile(blocked, nil, 0o644))
+	cl := client(t, b.Address())
+	publish := func(value string) error {
+		return cl.ProduceSync(within(t, 20*time.Second), &kgo.Record{Topic: topic, Value: []byte(value)}).FirstErr()
+	}
+	assert.ErrorIs(t, publish("refused"), kerr.UnknownServerError)
+	assert.ErrorIs(t, publish("refused"), kerr.UnknownServerError)
+
+	require.NoError(t, os.Remove(blocked))
+	require.NoError(t, publish("0"))
+	require.NoError(t, publish("1"))
+	_, values := consume(t, b.Address())
+	assert.Equal(t, numbers(0, 2), values)
+}

@@ -1,0 +1,107 @@
+package local
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// member joins the group g with the shortest session there is.
+func member(t *testing.T, address string, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	return client(t, address, append([]kgo.Opt{
+		kgo.ConsumerGroup("g"), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
+		kgo.SessionTimeout(time.Second), kgo.HeartbeatInterval(100 * time.Millisecond), kgo.RebalanceTimeout(time.Second),
+	}, opts...)...)
+}
+
+func TestWorkersFailOverFast(t *testing.T) {
+	b := start(t, Options{Dir: t.TempDir(), Topics: topics(1)})
+	produce(t, b.Address(), 0, 1)
+	first := member(t, b.Address())
+	begin := time.Now()
+	require.NoError(t, first.PollFetches(within(t, 10*time.Second)).Err())
+	assert.Less(t, time.Since(begin), time.Second, "no initial rebalance delay")
+
+	first.CloseAllowingRebalance() // an orderly goodbye
+	begin = time.Now()
+	second := member(t, b.Address())
+	require.NoError(t, second.PollFetches(within(t, 10*time.Second)).Err())
+	t.Logf("after a goodbye %v", time.Since(begin))
+	assert.Less(t, time.Since(begin), time.Second)
+}
+
+// TestStaticMemberReturnsAfterAKill: kfake reloads the names of static members
+// without the members.
+func TestStaticMemberReturnsAfterAKill(t *testing.T) {
+	dir := t.TempDir()
+	b := start(t, Options{Dir: dir, Topics: topics(1)})
+	produce(t, b.Address(), 0, 1)
+	worker := member(t, b.Address(), kgo.InstanceID("worker-1"))
+	require.NoError(t, worker.PollFetches(within(t, 10*time.Second)).Err())
+
+	again := start(t, Options{Dir: image(t, dir), Topics: topics(1)})
+	begin := time.Now()
+	worker = member(t, again.Address(), kgo.InstanceID("worker-1"))
+	require.NoError(t, worker.PollFetches(within(t, 10*time.Second)).Err())
+	t.Logf("static member back after %v", time.Since(begin))
+	assert.Less(t, time.Since(begin), 3*time.Second)
+}
+
+// TestConsumerOutlivesTheBroker: kfake forgets the members of a group in a
+// kill; they must find back and miss nothing.
+func TestConsumerOutlivesTheBroker(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := start(t, Options{Dir: dir, Topics: topics(1)})
+	address := b.Address()
+	worker := member(t, address)
+	got := make(map[string]bool)
+	read := func(upTo int) {
+		for ctx := within(t, 10*time.Second); len(got) < upTo; {
+			fetches := worker.PollFetches(ctx)
+			require.NoError(t, ctx.Err(), "records that it never got")
+			fetches.EachRecord(func(r *kgo.Record) { got[string(r.Value)] = true })
+			_ = worker.CommitUncommittedOffsets(ctx) // refused once after a kill: the generation is unknown
+		}
+	}
+	produce(t, address, 0, 5)
+	read(5)
+	require.NoError(t, b.Close())
+
+	_, kill := startChild(t, dir, address, false)
+	produce(t, address, 5, 5)
+	begin := time.Now()
+	read(10)
+	t.Logf("goes on %v after a clean restart", time.Since(begin))
+	kill()
+
+	start(t, Options{Dir: dir, Address: address, Topics: topics(1)})
+	produce(t, address, 10, 5)
+	begin = time.Now()
+	read(15)
+	t.Logf("goes on %v after a kill", time.Since(begin))
+}
+
+func TestDeletedGroupStaysDeletedAfterAKill(t *testing.T) {
+	dir := t.TempDir()
+	b := start(t, Options{Dir: dir, Topics: topics(1)})
+	produce(t, b.Address(), 0, 5)
+	commit(t, b.Address(), "g", 5)
+	commit(t, b.Address(), "kept", 4)
+	for range 2 { // twice: the hook stays
+		_, err := kadm.NewClient(client(t, b.Address())).DeleteGroups(t.Context(), "g")
+		require.NoError(t, err)
+	}
+
+	b = start(t, Options{Dir: image(t, dir), Topics: topics(1)})
+	adm := kadm.NewClient(client(t, b.Address()))
+	_, err := adm.FetchOffsets(t.Context(), "g")
+	assert.ErrorIs(t, err, kerr.GroupIDNotFound)
+	assert.Len(t, must(adm.FetchOffsets(t.Context(), "kept")), 1)
+}
