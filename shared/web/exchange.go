@@ -1,0 +1,129 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// exchange is one request under a router, and what has become of it.
+type exchange struct {
+	http.ResponseWriter
+	request *http.Request
+	start   time.Time
+	id      string
+	route   string // of the function found; "" = none
+	status  int    // 0 = not answered yet
+	eventID string
+	err     error  // for the log
+	stack   string // of a panic
+	quiet   bool   // log it at level debug
+	swallow bool   // what follows is the mux's own text
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// RequestID is the id of the request that ctx belongs to, as X-Request-Id of its answer says it; "" under no [Router].
+func RequestID(ctx context.Context) string {
+	if x := exchangeOf(ctx); x != nil {
+		return x.id
+	}
+	return ""
+}
+
+// WriteHeader puts a problem in the place of an answer that the mux makes itself.
+func (x *exchange) WriteHeader(status int) {
+	if status >= 100 && status < 200 {
+		x.ResponseWriter.WriteHeader(status)
+		return
+	}
+	if x.status != 0 {
+		return
+	}
+	x.status = status
+	if x.route != "" || status < 300 {
+		x.ResponseWriter.WriteHeader(status)
+		return
+	}
+	x.swallow = true
+	Problem{Status: status, Detail: x.unmatched(status)}.Write(x.ResponseWriter, x.request)
+}
+
+// unmatched says what to do about an answer of the mux.
+func (x *exchange) unmatched(status int) string {
+	switch status {
+	case http.StatusNotFound:
+		if p := x.request.URL.Path; len(p) > 1 && strings.HasSuffix(p, "/") {
+			return "There is nothing at this path; try it without the slash at its end."
+		}
+		return "There is nothing at this path; check its spelling."
+	case http.StatusMethodNotAllowed:
+		return "This path does not take this method; it takes " + x.Header().Get("Allow") + "."
+	case http.StatusTemporaryRedirect:
+		return "The path has a simpler spelling; send the request to the one that the header Location names."
+	}
+	return "The request cannot be routed; check method and path."
+}
+
+func (x *exchange) Write(b []byte) (int, error) {
+	if x.swallow {
+		return len(b), nil
+	}
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	return x.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+func levelOf(status int) slog.Level {
+	switch status {
+	case http.StatusInternalServerError:
+		return slog.LevelError
+	case http.StatusServiceUnavailable:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+func (x *exchange) log(logger *slog.Logger) {
+	if logger == nil {
+		logger = slog.Default()
+	}
+	if x.status == 0 && x.err == nil {
+		x.status = http.StatusOK // net/http's own, for a handler that wrote nothing
+	}
+	level := levelOf(x.status)
+	if x.quiet {
+		level = slog.LevelDebug
+	}
+	ctx := x.request.Context()
+	if !logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := append(make([]slog.Attr, 0, 8),
+		slog.String("method", bounded(x.request.Method, 16)),
+		slog.String("route", x.route),
+		slog.Int("status", x.status),
+		slog.Duration("duration", time.Since(x.start)),
+		slog.String("request_id", x.id))
+	if x.eventID != "" {
+		attrs = append(attrs, slog.String("event_id", x.eventID))
+	}
+	if x.err != nil {
+		attrs = append(attrs, slog.String("error", x.err.Error()))
+	}
+	if x.stack != "" {
+		attrs = append(attrs, slog.String("stack", x.stack))
+	}
+	logger.LogAttrs(ctx, level, "request", attrs...)
+}

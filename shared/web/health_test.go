@@ -1,0 +1,87 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestHealth(t *testing.T) {
+	logger, log := logged()
+	hunter2 := errors.New("dial tcp: hunter2")
+	var kafka, store error
+	h := Router(Health(
+		Check{"kafka", func(context.Context) error { return kafka }},
+		Check{"store", func(context.Context) error { return store }},
+		Check{"mail", func(context.Context) error {
+			if store != nil {
+				panic("hunter2")
+			}
+			return nil
+		}},
+	), Log(logger))
+
+	w := call(h, "GET", "/healthz", "")
+	assert.Equal(t, 200, w.Code)
+	assert.Equal(t, `{"status":"alive"}`, w.Body.String())
+	w = call(h, "GET", "/readyz", "")
+	assert.Equal(t, 200, w.Code)
+	assert.Equal(t, `{"status":"ready"}`, w.Body.String())
+	assert.Contains(t, log.String(), `"level":"DEBUG"`)
+	assert.NotContains(t, log.String(), `"level":"INFO"`)
+
+	kafka, store = hunter2, hunter2
+	w = call(h, "GET", "/readyz", "")
+	assert.Equal(t, 503, w.Code)
+	p := problemOf(t, w)
+	assert.Equal(t, "Not reachable: kafka, store, mail.", p.Detail)
+	assert.Equal(t, []string{"kafka", "store", "mail"}, p.Unreachable)
+	assert.NotContains(t, w.Body.String(), "hunter2")
+	assert.Equal(t, "5", w.Header().Get("Retry-After"))
+	assert.Contains(t, log.String(), "kafka: dial tcp: hunter2")
+	assert.Contains(t, log.String(), `"level":"WARN"`)
+	assert.Equal(t, 200, call(h, "GET", "/healthz", "").Code)
+	assert.Equal(t, 405, call(h, "POST", "/readyz", "").Code)
+	assert.Equal(t, 200, call(Router(Health(), Log(quiet())), "GET", "/readyz", "").Code)
+}
+
+// However many ask while probes hang, each is asked once, and all of them have their answer within 2 s.
+func TestHangingProbes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		release := make(chan struct{})
+		hang := func(context.Context) error { // not even its context ends it
+			asked.Add(1)
+			<-release
+			return nil
+		}
+		h := Router(Health(Check{"a", hang}, Check{"b", hang}, Check{"c", func(context.Context) error { return nil }}), Log(quiet()))
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				w := call(h, "GET", "/readyz", "")
+				var p Problem
+				assert.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
+				assert.Equal(t, []string{"a", "b"}, p.Unreachable)
+			})
+		}
+		wg.Wait()
+		assert.Equal(t, probeTimeout, time.Since(start))
+		assert.EqualValues(t, 2, asked.Load())
+		gone, leave := context.WithCancel(context.Background())
+		leave()
+		assert.Equal(t, statusClientGone, callWith(gone, h, "GET", "/readyz", "").Code)
+		close(release)
+		synctest.Wait()
+		assert.Equal(t, 200, call(h, "GET", "/readyz", "").Code)
+		assert.EqualValues(t, 4, asked.Load())
+	})
+}

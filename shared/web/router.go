@@ -1,0 +1,135 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Option is a choice for [Router].
+type Option func(*router)
+
+// Log names where requests are logged; without it, slog.Default().
+func Log(logger *slog.Logger) Option { return func(rt *router) { rt.logger = logger } }
+
+// Guard names who lets staff pass. It calls next, with [WithCaller] in the request's context, or answers itself with a
+// [Problem] of 401 or 403.
+func Guard(guard func(next http.Handler) http.Handler) Option {
+	return func(rt *router) { rt.guard = guard }
+}
+
+// Open lets anybody use the functions for staff: for a server that only this machine can reach, or behind something
+// that has already asked.
+func Open() Option { return Guard(func(next http.Handler) http.Handler { return next }) }
+
+// closed is the guard where nobody has named one: forgetting it must not open anything.
+func closed(http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Problem{Status: http.StatusForbidden, Detail: "This is for staff, and no way to tell staff has been set up."}.Write(w, r)
+	})
+}
+
+type router struct {
+	mux    *http.ServeMux
+	logger *slog.Logger
+	guard  func(http.Handler) http.Handler
+}
+
+// Router serves the functions, and answers everything else itself: 404, 405 with Allow, 307 to the clean spelling of a
+// path, 500 for a panic. GET routes answer HEAD too. It logs one line per request, at level debug for a health check that is
+// well, warn for 503, error for 500, otherwise info. Functions for staff are closed to everybody without [Guard] or [Open].
+//
+// It panics on a table that is wrong: a route that ServeMux refuses or that another function has, or path values
+// that the function's handler does not read or misses.
+func Router(functions []Function, options ...Option) http.Handler {
+	rt := &router{mux: http.NewServeMux(), guard: closed}
+	for _, option := range options {
+		option(rt)
+	}
+	for _, f := range functions {
+		checkPath(f)
+		handler := f.Handler
+		if f.Staff {
+			handler = rt.guard(handler)
+		}
+		rt.mux.Handle(f.Route, matched{f.Route, handler})
+	}
+	return rt
+}
+
+// checkPath compares the names in a route with those that its handler reads.
+func checkPath(f Function) {
+	q, ok := f.Handler.(interface{ pathNames() []string })
+	if !ok {
+		return
+	}
+	var names []string
+	for segment := range strings.SplitSeq(f.Route, "/") {
+		if strings.HasPrefix(segment, "{") && segment != "{$}" {
+			names = append(names, strings.TrimSuffix(strings.Trim(segment, "{}"), "..."))
+		}
+	}
+	slices.Sort(names)
+	if want := q.pathNames(); !slices.Equal(names, want) {
+		panic(fmt.Sprintf("web: the route %q of %s has the path values %v and its handler reads %v", f.Route, f.Name, names, want))
+	}
+}
+
+// matched tells the exchange that the mux found a function, so that what it answers is not taken for the mux's own.
+type matched struct {
+	route string
+	next  http.Handler
+}
+
+func (m matched) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if x := exchangeOf(r.Context()); x != nil {
+		x.route = m.route
+	}
+	m.next.ServeHTTP(w, r)
+}
+
+func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{ResponseWriter: w, start: time.Now(), id: requestID(r.Header)}
+	x.request = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	w.Header().Set("X-Request-Id", x.id)
+	defer rt.finish(x)
+	rt.mux.ServeHTTP(x, x.request)
+}
+
+// finish logs the request, and answers for a handler that panicked.
+func (rt *router) finish(x *exchange) {
+	fault := recover()
+	cut := fault != nil
+	switch {
+	case fault == any(http.ErrAbortHandler): // the handler means to cut the connection
+	case cut:
+		x.err, x.stack = fmt.Errorf("panic: %v", fault), string(debug.Stack())
+		if cut = x.status != 0; !cut {
+			Problem{Status: http.StatusInternalServerError, Detail: kinds[""].detail}.Write(x, x.request)
+		}
+	}
+	x.log(rt.logger)
+	if cut {
+		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+	}
+}
+
+// requestID takes the caller's own X-Request-Id if it is one that can stand in a log line as it is, or makes one.
+func requestID(h http.Header) string {
+	values := h["X-Request-Id"]
+	if len(values) != 1 || len(values[0]) == 0 || len(values[0]) > 128 {
+		return rand.Text()
+	}
+	for _, c := range []byte(values[0]) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte("-_.:/+=@", c) < 0 {
+			return rand.Text()
+		}
+	}
+	return values[0]
+}

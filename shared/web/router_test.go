@@ -1,0 +1,153 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func things(options ...Option) http.Handler {
+	return Router([]Function{
+		{Name: "create", Route: "POST /things", Handler: accept(nil)},
+		{Name: "list", Route: "GET /things", Staff: true, Handler: HandleQuery(func(ctx context.Context, _ struct{}) (string, error) { return Caller(ctx), nil })},
+		{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(ctx context.Context, _ byID) (string, error) { return RequestID(ctx), nil })},
+		{Name: "boom", Route: "GET /boom", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(errors.New("hunter2")) })},
+		{Name: "late", Route: "GET /late", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusOK)
+			panic("hunter2")
+		})},
+		{Name: "abort", Route: "GET /abort", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })},
+		{Name: "silent", Route: "GET /silent", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusEarlyHints)
+			_ = http.NewResponseController(w).Flush()
+		})},
+	}, append([]Option{Log(quiet())}, options...)...)
+}
+
+func TestRouterAnswersItself(t *testing.T) {
+	for _, c := range []struct {
+		method, target string
+		status         int
+		detail         string
+	}{
+		{"GET", "/nothing", 404, "check its spelling"},
+		{"GET", "/", 404, "check its spelling"},
+		{"POST", "/things/", 404, "without the slash"},
+		{"PUT", "/things", 405, "it takes GET, HEAD, POST"},
+		{"OPTIONS", "/things", 405, "it takes GET, HEAD, POST"},
+		{"get", "/things", 405, "it takes"},
+		{"DELETE", "/things/1", 405, "it takes GET, HEAD"},
+		{"GET", "//things", 307, "Location"},
+		{"POST", "/x/../things?a=1", 307, "Location"},
+		{"GET", "/%2e%2e/etc/passwd", 404, "spelling"},
+		{"GET", "*", 400, "cannot be routed"},
+	} {
+		var w *httptest.ResponseRecorder
+		if c.target == "*" {
+			r := httptest.NewRequest(c.method, "/", nil)
+			r.RequestURI, r.URL.Path = "*", "*"
+			w = httptest.NewRecorder()
+			things().ServeHTTP(w, r)
+		} else {
+			w = call(things(), c.method, c.target, "")
+		}
+		require.Equal(t, c.status, w.Code, "%s %s", c.method, c.target)
+		assert.Contains(t, problemOf(t, w).Detail, c.detail)
+		assert.NotEmpty(t, w.Header().Get("X-Request-Id"))
+		assert.Equal(t, c.status == 405, w.Header().Get("Allow") != "")
+	}
+	w := call(things(), "POST", "/x/../things?a=1", "")
+	assert.Equal(t, "/things?a=1", w.Header().Get("Location"))
+	w = call(things(), "HEAD", "/nothing", "")
+	assert.Equal(t, 404, w.Code)
+	assert.Zero(t, w.Body.Len())
+	w = call(things(), "GET", "/"+strings.Repeat("é", 500), "")
+	assert.LessOrEqual(t, len(problemOf(t, w).Instance), 203)
+}
+
+func TestStaff(t *testing.T) {
+	w := call(things(), "GET", "/things", "")
+	assert.Equal(t, 403, problemOf(t, w).Status, "closed unless somebody says who may")
+	assert.Equal(t, 200, call(things(Open()), "GET", "/things", "").Code)
+	assert.Equal(t, 202, call(things(), "POST", "/things", "{}", asJSON).Code)
+	guard := Guard(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") != "Bearer x" {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+				Problem{Status: 401, Detail: "Send a token."}.Write(w, r)
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(WithCaller(r.Context(), "me")))
+		})
+	})
+	assert.Equal(t, "Unauthorized", problemOf(t, call(things(guard), "GET", "/things", "")).Title)
+	assert.Equal(t, `"me"`, call(things(guard), "GET", "/things", "", "Authorization: Bearer x").Body.String())
+}
+
+func TestRequestID(t *testing.T) {
+	for in, kept := range map[string]bool{"abc-1_.:/+=@Z": true, strings.Repeat("x", 128): true, strings.Repeat("x", 129): false, "a b": false, "a\nb": false, `a"b`: false, "é": false, "": false} {
+		w := call(things(), "GET", "/things/1", "", "X-Request-Id: "+in)
+		id := w.Header().Get("X-Request-Id")
+		assert.Equal(t, kept, id == in, in)
+		assert.NotEmpty(t, id)
+		assert.Equal(t, `"`+id+`"`, w.Body.String())
+	}
+	w := call(things(), "GET", "/things/1", "", "X-Request-Id: a", "X-Request-Id: b")
+	assert.Len(t, w.Header().Values("X-Request-Id"), 1)
+	assert.NotEqual(t, "a", w.Header().Get("X-Request-Id"))
+	assert.Empty(t, RequestID(context.Background()))
+}
+
+func TestPanics(t *testing.T) {
+	logger, log := logged()
+	h := things(Log(logger))
+	w := call(h, "GET", "/boom", "")
+	assert.Equal(t, 500, problemOf(t, w).Status)
+	assert.NotContains(t, w.Body.String(), "hunter2")
+	assert.Equal(t, 1, strings.Count(log.String(), "hunter2"), log)
+	assert.Contains(t, log.String(), `"level":"ERROR"`)
+	assert.Contains(t, log.String(), "router_test.go")
+	assert.Contains(t, log.String(), w.Header().Get("X-Request-Id"))
+
+	assert.PanicsWithValue(t, http.ErrAbortHandler, func() { call(h, "GET", "/late", "") }, "half an answer is cut off")
+	assert.PanicsWithValue(t, http.ErrAbortHandler, func() { call(h, "GET", "/abort", "") })
+	assert.Equal(t, 3, strings.Count(log.String(), "\n"), log)
+}
+
+// The log has one line for a request and nothing in it that the caller wrote.
+func TestLog(t *testing.T) {
+	logger, log := logged()
+	h := things(Log(logger), Open())
+	call(h, "POST", "/things", `{"name":"canary"}`, asJSON, "Idempotency-Key: canary", "Authorization: canary")
+	assert.Regexp(t, `^{"time":"[^"]+","level":"INFO","msg":"request","method":"POST","route":"POST /things","status":202,"duration":\d+,"request_id":"\w{26}","event_id":"e1"}\n$`, log.String())
+	call(h, "POST", "/things", `{"canary":1}`, asJSON)
+	call(h, "POST", "/things", `canary`, asJSON)
+	call(h, "POST", "/canary", `{}`, asJSON)
+	call(h, "GET", "/things/canary?canary=canary", "")
+	call(h, "GET", "/things?canary=canary", "")
+	call(h, strings.Repeat("X", 5000), "/things", "")
+	call(h, "GET", "/silent", "")
+	assert.Equal(t, 8, strings.Count(log.String(), "\n"))
+	assert.NotContains(t, log.String(), "canary")
+	assert.NotContains(t, log.String(), strings.Repeat("X", 17))
+	assert.Contains(t, log.String(), `"method":"GET","route":"GET /silent","status":200`)
+}
+
+func TestHandlersWithoutRouter(t *testing.T) {
+	logger, log := logged()
+	before := slog.Default()
+	slog.SetDefault(logger)
+	defer slog.SetDefault(before)
+	w := call(refuse(errors.New("hunter2")), "POST", "/things", "{}", asJSON)
+	assert.Equal(t, 500, problemOf(t, w).Status)
+	assert.Equal(t, 1, strings.Count(log.String(), "hunter2"))
+	w = call(accept(nil), "POST", "/prod/things/", "{}", asJSON, "Idempotency-Key: k")
+	assert.Equal(t, "/prod/things/id%2F1", w.Header().Get("Location"))
+}

@@ -1,0 +1,49 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// The limits of [Server]. A client that is slow is cut off by them.
+const (
+	headerTimeout = 5 * time.Second
+	// readTimeout must be longer than [maxWait]: net/http leaves this deadline on the connection while the handler
+	// runs, and when it passes cancels the request as if its client had gone (net/http server.go, backgroundRead).
+	readTimeout = 30 * time.Second
+	// writeTimeout runs from the end of the header, so it holds the reading of the body and the handler too.
+	writeTimeout = 45 * time.Second
+	idleTimeout  = 60 * time.Second
+	maxHeader    = 16 << 10 // bytes; net/http adds 4 KiB
+)
+
+type drainingKey struct{}
+
+// Server serves handler within limits: 5 s for the header, 30 s for the whole request, 45 s for the answer, 60 s idle, 16 KiB
+// of header. Shutdown ends the waits of Prefer at once, with the answer there is. The number of connections is not
+// limited: that is the listener's. What net/http itself has to say goes to logger at level warn.
+func Server(handler http.Handler, logger *slog.Logger) *http.Server {
+	down, stop := context.WithCancel(context.Background())
+	base := context.WithValue(context.Background(), drainingKey{}, down.Done())
+	srv := &http.Server{
+		Handler:           handler,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
+	srv.RegisterOnShutdown(stop)
+	return srv
+}
+
+// draining is closed when the server shuts down; nil, which blocks for ever, where there is no server.
+func draining(ctx context.Context) <-chan struct{} {
+	done, _ := ctx.Value(drainingKey{}).(<-chan struct{})
+	return done
+}

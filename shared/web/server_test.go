@@ -1,0 +1,216 @@
+package web
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// serve starts a server on a free port. change may shorten its limits.
+func serve(t *testing.T, h http.Handler, change func(*http.Server)) (*http.Server, string) {
+	t.Helper()
+	srv := Server(h, quiet())
+	if change != nil {
+		change(srv)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	t.Cleanup(func() {
+		srv.Close()
+		require.ErrorIs(t, <-done, http.ErrServerClosed)
+	})
+	return srv, l.Addr().String()
+}
+
+func dial(t *testing.T, addr string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	require.NoError(t, c.SetDeadline(time.Now().Add(8*time.Second)))
+	return c, bufio.NewReader(c)
+}
+
+// received is an answer that has been read to its end.
+type received struct {
+	StatusCode int
+	Close      bool
+}
+
+func answer(t *testing.T, r *bufio.Reader) (received, string) {
+	t.Helper()
+	res, err := http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return received{res.StatusCode, res.Close}, string(body)
+}
+
+const head = "POST /requests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+func TestKeepAlive(t *testing.T) {
+	_, addr := serve(t, post(accept(nil)), nil)
+	c, r := dial(t, addr)
+	for _, body := range []string{`{}`, `{"x":1}`, ``, `[`, `{}`} { // neither success nor a fault costs the connection
+		fmt.Fprintf(c, "%sContent-Length: %d\r\n\r\n%s", head, len(body), body)
+		res, _ := answer(t, r)
+		assert.Contains(t, []int{202, 400}, res.StatusCode)
+		assert.False(t, res.Close)
+	}
+	fmt.Fprint(c, "GET /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcOPTIONS * HTTP/1.1\r\nHost: x\r\n\r\nHEAD /requests HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	for _, status := range []int{404, 200} {
+		res, _ := answer(t, r)
+		assert.Equal(t, status, res.StatusCode)
+	}
+	res, err := http.ReadResponse(r, &http.Request{Method: http.MethodHead})
+	require.NoError(t, err)
+	defer res.Body.Close()
+	assert.Equal(t, 405, res.StatusCode)
+}
+
+func TestTooLargeOnTheWire(t *testing.T) {
+	_, addr := serve(t, post(accept(nil)), nil)
+	c, r := dial(t, addr)
+	fmt.Fprint(c, head+"Content-Length: 65537\r\n\r\n{") // announced: answered without waiting for it
+	res, body := answer(t, r)
+	assert.Equal(t, 413, res.StatusCode)
+	assert.True(t, res.Close)
+	assert.Contains(t, body, "Content Too Large")
+	_, err := r.ReadByte()
+	assert.ErrorIs(t, err, io.EOF)
+
+	c, r = dial(t, addr)
+	fmt.Fprintf(c, "%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", head, maxBody+1, strings.Repeat(" ", maxBody+1)) // and no end
+	res, _ = answer(t, r)
+	assert.Equal(t, 413, res.StatusCode)
+	assert.True(t, res.Close)
+}
+
+func TestExpectContinue(t *testing.T) {
+	_, addr := serve(t, post(accept(nil)), nil)
+	c, r := dial(t, addr)
+	fmt.Fprint(c, head+"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+	line, err := r.ReadString('\n')
+	require.NoError(t, err)
+	assert.Equal(t, "HTTP/1.1 100 Continue\r\n", line)
+	_, _ = r.ReadString('\n')
+	fmt.Fprint(c, "{}")
+	res, _ := answer(t, r)
+	assert.Equal(t, 202, res.StatusCode)
+
+	c, r = dial(t, addr) // what is refused anyway is not asked for
+	fmt.Fprint(c, head+"Content-Length: 99999\r\nExpect: 100-continue\r\n\r\n")
+	res, _ = answer(t, r)
+	assert.Equal(t, 413, res.StatusCode)
+}
+
+func TestSlowClients(t *testing.T) {
+	short := func(s *http.Server) { s.ReadHeaderTimeout, s.ReadTimeout = 50*time.Millisecond, 100*time.Millisecond }
+	_, addr := serve(t, post(accept(nil)), short)
+	var conns []*bufio.Reader
+	for range 50 {
+		c, r := dial(t, addr)
+		fmt.Fprint(c, "POST /requests HTTP/1.1\r\nHost: x\r\nX-Slow")
+		conns = append(conns, r)
+	}
+	body, br := dial(t, addr)
+	fmt.Fprint(body, head+"Content-Length: 20\r\n\r\n{\"name\":")
+	res, err := http.Post("http://"+addr+"/requests", "application/json", strings.NewReader("{}"))
+	require.NoError(t, err)
+	res.Body.Close()
+	assert.Equal(t, 202, res.StatusCode, "others are served meanwhile")
+	for _, r := range conns {
+		_, err := io.ReadAll(r)
+		assert.NoError(t, err, "closed by the server")
+	}
+	late, text := answer(t, br)
+	assert.Equal(t, 408, late.StatusCode)
+	assert.True(t, late.Close)
+	assert.Contains(t, text, "did not arrive in time")
+}
+
+func TestClientGoneInTheBody(t *testing.T) {
+	logger, log := logged()
+	closed := make(chan struct{})
+	_, addr := serve(t, Router([]Function{{Route: "POST /requests", Handler: accept(nil)}}, Log(logger)), func(s *http.Server) {
+		s.ConnState = func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				close(closed)
+			}
+		}
+	})
+	c, _ := dial(t, addr)
+	fmt.Fprint(c, head+"Content-Length: 20\r\n\r\n{\"name\":")
+	c.Close()
+	<-closed
+	assert.Contains(t, log.String(), `"level":"INFO"`)
+	assert.Equal(t, 1, strings.Count(log.String(), "\n"))
+}
+
+// A client that leaves while the handler works ends the handler's context, and is no error.
+func TestClientGoneInTheHandler(t *testing.T) {
+	logger, log := logged()
+	working, served := make(chan struct{}), make(chan struct{})
+	inner := Router([]Function{{Route: "POST /requests", Handler: HandleCommand(func(ctx context.Context, _ Command[events.Request]) (Accepted, error) {
+		close(working)
+		<-ctx.Done()
+		return Accepted{}, events.Wrap(events.Unavailable, ctx.Err(), "given up")
+	})}}, Log(logger))
+	_, addr := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(served)
+		inner.ServeHTTP(w, r)
+	}), nil)
+	c, _ := dial(t, addr)
+	fmt.Fprint(c, head+"Content-Length: 2\r\n\r\n{}")
+	<-working
+	c.Close()
+	<-served
+	assert.Contains(t, log.String(), `"level":"INFO"`)
+	assert.Contains(t, log.String(), `"status":499`)
+}
+
+// Shutdown does not sit out the waits of Prefer.
+func TestShutdownEndsWaits(t *testing.T) {
+	asked := make(chan struct{}, 1000)
+	srv, addr := serve(t, routed(Function{Route: "GET /things/{id}", Handler: HandleQuery(func(context.Context, byID) (int, error) {
+		asked <- struct{}{}
+		return 0, events.Errorf(events.NotFound, "there is no such thing")
+	})}), nil)
+	c, r := dial(t, addr)
+	fmt.Fprint(c, "GET /things/1 HTTP/1.1\r\nHost: x\r\nPrefer: wait=20\r\n\r\n")
+	<-asked
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	require.NoError(t, srv.Shutdown(ctx))
+	res, _ := answer(t, r)
+	assert.Equal(t, 404, res.StatusCode)
+}
+
+func TestServerLimits(t *testing.T) {
+	_, addr := serve(t, post(accept(nil)), nil)
+	c, r := dial(t, addr)
+	fmt.Fprintf(c, "%sX-Large: %s\r\n\r\n", head, strings.Repeat("x", maxHeader+5000))
+	res, _ := answer(t, r)
+	assert.Equal(t, 431, res.StatusCode)
+
+	logger, log := logged()
+	srv := Server(http.NotFoundHandler(), logger)
+	srv.ErrorLog.Print("x")
+	assert.Contains(t, log.String(), `"level":"WARN"`)
+	assert.NoError(t, srv.Close())
+	assert.True(t, errors.Is(srv.ListenAndServe(), http.ErrServerClosed))
+}
