@@ -1,0 +1,66 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// Claim implements [store.Claims].
+func (s *Store) Claim(ctx context.Context, id string, lease time.Duration) (store.Claim, error) {
+	if err := store.CheckClaim(id, lease); err != nil {
+		return store.Held, err
+	}
+	var became atomic.Int64 // not a plain variable: the job may outlive the call
+	err := s.writer.do(ctx, func(t *tx) error {
+		c, err := t.claim(id, s.owner, s.clock(), lease)
+		became.Store(int64(c))
+		return err
+	})
+	if err != nil {
+		return store.Held, err
+	}
+	return store.Claim(became.Load()), nil
+}
+
+func (t *tx) claim(id, owner string, now time.Time, lease time.Duration) (store.Claim, error) {
+	var until int64
+	var done bool
+	err := t.stmt.claimed.QueryRow(id).Scan(&until, &done)
+	switch {
+	case err != nil && !errors.Is(err, sql.ErrNoRows):
+		return store.Held, err
+	case err == nil && done:
+		return store.Done, nil
+	case err == nil && now.UnixMilli() < until:
+		return store.Held, nil
+	}
+	_, err = t.stmt.claim.Exec(id, owner, now.Add(lease+time.Millisecond-1).UnixMilli(), false)
+	return store.Claimed, err
+}
+
+// Complete implements [store.Claims].
+func (s *Store) Complete(ctx context.Context, id string) error {
+	if err := store.CheckClaim(id, time.Millisecond); err != nil {
+		return err
+	}
+	return s.writer.do(ctx, func(t *tx) error {
+		_, err := t.stmt.claim.Exec(id, s.owner, 0, true)
+		return err
+	})
+}
+
+// Release implements [store.Claims].
+func (s *Store) Release(ctx context.Context, id string) error {
+	if err := store.CheckClaim(id, time.Millisecond); err != nil {
+		return err
+	}
+	return s.writer.do(ctx, func(t *tx) error {
+		_, err := t.stmt.release.Exec(id, s.owner)
+		return err
+	})
+}

@@ -1,0 +1,68 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+
+	driver "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+// fault is what a failure of SQLite means: always Unavailable, because nothing that a caller gave can cause one.
+func fault(ctx context.Context, err error) error {
+	var known *events.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return err
+	case ctx.Err() != nil:
+		return ended(ctx.Err())
+	}
+	return events.Wrap(events.Unavailable, err, "the read model %s", reason(err))
+}
+
+// opening is a failure to open the file at path.
+func opening(path string, err error) error {
+	var known *events.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	return events.Wrap(events.Unavailable, err, "the read model %s %s", path, reason(err))
+}
+
+func reason(err error) string {
+	switch code(err) {
+	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_PROTOCOL:
+		return "is locked by another process"
+	case lib.SQLITE_FULL:
+		return "cannot be written: the disk is full"
+	case lib.SQLITE_IOERR:
+		return "cannot be read or written: the disk reports an error"
+	case lib.SQLITE_READONLY:
+		return "cannot be written: this user needs the right to write the file, those beside it, and the folder"
+	case lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_AUTH:
+		return "cannot be opened: this user needs the right to read and write the file and its folder"
+	case lib.SQLITE_NOTADB:
+		return "is not a SQLite database: give another path, or move the file away"
+	case lib.SQLITE_CORRUPT:
+		return "is damaged: move the file away and rebuild it from the topics"
+	}
+	return "failed"
+}
+
+// code is SQLite's primary result code; 0 if the error is none of SQLite's.
+func code(err error) int {
+	var e *driver.Error
+	if errors.As(err, &e) {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+func busy(err error) bool {
+	c := code(err)
+	return c == lib.SQLITE_BUSY || c == lib.SQLITE_LOCKED || c == lib.SQLITE_PROTOCOL
+}

@@ -1,0 +1,134 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+func TestOpenSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name string, content []byte) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		return path
+	}
+	altered := func(name, statement string, start func(path string)) string {
+		path := filepath.Join(dir, name)
+		start(path)
+		db, err := sql.Open("sqlite", path)
+		require.NoError(t, err)
+		_, err = db.Exec(statement)
+		require.NoError(t, err)
+		require.NoError(t, db.Close())
+		return path
+	}
+	ours := func(path string) { require.NoError(t, open(t, path).Close()) }
+	damaged := filepath.Join(dir, "damaged.db")
+	ours(damaged)
+	whole, err := os.ReadFile(damaged)
+	require.NoError(t, err)
+	for i := 100; i < 8192; i++ {
+		whole[i] = 0xff
+	}
+	for path, want := range map[string]string{
+		dir:                                    "is no file",
+		filepath.Join(dir, "none", "model.db"): "make it, or give another path",
+		write("text.db", []byte("this is text, and long enough not to be taken for an empty file")): "is not a SQLite database",
+		write("damaged.db", whole):                                         "is damaged",
+		altered("newer.db", "PRAGMA user_version = 99", ours):              "newer version of this program (its schema is 99",
+		altered("foreign.db", "CREATE TABLE t (x)", func(string) {}):       "is a database of another program",
+		altered("marked.db", "PRAGMA application_id = 7", func(string) {}): "is a database of another program",
+		filepath.Join(write("file", nil), "model.db"):                      "cannot be looked at",
+	} {
+		s, err := Open(t.Context(), path)
+		if assert.Error(t, err, path) {
+			assert.Equal(t, events.Unavailable, events.KindOf(err), path)
+			assert.ErrorContains(t, err, want)
+			assert.ErrorContains(t, err, filepath.Dir(path))
+		} else {
+			s.Close()
+		}
+	}
+	for _, path := range []string{"", ":memory:"} {
+		_, err := Open(t.Context(), path)
+		assert.ErrorContains(t, err, "needs the path of a file")
+	}
+	_, err = os.Stat(filepath.Join(dir, "foreign.db-wal"))
+	assert.ErrorIs(t, err, os.ErrNotExist, "another program's database was touched")
+}
+
+func TestCloseLeavesOneFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, filepath.Join(dir, "model.db"))
+	require.NoError(t, s.Put(t.Context(), request(1)))
+	_, err := s.Get(t.Context(), "request-created", "1")
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Len(t, files, 1)
+}
+
+func TestOpenTakesAnyName(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a b?c=%20#ü&_pragma=x.db")
+	i := request(1)
+	require.NoError(t, open(t, path).Put(t.Context(), i))
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	_, err = open(t, path).Get(t.Context(), i.Type, i.ID)
+	require.NoError(t, err)
+}
+
+func TestOpenHeedsItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := Open(ctx, filepath.Join(t.TempDir(), "model.db"))
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, events.Unavailable, events.KindOf(err))
+}
+
+// Whoever may read the file but not write it is told when it is opened, not at the first event.
+func TestOpenNeedsTheRightToWrite(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "model.db")
+	require.NoError(t, open(t, path).Close())
+	db, err := connect(path, "query_only(1)") // as good as a file that this user may not write, for any user
+	require.NoError(t, err)
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	err = migrate(t.Context(), db, path)
+	assert.Equal(t, events.Unavailable, events.KindOf(err))
+	assert.ErrorContains(t, err, "needs the right to write the file")
+}
+
+func TestManyOpenANewFileAtOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "model.db")
+	errs := make(chan error)
+	const n = 8
+	for range n {
+		go func() {
+			s, err := Open(context.Background(), path)
+			if err == nil {
+				err = s.Close()
+			}
+			errs <- err
+		}()
+	}
+	for range n {
+		assert.NoError(t, <-errs)
+	}
+}

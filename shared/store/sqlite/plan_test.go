@@ -1,0 +1,70 @@
+package sqlite
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// plan is how SQLite answers a statement, a line for each step.
+func plan(t *testing.T, s *Store, text string) string {
+	t.Helper()
+	rows, err := s.reads.db.Query("EXPLAIN QUERY PLAN "+text, make([]any, strings.Count(text, "?"))...)
+	require.NoError(t, err, text)
+	defer rows.Close()
+	var steps []string
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		require.NoError(t, rows.Scan(&id, &parent, &unused, &step))
+		steps = append(steps, step)
+	}
+	require.NoError(t, rows.Err())
+	return strings.Join(steps, "\n")
+}
+
+func TestEveryQuestionIsServedByAnIndex(t *testing.T) {
+	t.Parallel()
+	s := open(t, filepath.Join(t.TempDir(), "model.db"))
+	check := func(text, index string) {
+		got := plan(t, s, text)
+		assert.Contains(t, got, index, text)
+		assert.NotContains(t, got, "SCAN", text)
+		assert.NotContains(t, got, "TEMP B-TREE", text)
+	}
+	for n := range 16 {
+		var m store.Labels
+		index, equal := "items_all", ""
+		if n&1 != 0 {
+			m.Type, index, equal = "x", "items_kind", " AND kind=?"
+		}
+		if n&2 != 0 {
+			m.Country, index, equal = "x", "items_country", " AND country=?"
+		}
+		if n&4 != 0 {
+			m.City, index, equal = "x", "items_city", " AND city=?"
+		}
+		if n&8 != 0 {
+			m.MachineID, index, equal = "x", "items_machine", " AND machine=?"
+		}
+		text, args := list("x", m)
+		// The last part is what bounds the walk along the index: the cursor above and since below.
+		check(text, index+" (generation=? AND type=?"+equal+" AND created>? AND (created,id)<(?,?))")
+		assert.Len(t, args, strings.Count(text, "?")-4)
+	}
+	for _, q := range []struct{ country, city, index string }{
+		{"", "", "PRIMARY KEY (generation=? AND (country,city,drink)>(?,?,?))"},
+		{"x", "", "PRIMARY KEY (generation=? AND country=? AND (city,drink)>(?,?))"},
+		{"", "x", "demand_city (generation=? AND city=? AND (country,drink)>(?,?))"},
+		{"x", "x", "PRIMARY KEY (generation=? AND country=? AND city=? AND drink>?)"},
+	} {
+		text, _ := demand(q.country, q.city, store.DemandKey{})
+		check(text, q.index)
+	}
+	check(fields+" INDEXED BY items_id WHERE "+living+" AND type = ? AND id = ?", "items_id (generation=? AND type=? AND id=?)")
+}

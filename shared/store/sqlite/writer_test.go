@@ -1,0 +1,190 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+func request(n int) store.Item {
+	return store.Item{Type: "request-created", ID: fmt.Sprint(n), Data: []byte("{}"), Digest: [32]byte{1},
+		Labels: store.Labels{Country: "DE", City: "Berlin"}, Drinks: []string{"Cola"}}
+}
+
+// stall occupies the writer until release is called, so that what is queued meanwhile becomes one batch.
+func stall(t *testing.T, s *Store) (release func()) {
+	t.Helper()
+	entered, leave := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	var once sync.Once
+	go func() {
+		done <- s.writer.do(context.Background(), func(*tx) error {
+			once.Do(func() { close(entered) })
+			<-leave
+			return nil
+		})
+	}()
+	<-entered
+	return func() {
+		close(leave)
+		require.NoError(t, <-done)
+	}
+}
+
+// queued waits until so many writes are in the queue.
+func queued(s *Store, n int) {
+	for now := -1; now != n; {
+		s.writer.mu.Lock()
+		now = len(s.writer.queue)
+		s.writer.mu.Unlock()
+	}
+}
+
+func TestOneFailureHindersNoOther(t *testing.T) {
+	t.Parallel()
+	s := open(t, filepath.Join(t.TempDir(), "model.db"))
+	release := stall(t, s)
+	errs := make(chan error, 3)
+	for n := range 2 {
+		go func() { errs <- s.Put(t.Context(), request(n)) }()
+	}
+	queued(s, 2)
+	broken := make(chan error, 1)
+	go func() {
+		broken <- s.writer.do(t.Context(), func(tx *tx) error {
+			if err := tx.point(pointer{7, 7, 7}); err != nil { // must be undone with it
+				return err
+			}
+			return errors.New("a statement failed")
+		})
+	}()
+	queued(s, 3)
+	go func() { errs <- s.Put(t.Context(), request(2)) }()
+	queued(s, 4)
+	release()
+	for range 3 {
+		require.NoError(t, <-errs)
+	}
+	assert.Equal(t, events.Unavailable, events.KindOf(<-broken))
+	living, _, err := s.Generations(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 1, living)
+	page, err := s.Demand(t.Context(), store.DemandQuery{Limit: 10})
+	require.NoError(t, err)
+	assert.Equal(t, []store.Demand{{Country: "DE", City: "Berlin", Drink: "Cola", Count: 3}}, page.Items)
+}
+
+func TestAFailedCommitFailsItsWholeBatch(t *testing.T) {
+	t.Parallel()
+	s := open(t, filepath.Join(t.TempDir(), "model.db"))
+	require.NoError(t, s.Put(t.Context(), request(0)))
+	release := stall(t, s)
+	errs := make(chan error, 3)
+	for n := range 3 {
+		go func() { errs <- s.Put(t.Context(), request(n)) }()
+	}
+	queued(s, 3)
+	go s.writer.do(context.Background(), func(tx *tx) error { // ends the transaction behind the writer's back
+		_, err := tx.stmt.commit.Exec()
+		return err
+	})
+	queued(s, 4)
+	release()
+	for range 3 {
+		assert.Equal(t, events.Unavailable, events.KindOf(<-errs))
+	}
+	require.NoError(t, s.Put(t.Context(), request(9)), "the writer recovers")
+}
+
+func TestACancelledPutReturnsAtOnceAndIsNotWritten(t *testing.T) {
+	t.Parallel()
+	s := open(t, filepath.Join(t.TempDir(), "model.db"))
+	release := stall(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	gone, stays := make(chan error, 1), make(chan error, 1)
+	go func() { gone <- s.Put(ctx, request(1)) }()
+	queued(s, 1)
+	go func() { stays <- s.Put(t.Context(), request(2)) }()
+	queued(s, 2)
+	cancel()
+	err := <-gone // while the writer is still occupied
+	assert.Equal(t, events.Unavailable, events.KindOf(err))
+	require.ErrorIs(t, err, context.Canceled)
+	release()
+	require.NoError(t, <-stays)
+	_, err = s.Get(t.Context(), "request-created", "1")
+	assert.Equal(t, events.NotFound, events.KindOf(err))
+}
+
+func TestABatchSeesItsOwnBuildAndSwitch(t *testing.T) {
+	t.Parallel()
+	s := open(t, filepath.Join(t.TempDir(), "model.db"))
+	release := stall(t, s)
+	errs := make(chan error, 4)
+	for n, step := range []func() error{
+		func() error { _, err := s.Build(t.Context()); return err },
+		func() error { return s.Put(t.Context(), request(1)) },
+		func() error { return s.Switch(t.Context(), 2) },
+		func() error { return s.Put(t.Context(), request(2)) },
+	} {
+		go func() { errs <- step() }()
+		queued(s, n+1)
+	}
+	release()
+	for range 4 {
+		require.NoError(t, <-errs)
+	}
+	require.NoError(t, s.sweep(t.Context()))
+	items, _ := rows(t, s)
+	assert.Equal(t, 2, items)
+	for _, id := range []string{"1", "2"} {
+		_, err := s.Get(t.Context(), "request-created", id)
+		require.NoError(t, err)
+	}
+}
+
+func TestCloseWritesWhatIsQueued(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "model.db")
+	s := open(t, path)
+	release := stall(t, s)
+	put, closed := make(chan error, 1), make(chan error, 1)
+	go func() { put <- s.Put(t.Context(), request(1)) }()
+	queued(s, 1)
+	go func() { closed <- s.Close() }()
+	for shut := false; !shut; {
+		s.writer.mu.Lock()
+		shut = s.writer.closed
+		s.writer.mu.Unlock()
+	}
+	release()
+	require.NoError(t, <-put)
+	require.NoError(t, <-closed)
+	_, err := open(t, path).Get(t.Context(), "request-created", "1")
+	require.NoError(t, err)
+}
+
+func TestALockThatIsNotGivenBackIsAnOutage(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "model.db")
+	a, b := open(t, path), open(t, path)
+	release := stall(t, a)
+	ctx, cancel := context.WithCancel(t.Context())
+	refused := make(chan error, 1)
+	go func() { refused <- b.Put(ctx, request(1)) }()
+	cancel()
+	assert.Equal(t, events.Unavailable, events.KindOf(<-refused))
+	_, err := b.List(t.Context(), store.Query{Type: "request-created", Limit: 1})
+	require.NoError(t, err, "readers do not wait for writers")
+	release()
+	require.NoError(t, b.Put(t.Context(), request(1)))
+}

@@ -1,0 +1,173 @@
+package storetest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+var lists = []promise{
+	{"newest first, then by the bytes of the id, both descending", func(b *bench) {
+		for _, id := range []string{"b", "B", "ä", "a", "a\x00", "z"} {
+			seconds := 0
+			if id == "z" {
+				seconds = -1
+			}
+			b.mustPut(item(id, seconds, ""))
+		}
+		assert.Equal(b, []string{"ä", "b", "a\x00", "a", "B", "z"}, ids(b.all(b, store.Query{Type: request, Limit: 100})))
+		assert.Equal(b, []string{"ä", "b", "a\x00", "a", "B", "z"}, ids(b.all(b, store.Query{Type: request, Limit: 1})))
+	}},
+	{"a list holds one type", func(b *bench) {
+		c := item("c", 0, "")
+		c.Type = contact
+		b.mustPut(item("r", 0, ""), c)
+		assert.Equal(b, []string{"c"}, ids(b.all(b, store.Query{Type: contact, Limit: 10})))
+		assert.Empty(b, b.all(b, store.Query{Type: "machine-created", Limit: 10}))
+	}},
+	{"times before 1970 have their order too", func(b *bench) {
+		old, older := item("old", 0, ""), item("older", 0, "")
+		old.CreatedAt, older.CreatedAt = time.Date(1969, 12, 31, 23, 59, 59, 0, time.UTC), time.Time{}
+		b.mustPut(old, older, item("new", 0, ""))
+		assert.Equal(b, []string{"new", "old", "older"}, ids(b.all(b, store.Query{Type: request, Limit: 1})))
+	}},
+	{"a limit is 1 to 100", func(b *bench) {
+		for n := range 101 {
+			b.mustPut(item(fmt.Sprintf("%03d", n), 0, ""))
+		}
+		for _, limit := range []int{-1, 0, 101} {
+			_, err := b.List(b.Context(), store.Query{Type: request, Limit: limit})
+			b.isKind(events.Invalid, err)
+			_, err = b.Demand(b.Context(), store.DemandQuery{Limit: limit})
+			b.isKind(events.Invalid, err)
+		}
+		for _, limit := range []int{1, 100} {
+			page, err := b.List(b.Context(), store.Query{Type: request, Limit: limit})
+			require.NoError(b, err)
+			assert.Len(b, page.Items, limit)
+			assert.NotEmpty(b, page.Next)
+		}
+		_, err := b.List(b.Context(), store.Query{Limit: 1})
+		b.isKind(events.Invalid, err)
+	}},
+	{"the last page says so, even when it is full", func(b *bench) {
+		b.mustPut(item("1", 1, ""), item("2", 2, ""), item("3", 3, ""), item("4", 4, ""))
+		for _, limit := range []int{2, 4, 5} {
+			q := store.Query{Type: request, Limit: limit}
+			if limit == 2 {
+				first, err := b.List(b.Context(), q)
+				require.NoError(b, err)
+				q.Cursor = first.Next
+			}
+			page, err := b.List(b.Context(), q)
+			require.NoError(b, err)
+			assert.Empty(b, page.Next, limit)
+		}
+		page, err := b.List(b.Context(), store.Query{Type: contact, Limit: 1})
+		require.NoError(b, err)
+		assert.Empty(b, page.Items)
+		assert.Empty(b, page.Next)
+	}},
+	{"labels are compared without regard to case and surrounding space", func(b *bench) {
+		i := item("1", 0, "")
+		i.Labels = store.Labels{City: " ÅRHUS  C\t", Country: "Dk", MachineID: "M-1", Type: "Contact"}
+		b.mustPut(i, item("2", 0, ""))
+		for _, match := range []store.Labels{
+			{City: "århus  c"}, {City: "Århus  C "}, {Country: "dk"}, {MachineID: "m-1"}, {Type: "contact"},
+			{City: "ÅRHUS  c", Country: "DK", MachineID: "M-1", Type: "CONTACT"}, {Country: "DK", City: " "},
+		} {
+			assert.Equal(b, []string{"1"}, ids(b.all(b, store.Query{Type: request, Match: match, Limit: 10})), "%+v", match)
+		}
+		for _, match := range []store.Labels{{City: "århus c"}, {City: "arhus  c"}, {City: "århus"}, {City: "dk"}, {Country: "dk", Type: "machine"}} {
+			assert.Empty(b, b.all(b, store.Query{Type: request, Match: match, Limit: 10}), "%+v", match)
+		}
+	}},
+	{"since lets in what is at or after it, to the millisecond", func(b *bench) {
+		at := func(ms int) time.Time { return noon.Add(time.Duration(ms) * time.Millisecond) }
+		for ms := range 4 {
+			i := item(fmt.Sprint(ms), 0, "")
+			i.CreatedAt = at(ms)
+			b.mustPut(i)
+		}
+		for since, want := range map[time.Time][]string{
+			at(2):                              {"3", "2"},
+			at(2).Add(1):                       {"3"},
+			at(2).Add(-1):                      {"3", "2"},
+			at(3).Add(time.Millisecond):        {},
+			at(-9):                             {"3", "2", "1", "0"},
+			at(1).In(time.FixedZone("", 7200)): {"3", "2", "1"},
+		} {
+			assert.Equal(b, want, ids(b.all(b, store.Query{Type: request, Since: since, Limit: 1})), since)
+		}
+	}},
+	{"every filter, alone and combined, finds what it should", func(b *bench) {
+		r := b.random()
+		pick := func(of ...string) string { return of[r.IntN(len(of))] }
+		var items []store.Item
+		for n := range 150 {
+			i := item(fmt.Sprintf("%x-%d", r.Uint32(), n), r.IntN(20), "")
+			i.Labels = store.Labels{City: pick("", "Bonn", "Köln"), Country: pick("", "DE", "FR"), MachineID: pick("", "m1", "m2"), Type: pick("", "contact", "machine")}
+			items = append(items, i)
+		}
+		for _, err := range together(len(items), func(n int) error { return b.put(b, items[n]) }) {
+			require.NoError(b, err)
+		}
+		for range 60 {
+			q := store.Query{Type: request, Limit: 1 + r.IntN(40), Match: store.Labels{
+				City: pick("", "", "bonn", "KÖLN"), Country: pick("", "", "de", "FR "), MachineID: pick("", "", "M1", "m2"), Type: pick("", "", "contact", "Machine")}}
+			if r.IntN(2) == 0 {
+				q.Since = noon.Add(time.Duration(r.IntN(20)) * time.Second)
+			}
+			require.Equal(b, ids(expected(items, q)), ids(b.all(b, q)), "%+v", q)
+		}
+	}},
+	{"paging visits everything of the start exactly once while older, newer and equal ones are added", func(b *bench) {
+		r := b.random()
+		start := map[string]bool{}
+		for n := range 60 {
+			i := item(fmt.Sprintf("m%02d", n), r.IntN(5), "") // many share a second
+			start[i.ID] = true
+			b.mustPut(i)
+		}
+		added := 0
+		seen := map[string]int{}
+		for _, i := range b.all(b, store.Query{Type: request, Match: store.Labels{City: "berlin"}, Limit: 7}, func() {
+			for _, id := range []string{"a", "m30-", "z"} {
+				added++
+				b.mustPut(item(fmt.Sprint(id, added), r.IntN(9)-2, ""))
+			}
+		}) {
+			seen[i.ID]++
+			delete(start, i.ID)
+		}
+		assert.Empty(b, start, "never visited")
+		for id, n := range seen {
+			assert.Equal(b, 1, n, id)
+		}
+	}},
+}
+
+// expected is the list by the letter of the contract.
+func expected(items []store.Item, q store.Query) []store.Item {
+	var out []store.Item
+	m := q.Match.Folded()
+	for _, i := range items {
+		l := i.Labels.Folded()
+		if (m.City == "" || m.City == l.City) && (m.Country == "" || m.Country == l.Country) &&
+			(m.MachineID == "" || m.MachineID == l.MachineID) && (m.Type == "" || m.Type == l.Type) && !i.CreatedAt.Before(q.Since) {
+			out = append(out, i)
+		}
+	}
+	slices.SortFunc(out, func(a, b store.Item) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.ID, a.ID))
+	})
+	return out
+}
