@@ -1,0 +1,74 @@
+package events
+
+import (
+	"embed"
+	"time"
+)
+
+// Forever is the retention of topics that are the truth: everything else is rebuilt from them.
+const Forever time.Duration = -1
+
+// Definition is what the program knows of one event type.
+type Definition struct {
+	Topic       string        // the topic, which is also the event type
+	Description string        // one sentence
+	Partitions  int32         // when the topic is created; more can be added, which moves keys
+	Retention   time.Duration // Forever, or how long the topic keeps an event
+
+	payload func() any
+	event   func(Factory, any, []Option) (Any, error)
+	decode  func([]byte) (Any, error)
+}
+
+// catalogue lists every event type once. Who must know the list reads it from here or is tested against it.
+var catalogue = []Definition{
+	define[ContactCreated]("Somebody left their contact."),
+	define[MachineCreated]("An operator registered a vending machine."),
+	define[RequestCreated]("A customer asked for drinks."),
+	define[Notification]("People shall be told something."),
+}
+
+// define describes the type T. Six partitions let six workers share a topic.
+func define[T Payload](description string) Definition {
+	var zero T
+	return Definition{
+		Topic: zero.Topic(), Description: description, Partitions: 6, Retention: Forever,
+		payload: func() any { return new(T) },
+		event: func(f Factory, payload any, options []Option) (Any, error) {
+			return Make(f, *payload.(*T), options...)
+		},
+		decode: func(value []byte) (Any, error) { return Decode[T](value) },
+	}
+}
+
+// Catalogue lists the event types.
+func Catalogue() []Definition { return append([]Definition(nil), catalogue...) }
+
+// Lookup finds the event type of a topic.
+func Lookup(topic string) (Definition, bool) {
+	for _, d := range catalogue {
+		if d.Topic == topic {
+			return d, true
+		}
+	}
+	return Definition{}, false
+}
+
+// Payload is a pointer to an empty payload of the type, to be filled by a decoder and given to [Definition.Event].
+func (d Definition) Payload() any { return d.payload() }
+
+// Event makes an event from what [Definition.Payload] gave, as [Make] does.
+func (d Definition) Event(f Factory, payload any, options ...Option) (Any, error) {
+	return d.event(f, payload, options)
+}
+
+// Decode reads a record's value, as the function [Decode] does.
+func (d Definition) Decode(value []byte) (Any, error) { return d.decode(value) }
+
+//go:embed testdata/*.json
+var samples embed.FS
+
+// Sample is one event of the type as it was first released; whatever the program becomes, it must decode it for ever.
+func (d Definition) Sample() ([]byte, error) {
+	return samples.ReadFile("testdata/" + d.Topic + ".json")
+}

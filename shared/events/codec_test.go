@@ -1,0 +1,190 @@
+package events_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+func TestWhatWasReleasedIsReadForEver(t *testing.T) {
+	for _, d := range events.Catalogue() {
+		t.Run(d.Topic, func(t *testing.T) {
+			sample, err := d.Sample()
+			if err != nil {
+				t.Skip("TestANewTypeInThreeSteps says what is missing")
+			}
+			file := "shared/events/testdata/" + d.Topic + ".json"
+			e, err := d.Decode(sample)
+			if err != nil {
+				t.Fatalf("%s is not understood: %v\n\tif it was released, mend the program; if it is new, write one event there, as it will stand on the topic", file, err)
+			}
+			assert.Equal(t, d.Topic, e.Topic())
+			b, err := e.Encode()
+			require.NoError(t, err)
+			assert.JSONEq(t, string(sample), string(b), "%s: a wire name was changed, or a field that has been released is gone", file)
+		})
+	}
+}
+
+func TestTheTypeScriptAppIsUnderstood(t *testing.T) {
+	paths, err := filepath.Glob("testdata/typescript/*.json")
+	require.NoError(t, err)
+	require.Len(t, paths, 4)
+	for _, path := range paths {
+		topic := strings.TrimSuffix(filepath.Base(path), ".json")
+		t.Run(topic, func(t *testing.T) {
+			record, err := os.ReadFile(path)
+			require.NoError(t, err)
+			d, ok := events.Lookup(topic)
+			require.True(t, ok)
+			e, err := d.Decode(record)
+			require.NoError(t, err)
+			assert.Regexp(t, `^\d{13}-[a-z0-9]{9}$`, e.EventID())
+			assert.NotEmpty(t, e.ThingID())
+
+			b, err := e.Encode()
+			require.NoError(t, err)
+			var before, after map[string]any
+			require.NoError(t, json.Unmarshal(record, &before))
+			require.NoError(t, json.Unmarshal(b, &after))
+			assert.Equal(t, before, after)
+		})
+	}
+
+	record, err := os.ReadFile("testdata/typescript/notification.json")
+	require.NoError(t, err)
+	e, err := events.Decode[events.Notification](record)
+	require.NoError(t, err)
+	assert.Empty(t, e.Data.ID)
+	assert.Equal(t, e.ID, e.ThingID(), "a notification without id is kept under its event's")
+	assert.Empty(t, e.Data.Key(), "and is about nothing")
+	assert.Equal(t, e.ID, e.Correlation())
+	assert.Equal(t, "sipeat-app", e.Metadata.Producer)
+}
+
+func TestEmptyAndUnknownIsTolerated(t *testing.T) {
+	for what, value := range map[string]string{
+		"bare":               `{"eventId":"1","eventType":"request-created","data":{"id":"r"}}`,
+		"null metadata":      `{"eventId":"1","eventType":"request-created","data":{"id":"r"},"metadata":null}`,
+		"empty metadata":     `{"eventId":"1","eventType":"request-created","data":{"id":"r"},"metadata":{}}`,
+		"null in metadata":   `{"eventId":"1","eventType":"request-created","data":{"id":"r"},"metadata":{"timestamp":null,"producer":null,"correlationId":null}}`,
+		"null fields":        `{"eventId":"1","eventType":"request-created","data":{"id":"r","name":null,"drinksList":null,"machineId":null,"timestamp":null}}`,
+		"unknown fields":     `{"eventId":"1","v":2,"eventType":"request-created","data":{"id":"r","x":{"y":[1,2,{}]},"Name":7}}`,
+		"no drinks":          `{"eventId":"1","eventType":"request-created","data":{"id":"r","drinksList":[]}}`,
+		"blank drinks":       `{"eventId":"1","eventType":"request-created","data":{"id":"r","drinksList":["",null]}}`,
+		"ids of any form":    `{"eventId":" \u0000","eventType":"request-created","data":{"id":"a b/ü"}}`,
+		"lone surrogate":     `{"eventId":"1","eventType":"request-created","data":{"id":"r","name":"\ud83e"}}`,
+		"no UTF-8":           "{\"eventId\":\"1\",\"eventType\":\"request-created\",\"data\":{\"id\":\"r\",\"name\":\"\xff\"}}",
+		"a name twice":       `{"eventId":"0","eventId":"1","eventType":"request-created","data":{"id":"q","id":"r"}}`,
+		"space around":       " \r\n{\"eventId\":\"1\",\"eventType\":\"request-created\",\"data\":{\"id\":\"r\"}}\n",
+		"another offset":     `{"eventId":"1","eventType":"request-created","data":{"id":"r","timestamp":"2026-11-23T12:00:00.123456789+05:30"}}`,
+		"what API refuses":   `{"eventId":"1","eventType":"request-created","data":{"id":"r","email":"?","phone":"-","name":"\u0000","drinksList":["` + strings.Repeat(`x","`, 50) + `"]}}`,
+		"first second":       `{"eventId":"1","eventType":"request-created","data":{"id":"r","timestamp":"0001-01-01T00:00:00Z"}}`,
+		"no order of fields": `{"metadata":{},"data":{"id":"r"},"eventType":"request-created","eventId":"1"}`,
+	} {
+		e, err := events.Decode[events.RequestCreated]([]byte(value))
+		if assert.NoError(t, err, what) {
+			b, err := e.Encode()
+			require.NoError(t, err, what)
+			again, err := events.Decode[events.RequestCreated](b)
+			require.NoError(t, err, what)
+			assert.Equal(t, e.EventID(), again.EventID(), what)
+		}
+	}
+}
+
+// TestWhatIsRefused is the list of DESIGN section 3; "secret" stands where an event's content does.
+func TestWhatIsRefused(t *testing.T) {
+	const head = `{"eventId":"secret","eventType":"contact-created",`
+	for _, c := range []struct{ what, value, says string }{
+		{"tombstone", ``, "the record has no value"},
+		{"blank", " \n", "the record has no value"},
+		{"text", `secret`, "not the JSON of a contact-created event: the syntax is wrong at byte 0"},
+		{"cut", head + `"data":{"id":"secr`, "it ends in the middle"},
+		{"two documents", head + `"data":{"id":"c"}} {"secret":1}`, "the syntax is wrong at byte "},
+		{"faulty inside a name", head + `"data":{"id":"c","secret":01}}`, "the syntax is wrong at byte "},
+		{"bad escape", head + `"data":{"id":"\xsecret"}}`, "the syntax is wrong at byte "},
+		{"no object", `["secret"]`, "the whole value is a list and must be an object"},
+		{"only text", `"secret"`, "the whole value is text and must be an object"},
+		{"only null", `null`, "no eventId"},
+		{"no eventId", `{"eventType":"contact-created","data":{"id":"c"}}`, "no eventId"},
+		{"empty eventId", `{"eventId":"","eventType":"contact-created","data":{"id":"c"}}`, "no eventId"},
+		{"null eventId", `{"eventId":null,"eventType":"contact-created","data":{"id":"c"}}`, "no eventId"},
+		{"number eventId", `{"eventId":1719400000000,"eventType":"contact-created","data":{"id":"c"}}`, "eventId is a number and must be text"},
+		{"names in another case", `{"EventID":"secret","eventType":"contact-created","data":{"id":"c"}}`, "no eventId"},
+		{"no eventType", `{"eventId":"1","data":{"id":"c"}}`, "no eventType: on this topic it is contact-created"},
+		{"other eventType", `{"eventId":"1","eventType":"secret","data":{"id":"c"}}`, "the eventType is not the topic's, which is contact-created"},
+		{"no data", head + `"metadata":{}}`, "no data object"},
+		{"null data", head + `"data":null}`, "no data object"},
+		{"list data", head + `"data":["secret"]}`, "data is a list and must be an object"},
+		{"text data", head + `"data":"secret"}`, "data is text and must be an object"},
+		{"no data.id", head + `"data":{"name":"secret"}}`, "no data.id"},
+		{"empty data.id", head + `"data":{"id":""}}`, "no data.id"},
+		{"number in text", head + `"data":{"id":"c","phone":4930555}}`, "data.phone is a number and must be text"},
+		{"object in text", head + `"data":{"id":"c","name":{"secret":1}}}`, "data.name is an object and must be text"},
+		{"true in text", head + `"data":{"id":"c","name":true}}`, "data.name is true and must be text"},
+		{"text metadata", head + `"data":{"id":"c"},"metadata":"secret"}`, "metadata is text and must be an object"},
+		{"no moment", head + `"data":{"id":"c","timestamp":"secret"}}`, "data.timestamp is no timestamp: RFC 3339 is wanted, such as "},
+		{"empty moment", head + `"data":{"id":"c","timestamp":""}}`, "data.timestamp is no timestamp"},
+		{"moment of no zone", head + `"data":{"id":"c","timestamp":"2026-11-23T12:00:00"}}`, "data.timestamp is no timestamp"},
+		{"number moment", head + `"data":{"id":"c"},"metadata":{"timestamp":1719400000000}}`, "metadata.timestamp is a number and must be text"},
+		{"year 10000", head + `"data":{"id":"c","timestamp":"9999-12-31T23:59:59-01:00"}}`, "data.timestamp is no timestamp"},
+		{"year -1", head + `"data":{"id":"c","timestamp":"0000-01-01T00:00:00+01:00"}}`, "data.timestamp is no timestamp"},
+		{"deep", strings.Repeat("[", 100_000), "not the JSON"},
+	} {
+		refusedAs(t, c.what, c.says, decodeContact, c.value)
+	}
+	for _, c := range []struct{ what, value, says string }{
+		{"type unknown", `{"eventId":"1","eventType":"notification","data":{"type":"secret"}}`, "data.type is none of contact, machine and request"},
+		{"type absent", `{"eventId":"1","eventType":"notification","data":{}}`, "data.type is none of contact, machine and request"},
+		{"type in another case", `{"eventId":"1","eventType":"notification","data":{"type":"Contact"}}`, "data.type is none of"},
+	} {
+		refusedAs(t, c.what, c.says, func(b []byte) (any, error) { e, err := events.Decode[events.Notification](b); return e, err }, c.value)
+	}
+	refusedAs(t, "drink", "data.drinksList.1 is a number and must be text", func(b []byte) (any, error) {
+		e, err := events.Decode[events.RequestCreated](b)
+		return e, err
+	}, `{"eventId":"1","eventType":"request-created","data":{"id":"r","drinksList":["secret",7]}}`)
+}
+
+func decodeContact(b []byte) (any, error) {
+	e, err := events.Decode[events.ContactCreated](b)
+	return e, err
+}
+
+func refusedAs(t *testing.T, what, says string, decode func([]byte) (any, error), value string) {
+	t.Helper()
+	e, err := decode([]byte(value))
+	if !assert.Error(t, err, what) {
+		return
+	}
+	assert.ErrorIs(t, err, events.ErrNotUnderstood, what)
+	assert.Equal(t, events.Invalid, events.KindOf(err), what)
+	assert.Contains(t, err.Error(), says, what)
+	assert.NotContains(t, err.Error(), "secret", "%s: the event's content", what)
+	assert.Zero(t, e, what)
+}
+
+func TestDigestIsOfWhatIsSaid(t *testing.T) {
+	digest := func(change func(*events.Event[events.RequestCreated])) [32]byte {
+		var e events.Event[events.RequestCreated]
+		e.ID, e.Data = "e", events.RequestCreated{Thing: events.Thing{ID: "r", Timestamp: events.At(noon)}, Request: request()}
+		change(&e)
+		d, err := e.Digest()
+		require.NoError(t, err)
+		return d
+	}
+	same := digest(func(*events.Event[events.RequestCreated]) {})
+	assert.Equal(t, same, digest(func(e *events.Event[events.RequestCreated]) { e.Data.Timestamp = events.At(noon.AddDate(0, 0, 1)) }))
+	assert.Equal(t, same, digest(func(e *events.Event[events.RequestCreated]) { e.ID, e.Metadata.Producer = "f", "other" }))
+	assert.NotEqual(t, same, digest(func(e *events.Event[events.RequestCreated]) { e.Data.ID = "s" }))
+	assert.NotEqual(t, same, digest(func(e *events.Event[events.RequestCreated]) { e.Data.DrinksList = []string{"Tea"} }))
+	assert.NotEqual(t, same, digest(func(e *events.Event[events.RequestCreated]) { e.Data.City = "" }))
+}

@@ -1,0 +1,75 @@
+package events
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Kind says what a failure means to whoever must react to it. There are few, because only two tables read them:
+// the HTTP status in package web and the delivery outcome in package bus.
+type Kind string
+
+const (
+	Unknown     Kind = ""            // a fault nobody foresaw; its text is logged, never shown to a caller
+	Invalid     Kind = "invalid"     // the input is not acceptable, and will not be when tried again
+	NotFound    Kind = "not found"   // there is no such thing (yet)
+	Conflict    Kind = "conflict"    // the id is taken by other content
+	Unavailable Kind = "unavailable" // a part that is needed cannot be reached now; trying again later may help
+)
+
+// Error is a failure with a meaning. Message is written for the caller: what is wrong and what to do about it.
+// Err, the cause, is for the log.
+type Error struct {
+	Kind       Kind
+	Message    string
+	Fields     []FieldError  // Invalid: every faulty field
+	EventID    string        // Unavailable: the event whose fate is not known, because it may still be written
+	RetryAfter time.Duration // Unavailable: the wait that whoever refused has asked for; 0 = unsaid
+	Err        error
+}
+
+// FieldError is one faulty field. Pointer is its JSON pointer (RFC 6901) in the document that was sent.
+type FieldError struct {
+	Pointer string `json:"pointer"`
+	Detail  string `json:"detail"`
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Message)
+	for i, f := range e.Fields {
+		if i == 0 {
+			b.WriteString(": ")
+		} else {
+			b.WriteString("; ")
+		}
+		b.WriteString(f.Pointer + " " + f.Detail)
+	}
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf makes an error of a kind whose text a caller may read.
+func Errorf(kind Kind, format string, args ...any) error {
+	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
+}
+
+// Wrap makes an error of a kind from a cause that is for the log alone.
+func Wrap(kind Kind, cause error, format string, args ...any) error {
+	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...), Err: cause}
+}
+
+// KindOf tells the kind of the first [Error] in err's chain; Unknown if there is none.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return Unknown
+}

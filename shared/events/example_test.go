@@ -1,0 +1,78 @@
+package events_test
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+// A payload becomes an event: checked, with ids, times and producer.
+func ExampleNew() {
+	event, err := events.New(events.ContactCreated{Contact: events.Contact{
+		Name: "Ada Lovelace", Email: "ada@example.com", Phone: "+44 20 7946 0958", Message: "We would like a machine.",
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(event.Topic(), event.Data.Name, event.Key() == event.Data.ID)
+	// Output: contact-created Ada Lovelace true
+}
+
+// What is not acceptable comes back as one error, every faulty field in it.
+func ExampleNew_invalid() {
+	_, err := events.New(events.RequestCreated{Request: events.Request{
+		Name: "Grace Hopper", Email: "grace", Phone: "+1 212 555 0142", Address: "1 Harbor Way", City: "New York", Country: "USA",
+		DrinksList: []string{"Espresso", " "},
+	}})
+	var invalid *events.Error
+	if errors.As(err, &invalid) {
+		for _, f := range invalid.Fields {
+			fmt.Println(f.Pointer, f.Detail)
+		}
+	}
+	// Output:
+	// /email must be one e-mail address, such as ada@example.com, with nothing before or behind it
+	// /drinksList/1 is blank: it must hold something that can be seen
+}
+
+// A record's value becomes an event, of whichever producer it is.
+func ExampleDecode() {
+	record := []byte(`{"eventId":"1719400000000-k3j2h1xyz","eventType":"contact-created",
+		"data":{"id":"c-1","name":"Ada Lovelace","email":"","timestamp":"2026-11-23T06:54:21.123Z"},
+		"metadata":{"timestamp":"2026-11-23T06:54:21.123Z","producer":"sipeat-app"}}`)
+	event, err := events.Decode[events.ContactCreated](record)
+	fmt.Println(event.ID, event.Data.Name, event.Metadata.Producer, err)
+
+	_, err = events.Decode[events.MachineCreated](record)
+	fmt.Println(err)
+	// Output:
+	// 1719400000000-k3j2h1xyz Ada Lovelace sipeat-app <nil>
+	// the eventType is not the topic's, which is machine-created: not understood
+}
+
+// An event that another one causes has ids that derive from it: made again, it is the same event.
+func ExampleMake() {
+	factory := events.Factory{
+		Producer: "example",
+		Now:      func() time.Time { return time.Date(2026, 11, 23, 6, 54, 21, 0, time.UTC) },
+	}
+	cause, err := events.Make(factory, events.MachineCreated{Machine: events.Machine{
+		Name: "Lobby 1", Address: "Friedrichstraße 43", City: "Berlin", Country: "Germany",
+		ContactName: "Konrad Zuse", ContactEmail: "konrad@example.com", ContactPhone: "+49 30 1234567",
+	}}, events.DerivedFrom("an idempotency key"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	notification := events.Notification{Notice: events.Notice{Type: "machine", Message: "New machine: Lobby 1", SubjectID: cause.Data.ID}}
+	for range 2 {
+		event, err := events.Make(factory, notification, events.CausedBy(cause, "notification"))
+		fmt.Println(event.ID, event.Metadata.CausationID == cause.ID, err)
+	}
+	// Output:
+	// ac1e98c2-9127-5449-81f3-5ba9e5391316 true <nil>
+	// ac1e98c2-9127-5449-81f3-5ba9e5391316 true <nil>
+}
