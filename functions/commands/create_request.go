@@ -1,0 +1,13 @@
+package commands
+
+import (
+	"context"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/web"
+)
+
+// CreateRequest answers POST /requests: a customer asks for drinks.
+func (c Commands) CreateRequest(ctx context.Context, command web.Command[events.Request]) (web.Accepted, error) {
+	return publish(ctx, c, events.RequestCreated{Request: command.Body}, command.Seed)
+}

@@ -1,0 +1,141 @@
+package consumers_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+func TestEachEventIsAnnouncedOnce(t *testing.T) {
+	contact := events.ContactCreated{Thing: thing("c-1"), Contact: events.Contact{Name: "Ada", CompanyName: "Engines Ltd"}}
+	machine := events.MachineCreated{Thing: thing("m-1"), Machine: events.Machine{Name: "Lobby", City: "Berlin", Country: "Germany"}}
+	request := events.RequestCreated{Thing: thing("r-1"), Request: events.Request{Name: "Grace", City: "New York", DrinksList: []string{"Mate", "Tea"}}}
+	for subject, c := range map[string]struct {
+		react func(*world) error
+		id    string
+		says  string
+	}{
+		"contact": {func(w *world) error {
+			return consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("a", contact))
+		}, "c-1", "New contact: Ada Engines Ltd"},
+		"machine": {func(w *world) error {
+			return consumers.OnMachineCreated{Consumers: w.Consumers}.React(t.Context(), read("a", machine))
+		}, "m-1", "New machine: Lobby Berlin Germany"},
+		"request": {func(w *world) error {
+			return consumers.OnRequestCreated{Consumers: w.Consumers}.React(t.Context(), read("a", request))
+		}, "r-1", "New request: Grace New York Mate, Tea"},
+	} {
+		t.Run(subject, func(t *testing.T) {
+			w := newWorld(t)
+			require.NoError(t, c.react(w))
+			require.NoError(t, c.react(w), "a repeat")
+			require.Len(t, w.topic.published, 2)
+			n := w.topic.published[0]
+			assert.Equal(t, n, w.topic.published[1], "a repeat makes the same event")
+
+			assert.Equal(t, uuid.Version(5), uuid.MustParse(n.ID).Version())
+			assert.Equal(t, uuid.Version(5), uuid.MustParse(n.Data.ID).Version())
+			assert.Equal(t, subject, n.Data.Type)
+			assert.Equal(t, c.says, n.Data.Message)
+			assert.Equal(t, c.id, n.Data.SubjectID)
+			assert.Equal(t, c.id, w.topic.keys[0], "in order with what else is told of it")
+			assert.Equal(t, "e-1", n.Metadata.CausationID)
+			assert.Equal(t, "e-1", n.Metadata.CorrelationID)
+			assert.Equal(t, "sipeat-api", n.Metadata.Producer)
+			assert.Equal(t, contact.Timestamp, n.Data.Timestamp, "it happened when its cause did")
+		})
+	}
+}
+
+func TestWhoAnnouncesTheirOwnIsNotAnnouncedTwice(t *testing.T) {
+	w := newWorld(t)
+	contact := events.ContactCreated{Thing: thing("c-1")}
+	require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("sipeat-app", contact)))
+	assert.Empty(t, w.topic.published)
+	require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("", contact)))
+	assert.Len(t, w.topic.published, 1, "an unknown producer announces nothing")
+}
+
+func TestAChainIsFollowed(t *testing.T) {
+	w := newWorld(t)
+	e := read("a", events.ContactCreated{Thing: thing("c-1")})
+	e.Metadata.CorrelationID = "the-first"
+	require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), e))
+	assert.Equal(t, "the-first", w.topic.published[0].Metadata.CorrelationID)
+	assert.Equal(t, "e-1", w.topic.published[0].Metadata.CausationID)
+}
+
+func TestAFailedPublishIsTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.topic.err = &events.Error{Kind: events.Unavailable, Message: "no broker", EventID: "n-1"}
+	report := w.deliver(t, "contact-created", []byte(`{"eventId":"1","eventType":"contact-created","data":{"id":"c"}}`))
+	assert.Equal(t, bus.Unavailable, report.Outcome)
+	assert.Empty(t, w.letters)
+}
+
+// TestWhatIsUnderstoodIsNeverADeadLetter: an event that was accepted is not refused for what is said about it.
+func TestWhatIsUnderstoodIsNeverADeadLetter(t *testing.T) {
+	nasty := map[string]string{
+		"empty": "", "blank": "\u00a0 \u200b", "NUL": "a\x00b", "controls": "\x01\x1b[31m\u0085\u009b\u2028\u202e\u2066", "line breaks": "a\r\nb\tc",
+		"5000 characters": strings.Repeat("ü", 5000), "emoji": strings.Repeat("👨‍👩‍👧", 400), "no UTF-8": "a\xff\xfe", "marks": "\u0301\u0301",
+		"filler": "\u3164", "replacement": "\uFFFD", "noncharacter": "\uFFFE\U0010FFFF", "private": "\ue000", "quotes": `"\/<>&`,
+	}
+	ids := map[string]string{
+		"a space": "a b", "blanks": "  ", "500 characters": strings.Repeat("i", 500), "129 characters": strings.Repeat("i", 129), "NUL": "\x00",
+		"no UTF-8": "\xff", "slash": "a/../b", "hidden": "a\u200bb", "line break": "a\nb",
+	}
+	quote := func(s string) string {
+		if !utf8.ValidString(s) {
+			return `"` + s + `"` // as it is
+		}
+		b, err := json.Marshal(s)
+		require.NoError(t, err)
+		return string(b)
+	}
+	deliver := func(t *testing.T, topic, id, text string) {
+		w := newWorld(t)
+		i, q := quote(id), quote(text)
+		record := `{"eventId":` + i + `,"eventType":"` + topic + `","data":{"id":` + i + `,"type":"contact"`
+		for _, f := range []string{"name", "email", "phone", "message", "companyName", "machineLocation", "address", "city", "country",
+			"contactName", "contactEmail", "contactPhone", "machineId", "recipientEmail", "subjectId"} {
+			record += `,"` + f + `":` + q
+		}
+		record += `,"drinksList":[` + q + `,` + q + `]},"metadata":{"producer":` + q + `,"correlationId":` + q + `}}`
+
+		report := w.deliver(t, topic, []byte(record))
+		assert.Equal(t, bus.Done, report.Outcome, "%s: %v", topic, report.Err)
+		assert.Zero(t, len(w.letters), "dead letters")
+		if topic == "notification" {
+			assert.Len(t, w.told.messages, 1)
+		} else if assert.Len(t, w.topic.published, 1) {
+			assert.NoError(t, events.Validate(w.topic.published[0].Data))
+		}
+	}
+	for _, topic := range []string{"contact-created", "machine-created", "request-created", "notification"} {
+		for what, text := range nasty {
+			t.Run(topic+"/text/"+what, func(t *testing.T) { deliver(t, topic, "id-1", text) })
+		}
+		for what, id := range ids {
+			t.Run(topic+"/id/"+what, func(t *testing.T) { deliver(t, topic, id, "text") })
+		}
+	}
+}
+
+func TestASubjectThatNoNotificationMayHaveIsLeftOut(t *testing.T) {
+	for _, id := range []string{strings.Repeat("i", 129), "a b", "\x00"} {
+		w := newWorld(t)
+		require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("a", events.ContactCreated{Thing: thing(id)})))
+		require.Len(t, w.topic.published, 1)
+		assert.Empty(t, w.topic.published[0].Data.SubjectID)
+		assert.Equal(t, w.topic.published[0].Data.ID, w.topic.keys[0])
+	}
+}

@@ -1,0 +1,143 @@
+package consumers_test
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/notify"
+	"github.com/sipeat/sipeat/shared/store"
+	"github.com/sipeat/sipeat/shared/store/sqlite"
+)
+
+// world is the consumers on a real read model, with a publisher and a notifier that remember.
+type world struct {
+	consumers.Consumers
+	topic   *topic
+	told    *told
+	model   store.Store
+	letters []bus.Letter
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	model, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "model.db"), sqlite.WithRelaxedSync())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, model.Close()) })
+	w := &world{topic: &topic{}, told: &told{}, model: model}
+	w.Consumers = consumers.Consumers{
+		Publisher: w.topic, Notifier: w.told, Store: model, AnnouncedBy: []string{"sipeat-app"},
+		Events: events.Factory{Now: func() time.Time { return noon }},
+	}
+	return w
+}
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// topic remembers what is published, as its reader would find it.
+type topic struct {
+	published []events.Event[events.Notification]
+	keys      []string
+	err       error
+}
+
+func (p *topic) Publish(_ context.Context, e events.Any) (bus.Position, error) {
+	if p.err != nil {
+		return bus.Position{}, p.err
+	}
+	b, err := e.Encode()
+	if err != nil {
+		return bus.Position{}, err
+	}
+	n, err := events.Decode[events.Notification](b)
+	p.published, p.keys = append(p.published, n), append(p.keys, e.Key())
+	return bus.Position{Topic: e.Topic(), Offset: int64(len(p.published))}, err
+}
+
+// told remembers what people are told.
+type told struct {
+	messages []notify.Message
+	err      error
+	during   func() // while it is sent
+}
+
+func (n *told) Notify(_ context.Context, m notify.Message) error {
+	n.messages = append(n.messages, m)
+	if n.during != nil {
+		n.during()
+	}
+	return n.err
+}
+
+// Write implements bus.DeadLetters.
+func (w *world) Write(_ context.Context, l bus.Letter) error {
+	w.letters = append(w.letters, l)
+	return nil
+}
+
+// deliver gives a record to its consumer through the delivery engine, and tells how the first try ended.
+func (w *world) deliver(t *testing.T, topic string, record []byte) bus.Report {
+	t.Helper()
+	return w.run(t, w.function(t, topic).Consumer, record)
+}
+
+func (w *world) run(t *testing.T, c bus.Consumer, record []byte) bus.Report {
+	t.Helper()
+	var once sync.Once
+	first := make(chan bus.Report, 1)
+	engine := bus.NewEngine(c, w, bus.Options{
+		Report:     func(r bus.Report) { once.Do(func() { first <- r }) },
+		MinBackoff: time.Hour, MaxBackoff: time.Hour, // one try is enough
+	})
+	partition := engine.Open(0, nil)
+	partition.Deliver([]bus.Record{{Topic: c.Topic, Value: record, Timestamp: noon}})
+	report := <-first
+	require.NoError(t, partition.Close(t.Context()))
+	return report
+}
+
+func (w *world) function(t *testing.T, name string) consumers.Function {
+	t.Helper()
+	for _, f := range w.Functions() {
+		if f.Name == name {
+			return f
+		}
+	}
+	require.Fail(t, "no function "+name)
+	return consumers.Function{}
+}
+
+// known is the sample and the function of a type. Where one is missing, TestANewTypeInThreeSteps says so.
+func (w *world) known(t *testing.T, d events.Definition) ([]byte, consumers.Function) {
+	t.Helper()
+	sample, err := d.Sample()
+	if err == nil {
+		_, err = d.Decode(sample)
+	}
+	for _, f := range w.Functions() {
+		if f.Consumer.Topic == d.Topic && err == nil {
+			return sample, f
+		}
+	}
+	t.Skip("TestANewTypeInThreeSteps says what is missing")
+	return nil, consumers.Function{}
+}
+
+// read is an event as it was read from a topic, where anything may stand.
+func read[T events.Payload](producer string, data T) events.Event[T] {
+	return events.Event[T]{
+		ID: "e-1", Type: data.Topic(), Data: data,
+		Metadata: events.Metadata{Timestamp: events.At(noon), Producer: producer},
+	}
+}
+
+func thing(id string) events.Thing {
+	return events.Thing{ID: id, Timestamp: events.At(noon.Add(-time.Hour))}
+}

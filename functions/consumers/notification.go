@@ -1,0 +1,69 @@
+package consumers
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/notify"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// OnNotification handles notification: it can be asked for, and people are told.
+type OnNotification struct{ Consumers }
+
+func (h OnNotification) Project(ctx context.Context, e events.Event[events.Notification]) error {
+	return project(ctx, h.Consumers, e, store.Labels{Type: e.Data.Type})
+}
+
+// React claims the notification, sends it and marks it as sent. A crash between sending and marking sends it again once
+// the lease is over: a message twice is better than none.
+func (h OnNotification) React(ctx context.Context, e events.Event[events.Notification]) error {
+	id := claimID(e.Type, e.ThingID())
+	switch claim, err := h.Store.Claim(ctx, id, lease(ctx)); {
+	case err != nil:
+		return err
+	case claim == store.Done:
+		return nil
+	case claim == store.Held:
+		return events.Errorf(events.Unavailable, "another consumer is sending notification %s", e.ThingID())
+	}
+	err := h.Notifier.Notify(ctx, notify.Message{
+		ID: e.ThingID(), EventID: e.ID, Type: e.Data.Type, SubjectID: e.Data.SubjectID,
+		Recipient: e.Data.RecipientEmail, Text: e.Data.Message,
+	})
+	// Whatever the deadline says by now, what became of the message is written down.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), toTell)
+	defer cancel()
+	if err == nil {
+		return h.Store.Complete(ctx, id)
+	}
+	if released := h.Store.Release(ctx, id); released != nil {
+		// By its text alone: the kind of the error is the notifier's.
+		return fmt.Errorf("%w (and the claim is kept until its lease ends: %s)", err, released.Error())
+	}
+	return err
+}
+
+const (
+	toTell = 3 * time.Second // what marking may take beyond the deadline; less than the engine's grace of 5 s
+	beyond = 5 * time.Second // what a lease lasts beyond the deadline
+)
+
+// lease is as long as this handler may take, and a little more.
+func lease(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return max(time.Until(deadline), 0) + beyond
+	}
+	return time.Minute
+}
+
+// claimID is the id of the effect, within what a store takes.
+func claimID(topic, id string) string {
+	if claim := topic + "/" + id; len(claim) <= store.MaxID {
+		return claim
+	}
+	return fmt.Sprintf("%s/sha256:%x", topic, sha256.Sum256([]byte(id)))
+}

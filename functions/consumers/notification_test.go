@@ -1,0 +1,135 @@
+package consumers_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/notify"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+const record = `{"eventId":"e-1","eventType":"notification","data":{"id":"n-1","type":"contact","message":"Hello","recipientEmail":"a@b.co","subjectId":"c-1"}}`
+
+func TestPeopleAreToldOnce(t *testing.T) {
+	w := newWorld(t)
+	for range 3 {
+		assert.Equal(t, bus.Done, w.deliver(t, "notification", []byte(record)).Outcome)
+	}
+	assert.Equal(t, []notify.Message{{
+		ID: "n-1", EventID: "e-1", Type: "contact", SubjectID: "c-1", Recipient: "a@b.co", Text: "Hello",
+	}}, w.told.messages)
+}
+
+func TestANotificationWithoutIdIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	for range 2 {
+		report := w.deliver(t, "notification", []byte(`{"eventId":"1719400000000-k3j2h1xyz","eventType":"notification","data":{"type":"contact","message":"Hello"}}`))
+		assert.Equal(t, bus.Done, report.Outcome)
+	}
+	require.Len(t, w.told.messages, 1)
+	assert.Equal(t, "1719400000000-k3j2h1xyz", w.told.messages[0].ID)
+	_, err := w.model.Get(t.Context(), "notification", "1719400000000-k3j2h1xyz")
+	assert.NoError(t, err)
+}
+
+func TestALivingClaimIsWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	claim, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, store.Claimed, claim)
+	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
+	assert.Empty(t, w.told.messages)
+
+	require.NoError(t, w.model.Release(t.Context(), "notification/n-1"))
+	assert.Equal(t, bus.Done, w.deliver(t, "notification", []byte(record)).Outcome)
+	assert.Len(t, w.told.messages, 1)
+}
+
+func TestANotifiersErrorKeepsItsMeaning(t *testing.T) {
+	for kind, outcome := range map[events.Kind]bus.Outcome{
+		events.Invalid: bus.Rejected, events.Unavailable: bus.Unavailable, events.Unknown: bus.Failed,
+	} {
+		for _, releaseFails := range []bool{false, true} {
+			w := newWorld(t)
+			failure := errors.New("the notifier's")
+			w.told.err = events.Wrap(kind, failure, "not told")
+			if releaseFails {
+				w.Store = noRelease{w.model}
+			}
+			report := w.deliver(t, "notification", []byte(record))
+			assert.Equal(t, outcome, report.Outcome, "%q, release fails: %t", kind, releaseFails)
+			assert.ErrorIs(t, report.Err, failure)
+			assert.Equal(t, kind, events.KindOf(report.Err))
+			if releaseFails {
+				assert.ErrorContains(t, report.Err, "no database", "what else went wrong is in the log")
+				continue
+			}
+			claim, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
+			require.NoError(t, err)
+			assert.Equal(t, store.Claimed, claim, "released: the next try need not wait")
+		}
+	}
+}
+
+// noRelease is a store that is gone by the time a claim is given back.
+type noRelease struct{ store.Store }
+
+func (noRelease) Release(context.Context, string) error {
+	return events.Wrap(events.Unavailable, context.DeadlineExceeded, "no database")
+}
+
+func TestWhatWasSentIsMarkedWhateverTheDeadlineSays(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	w.told.during = cancel
+	e := read("a", events.Notification{Thing: thing("n-1")})
+	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.React(ctx, e))
+	claim, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
+	require.NoError(t, err)
+	assert.Equal(t, store.Done, claim)
+}
+
+func TestALeaseOutlastsItsHandler(t *testing.T) {
+	w := newWorld(t)
+	leases := &leases{Store: w.model}
+	w.Store = leases
+	e := read("a", events.Notification{Thing: thing("n-1")})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+	defer cancel()
+	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.React(ctx, e))
+	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.React(t.Context(), e), "with no deadline at all")
+	assert.Greater(t, leases.asked[0], 100*time.Second)
+	assert.LessOrEqual(t, leases.asked[0], 105*time.Second)
+	assert.Equal(t, time.Minute, leases.asked[1])
+}
+
+type leases struct {
+	store.Store
+	asked []time.Duration
+}
+
+func (l *leases) Claim(ctx context.Context, id string, lease time.Duration) (store.Claim, error) {
+	l.asked = append(l.asked, lease)
+	return l.Store.Claim(ctx, id, lease)
+}
+
+func TestLongIdsAreToldOnceEach(t *testing.T) {
+	w := newWorld(t)
+	for range 2 {
+		for _, last := range []string{"a", "b"} {
+			id := strings.Repeat("i", 511) + last
+			report := w.deliver(t, "notification", []byte(`{"eventId":"`+id+`","eventType":"notification","data":{"type":"contact"}}`))
+			assert.Equal(t, bus.Done, report.Outcome, "%v", report.Err)
+		}
+	}
+	assert.Len(t, w.told.messages, 2)
+}

@@ -1,0 +1,26 @@
+package consumers
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// project keeps what the event says in the read model.
+func project[T events.Payload](ctx context.Context, c Consumers, e events.Event[T], labels store.Labels, drinks ...string) error {
+	e = e.Identified()
+	data, err := events.EncodePayload(e.Data)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", e.Type, e.ID, err)
+	}
+	digest, err := e.Digest()
+	if err != nil {
+		return err
+	}
+	return c.Store.Put(ctx, store.Item{
+		Type: e.Type, ID: e.ThingID(), EventID: e.ID, CreatedAt: e.Metadata.Timestamp.Time(),
+		Data: data, Digest: digest, Labels: labels, Drinks: drinks,
+	})
+}

@@ -1,0 +1,103 @@
+package consumers_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+func TestProjectIsSafeToRepeat(t *testing.T) {
+	w := newWorld(t)
+	on := consumers.OnRequestCreated{Consumers: w.Consumers}
+	e := read("a", events.RequestCreated{Thing: thing("r-1"), Request: events.Request{
+		Name: "Grace", City: "Berlin", Country: "Germany", MachineID: "m-1", DrinksList: []string{"Mate", "Tea", "Mate"},
+	}})
+	for range 3 {
+		require.NoError(t, on.Project(t.Context(), e))
+	}
+	item, err := w.model.Get(t.Context(), "request-created", "r-1")
+	require.NoError(t, err)
+	assert.Equal(t, "e-1", item.EventID)
+	assert.True(t, noon.Equal(item.CreatedAt), "when the event was made")
+	assert.Equal(t, store.Labels{City: "Berlin", Country: "Germany", MachineID: "m-1"}, item.Labels)
+	data, err := events.DecodePayload[events.RequestCreated](item.Data)
+	require.NoError(t, err)
+	assert.Equal(t, e.Data, data)
+
+	page, err := w.model.Demand(t.Context(), store.DemandQuery{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, page.Items, 2)
+	for _, d := range page.Items {
+		assert.EqualValues(t, 1, d.Count, d.Drink)
+	}
+	assert.Empty(t, w.topic.published, "projecting tells nobody")
+	assert.Empty(t, w.told.messages)
+}
+
+func TestTheFirstEventOfAnIdIsKept(t *testing.T) {
+	w := newWorld(t)
+	record := func(event, name, at string) []byte {
+		return fmt.Appendf(nil, `{"eventId":%q,"eventType":"contact-created","data":{"id":"c-1","name":%q,"timestamp":%q}}`, event, name, at)
+	}
+	assert.Equal(t, bus.Done, w.deliver(t, "contact-created", record("e-1", "Ada", "2026-11-23T06:54:21.123Z")).Outcome)
+	assert.Equal(t, bus.Done, w.deliver(t, "contact-created", record("e-2", "Ada", "2026-11-23T07:00:00.000Z")).Outcome, "a repeat, timestamp aside")
+	assert.Equal(t, bus.Rejected, w.deliver(t, "contact-created", record("e-3", "Bob", "2026-11-23T06:54:21.123Z")).Outcome)
+	require.Len(t, w.letters, 1)
+	assert.Equal(t, bus.Conflicting, w.letters[0].Class)
+	item, err := w.model.Get(t.Context(), "contact-created", "c-1")
+	require.NoError(t, err)
+	assert.Equal(t, "e-1", item.EventID)
+	assert.Len(t, w.topic.published, 2, "nothing is told of the conflict")
+}
+
+func TestEachSampleIsProjected(t *testing.T) {
+	for _, d := range events.Catalogue() {
+		t.Run(d.Topic, func(t *testing.T) {
+			w := newWorld(t)
+			sample, f := w.known(t, d)
+			report := w.run(t, f.Consumer, sample)
+			assert.Equal(t, bus.Done, report.Outcome, "%v", report.Err)
+			e, err := d.Decode(sample)
+			require.NoError(t, err)
+			_, err = w.model.Get(t.Context(), d.Topic, e.ThingID())
+			assert.NoError(t, err)
+		})
+	}
+}
+
+func TestAReplayTellsNobody(t *testing.T) {
+	for _, d := range events.Catalogue() {
+		t.Run(d.Topic, func(t *testing.T) {
+			w := newWorld(t)
+			sample, f := w.known(t, d)
+			assert.Equal(t, bus.Done, w.run(t, f.Replay, sample).Outcome)
+			assert.Empty(t, w.topic.published)
+			assert.Empty(t, w.told.messages)
+			item, err := w.model.List(t.Context(), store.Query{Type: d.Topic, Limit: 2})
+			require.NoError(t, err)
+			assert.Len(t, item.Items, 1)
+		})
+	}
+}
+
+func TestListsCanBeNarrowedByWhatIsKept(t *testing.T) {
+	w := newWorld(t)
+	machine := events.MachineCreated{Thing: thing("m-1"), Machine: events.Machine{City: "Lyon", Country: "France"}}
+	require.NoError(t, consumers.OnMachineCreated{Consumers: w.Consumers}.Project(t.Context(), read("a", machine)))
+	told := events.Notification{Thing: thing("n-1"), Notice: events.Notice{Type: "machine"}}
+	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.Project(t.Context(), read("a", told)))
+	for topic, match := range map[string]store.Labels{
+		"machine-created": {City: "Lyon", Country: "France"}, "notification": {Type: "machine"},
+	} {
+		page, err := w.model.List(t.Context(), store.Query{Type: topic, Match: match, Limit: 2})
+		require.NoError(t, err)
+		assert.Len(t, page.Items, 1, topic)
+	}
+}

@@ -1,0 +1,23 @@
+package consumers
+
+import (
+	"context"
+	"strings"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// OnRequestCreated handles request-created: the request can be asked for, its drinks count as demand, and staff are told
+// of it.
+type OnRequestCreated struct{ Consumers }
+
+func (h OnRequestCreated) Project(ctx context.Context, e events.Event[events.RequestCreated]) error {
+	labels := store.Labels{City: e.Data.City, Country: e.Data.Country, MachineID: e.Data.MachineID}
+	return project(ctx, h.Consumers, e, labels, e.Data.DrinksList...)
+}
+
+func (h OnRequestCreated) React(ctx context.Context, e events.Event[events.RequestCreated]) error {
+	return announce(ctx, h.Consumers, e, "request",
+		"New request:", e.Data.Name, e.Data.City, e.Data.Country, strings.Join(e.Data.DrinksList, ", "))
+}

@@ -1,0 +1,27 @@
+// Package queries holds the reading side: each function reads the read model. It knows no Kafka.
+package queries
+
+import (
+	"github.com/sipeat/sipeat/shared/store"
+	"github.com/sipeat/sipeat/shared/web"
+)
+
+// Queries is what the functions of this side need.
+type Queries struct {
+	Store store.Reader
+}
+
+// Functions lists the endpoints of this side. All are for staff: they show people.
+func (q Queries) Functions() []web.Function {
+	return []web.Function{
+		{Name: "get-contact", Route: "GET /contacts/{id}", Handler: web.HandleQuery(q.GetContact), Staff: true},
+		{Name: "list-contacts", Route: "GET /contacts", Handler: web.HandleQuery(q.ListContacts), Staff: true},
+		{Name: "get-machine", Route: "GET /machines/{id}", Handler: web.HandleQuery(q.GetMachine), Staff: true},
+		{Name: "list-machines", Route: "GET /machines", Handler: web.HandleQuery(q.ListMachines), Staff: true},
+		{Name: "get-request", Route: "GET /requests/{id}", Handler: web.HandleQuery(q.GetRequest), Staff: true},
+		{Name: "list-requests", Route: "GET /requests", Handler: web.HandleQuery(q.ListRequests), Staff: true},
+		{Name: "get-notification", Route: "GET /notifications/{id}", Handler: web.HandleQuery(q.GetNotification), Staff: true},
+		{Name: "list-notifications", Route: "GET /notifications", Handler: web.HandleQuery(q.ListNotifications), Staff: true},
+		{Name: "get-demand", Route: "GET /demand", Handler: web.HandleQuery(q.GetDemand), Staff: true},
+	}
+}

@@ -1,0 +1,30 @@
+package queries
+
+import (
+	"context"
+
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// Demand asks which drinks are asked for.
+type Demand struct {
+	Country string `query:"country"`
+	City    string `query:"city"`
+	Limit   int    `query:"limit" default:"20" min:"1" max:"100"`
+	Cursor  string `query:"cursor"`
+}
+
+// DemandList is a page of the demand, ordered by country, city and drink.
+type DemandList struct {
+	Items      []store.Demand `json:"items"`
+	NextCursor *string        `json:"nextCursor"`
+}
+
+// GetDemand answers GET /demand.
+func (q Queries) GetDemand(ctx context.Context, in Demand) (DemandList, error) {
+	found, err := q.Store.Demand(ctx, store.DemandQuery{Country: in.Country, City: in.City, Limit: in.Limit, Cursor: in.Cursor})
+	if err != nil {
+		return DemandList{}, err
+	}
+	return DemandList{Items: found.Items, NextCursor: next(found.Next)}, nil
+}

@@ -1,0 +1,12 @@
+package queries
+
+import (
+	"context"
+
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+// GetMachine answers GET /machines/{id}.
+func (q Queries) GetMachine(ctx context.Context, in ByID) (Thing[events.MachineCreated], error) {
+	return get[events.MachineCreated](ctx, q, in.ID)
+}

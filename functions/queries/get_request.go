@@ -1,0 +1,12 @@
+package queries
+
+import (
+	"context"
+
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+// GetRequest answers GET /requests/{id}.
+func (q Queries) GetRequest(ctx context.Context, in ByID) (Thing[events.RequestCreated], error) {
+	return get[events.RequestCreated](ctx, q, in.ID)
+}

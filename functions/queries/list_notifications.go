@@ -1,0 +1,19 @@
+package queries
+
+import (
+	"context"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// Notifications asks for notifications.
+type Notifications struct {
+	Page
+	Type string `query:"type" oneof:"contact machine request"`
+}
+
+// ListNotifications answers GET /notifications.
+func (q Queries) ListNotifications(ctx context.Context, in Notifications) (List[events.Notification], error) {
+	return list[events.Notification](ctx, q, in.Page, store.Labels{Type: in.Type})
+}

@@ -1,0 +1,22 @@
+package queries
+
+import (
+	"context"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// Requests asks for requests.
+type Requests struct {
+	Page
+	City      string `query:"city"`
+	Country   string `query:"country"`
+	MachineID string `query:"machineId"`
+}
+
+// ListRequests answers GET /requests.
+func (q Queries) ListRequests(ctx context.Context, in Requests) (List[events.RequestCreated], error) {
+	match := store.Labels{City: in.City, Country: in.Country, MachineID: in.MachineID}
+	return list[events.RequestCreated](ctx, q, in.Page, match)
+}

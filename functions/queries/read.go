@@ -1,0 +1,61 @@
+package queries
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// ByID asks for one thing.
+type ByID struct {
+	ID string `path:"id"`
+}
+
+// Page asks for a part of a list.
+type Page struct {
+	Limit  int       `query:"limit" default:"20" min:"1" max:"100"`
+	Cursor string    `query:"cursor"`
+	Since  time.Time `query:"since"`
+}
+
+// get reads one thing of T.
+func get[T events.Payload](ctx context.Context, q Queries, id string) (Thing[T], error) {
+	var t T
+	item, err := q.Store.Get(ctx, t.Topic(), id)
+	if err != nil {
+		return Thing[T]{}, err
+	}
+	thing, err := show[T](item)
+	if err != nil {
+		return thing, fmt.Errorf("%s %s: %w", t.Topic(), id, err)
+	}
+	return thing, nil
+}
+
+// list reads a page of things of T.
+func list[T events.Payload](ctx context.Context, q Queries, page Page, match store.Labels) (List[T], error) {
+	var t T
+	found, err := q.Store.List(ctx, store.Query{
+		Type: t.Topic(), Match: match, Since: page.Since, Limit: page.Limit, Cursor: page.Cursor,
+	})
+	if err != nil {
+		return List[T]{}, err
+	}
+	l := List[T]{Items: make([]Thing[T], len(found.Items)), NextCursor: next(found.Next)}
+	for i, item := range found.Items {
+		if l.Items[i], err = show[T](item); err != nil {
+			return List[T]{}, fmt.Errorf("%s %s: %w", t.Topic(), item.ID, err)
+		}
+	}
+	return l, nil
+}
+
+func next(cursor string) *string {
+	if cursor == "" {
+		return nil
+	}
+	return &cursor
+}

@@ -1,0 +1,51 @@
+package queries
+
+import (
+	"encoding/json"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// Thing is one thing as it is shown: its payload, and beside those fields which event made it known and when.
+type Thing[T events.Payload] struct {
+	Data      T
+	EventID   string
+	CreatedAt events.Time
+}
+
+// MarshalJSON writes one object: the payload's fields, then eventId and createdAt.
+func (t Thing[T]) MarshalJSON() ([]byte, error) {
+	b, err := events.EncodePayload(t.Data)
+	if err != nil {
+		return nil, err
+	}
+	own, err := json.Marshal(struct {
+		EventID   string      `json:"eventId"`
+		CreatedAt events.Time `json:"createdAt"`
+	}{t.EventID, t.CreatedAt})
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > len("{}") {
+		b[len(b)-1] = ','
+		own = own[1:]
+	} else {
+		b = b[:0]
+	}
+	return append(b, own...), nil
+}
+
+// List is a page of things, newest first. NextCursor asks for the next page; null at the end.
+type List[T events.Payload] struct {
+	Items      []Thing[T] `json:"items"`
+	NextCursor *string    `json:"nextCursor"`
+}
+
+func show[T events.Payload](item store.Item) (Thing[T], error) {
+	data, err := events.DecodePayload[T](item.Data)
+	if err != nil {
+		return Thing[T]{}, err
+	}
+	return Thing[T]{data, item.EventID, events.At(item.CreatedAt)}, nil
+}
