@@ -8,13 +8,17 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// OnRequestCreated handles request-created: the request can be asked for, its drinks count as demand, and staff are told
-// of it.
+// OnRequestCreated handles request-created: the request can be asked for, its drinks (the first [store.MaxDrinks] of them) count
+// as demand, and staff are told of it.
 type OnRequestCreated struct{ Consumers }
 
 func (h OnRequestCreated) Project(ctx context.Context, e events.Event[events.RequestCreated]) error {
 	labels := store.Labels{City: e.Data.City, Country: e.Data.Country, MachineID: e.Data.MachineID}
-	return project(ctx, h.Consumers, e, labels, e.Data.DrinksList...)
+	drinks := e.Data.DrinksList
+	if len(drinks) > store.MaxDrinks { // nobody can ask for so many here, but another program may have written it
+		drinks = drinks[:store.MaxDrinks]
+	}
+	return project(ctx, h.Consumers, e, labels, drinks...)
 }
 
 func (h OnRequestCreated) React(ctx context.Context, e events.Event[events.RequestCreated]) error {

@@ -1,0 +1,81 @@
+package queries_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/functions/queries"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store/sqlite"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var began = time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC)
+
+// model is a read model, filled as the consumers fill it: one event a minute.
+type model struct {
+	t *testing.T
+	queries.Queries
+	consumers.Consumers
+	minutes int
+}
+
+func open(t *testing.T) *model {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "read-model.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	return &model{t: t, Queries: queries.Queries{Store: s}, Consumers: consumers.Consumers{Store: s}}
+}
+
+// given projects the event that says data, and returns the id of its thing.
+func given[T events.Payload](m *model, project func(context.Context, events.Event[T]) error, data T) string {
+	m.t.Helper()
+	m.minutes++
+	at := began.Add(time.Duration(m.minutes) * time.Minute)
+	id := fmt.Sprintf("%s-%d", data.Topic(), m.minutes)
+	factory := events.Factory{Now: func() time.Time { return at }, NewID: func() string { return id }}
+	e, err := events.Make(factory, data)
+	require.NoError(m.t, err)
+	require.NoError(m.t, project(m.t.Context(), e))
+	return id
+}
+
+// shown is a thing as a caller sees it.
+func shown(t *testing.T, thing any) map[string]any {
+	t.Helper()
+	b, err := json.Marshal(thing)
+	require.NoError(t, err)
+	var fields map[string]any
+	require.NoError(t, json.Unmarshal(b, &fields))
+	return fields
+}
+
+// isMissing checks what a get says of an id that nobody knows.
+func isMissing(t *testing.T, err error) {
+	t.Helper()
+	assert.Equal(t, events.NotFound, events.KindOf(err))
+}
+
+// ids of the things on a page, and whether there is another page.
+func ids[T events.Payload](t *testing.T, page queries.List[T], err error) (found []string, more bool) {
+	t.Helper()
+	require.NoError(t, err)
+	for _, thing := range page.Items {
+		found = append(found, thing.Data.ThingID())
+	}
+	return found, page.NextCursor != nil
+}
+
+var (
+	ada    = events.Contact{Name: "Ada Lovelace", Email: "ada@example.com", Phone: "+44 20 7946 0958", Message: "A machine, please."}
+	lobby  = events.Machine{Name: "Lobby 1", Address: "Friedrichstraße 43", City: "Berlin", Country: "Germany", ContactName: "Konrad Zuse", ContactEmail: "konrad@example.com", ContactPhone: "+49 30 1234567"}
+	thirst = events.Request{Name: "Grace Hopper", Email: "grace@example.com", Phone: "+1 (212) 555-0142", Address: "1 Harbor Way", City: "New York", Country: "USA", DrinksList: []string{"Espresso", "Mate"}, MachineID: "machine-1"}
+	told   = events.Notice{Type: "machine", Message: "Lobby 1 is empty.", SubjectID: "machine-1"}
+)

@@ -1,0 +1,25 @@
+package queries_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/sipeat/sipeat/functions/queries"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// bare is a payload that says nothing.
+type bare struct{ events.Thing }
+
+func (bare) Topic() string { return "bare" }
+
+func TestThingIsOneObject(t *testing.T) {
+	b, err := json.Marshal(queries.Thing[bare]{EventID: "e", CreatedAt: events.At(began)})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"eventId":"e","createdAt":"2026-11-23T06:00:00.000Z"}`, string(b))
+	b, err = json.Marshal(queries.Thing[bare]{Data: bare{events.Thing{ID: "i"}}, EventID: "e", CreatedAt: events.At(began)})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"id":"i","eventId":"e","createdAt":"2026-11-23T06:00:00.000Z"}`, string(b))
+}
