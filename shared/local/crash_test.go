@@ -136,10 +136,9 @@ func TestProducerOutlivesTheBroker(t *testing.T) {
 		send(50)
 		require.NoError(t, cl.Flush(within(t, 20*time.Second)))
 		send(500) // in flight while the broker goes down
-		switch {
-		case b == nil:
+		if b == nil {
 			kill()
-		default:
+		} else {
 			require.NoError(t, b.Close())
 			b = nil
 		}

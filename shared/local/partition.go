@@ -129,10 +129,10 @@ func (l *partitionLog) snapshotEnd() (int64, error) {
 	var s struct {
 		End int64 `json:"high_watermark"`
 	}
-	if json.Unmarshal(raw, &s) != nil {
-		return 0, nil // kfake then reads the log instead, and so do we
+	if json.Unmarshal(raw, &s) == nil {
+		return s.End, nil
 	}
-	return s.End, nil
+	return 0, nil // kfake then reads the log instead, and so do we
 }
 
 // pad carries the numbering on where it stopped. kfake numbers a partition
