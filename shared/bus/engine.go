@@ -1,0 +1,90 @@
+package bus
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// Engine delivers the records of one topic to its consumer: the same for a worker, which feeds it from its own poll, and
+// for a Lambda function, which feeds it one invocation.
+//
+// Each event ends in one of three ways. Done: its handler returned nil. Rejected: it cannot be decoded, the handler
+// called it invalid or a conflict, or it still failed for an unknown reason (a panic too) after [Options.Attempts]; it is
+// then written to the dead letters, waited for. Otherwise it is unavailable and tried again with exponential backoff and
+// jitter, for ever; a dead letter that cannot be written is, too. When [Options.StallAfter] different events in a row
+// fail for an unknown reason the engine stalls: it takes that for an outage and rejects none of them until one succeeds.
+type Engine struct {
+	consumer Consumer
+	letters  DeadLetters
+	options  Options
+	breaker  breaker
+}
+
+// Options tune an engine; the zero value of each means its default.
+type Options struct {
+	Concurrency    int           // handlers running at the same time in one partition; 64
+	Ahead          int           // events in hand in one partition before it is full, see [Partition.Full]; 4096
+	AheadBytes     int           // bytes in hand in one partition before it is full; 16 MiB
+	Attempts       int           // tries of an event that fails for an unknown reason, outages not counted; 5
+	StallAfter     int           // different events failing in a row that count as an outage; 3
+	HandlerTimeout time.Duration // what one try may take; 30 s
+	Grace          time.Duration // how long a handler may go on after that, or after being cancelled; 5 s
+	MinBackoff     time.Duration // the first pause before a retry; 100 ms
+	MaxBackoff     time.Duration // the longest; 30 s
+
+	// Report, if set, is told of every try, from several goroutines at once.
+	Report func(Report)
+	// Overrun is called when a handler has ignored its deadline for the length of Grace. Its key cannot be given to
+	// anyone while it runs, so whoever hosts the engine must end the process. The default panics.
+	Overrun func(error)
+	Logger  *slog.Logger // the default one
+}
+
+// Report tells how one try to handle an event ended. It holds ids only, nothing of what the event says.
+type Report struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+	EventID   string // "" = not decodable
+	Outcome   Outcome
+	Attempt   int // how often the handler was run; a dead letter that is written again does not count
+	Took      time.Duration
+	Err       error
+}
+
+// NewEngine makes an engine for a consumer.
+func NewEngine(c Consumer, letters DeadLetters, o Options) *Engine {
+	setDefault(&o.Concurrency, 64)
+	setDefault(&o.Ahead, 4096)
+	setDefault(&o.AheadBytes, 16<<20)
+	setDefault(&o.Attempts, 5)
+	setDefault(&o.StallAfter, 3)
+	setDefault(&o.HandlerTimeout, 30*time.Second)
+	setDefault(&o.Grace, 5*time.Second)
+	setDefault(&o.MinBackoff, 100*time.Millisecond)
+	setDefault(&o.MaxBackoff, 30*time.Second)
+	if o.Overrun == nil {
+		o.Overrun = func(err error) { panic(err) }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &Engine{consumer: c, letters: letters, options: o, breaker: breaker{limit: o.StallAfter}}
+}
+
+func setDefault[N int | time.Duration](n *N, value N) {
+	if *n == 0 {
+		*n = value
+	}
+}
+
+// Open starts the delivery of one partition. room is called, from any goroutine and without locks held, each time a
+// partition that was full has room again; it may be nil.
+func (e *Engine) Open(partition int32, room func()) *Partition {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &Partition{engine: e, number: partition, room: room, opened: time.Now(), ctx: ctx, cancel: cancel, lanes: map[string]*lane{}}
+	p.idle.L = &p.mu
+	go p.watch()
+	return p
+}

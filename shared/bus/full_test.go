@@ -1,0 +1,118 @@
+package bus_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/stretchr/testify/assert"
+)
+
+// gate lets the events of key a through once it is open; the others always.
+type gate struct{ open atomic.Bool }
+
+func (g *gate) handle(_ context.Context, e event) error {
+	if !g.open.Load() && e.Data.ID == "a" {
+		return events.Errorf(events.Unavailable, "later")
+	}
+	return nil
+}
+
+func (r *rig) roomCalls() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rooms
+}
+
+// A stuck key may let others go on up to a bound: what is counted reaches from the first event that is not handled to the
+// last delivered, whether those between are handled or not. Else a key stuck for days would fill the memory.
+func TestFullCountsFromTheFirstUnhandledEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{}
+		r := newRig(t, bus.Options{Ahead: 10}, g.handle)
+		r.deliver(batch(0, "a1", "b1", "c1", "d1", "e1", "f1", "g1", "h1", "i1")...)
+		pass(time.Second)
+		assert.Len(t, r.done, 8)
+		assert.False(t, r.Full(), "9 of 10")
+		r.deliver(moved(9, "j1"))
+		pass(time.Second)
+		assert.True(t, r.Full(), "10 of 10")
+		assert.Zero(t, r.roomCalls())
+		g.open.Store(true)
+		r.allHandled(10)
+		synctest.Wait()
+		assert.False(t, r.Full())
+		assert.Equal(t, 1, r.roomCalls())
+	})
+}
+
+func TestFullCountsBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{}
+		large := moved(0, "a1")
+		large.Headers = []bus.Header{{Key: "h", Value: make([]byte, 999)}}
+		r := newRig(t, bus.Options{AheadBytes: 1000}, g.handle)
+		assert.False(t, r.Full())
+		r.deliver(large)
+		assert.True(t, r.Full())
+		g.open.Store(true)
+		r.allHandled(1)
+		synctest.Wait()
+		assert.Equal(t, 1, r.roomCalls())
+	})
+}
+
+// Room is made when half is left. Until then the partition stays full, whoever asks, or the feeder that stopped would
+// never be told.
+func TestRoomIsCalledOnceAtHalf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{Ahead: 10}, func(context.Context, event) error {
+			time.Sleep(time.Second)
+			return nil
+		})
+		r.deliver(batch(0, "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9")...)
+		assert.True(t, r.Full())
+		pass(4*time.Second + time.Millisecond)
+		assert.True(t, r.Full(), "6 left")
+		assert.Zero(t, r.roomCalls())
+		pass(time.Second)
+		assert.Equal(t, 1, r.roomCalls())
+		assert.False(t, r.Full(), "5 left")
+		r.allHandled(10)
+		assert.Equal(t, 1, r.roomCalls())
+	})
+}
+
+func TestRoomIsNotCalledUnlessFullWasAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{Ahead: 1}, nil)
+		r.deliver(batch(0, "a1", "a2", "a3")...)
+		r.allHandled(3)
+		synctest.Wait()
+		assert.Zero(t, r.roomCalls())
+	})
+}
+
+// A feeder may call back into the partition from room.
+func TestRoomMayDeliver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, nil)
+		var p *bus.Partition
+		next := int64(0)
+		more := func() {
+			for next < 100 && !p.Full() {
+				p.Deliver(batch(next, "a1", "b1", "c1", "d1"))
+				next += 4
+			}
+		}
+		p = bus.NewEngine(bus.NewConsumer("g", r.handler), r, bus.Options{Ahead: 8}).Open(0, func() { more() })
+		more()
+		synctest.Wait()
+		assert.Len(t, r.done, 100)
+		assert.NoError(t, p.Close(t.Context()))
+	})
+}

@@ -1,0 +1,87 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+// Outcome is how one try to handle an event ended.
+type Outcome string
+
+const (
+	Done        Outcome = "done"        // handled
+	Rejected    Outcome = "rejected"    // the event's own fault: into the dead letters, then it counts as handled
+	Unavailable Outcome = "unavailable" // not the event's fault: tried again for as long as it takes
+	Failed      Outcome = "failed"      // for an unknown reason: tried again a few times, then rejected
+)
+
+// outcomeOf is the one table from a handler's error to an outcome.
+func outcomeOf(err error) Outcome {
+	if err == nil {
+		return Done
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return Unavailable
+	}
+	switch {
+	case anyUnavailable(err):
+		return Unavailable
+	case events.KindOf(err) == events.Invalid, events.KindOf(err) == events.Conflict:
+		return Rejected
+	default: // NotFound too: what it is about may still be on its way
+		return Failed
+	}
+}
+
+// anyUnavailable looks through joined errors too: what is partly not the event's fault is tried again.
+func anyUnavailable(err error) bool {
+	switch e := err.(type) {
+	case *events.Error:
+		return e.Kind == events.Unavailable // its cause does not matter: whoever made it decided
+	case interface{ Unwrap() error }:
+		return anyUnavailable(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), anyUnavailable)
+	}
+	return false
+}
+
+// Class says why an event was rejected; it stands in the dead letter.
+type Class string
+
+const (
+	Undecodable Class = "undecodable" // not an event of its topic
+	Refused     Class = "refused"     // the handler called it invalid
+	Conflicting Class = "conflict"    // its id is taken by other content
+	Exhausted   Class = "exhausted"   // still failing for an unknown reason after all attempts
+	Panicked    Class = "panic"       // the handler panicked at the last attempt
+	TooLarge    Class = "too-large"   // the letter did not fit with its value, which is left out
+)
+
+func classOf(err error) Class {
+	var p *panicked
+	switch kind := events.KindOf(err); {
+	case errors.Is(err, events.ErrNotUnderstood):
+		return Undecodable
+	case errors.As(err, &p):
+		return Panicked
+	case kind == events.Invalid:
+		return Refused
+	case kind == events.Conflict:
+		return Conflicting
+	default:
+		return Exhausted
+	}
+}
+
+// panicked is a handler's panic as an error, with the stack for the log.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }

@@ -1,0 +1,47 @@
+package bus
+
+import (
+	"context"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+// Record is one record as it stands on a topic.
+type Record struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+	Timestamp time.Time
+	Key       []byte // nil = none
+	Value     []byte // nil = a tombstone
+	Headers   []Header
+}
+
+// Header is one header of a record; a key may repeat.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+func (r *Record) size() int {
+	n := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return n
+}
+
+// Position is where a record stands.
+type Position struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+// Publisher writes events to their topics.
+type Publisher interface {
+	// Publish returns when the event is written to all in-sync replicas. An Unavailable error means that its fate is
+	// not known: it may be written later. It carries the event's id, so that whoever tries again can make the same event.
+	Publish(ctx context.Context, e events.Any) (Position, error)
+}

@@ -1,0 +1,148 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+// try handles the worker's event once. The pause it returns is how long to wait before the next try; 0 = the event is
+// handled.
+func (w *worker) try() (pause time.Duration) {
+	e, d := w.partition.engine, w.current
+	outcome, err := Rejected, d.decided()
+	if err == nil {
+		err = w.handle()
+		outcome = e.judge(d, err, w.abandoned())
+	}
+	if outcome == Rejected {
+		d.troubled().verdict = err
+		if failed := w.reject(err); failed != nil {
+			outcome, err = Unavailable, fmt.Errorf("the dead letter cannot be written: %w", failed)
+		}
+		w.now = w.partition.clock()
+	}
+	e.report(w, outcome, err)
+	if outcome == Done || outcome == Rejected {
+		return 0
+	}
+	return e.pause(d, err)
+}
+
+// decided is why the event was rejected, if that is decided and only its dead letter is missing.
+func (d *delivery) decided() error {
+	if d.trouble == nil {
+		return nil
+	}
+	return d.verdict
+}
+
+// abandoned reports whether the partition was given up: whoever takes it next begins with this event.
+func (w *worker) abandoned() bool { return w.partition.ctx.Err() != nil }
+
+var errExited = &panicked{value: "the handler ended its goroutine (runtime.Goexit)"}
+
+// handle runs the handler, if there is anything for it.
+func (w *worker) handle() (err error) {
+	e, d := w.partition.engine, w.current
+	if w.exited { // this goroutine is here to go on where that one ended
+		w.exited = false
+		return errExited
+	}
+	d.tries++
+	if d.trouble != nil && d.fault != nil {
+		return d.fault
+	}
+	timed := &handlerContext{Context: w.partition.ctx, deadline: w.partition.opened.Add(w.began + e.options.HandlerTimeout)}
+	returned := false
+	defer func() {
+		w.now = w.partition.clock()
+		timed.end(w.now >= w.began+e.options.HandlerTimeout)
+		if value := recover(); value != nil {
+			stack := debug.Stack()
+			err = &panicked{value, stack}
+			e.options.Logger.Error("a handler panics", "topic", e.consumer.Topic, "group", e.consumer.Group,
+				"event", d.eventID, "panic", value, "stack", string(stack))
+		} else if !returned {
+			w.exited = true
+		}
+	}()
+	err = e.consumer.handle(timed, d.event)
+	returned = true
+	return err
+}
+
+// judge adds to the table of outcomes what depends on the tries before.
+func (e *Engine) judge(d *delivery, err error, abandoned bool) Outcome {
+	outcome := outcomeOf(err)
+	switch outcome {
+	case Done:
+		if e.breaker.succeeded() {
+			e.options.Logger.Info("no longer stalled: an event succeeded", "topic", e.consumer.Topic, "group", e.consumer.Group)
+		}
+	case Failed:
+		if abandoned {
+			return Unavailable // it may have failed only because it was cancelled
+		}
+		if !e.breaker.failed(d) {
+			d.troubled().failures++
+			if d.failures >= e.options.Attempts {
+				return Rejected
+			}
+		} else if d.tries >= e.options.Attempts && e.breaker.stall() {
+			e.options.Logger.Error("stalled: different events fail in a row for an unknown reason; none is rejected until one succeeds",
+				"topic", e.consumer.Topic, "group", e.consumer.Group, "in a row", e.options.StallAfter)
+		}
+	}
+	return outcome
+}
+
+// reject writes the dead letter.
+func (w *worker) reject(verdict error) error {
+	p, d := w.partition, w.current
+	p.mu.Lock()
+	w.writing = true
+	p.mu.Unlock()
+	reason := strings.ToValidUTF8(verdict.Error(), "\uFFFD")
+	if len(reason) > 1000 {
+		reason = strings.ToValidUTF8(reason[:1000], "")
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, p.engine.options.HandlerTimeout)
+	defer cancel()
+	return p.engine.letters.Write(ctx, Letter{
+		Record: *d.record, Consumer: p.engine.consumer.Group, Class: classOf(verdict), Reason: reason,
+		Attempts: d.tries, At: time.Now(),
+	})
+}
+
+func (e *Engine) pause(d *delivery, err error) time.Duration {
+	t := d.troubled()
+	if t.backoff == nil {
+		t.backoff = backoff.NewExponentialBackOff()
+		t.backoff.InitialInterval, t.backoff.MaxInterval = e.options.MinBackoff, e.options.MaxBackoff
+		t.backoff.Multiplier = 2
+	}
+	pause := min(t.backoff.NextBackOff(), e.options.MaxBackoff) // its jitter goes beyond its bound
+	var asked *events.Error
+	if errors.As(err, &asked) {
+		pause = max(pause, asked.RetryAfter)
+	}
+	return max(pause, 1)
+}
+
+func (e *Engine) report(w *worker, outcome Outcome, err error) {
+	if e.options.Report == nil {
+		return
+	}
+	d := w.current
+	e.options.Report(Report{
+		Topic: d.record.Topic, Partition: d.record.Partition, Offset: d.record.Offset, EventID: d.eventID,
+		Outcome: outcome, Attempt: d.tries, Took: w.now - w.began, Err: err,
+	})
+}

@@ -1,0 +1,163 @@
+package bus
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// worker is a goroutine that does what there is to do in a partition: it runs the first events of ready lanes, decodes
+// more when no lane is ready, and ends when there is neither.
+type worker struct {
+	partition *Partition
+	current   *delivery     // nil = in no handler
+	began     time.Duration // the try of current, on the partition's clock
+	now       time.Duration // the end of the last try; 0 = long ago
+	writing   bool          // the handler of current is over, its dead letter is being written
+	exited    bool          // the handler of current ended the goroutine
+}
+
+func (w *worker) work() {
+	p := w.partition
+	defer func() {
+		if w.exited {
+			go w.work() // in place of this goroutine
+		}
+	}()
+	p.mu.Lock()
+	for w.current != nil || p.occupy(w) {
+		p.mu.Unlock()
+		pause := w.try()
+		p.mu.Lock()
+		p.settle(w, pause)
+	}
+	p.workers = slices.DeleteFunc(p.workers, func(other *worker) bool { return other == w })
+	p.mu.Unlock()
+}
+
+// occupy finds the worker its next event, decoding more of them if it must. Without any it is false.
+func (p *Partition) occupy(w *worker) bool {
+	for !p.closed {
+		if l := p.ready.pop(); l != nil {
+			if w.now == 0 {
+				w.now = p.clock()
+			}
+			w.current, w.began, w.writing = l.head, w.now, false
+			p.running++
+			p.share()
+			return true
+		}
+		if p.decoding || len(p.inbox) == 0 {
+			return false
+		}
+		p.decodeSome()
+		w.now = 0
+	}
+	return false
+}
+
+// clock is the time since the partition was opened. It costs half of what time.Now does.
+func (p *Partition) clock() time.Duration { return time.Since(p.opened) }
+
+// settle books the end of a try. A pause means that the event is tried again after it; otherwise it is handled.
+func (p *Partition) settle(w *worker, pause time.Duration) {
+	d := w.current
+	l := d.lane
+	switch {
+	case p.final: // too late to count
+	case pause == 0:
+		l.head = d.next
+		if l.head == nil {
+			delete(p.lanes, d.key)
+			p.spare.keepLane(l)
+		} else {
+			p.ready.push(l)
+		}
+		p.advance(d)
+		p.makeRoom(w)
+	case !p.closed:
+		l.retry = time.AfterFunc(pause, func() { p.resume(l) })
+	}
+	w.current = nil
+	p.running--
+	p.pace(w.now - w.began)
+	if p.count == 0 || p.closed {
+		p.idle.Broadcast()
+	}
+}
+
+// advance moves the window past what is handled at its front.
+func (p *Partition) advance(d *delivery) {
+	handledAt := d.record.Offset + 1
+	*d.record = Record{} // the records of one Deliver share a slice: let go of what is handled
+	*d = delivery{size: d.size, handledAt: handledAt}
+	for c := p.front; c != nil; c = p.front {
+		for c.handled < c.used && c.deliveries[c.handled].handledAt > 0 {
+			p.handled = c.deliveries[c.handled].handledAt
+			p.bytes -= c.deliveries[c.handled].size
+			p.count--
+			c.handled++
+		}
+		if c.handled < c.used {
+			return
+		}
+		p.front = c.behind
+		p.spare.keepChunk(c)
+	}
+}
+
+// makeRoom tells that a partition that was full has room again. It gives up the lock for the call; the worker counts as
+// running meanwhile, so that Close waits for the call.
+func (p *Partition) makeRoom(w *worker) {
+	o := &p.engine.options
+	if !p.full || p.count > o.Ahead/2 || p.bytes > o.AheadBytes/2 {
+		return
+	}
+	p.full = false
+	if p.room == nil || p.closed {
+		return
+	}
+	p.hire()
+	w.writing = true // no handler runs
+	p.mu.Unlock()
+	p.room()
+	p.mu.Lock()
+}
+
+// resume lets a lane go on after its pause.
+func (p *Partition) resume(l *lane) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.ready.push(l)
+		p.share()
+	}
+}
+
+// watch ends the process's patience with handlers that ignore their deadline.
+func (p *Partition) watch() {
+	o := &p.engine.options
+	limit := o.HandlerTimeout + o.Grace
+	ticker := time.NewTicker(max(limit/8, time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		p.mu.Lock()
+		var late string
+		for _, w := range p.workers {
+			if w.current != nil && !w.writing && p.clock()-w.began > limit {
+				late = w.current.eventID
+			}
+		}
+		p.mu.Unlock()
+		if late != "" {
+			o.Overrun(fmt.Errorf("%s/%d: the handler of event %s ignores its deadline: it is still running after %s",
+				p.engine.consumer.Topic, p.number, late, limit))
+			return
+		}
+	}
+}
