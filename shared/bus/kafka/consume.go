@@ -1,0 +1,357 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Options tune a consumer; the zero value of each means its default.
+type Options struct {
+	Delivery       bus.Options
+	Letters        bus.DeadLetters // where rejected events go; by default the topic's dead-letter topic
+	CommitInterval time.Duration   // how often offsets are committed; 1 s
+	SessionTimeout time.Duration   // after how long a worker that died is given up by the group; 10 s
+	CloseTimeout   time.Duration   // how long handlers may go on at a rebalance and at the end; 10 s
+	Logger         *slog.Logger
+	// Assigned, if set, is told which partitions this worker has, each time that changes.
+	Assigned func(topic string, partitions []int32)
+}
+
+// Consume takes the events of a topic in a consumer group and gives each to the consumer, until ctx is done or something
+// fails that trying again does not mend. A group that is new begins at the topic's earliest record; one that has committed
+// offsets goes on there, whichever program committed them.
+//
+// When ctx is done it finishes or abandons the work in hand, commits what is handled, leaves the group, so that others
+// have its partitions at once, and returns nil.
+//
+// A handler that ignores its deadline makes it return an error, and then it stays in the group: the process must end, so
+// that nobody else works on that handler's key while it runs.
+func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Options) error {
+	w := &worker{
+		consumer: c, options: o.withDefaults(), partitions: map[int32]*assigned{}, committing: make(chan struct{}, 1),
+	}
+	ctx, w.stop = context.WithCancel(ctx)
+	defer w.stop()
+	if w.options.Letters == nil {
+		letters, err := NewDeadLetters(cluster, o.Logger)
+		if err != nil {
+			return err
+		}
+		defer letters.Close()
+		w.options.Letters = letters
+	}
+	delivery := w.options.Delivery
+	delivery.Overrun = w.fail
+	w.engine = bus.NewEngine(c, w.options.Letters, delivery)
+	client, err := newClient(cluster, o.Logger,
+		kgo.ConsumerGroup(c.Group),
+		kgo.ConsumeTopics(c.Topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(), // a partition is not taken away while its records are being handed over
+		kgo.SessionTimeout(w.options.SessionTimeout),
+		kgo.HeartbeatInterval(w.options.SessionTimeout/4),
+		kgo.RebalanceTimeout(2*w.options.CloseTimeout+w.options.SessionTimeout), // giveUp's handlers and commit, and some
+		kgo.FetchMaxBytes(8<<20),
+		kgo.FetchMaxWait(500*time.Millisecond), // a partition that is resumed waits for the fetch that is under way
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.OnPartitionsAssigned(w.assign),
+		kgo.OnPartitionsRevoked(w.revoke),
+		kgo.OnPartitionsLost(w.lose),
+	)
+	if err != nil {
+		return err
+	}
+	w.client = client
+	return w.run(ctx)
+}
+
+func (o Options) withDefaults() Options {
+	for _, d := range []struct {
+		value *time.Duration
+		def   time.Duration
+	}{{&o.CommitInterval, time.Second}, {&o.SessionTimeout, 10 * time.Second}, {&o.CloseTimeout, 10 * time.Second}} {
+		if *d.value == 0 {
+			*d.value = d.def
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Delivery.Logger == nil {
+		o.Delivery.Logger = o.Logger
+	}
+	if o.Assigned == nil {
+		o.Assigned = func(string, []int32) {}
+	}
+	return o
+}
+
+// worker is one member of a consumer group.
+type worker struct {
+	consumer bus.Consumer
+	options  Options
+	engine   *bus.Engine
+	client   *kgo.Client // not for callbacks, which may be called before it is set
+	stop     context.CancelFunc
+
+	committing chan struct{} // holds whoever commits: a commit that is late must not undo one that came after it
+	mu         sync.Mutex
+	partitions map[int32]*assigned
+	failure    error // why the worker ended, when nobody asked it to
+}
+
+// assigned is a partition that this worker has.
+type assigned struct {
+	*bus.Partition
+	room      chan struct{} // says that a full partition may have room again
+	committed int64
+}
+
+func (w *worker) run(ctx context.Context) error {
+	var committing sync.WaitGroup
+	committing.Go(func() { w.commitRegularly(ctx) })
+	for ctx.Err() == nil {
+		fetches := w.client.PollFetches(ctx)
+		fetches.EachError(w.fetchError)
+		fetches.EachPartition(w.deliver)
+		w.holdBack(ctx, fetches)
+		w.client.AllowRebalance()
+	}
+	committing.Wait()
+	w.giveUp(w.client, w.all(), true)
+	if err := w.failed(); err != nil {
+		return err
+	}
+	w.leave()
+	return w.failed()
+}
+
+// leave leaves the group and closes the client, unless no broker answers for too long.
+func (w *worker) leave() {
+	left := make(chan struct{})
+	go func() {
+		w.client.CloseAllowingRebalance()
+		close(left)
+	}()
+	timer := time.NewTimer(w.options.CloseTimeout)
+	defer timer.Stop()
+	select {
+	case <-left:
+	case <-timer.C:
+		w.options.Logger.Warn("the group could not be left in time; others have to wait for the session to end", "group", w.consumer.Group)
+	}
+}
+
+// fail ends the worker.
+func (w *worker) fail(err error) {
+	w.mu.Lock()
+	if w.failure == nil {
+		w.failure = fmt.Errorf("consumer %s: %w", w.consumer.Group, err)
+	}
+	w.mu.Unlock()
+	w.stop()
+}
+
+func (w *worker) failed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failure
+}
+
+func (w *worker) deliver(fetched kgo.FetchTopicPartition) {
+	w.mu.Lock()
+	p := w.partitions[fetched.Partition]
+	w.mu.Unlock()
+	if p == nil || len(fetched.Records) == 0 {
+		return
+	}
+	p.Deliver(fromKgo(fetched.Records))
+}
+
+// patience is how long a full partition may hold up the others before it is paused. Most have room again much sooner,
+// and to pause costs more than that: the client drops what it has fetched ahead.
+const patience = 50 * time.Millisecond
+
+// holdBack waits until none of the partitions that got records is full, and pauses those that stay so.
+func (w *worker) holdBack(ctx context.Context, fetches kgo.Fetches) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	fetches.EachPartition(func(fetched kgo.FetchTopicPartition) {
+		w.mu.Lock()
+		p := w.partitions[fetched.Partition]
+		w.mu.Unlock()
+		for p != nil && p.Full() {
+			select {
+			case <-p.room:
+			case <-ctx.Done():
+				only := map[string][]int32{w.consumer.Topic: {fetched.Partition}}
+				w.client.PauseFetchPartitions(only)
+				if !p.Full() { // it emptied before the pause, so nobody else will end it
+					w.client.ResumeFetchPartitions(only)
+				}
+				return
+			}
+		}
+	})
+}
+
+func (w *worker) fetchError(topic string, partition int32, err error) {
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed):
+	default:
+		w.options.Logger.Error("cannot read", "topic", topic, "partition", partition, "group", w.consumer.Group, "error", err)
+	}
+}
+
+func (w *worker) assign(_ context.Context, client *kgo.Client, added map[string][]int32) {
+	numbers := added[w.consumer.Topic]
+	w.mu.Lock()
+	for _, n := range numbers {
+		only := map[string][]int32{w.consumer.Topic: {n}}
+		client.ResumeFetchPartitions(only) // it may have been taken away while it was paused
+		p := &assigned{room: make(chan struct{}, 1)}
+		p.Partition = w.engine.Open(n, func() {
+			client.ResumeFetchPartitions(only)
+			select {
+			case p.room <- struct{}{}:
+			default: // said already
+			}
+		})
+		w.partitions[n] = p
+	}
+	w.mu.Unlock()
+	w.options.Assigned(w.consumer.Topic, w.all())
+}
+
+func (w *worker) revoke(_ context.Context, client *kgo.Client, removed map[string][]int32) {
+	w.giveUp(client, removed[w.consumer.Topic], true)
+	if w.failed() != nil {
+		select {} // a handler is still running: the process ends before anybody gets its key
+	}
+	w.options.Assigned(w.consumer.Topic, w.all())
+}
+
+// lose is a rebalance that went on without us: the partitions may be another's already, and so may their offsets.
+func (w *worker) lose(_ context.Context, client *kgo.Client, removed map[string][]int32) {
+	w.giveUp(client, removed[w.consumer.Topic], false)
+	w.options.Assigned(w.consumer.Topic, w.all())
+}
+
+// giveUp ends the delivery of partitions; commits are for those that are still ours.
+func (w *worker) giveUp(client *kgo.Client, numbers []int32, ours bool) {
+	timeout := w.options.CloseTimeout
+	if !ours || w.failed() != nil {
+		timeout = 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	w.mu.Lock()
+	given := map[int32]*assigned{}
+	for _, n := range numbers {
+		if p := w.partitions[n]; p != nil {
+			given[n] = p
+		}
+	}
+	w.mu.Unlock()
+	var closing sync.WaitGroup
+	for _, p := range given {
+		closing.Go(func() {
+			if err := p.Close(ctx); err != nil {
+				w.options.Logger.Warn("work in hand was not finished; it will be done again", "group", w.consumer.Group, "error", err)
+			}
+		})
+	}
+	closing.Wait()
+	if ours {
+		ctx, cancel := context.WithTimeout(context.Background(), w.options.CloseTimeout)
+		defer cancel()
+		w.commit(ctx, client)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for n, p := range given {
+		if w.partitions[n] == p { // it may have come back meanwhile
+			delete(w.partitions, n)
+		}
+	}
+}
+
+func (w *worker) all() []int32 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Sorted(maps.Keys(w.partitions))
+}
+
+func (w *worker) commitRegularly(ctx context.Context) {
+	ticker := time.NewTicker(w.options.CommitInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			w.commit(ctx, w.client)
+		}
+	}
+}
+
+// commit commits the offsets behind what is handled. What fails is committed the next time, or its events come again.
+func (w *worker) commit(ctx context.Context, client *kgo.Client) {
+	ctx, cancel := context.WithTimeout(ctx, w.options.CloseTimeout)
+	defer cancel()
+	select {
+	case w.committing <- struct{}{}:
+		defer func() { <-w.committing }()
+	case <-ctx.Done():
+		return
+	}
+	offsets := map[int32]kgo.EpochOffset{}
+	w.mu.Lock()
+	for n, p := range w.partitions {
+		if handled, ok := p.Handled(); ok && handled > p.committed {
+			offsets[n] = kgo.EpochOffset{Epoch: -1, Offset: handled}
+		}
+	}
+	w.mu.Unlock()
+	if len(offsets) == 0 {
+		return
+	}
+	client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{w.consumer.Topic: offsets},
+		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
+			w.committed(offsets, response, err)
+		})
+}
+
+func (w *worker) committed(offsets map[int32]kgo.EpochOffset, response *kmsg.OffsetCommitResponse, err error) {
+	if err != nil {
+		if !errors.Is(err, context.Canceled) {
+			w.options.Logger.Warn("offsets could not be committed; events may come again", "group", w.consumer.Group, "error", err)
+		}
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, topic := range response.Topics {
+		for _, answer := range topic.Partitions {
+			if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+				w.options.Logger.Warn("an offset could not be committed; events may come again",
+					"group", w.consumer.Group, "partition", answer.Partition, "error", err)
+			} else if p := w.partitions[answer.Partition]; p != nil {
+				p.committed = offsets[answer.Partition].Offset
+			}
+		}
+	}
+}

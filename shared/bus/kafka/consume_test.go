@@ -1,0 +1,278 @@
+package kafka_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+type event = events.Event[step]
+
+// handler books every event.
+func (d *diary) handler(_ context.Context, e event) error {
+	d.add(e.Data)
+	return nil
+}
+
+func TestNewGroupBeginsAtTheEarliestRecordAndGoesOnWhereItStopped(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(2)
+		b.write(moved(0, "a", 1), moved(1, "b", 1), moved(0, "a", 2))
+		d := newDiary(t)
+		w := b.consume(kafka.Options{}, d.handler)
+		d.waitFor(map[string]int{"a": 2, "b": 1})
+		require.NoError(t, w.end())
+		assert.EqualValues(t, 2, b.committed(0))
+		assert.EqualValues(t, 1, b.committed(1))
+
+		b.write(moved(0, "a", 3))
+		w = b.consume(kafka.Options{}, d.handler)
+		d.waitFor(map[string]int{"a": 3})
+		require.NoError(t, w.end())
+		assert.Zero(t, d.repeats)
+	})
+}
+
+// Whichever program committed them: the TypeScript app's groups go on here.
+func TestGoesOnAtOffsetsThatAnotherProgramCommitted(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		b.write(moved(0, "a", 1), moved(0, "a", 2), moved(0, "a", 3))
+		offsets := kadm.Offsets{}
+		offsets.AddOffset(b.topic, 0, 2, -1)
+		require.NoError(t, b.admin.CommitAllOffsets(t.Context(), b.group, offsets))
+		d := newDiary(t)
+		d.last["a"] = 2
+		w := b.consume(kafka.Options{}, d.handler)
+		d.waitFor(map[string]int{"a": 3})
+		require.NoError(t, w.end())
+		assert.Equal(t, []string{"a-3"}, d.done)
+	})
+}
+
+func TestRecordsAsTheTypeScriptAppWritesThem(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		first, second := moved(0, "a", 1), moved(0, "a", 2)
+		first.Key, second.Key = nil, nil
+		second.Headers = []kgo.RecordHeader{{Key: "h", Value: []byte{0xff}}, {Key: "h"}}
+		b.write(first, second, moved(0, "a", 3))
+		d := newDiary(t)
+		w := b.consume(kafka.Options{}, d.handler)
+		d.waitFor(map[string]int{"a": 3})
+		require.NoError(t, w.end())
+	})
+}
+
+// While one key is stuck the others go on, the offset stays before it, and after a bound the partition pauses; the
+// other partitions flow all the time.
+func TestStuckKey(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		const ahead, total = 50, 500
+		b.create(2)
+		records := []*kgo.Record{moved(0, "stuck", 1)}
+		for n := 1; n <= total; n++ {
+			records = append(records, moved(0, "free", n), moved(1, "other", n))
+		}
+		for len(records) > 0 { // batches smaller than the bound, so that there is something to hold back
+			n := min(40, len(records))
+			b.write(records[:n]...)
+			records = records[n:]
+		}
+		d := newDiary(t)
+		var open atomic.Bool
+		w := b.consume(kafka.Options{Delivery: bus.Options{Ahead: ahead, MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond}},
+			func(ctx context.Context, e event) error {
+				if e.Data.ID == "stuck" && !open.Load() {
+					return events.Errorf(events.Unavailable, "later")
+				}
+				return d.handler(ctx, e)
+			})
+		d.waitFor(map[string]int{"other": total, "free": ahead - 1})
+		assert.EqualValues(t, -1, b.committed(0))
+		b.write(moved(1, "other", total+1))
+		d.waitFor(map[string]int{"other": total + 1})
+		open.Store(true)
+		d.waitFor(map[string]int{"stuck": 1, "free": total})
+		require.NoError(t, w.end())
+		assert.EqualValues(t, total+1, b.committed(0))
+		assert.Zero(t, d.repeats)
+	})
+}
+
+// What was aborted was never said. Its records and the markers leave gaps in the offsets.
+func TestAbortedRecordsAreNotSeen(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.TransactionalID(b.topic))
+		require.NoError(t, err)
+		defer client.Close()
+		for i, end := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit} {
+			require.NoError(t, client.BeginTransaction())
+			r := moved(0, "a", []int{1, 99, 2}[i])
+			r.Topic = b.topic
+			require.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
+			require.NoError(t, client.EndTransaction(t.Context(), end))
+		}
+		d := newDiary(t)
+		w := b.consume(kafka.Options{}, d.handler)
+		d.waitFor(map[string]int{"a": 2})
+		require.NoError(t, w.end())
+		assert.EqualValues(t, 5, b.committed(0), "a 1, its marker, a 99, its marker, a 2")
+		assert.Equal(t, []string{"a-1", "a-2"}, d.done)
+	})
+}
+
+func TestRecordsThatWereDeletedLeaveAGap(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		b.write(moved(0, "x", 1), moved(0, "x", 2), moved(0, "a", 1))
+		offsets := kadm.Offsets{}
+		offsets.AddOffset(b.topic, 0, 2, -1)
+		_, err := b.admin.DeleteRecords(t.Context(), offsets)
+		require.NoError(t, err)
+		d := newDiary(t)
+		w := b.consume(kafka.Options{}, d.handler)
+		d.waitFor(map[string]int{"a": 1})
+		require.NoError(t, w.end())
+		assert.EqualValues(t, 3, b.committed(0))
+		assert.Equal(t, []string{"a-1"}, d.done)
+	})
+}
+
+func TestUndecodableAndRefusedGoToTheDeadLetters(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		b.write(moved(0, "a", 1), &kgo.Record{Key: []byte("a"), Value: []byte("?")}, moved(0, "a", 2),
+			&kgo.Record{Key: []byte("a")}, moved(0, "refused", 1), moved(0, "a", 3))
+		d := newDiary(t)
+		w := b.consume(kafka.Options{}, func(ctx context.Context, e event) error {
+			if e.Data.ID == "refused" {
+				return events.Errorf(events.Invalid, "no")
+			}
+			return d.handler(ctx, e)
+		})
+		d.waitFor(map[string]int{"a": 3})
+		letters := b.read(bus.DeadLetterTopic(b.topic), 3)
+		require.NoError(t, w.end())
+		assert.EqualValues(t, 6, b.committed(0))
+		classes := map[string]int{}
+		for _, l := range letters {
+			for _, h := range l.Headers {
+				if h.Key == bus.HeaderClass {
+					classes[string(h.Value)]++
+				}
+			}
+		}
+		assert.Equal(t, map[string]int{"undecodable": 2, "refused": 1}, classes)
+	})
+}
+
+func TestShutdownFinishesWhatRunsAndLeavesTheGroupAtOnce(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		b.write(moved(0, "a", 1), moved(0, "a", 2))
+		d := newDiary(t)
+		running, finish := make(chan struct{}, 1), make(chan struct{})
+		w := b.consume(kafka.Options{SessionTimeout: time.Minute}, func(ctx context.Context, e event) error {
+			running <- struct{}{}
+			<-finish
+			return d.handler(ctx, e)
+		})
+		<-running
+		w.stop()
+		time.AfterFunc(50*time.Millisecond, func() { close(finish) })
+		require.NoError(t, w.wait())
+		assert.Equal(t, []string{"a-1"}, d.done)
+		assert.EqualValues(t, 1, b.committed(0))
+
+		began := time.Now()
+		w = b.consume(kafka.Options{}, d.handler)
+		d.waitFor(map[string]int{"a": 2})
+		assert.Less(t, time.Since(began), patience/2, "not after the first one's session of a minute")
+		require.NoError(t, w.end())
+		assert.Zero(t, d.repeats)
+	})
+}
+
+func TestShutdownAbandonsWhatTakesTooLong(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		b.write(moved(0, "a", 1))
+		running := make(chan struct{})
+		w := b.consume(kafka.Options{CloseTimeout: 100 * time.Millisecond}, func(ctx context.Context, _ event) error {
+			close(running)
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		<-running
+		began := time.Now()
+		require.NoError(t, w.end())
+		assert.Less(t, time.Since(began), 5*time.Second)
+		assert.EqualValues(t, -1, b.committed(0), "it will be done again")
+	})
+}
+
+func TestShutdownWhileNoBrokerAnswers(t *testing.T) {
+	t.Parallel()
+	b, broker := fakeWithSilence(t)
+	b.create(1)
+	b.write(moved(0, "a", 1))
+	d := newDiary(t)
+	w := b.consume(kafka.Options{CloseTimeout: 300 * time.Millisecond, CommitInterval: time.Hour}, d.handler)
+	d.waitFor(map[string]int{"a": 1})
+	broker.set(true)
+	began := time.Now()
+	require.NoError(t, w.end())
+	assert.Less(t, time.Since(began), 3*time.Second)
+}
+
+// The worker says so, and stays in the group: nobody gets the key while that handler runs.
+func TestHandlerThatIgnoresItsDeadlineEndsConsume(t *testing.T) {
+	t.Parallel()
+	b := fake(t)
+	b.create(1)
+	b.write(moved(0, "a", 1))
+	finish := make(chan struct{})
+	defer close(finish)
+	w := b.consume(kafka.Options{Delivery: bus.Options{HandlerTimeout: 50 * time.Millisecond, Grace: 50 * time.Millisecond}},
+		func(context.Context, event) error { <-finish; return nil })
+	err := w.wait()
+	require.ErrorContains(t, err, "a-1")
+	require.ErrorContains(t, err, b.group)
+	info := b.fake.GroupInfo(b.group)
+	assert.Len(t, info.Members, 1)
+	assert.EqualValues(t, -1, b.committed(0))
+}
+
+func TestConsumeSaysWhichPartitionsItHas(t *testing.T) {
+	t.Parallel()
+	b := fake(t)
+	b.create(3)
+	w := b.consume(kafka.Options{}, newDiary(t).handler)
+	w.waitFor(3)
+	require.NoError(t, w.end())
+	w.waitFor(0)
+}
+
+func many(partitions, keys, each int) (records []*kgo.Record, steps map[string]int) {
+	steps = map[string]int{}
+	for n := 1; n <= each; n++ {
+		for k := range keys {
+			id := fmt.Sprintf("k%d", k)
+			records = append(records, moved(int32(k%partitions), id, n))
+			steps[id] = n
+		}
+	}
+	return records, steps
+}

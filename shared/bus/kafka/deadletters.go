@@ -1,0 +1,52 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// DeadLetters writes rejected records to the dead-letter topic of theirs. It has a client of its own: letters are larger
+// than the records they hold, and larger than the source topics take.
+type DeadLetters struct {
+	client *kgo.Client
+}
+
+var _ bus.DeadLetters = (*DeadLetters)(nil)
+
+// NewDeadLetters makes the writer. It dials nobody until the first letter.
+func NewDeadLetters(cluster settings.Kafka, logger *slog.Logger) (*DeadLetters, error) {
+	client, err := newClient(cluster, logger, producing(kgo.ProducerBatchMaxBytes(deadLetterMaxBytes))...)
+	if err != nil {
+		return nil, err
+	}
+	return &DeadLetters{client}, nil
+}
+
+// Write writes the letter. One that its topic refuses for its size is written without its value, as class too-large:
+// the headers say where the record stands.
+func (d *DeadLetters) Write(ctx context.Context, l bus.Letter) error {
+	err := d.write(ctx, l)
+	if errors.Is(err, kerr.MessageTooLarge) {
+		l.Class, l.Record.Value = bus.TooLarge, nil
+		err = d.write(ctx, l)
+	}
+	if err != nil {
+		return fmt.Errorf("dead letter of %s/%d offset %d: %w", l.Record.Topic, l.Record.Partition, l.Record.Offset, err)
+	}
+	return nil
+}
+
+func (d *DeadLetters) write(ctx context.Context, l bus.Letter) error {
+	_, err := await(ctx, produce(ctx, d.client, toKgo(l.Encode())), PublishTimeout)
+	return err
+}
+
+// Close ends the client. Every Write waited for its letter, so nothing is in flight that anybody relies on.
+func (d *DeadLetters) Close() { d.client.Close() }

@@ -1,0 +1,126 @@
+package kafka_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+func TestDeadLetterHoldsTheRecordByteForByte(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		letters, err := kafka.NewDeadLetters(b.Kafka, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		defer letters.Close()
+		for i, r := range []bus.Record{
+			{Headers: []bus.Header{{Key: "k"}, {Key: "k", Value: []byte{}}}},
+			{Key: []byte{}, Value: []byte{}},
+			{Key: []byte{0, 0xff}, Value: []byte{0xff, '\n', 0}, Headers: []bus.Header{{Key: "", Value: []byte{0xfe}}}},
+		} {
+			r.Topic, r.Partition, r.Offset, r.Timestamp = b.topic, 3, int64(i), time.Unix(1e9, 0)
+			require.NoError(t, letters.Write(t.Context(), bus.Letter{Record: r, Consumer: "g", Class: bus.Refused, Reason: "no"}))
+			kept := b.read(bus.DeadLetterTopic(b.topic), i+1)[i]
+			assert.Equal(t, r.Key, kept.Key) // tells nil from empty
+			assert.Equal(t, r.Value, kept.Value)
+			for n, h := range r.Headers {
+				assert.Equal(t, h.Key, kept.Headers[n].Key)
+				assert.Equal(t, h.Value, kept.Headers[n].Value)
+			}
+			assert.Equal(t, bus.HeaderClass, kept.Headers[len(r.Headers)].Key)
+		}
+	})
+}
+
+// The largest record that its topic takes has room in the dead letters, with the headers that come on top.
+func TestLargestRecordFitsIntoTheDeadLetters(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		const largest = 1_048_450
+		b.create(1)
+		value := bytes.Repeat([]byte("x"), largest)
+		b.write(&kgo.Record{Key: []byte("a"), Value: value})
+		w := b.consume(kafka.Options{}, newDiary(t).handler)
+		letter := b.read(bus.DeadLetterTopic(b.topic), 1)[0]
+		require.NoError(t, w.end())
+		assert.True(t, bytes.Equal(value, letter.Value))
+		assert.EqualValues(t, 1, b.committed(0))
+	})
+}
+
+// Where a dead-letter topic takes less than it should, what is too large for it is written without its value.
+func TestLetterThatIsRefusedForItsSize(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		limit := "10000"
+		_, err := b.admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &limit}, bus.DeadLetterTopic(b.topic))
+		require.NoError(t, err)
+		letters, err := kafka.NewDeadLetters(b.Kafka, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		defer letters.Close()
+		large := bus.Record{Topic: b.topic, Offset: 42, Key: []byte("a"), Value: make([]byte, 20_000)}
+		require.NoError(t, letters.Write(t.Context(), bus.Letter{Record: large, Class: bus.Refused}))
+		kept := b.read(bus.DeadLetterTopic(b.topic), 1)[0]
+		assert.Nil(t, kept.Value)
+		assert.Equal(t, []byte("a"), kept.Key)
+		headers := map[string]string{}
+		for _, h := range kept.Headers {
+			headers[h.Key] = string(h.Value)
+		}
+		assert.Equal(t, "too-large", headers[bus.HeaderClass])
+		assert.Equal(t, "42", headers[bus.HeaderOffset])
+	})
+}
+
+func TestEnsureTopics(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		week := events.Definition{Topic: b.topic, Partitions: 3, Retention: 7 * 24 * time.Hour}
+		wanted := kafka.Topics(week)
+		created, err := kafka.EnsureTopics(t.Context(), b.Kafka, wanted...)
+		require.NoError(t, err)
+		assert.Equal(t, []string{b.topic, b.topic + ".dead-letters"}, created)
+		created, err = kafka.EnsureTopics(t.Context(), b.Kafka, wanted...)
+		require.NoError(t, err)
+		assert.Empty(t, created, "they are there")
+
+		for _, topic := range []struct {
+			name              string
+			retention, letter int
+		}{{b.topic, 604_800_000, 1_048_588}, {b.topic + ".dead-letters", -1, 2_097_176}} {
+			configs, err := b.admin.DescribeTopicConfigs(t.Context(), topic.name)
+			require.NoError(t, err)
+			found := map[string]string{}
+			for _, c := range configs[0].Configs {
+				found[c.Key] = c.MaybeValue()
+			}
+			for name, want := range map[string]string{
+				"cleanup.policy": "delete", "retention.ms": strconv.Itoa(topic.retention), "retention.bytes": "-1",
+				"max.message.bytes": strconv.Itoa(topic.letter),
+			} {
+				assert.Equal(t, want, found[name], "%s of %s", name, topic.name)
+			}
+			var details kadm.TopicDetails
+			details, err = b.admin.ListTopics(t.Context(), topic.name)
+			require.NoError(t, err)
+			assert.Len(t, details[topic.name].Partitions, 3)
+		}
+	})
+}
+
+func TestTopicsOfTheCatalogue(t *testing.T) {
+	var names []string
+	for _, topic := range kafka.Topics(events.Catalogue()...) {
+		names = append(names, fmt.Sprintf("%s %d %s", topic.Name, topic.Partitions, topic.Config["retention.ms"]))
+	}
+	assert.Contains(t, names, "contact-created 6 -1")
+	assert.Contains(t, names, "contact-created.dead-letters 6 -1")
+	assert.Len(t, names, 2*len(events.Catalogue()))
+}

@@ -1,0 +1,255 @@
+package kafka_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// patience is how long a test waits for what it expects.
+const patience = 20 * time.Second
+
+// onBrokers runs a test on kfake, and on the Kafka at KAFKA_BROKERS if that is set.
+func onBrokers(t *testing.T, test func(t *testing.T, b *broker)) {
+	t.Run("kfake", func(t *testing.T) {
+		t.Parallel()
+		test(t, fake(t))
+	})
+	t.Run("kafka", func(t *testing.T) {
+		t.Parallel()
+		brokers := os.Getenv("KAFKA_BROKERS")
+		if brokers == "" {
+			t.Skip("set KAFKA_BROKERS=host:port to the brokers of a Kafka that may be written to")
+		}
+		test(t, connect(t, strings.Split(brokers, ",")))
+	})
+}
+
+// broker is a cluster, and a client of it to look at what happened.
+type broker struct {
+	settings.Kafka
+	t      *testing.T
+	client *kgo.Client
+	admin  *kadm.Client
+	fake   *kfake.Cluster // nil on real Kafka
+	topic  string         // of this test alone
+	group  string
+}
+
+func fake(t *testing.T, options ...kfake.Opt) *broker {
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100 * time.Millisecond)}, options...)...)
+	require.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	b := connect(t, cluster.ListenAddrs())
+	b.fake = cluster
+	return b
+}
+
+func connect(t *testing.T, brokers []string) *broker {
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(4<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	require.NoError(t, err)
+	b := &broker{
+		Kafka: settings.Kafka{Brokers: brokers}, t: t, client: client, admin: kadm.NewClient(client),
+		topic: "test-" + uuid.NewString(), group: "test-" + uuid.NewString(),
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_, _ = b.admin.DeleteTopics(ctx, b.topic, bus.DeadLetterTopic(b.topic))
+		client.Close()
+	})
+	return b
+}
+
+// create makes the test's topic and that of its dead letters, as Topics declares them.
+func (b *broker) create(partitions int32) {
+	b.t.Helper()
+	_, err := kafka.EnsureTopics(b.t.Context(), b.Kafka,
+		kafka.Topics(events.Definition{Topic: b.topic, Partitions: partitions, Retention: events.Forever})...)
+	require.NoError(b.t, err)
+}
+
+// write writes records, to the partitions that they name.
+func (b *broker) write(records ...*kgo.Record) {
+	b.t.Helper()
+	for _, r := range records {
+		if r.Topic == "" {
+			r.Topic = b.topic
+		}
+	}
+	require.NoError(b.t, b.client.ProduceSync(b.t.Context(), records...).FirstErr())
+}
+
+// read reads so many records of a topic from its start.
+func (b *broker) read(topic string, n int) []*kgo.Record {
+	b.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.ConsumeTopics(topic), kgo.FetchMaxWait(100*time.Millisecond))
+	require.NoError(b.t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	defer cancel()
+	var records []*kgo.Record
+	for len(records) < n {
+		fetches := client.PollFetches(ctx)
+		require.NoError(b.t, ctx.Err(), "%d of %d records on %s", len(records), n, topic)
+		records = append(records, fetches.Records()...)
+	}
+	return records
+}
+
+// committed is the group's offset in a partition; -1 = none.
+func (b *broker) committed(partition int32) int64 {
+	b.t.Helper()
+	offsets, err := b.admin.FetchOffsets(b.t.Context(), b.group)
+	require.NoError(b.t, err)
+	if o, ok := offsets.Lookup(b.topic, partition); ok {
+		return o.At
+	}
+	return -1
+}
+
+// step is one event of a thing, numbered, so that order can be seen.
+type step struct {
+	events.Thing
+	Seq int `json:"seq"`
+}
+
+func (step) Topic() string { return "step" }
+
+// moved is the record of step n of a thing.
+func moved(partition int32, id string, n int) *kgo.Record {
+	return &kgo.Record{Partition: partition, Key: []byte(id), Value: fmt.Appendf(nil,
+		`{"eventId":"%s-%d","eventType":"step","data":{"id":%q,"seq":%d}}`, id, n, id, n)}
+}
+
+// diary is what the workers of a group did.
+type diary struct {
+	t  *testing.T
+	mu sync.Mutex
+
+	done    []string
+	last    map[string]int // by key
+	repeats int            // events done again
+	changed chan struct{}
+}
+
+func newDiary(t *testing.T) *diary {
+	return &diary{t: t, last: map[string]int{}, changed: make(chan struct{})}
+}
+
+// add books a step, which must be the next of its key or one that comes again.
+func (d *diary) add(s step) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.done = append(d.done, fmt.Sprintf("%s-%d", s.ID, s.Seq))
+	switch {
+	case s.Seq == d.last[s.ID]+1:
+		d.last[s.ID]++
+	case s.Seq <= d.last[s.ID]:
+		d.repeats++
+	default:
+		d.t.Errorf("%s: step %d came after step %d", s.ID, s.Seq, d.last[s.ID])
+		d.last[s.ID] = s.Seq
+	}
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// waitFor waits until all steps of each thing were done.
+func (d *diary) waitFor(steps map[string]int) {
+	d.t.Helper()
+	deadline := time.After(patience)
+	for {
+		d.mu.Lock()
+		missing := ""
+		for id, n := range steps {
+			if d.last[id] < n {
+				missing = fmt.Sprintf("%s has %d of %d", id, d.last[id], n)
+			}
+		}
+		changed := d.changed
+		d.mu.Unlock()
+		if missing == "" {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			d.t.Fatal("not all was handled: " + missing)
+		}
+	}
+}
+
+// worker is a Consume that runs.
+type worker struct {
+	t     *testing.T
+	stop  context.CancelFunc
+	ended chan error
+	has   chan []int32 // what it has, each time that changes
+}
+
+// consume starts a worker of the test's group on the test's topic.
+func (b *broker) consume(o kafka.Options, handle func(context.Context, events.Event[step]) error) *worker {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &worker{t: b.t, stop: cancel, ended: make(chan error, 1), has: make(chan []int32, 1000)}
+	c := bus.NewConsumer(b.group, handle)
+	c.Topic = b.topic
+	o.Logger = slog.New(slog.DiscardHandler)
+	o.Assigned = func(_ string, partitions []int32) { w.has <- partitions }
+	if o.CommitInterval == 0 {
+		o.CommitInterval = 50 * time.Millisecond
+	}
+	go func() { w.ended <- kafka.Consume(ctx, b.Kafka, c, o) }()
+	b.t.Cleanup(cancel)
+	return w
+}
+
+// waitFor waits until the worker has so many partitions.
+func (w *worker) waitFor(n int) {
+	w.t.Helper()
+	deadline := time.After(patience)
+	for {
+		select {
+		case partitions := <-w.has:
+			if len(partitions) == n {
+				return
+			}
+		case <-deadline:
+			w.t.Fatalf("the worker did not get %d partitions", n)
+		}
+	}
+}
+
+// end ends the worker and gives what Consume returned.
+func (w *worker) end() error {
+	w.t.Helper()
+	w.stop()
+	return w.wait()
+}
+
+func (w *worker) wait() error {
+	w.t.Helper()
+	select {
+	case err := <-w.ended:
+		return err
+	case <-time.After(patience):
+		w.t.Fatal("Consume did not return")
+		return nil
+	}
+}

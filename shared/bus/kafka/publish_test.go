@@ -1,0 +1,163 @@
+package kafka_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// toTopic is an event that goes to a test's topic.
+type toTopic struct {
+	events.Any
+	topic, key, value string
+}
+
+func (e toTopic) Topic() string           { return e.topic }
+func (e toTopic) Key() string             { return e.key }
+func (e toTopic) EventID() string         { return "id-" + e.key }
+func (e toTopic) Encode() ([]byte, error) { return []byte(e.value), nil }
+
+func publisher(t *testing.T, cluster settings.Kafka) *kafka.Publisher {
+	p, err := kafka.NewPublisher(cluster, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = p.Close(ctx)
+	})
+	return p
+}
+
+func TestPublishSaysWhereTheEventStands(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(6)
+		p := publisher(t, b.Kafka)
+		require.NoError(t, p.Ping(t.Context()))
+		positions := map[string]string{}
+		for i := range 50 {
+			at, err := p.Publish(t.Context(), toTopic{nil, b.topic, fmt.Sprintf("k%d", i%20), fmt.Sprintf("v%d", i)})
+			require.NoError(t, err)
+			assert.Equal(t, b.topic, at.Topic)
+			positions[fmt.Sprintf("v%d", i)] = fmt.Sprintf("%d@%d", at.Offset, at.Partition)
+		}
+		for _, r := range b.read(b.topic, 50) {
+			assert.Equal(t, positions[string(r.Value)], fmt.Sprintf("%d@%d", r.Offset, r.Partition))
+			assert.Zero(t, r.Attrs.CompressionType(), "kafkajs cannot read snappy")
+		}
+	})
+}
+
+// The partitions that Java's DefaultPartitioner and kafkajs's choose of six: (murmur2(key) & 0x7fffffff) % 6. The hashes
+// are those of Kafka's own UtilsTest.
+func TestKeysGoWhereJavaAndKafkajsSendThem(t *testing.T) {
+	b := fake(t)
+	b.create(6)
+	p := publisher(t, b.Kafka)
+	for key, hash := range map[string]int32{
+		"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536, "a-little-bit-longer-string": -1486304829,
+		"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971, "abc": 479470107,
+	} {
+		at, err := p.Publish(t.Context(), toTopic{nil, b.topic, key, "v"})
+		require.NoError(t, err)
+		assert.Equal(t, (hash&0x7fffffff)%6, at.Partition, key)
+	}
+}
+
+func TestPublishWithoutAnAnswerIsUnavailableWithinTheBound(t *testing.T) {
+	t.Parallel()
+	b, broker := fakeWithSilence(t)
+	b.create(1)
+	p := publisher(t, b.Kafka)
+	_, err := p.Publish(t.Context(), toTopic{nil, b.topic, "a", "v"})
+	require.NoError(t, err)
+
+	broker.set(true)
+	began := time.Now()
+	_, err = p.Publish(t.Context(), toTopic{nil, b.topic, "b", "v"})
+	assert.Less(t, time.Since(began), kafka.PublishTimeout+2*time.Second)
+	var unknown *events.Error
+	require.ErrorAs(t, err, &unknown)
+	assert.Equal(t, events.Unavailable, unknown.Kind)
+	assert.Equal(t, "id-b", unknown.EventID, "so that it can be published again under the same id")
+
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err = p.Publish(ctx, toTopic{nil, b.topic, "c", "v"})
+	assert.Equal(t, events.Unavailable, events.KindOf(err))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+
+	broker.set(false) // and they are written after all
+	assert.Len(t, b.read(b.topic, 3), 3)
+}
+
+func TestPublishIsRefusedAtOnceWhenTooManyWait(t *testing.T) {
+	t.Parallel()
+	b, broker := fakeWithSilence(t)
+	b.create(1)
+	p := publisher(t, b.Kafka)
+	broker.set(true)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	refused := false
+	for range 10_001 {
+		began := time.Now()
+		_, err := p.Publish(gone, toTopic{nil, b.topic, "a", "v"})
+		require.Equal(t, events.Unavailable, events.KindOf(err))
+		if refused = strings.Contains(err.Error(), kgo.ErrMaxBuffered.Error()); refused {
+			assert.Less(t, time.Since(began), time.Second)
+			break
+		}
+	}
+	_, err := p.Publish(t.Context(), toTopic{nil, b.topic, "a", "v"})
+	assert.ErrorIs(t, err, kgo.ErrMaxBuffered)
+}
+
+func TestPublishOfAnEventThatIsTooLarge(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		p := publisher(t, b.Kafka)
+		_, err := p.Publish(t.Context(), toTopic{nil, b.topic, "a", strings.Repeat("x", 2<<20)})
+		assert.Equal(t, events.Invalid, events.KindOf(err))
+		_, err = p.Publish(t.Context(), toTopic{nil, b.topic, "a", strings.Repeat("x", 1_048_400)})
+		assert.NoError(t, err, "a batch of Kafka's default size")
+	})
+}
+
+func TestPublishToNoTopic(t *testing.T) {
+	t.Parallel()
+	b := fake(t)
+	_, err := publisher(t, b.Kafka).Publish(t.Context(), toTopic{nil, "none", "a", "v"})
+	assert.Equal(t, events.Unavailable, events.KindOf(err))
+}
+
+func TestNoBrokersAreSaidInPlainWords(t *testing.T) {
+	_, err := kafka.NewPublisher(settings.Kafka{}, nil)
+	assert.ErrorContains(t, err, "KAFKA_BROKERS=127.0.0.1:9092")
+}
+
+// A batch of which the broker does not say that it was written is written once all the same.
+func TestPublishWritesOnceDespiteRetries(t *testing.T) {
+	t.Parallel()
+	b := fake(t)
+	b.create(1)
+	b.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 2}) // it was written
+	p := publisher(t, b.Kafka)
+	for i := range 5 {
+		_, err := p.Publish(t.Context(), toTopic{nil, b.topic, "a", fmt.Sprint(i)})
+		require.NoError(t, err)
+	}
+	assert.Len(t, b.read(b.topic, 5), 5)
+}
