@@ -1,0 +1,248 @@
+package proof
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// refusal is a request that is answered with a problem.
+type refusal struct {
+	name     string
+	method   string // "" = POST
+	path     string // "" = /contacts
+	body     string
+	headers  []string
+	status   int
+	pointers []string // in the answer's order; nil = none are named
+	says     string   // in the detail, or in the detail of a pointer
+}
+
+func contactWith(t *testing.T, field string, value any) string {
+	return with(t, aContact, map[string]any{field: value})
+}
+
+func refusals(t *testing.T) []refusal {
+	drinks := func(n int) string {
+		return with(t, aRequest, map[string]any{"drinksList": slices.Repeat([]string{"Mate"}, n)})
+	}
+	return []refusal{
+		// 400: it cannot be read as that command
+		{name: "no JSON", body: `{"name":}`, status: 400, says: "line 1, column 9"},
+		{name: "the position counts lines", body: "{\n \"name\": nul}", status: 400, says: "line 2"},
+		{name: "half a document", body: `{"name":"Ada"`, status: 400, says: "ends in the middle"},
+		{name: "two documents", body: aContact + aContact, status: 400, says: "goes on"},
+		{name: "a list", body: `[` + aContact + `]`, status: 400, says: "list"},
+		{name: "empty", body: " ", status: 400, says: "empty"},
+		{name: "unknown field", body: contactWith(t, "nmae", "x"), status: 400, pointers: []string{"/nmae"}},
+		{name: "other case", body: contactWith(t, "Name", "x"), status: 400, pointers: []string{"/Name"}},
+		{name: "the id is ours to give", body: contactWith(t, "id", "c-1"), status: 400, pointers: []string{"/id"}},
+		{name: "the timestamp is ours to give", body: contactWith(t, "timestamp", "2026-11-23T06:54:21Z"), status: 400, pointers: []string{"/timestamp"}},
+		{name: "twice the same field", body: strings.Replace(aContact, "{", `{"name":"Bob",`, 1), status: 400, pointers: []string{"/name"}},
+		{name: "wrong type", body: contactWith(t, "name", 7), status: 400, pointers: []string{"/name"}},
+		{name: "null", body: strings.Replace(aContact, `"Ada Lovelace"`, "null", 1), status: 400, pointers: []string{"/name"}},
+		{name: "wrong type in a list", path: "/requests", body: with(t, aRequest, map[string]any{"drinksList": []any{"Mate", 7}}), status: 400, pointers: []string{"/drinksList/1"}},
+		{name: "all that cannot be read", body: `{"nmae":"x","email":1,"phone":true}`, status: 400, pointers: []string{"/nmae", "/email", "/phone"}},
+		{name: "not UTF-8", body: strings.Replace(aContact, "Ada", "A\xffa", 1), status: 400, pointers: []string{"/name"}, says: "UTF-8"},
+		{name: "half a surrogate pair", body: strings.Replace(aContact, "Ada", `\ud800`, 1), status: 400, says: "surrogate"},
+		{name: "deep nesting", body: strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000), status: 400},
+		{name: "idempotency key with a space", body: aContact, headers: []string{"Idempotency-Key: a b"}, status: 400, says: "Idempotency-Key"},
+		{name: "idempotency key too long", body: aContact, headers: []string{"Idempotency-Key: " + strings.Repeat("k", 256)}, status: 400, says: "255"},
+
+		// 422: it can be read, and is not acceptable
+		{name: "nothing", body: `{}`, status: 422, pointers: []string{"/name", "/email", "/phone", "/message"}},
+		{name: "blank", body: contactWith(t, "name", " \u00a0 "), status: 422, pointers: []string{"/name"}},
+		{name: "too long", body: contactWith(t, "name", strings.Repeat("é", 201)), status: 422, pointers: []string{"/name"}, says: "200"},
+		{name: "control character", body: contactWith(t, "name", "Ada\x07"), status: 422, pointers: []string{"/name"}},
+		{name: "line break where there is one line", body: contactWith(t, "name", "Ada\nBob"), status: 422, pointers: []string{"/name"}},
+		{name: "no address", body: contactWith(t, "email", "ada.example.com"), status: 422, pointers: []string{"/email"}},
+		{name: "two addresses", body: contactWith(t, "email", "a@example.com, b@example.com"), status: 422, pointers: []string{"/email"}},
+		{name: "address with a name", body: contactWith(t, "email", "Ada <ada@example.com>"), status: 422, pointers: []string{"/email"}},
+		{name: "header in an address", body: contactWith(t, "email", "ada@example.com\r\nBcc: all@example.com"), status: 422, pointers: []string{"/email"}},
+		{name: "no phone number", body: contactWith(t, "phone", "call me"), status: 422, pointers: []string{"/phone"}},
+		{name: "no drinks", path: "/requests", body: drinks(0), status: 422, pointers: []string{"/drinksList"}},
+		{name: "21 drinks", path: "/requests", body: drinks(21), status: 422, pointers: []string{"/drinksList"}, says: "20"},
+		{name: "a blank drink", path: "/requests", body: with(t, aRequest, map[string]any{"drinksList": []string{"Mate", ""}}), status: 422, pointers: []string{"/drinksList/1"}},
+		{name: "machine without a city", path: "/machines", body: with(t, aMachine, map[string]any{"city": nil}), status: 422, pointers: []string{"/city"}},
+		{name: "notification of no known type", path: "/notifications", body: with(t, aNotification, map[string]any{"type": "weather"}), status: 422, pointers: []string{"/type"}},
+		{name: "notification to nobody's address", path: "/notifications", body: with(t, aNotification, map[string]any{"recipientEmail": "x"}), status: 422, pointers: []string{"/recipientEmail"}},
+
+		{name: "over 64 KiB", body: contactWith(t, "message", strings.Repeat("x", 64<<10)), status: 413, says: "64 KiB"},
+		{name: "no content type", body: aContact, headers: []string{"Content-Type: "}, status: 415},
+		{name: "a form", body: aContact, headers: []string{"Content-Type: application/x-www-form-urlencoded"}, status: 415, says: "application/json"},
+		{name: "another charset", body: aContact, headers: []string{"Content-Type: application/json; charset=latin1"}, status: 415},
+		{name: "compressed", body: aContact, headers: []string{"Content-Encoding: gzip"}, status: 415},
+
+		{name: "no such path", method: "GET", path: "/people", status: 404},
+		{name: "below a thing", method: "GET", path: "/contacts/1/2", status: 404},
+		{name: "no such thing", method: "GET", path: "/contacts/nobody", status: 404, says: "nobody"},
+
+		{name: "cursor that is none", method: "GET", path: "/contacts?cursor=abc", status: 400, pointers: []string{"/cursor"}},
+		{name: "limit of nothing", method: "GET", path: "/contacts?limit=0", status: 400, pointers: []string{"/limit"}},
+		{name: "limit over 100", method: "GET", path: "/contacts?limit=101", status: 400, pointers: []string{"/limit"}},
+		{name: "unknown filter", method: "GET", path: "/contacts?town=Berlin", status: 400, pointers: []string{"/town"}},
+		{name: "filter of another list", method: "GET", path: "/contacts?city=Berlin", status: 400, pointers: []string{"/city"}},
+		{name: "filter twice", method: "GET", path: "/machines?city=Berlin&city=Bonn", status: 400, pointers: []string{"/city"}},
+		{name: "empty filter", method: "GET", path: "/machines?city=", status: 400, pointers: []string{"/city"}},
+		{name: "since no time", method: "GET", path: "/machines?since=yesterday", status: 400, pointers: []string{"/since"}},
+		{name: "type that there is not", method: "GET", path: "/notifications?type=weather", status: 400, pointers: []string{"/type"}},
+		{name: "all filters that are faulty", method: "GET", path: "/machines?limit=x&since=x", status: 400, pointers: []string{"/limit", "/since"}},
+		{name: "parameter of one thing", method: "GET", path: "/contacts/1?city=Berlin", status: 400, pointers: []string{"/city"}},
+	}
+}
+
+func TestAPIRefuses(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	for _, r := range refusals(t) {
+		if r.method == "" {
+			r.method = "POST"
+		}
+		if r.path == "" {
+			r.path = "/contacts"
+		}
+		t.Run(r.name, func(t *testing.T) {
+			a := call(t, r.method, s.url+r.path, r.body, r.headers...)
+			require.Equal(t, r.status, a.status, a.body)
+			assert.Equal(t, "application/problem+json", a.header.Get("Content-Type"))
+			p := decoded[problem](t, a.body)
+			assert.Equal(t, r.status, p.Status)
+			assert.NotEmpty(t, p.Type)
+			assert.NotEmpty(t, p.Title)
+			path, _, _ := strings.Cut(r.path, "?")
+			assert.Equal(t, path, p.Instance)
+			if r.pointers != nil {
+				assert.Equal(t, r.pointers, p.pointers(), a.body)
+			}
+			assert.Contains(t, a.body, r.says)
+		})
+	}
+	t.Run("nothing of it became an event", func(t *testing.T) {
+		for topic := range groups {
+			assert.Empty(t, records(t, s.kafka, topic))
+		}
+	})
+}
+
+func TestAPINamesTheMethodsThereAre(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	for path, allow := range map[string]string{
+		"/contacts": "GET, HEAD, POST", "/machines": "GET, HEAD, POST", "/requests": "GET, HEAD, POST", "/notifications": "GET, HEAD, POST",
+		"/contacts/1": "GET, HEAD", "/demand": "GET, HEAD", "/healthz": "GET, HEAD", "/readyz": "GET, HEAD",
+	} {
+		for _, method := range []string{"PUT", "DELETE", "PATCH"} {
+			a := call(t, method, s.url+path, "")
+			assert.Equal(t, http.StatusMethodNotAllowed, a.status, path)
+			assert.Equal(t, allow, a.header.Get("Allow"), path)
+			assert.Equal(t, 405, decoded[problem](t, a.body).Status)
+		}
+	}
+}
+
+func TestAPIAnswersForTheLoadBalancer(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	for _, path := range []string{"/healthz", "/readyz"} {
+		a := call(t, "GET", s.url+path, "")
+		assert.Equal(t, http.StatusOK, a.status, a.body)
+		assert.Equal(t, "application/json", a.header.Get("Content-Type"))
+	}
+}
+
+// A retry under the same key is the same event; the same key with another body is another request.
+func TestAPIRepeatsUnderAnIdempotencyKeyAreOne(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	const key = "Idempotency-Key: 0d4a9f1e"
+	for _, e := range endpoints {
+		first := s.post(e.path, e.body, key)
+		again := s.post(e.path, " "+strings.Replace(e.body, ",", " ,\n", 1), `Idempotency-Key: "0d4a9f1e"`)
+		assert.Equal(t, first.ID, again.ID, "white space is not meaning, nor are the quotes around a key")
+		assert.Equal(t, first.EventID, again.EventID)
+		assert.Equal(t, first.Partition, again.Partition)
+		other := s.post(e.path, strings.NewReplacer("Ada", "Eve", "Hall", "Room", "Alan", "Eve", "Somebody", "Nobody").Replace(e.body), key)
+		assert.NotEqual(t, first.EventID, other.EventID)
+		unkeyed := s.post(e.path, e.body)
+		assert.NotEqual(t, first.EventID, unkeyed.EventID)
+		for _, a := range []accepted{first, other, unkeyed} {
+			s.readable(e.path, a.ID)
+		}
+		handled(t, s.kafka, groups[e.topic], e.topic)
+		mine := slices.DeleteFunc(s.pages(e.path, "", 100), func(item thing) bool { // without what follows from the others
+			return e.topic == "notification" && item["subjectId"] != "c-1"
+		})
+		assert.Len(t, mine, 3, e.path)
+	}
+	assert.Len(t, s.pages("/notifications", "type=contact&", 100), 3+3, "a repeat tells nobody anything again")
+	demand := s.pages("/demand", "", 10)
+	require.Len(t, demand, 1)
+	assert.InEpsilon(t, 3, demand[0]["count"], 0.01)
+}
+
+// What was accepted can be read back, with everything that was sent.
+func TestAPIShowsWhatWasSent(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	const name = `<b>Zoë "🥤" O'Neill & 彼女</b>`
+	for _, e := range endpoints {
+		field := "name"
+		if e.topic == "notification" {
+			field = "message"
+		}
+		body := with(t, e.body, map[string]any{field: name})
+		before := time.Now().Truncate(time.Millisecond)
+		a := s.post(e.path, body)
+		assert.Equal(t, e.topic, a.Topic)
+		got := s.readable(e.path, a.ID)
+		assert.Equal(t, a.EventID, got["eventId"])
+		created, err := time.Parse("2006-01-02T15:04:05.000Z", got["createdAt"].(string))
+		require.NoError(t, err)
+		assert.False(t, created.Before(before))
+		want := decoded[thing](t, body)
+		for _, added := range []string{"id", "timestamp", "eventId", "createdAt"} {
+			want[added] = got[added]
+		}
+		assert.Equal(t, want, got)
+		head := call(t, "HEAD", s.url+e.path+"/"+a.ID, "")
+		assert.Equal(t, http.StatusOK, head.status)
+		assert.Empty(t, head.body)
+	}
+}
+
+// Who asks before the event is there waits for it, and no longer.
+func TestAPIWaitsForWhatIsOnItsWay(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	const key = "Idempotency-Key: known-before"
+	twin := serve(t, t.TempDir()) // the same key and body give the same id, on any machine
+	id := twin.post("/contacts", aContact, key).ID
+
+	early := make(chan answer, 1)
+	go func() {
+		a, _ := try("GET", s.url+"/contacts/"+id, "", "Prefer: wait=20")
+		early <- a
+	}()
+	until(t, func() error { // the question has been there for a while
+		a := call(t, "GET", s.url+"/contacts/"+id, "", "Prefer: wait=1")
+		if a.status != http.StatusNotFound || a.header.Get("Preference-Applied") != "wait=1" {
+			return fmt.Errorf("answered %d %v", a.status, a.header)
+		}
+		return nil
+	})
+	assert.Empty(t, early)
+	require.Equal(t, id, s.post("/contacts", aContact, key).ID)
+	a := <-early
+	assert.Equal(t, http.StatusOK, a.status, a.body)
+	assert.Equal(t, "wait=20", a.header.Get("Preference-Applied"))
+
+	started := time.Now()
+	assert.Equal(t, http.StatusNotFound, call(t, "GET", s.url+"/contacts/nobody", "").status)
+	assert.Less(t, time.Since(started), time.Second, "nobody waits who has not asked to")
+}

@@ -1,0 +1,62 @@
+package proof
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/stretchr/testify/require"
+)
+
+// connection is a client that writes its requests itself, a piece at a time if it likes.
+type connection struct {
+	net.Conn
+	s      *serving
+	reader *bufio.Reader
+	rest   string // of a request that was begun
+}
+
+func (s *serving) dial() *connection {
+	s.t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { c.Close() })
+	return &connection{Conn: c, s: s, reader: bufio.NewReader(c)}
+}
+
+func (c *connection) send(text string) {
+	c.s.t.Helper()
+	_, err := c.Write([]byte(text))
+	require.NoError(c.s.t, err)
+}
+
+// answered is the status of the next answer.
+func (c *connection) answered() int {
+	c.s.t.Helper()
+	got, err := http.ReadResponse(c.reader, nil)
+	require.NoError(c.s.t, err)
+	got.Body.Close()
+	return got.StatusCode
+}
+
+// beginPost begins to post a contact: the server has the header and half the body, and its handler waits for the rest.
+func (s *serving) beginPost() *connection {
+	s.t.Helper()
+	c := s.dial()
+	c.send(fmt.Sprintf("POST /contacts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+		"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n", len(aContact)))
+	require.Equal(s.t, http.StatusContinue, c.answered())
+	half := len(aContact) / 2
+	c.send(aContact[:half])
+	c.rest = aContact[half:]
+	return c
+}
+
+// completePost sends the rest and returns the status of the answer.
+func (c *connection) completePost() int {
+	c.s.t.Helper()
+	c.send(c.rest)
+	return c.answered()
+}

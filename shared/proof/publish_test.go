@@ -1,0 +1,199 @@
+package proof
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// publish runs `sipeat publish` against a serving process.
+func (s *serving) publish(topic, lines string, more ...string) result {
+	s.t.Helper()
+	return run(s.t, lines, append([]string{"publish", topic, "--brokers", s.kafka}, more...)...)
+}
+
+func TestPublishedLinesBecomeThings(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	for _, e := range endpoints {
+		mine := with(t, e.body, map[string]any{"id": "my-" + e.topic, "timestamp": "2020-01-02T03:04:05Z"})
+		got := s.publish(e.topic, e.body+"\n\n"+mine) // a blank line is none, and the last needs no end
+		assert.Equal(t, 0, got.status, got.stderr)
+		assert.Empty(t, got.stdout)
+		assert.Contains(t, got.stderr, "published 2, refused 0")
+		assert.Equal(t, "2020-01-02T03:04:05.000Z", s.readable(e.path, "my-"+e.topic)["timestamp"])
+	}
+}
+
+// A line that is not acceptable is named, with the reason; the others are published.
+func TestPublishNamesLinesThatAreNotAcceptable(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	got := s.publish("contact-created", strings.Join([]string{
+		aContact,
+		`{"name":`,
+		contactWith(t, "nmae", "x"),
+		contactWith(t, "email", "nobody"),
+		"",
+		aContact + aContact,
+		contactWith(t, "name", "Grace"),
+	}, "\n"))
+	assert.Equal(t, 1, got.status)
+	refused := lines(got.stderr)
+	require.Len(t, refused, 6, got.stderr)
+	for i, reason := range []string{"line 2: ", "line 3: ", "line 4: ", "line 6: "} {
+		assert.True(t, strings.HasPrefix(refused[i], reason), refused[i])
+	}
+	assert.Contains(t, refused[1], "nmae")
+	assert.Contains(t, refused[2], "/email")
+	assert.NotContains(t, refused[2], "nobody", "what stands in a line is somebody's")
+	assert.Equal(t, "published 2, refused 4", refused[4])
+	assert.Equal(t, "sipeat: 4 of 6 lines were refused; the others are published", refused[5])
+	assert.Len(t, records(t, s.kafka, "contact-created"), 2)
+
+	long := s.publish("contact-created", aContact+"\n"+strings.Repeat("x", 2<<20)+"\n"+aContact)
+	assert.Equal(t, 1, long.status)
+	assert.Contains(t, long.stderr, "line 2 ")
+	nothing := s.publish("contact-created", "")
+	assert.Equal(t, 0, nothing.status)
+	assert.Contains(t, nothing.stderr, "published 0, refused 0")
+}
+
+// Run again under the same key, the same lines are the same events; without one they are new.
+func TestPublishAgainUnderAKeyIsTheSame(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	input := aContact + "\n" + aContact + "\n" + contactWith(t, "name", "Grace")
+	ids := func() (all []string) {
+		for _, r := range records(t, s.kafka, "contact-created") {
+			all = append(all, decoded[thing](t, string(r.Value))["eventId"].(string))
+		}
+		return all
+	}
+	for range 2 {
+		got := s.publish("contact-created", input, "--idempotency-key", "import-7")
+		require.Equal(t, 0, got.status, got.stderr)
+	}
+	count := map[string]int{}
+	for _, id := range ids() {
+		count[id]++
+	}
+	assert.Len(t, count, 3, "two lines that are equal are two events")
+	for id, times := range count {
+		assert.Equal(t, 2, times, id)
+	}
+	require.Equal(t, 0, s.publish("contact-created", input).status)
+	for _, id := range ids() {
+		count[id]++
+	}
+	assert.Len(t, count, 6)
+	handled(t, s.kafka, groups["contact-created"], "contact-created")
+	assert.Len(t, s.pages("/contacts", "", 100), 6)
+}
+
+func TestPublishKeepsTheOrderOfEachKey(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	const keys, total = 7, 5000
+	var input strings.Builder
+	for n := range total {
+		fmt.Fprintf(&input, `{"type":"machine","message":"%d","subjectId":"m-%d"}`+"\n", n, n%keys)
+	}
+	got := s.publish("notification", input.String())
+	require.Equal(t, 0, got.status, got.stderr)
+	last, partition := map[string]int{}, map[string]int32{}
+	all := records(t, s.kafka, "notification")
+	assert.Len(t, all, total)
+	for _, r := range all {
+		var e struct{ Data struct{ Message json.Number } }
+		require.NoError(t, json.Unmarshal(r.Value, &e))
+		n, err := e.Data.Message.Int64()
+		require.NoError(t, err)
+		key := string(r.Key)
+		assert.Equal(t, fmt.Sprint("m-", n%keys), key)
+		if at, seen := partition[key]; seen {
+			assert.Equal(t, at, r.Partition)
+			assert.Greater(t, int(n), last[key])
+		}
+		last[key], partition[key] = int(n), r.Partition
+	}
+}
+
+// Brokers that are away, or that take connections and answer nothing: a clear word, in time.
+func TestPublishAndTailSayThatNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { silent.Close() })
+	for name, address := range map[string]string{"away": dead(t), "silent": silent.Addr().String()} {
+		for _, arguments := range [][]string{{"publish", "contact-created"}, {"tail", "contact-created"}} {
+			t.Run(arguments[0]+" "+name, func(t *testing.T) {
+				t.Parallel()
+				got := run(t, aContact, append(arguments, "--brokers", address)...)
+				assert.Equal(t, 1, got.status)
+				assert.Empty(t, got.stdout)
+				assert.Less(t, got.took, 15*time.Second)
+				assert.Contains(t, got.stderr, address)
+				assert.Regexp(t, `(does it|do they) run\?`, got.stderr)
+				assert.LessOrEqual(t, len(lines(got.stderr)), 6, "it is said once:\n%s", got.stderr)
+			})
+		}
+	}
+}
+
+// The brokers go away in the middle: what was not confirmed is named, and the rest is not published.
+func TestPublishEndsWhenTheBrokersGoAway(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	c := command(t, "publish", "contact-created", "--brokers", s.kafka)
+	in, err := c.StdinPipe()
+	require.NoError(t, err)
+	p := start(t, c)
+	_, err = io.WriteString(in, aContact+"\n")
+	require.NoError(t, err)
+	until(t, func() error {
+		if len(records(t, s.kafka, "contact-created")) == 0 {
+			return io.ErrNoProgress
+		}
+		return nil
+	})
+	s.kill()
+	_, err = io.WriteString(in, aContact+"\n")
+	require.NoError(t, err)
+	require.NoError(t, in.Close())
+	started := time.Now()
+	assert.Equal(t, 1, p.wait())
+	assert.Less(t, time.Since(started), 15*time.Second)
+	assert.Contains(t, p.stderr.String(), "line 2 was not confirmed")
+	assert.Contains(t, p.stderr.String(), "published 1, refused 0")
+}
+
+// Ctrl-C while it waits for lines: it ends, and says how far it came.
+func TestPublishCanBeInterrupted(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	c := command(t, "publish", "contact-created", "--brokers", s.kafka)
+	in, err := c.StdinPipe()
+	require.NoError(t, err)
+	defer in.Close()
+	p := start(t, c)
+	_, err = io.WriteString(in, aContact+"\n")
+	require.NoError(t, err)
+	until(t, func() error {
+		if len(records(t, s.kafka, "contact-created")) == 0 {
+			return io.ErrNoProgress
+		}
+		return nil
+	})
+	p.signal(os.Interrupt)
+	assert.Equal(t, 1, p.wait())
+	assert.Contains(t, p.stderr.String(), "published 1, refused 0")
+}
