@@ -47,6 +47,24 @@ func TestCloseFinishesWhatRunsAndLetsGoTheRest(t *testing.T) {
 	})
 }
 
+// Keys run ahead of each other. What stands before an event that was handled is finished too, or that one would come
+// again after every rebalance.
+func TestCloseFinishesWhatStandsBeforeHandledEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, func(ctx context.Context, e event) error {
+			if e.Data.ID == "a" {
+				return sleepy(time.Second)(ctx, e)
+			}
+			return nil
+		})
+		r.deliver(batch(0, "a1", "a2", "b1", "a3", "b2", "a4")...)
+		synctest.Wait()
+		require.NoError(t, r.Close(within(t, time.Minute)))
+		assert.Equal(t, []string{"b1", "b2", "a1", "a2", "a3"}, r.done)
+		r.handledUpTo(5)
+	})
+}
+
 func TestCloseDoesNotWaitForRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, bus.Options{}, func(context.Context, event) error {
@@ -163,5 +181,21 @@ func TestWait(t *testing.T) {
 		r.deliver(batch(2, "a3", "a4")...)
 		go func() { _ = r.Close(context.Background()) }()
 		require.ErrorContains(t, r.Wait(t.Context()), "closed", "or it would wait for ever")
+	})
+}
+
+func TestCloseBeginsNothingOnceItHasCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{Concurrency: 1}, func(ctx context.Context, e event) error {
+			if e.Data.ID == "b" {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		})
+		r.deliver(batch(0, "a1", "a2", "b1")...) // a2 has its turn after b1
+		synctest.Wait()
+		require.Error(t, r.Close(within(t, time.Second)))
+		assert.Equal(t, []string{"a1", "b1"}, r.began)
+		r.handledUpTo(1)
 	})
 }

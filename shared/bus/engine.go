@@ -83,7 +83,7 @@ func setDefault[N int | time.Duration](n *N, value N) {
 // partition that was full has room again; it may be nil.
 func (e *Engine) Open(partition int32, room func()) *Partition {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &Partition{engine: e, number: partition, room: room, opened: time.Now(), ctx: ctx, cancel: cancel, lanes: map[string]*lane{}}
+	p := &Partition{engine: e, number: partition, room: room, opened: time.Now(), reached: -1, ctx: ctx, cancel: cancel, lanes: map[string]*lane{}}
 	p.idle.L = &p.mu
 	go p.watch()
 	return p

@@ -39,7 +39,7 @@ func outcomeOf(err error) Outcome {
 
 // anyUnavailable looks through joined errors too: what is partly not the event's fault is tried again.
 func anyUnavailable(err error) bool {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
 	case *events.Error:
 		return e.Kind == events.Unavailable // its cause does not matter: whoever made it decided
 	case interface{ Unwrap() error }:

@@ -33,6 +33,7 @@ type Partition struct {
 	alarmed  bool
 	count    int   // events in hand: in the window and the inbox
 	bytes    int   // of those
+	reached  int64 // the highest offset that was begun; -1 = none
 	handled  int64 // the offset behind the last handled event; 0 = none yet
 	full     bool  // Full was answered with true since there was room
 	closed   bool
@@ -95,8 +96,9 @@ func (p *Partition) Wait(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the delivery: events that no handler has begun are let go, those that one has are finished if they can be
-// before ctx is done, and abandoned otherwise, which every handler that heeds its context does at once. When it returns
+// Close ends the delivery: events that a handler has begun are finished if they can be before ctx is done, and abandoned
+// otherwise, which every handler that heeds its context does at once. So are those that stand before one that was begun,
+// or what is handled already would come again. All others are let go, and those that wait for a retry. When it returns
 // no handler runs and Handled does not change any more. An error says that handlers were abandoned, or that one of them
 // did not end even so (and [Options.Overrun] was called).
 func (p *Partition) Close(ctx context.Context) error {
@@ -111,9 +113,10 @@ func (p *Partition) Close(ctx context.Context) error {
 	if p.alarm != nil {
 		p.alarm.Stop()
 	}
+	p.hire()
 	p.idle.Broadcast()
 	p.mu.Unlock()
-	quiet := func() bool { return !p.decoding && p.running == 0 }
+	quiet := func() bool { return !p.decoding && p.running == 0 && p.ready.first == nil }
 	err := p.await(ctx, quiet)
 	p.cancel()
 	if err == nil {

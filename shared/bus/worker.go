@@ -32,13 +32,20 @@ func (w *worker) work() {
 		p.settle(w, pause)
 	}
 	p.workers = slices.DeleteFunc(p.workers, func(other *worker) bool { return other == w })
+	if p.closed {
+		p.idle.Broadcast()
+	}
 	p.mu.Unlock()
 }
 
 // occupy finds the worker its next event, decoding more of them if it must. Without any it is false.
 func (p *Partition) occupy(w *worker) bool {
-	for !p.closed {
+	for {
 		if l := p.ready.pop(); l != nil {
+			if p.closed && (l.head.record.Offset > p.reached || p.ctx.Err() != nil) {
+				continue // let go
+			}
+			p.reached = max(p.reached, l.head.record.Offset)
 			if w.now == 0 {
 				w.now = p.clock()
 			}
@@ -47,13 +54,12 @@ func (p *Partition) occupy(w *worker) bool {
 			p.share()
 			return true
 		}
-		if p.decoding || len(p.inbox) == 0 {
+		if p.closed || p.decoding || len(p.inbox) == 0 {
 			return false
 		}
 		p.decodeSome()
 		w.now = 0
 	}
-	return false
 }
 
 // clock is the time since the partition was opened. It costs half of what time.Now does.
