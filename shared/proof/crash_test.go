@@ -87,6 +87,8 @@ func (k *killing) post(s *serving, enough int) {
 				e := endpoints[n%len(endpoints)]
 				body := with(k.t, e.body, map[string]any{"message": fmt.Sprint("number ", n)})
 				switch e.path {
+				case "/notifications": // of one subject they are told in turn, so all would wait for one lease
+					body = with(k.t, body, map[string]any{"subjectId": fmt.Sprint("c-", n)})
 				case "/machines":
 					body = with(k.t, e.body, map[string]any{"name": fmt.Sprint("Hall ", n)})
 				case "/requests":

@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/settings"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Options tune a consumer; the zero value of each means its default.
@@ -213,145 +209,5 @@ func (w *worker) fetchError(topic string, partition int32, err error) {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed):
 	default:
 		w.options.Logger.Error("cannot read", "topic", topic, "partition", partition, "group", w.consumer.Group, "error", err)
-	}
-}
-
-func (w *worker) assign(_ context.Context, client *kgo.Client, added map[string][]int32) {
-	numbers := added[w.consumer.Topic]
-	w.mu.Lock()
-	for _, n := range numbers {
-		only := map[string][]int32{w.consumer.Topic: {n}}
-		client.ResumeFetchPartitions(only) // it may have been taken away while it was paused
-		p := &assigned{room: make(chan struct{}, 1)}
-		p.Partition = w.engine.Open(n, func() {
-			client.ResumeFetchPartitions(only)
-			select {
-			case p.room <- struct{}{}:
-			default: // said already
-			}
-		})
-		w.partitions[n] = p
-	}
-	w.mu.Unlock()
-	w.options.Assigned(w.consumer.Topic, w.all())
-}
-
-func (w *worker) revoke(_ context.Context, client *kgo.Client, removed map[string][]int32) {
-	w.giveUp(client, removed[w.consumer.Topic], true)
-	if w.failed() != nil {
-		select {} // a handler is still running: the process ends before anybody gets its key
-	}
-	w.options.Assigned(w.consumer.Topic, w.all())
-}
-
-// lose is a rebalance that went on without us: the partitions may be another's already, and so may their offsets.
-func (w *worker) lose(_ context.Context, client *kgo.Client, removed map[string][]int32) {
-	w.giveUp(client, removed[w.consumer.Topic], false)
-	w.options.Assigned(w.consumer.Topic, w.all())
-}
-
-// giveUp ends the delivery of partitions; commits are for those that are still ours.
-func (w *worker) giveUp(client *kgo.Client, numbers []int32, ours bool) {
-	timeout := w.options.CloseTimeout
-	if !ours || w.failed() != nil {
-		timeout = 0
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	w.mu.Lock()
-	given := map[int32]*assigned{}
-	for _, n := range numbers {
-		if p := w.partitions[n]; p != nil {
-			given[n] = p
-		}
-	}
-	w.mu.Unlock()
-	var closing sync.WaitGroup
-	for _, p := range given {
-		closing.Go(func() {
-			if err := p.Close(ctx); err != nil {
-				w.options.Logger.Warn("work in hand was not finished; it will be done again", "group", w.consumer.Group, "error", err)
-			}
-		})
-	}
-	closing.Wait()
-	if ours {
-		ctx, cancel := context.WithTimeout(context.Background(), w.options.CloseTimeout)
-		defer cancel()
-		w.commit(ctx, client)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for n, p := range given {
-		if w.partitions[n] == p { // it may have come back meanwhile
-			delete(w.partitions, n)
-		}
-	}
-}
-
-func (w *worker) all() []int32 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Sorted(maps.Keys(w.partitions))
-}
-
-func (w *worker) commitRegularly(ctx context.Context) {
-	ticker := time.NewTicker(w.options.CommitInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			w.commit(ctx, w.client)
-		}
-	}
-}
-
-// commit commits the offsets behind what is handled. What fails is committed the next time, or its events come again.
-func (w *worker) commit(ctx context.Context, client *kgo.Client) {
-	ctx, cancel := context.WithTimeout(ctx, w.options.CloseTimeout)
-	defer cancel()
-	select {
-	case w.committing <- struct{}{}:
-		defer func() { <-w.committing }()
-	case <-ctx.Done():
-		return
-	}
-	offsets := map[int32]kgo.EpochOffset{}
-	w.mu.Lock()
-	for n, p := range w.partitions {
-		if handled, ok := p.Handled(); ok && handled > p.committed {
-			offsets[n] = kgo.EpochOffset{Epoch: -1, Offset: handled}
-		}
-	}
-	w.mu.Unlock()
-	if len(offsets) == 0 {
-		return
-	}
-	client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{w.consumer.Topic: offsets},
-		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
-			w.committed(offsets, response, err)
-		})
-}
-
-func (w *worker) committed(offsets map[int32]kgo.EpochOffset, response *kmsg.OffsetCommitResponse, err error) {
-	if err != nil {
-		if !errors.Is(err, context.Canceled) {
-			w.options.Logger.Warn("offsets could not be committed; events may come again", "group", w.consumer.Group, "error", err)
-		}
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, topic := range response.Topics {
-		for _, answer := range topic.Partitions {
-			if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
-				w.options.Logger.Warn("an offset could not be committed; events may come again",
-					"group", w.consumer.Group, "partition", answer.Partition, "error", err)
-			} else if p := w.partitions[answer.Partition]; p != nil {
-				p.committed = offsets[answer.Partition].Offset
-			}
-		}
 	}
 }
