@@ -99,7 +99,9 @@ func open(cursor string, identity []byte, fields int) ([][]byte, error) {
 }
 
 func badCursor() error {
-	return events.Errorf(events.Invalid, "the cursor does not belong to this query: take it from the page before, with the same filters, or begin without one")
+	return &events.Error{Kind: events.Invalid, Message: "the cursor does not belong to this query", Fields: []events.FieldError{{
+		Pointer: "/cursor", Detail: "is none of this query: take it from the page before, with the same filters, or begin without one",
+	}}}
 }
 
 // pack joins fields so that no two lists of fields give the same bytes.
