@@ -70,7 +70,12 @@ func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
 	if err != nil {
 		return listenError(s.HTTP, err)
 	}
-	defer listener.Close()
+	served := false
+	defer func() {
+		if !served {
+			listener.Close()
+		}
+	}()
 	broker, err := local.Open(ctx, local.Options{
 		Dir: filepath.Join(s.Data, "kafka"), Address: s.Kafka, Topics: localTopics(), Logger: a.logger,
 	})
@@ -105,6 +110,7 @@ func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
 	endpoints := append(commands.Commands{Publisher: publisher}.Functions(), queries.Queries{Store: readModel}.Functions()...)
 	health := web.Health(web.Check{Name: "kafka", Probe: publisher.Ping}, web.Check{Name: "store", Probe: readModel.Ping})
 	server := web.Server(web.Router(append(endpoints, health...), web.Log(a.logger), web.Open()), a.logger)
+	served = true // and closed by the server, when it ends
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			fail(err)

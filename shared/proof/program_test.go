@@ -119,7 +119,10 @@ type process struct {
 func start(t testing.TB, c *exec.Cmd) *process {
 	t.Helper()
 	p := &process{t: t, cmd: c, stdout: &transcript{}, stderr: &transcript{}, ended: make(chan struct{})}
-	c.Stdout, c.Stderr = p.stdout, p.stderr
+	c.Stdout = p.stdout
+	if c.Stderr == nil {
+		c.Stderr = p.stderr
+	}
 	require.NoError(t, c.Start())
 	go func() {
 		c.Wait() // how it ended is in ProcessState
