@@ -50,7 +50,8 @@ type Query struct {
 }
 
 // Page is a part of a list. Following Next visits every item that was there at the start exactly once, whatever is
-// added meanwhile.
+// added meanwhile. A page with a Next is full, unless so few items pass a combination of labels that a store gives up
+// looking: it may be short then, even empty.
 type Page struct {
 	Items []Item
 	Next  string // "" = this was the last page

@@ -1,0 +1,126 @@
+package dynamodb
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+func apiError(code string) error {
+	return &smithy.OperationError{ServiceID: "DynamoDB", OperationName: "GetItem", Err: &smithy.GenericAPIError{Code: code, Message: "as AWS says it"}}
+}
+
+func canceled(codes ...string) *types.TransactionCanceledException {
+	e := &types.TransactionCanceledException{}
+	for _, c := range codes {
+		e.CancellationReasons = append(e.CancellationReasons, types.CancellationReason{Code: aws.String(c)})
+	}
+	return e
+}
+
+func TestWhatAFailureMeans(t *testing.T) {
+	t.Parallel()
+	s := &Store{table: "drinks", place: "in eu-central-1", ctx: t.Context()}
+	for _, c := range []struct {
+		err    error
+		says   string
+		passes bool
+	}{
+		{&types.ResourceNotFoundException{}, "CreateTable", false},
+		{apiError("AccessDeniedException"), "which right is missing", false},
+		{apiError("ExpiredTokenException"), "have expired", false},
+		{apiError("UnrecognizedClientException"), "refuses these credentials", false},
+		{apiError("InvalidSignatureException"), "refuses these credentials", false},
+		{apiError("ThrottlingException"), "throttled", true},
+		{&types.ProvisionedThroughputExceededException{}, "throttled", true},
+		{&types.RequestLimitExceeded{}, "throttled", true},
+		{apiError("ValidationException"), "another program's table", false},
+		{apiError("InternalServerError"), "failed (InternalServerError)", false}, // by its status 500 it passes; see the next
+		{canceled("None", "TransactionConflict"), "by too many at once", true},
+		{canceled("ConditionalCheckFailed", "TransactionConflict"), "by too many at once", true},
+		{canceled("None", "ThrottlingError"), "throttled", true},
+		{canceled("ProvisionedThroughputExceeded"), "throttled", true},
+		{canceled("ValidationError"), "too many at once (ValidationError)", false},
+		{&types.TransactionConflictException{}, "failed (TransactionConflictException)", true},
+		{&types.TransactionInProgressException{}, "throttled", true},
+		{fmt.Errorf("x: %w", context.DeadlineExceeded), "does not answer in time", true},
+		{&net.OpError{Op: "dial", Err: errors.New("connection refused")}, "cannot be reached", false},
+		{&net.DNSError{Name: "nowhere"}, "no host of that name", false},
+		{x509.UnknownAuthorityError{}, "TLS", false},
+		{errors.New("get identity: get credentials: no"), "without credentials", false},
+		{errors.New("what nobody foresaw"), "failed", false},
+	} {
+		err := s.fault(t.Context(), c.err)
+		require.Equal(t, events.Unavailable, events.KindOf(err), "%v", c.err)
+		require.ErrorIs(t, err, c.err)
+		assert.ErrorContains(t, err, `table "drinks" in eu-central-1`)
+		assert.ErrorContains(t, err, c.says, "%v", c.err)
+		if !errors.As(c.err, new(net.Error)) { // of those the SDK decides
+			assert.Equal(t, c.passes, passing(c.err), "%v", c.err)
+		}
+	}
+	require.NoError(t, s.fault(t.Context(), nil))
+	conflict := events.Errorf(events.Conflict, "mine")
+	assert.Equal(t, conflict, s.fault(t.Context(), conflict))
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, s.fault(gone, apiError("ThrottlingException")), context.Canceled)
+	s.ctx = gone
+	assert.ErrorContains(t, s.fault(t.Context(), apiError("ThrottlingException")), "closed")
+}
+
+func TestAnItemIsToBlameOnlyIfItIsTooLarge(t *testing.T) {
+	t.Parallel()
+	s := &Store{ctx: t.Context()}
+	o := operation(t, t.Context(), "1")
+	large := canceled("ValidationError")
+	large.CancellationReasons[0].Message = aws.String("Item size has exceeded the maximum allowed size")
+	for _, err := range []error{large, &smithy.GenericAPIError{Code: "ValidationException", Message: "Item size has exceeded the maximum allowed size"}} {
+		assert.Equal(t, events.Invalid, events.KindOf(s.refusal(o, err)))
+	}
+	for _, err := range []error{canceled("ValidationError"), apiError("ValidationException"), errors.New("Item size has exceeded")} {
+		assert.Equal(t, events.Unavailable, events.KindOf(s.refusal(o, err)))
+	}
+}
+
+func TestFromEnvironment(t *testing.T) {
+	t.Parallel()
+	env := func(values ...string) func(string) string {
+		m := map[string]string{}
+		for i := 0; i < len(values); i += 2 {
+			m[values[i]] = values[i+1]
+		}
+		return func(name string) string { return m[name] }
+	}
+	_, err := FromEnvironment(env("AWS_ACCESS_KEY_ID", "AKIA"))
+	require.ErrorContains(t, err, "AWS_REGION")
+	require.ErrorContains(t, err, "AWS_SECRET_ACCESS_KEY")
+	assert.NotContains(t, err.Error(), "AKIA\"")
+	for _, bad := range []string{"localhost:8000", "http://", "ftp://x", "://"} {
+		_, err = FromEnvironment(env("DYNAMODB_ENDPOINT", bad))
+		require.ErrorContains(t, err, "DYNAMODB_ENDPOINT", bad)
+	}
+	cfg, err := FromEnvironment(env("DYNAMODB_ENDPOINT", "http://127.0.0.1:8000"))
+	require.NoError(t, err)
+	assert.Equal(t, "http://127.0.0.1:8000", *cfg.BaseEndpoint)
+	assert.NotEmpty(t, cfg.Region)
+	cfg, err = FromEnvironment(env("AWS_REGION", "eu-central-1", "AWS_ACCESS_KEY_ID", "id", "AWS_SECRET_ACCESS_KEY", "secret", "AWS_SESSION_TOKEN", "token"))
+	require.NoError(t, err)
+	assert.Nil(t, cfg.BaseEndpoint)
+	keys, err := cfg.Credentials.Retrieve(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, [3]string{"id", "secret", "token"}, [3]string{keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken})
+	_, err = Open(cfg, "")
+	require.ErrorContains(t, err, "TABLE_NAME")
+}

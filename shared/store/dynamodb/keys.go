@@ -1,0 +1,111 @@
+package dynamodb
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// Partition keys are texts that can be read in a console: parts joined by slashes, and slashes inside a part escaped (but for the
+// last, which nothing follows), so that no two lists of parts are one key. Sort keys are bytes, because they order things. The longest
+// of each, with store.MaxID and store.FoldedBytes, are 1554 and 770 bytes; DynamoDB takes 2048 and 1024
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
+
+type key = map[string]types.AttributeValue
+
+// alone is the sort key of a row that has its partition key to itself.
+var alone = []byte("-")
+
+func keyOf(partition string, sort []byte) key { return key{pk: text(partition), sk: data(sort)} }
+
+var escape = strings.NewReplacer("~", "~0", "/", "~1")
+
+func join(generation int, parts ...string) string {
+	var b strings.Builder
+	b.WriteString(strconv.Itoa(generation))
+	for i, p := range parts {
+		b.WriteByte('/')
+		if i < len(parts)-1 {
+			p = escape.Replace(p)
+		}
+		b.WriteString(p)
+	}
+	return b.String()
+}
+
+func itemKey(generation int, eventType, id string) string {
+	return join(generation, "item", eventType, id)
+}
+
+func typesKey(generation int) string { return join(generation, "types") }
+
+func demandKey(generation int) string { return join(generation, "demand") }
+
+func claimKey(id string) string { return "claim/" + id }
+
+const pointerKey = "generations"
+
+// when is the sort key of lists: milliseconds, then the id.
+func when(created time.Time, id string) []byte {
+	return append(milli(created.UnixMilli()), id...)
+}
+
+// milli orders negative numbers, which are times before 1970, below the others.
+func milli(ms int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(ms)^1<<63) }
+
+func fromWhen(b []byte) (created time.Time, id string, err error) {
+	if len(b) < 8 {
+		return time.Time{}, "", fmt.Errorf("a row's time has %d bytes", len(b))
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b) ^ 1<<63)).UTC(), string(b[8:]), nil
+}
+
+// ordered joins texts so that the bytes have the order of the list of texts, whatever is in them: UTF-8 has no byte above 0xF4, so each is
+// moved up by one, and 0 ends a text.
+func ordered(texts ...string) []byte {
+	n := 0
+	for _, t := range texts {
+		n += len(t) + 1
+	}
+	b := make([]byte, 0, n)
+	for _, t := range texts {
+		for i := range len(t) {
+			b = append(b, t[i]+1)
+		}
+		b = append(b, 0)
+	}
+	return b
+}
+
+func fromOrdered(b []byte) []string {
+	var texts []string
+	var t []byte
+	for _, c := range b {
+		if c == 0 {
+			texts = append(texts, string(t))
+			t = t[:0]
+			continue
+		}
+		t = append(t, c-1)
+	}
+	return texts
+}
+
+// beyond is above everything that begins with b and is made by ordered.
+func beyond(b []byte) []byte { return append(append([]byte{}, b...), 0xFF) }
+
+func counterKey(k store.DemandKey) []byte { return ordered(k.Country, k.City, k.Drink) }
+
+func fromCounterKey(b []byte) (store.DemandKey, error) {
+	t := fromOrdered(b)
+	if len(t) != 3 {
+		return store.DemandKey{}, fmt.Errorf("the key of a counter has %d parts", len(t))
+	}
+	return store.DemandKey{Country: t[0], City: t[1], Drink: t[2]}, nil
+}

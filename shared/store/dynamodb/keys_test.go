@@ -1,0 +1,98 @@
+package dynamodb
+
+import (
+	"bytes"
+	"cmp"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+var texts = []string{"", "a", "b", "ab", "a/b", "/", "//", "~", "~1", "~0", "~01", "a~1b", "a\x00b", "\x00", "\x01", "\x00\x00", "ä", "é", "z", "\U0010FFFF", "\uFFFD", "-", "item", "1"}
+
+func TestPartitionKeysAreUnambiguous(t *testing.T) {
+	seen := map[string][3]string{}
+	for _, a := range texts {
+		for _, b := range texts {
+			for generation, g := range []int{1, 11} {
+				k := itemKey(g, a, b)
+				other, taken := seen[k]
+				require.False(t, taken, "%q is the key of %q and %q", k, other, []string{a, b})
+				seen[k] = [3]string{a, b, string(rune(generation))}
+			}
+		}
+	}
+	assert.Equal(t, "1/item/request-created/0198f1c2-7d3a", itemKey(1, "request-created", "0198f1c2-7d3a"))
+	assert.Equal(t, "2/a~1b~0/c/d", join(2, "a/b~", "c/d"))
+	// A claim's key and the pointer's begin with no number, and are no other row's.
+	assert.Equal(t, "claim/1/item/a", claimKey("1/item/a"))
+}
+
+func TestKeysAreWithinTheLimits(t *testing.T) {
+	worst := strings.Repeat("/", store.MaxID)
+	assert.LessOrEqual(t, len(itemKey(1_000_000, worst, worst)), 2048)
+	assert.LessOrEqual(t, len(join(1_000_000, worst, strings.Repeat("/", store.FoldedBytes))), 2048)
+	assert.LessOrEqual(t, len(claimKey(worst)), 2048)
+	assert.LessOrEqual(t, len(when(time.Now(), worst)), 1024)
+	nul := strings.Repeat("\x00", store.FoldedBytes)
+	assert.LessOrEqual(t, len(beyond(ordered(nul, nul, nul))), 1024)
+}
+
+func TestCountersAreInTheOrderOfTheirTexts(t *testing.T) {
+	for range 20_000 {
+		var a, b [3]string
+		for n := range a {
+			a[n], b[n] = texts[rand.IntN(len(texts))], texts[rand.IntN(len(texts))]
+		}
+		want := cmp.Or(strings.Compare(a[0], b[0]), strings.Compare(a[1], b[1]), strings.Compare(a[2], b[2]))
+		require.Equal(t, want, bytes.Compare(ordered(a[:]...), ordered(b[:]...)), "%q %q", a, b)
+		require.Equal(t, a[:], fromOrdered(ordered(a[:]...)))
+		prefix := ordered(a[0])
+		inside := bytes.Compare(ordered(b[:]...), prefix) >= 0 && bytes.Compare(ordered(b[:]...), beyond(prefix)) <= 0
+		require.Equal(t, a[0] == b[0], inside, "%q %q", a[0], b)
+	}
+	_, err := fromCounterKey(ordered("a", "b"))
+	require.Error(t, err)
+}
+
+func TestTimesAreInOrder(t *testing.T) {
+	times := []time.Time{{}, time.UnixMilli(-1 << 63), time.UnixMilli(1<<63 - 1), time.UnixMilli(-1), time.UnixMilli(0), time.UnixMilli(1), time.Now().Truncate(time.Millisecond)}
+	for _, a := range times {
+		for _, b := range times {
+			for _, ids := range [][2]string{{"", ""}, {"a", "b"}, {"a", "a\x00"}, {"ä", "z"}} {
+				want := cmp.Or(cmp.Compare(a.UnixMilli(), b.UnixMilli()), strings.Compare(ids[0], ids[1]))
+				require.Equal(t, want, bytes.Compare(when(a, ids[0]), when(b, ids[1])))
+			}
+		}
+		created, id, err := fromWhen(when(a, "id\x00"))
+		require.NoError(t, err)
+		assert.Equal(t, a.UnixMilli(), created.UnixMilli())
+		assert.Equal(t, "id\x00", id)
+	}
+	_, _, err := fromWhen([]byte("short"))
+	require.Error(t, err)
+}
+
+func TestARowIsReadAsItWasWritten(t *testing.T) {
+	item := request("an/id")
+	item.Data = []byte("{\"a\":\"\xff\"}") // JSON of bytes that are no text
+	r, err := newRow(item)
+	require.NoError(t, err)
+	v := r.in(3)
+	assert.Equal(t, "3/item/request-created/an/id", textOf(v[pk]))
+	assert.Equal(t, "3/request-created", textOf(v[listIndex]))
+	assert.Equal(t, "3/request-created/berlin", textOf(v[cityIndex]))
+	assert.NotContains(t, v, machineIndex, "an absent label keeps the row out of its index")
+	got, err := fromRow(v)
+	require.NoError(t, err)
+	assert.Equal(t, item, got)
+	delete(v, "digest")
+	_, err = fromRow(v)
+	require.Error(t, err)
+}
