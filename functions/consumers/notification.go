@@ -18,22 +18,30 @@ func (h OnNotification) Project(ctx context.Context, e events.Event[events.Notif
 	return project(ctx, h.Consumers, e, store.Labels{Type: e.Data.Type})
 }
 
-// React claims the notification, sends it and marks it as sent. A crash between sending and marking sends it again once
-// the lease is over: a message twice is better than none.
+// React tells people by every channel there is, each with a claim of its own: what comes again, because one of them failed,
+// goes to that one alone.
 func (h OnNotification) React(ctx context.Context, e events.Event[events.Notification]) error {
-	id := claimID(e.Type, e.ThingID())
+	message := notify.Message{
+		ID: e.ThingID(), EventID: e.ID, Type: e.Data.Type, SubjectID: e.Data.SubjectID,
+		Recipient: e.Data.RecipientEmail, Text: e.Data.Message,
+	}
+	return notify.Each(h.Notifier, func(c notify.Channel) error {
+		return h.tell(ctx, c, message, claimID(e.Type, e.ThingID(), c.Name))
+	})
+}
+
+// tell claims the message, sends it and marks it as sent. A crash between sending and marking sends it again once the
+// lease is over: a message twice is better than none.
+func (h OnNotification) tell(ctx context.Context, n notify.Notifier, m notify.Message, id string) error {
 	switch claim, err := h.Store.Claim(ctx, id, lease(ctx)); {
 	case err != nil:
 		return err
 	case claim == store.Done:
 		return nil
 	case claim == store.Held:
-		return events.Errorf(events.Unavailable, "another consumer is sending notification %s", e.ThingID())
+		return events.Errorf(events.Unavailable, "another consumer is sending notification %s", m.ID)
 	}
-	err := h.Notifier.Notify(ctx, notify.Message{
-		ID: e.ThingID(), EventID: e.ID, Type: e.Data.Type, SubjectID: e.Data.SubjectID,
-		Recipient: e.Data.RecipientEmail, Text: e.Data.Message,
-	})
+	err := n.Notify(ctx, m)
 	// Whatever the deadline says by now, what became of the message is written down.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), toTell)
 	defer cancel()
@@ -60,10 +68,13 @@ func lease(ctx context.Context) time.Duration {
 	return time.Minute
 }
 
-// claimID is the id of the effect, within what a store takes.
-func claimID(topic, id string) string {
-	if claim := topic + "/" + id; len(claim) <= store.MaxID {
+// claimID is the id of the effect, within what a store takes: of a channel that has a name, that comes last.
+func claimID(topic, id, channel string) string {
+	if channel != "" {
+		channel = "/" + channel
+	}
+	if claim := topic + "/" + id + channel; len(claim) <= store.MaxID {
 		return claim
 	}
-	return fmt.Sprintf("%s/sha256:%x", topic, sha256.Sum256([]byte(id)))
+	return fmt.Sprintf("%s/sha256:%x%s", topic, sha256.Sum256([]byte(id)), channel)
 }

@@ -1,0 +1,67 @@
+package consumers_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/notify"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// channels gives the world two notifiers.
+func (w *world) channels() (mail, chat *told) {
+	mail, chat = &told{}, &told{}
+	w.Notifier = notify.All(notify.Channel{Name: "smtp", Notifier: mail}, notify.Channel{Name: "discord", Notifier: chat})
+	return mail, chat
+}
+
+// TestARetryTellsOnlyThoseThatWereNotTold: each channel has a claim of its own.
+func TestARetryTellsOnlyThoseThatWereNotTold(t *testing.T) {
+	w := newWorld(t)
+	mail, chat := w.channels()
+	mail.err = &events.Error{Kind: events.Unavailable, Message: "down", RetryAfter: time.Minute}
+	for range 2 {
+		report := w.deliver(t, "notification", []byte(record))
+		assert.Equal(t, bus.Unavailable, report.Outcome)
+		var e *events.Error
+		require.ErrorAs(t, report.Err, &e)
+		assert.Equal(t, time.Minute, e.RetryAfter)
+	}
+	mail.err = nil
+	for range 2 {
+		assert.Equal(t, bus.Done, w.deliver(t, "notification", []byte(record)).Outcome)
+	}
+	assert.Len(t, mail.messages, 3, "two that failed, one that did not")
+	assert.Len(t, chat.messages, 1)
+}
+
+// TestNobodyIsGivenUpWhileAnotherIsDown: a refusal waits until everybody else has been told, and is then a dead letter.
+func TestNobodyIsGivenUpWhileAnotherIsDown(t *testing.T) {
+	w := newWorld(t)
+	mail, chat := w.channels()
+	mail.err = events.Errorf(events.Invalid, "no such mailbox")
+	chat.err = events.Errorf(events.Unavailable, "down")
+	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
+	assert.Empty(t, w.letters)
+
+	chat.err = nil
+	assert.Equal(t, bus.Rejected, w.deliver(t, "notification", []byte(record)).Outcome)
+	assert.Len(t, w.letters, 1)
+	assert.Len(t, chat.messages, 2)
+}
+
+func TestALivingClaimOfOneChannelKeepsNoOtherWaiting(t *testing.T) {
+	w := newWorld(t)
+	mail, chat := w.channels()
+	claim, err := w.model.Claim(t.Context(), "notification/n-1/smtp", time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, store.Claimed, claim)
+	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
+	assert.Empty(t, mail.messages)
+	assert.Len(t, chat.messages, 1)
+}

@@ -1,0 +1,97 @@
+package notify_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/notify"
+	"github.com/sipeat/sipeat/shared/notify/notifytest"
+)
+
+type by func(context.Context) error
+
+func (b by) Notify(ctx context.Context, _ notify.Message) error { return b(ctx) }
+
+func failing(err error) by { return func(context.Context) error { return err } }
+
+func TestAllHaveIt(t *testing.T) {
+	refused := events.Errorf(events.Invalid, "refused")
+	unknown := errors.New("odd")
+	down := &events.Error{Kind: events.Unavailable, Message: "down", RetryAfter: time.Second}
+	slow := &events.Error{Kind: events.Unavailable, Message: "slow", RetryAfter: time.Minute}
+	for _, c := range []struct {
+		errs []error
+		kind events.Kind
+		wait time.Duration
+		text string
+	}{
+		{[]error{nil, nil}, "", 0, ""},
+		{[]error{refused}, events.Invalid, 0, "refused"},
+		{[]error{nil, refused}, events.Invalid, 0, "1 of 2 channels are not told: b: refused"},
+		{[]error{refused, unknown}, events.Unknown, 0, "2 of 2 channels are not told: a: refused; b: odd"},
+		{[]error{unknown, down, refused}, events.Unavailable, time.Second, "3 of 3 channels are not told: a: odd; b: down; c: refused"},
+		{[]error{slow, down}, events.Unavailable, time.Minute, "2 of 2 channels are not told: a: slow; b: down"},
+	} {
+		var channels notify.Channels
+		for i, err := range c.errs {
+			channels = append(channels, notify.Channel{Name: string(rune('a' + i)), Notifier: failing(err)})
+		}
+		err := notify.All(channels...).Notify(t.Context(), notify.Message{})
+		if c.text == "" {
+			assert.NoError(t, err)
+			continue
+		}
+		require.EqualError(t, err, c.text)
+		assert.Equal(t, c.kind, events.KindOf(err))
+		var e *events.Error
+		if c.wait > 0 && assert.ErrorAs(t, err, &e) {
+			assert.Equal(t, c.wait, e.RetryAfter)
+		}
+		for _, one := range c.errs {
+			if one != nil {
+				assert.ErrorIs(t, err, one)
+			}
+		}
+	}
+}
+
+// TestOneThatHangsKeepsNoOtherWaiting: they are told at the same time.
+func TestOneThatHangsKeepsNoOtherWaiting(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	err := notify.All(
+		notify.Channel{Name: "hangs", Notifier: by(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })},
+		notify.Channel{Name: "works", Notifier: by(func(context.Context) error { cancel(); return nil })},
+	).Notify(ctx, notify.Message{})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestAPanicIsTheCallers(t *testing.T) {
+	ok := notify.Channel{Name: "ok", Notifier: failing(nil)}
+	assert.Panics(t, func() {
+		_ = notify.All(ok, notify.Channel{Name: "bad", Notifier: by(func(context.Context) error { panic("boom") })}).Notify(t.Context(), notify.Message{})
+	})
+	err := notify.All(ok, notify.Channel{Name: "gone", Notifier: by(func(context.Context) error { runtime.Goexit(); return nil })}).Notify(t.Context(), notify.Message{})
+	assert.ErrorContains(t, err, "gone: it ended its goroutine")
+}
+
+func TestLogSaysWhereAndNotWhat(t *testing.T) {
+	var out bytes.Buffer
+	l := notify.Log{Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	require.NoError(t, l.Notify(t.Context(), notifytest.Message("n-1")))
+	assert.Contains(t, out.String(), "type=contact id=n-1 subject=c-1 event=e-n-1")
+	assert.NotContains(t, strings.ToLower(out.String()), "canary")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.Equal(t, events.Unavailable, events.KindOf(l.Notify(ctx, notifytest.Message("n-2"))))
+	assert.NotContains(t, out.String(), "n-2")
+}

@@ -1,0 +1,86 @@
+package notify_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/shared/notify"
+)
+
+func TestTheDefaultIsTheLog(t *testing.T) {
+	channels, err := notify.New(notify.Settings{})
+	require.NoError(t, err)
+	require.Len(t, channels, 1)
+	assert.Equal(t, "log", channels[0].Name)
+}
+
+func TestAnyOfThemTogether(t *testing.T) {
+	s := settings("smtps://"+escaped+"@mail.example.com", nil)
+	s.Notify, s.DiscordWebhook = " log, smtp,discord,ses ", "https://discord.com/api/v10/webhooks/123/abc"
+	s.Further = map[string]func(notify.Mail) (notify.Notifier, error){"ses": func(m notify.Mail) (notify.Notifier, error) {
+		assert.Equal(t, "notify@sipeat.example", m.From.Address)
+		return failing(nil), nil
+	}}
+	channels, err := notify.New(s)
+	require.NoError(t, err)
+	var names []string
+	for _, c := range channels {
+		names = append(names, c.Name)
+	}
+	assert.Equal(t, []string{"log", "smtp", "discord", "ses"}, names)
+}
+
+func TestAllThatIsWrongIsNamedTogether(t *testing.T) {
+	_, err := notify.New(notify.Settings{Notify: "smtp,discord,telegram,log,log", To: "x"})
+	require.Error(t, err)
+	for _, name := range []string{"NOTIFY_FROM: ", "NOTIFY_TO: entry 1", "SMTP_URL: ", "DISCORD_WEBHOOK: ", `NOTIFY: "telegram"`, "NOTIFY: log stands there twice"} {
+		assert.ErrorContains(t, err, name)
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		assert.Contains(t, line, "for example", line)
+	}
+	_, err = notify.New(notify.Settings{Notify: ","})
+	assert.ErrorContains(t, err, "NOTIFY: names no channel")
+}
+
+func TestServersThatAreNone(t *testing.T) {
+	for _, url := range []string{
+		"", "mail.example.com", "http://h", "smtp://", "smtp://u@h", "smtp://:canary@h", "smtp://u:canary@h:x", "smtp://u:canary@h:99999", "smtp://u:can/ary@h",
+		"smtp://u:can?ary@h", "smtp://u:can#ary@h", "smtp://u:canary@h?canary=1", "smtp://u:canary@h?tls=none", "smtp://u:canary@127.0.0.1?tls=none", "smtp://h?tls=maybe",
+		"smtps://h?tls=none", "smtp://h?connections=0", "smtp://h?connections=x", "smtp://h?helo=a%0d%0ab", "smtp://h?tls=none&tls=starttls", "smtp://u:canary%0d@h", "smtp://u:%zzcanary@h", "smtp://h/canary", "smtp://-h", "smtp://h%0d%0a",
+	} {
+		_, err := notify.New(settings(url, nil))
+		if assert.ErrorContains(t, err, "SMTP_URL: ", "%q", url) {
+			assert.NotContains(t, err.Error(), "canary")
+			assert.NotContains(t, err.Error(), "ary@")
+		}
+	}
+	for _, url := range []string{
+		"smtp://u:p@mail.example.com", "smtps://u:p@mail.example.com:465", "smtp://mail.example.com:25?tls=none", "smtp://[::1]:1025", "smtp://localhost:1025",
+		"smtp://u:p%40%2F@127.0.0.1:587?helo=me.example.com&connections=10", "smtp://127.0.0.1:1025?tls=starttls",
+	} {
+		_, err := notify.New(settings(url, nil))
+		assert.NoError(t, err, url)
+	}
+}
+
+func TestWebhooksThatAreNone(t *testing.T) {
+	for _, url := range []string{
+		"", "discord.com/api/webhooks/1/canary", "http://discord.com/api/webhooks/1/canary", "https://discord.com/api/webhooks/canary", "https://discord.com/channels/1/2",
+		"https://u:p@discord.com/api/webhooks/1/canary", "https:///api/webhooks/1/canary", "https://discord.com/api/webhooks/1/can%0d%0aary", "https://discord.com/api/webhooks/1/canary?%zz", "%",
+	} {
+		_, err := notify.New(notify.Settings{Notify: "discord", DiscordWebhook: url})
+		if assert.ErrorContains(t, err, "DISCORD_WEBHOOK: ", "%q", url) {
+			assert.NotContains(t, err.Error(), "canary")
+		}
+	}
+}
+
+func TestAPastedSecretIsNotRepeated(t *testing.T) {
+	_, err := notify.New(notify.Settings{Notify: "smtp://u:canary@h"})
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), "canary")
+}

@@ -1,0 +1,80 @@
+package notify
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+const maxID = 128 // of the characters of an id that are shown; ours have 36
+
+// subjects are the things that a notification can be about. A type from elsewhere is not repeated.
+var subjects = map[string]string{"contact": "contact", "machine": "machine", "request": "request"}
+
+func (m Message) subject() string {
+	if s, ok := subjects[m.Type]; ok {
+		return s
+	}
+	return "notification"
+}
+
+// reference tells staff what to look up.
+func (m Message) reference() string {
+	var lines []string
+	if id := events.OneLine(m.SubjectID, maxID); id != "" {
+		lines = append(lines, m.subject()+" "+id)
+	}
+	if id := events.OneLine(m.ID, maxID); id != "" {
+		lines = append(lines, "notification "+id)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// prose makes any text one that is only text: it keeps lines and tabs, and loses what a terminal or a reader would obey:
+// controls, and the bidirectional overrides by which text can pose as other text (Unicode TR 36).
+func prose(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	text = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n").Replace(text)
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return r
+		}
+		if unicode.IsControl(r) || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069' {
+			return -1
+		}
+		return r
+	}, text))
+}
+
+// units is the length of a text in UTF-16 code units.
+func units(text string) int {
+	n := 0
+	for _, r := range text {
+		n += width(r)
+	}
+	return n
+}
+
+func width(r rune) int {
+	if r > 0xFFFF {
+		return 2
+	}
+	return 1
+}
+
+// cut shortens a text to at most limit UTF-16 code units, between two characters.
+func cut(text string, limit int) string {
+	if units(text) <= limit {
+		return text
+	}
+	n, end := 1, 0 // one for the ellipsis
+	for i, r := range text {
+		if n += width(r); n > limit {
+			break
+		}
+		end = i + utf8.RuneLen(r)
+	}
+	return text[:end] + "…"
+}
