@@ -22,6 +22,7 @@ type Serve struct {
 type Settings struct {
 	Serve               Serve
 	Brokers             Kafka
+	Web                 Web
 	AnnouncedByProducer []string   // ANNOUNCED_BY_PRODUCER: producers that write their own notifications
 	LogLevel            slog.Level // LOG_LEVEL: debug, info, warn or error
 }
@@ -36,6 +37,7 @@ func Read(getenv func(string) string) (Settings, error) {
 			Data:  r.text("SIPEAT_DATA", ".sipeat"),
 		},
 		Brokers:             Kafka{Brokers: r.list("KAFKA_BROKERS", "127.0.0.1:9092")},
+		Web:                 r.web(),
 		AnnouncedByProducer: r.list("ANNOUNCED_BY_PRODUCER", "sipeat-app"),
 	}
 	for _, b := range s.Brokers.Brokers {

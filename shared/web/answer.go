@@ -27,6 +27,14 @@ var (
 	noSniff       = []string{"nosniff"}
 )
 
+// Those of every answer, for a browser that is brought to show or embed what is meant for programs.
+var (
+	policy     = []string{"default-src 'none'; frame-ancestors 'none'"}
+	noReferrer = []string{"no-referrer"} // ids stand in paths
+	sameOrigin = []string{"same-origin"} // asked in mode no-cors only, so CORS is not in its way (Fetch, 3.7)
+	httpsOnly  = []string{"max-age=31536000"}
+)
+
 // writeJSON answers with a value.
 func writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 	writeAs(w, r, status, typeOfJSON, v)

@@ -22,7 +22,8 @@
 //   - The same Idempotency-Key with the same body gives a command the same [Command.Seed]; Prefer: wait=N lets a query
 //     of one thing wait until it can be read.
 //
-// What it is not: no authentication (a [Guard] does that), no CORS, no throttling and no TLS: they wrap the router.
+// What it is not: no authentication, CORS or throttling. On AWS API Gateway does that, on a server of ours package
+// gateway, by [Guard], [Around] and [Throttle]. And no TLS.
 // Requests that net/http itself refuses before any handler (no Host, broken header lines, headers too large) are
 // answered by it in plain text.
 package web

@@ -11,6 +11,8 @@ type Function struct {
 	Route   string       // "POST /contacts", "GET /contacts/{id}": a [http.ServeMux] pattern, spelt as API Gateway spells it
 	Staff   bool         // for staff only; false = anybody may call
 	Handler http.Handler // made by [HandleCommand] or [HandleQuery], or any other
+
+	health bool // made by [Health]: never throttled
 }
 
 type callerKey struct{}

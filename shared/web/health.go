@@ -27,8 +27,8 @@ func Health(checks ...Check) []Function {
 		ready.probes = append(ready.probes, &probe{check: c})
 	}
 	return []Function{
-		{Name: "healthz", Route: "GET /healthz", Handler: http.HandlerFunc(alive)},
-		{Name: "readyz", Route: "GET /readyz", Handler: ready},
+		{Name: "healthz", Route: "GET /healthz", Handler: http.HandlerFunc(alive), health: true},
+		{Name: "readyz", Route: "GET /readyz", Handler: ready, health: true},
 	}
 }
 

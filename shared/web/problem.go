@@ -117,6 +117,9 @@ var kinds = map[events.Kind]meaning{
 // retryAfter is the wait asked for where whoever refused has named none.
 const retryAfter = 5 * time.Second
 
+// Fail answers with what err means, as a query's error would be: for a [Guard] that cannot do its work.
+func Fail(w http.ResponseWriter, r *http.Request, err error) { fail(w, r, err, queries) }
+
 // fail answers with what err means.
 func fail(w http.ResponseWriter, r *http.Request, err error, s side) {
 	var e *events.Error

@@ -35,10 +35,29 @@ func closed(http.Handler) http.Handler {
 	})
 }
 
+// Throttle names who counts requests. It is asked once for each function but those of [Health], stands behind the guard, so
+// that [Caller] is known, and calls next or answers with a [Problem] of 429.
+func Throttle(throttle func(f Function, next http.Handler) http.Handler) Option {
+	return func(rt *router) { rt.throttle = throttle }
+}
+
+// Around names what stands before everything else, the router's own answers and the guard too: CORS, for one, whose
+// headers must be on each answer. What it answers itself, a success, is logged as the router's.
+func Around(around func(next http.Handler) http.Handler) Option {
+	return func(rt *router) { rt.around = around }
+}
+
+// BehindTLS says that callers come by https alone: answers tell browsers to keep to it (HSTS, RFC 6797).
+func BehindTLS() Option { return func(rt *router) { rt.tls = true } }
+
 type router struct {
-	mux    *http.ServeMux
-	logger *slog.Logger
-	guard  func(http.Handler) http.Handler
+	mux      *http.ServeMux
+	serve    http.Handler // the mux and what stands around it
+	logger   *slog.Logger
+	guard    func(http.Handler) http.Handler
+	throttle func(Function, http.Handler) http.Handler
+	around   func(http.Handler) http.Handler
+	tls      bool
 }
 
 // Router serves the functions, and answers everything else itself: 404, 405 with Allow, 307 to the clean spelling of a
@@ -55,10 +74,17 @@ func Router(functions []Function, options ...Option) http.Handler {
 	for _, f := range functions {
 		checkPath(f)
 		handler := f.Handler
+		if rt.throttle != nil && !f.health {
+			handler = rt.throttle(f, handler)
+		}
 		if f.Staff {
 			handler = rt.guard(handler)
 		}
 		rt.mux.Handle(f.Route, matched{f.Route, handler})
+	}
+	rt.serve = rt.mux
+	if rt.around != nil {
+		rt.serve = rt.around(rt.mux)
 	}
 	return rt
 }
@@ -97,9 +123,16 @@ func (m matched) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{ResponseWriter: w, start: time.Now(), id: requestID(r.Header)}
 	x.request = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-	w.Header().Set("X-Request-Id", x.id)
+	h := w.Header()
+	h.Set("X-Request-Id", x.id)
+	h["Content-Security-Policy"] = policy
+	h["Referrer-Policy"] = noReferrer
+	h["Cross-Origin-Resource-Policy"] = sameOrigin
+	if rt.tls {
+		h["Strict-Transport-Security"] = httpsOnly
+	}
 	defer rt.finish(x)
-	rt.mux.ServeHTTP(x, x.request)
+	rt.serve.ServeHTTP(x, x.request)
 }
 
 // finish logs the request, and answers for a handler that panicked.

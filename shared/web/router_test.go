@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -89,6 +90,65 @@ func TestStaff(t *testing.T) {
 	})
 	assert.Equal(t, "Unauthorized", problemOf(t, call(things(guard), "GET", "/things", "")).Title)
 	assert.Equal(t, `"me"`, call(things(guard), "GET", "/things", "", "Authorization: Bearer x").Body.String())
+}
+
+// The throttle stands behind the guard and not before health checks; Around stands before everything.
+func TestOptionsInOrder(t *testing.T) {
+	var asked []string
+	guard := Guard(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(w, r.WithContext(WithCaller(r.Context(), "me")))
+		})
+	})
+	throttle := Throttle(func(f Function, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked = append(asked, f.Name+" "+Caller(r.Context()))
+			if f.Name == "slow" {
+				Problem{Status: 429, Detail: "Slowly."}.Write(w, r)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	around := Around(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Around", RequestID(r.Context()))
+			if r.Method == http.MethodOptions {
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	logger, log := logged()
+	answer := HandleQuery(func(ctx context.Context, _ struct{}) (string, error) { return Caller(ctx), nil })
+	h := Router(append(Health(), Function{Name: "staff", Route: "GET /staff", Staff: true, Handler: answer}, Function{Name: "open", Route: "GET /open", Handler: answer},
+		Function{Name: "slow", Route: "GET /slow", Handler: answer}), guard, throttle, around, BehindTLS(), Log(logger))
+	for target, status := range map[string]int{"/staff": 200, "/open": 200, "/slow": 429, "/healthz": 200, "/readyz": 200, "/nothing": 404} {
+		w := call(h, "GET", target, "")
+		assert.Equal(t, status, w.Code, target)
+		assert.Equal(t, w.Header().Get("X-Request-Id"), w.Header().Get("X-Around"))
+		assert.Equal(t, "default-src 'none'; frame-ancestors 'none'", w.Header().Get("Content-Security-Policy"))
+		assert.Equal(t, "no-referrer", w.Header().Get("Referrer-Policy"))
+		assert.Equal(t, "same-origin", w.Header().Get("Cross-Origin-Resource-Policy"))
+		assert.Equal(t, "max-age=31536000", w.Header().Get("Strict-Transport-Security"))
+	}
+	assert.ElementsMatch(t, []string{"staff me", "open ", "slow "}, asked)
+	log.Reset()
+	assert.Equal(t, 204, call(h, "OPTIONS", "/staff", "").Code)
+	assert.Contains(t, log.String(), `"method":"OPTIONS","route":"","status":204`)
+	assert.Empty(t, call(things(), "GET", "/things/1", "").Header().Get("Strict-Transport-Security"))
+}
+
+func TestFail(t *testing.T) {
+	w := call(things(Guard(func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			Fail(w, r, events.Wrap(events.Unavailable, errors.New("hunter2"), "Ask later."))
+		})
+	})), "GET", "/things", "")
+	assert.Equal(t, 503, problemOf(t, w).Status)
+	assert.Equal(t, "5", w.Header().Get("Retry-After"))
+	assert.NotContains(t, w.Body.String(), "hunter2")
 }
 
 func TestRequestID(t *testing.T) {

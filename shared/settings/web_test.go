@@ -1,0 +1,97 @@
+package settings
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func env(pairs ...string) func(string) string {
+	values := map[string]string{}
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		values[name] = value
+	}
+	return func(name string) string { return values[name] }
+}
+
+func TestWebOnALaptop(t *testing.T) {
+	s, err := Read(env())
+	require.NoError(t, err)
+	assert.Equal(t, Web{Public: Limit{10, 20}, Staff: Limit{50, 100}, MaxConnections: 1024}, s.Web)
+}
+
+const longToken = "0123456789abcdef0123456789ABCDEF-._~+/=="
+
+func TestWeb(t *testing.T) {
+	s, err := Read(env("AUTH=jwt", "JWT_ISSUER=https://login.example.com/", "JWT_AUDIENCE=a, b", "JWT_SCOPE=sipeat/staff admin",
+		"CORS_ORIGINS=https://Shop.example, http://localhost:3000,http://[::1]:3000", "THROTTLE_RATE=off", "THROTTLE_STAFF_RATE=0.5", "THROTTLE_STAFF_BURST=7",
+		"TRUSTED_PROXIES=10.1.2.3/8,192.0.2.7,2001:db8::/32", "TLS_IN_FRONT=true", "HTTP_MAX_CONNECTIONS=50"))
+	require.NoError(t, err)
+	assert.Equal(t, Auth{Mode: "jwt", JWT: JWT{"https://login.example.com/", []string{"a", "b"}, []string{"sipeat/staff", "admin"}}}, s.Web.Auth)
+	assert.Equal(t, []string{"https://shop.example", "http://localhost:3000", "http://[::1]:3000"}, s.Web.CORSOrigins)
+	assert.True(t, s.Web.NamesOrigin("https://shop.example"))
+	assert.Equal(t, Limit{0, 20}, s.Web.Public)
+	assert.Equal(t, Limit{0.5, 7}, s.Web.Staff)
+	assert.Equal(t, "[10.0.0.0/8 192.0.2.7/32 2001:db8::/32]", fmt.Sprint(s.Web.TrustedProxies))
+	assert.True(t, s.Web.TLSInFront)
+
+	s, err = Read(env("AUTH=token", "AUTH_TOKEN="+longToken+" , "+strings.Repeat("x", 32), "CORS_ORIGINS=*"))
+	require.NoError(t, err)
+	assert.Len(t, s.Web.Auth.Tokens, 2)
+	assert.NotContains(t, fmt.Sprintf("%+v %#v", s, s), longToken)
+}
+
+func TestWebFaults(t *testing.T) {
+	for _, c := range []struct {
+		env  []string
+		says []string // all of them, together
+	}{
+		{[]string{"AUTH=basic"}, []string{`AUTH: "basic" is neither jwt nor token; for example`}},
+		{[]string{"AUTH=jwt"}, []string{"JWT_ISSUER: is not set and AUTH=jwt needs it; for example", "JWT_AUDIENCE: is not set", "JWT_SCOPE: is not set"}},
+		{[]string{"AUTH=jwt", "JWT_ISSUER=http://login.example.com", "JWT_AUDIENCE=,", `JWT_SCOPE=a"b ü`},
+			[]string{"JWT_ISSUER: is no https address", "JWT_AUDIENCE: is not set", `JWT_SCOPE: "a\"b" is no scope`, `JWT_SCOPE: "ü" is no scope`}},
+		{[]string{"AUTH=jwt", "JWT_ISSUER=https://canary:canary@login.example.com", "JWT_AUDIENCE=a", "JWT_SCOPE=a"}, []string{"JWT_ISSUER: is no https address"}},
+		{[]string{"AUTH=token"}, []string{"AUTH_TOKEN: is not set and AUTH=token needs it; for example what `openssl rand -hex 32` prints"}},
+		{[]string{"AUTH=token", "AUTH_TOKEN=canary," + longToken + ",canary 0123456789abcdef0123456789abcdef"},
+			[]string{"AUTH_TOKEN: token 1 of 3 has 6 characters and needs 32; for example", "AUTH_TOKEN: token 3 of 3 has characters that"}},
+		{[]string{"AUTH_TOKEN=canary", "JWT_ISSUER=x"}, []string{"AUTH: is not set, but AUTH_TOKEN is; for example AUTH=token", "AUTH: is not set, but JWT_ISSUER is; for example AUTH=jwt"}},
+		{[]string{"THROTTLE_RATE=fast", "THROTTLE_BURST=0", "THROTTLE_STAFF_RATE=NaN", "THROTTLE_STAFF_BURST=1.5", "HTTP_MAX_CONNECTIONS=-1", "TLS_IN_FRONT=maybe"},
+			[]string{`THROTTLE_RATE: "fast" is no number`, `THROTTLE_BURST: "0" is no whole`, `THROTTLE_STAFF_RATE: "NaN" is no number`, `THROTTLE_STAFF_BURST: "1.5"`,
+				`HTTP_MAX_CONNECTIONS: "-1"`, `TLS_IN_FRONT: "maybe" is neither true nor false; for example TLS_IN_FRONT=true`}},
+		{[]string{"TRUSTED_PROXIES=proxy.example,10.0.0.0/33,::ffff:10.0.0.1"}, []string{`"proxy.example" is no IP address`, `"10.0.0.0/33"`, `"::ffff:10.0.0.1"`}},
+		{[]string{"CORS_ORIGINS=*,https://shop.example"}, []string{"CORS_ORIGINS: * means every origin, so it stands alone"}},
+	} {
+		_, err := Read(env(c.env...))
+		require.Error(t, err, "%v", c.env)
+		for _, says := range c.says {
+			assert.ErrorContains(t, err, says)
+		}
+		assert.Equal(t, len(c.says), strings.Count(err.Error(), "\n")+1, err)
+		assert.NotContains(t, err.Error(), "canary")
+	}
+	for _, origin := range []string{"shop.example", "https://", "https://shop.example/", "https://shop.example/a", "https://shop.example?a", "https://shop.example#",
+		"https://a:b@shop.example", "ftp://shop.example", "https://*.shop.example", "https://shop.example:443", "http://shop.example:80", "https://shop.example:",
+		"https://kö.example", "null", "https://shop example", "//shop.example"} {
+		_, err := Read(env("CORS_ORIGINS=" + origin))
+		require.Error(t, err, origin)
+		assert.Contains(t, err.Error(), fmt.Sprintf("%q is no origin", origin))
+		assert.ErrorContains(t, err, "for example https://shop.example")
+	}
+}
+
+func TestCheckListen(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:8080", "localhost:0", "[::1]:8080"} {
+		assert.NoError(t, Auth{}.CheckListen(address))
+	}
+	for _, address := range []string{"0.0.0.0:8080", "[::]:8080", "192.168.1.7:8080", "api.example:8080"} {
+		for _, says := range []string{"can be reached from other machines", "set AUTH=token with AUTH_TOKEN", "AUTH=jwt with JWT_ISSUER, JWT_AUDIENCE and JWT_SCOPE", "listen on 127.0.0.1:8080"} {
+			assert.ErrorContains(t, Auth{}.CheckListen(address), says)
+		}
+		assert.NoError(t, Auth{Mode: "jwt"}.CheckListen(address))
+	}
+	assert.ErrorContains(t, Auth{Mode: "jwt"}.CheckListen(":8080"), "is no host:port")
+}

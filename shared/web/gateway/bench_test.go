@@ -1,0 +1,135 @@
+package gateway
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/web"
+)
+
+// discard is an answer that nobody reads.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) WriteHeader(status int)      { d.status = status }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// The same query with nothing before it and with everything. The log line is made and written nowhere.
+func BenchmarkRequest(b *testing.B) {
+	i := newTestIssuer(b, "rsa", "p256")
+	jwtSettings := i.settings()
+	for _, p := range []struct {
+		name  string
+		s     settings.Web
+		bare  bool
+		token string
+	}{
+		{name: "bare router", bare: true},
+		{name: "token", s: tokenSettings(tokenA), token: tokenA},
+		{name: "jwt", s: jwtSettings, token: sign(jose.RS256, "rsa", i.claimsAt(time.Now(), nil))},
+		{name: "jwt+throttle", s: withAll(jwtSettings, false), token: sign(jose.RS256, "rsa", i.claimsAt(time.Now(), nil))},
+		{name: "jwt+throttle+cors", s: withAll(jwtSettings, true), token: sign(jose.RS256, "rsa", i.claimsAt(time.Now(), nil))},
+	} {
+		logger := slog.New(slog.NewTextHandler(io.Discard, nil))
+		handler := web.Router(functions(), web.Open(), web.Log(logger))
+		if !p.bare {
+			handler = web.Router(functions(), append(New(p.s, logger, time.Now).Options(), web.Log(logger))...)
+		}
+		r := httptest.NewRequest(http.MethodGet, "/contacts", http.NoBody)
+		if p.token != "" {
+			r.Header.Set("Authorization", "Bearer "+p.token)
+		}
+		r.Header.Set("Origin", shop)
+		b.Run("memory/"+p.name, func(b *testing.B) {
+			w := &discard{header: http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				clear(w.header)
+				if handler.ServeHTTP(w, r); w.status != http.StatusOK {
+					b.Fatal(w.status)
+				}
+			}
+		})
+		b.Run("socket/"+p.name, func(b *testing.B) {
+			server := httptest.NewServer(handler)
+			defer server.Close()
+			r, err := http.NewRequest(http.MethodGet, server.URL+"/contacts", http.NoBody)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if p.token != "" {
+				r.Header.Set("Authorization", "Bearer "+p.token)
+			}
+			r.Header.Set("Origin", shop)
+			for b.Loop() {
+				res, err := server.Client().Do(r)
+				if err != nil || res.StatusCode != http.StatusOK {
+					b.Fatal(res, err)
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+			}
+		})
+	}
+}
+
+func withAll(s settings.Web, cors bool) settings.Web {
+	s.Staff = settings.Limit{Rate: 1e9, Burst: 1e9}
+	if cors {
+		s.CORSOrigins = []string{shop}
+	}
+	return s
+}
+
+// What a token costs that is seen for the first time, and one that is remembered.
+func BenchmarkVerify(b *testing.B) {
+	i := newTestIssuer(b, "rsa", "p256", "ed")
+	c := newClock()
+	for alg, id := range map[jose.SignatureAlgorithm]string{jose.RS256: "rsa", jose.ES256: "p256", jose.EdDSA: "ed"} {
+		v := New(i.settings(), slog.New(slog.DiscardHandler), c.now).verifier.(*jwtVerifier)
+		token := sign(alg, id, i.claimsAt(c.now(), nil))
+		for _, remembered := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/remembered=%v", alg, remembered), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if !remembered {
+						clear(v.verified.items)
+						v.verified.order.Init()
+					}
+					if _, err := v.verify(b.Context(), token); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+	v := New(i.settings(), slog.New(slog.DiscardHandler), c.now).verifier
+	forged := sign(jose.RS256, "rsa", i.claimsAt(c.now(), nil))
+	forged = forged[:len(forged)-8] + "AAAAAAAA"
+	b.Run("RS256/forged", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := v.verify(b.Context(), forged); err == nil {
+				b.Fatal("passed")
+			}
+		}
+	})
+}
+
+func BenchmarkTake(b *testing.B) {
+	l := newLimiter(settings.Limit{Rate: 10, Burst: 20}, time.Now)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			l.take(bucketKey{subject: "user-1"})
+		}
+	})
+}

@@ -1,0 +1,133 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/stretchr/testify/assert"
+)
+
+const (
+	tokenA = "0123456789abcdef0123456789abcdef"
+	tokenB = "+/-._~9876543210fedcba9876543210fedcba=="
+)
+
+func tokenSettings(tokens ...string) settings.Web {
+	s := settings.Web{Auth: settings.Auth{Mode: "token"}}
+	for _, token := range tokens {
+		s.Auth.Tokens = append(s.Auth.Tokens, sha256.Sum256([]byte(token)))
+	}
+	return s
+}
+
+func TestTokens(t *testing.T) {
+	h := newRouter(tokenSettings(tokenA, tokenB), newClock())
+	for _, good := range []string{"Bearer " + tokenA, "bearer " + tokenA, "BEARER " + tokenB, "Bearer   " + tokenB + " "} {
+		w := call(h, "GET", "/contacts", "Authorization: "+good)
+		assert.Equal(t, 200, w.Code, good)
+		assert.Equal(t, `"staff"`, w.Body.String(), "the same caller, whichever token")
+	}
+	assert.Equal(t, 200, call(h, "HEAD", "/contacts", "Authorization: Bearer "+tokenA).Code)
+
+	const none, malformed, unknown = `Bearer realm="sipeat"`, `Bearer realm="sipeat", error="invalid_request", error_description="`, `Bearer realm="sipeat", error="invalid_token", error_description="`
+	for name, bad := range map[string]struct {
+		headers   []string
+		status    int
+		challenge string
+	}{
+		"nothing":               {nil, 401, none},
+		"another scheme":        {[]string{"Authorization: Basic c3RhZmY6c3RhZmY="}, 401, none},
+		"a bare token":          {[]string{"Authorization: " + tokenA}, 401, none},
+		"no scheme":             {[]string{"Authorization: "}, 401, none},
+		"a longer scheme":       {[]string{"Authorization: Bearers " + tokenA}, 401, none},
+		"another header":        {[]string{"X-Authorization: Bearer " + tokenA, "Proxy-Authorization: Bearer " + tokenA, "Cookie: token=" + tokenA}, 401, none},
+		"scheme alone":          {[]string{"Authorization: Bearer"}, 400, malformed + `one token stands behind the word Bearer"`},
+		"two tokens":            {[]string{"Authorization: Bearer " + tokenA + " " + tokenB}, 400, malformed + `one token stands behind the word Bearer"`},
+		"a list":                {[]string{"Authorization: Bearer " + tokenA + ",Bearer " + tokenB}, 400, malformed + `one token stands behind the word Bearer"`},
+		"two headers":           {[]string{"Authorization: Bearer " + tokenA, "Authorization: Bearer " + tokenA}, 400, malformed + `send one Authorization header"`},
+		"quotes":                {[]string{`Authorization: Bearer "` + tokenA + `"`}, 400, malformed + `one token stands behind the word Bearer"`},
+		"no ASCII":              {[]string{"Authorization: Bearer ü" + tokenA}, 400, malformed + `one token stands behind the word Bearer"`},
+		"padding alone":         {[]string{"Authorization: Bearer ="}, 400, malformed + `one token stands behind the word Bearer"`},
+		"unknown":               {[]string{"Authorization: Bearer " + tokenA[1:]}, 401, unknown + `the token is not known"`},
+		"beginning of a token":  {[]string{"Authorization: Bearer 0"}, 401, unknown + `the token is not known"`},
+		"in another case":       {[]string{"Authorization: Bearer " + strings.ToUpper(tokenA)}, 401, unknown + `the token is not known"`},
+		"padding left away":     {[]string{"Authorization: Bearer " + strings.TrimRight(tokenB, "=")}, 401, unknown + `the token is not known"`},
+		"longer than can be":    {[]string{"Authorization: Bearer " + strings.Repeat("a", maxToken+1)}, 401, unknown + `the token is longer than 8192 bytes"`},
+		"the digest of a token": {[]string{"Authorization: Bearer a8ae6e6ee929abea3afcfc5258c8ccd6f85273e0d4626d26c7279f3250f77c8e"}, 401, unknown + `the token is not known"`},
+	} {
+		for _, target := range []string{"/contacts", "/contacts?access_token=" + tokenA} {
+			w := call(h, "GET", target, bad.headers...)
+			problem(t, bad.status, w)
+			assert.Equal(t, []string{bad.challenge}, w.Header()["Www-Authenticate"], name)
+			assert.NotContains(t, w.Body.String(), tokenA)
+		}
+	}
+}
+
+// API Gateway has no authorizer at a public route: whatever comes in Authorization is ignored there.
+func TestPublicFunctionsIgnoreTokens(t *testing.T) {
+	i := newTestIssuer(t, "p256")
+	c := newClock()
+	for _, s := range []settings.Web{tokenSettings(tokenA), i.settings()} {
+		h := newRouter(s, c)
+		for _, header := range []string{"X-Nothing: x", "Authorization: Bearer garbage", "Authorization: Basic x", "Authorization: Bearer " + tokenA,
+			"Authorization: Bearer " + sign(jose.ES256, "p256", i.claimsAt(c.now(), nil))} {
+			w := call(h, "POST", "/contacts", header)
+			assert.Equal(t, 202, w.Code)
+			assert.Equal(t, "/contacts/1", w.Header().Get("Location"), "nobody is known")
+			assert.Equal(t, 200, call(h, "GET", "/healthz", header).Code)
+			assert.Equal(t, 404, call(h, "GET", "/nothing", header).Code)
+		}
+	}
+	assert.Zero(t, i.reads.Load())
+}
+
+func TestLocal(t *testing.T) {
+	h := newRouter(settings.Web{CORSOrigins: []string{"https://shop.example"}}, newClock())
+	for _, host := range []string{"localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "[::1]"} {
+		w := call(h, "GET", "/contacts", "Host: "+host)
+		assert.Equal(t, 200, w.Code, host)
+		assert.Equal(t, `""`, w.Body.String())
+	}
+	assert.Equal(t, 200, call(h, "GET", "/contacts", "Host: localhost:8080", "Origin: https://shop.example").Code, "let in by name")
+	assert.Equal(t, 200, call(h, "GET", "/contacts", "Host: localhost:8080", "Origin: http://localhost:3000").Code)
+	for _, bad := range [][]string{{"Host: evil.example"}, {"Host: 192.168.1.7:8080"}, {"Host: localhost.evil.example"}, {"Host: "},
+		{"Host: localhost", "X-Forwarded-For: 1.2.3.4"}, {"Host: localhost", "Forwarded: for=1.2.3.4"},
+		{"Host: localhost", "Origin: https://evil.example"}, {"Host: localhost", "Origin: null"}} {
+		assert.Contains(t, problem(t, http.StatusForbidden, call(h, "GET", "/contacts", bad...)), "Set AUTH", "%v", bad)
+		assert.Equal(t, 202, call(h, "POST", "/contacts", bad...).Code)
+	}
+	any := newRouter(settings.Web{CORSOrigins: []string{"*"}}, newClock())
+	problem(t, 403, call(any, "GET", "/contacts", "Host: localhost", "Origin: https://evil.example"))
+}
+
+func FuzzBearer(f *testing.F) {
+	for _, seed := range []string{"", "Bearer", "Bearer ", "bearer a", "Bearer a b", "Bearer  a=", "Basic x", "Bearer\ta", "Bearer a\x00", "Bearer é", "Bearer ===="} {
+		f.Add(seed, false)
+	}
+	f.Add("Bearer a", true)
+	f.Fuzz(func(t *testing.T, value string, twice bool) {
+		h := http.Header{"Authorization": {value}}
+		if twice {
+			h.Add("Authorization", value)
+		}
+		token, refused := bearer(h)
+		if (token == "") == (refused == nil) {
+			t.Fatalf("%q: %q and %v", value, token, refused)
+		}
+		if refused != nil {
+			if strings.ContainsAny(refused.description, `"\`) {
+				t.Fatal(refused)
+			}
+			return
+		}
+		scheme, rest, _ := strings.Cut(value, " ")
+		if twice || !strings.EqualFold(scheme, "bearer") || strings.Trim(rest, " ") != token || strings.ContainsAny(token, " ,\"\x00") || len(token) > maxToken {
+			t.Fatalf("%q gives %q", value, token)
+		}
+	})
+}

@@ -1,0 +1,234 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/web"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// clock stands still unless it is moved.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func newClock() *clock { return &clock{t: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)} }
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+// log keeps what is written, from several goroutines.
+type log struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *log) logger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}))
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// signers are made once: an RSA key takes a while.
+var signers = sync.OnceValue(func() map[string]crypto.Signer {
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	return map[string]crypto.Signer{
+		"rsa":  must(rsa.GenerateKey(rand.Reader, 2048)),
+		"p256": must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
+		"p384": must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)),
+		"p521": must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)),
+		"new":  must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
+		"ed":   must(ed, err),
+	}
+})
+
+// testIssuer is an OpenID provider: discovery and keys over real HTTP.
+type testIssuer struct {
+	*httptest.Server
+	reads atomic.Int32 // of the discovery document
+	down  atomic.Bool
+
+	mu    sync.Mutex
+	name  string // what it calls itself; "" = its address
+	keys  string // what the document has for jwks_uri; "" = right
+	extra []any  // keys of other sorts
+	ids   []string
+}
+
+func newTestIssuer(t testing.TB, ids ...string) *testIssuer {
+	t.Helper()
+	i := &testIssuer{ids: ids}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		i.reads.Add(1)
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		if i.down.Load() {
+			http.Error(w, "no", http.StatusBadGateway)
+			return
+		}
+		about := map[string]string{"issuer": i.URL, "jwks_uri": i.URL + "/keys"}
+		if i.name != "" {
+			about["issuer"] = i.name
+		}
+		if i.keys != "" {
+			about["jwks_uri"] = i.keys
+		}
+		_ = json.NewEncoder(w).Encode(about)
+	})
+	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		set := append([]any(nil), i.extra...)
+		for _, id := range i.ids {
+			set = append(set, jose.JSONWebKey{Key: signers()[id].Public(), KeyID: id, Use: "sig"})
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": set})
+	})
+	i.Server = httptest.NewServer(mux)
+	t.Cleanup(i.Close)
+	return i
+}
+
+func (i *testIssuer) has(ids ...string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.ids = ids
+}
+
+func (i *testIssuer) settings() settings.Web {
+	return settings.Web{Auth: settings.Auth{Mode: "jwt", JWT: settings.JWT{Issuer: i.URL, Audience: []string{"sipeat", "other"}, Scope: []string{"staff", "admin"}}}}
+}
+
+// claimsAt are those of a good token. change may spoil them; nil takes one away.
+func (i *testIssuer) claimsAt(now time.Time, change map[string]any) map[string]any {
+	c := map[string]any{"iss": i.URL, "aud": "sipeat", "sub": "user-1", "scope": "openid staff",
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix()}
+	for name, value := range change {
+		if c[name] = value; value == nil {
+			delete(c, name)
+		}
+	}
+	return c
+}
+
+func sign(alg jose.SignatureAlgorithm, id string, claims any) string {
+	options := (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", id)
+	signer := must(jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: signers()[id]}, options))
+	return must(jwt.Signed(signer).Claims(claims).Serialize())
+}
+
+// functions are one for anybody, one for staff, and the health checks.
+func functions() []web.Function {
+	caller := func(ctx context.Context, _ struct{}) (string, error) { return web.Caller(ctx), nil }
+	return append([]web.Function{
+		{Name: "open", Route: "POST /contacts", Handler: web.HandleCommand(func(ctx context.Context, _ web.Command[struct{}]) (web.Accepted, error) {
+			return web.Accepted{ID: "1" + web.Caller(ctx)}, nil
+		})},
+		{Name: "staff", Route: "GET /contacts", Staff: true, Handler: web.HandleQuery(caller)},
+	}, web.Health()...)
+}
+
+func routerOf(g *Gateway) http.Handler {
+	return web.Router(functions(), append(g.Options(), web.Log(g.logger))...)
+}
+
+func newRouter(s settings.Web, c *clock) http.Handler {
+	return routerOf(New(s, slog.New(slog.DiscardHandler), c.now))
+}
+
+// call sends a request. Headers are "Name: value"; Host and RemoteAddr are taken out of them.
+func call(h http.Handler, method, target string, headers ...string) *httptest.ResponseRecorder {
+	var body *strings.Reader
+	if body = strings.NewReader(""); method == http.MethodPost {
+		body = strings.NewReader("{}")
+	}
+	r := httptest.NewRequest(method, target, body)
+	r.Header.Set("Content-Type", "application/json")
+	for _, header := range headers {
+		switch name, value, _ := strings.Cut(header, ": "); name {
+		case "Host":
+			r.Host = value
+		case "RemoteAddr":
+			r.RemoteAddr = value
+		default:
+			r.Header.Add(name, value)
+		}
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func staff(h http.Handler, token string) *httptest.ResponseRecorder {
+	return call(h, "GET", "/contacts", "Authorization: Bearer "+token)
+}
+
+// problem checks an answer that is no success, and returns its detail.
+func problem(t *testing.T, status int, w *httptest.ResponseRecorder) string {
+	t.Helper()
+	var p web.Problem
+	require.Equal(t, status, w.Code, w.Body.String())
+	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
+	assert.Equal(t, status, p.Status)
+	require.NotEmpty(t, p.Detail)
+	return p.Detail
+}
+
+// settled waits for the reading of keys that runs.
+func settled(k *keys) {
+	k.mu.Lock()
+	reading := k.reading
+	k.mu.Unlock()
+	if reading != nil {
+		<-reading
+	}
+}

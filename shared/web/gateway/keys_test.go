@@ -1,0 +1,161 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// jwtGateway is a gateway, its keys and its log.
+func jwtGateway(i *testIssuer, c *clock) (http.Handler, *keys, *log) {
+	l := &log{}
+	g := New(i.settings(), l.logger(), c.now)
+	return routerOf(g), g.verifier.(*jwtVerifier).keys, l
+}
+
+func TestRotation(t *testing.T) {
+	c, i := newClock(), newTestIssuer(t, "p256")
+	h, k, _ := jwtGateway(i, c)
+	was := sign(jose.ES256, "p256", i.claimsAt(c.now(), nil))
+	is := sign(jose.ES256, "new", i.claimsAt(c.now(), nil))
+	require.Equal(t, 200, staff(h, was).Code)
+
+	i.has("p256", "new")
+	assert.Contains(t, problem(t, 401, staff(h, is)), "key is not known", "the keys were read a moment ago")
+	assert.EqualValues(t, 1, i.reads.Load())
+	c.move(keysPause)
+	assert.Equal(t, 200, staff(h, is).Code, "an unknown key is looked for")
+	assert.Equal(t, 200, staff(h, was).Code, "both are good meanwhile")
+	assert.EqualValues(t, 2, i.reads.Load())
+
+	i.has("new")
+	c.move(keysFresh)
+	assert.Equal(t, 200, staff(h, was).Code, "nobody waits for keys that are read again")
+	settled(k)
+	assert.Contains(t, problem(t, 401, staff(h, was)), "key is not known", "a token remembered goes with its key")
+	assert.Equal(t, 200, staff(h, is).Code)
+	assert.EqualValues(t, 3, i.reads.Load())
+}
+
+func TestInventedKeysDoNotFloodTheIssuer(t *testing.T) {
+	c, i := newClock(), newTestIssuer(t, "p256")
+	h, _, _ := jwtGateway(i, c)
+	invented := sign(jose.ES256, "new", i.claimsAt(c.now(), nil))
+	for range 3 {
+		var callers sync.WaitGroup
+		for range 50 {
+			callers.Go(func() { assert.Equal(t, 401, staff(h, invented).Code) })
+		}
+		callers.Wait()
+		c.move(keysPause)
+	}
+	assert.EqualValues(t, 3, i.reads.Load())
+}
+
+func TestOutage(t *testing.T) {
+	c, i := newClock(), newTestIssuer(t, "p256")
+	i.down.Store(true)
+	h, k, l := jwtGateway(i, c)
+	token := sign(jose.ES256, "p256", i.claimsAt(c.now(), map[string]any{"exp": c.now().Add(100 * time.Hour).Unix()}))
+	for range 3 {
+		w := staff(h, token)
+		problem(t, 503, w)
+		assert.Equal(t, "5", w.Header().Get("Retry-After"))
+		assert.Empty(t, w.Header().Get("WWW-Authenticate"))
+		assert.NotContains(t, w.Body.String(), i.URL)
+	}
+	assert.EqualValues(t, 1, i.reads.Load())
+	assert.Contains(t, l.String(), "502 Bad Gateway")
+	assert.Equal(t, 202, call(h, "POST", "/contacts").Code, "what is for anybody needs no issuer")
+
+	i.down.Store(false)
+	c.move(keysPause)
+	require.Equal(t, 200, staff(h, token).Code, "it is tried again")
+
+	i.down.Store(true)
+	for range 4 {
+		c.move(5 * time.Hour)
+		require.Equal(t, 200, staff(h, token).Code, "known keys serve while the issuer is away")
+		settled(k)
+	}
+	invented := sign(jose.ES256, "new", i.claimsAt(c.now(), nil))
+	problem(t, 503, staff(h, invented)) // the issuer might know it
+	c.move(5 * time.Hour)
+	problem(t, 503, staff(h, token)) // a day is enough
+	i.down.Store(false)
+	c.move(keysPause)
+	assert.Equal(t, 200, staff(h, token).Code)
+}
+
+// All who come while keys are read for the first time wait for that one reading, each no longer than its own context.
+func TestFirstReading(t *testing.T) {
+	c := newClock()
+	hold, asked := make(chan struct{}), make(chan struct{}, 1)
+	i := newTestIssuer(t, "p256")
+	inner := i.Config.Handler
+	i.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-hold
+		inner.ServeHTTP(w, r)
+	})
+	g := New(i.settings(), (&log{}).logger(), c.now)
+	h := routerOf(g)
+	token := sign(jose.ES256, "p256", i.claimsAt(c.now(), nil))
+	var callers sync.WaitGroup
+	for range 20 {
+		callers.Go(func() { assert.Equal(t, 200, staff(h, token).Code) })
+	}
+	<-asked
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(ctx, "GET", "/contacts", http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+token)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	assert.Equal(t, 499, w.Code)
+	assert.ErrorIs(t, g.Ping(ctx), context.Canceled)
+	close(hold)
+	callers.Wait()
+	assert.NoError(t, g.Ping(t.Context()))
+	assert.EqualValues(t, 1, i.reads.Load())
+}
+
+func TestIssuersThatAreNotBelieved(t *testing.T) {
+	for says, spoil := range map[string]func(*testIssuer){
+		"calls itself":     func(i *testIssuer) { i.name = "https://login.example.com" },
+		"no https address": func(i *testIssuer) { i.keys = "http://login.example.com/keys" },
+		"404 Not Found":    func(i *testIssuer) { i.keys = i.URL + "/nothing" },
+		"no public key":    func(i *testIssuer) { i.ids = nil },
+		"no JSON that can": func(i *testIssuer) { i.Config.Handler = text("<html>") },
+		"away from https": func(i *testIssuer) {
+			i.Config.Handler = http.RedirectHandler("http://login.example.com/", http.StatusFound)
+		},
+		"redirected too":     func(i *testIssuer) { i.Config.Handler = http.RedirectHandler("/again", http.StatusFound) },
+		"unexpected EOF":     func(i *testIssuer) { i.Config.Handler = text(`{"issuer":"` + strings.Repeat("x", maxDocument) + `"}`) },
+		"connection refused": func(i *testIssuer) { i.Close() },
+	} {
+		c, i := newClock(), newTestIssuer(t, "p256")
+		spoil(i)
+		g := New(i.settings(), (&log{}).logger(), c.now)
+		assert.ErrorContains(t, g.Ping(t.Context()), says)
+		problem(t, 503, staff(routerOf(g), sign(jose.ES256, "p256", i.claimsAt(c.now(), nil))))
+	}
+	i := newTestIssuer(t, "p256")
+	g := New(i.settings(), (&log{}).logger(), newClock().now)
+	assert.NoError(t, g.Ping(t.Context()))
+}
+
+func text(s string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(s)) })
+}

@@ -1,0 +1,201 @@
+package gateway
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestThrottle(t *testing.T) {
+	c, i := newClock(), newTestIssuer(t, "p256")
+	s := i.settings()
+	s.Public, s.Staff = settings.Limit{Rate: 0.5, Burst: 3}, settings.Limit{Rate: 2, Burst: 5}
+	h := newRouter(s, c)
+	from := func(ip string) int { return call(h, "POST", "/contacts", "RemoteAddr: "+ip+":1234").Code }
+	for range 3 {
+		require.Equal(t, 202, from("192.0.2.1"))
+	}
+	w := call(h, "POST", "/contacts", "RemoteAddr: 192.0.2.1:99")
+	assert.Contains(t, problem(t, 429, w), "in 2 s")
+	assert.Equal(t, "2", w.Header().Get("Retry-After"))
+	assert.Equal(t, 202, from("192.0.2.2"), "others are not held up")
+	c.move(time.Second)
+	w = call(h, "POST", "/contacts", "RemoteAddr: 192.0.2.1:99", "X-Forwarded-For: 198.51.100.9")
+	problem(t, 429, w) // nobody vouches for that header
+	assert.Equal(t, "1", w.Header().Get("Retry-After"))
+	c.move(time.Second)
+	assert.Equal(t, 202, from("192.0.2.1"))
+	assert.Equal(t, 429, from("192.0.2.1"))
+	c.move(time.Hour)
+	for range 3 {
+		assert.Equal(t, 202, from("192.0.2.1"), "never more than the burst")
+	}
+	assert.Equal(t, 429, from("192.0.2.1"))
+
+	for _, target := range []string{"/healthz", "/readyz"} {
+		for range 10 {
+			assert.Equal(t, 200, call(h, "GET", target, "RemoteAddr: 192.0.2.1:1").Code, "health checks are never held up")
+		}
+	}
+
+	// staff by subject, wherever from
+	one := sign(jose.ES256, "p256", i.claimsAt(c.now(), nil))
+	two := sign(jose.ES256, "p256", i.claimsAt(c.now(), map[string]any{"sub": "user-2"}))
+	for n := range 5 {
+		assert.Equal(t, 200, call(h, "GET", "/contacts", "Authorization: Bearer "+one, fmt.Sprintf("RemoteAddr: 192.0.2.%d:1", n)).Code)
+	}
+	w = staff(h, one)
+	problem(t, 429, w)
+	assert.Equal(t, "1", w.Header().Get("Retry-After"))
+	assert.Equal(t, 200, staff(h, two).Code)
+
+	// refusals by address; a good token passes beside them
+	for range 5 {
+		assert.Equal(t, 401, staff(h, "garbage").Code)
+	}
+	w = staff(h, "garbage")
+	problem(t, 429, w)
+	assert.Empty(t, w.Header().Get("WWW-Authenticate"))
+	assert.Equal(t, 200, staff(h, two).Code)
+	assert.Equal(t, 401, call(h, "GET", "/contacts", "RemoteAddr: 192.0.2.77:1").Code)
+
+	s.Public.Rate, s.Staff.Rate = 0, 0 // off
+	h = newRouter(s, c)
+	for range 50 {
+		require.Equal(t, 202, from("192.0.2.1"))
+		require.Equal(t, 401, staff(h, "garbage").Code)
+		require.Equal(t, 200, staff(h, one).Code)
+	}
+}
+
+func TestClientAddress(t *testing.T) {
+	proxies := clients{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128")}
+	for _, at := range []struct {
+		peer      string
+		trusted   clients
+		forwarded []string
+		is        string
+	}{
+		{"192.0.2.1:80", nil, []string{"198.51.100.1"}, "192.0.2.1/32"},
+		{"[2001:db8:1:2:3:4:5:6]:80", nil, nil, "2001:db8:1:2::/64"},
+		{"[2001:db8:1:2::7]:80", nil, nil, "2001:db8:1:2::/64"},
+		{"[::ffff:192.0.2.1]:80", nil, nil, "192.0.2.1/32"},
+		{"[fe80::1%eth0]:80", nil, nil, "fe80::/64"},
+		{"@", nil, nil, "invalid Prefix"},
+		{"", nil, nil, "invalid Prefix"},
+		{"192.0.2.1:80", proxies, []string{"198.51.100.1"}, "192.0.2.1/32"},
+		{"10.1.1.1:80", proxies, nil, "10.1.1.1/32"},
+		{"10.1.1.1:80", proxies, []string{"198.51.100.1"}, "198.51.100.1/32"},
+		{"[::ffff:10.1.1.1]:80", proxies, []string{"198.51.100.1"}, "198.51.100.1/32"},
+		{"10.1.1.1:80", proxies, []string{"1.1.1.1, 198.51.100.1, 10.2.2.2"}, "198.51.100.1/32"},
+		{"10.1.1.1:80", proxies, []string{"1.1.1.1", "198.51.100.1", "10.2.2.2,2001:db8::1"}, "198.51.100.1/32"},
+		{"[2001:db8::1]:80", proxies, []string{"[2001:db8:9::1]:4711"}, "2001:db8:9::/64"},
+		{"10.1.1.1:80", proxies, []string{"198.51.100.1:4711"}, "198.51.100.1/32"},
+		{"10.1.1.1:80", proxies, []string{"198.51.100.1, garbage, 10.2.2.2"}, "10.2.2.2/32"},
+		{"10.1.1.1:80", proxies, []string{""}, "10.1.1.1/32"},
+		{"10.1.1.1:80", proxies, []string{","}, "10.1.1.1/32"},
+		{"10.1.1.1:80", proxies, []string{"10.3.3.3,10.2.2.2"}, "10.3.3.3/32"},
+	} {
+		r := &http.Request{RemoteAddr: at.peer, Header: http.Header{"X-Forwarded-For": at.forwarded}}
+		assert.Equal(t, at.is, at.trusted.of(r).String(), "%v", at)
+	}
+}
+
+// A flood from everywhere costs bounded memory, which goes again.
+func TestLimiterMemory(t *testing.T) {
+	c := newClock()
+	l := newLimiter(settings.Limit{Rate: 1, Burst: 2}, c.now)
+	address := func(n int) bucketKey {
+		return bucketKey{address: netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}), 32)}
+	}
+	for n := range 2 * maxBuckets {
+		require.Zero(t, l.take(address(n)))
+		require.LessOrEqual(t, len(l.buckets.items), maxBuckets)
+	}
+	require.Len(t, l.buckets.items, maxBuckets)
+	require.Equal(t, maxBuckets, l.buckets.order.Len())
+	last := address(2*maxBuckets - 1)
+	assert.Zero(t, l.take(last))
+	assert.Equal(t, time.Second, l.take(last))
+	c.move(l.fill)
+	for range maxBuckets {
+		l.take(last)
+	}
+	assert.Len(t, l.buckets.items, 1, "idle buckets go")
+	c.move(-time.Hour) // a clock set back gives nothing and takes nothing
+	assert.Zero(t, l.take(address(0)))
+	assert.Nil(t, newLimiter(settings.Limit{}, c.now))
+}
+
+func TestBucket(t *testing.T) {
+	c := newClock()
+	l := newLimiter(settings.Limit{Rate: 1, Burst: 3}, c.now)
+	one := bucketKey{subject: "one"}
+	assert.Zero(t, l.take(one))
+	c.move(2900 * time.Millisecond) // not idle for long enough to be forgotten, and more than full
+	for range 3 {
+		assert.Zero(t, l.take(one))
+	}
+	assert.Equal(t, time.Second, l.take(one))
+	c.move(400 * time.Millisecond)
+	assert.InDelta(t, 600*time.Millisecond, l.take(one), 1000)
+}
+
+// What was used last stays.
+func TestLRU(t *testing.T) {
+	l := newLRU[string, int](2)
+	l.put("a", 1)
+	l.put("b", 2)
+	l.put("a", 3)
+	l.put("c", 4)
+	_, ok := l.get("b")
+	assert.False(t, ok)
+	v, _ := l.get("a")
+	assert.Equal(t, 3, v)
+	l.put("d", 5)
+	_, ok = l.get("c")
+	assert.False(t, ok)
+	_, ok = l.get("a")
+	assert.True(t, ok)
+}
+
+func FuzzForwarded(f *testing.F) {
+	for _, seed := range []string{"", ",", "1.2.3.4", "10.0.0.1,1.2.3.4", "[::1]:80, 10.0.0.9", "fe80::1%x", "[", ":"} {
+		f.Add(seed)
+	}
+	proxies := clients{netip.MustParsePrefix("10.0.0.0/8")}
+	f.Fuzz(func(t *testing.T, value string) {
+		r := &http.Request{RemoteAddr: "10.9.9.9:1", Header: http.Header{"X-Forwarded-For": {value}}}
+		if got := proxies.of(r); !got.IsValid() || got.Addr().Zone() != "" {
+			t.Fatalf("%q gives %v", value, got)
+		}
+		// what stands before an address that our proxy wrote makes no difference
+		r.Header["X-Forwarded-For"] = []string{value + ",192.0.2.7"}
+		if got := proxies.of(r); got.String() != "192.0.2.7/32" {
+			t.Fatalf("%q gives %v", value, got)
+		}
+	})
+}
+
+// Throttled requests cost the log no more than others, and name nobody.
+func TestThrottledIsLogged(t *testing.T) {
+	l := &log{}
+	s := tokenSettings(tokenA)
+	s.Public = settings.Limit{Rate: 1, Burst: 1}
+	h := routerOf(New(s, slog.New(slog.NewTextHandler(l, nil)), newClock().now))
+	for range 3 {
+		call(h, "POST", "/contacts")
+	}
+	assert.Equal(t, 3, strings.Count(l.String(), "\n"))
+	assert.Equal(t, 2, strings.Count(l.String(), "status=429"))
+	assert.NotContains(t, l.String(), "192.0.2.1")
+}
