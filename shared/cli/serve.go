@@ -73,7 +73,7 @@ func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
 	served := false
 	defer func() {
 		if !served {
-			listener.Close()
+			_ = listener.Close()
 		}
 	}()
 	broker, err := local.Open(ctx, local.Options{

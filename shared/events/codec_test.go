@@ -100,7 +100,7 @@ func TestEmptyAndUnknownIsTolerated(t *testing.T) {
 	}
 }
 
-// TestWhatIsRefused is the list of DESIGN section 3; "secret" stands where an event's content does.
+// TestWhatIsRefused is the whole list of what cannot be understood; "secret" stands where an event's content does.
 func TestWhatIsRefused(t *testing.T) {
 	const head = `{"eventId":"secret","eventType":"contact-created",`
 	for _, c := range []struct{ what, value, says string }{

@@ -12,7 +12,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// TestWireNames pins the contract of DESIGN section 3, which other programs hold us to. A name in it never changes.
+// TestWireNames pins the wire contract, which other programs hold us to. A name in it never changes.
 func TestWireNames(t *testing.T) {
 	thing := events.Thing{ID: "t-1"}
 	for _, c := range []struct {

@@ -13,7 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Event is the envelope of DESIGN section 3. S is how a timestamp is decoded.
+// Event is the envelope as it stands on the topics. S is how a timestamp is decoded.
 type Event[T, S any] struct {
 	ID       string      `json:"eventId"`
 	Type     string      `json:"eventType"`
