@@ -23,14 +23,15 @@ lint: $(GOLANGCI_LINT) ## format, vet, lint, go.mod
 	go vet ./...
 	go mod tidy -diff
 	go mod verify
-	$(GOLANGCI_LINT) run
+	$(GOLANGCI_LINT) run --allow-serial-runners
 
 vuln: $(GOVULNCHECK) ## known vulnerabilities in what is linked (asks vuln.go.dev)
 	$(GOVULNCHECK) ./...
 
 retracted: ## modules in use that their authors have retracted or deprecated (asks the module proxy)
 	@for module in . $(DECODERS); do \
-		used=$$(cd $$module && go list -deps -test -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./... | sort -u) && \
+		linked=$$(cd $$module && go list -deps -test -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./...) || exit 1; \
+		used=$$(echo "$$linked" | sort -u); \
 		found=$$(cd $$module && go list -m -u -retracted -f '{{if or .Retracted .Deprecated}}{{.Path}} {{.Version}}: {{.Retracted}} {{.Deprecated}}{{end}}' $$used) || exit 1; \
 		echo "$$module: $$(echo "$$used" | wc -l) modules in use"; \
 		test -z "$$found" || { echo "retracted or deprecated:"; echo "$$found"; exit 1; }; \
