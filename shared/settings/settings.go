@@ -18,14 +18,32 @@ type Serve struct {
 	Data  string // SIPEAT_DATA: the folder of the broker's log and the read model
 }
 
+// Notify is how people are told, as package notify takes it: who makes the channels says what is wrong with it.
+type Notify struct {
+	Channels       string // NOTIFY: a list of log, smtp, ses, discord
+	From           string // NOTIFY_FROM: whom mail is from
+	To             string // NOTIFY_TO: who is told where an event names nobody
+	SMTPURL        string // SMTP_URL
+	DiscordWebhook string // DISCORD_WEBHOOK
+}
+
 // Settings is what the environment says.
 type Settings struct {
 	Serve               Serve
 	Brokers             Kafka
 	Web                 Web
+	Notify              Notify
+	Store               string     // STORE: the path of a SQLite file, or dynamodb
+	Table               string     // TABLE_NAME: DynamoDB's table
 	AnnouncedByProducer []string   // ANNOUNCED_BY_PRODUCER: producers that write their own notifications
 	LogLevel            slog.Level // LOG_LEVEL: debug, info, warn or error
 }
+
+// DynamoDB is the STORE that is no file.
+const DynamoDB = "dynamodb"
+
+// DefaultStore is where `sipeat serve` has its read model too.
+const DefaultStore = ".sipeat/read-model.db"
 
 // Read reads the environment by getenv, such as [os.Getenv]. What is not set has the default of a laptop.
 func Read(getenv func(string) string) (Settings, error) {
@@ -36,12 +54,21 @@ func Read(getenv func(string) string) (Settings, error) {
 			Kafka: r.text("SIPEAT_KAFKA", "127.0.0.1:9092"),
 			Data:  r.text("SIPEAT_DATA", ".sipeat"),
 		},
-		Brokers:             Kafka{Brokers: r.list("KAFKA_BROKERS", "127.0.0.1:9092")},
-		Web:                 r.web(),
+		Brokers: r.kafka(),
+		Web:     r.web(),
+		Notify: Notify{
+			Channels:       r.text("NOTIFY", "log"),
+			From:           r.text("NOTIFY_FROM", ""),
+			To:             r.text("NOTIFY_TO", ""),
+			SMTPURL:        r.text("SMTP_URL", ""),
+			DiscordWebhook: r.text("DISCORD_WEBHOOK", ""),
+		},
+		Store:               r.text("STORE", DefaultStore),
+		Table:               r.text("TABLE_NAME", "sipeat"),
 		AnnouncedByProducer: r.list("ANNOUNCED_BY_PRODUCER", "sipeat-app"),
 	}
-	for _, b := range s.Brokers.Brokers {
-		r.check("KAFKA_BROKERS", Address(b))
+	if err := s.Brokers.Check(); err != nil {
+		r.faults = append(r.faults, err)
 	}
 	r.check("LOG_LEVEL", s.LogLevel.UnmarshalText([]byte(r.text("LOG_LEVEL", "info"))))
 	return s, errors.Join(r.faults...)
@@ -51,11 +78,7 @@ func Read(getenv func(string) string) (Settings, error) {
 func (s Serve) Check() error {
 	var faults []error
 	for _, a := range []struct{ name, address string }{{"--http (SIPEAT_HTTP)", s.HTTP}, {"--kafka (SIPEAT_KAFKA)", s.Kafka}} {
-		err := Address(a.address)
-		if err == nil && !loopback(a.address) {
-			err = fmt.Errorf("%q can be reached from other machines, and serve asks nobody who they are: use 127.0.0.1 or localhost", a.address)
-		}
-		if err != nil {
+		if err := Loopback(a.address); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", a.name, err))
 		}
 	}
@@ -75,6 +98,15 @@ func Address(address string) error {
 		return fmt.Errorf("%q is no host:port with a port from 0 to 65535; for example 127.0.0.1:9092", address)
 	}
 	return nil
+}
+
+// Loopback says what is wrong with an address where only this machine shall reach what listens.
+func Loopback(address string) error {
+	err := Address(address)
+	if err == nil && !loopback(address) {
+		err = fmt.Errorf("%q can be reached from other machines, and nobody is asked there who they are: use 127.0.0.1 or localhost", address)
+	}
+	return err
 }
 
 func loopback(address string) bool {

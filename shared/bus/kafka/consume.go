@@ -18,7 +18,7 @@ type Options struct {
 	Delivery       bus.Options
 	Letters        bus.DeadLetters // where rejected events go; by default the topic's dead-letter topic
 	CommitInterval time.Duration   // how often offsets are committed; 1 s
-	SessionTimeout time.Duration   // after how long a worker that died is given up by the group; 10 s
+	SessionTimeout time.Duration   // after how long a worker that died is given up by the group; the cluster's, or 10 s
 	CloseTimeout   time.Duration   // how long handlers may go on at a rebalance and at the end; 10 s
 	Logger         *slog.Logger
 	// Assigned, if set, is told which partitions this worker has, each time that changes.
@@ -36,7 +36,7 @@ type Options struct {
 // that nobody else works on that handler's key while it runs.
 func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Options) error {
 	w := &worker{
-		consumer: c, options: o.withDefaults(), partitions: map[int32]*assigned{}, committing: make(chan struct{}, 1),
+		consumer: c, options: o.withDefaults(cluster), partitions: map[int32]*assigned{}, committing: make(chan struct{}, 1),
 	}
 	ctx, w.stop = context.WithCancel(ctx)
 	defer w.stop()
@@ -51,7 +51,7 @@ func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Opti
 	delivery := w.options.Delivery
 	delivery.Overrun = w.fail
 	w.engine = bus.NewEngine(c, w.options.Letters, delivery)
-	client, err := newClient(cluster, o.Logger,
+	client, err := newClient(cluster, o.Logger, joining(w, cluster,
 		kgo.ConsumerGroup(c.Group),
 		kgo.ConsumeTopics(c.Topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -66,7 +66,7 @@ func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Opti
 		kgo.OnPartitionsAssigned(w.assign),
 		kgo.OnPartitionsRevoked(w.revoke),
 		kgo.OnPartitionsLost(w.lose),
-	)
+	)...)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,10 @@ func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Opti
 	return w.run(ctx)
 }
 
-func (o Options) withDefaults() Options {
+func (o Options) withDefaults(cluster settings.Kafka) Options {
+	if o.SessionTimeout == 0 {
+		o.SessionTimeout = cluster.SessionTimeout
+	}
 	for _, d := range []struct {
 		value *time.Duration
 		def   time.Duration

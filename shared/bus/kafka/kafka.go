@@ -26,11 +26,12 @@ func newClient(cluster settings.Kafka, logger *slog.Logger, options ...kgo.Opt) 
 	if logger == nil {
 		logger = slog.Default()
 	}
-	client, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.ClientID(clientID),
-		kgo.SeedBrokers(cluster.Brokers...),
-		kgo.WithLogger(kslog.New(slog.New(quiet{logger.Handler()}).With("part", "kafka client"))),
-	}, options...)...)
+	connection, err := connecting(cluster)
+	if err != nil {
+		return nil, err
+	}
+	connection = append(connection, kgo.WithLogger(kslog.New(slog.New(quiet{logger.Handler()}).With("part", "kafka client"))))
+	client, err := kgo.NewClient(append(connection, options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("Kafka client for %v: %w", cluster.Brokers, err)
 	}

@@ -2,8 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 
@@ -11,7 +9,6 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // A source topic takes batches of Kafka's default size. Its dead letters carry headers more, so their topic takes twice
@@ -60,16 +57,12 @@ func EnsureTopics(ctx context.Context, cluster settings.Kafka, topics ...Topic) 
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	for _, t := range topics {
-		config := map[string]*string{}
-		for name, value := range t.Config {
-			config[name] = &value
+		made, err := create(ctx, admin, cluster, t, -1)
+		if err != nil {
+			return created, err
 		}
-		_, err := admin.CreateTopic(ctx, t.Partitions, -1, config, t.Name)
-		switch {
-		case err == nil:
+		if made {
 			created = append(created, t.Name)
-		case !errors.Is(err, kerr.TopicAlreadyExists):
-			return created, fmt.Errorf("create topic %s: %w", t.Name, err)
 		}
 	}
 	slices.Sort(created)

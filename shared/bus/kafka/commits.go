@@ -1,0 +1,78 @@
+package kafka
+
+import (
+	"context"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Where Kafka keeps what groups commit. The protocol tells the offsets but not when they were committed.
+const (
+	commitsTopic = "__consumer_offsets"
+	commitsRead  = 2000 // records from the end of a partition; what is older is not looked for
+)
+
+// LastCommits says when each group last committed, as far as that can be read: a broker may have no such topic to show, or
+// show it to administrators only, and a commit long ago is not looked for.
+func LastCommits(ctx context.Context, cluster settings.Kafka, groups ...string) map[string]time.Time {
+	last := map[string]time.Time{}
+	_, _ = withClient(cluster, func(client *kgo.Client) (none struct{}, err error) { // what was read is true whatever came then
+		admin := kadm.NewClient(client)
+		starts, err := ends(ctx, admin.ListStartOffsets, []string{commitsTopic})
+		if err != nil {
+			return none, err
+		}
+		ends, err := ends(ctx, admin.ListEndOffsets, []string{commitsTopic})
+		if err != nil || len(ends[commitsTopic]) == 0 {
+			return none, err
+		}
+		from, until := map[int32]kgo.Offset{}, map[int32]int64{}
+		for _, group := range groups {
+			p := commitsPartition(group, len(ends[commitsTopic]))
+			start, end := starts[commitsTopic][p].Offset, ends[commitsTopic][p].Offset
+			if start < end {
+				from[p], until[p] = kgo.NewOffset().At(max(start, end-commitsRead)), end
+			}
+		}
+		client.AddConsumePartitions(map[string]map[int32]kgo.Offset{commitsTopic: from})
+		for len(until) > 0 && ctx.Err() == nil {
+			fetches := client.PollFetches(ctx)
+			if err := fetches.Err(); err != nil {
+				return none, err
+			}
+			for r := range fetches.RecordsAll() {
+				noteCommit(last, r)
+				if r.Offset+1 >= until[r.Partition] {
+					delete(until, r.Partition)
+				}
+			}
+		}
+		return none, nil
+	})
+	return last
+}
+
+func noteCommit(last map[string]time.Time, r *kgo.Record) {
+	var key kmsg.OffsetCommitKey
+	var value kmsg.OffsetCommitValue
+	const newest = 1 // version of the key of an offset; other records of the topic have higher ones
+	if len(r.Value) == 0 || key.ReadFrom(r.Key) != nil || key.Version > newest || value.ReadFrom(r.Value) != nil {
+		return
+	}
+	if at := time.UnixMilli(value.CommitTimestamp); at.After(last[key.Group]) {
+		last[key.Group] = at
+	}
+}
+
+// commitsPartition is Java's hashCode of the group, as the coordinator has it. Names are ASCII.
+func commitsPartition(group string, partitions int) int32 {
+	var hash int32
+	for _, c := range group {
+		hash = 31*hash + c
+	}
+	return (hash & 0x7fffffff) % int32(partitions)
+}

@@ -1,0 +1,262 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// TopicState is a declared topic as it stands on the cluster.
+type TopicState struct {
+	Topic       string            `json:"topic"`
+	Exists      bool              `json:"exists"`
+	Created     bool              `json:"created"` // just now
+	Partitions  int               `json:"partitions"`
+	Replication int               `json:"replication"`
+	Config      map[string]string `json:"config,omitempty"`
+	Differences []Difference      `json:"differences,omitempty"`
+}
+
+// Difference is where a topic is not as it was declared, and what to do about it.
+type Difference struct {
+	Setting string `json:"setting"`
+	Have    string `json:"have"`
+	Want    string `json:"want"`
+	Remedy  string `json:"remedy"`
+}
+
+// Replication is on how many brokers a partition shall be: wanted, or as many as there are up to three.
+func Replication(wanted, brokers int) int {
+	if wanted > 0 {
+		return wanted
+	}
+	return max(1, min(3, brokers))
+}
+
+// Replicated is the topic with the settings that follow from a replication: of three copies, two have to be written before
+// an event counts as published, so that one broker may be missing.
+func (t Topic) Replicated(replication int) Topic {
+	config := maps.Clone(t.Config)
+	if config == nil {
+		config = map[string]string{}
+	}
+	config["min.insync.replicas"] = strconv.Itoa(min(2, max(1, replication-1)))
+	t.Config = config
+	return t
+}
+
+// InspectTopics compares topics with what was declared. replication 0 is what the cluster can do. It changes nothing.
+func InspectTopics(ctx context.Context, cluster settings.Kafka, replication int, topics ...Topic) ([]TopicState, error) {
+	return withClient(cluster, func(client *kgo.Client) ([]TopicState, error) {
+		return inspect(ctx, client, cluster, replication, topics)
+	})
+}
+
+// MakeTopics creates the topics that are missing and then compares them all.
+func MakeTopics(ctx context.Context, cluster settings.Kafka, replication int, topics ...Topic) ([]TopicState, error) {
+	return withClient(cluster, func(client *kgo.Client) ([]TopicState, error) {
+		admin := kadm.NewClient(client)
+		brokers, err := admin.ListBrokers(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("the brokers do not say who they are: %w", err)
+		}
+		replication := Replication(replication, len(brokers))
+		created := map[string]bool{}
+		for _, t := range topics {
+			made, err := create(ctx, admin, cluster, t.Replicated(replication), int16(replication))
+			if err != nil {
+				return nil, err
+			}
+			created[t.Name] = made
+		}
+		for { // a topic that was created is seen a moment later, and not by all brokers at once
+			if !everywhere(ctx, client, brokers.NodeIDs(), topics) && pause(ctx) {
+				continue
+			}
+			states, err := inspect(ctx, client, cluster, replication, topics)
+			all := true
+			for i := range states {
+				states[i].Created = created[states[i].Topic]
+				all = all && states[i].Exists
+			}
+			if all || err != nil || !pause(ctx) {
+				return states, err
+			}
+		}
+	})
+}
+
+// everywhere reports whether every broker that answers knows all topics. One that is away does not hold up the others.
+func everywhere(ctx context.Context, client *kgo.Client, brokers []int32, topics []Topic) bool {
+	for _, id := range brokers {
+		request := kmsg.NewPtrMetadataRequest() // of all topics
+		response, err := request.RequestWith(ctx, client.Broker(int(id)))
+		if err != nil {
+			continue
+		}
+		for _, t := range topics {
+			if !slices.ContainsFunc(response.Topics, func(m kmsg.MetadataResponseTopic) bool {
+				return m.Topic != nil && *m.Topic == t.Name && len(m.Partitions) > 0
+			}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// pause waits a moment before the brokers are asked again; false = ctx is done.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(100 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func withAdmin[T any](cluster settings.Kafka, do func(*kadm.Client) (T, error)) (T, error) {
+	return withClient(cluster, func(client *kgo.Client) (T, error) { return do(kadm.NewClient(client)) })
+}
+
+func withClient[T any](cluster settings.Kafka, do func(*kgo.Client) (T, error)) (T, error) {
+	var none T
+	client, err := newClient(cluster, slog.New(slog.DiscardHandler)) // what goes wrong is returned
+	if err != nil {
+		return none, err
+	}
+	defer client.Close()
+	return do(client)
+}
+
+// create makes one topic unless it is there.
+func create(ctx context.Context, admin *kadm.Client, cluster settings.Kafka, t Topic, replication int16) (made bool, err error) {
+	config := map[string]*string{}
+	for name, value := range t.Config {
+		config[name] = &value
+	}
+	answer, err := admin.CreateTopic(ctx, t.Partitions, replication, config, t.Name)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, kerr.TopicAlreadyExists):
+		return false, nil
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return false, denied(cluster, "create", "Create", "topic", t.Name)
+	case errors.Is(err, kerr.InvalidReplicationFactor):
+		return false, fmt.Errorf("topic %s cannot be on %d brokers, there are not as many: start more, or say --replication: %w", t.Name, replication, err)
+	case answer.ErrMessage != "":
+		return false, fmt.Errorf("topic %s cannot be created: %w: %s", t.Name, err, answer.ErrMessage)
+	default:
+		return false, fmt.Errorf("topic %s cannot be created: %w", t.Name, err)
+	}
+}
+
+func inspect(ctx context.Context, client *kgo.Client, cluster settings.Kafka, replication int, topics []Topic) ([]TopicState, error) {
+	var seen Needs
+	for _, t := range topics {
+		seen.Read = append(seen.Read, t.Name)
+	}
+	metadata, err := seen.ask(ctx, client, cluster)
+	if err != nil {
+		return nil, err
+	}
+	replication = Replication(replication, len(metadata.Brokers))
+	states := make([]TopicState, len(topics))
+	var faults []error
+	var there []string
+	for i, t := range topics {
+		states[i].Topic = t.Name
+		for _, m := range metadata.Topics {
+			if *m.Topic != t.Name {
+				continue
+			}
+			if err := notSeen(m, cluster); err != nil && events.KindOf(err) != events.NotFound {
+				faults = append(faults, err)
+			} else if len(m.Partitions) > 0 {
+				states[i].Exists, states[i].Partitions, states[i].Replication = true, len(m.Partitions), len(m.Partitions[0].Replicas)
+				there = append(there, t.Name)
+			}
+		}
+	}
+	configs, err := topicConfigs(ctx, kadm.NewClient(client), cluster, there)
+	if err = errors.Join(append(faults, err)...); err != nil {
+		return nil, err
+	}
+	for i, t := range topics {
+		if _, known := configs[t.Name]; states[i].Exists && known {
+			states[i].compare(t.Replicated(replication), configs[t.Name], replication)
+		}
+	}
+	return states, nil
+}
+
+func topicConfigs(ctx context.Context, admin *kadm.Client, cluster settings.Kafka, names []string) (map[string]map[string]string, error) {
+	all := map[string]map[string]string{}
+	if len(names) == 0 {
+		return all, nil
+	}
+	described, err := admin.DescribeTopicConfigs(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("the brokers do not say how the topics are set: %w", err)
+	}
+	var faults []error
+	for _, d := range described {
+		switch {
+		case errors.Is(d.Err, kerr.TopicAuthorizationFailed):
+			faults = append(faults, denied(cluster, "see the settings of", "DescribeConfigs", "topic", d.Name))
+		case errors.Is(d.Err, kerr.UnknownTopicOrPartition): // this broker has not heard of it yet
+			continue
+		case d.Err != nil:
+			faults = append(faults, fmt.Errorf("topic %s: its settings: %w", d.Name, d.Err))
+		}
+		all[d.Name] = map[string]string{}
+		for _, c := range d.Configs {
+			all[d.Name][c.Key] = c.MaybeValue()
+		}
+	}
+	return all, errors.Join(faults...)
+}
+
+// compare notes what differs. More partitions or copies than declared are no fault: somebody wanted more.
+func (s *TopicState) compare(want Topic, have map[string]string, replication int) {
+	differ := func(setting, is, should, remedy string) {
+		s.Differences = append(s.Differences, Difference{setting, is, should, remedy})
+	}
+	if s.Partitions < int(want.Partitions) {
+		differ("partitions", strconv.Itoa(s.Partitions), strconv.Itoa(int(want.Partitions)), fmt.Sprintf(
+			"only so many workers can share it; kafka-topics --alter --topic %s --partitions %d (keys move: let the workers finish first)", s.Topic, want.Partitions))
+	}
+	if s.Replication < replication {
+		differ("replication", strconv.Itoa(s.Replication), strconv.Itoa(replication),
+			"what is on it is lost with its brokers; move it with kafka-reassign-partitions")
+	}
+	s.Config = map[string]string{}
+	var set []string
+	for _, name := range slices.Sorted(maps.Keys(want.Config)) {
+		is, known := have[name]
+		if s.Config[name] = is; known && is != want.Config[name] {
+			set = append(set, name+"="+want.Config[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(want.Config)) {
+		if is, known := have[name]; known && is != want.Config[name] {
+			differ(name, is, want.Config[name], fmt.Sprintf("kafka-configs --alter --topic %s --add-config %s", s.Topic, strings.Join(set, ",")))
+		}
+	}
+}

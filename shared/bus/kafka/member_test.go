@@ -1,0 +1,36 @@
+package kafka_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/stretchr/testify/assert"
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+func nothing(context.Context, event) error { return nil }
+
+// A session that the brokers do not take ends the worker with what to set, rather than being tried for ever.
+func TestSessionThatTheBrokersDoNotTake(t *testing.T) {
+	b := fake(t, kfake.GroupMinSessionTimeout(6*time.Second))
+	b.create(1)
+	b.SessionTimeout = time.Second
+	w := b.consume(kafka.Options{}, nothing)
+	says(t, w.wait(), "KAFKA_SESSION_TIMEOUT=1s", "group.min.session.timeout.ms")
+	assert.Empty(t, w.has, "it has never joined")
+}
+
+// A worker whose name another one takes ends: the other has its partitions.
+func TestNameThatIsTaken(t *testing.T) {
+	b := fake(t)
+	b.create(1)
+	b.InstanceID = "one"
+	first := b.consume(kafka.Options{}, nothing)
+	first.waitFor(1)
+	second := b.consume(kafka.Options{}, nothing)
+	says(t, first.wait(), "KAFKA_INSTANCE_ID")
+	second.waitFor(1)
+	assert.NoError(t, second.end())
+}

@@ -1,0 +1,174 @@
+package kafka_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// soon is within what a start may take to say what is wrong.
+const soon = 15 * time.Second
+
+// cluster is a fake one.
+func cluster(t *testing.T, options ...kfake.Opt) settings.Kafka {
+	t.Helper()
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(1, "there")}, options...)...)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return settings.Kafka{Brokers: c.ListenAddrs()}
+}
+
+func reach(t *testing.T, c settings.Kafka, n kafka.Needs) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	err := kafka.Reach(ctx, c, slog.New(slog.DiscardHandler), n)
+	require.NoError(t, ctx.Err())
+	return err
+}
+
+// says holds that the message names what is wrong and what to do, and no secret.
+func says(t *testing.T, err error, texts ...string) {
+	t.Helper()
+	require.Error(t, err)
+	for _, text := range texts {
+		assert.ErrorContains(t, err, text)
+	}
+	assert.NotContains(t, err.Error(), "s3cret")
+}
+
+func withLogin(c settings.Kafka, mechanism, user, password string) settings.Kafka {
+	c.Mechanism, c.Username, c.Password = mechanism, user, password
+	return c
+}
+
+func TestReachByEachMechanism(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t, "ours")
+	for _, m := range []string{settings.Plain, settings.ScramSHA256, settings.ScramSHA512} {
+		for _, encrypted := range []bool{false, true} {
+			options := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser(m, "ada", "s3cret")}
+			if encrypted {
+				options = append(options, kfake.TLS(ca.forLoopback()))
+			}
+			c := withLogin(cluster(t, options...), m, "ada", "s3cret")
+			if encrypted {
+				c.TLS, c.CAFile = true, ca.file
+			}
+			require.NoError(t, reach(t, c, kafka.Needs{Read: []string{"there"}, Groups: []string{"g"}}), "%s, TLS %v", m, encrypted)
+			says(t, reach(t, withLogin(c, m, "ada", "wrong"), kafka.Needs{}), `"ada"`, "password", "KAFKA_SASL_PASSWORD")
+			says(t, reach(t, withLogin(c, m, "bob", "s3cret"), kafka.Needs{}), `"bob"`, "no such user", "KAFKA_SASL_USERNAME")
+		}
+	}
+}
+
+func TestReachTellsAddressTLSAndLoginApart(t *testing.T) {
+	t.Parallel()
+	ca, other := newAuthority(t, "ours"), newAuthority(t, "another")
+	open := cluster(t)
+	login := cluster(t, kfake.EnableSASL(), kfake.Superuser(settings.ScramSHA512, "ada", "s3cret"))
+	encrypted := cluster(t, kfake.TLS(ca.forLoopback()))
+	elsewhere := cluster(t, kfake.TLS(ca.broker(time.Now().Add(time.Hour), "kafka.example.com")))
+	expired := cluster(t, kfake.TLS(ca.broker(time.Now().Add(-time.Minute), "127.0.0.1")))
+	tls := func(c settings.Kafka, file string) settings.Kafka {
+		c.TLS, c.CAFile = true, file
+		return c
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	require.NoError(t, err)
+	t.Cleanup(func() { silent.Close() })
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, gone.Close())
+	for name, c := range map[string]struct {
+		cluster settings.Kafka
+		says    []string
+	}{
+		"nobody there":            {settings.Kafka{Brokers: []string{gone.Addr().String()}}, []string{gone.Addr().String(), "no broker answers", "KAFKA_BROKERS"}},
+		"no such name":            {settings.Kafka{Brokers: []string{"kafka.invalid:9092"}}, []string{"kafka.invalid", "KAFKA_BROKERS"}},
+		"nothing is said":         {settings.Kafka{Brokers: []string{silent.Addr().String()}}, []string{"did not answer within 4s"}},
+		"nothing is said, in TLS": {tls(settings.Kafka{Brokers: []string{silent.Addr().String()}}, ""), []string{"did not answer within 4s"}},
+		"a web server":            {settings.Kafka{Brokers: []string{strings.TrimPrefix(web.URL, "http://")}}, []string{"is it a Kafka broker"}},
+		"plain to a TLS port":     {encrypted, []string{"this port speaks TLS", "KAFKA_TLS=true"}},
+		"TLS to a plain port":     {tls(open, ""), []string{"without TLS", "KAFKA_TLS"}},
+		"TLS to a port with SASL": {tls(login, ""), []string{"without TLS", "KAFKA_TLS"}},
+		"no CA":                   {tls(encrypted, ""), []string{`"CN=ours"`, "KAFKA_TLS_CA_FILE"}},
+		"the wrong CA":            {tls(encrypted, other.file), []string{`"CN=ours"`, other.file}},
+		"another name":            {tls(elsewhere, ca.file), []string{"kafka.example.com", "127.0.0.1", "advertised.listeners"}},
+		"expired":                 {tls(expired, ca.file), []string{"valid from", "renew"}},
+		"no login":                {login, []string{"asks for a login", "KAFKA_SASL_MECHANISM", "SCRAM-SHA-512"}},
+		"a login nobody asks for": {withLogin(open, settings.Plain, "ada", "s3cret"), []string{"asks nobody", "KAFKA_SASL_MECHANISM"}},
+		"an AWS login elsewhere":  {withLogin(login, settings.AWSMSKIAM, "", ""), []string{"AWS_MSK_IAM", "takes"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			says(t, reach(t, c.cluster, kafka.Needs{}), c.says...)
+		})
+	}
+	t.Run("one broker of two", func(t *testing.T) {
+		t.Parallel()
+		both := settings.Kafka{Brokers: []string{gone.Addr().String(), open.Brokers[0]}}
+		assert.NoError(t, reach(t, both, kafka.Needs{Read: []string{"there"}}))
+	})
+}
+
+func TestReachNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	topic := func(name string, operation kmsg.ACLOperation) kfake.ACL {
+		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: operation, Allow: true}
+	}
+	group := kfake.ACL{Resource: kmsg.ACLResourceTypeGroup, Name: "mine", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationRead, Allow: true}
+	c := withLogin(cluster(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "seen", "hidden"),
+		kfake.Superuser(settings.Plain, "root", "s3cret"),
+		kfake.User(settings.Plain, "ada", "s3cret", topic("there", kmsg.ACLOperationRead), topic("seen", kmsg.ACLOperationDescribe), topic("lost", kmsg.ACLOperationDescribe), group)),
+		settings.Plain, "ada", "s3cret")
+	require.NoError(t, reach(t, c, kafka.Needs{Read: []string{"there"}, Groups: []string{"mine"}}))
+	says(t, reach(t, c, kafka.Needs{Read: []string{"seen", "lost"}, Write: []string{"there", "hidden"}, Groups: []string{"others"}}),
+		`"ada" may not read topic seen`, "--operation Read --topic seen",
+		"no topic lost",
+		`"ada" may not write to topic there`, "--operation Write --topic there",
+		`"ada" may not see topic hidden`,
+		`"ada" may not join group others`, "--group others")
+	says(t, reach(t, withLogin(c, settings.Plain, "root", "s3cret"), kafka.Needs{Write: []string{"contact-created.dead-letters"}}),
+		"no topic contact-created.dead-letters", "sipeat topics")
+	_, err := kafka.MakeTopics(t.Context(), c, 1, kafka.Topic{Name: "new", Partitions: 1})
+	says(t, err, `"ada" may not create topic new`, "--operation Create")
+	_, err = kafka.InspectTopics(t.Context(), c, 1, kafka.Topic{Name: "hidden", Partitions: 1})
+	says(t, err, `"ada" may not see topic hidden`)
+}
+
+// What AWS's brokers are told is signed by credentials that are asked for at each login.
+func TestMSKLoginIsSignedByTheCredentialsOfTheMoment(t *testing.T) {
+	t.Setenv("AWS_REGION", "eu-central-1")
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDENV")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+	t.Setenv("AWS_SESSION_TOKEN", "token-env")
+	said := kafka.FirstMessage(t, settings.Kafka{Mechanism: settings.AWSMSKIAM})
+	var signed map[string]string
+	require.NoError(t, json.Unmarshal(said, &signed), "%s", said)
+	assert.Contains(t, signed["x-amz-credential"], "AKIDENV/")
+	assert.Contains(t, signed["x-amz-credential"], "/eu-central-1/kafka-cluster/")
+	assert.Equal(t, "token-env", signed["x-amz-security-token"])
+	assert.NotContains(t, string(said), "s3cret")
+
+	said = kafka.FirstMessage(t, settings.Kafka{Mechanism: settings.AWSMSKIAM, AWSCredentials: func(context.Context) (settings.AWSCredentials, error) {
+		return settings.AWSCredentials{AccessKey: "AKIDSDK", SecretKey: "s3cret"}, nil
+	}})
+	assert.Contains(t, string(said), "AKIDSDK/")
+	assert.NotContains(t, string(said), "token-env")
+}
