@@ -80,7 +80,8 @@ func (a *app) command() *cobra.Command {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(wrongUsage)
-	root.AddCommand(a.serveCommand(), a.publishCommand(), a.tailCommand(), a.versionCommand())
+	root.AddCommand(a.serveCommand(), a.apiCommand(), a.workerCommand(), a.topicsCommand(), a.doctorCommand(),
+		a.publishCommand(), a.tailCommand(), a.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd("completion")
 	for _, c := range allCommands(root) {

@@ -15,9 +15,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// reachTimeout is how long a command waits for a first answer of the brokers.
-const reachTimeout = 10 * time.Second
-
 func (a *app) publishCommand() *cobra.Command {
 	var brokers, key string
 	c := &cobra.Command{
@@ -42,7 +39,7 @@ func (a *app) publishCommand() *cobra.Command {
 			return a.publish(c.Context(), cluster, definition, key)
 		},
 	}
-	c.Flags().StringVar(&brokers, "brokers", "", "host:port,… of the brokers (KAFKA_BROKERS; by default 127.0.0.1:9092)")
+	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
 	c.Flags().StringVar(&key, "idempotency-key", "", "make the same lines the same events when run again")
 	return c
 }
@@ -55,21 +52,10 @@ func topicNames() []string {
 	return names
 }
 
-// cluster is the Kafka that a command talks to: a flag wins over the environment.
-func (a *app) cluster(brokers string) (settings.Kafka, error) {
-	if brokers == "" {
-		return a.settings.Brokers, nil
-	}
-	list := strings.Split(brokers, ",")
-	for _, b := range list {
-		if err := settings.Address(b); err != nil {
-			return settings.Kafka{}, usageError{fmt.Errorf("--brokers: %w", err)}
-		}
-	}
-	return settings.Kafka{Brokers: list}, nil
-}
-
 func (a *app) publish(ctx context.Context, cluster settings.Kafka, d events.Definition, key string) error {
+	if err := a.reach(ctx, cluster, kafka.Needs{Write: []string{d.Topic}}); err != nil {
+		return err
+	}
 	publisher, err := kafka.NewPublisher(cluster, a.logger)
 	if err != nil {
 		return err
@@ -80,9 +66,6 @@ func (a *app) publish(ctx context.Context, cluster settings.Kafka, d events.Defi
 		cancel()
 		_ = publisher.Close(now)
 	}()
-	if err := reach(ctx, publisher.Ping, cluster); err != nil {
-		return err
-	}
 	p := &publishing{app: a, definition: d, key: key, bar: a.progress("published")}
 	err = p.run(ctx, publisher)
 	_ = p.bar.Exit() // it only draws
@@ -91,17 +74,6 @@ func (a *app) publish(ctx context.Context, cluster settings.Kafka, d events.Defi
 		err = fmt.Errorf("%d of %d lines were refused; the others are published", p.refused, p.published+p.refused)
 	}
 	return err
-}
-
-// reach fails in plain words where nobody answers.
-func reach(ctx context.Context, ping func(context.Context) error, cluster settings.Kafka) error {
-	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
-	defer cancel()
-	if err := ping(ctx); err != nil {
-		return fmt.Errorf("no Kafka broker answers at %s (does it run? is --brokers or KAFKA_BROKERS right?): %w",
-			strings.Join(cluster.Brokers, ", "), err)
-	}
-	return nil
 }
 
 // progress shows how far it is on a terminal, and nothing elsewhere.

@@ -35,6 +35,9 @@ func (a *app) tailCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := a.reach(c.Context(), cluster, kafka.Needs{Read: args}); err != nil {
+				return err
+			}
 			show := a.showRecord
 			if asJSON {
 				show = a.showRecordJSON
@@ -58,7 +61,7 @@ func (a *app) tailCommand() *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().StringVar(&brokers, "brokers", "", "host:port,… of the brokers (KAFKA_BROKERS; by default 127.0.0.1:9092)")
+	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
 	c.Flags().BoolVar(&fromStart, "from-start", false, "begin at the earliest record instead of the end")
 	c.Flags().BoolVar(&noFollow, "no-follow", false, "end at the records that are there now")
 	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object per record, headers too")

@@ -12,8 +12,8 @@ func OtherContent(eventType, id string) error {
 }
 
 // Missing is the NotFound of an item.
-func Missing(eventType, id string) error {
-	return events.Errorf(events.NotFound, "there is no %s %q (yet)", eventType, id)
+func Missing(id string) error {
+	return events.Errorf(events.NotFound, "nothing is known under the id %q (yet)", id)
 }
 
 // NotBuilding is the Conflict of a generation that is not the one being built (0 = none).

@@ -14,7 +14,7 @@ import (
 func (s *Store) Get(ctx context.Context, eventType, id string) (item store.Item, err error) {
 	err = s.living(ctx, func(generation int) error {
 		if eventType == "" || id == "" || len(eventType) > store.MaxID || len(id) > store.MaxID {
-			return store.Missing(eventType, id)
+			return store.Missing(id)
 		}
 		return s.call(ctx, func(ctx context.Context) error {
 			out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
@@ -24,7 +24,7 @@ func (s *Store) Get(ctx context.Context, eventType, id string) (item store.Item,
 				return err
 			}
 			if len(out.Item) == 0 {
-				return store.Missing(eventType, id)
+				return store.Missing(id)
 			}
 			item, err = fromRow(out.Item)
 			return err

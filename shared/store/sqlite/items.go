@@ -21,7 +21,7 @@ func (s *Store) Get(ctx context.Context, eventType, id string) (store.Item, erro
 	var items []store.Item
 	err := s.reads.each(ctx, fields+" INDEXED BY items_id WHERE "+living+" AND type = ? AND id = ?", []any{eventType, id}, gather(&items))
 	if err == nil && len(items) == 0 {
-		err = store.Missing(eventType, id)
+		err = store.Missing(id)
 	}
 	if err != nil {
 		return store.Item{}, err

@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/signal"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/sipeat/sipeat/functions/commands"
+	"github.com/sipeat/sipeat/functions/queries"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/web"
+	"github.com/sipeat/sipeat/shared/web/gateway"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) apiCommand() *cobra.Command {
+	var brokers, address string
+	c := &cobra.Command{
+		Use:   "api",
+		Short: "Run the API on any Kafka and read model",
+		Long: "Run the API: POST publishes to Kafka, GET reads the read model that `sipeat worker` fills. Any number of\n" +
+			"them may run. The first line on standard output, once it is ready, is: ready http=http://HOST:PORT\n\n" +
+			"It does not start when the brokers cannot be reached, do not let it in, or lack a topic or a right: it says\n" +
+			"which, and ends with status 1 (2 for wrong settings). What breaks later is tried again and shown.\n\n" +
+			kafkaHelp + "STORE is the path of a SQLite file, which workers on this machine may have open too.",
+		Example: "  sipeat api\n" +
+			"  STORE=/var/lib/sipeat/read-model.db sipeat api --http 127.0.0.1:8081 --brokers kafka1:9092,kafka2:9092",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cluster, err := a.cluster(brokers)
+			if err != nil {
+				return err
+			}
+			if !c.Flags().Changed("http") {
+				address = a.settings.Serve.HTTP
+			}
+			return a.api(c.Context(), cluster, address)
+		},
+	}
+	c.Flags().StringVar(&address, "http", "127.0.0.1:8080", "where the API listens; port 0 takes a free one (SIPEAT_HTTP)")
+	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
+	return c
+}
+
+func (a *app) api(ctx context.Context, cluster settings.Kafka, address string) (err error) {
+	signal.Ignore(syscall.SIGPIPE)
+	p := a.newParts(cluster)
+	defer func() { err = errors.Join(err, p.close()) }()
+	listener, err := a.listen(address)
+	if err != nil {
+		return err
+	}
+	defer p.release(listener)
+	if err := a.reach(ctx, cluster, kafka.Needs{Write: topicNames()}); err != nil {
+		return err
+	}
+	if err := p.open(ctx, a.settings.Store); err != nil {
+		return err
+	}
+	endpoints := p.startAPI(listener, a.settings.Web)
+	url := "http://" + listener.Addr().String()
+	fmt.Fprintf(a.stdout, "ready http=%s\n\n", url)
+	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	showEndpoints(table, endpoints)
+	_ = table.Flush() // whoever reads it may have gone
+	fmt.Fprintf(a.stdout, "\nTry:\n\n  %s\n\nCtrl-C ends it.\n", curlLine(url))
+	return p.wait(ctx)
+}
+
+// listen takes the address, unless that would open the API to more than may use it.
+func (a *app) listen(address string) (net.Listener, error) {
+	if err := a.settings.Web.Auth.CheckListen(address); err != nil {
+		return nil, usageError{fmt.Errorf("--http (SIPEAT_HTTP): %w", err)}
+	}
+	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is taken by another program: end that one, or name another address with --http (port 0 takes a free one)", address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the API cannot listen on %s: %w", address, err)
+	}
+	return listener, nil
+}
+
+// release closes a listener that no server has taken: one that serves closes it itself, when it drains.
+func (p *parts) release(listener net.Listener) {
+	if !p.served {
+		_ = listener.Close()
+	}
+}
+
+// startAPI serves the commands, the queries and the health of both to the callers that may have them.
+func (p *parts) startAPI(listener net.Listener, callers settings.Web) []web.Function {
+	endpoints := append(commands.Commands{Publisher: p.publisher}.Functions(), queries.Queries{Store: p.store}.Functions()...)
+	health := web.Health(web.Check{Name: "kafka", Probe: p.publisher.Ping}, web.Check{Name: "store", Probe: p.store.Ping})
+	options := gateway.New(callers, p.app.logger, time.Now).Options()
+	router := web.Router(append(endpoints, health...), append(options, web.Log(p.app.logger))...)
+	server := web.Server(router, p.app.logger)
+	p.served = true
+	go func() {
+		if err := server.Serve(gateway.Limit(listener, callers)); !errors.Is(err, http.ErrServerClosed) {
+			p.fail(err)
+		}
+	}()
+	p.add("API", server.Shutdown)
+	return endpoints
+}
+
+func showEndpoints(table *tabwriter.Writer, endpoints []web.Function) {
+	fmt.Fprintln(table, "ROUTE\tFUNCTION")
+	for _, f := range endpoints {
+		fmt.Fprintf(table, "%s\t%s\n", f.Route, f.Name)
+	}
+}
+
+func curlLine(url string) string {
+	return "curl -i " + url + `/contacts -H 'Content-Type: application/json' -d '` +
+		`{"name":"Ada Lovelace","email":"ada@example.com","phone":"+44 20 7946 0958","message":"A machine, please."}'`
+}

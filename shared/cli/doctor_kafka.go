@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
+)
+
+// kafkaChecks are the checks that go to the brokers. All but the first need one that lets us through.
+type kafkaChecks struct {
+	cluster settings.Kafka
+	once    sync.Once
+	states  []kafka.BrokerState
+	usable  settings.Kafka // with the brokers that let us through; none = there is none
+}
+
+func (k *kafkaChecks) reach(ctx context.Context) {
+	k.once.Do(func() {
+		k.states = kafka.Brokers(ctx, k.cluster)
+		k.usable = k.cluster
+		k.usable.Brokers = nil
+		for _, s := range k.states {
+			if s.Found == nil {
+				k.usable.Brokers = append(k.usable.Brokers, s.Address)
+			}
+		}
+	})
+}
+
+func (k *kafkaChecks) brokers(ctx context.Context) (found []finding) {
+	k.reach(ctx)
+	for _, s := range k.states {
+		switch {
+		case s.Found == nil:
+			says := "address ok"
+			if k.cluster.TLS {
+				says += ", TLS ok"
+			}
+			if k.cluster.Mechanism != "" {
+				says += ", login ok (" + k.cluster.Mechanism + ")"
+			}
+			found = append(found, finding{Subject: s.Address, Status: well, Says: says})
+		case s.Given:
+			found = append(found, finding{Subject: s.Address, Status: wrong, Says: string(s.Found.Stage) + ": " + reason(s.Found), Remedy: s.Found.Remedy})
+		default:
+			found = append(found, finding{Subject: s.Address, Status: wrong,
+				Says:   string(s.Found.Stage) + ": the cluster names this broker, but " + reason(s.Found),
+				Remedy: "put an address into its advertised.listeners that can be reached from here; " + s.Found.Remedy})
+		}
+	}
+	return found
+}
+
+func reason(u *kafka.Unreachable) string {
+	if u.Err != nil {
+		return fmt.Sprintf("%s (%v)", u.Message, u.Err)
+	}
+	return u.Message
+}
+
+// asked runs a check that needs a broker; what it cannot find out is a finding too.
+func (k *kafkaChecks) asked(ctx context.Context, look func(context.Context) ([]finding, error)) []finding {
+	if k.reach(ctx); len(k.usable.Brokers) == 0 {
+		return []finding{{Status: skipped, Says: "no broker to ask"}}
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	found, err := look(ctx)
+	if err != nil {
+		found = append(found, finding{Status: wrong, Says: err.Error(), Remedy: "this could not be looked at; the reason says what to mend"})
+	}
+	return found
+}
+
+func (k *kafkaChecks) topics(ctx context.Context) []finding {
+	return k.asked(ctx, func(ctx context.Context) (found []finding, err error) {
+		states, err := kafka.InspectTopics(ctx, k.usable, 0, kafka.Topics(events.Catalogue()...)...)
+		for _, s := range states {
+			if !s.Exists {
+				found = append(found, finding{Subject: s.Topic, Status: wrong, Says: "it is missing", Remedy: "sipeat topics"})
+			}
+			for _, d := range s.Differences {
+				found = append(found, finding{Subject: s.Topic, Status: wrong, Says: fmt.Sprintf("%s is %s and should be %s", d.Setting, d.Have, d.Want), Remedy: d.Remedy})
+			}
+		}
+		if err == nil && len(found) == 0 {
+			found = []finding{{Status: well, Says: fmt.Sprintf("%d, as declared", len(states))}}
+		}
+		return found, err
+	})
+}
+
+// settings looks at what the brokers do behind a topic's back.
+func (k *kafkaChecks) settings(ctx context.Context) []finding {
+	return k.asked(ctx, func(ctx context.Context) (found []finding, err error) {
+		const election, creation, session, forget = "unclean.leader.election.enable", "auto.create.topics.enable",
+			"group.min.session.timeout.ms", "offsets.retention.minutes"
+		set, err := kafka.BrokerSettings(ctx, k.usable, election, creation, session, forget)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(set[election], "true") {
+			found = append(found, finding{Subject: election, Status: wrong, Says: "true: after a failure a broker that lacks events may lead, and they are gone",
+				Remedy: "kafka-configs --alter --entity-type brokers --entity-default --add-config " + election + "=false"})
+		}
+		if slices.Contains(set[creation], "true") {
+			found = append(found, finding{Subject: creation, Status: noted, Says: "true: whoever mistypes a topic makes one, with other settings than ours",
+				Remedy: "set it to false on the brokers, and create topics with sipeat topics"})
+		}
+		if least := largest(set[session]); k.cluster.SessionTimeout > 0 && least > k.cluster.SessionTimeout.Milliseconds() {
+			found = append(found, finding{Subject: session, Status: wrong, Says: fmt.Sprintf("%d ms, which is more than KAFKA_SESSION_TIMEOUT=%s: no worker can join", least, k.cluster.SessionTimeout),
+				Remedy: "set the one or the other"})
+		}
+		if minutes := largest(set[forget]); minutes > 0 && minutes <= 7*24*60 {
+			found = append(found, finding{Subject: forget, Status: noted,
+				Says:   fmt.Sprintf("%s: a group that has no member for as long begins again at the earliest record", time.Duration(minutes)*time.Minute),
+				Remedy: "set it longer on the brokers if workers may stand still for that long"})
+		}
+		if len(found) == 0 {
+			found = []finding{{Status: well, Says: "none breaks a promise"}}
+		}
+		return found, nil
+	})
+}
+
+func largest(values []string) (n int64) {
+	for _, v := range values {
+		if i, err := strconv.ParseInt(v, 10, 64); err == nil {
+			n = max(n, i)
+		}
+	}
+	return n
+}
+
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// commitsTimeout is how long the time of the last commits is worth.
+const commitsTimeout = 3 * time.Second
+
+func (k *kafkaChecks) groups(ctx context.Context) []finding {
+	return k.asked(ctx, func(ctx context.Context) (found []finding, err error) {
+		topicOf := map[string]string{}
+		for _, f := range allConsumers() {
+			topicOf[f.Consumer.Group] = f.Consumer.Topic
+		}
+		groups, err := kafka.Groups(ctx, k.usable, topicOf)
+		looking, enough := context.WithTimeout(ctx, commitsTimeout)
+		defer enough()
+		commits := kafka.LastCommits(looking, k.usable, slices.Collect(maps.Keys(topicOf))...)
+		for _, g := range groups {
+			f := finding{Subject: g.Group, Status: well, Says: fmt.Sprintf("%s, %s, %d events behind on %s, %d committed", g.State, counted(len(g.Members), "member"), g.Lag, g.Topic, g.Committed)}
+			if at, known := commits[g.Group]; known {
+				f.Says += ", the last at " + at.UTC().Format(time.RFC3339)
+			}
+			switch {
+			case g.Partitions == 0: // said of the topic
+				f.Status, f.Says = noted, fmt.Sprintf("there is no topic %s for it", g.Topic)
+			case len(g.Members) == 0:
+				f.Status, f.Remedy = wrong, "nobody consumes "+g.Topic+": start `sipeat worker`, or see why it ended"
+			case g.State != "Stable":
+				f.Status, f.Remedy = noted, "members are joining or leaving; look again, and if it stays so look at the workers' logs"
+			case g.Lag > 0:
+				f.Status, f.Remedy = noted, "look again: if it does not fall, the worker's log says what it waits for (LOG_LEVEL=info)"
+			}
+			found = append(found, f)
+		}
+		return found, err
+	})
+}
+
+func (k *kafkaChecks) deadLetters(ctx context.Context) []finding {
+	return k.asked(ctx, func(ctx context.Context) (found []finding, err error) {
+		var topics []string
+		for _, t := range topicNames() {
+			topics = append(topics, bus.DeadLetterTopic(t))
+		}
+		counts, err := kafka.Counts(ctx, k.usable, topics...)
+		for _, t := range topics {
+			if n := counts[t]; n > 0 {
+				found = append(found, finding{Subject: t, Status: noted, Says: counted(int(n), "rejected event"),
+					Remedy: "see why: sipeat tail " + t + " --from-start --no-follow --json"})
+			}
+		}
+		if err == nil && len(found) == 0 {
+			found = []finding{{Status: well, Says: "none on " + strings.Join(topics, ", ")}}
+		}
+		return found, err
+	})
+}

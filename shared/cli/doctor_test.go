@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestContainersAreJudged(t *testing.T) {
+	lines := `{"Service":"kafka","State":"running","Health":"healthy","ExitCode":0}
+{"Service":"dynamodb","State":"running","Health":"unhealthy"}
+{"Service":"console","State":"exited","ExitCode":137}
+{"Service":"tables","State":"exited","ExitCode":0}`
+	list := "[" + strings.ReplaceAll(lines, "\n", ",") + "]"
+	for _, listed := range []string{lines, list} {
+		status := map[string]string{}
+		for _, f := range judgeContainers([]string{"kafka", "dynamodb", "mail"}, []byte(listed)) {
+			status[f.Subject] = f.Status
+			assert.Equal(t, f.Status == wrong, f.Remedy != "", f.Subject)
+		}
+		assert.Equal(t, map[string]string{"kafka": well, "dynamodb": wrong, "console": wrong, "tables": well, "mail": wrong}, status)
+	}
+}
+
+func TestChecksRunTogetherAndNoneIsWaitedForTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs, end := make(chan struct{}), time.Now()
+		defer close(hangs)
+		slow := func(context.Context) []finding { <-hangs; return nil }
+		quick := func(context.Context) []finding { return []finding{{Subject: "s", Status: well, Says: "fine"}} }
+		found := examine(t.Context(), []check{{"one", slow}, {"two", quick}, {"three", slow}})
+		assert.Equal(t, checkTimeout, time.Since(end))
+		require.Len(t, found, 3)
+		assert.Equal(t, finding{Part: "two", Subject: "s", Status: well, Says: "fine"}, found[1])
+		for _, i := range []int{0, 2} {
+			assert.Equal(t, wrong, found[i].Status)
+			assert.NotEmpty(t, found[i].Remedy)
+		}
+	})
+}
+
+func TestFindingsAreAligned(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{stdout: &out}
+	a.showFindings([]finding{
+		{"kafka", "kafka-1:9092", wrong, "gone", "start it"}, {"groups", "ü", well, "there", ""},
+	})
+	assert.Equal(t, ""+
+		"wrong    kafka   kafka-1:9092  gone\n"+
+		"                               -> start it\n"+
+		"ok       groups  ü             there\n", out.String())
+}
+
+func TestRetentionIsSpelt(t *testing.T) {
+	for ms, says := range map[string]string{"-1": "for ever", "604800000": "7 days", "3600000": "1h0m0s", "": "?"} {
+		assert.Equal(t, says, spelledRetention(ms))
+	}
+}

@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/notify"
+	"github.com/sipeat/sipeat/shared/notify/ses"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/store"
+	"github.com/sipeat/sipeat/shared/store/dynamodb"
+	"github.com/sipeat/sipeat/shared/store/sqlite"
+)
+
+// drainTimeout is how long each part may take to end in order.
+const drainTimeout = 10 * time.Second
+
+// parts are what functions stand on, opened from the settings. This file is where an implementation is chosen; nothing
+// else in the program knows which it is.
+type parts struct {
+	app       *app
+	cluster   settings.Kafka
+	store     store.Store
+	publisher *kafka.Publisher
+	notifier  notify.Notifier
+	served    bool       // the API has its listener
+	failed    chan error // the first failure of what runs beside
+	closers   []closer
+}
+
+func (a *app) newParts(cluster settings.Kafka) *parts {
+	return &parts{app: a, cluster: cluster, failed: make(chan error, 1)}
+}
+
+// open opens the read model, the publisher and the notifier.
+func (p *parts) open(ctx context.Context, where string) (err error) {
+	if p.notifier, err = p.app.openNotifier(); err != nil {
+		return err
+	}
+	if p.store, err = p.app.openStore(ctx, where); err != nil {
+		return err
+	}
+	p.add("read model", func(context.Context) error { return p.store.Close() })
+	if p.publisher, err = kafka.NewPublisher(p.cluster, p.app.logger); err != nil {
+		return err
+	}
+	p.add("publisher", p.publisher.Close)
+	return nil
+}
+
+// openStore opens the read model that STORE names.
+func (a *app) openStore(ctx context.Context, where string) (store.Store, error) {
+	if where == settings.DynamoDB {
+		return openDynamoDB(ctx, a.settings.Table)
+	}
+	if where == settings.DefaultStore { // nobody has thought about its folder
+		if err := os.MkdirAll(filepath.Dir(where), 0o755); err != nil {
+			return nil, fmt.Errorf("STORE: %w", err)
+		}
+	}
+	s, err := sqlite.Open(ctx, where)
+	if err != nil {
+		return nil, fmt.Errorf("STORE: %w", err)
+	}
+	return s, nil
+}
+
+// openDynamoDB opens the table, which on DynamoDB Local is made if it is not there.
+func openDynamoDB(ctx context.Context, table string) (store.Store, error) {
+	cfg, err := dynamodb.FromEnvironment(os.Getenv)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("STORE=dynamodb: %w", err)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	if cfg.BaseEndpoint != nil {
+		if err := dynamodb.CreateTable(ctx, cfg, table); err != nil {
+			return nil, fmt.Errorf("STORE=dynamodb: %w", err)
+		}
+	}
+	s, err := dynamodb.Open(cfg, table)
+	if err != nil {
+		return nil, fmt.Errorf("STORE=dynamodb: %w", err)
+	}
+	if err := s.CheckTable(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("STORE=dynamodb: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// openNotifier makes the channels that NOTIFY names.
+func (a *app) openNotifier() (notify.Channels, error) {
+	n := a.settings.Notify
+	channels, err := notify.New(notify.Settings{
+		Notify: n.Channels, From: n.From, To: n.To, SMTPURL: n.SMTPURL, DiscordWebhook: n.DiscordWebhook, Logger: a.logger,
+		Further: map[string]func(notify.Mail) (notify.Notifier, error){"ses": ses.Join(ses.Environment(os.Getenv))},
+	})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return channels, nil
+}
+
+// fail notes the first failure of what runs beside.
+func (p *parts) fail(err error) {
+	select {
+	case p.failed <- err:
+	default:
+	}
+}
+
+// wait waits until it is asked to end or something fails.
+func (p *parts) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-p.failed:
+		return err
+	}
+}
+
+type closer struct {
+	name string
+	end  func(context.Context) error
+}
+
+func (p *parts) add(name string, end func(context.Context) error) {
+	p.closers = append(p.closers, closer{name, end})
+}
+
+// close ends parts in the opposite order to that in which they were added.
+func (p *parts) close() error {
+	var errs []error
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		fmt.Fprintf(p.app.stderr, "sipeat: ending %s\n", p.closers[i].name)
+		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+		if err := p.closers[i].end(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", p.closers[i].name, err))
+		}
+		cancel()
+	}
+	return errors.Join(errs...)
+}
