@@ -1,16 +1,17 @@
 # What people and CI run. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help test race lint vuln retracted bench integration
+.PHONY: help test race lint vuln retracted bench integration docker up settings down logs topics worker-dev worker-build worker-start
 
 # Tools are built once per version of theirs and of Go, outside the checkout.
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sipeat-tools/$(shell go env GOVERSION)
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0
 GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0
+AIR := $(TOOLS)/air-v1.67.4
 DECODERS := shared/proof/decoders
 KAFKAJS := shared/proof/kafkajs
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: ## all tests that need nothing installed
 	go test ./...
@@ -41,10 +42,73 @@ bench: ## the figures, each beside its baseline in the same run
 	go test -run '^$$' -bench . -benchmem ./shared/...
 	cd $(DECODERS) && go test -run '^$$' -bench . -cpu 1
 
-integration: ## the suites that want real servers: KAFKA_BROKERS=host:port make integration
-	@test -n "$$KAFKA_BROKERS" || { echo "set KAFKA_BROKERS to a Kafka that may be written to, such as KAFKA_BROKERS=127.0.0.1:9092"; exit 2; }
+# Where tests want real servers; shared/proof holds this list to the tests.
+INTEGRATION := ./shared/bus/... ./shared/store/... ./shared/proof
+
+integration: SHELL := bash
+integration: ## the suites that want real servers: those of `make up`, or KAFKA_BROKERS and DYNAMODB_ENDPOINT
+	@command -v npm >/dev/null || { echo "This needs Node and npm too: one of the suites is the TypeScript app's Kafka client."; exit 2; }
 	cd $(KAFKAJS) && npm ci
-	KAFKAJS=$(CURDIR)/$(KAFKAJS) go test -count=1 -v ./shared/bus/kafka ./shared/proof
+	@set -eo pipefail; $(AT); \
+	export KAFKA_BROKERS="$${KAFKA_BROKERS:-$$(at kafka 9092)}" DYNAMODB_ENDPOINT="$${DYNAMODB_ENDPOINT:-$$(at dynamodb 8000 http://)}"; \
+	export AWS_REGION="$${AWS_REGION:-us-east-1}" AWS_ACCESS_KEY_ID="$${AWS_ACCESS_KEY_ID:-local}" AWS_SECRET_ACCESS_KEY="$${AWS_SECRET_ACCESS_KEY:-local}"; \
+	test -n "$$KAFKA_BROKERS" -a -n "$$DYNAMODB_ENDPOINT" || { echo 'There is nothing to test against: `make up` first, or set KAFKA_BROKERS and DYNAMODB_ENDPOINT to servers that may be written to.'; exit 2; }; \
+	echo "against KAFKA_BROKERS=$$KAFKA_BROKERS DYNAMODB_ENDPOINT=$$DYNAMODB_ENDPOINT"; \
+	said="$$(mktemp)"; trap 'rm -f "$$said"' EXIT; \
+	KAFKAJS='$(CURDIR)/$(KAFKAJS)' go test -count=1 -v $(INTEGRATION) | tee "$$said"; \
+	if grep -E '^ *--- SKIP' "$$said"; then echo 'Here a test that is skipped is a failure.'; exit 1; fi
+
+# at SERVICE PORT PREFIX: where the port of a container is on this machine, or nothing
+AT = at() { docker compose port "$$1" "$$2" 2>/dev/null | sed -n "s,^127,$$3&,p"; }
+
+docker:
+	@docker compose version >/dev/null 2>&1 || { echo 'This needs Docker with its compose plugin: https://docs.docker.com/get-started/get-docker. Without it there is `go run . serve`, which needs neither.' >&2; exit 1; }
+	@docker info >/dev/null 2>&1 || { echo 'Docker is installed, but its engine does not answer: start it, or get the right to use it. Without it there is `go run . serve`.' >&2; exit 1; }
+
+up: docker ## Kafka and DynamoDB Local in Docker; with COMPOSE_PROFILES=cluster,console,mail these too
+	@docker compose up --detach --wait $(SERVICE) || { echo 'It did not come up. Is a port taken, perhaps by `sipeat serve`? End that, or move this: `make up DOCKER_KAFKA_PORT=9093`; docker-compose.yml has the other names. Else `make logs` says more.' >&2; exit 1; }
+	@$(MAKE) --no-print-directory settings
+
+settings: docker ## where what `make up` started listens, as settings
+	@$(AT); \
+	kafka=$$(at kafka 9092) dynamodb=$$(at dynamodb 8000 http://) console=$$(at console 8080 http://) mail=$$(at mail 8025 http://) smtp=$$(at mail 1025 smtp://); \
+	cluster=$$(for broker in broker-1 broker-2 broker-3; do at $$broker 9092; done | paste -s -d , -); \
+	line() { test -z "$$2" || printf '%-14s %-28s %s\n' "$$1" "$$2" "$$3"; }; \
+	line WHAT 'ON THIS MACHINE' 'FOR CONTAINERS ON THE NETWORK sipeat'; \
+	line Kafka "$$kafka" kafka:19092; \
+	line 'three brokers' "$$cluster" broker-1:19092,broker-2:19092,broker-3:19092; \
+	line DynamoDB "$$dynamodb" http://dynamodb:8000; \
+	line SMTP "$$smtp" smtp://mail:1025; \
+	line 'caught mail' "$$mail"; \
+	line console "$$console"; \
+	printf '\nSettings, for .env:\n\n'; \
+	test -z "$$kafka" || echo "KAFKA_BROKERS=$$kafka"; \
+	test -z "$$cluster" || echo "$${kafka:+# }KAFKA_BROKERS=$$cluster"; \
+	test -z "$$dynamodb" || printf '%s\n' "DYNAMODB_ENDPOINT=$$dynamodb" AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local; \
+	test -z "$$smtp" || echo "SMTP_URL=$$smtp"
+
+down: docker ## end what `make up` started; its data stay, unless VOLUMES=1
+	docker compose --profile '*' down $(if $(VOLUMES),--volumes)
+	@echo '$(if $(VOLUMES),What Kafka and DynamoDB Local held is gone.,What Kafka and DynamoDB Local hold stays for the next `make up`; `make down VOLUMES=1` drops it.)'
+
+logs: docker ## what the containers say, as it comes; SERVICE=kafka for one
+	docker compose --profile '*' logs --follow --tail 100 $(SERVICE)
+
+topics: docker ## create the topics that are missing, and list all by Kafka's own tool
+	@$(AT); KAFKA_BROKERS="$$(at kafka 9092)" go run . topics
+	@docker compose exec -T kafka /opt/kafka/bin/kafka-topics.sh --bootstrap-server kafka:19092 --exclude-internal --list
+
+worker-dev: $(AIR) ## the worker, rebuilt and started again when a source or .env changes
+	$(AIR)
+
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null)
+
+worker-build: ## bin/sipeat for this machine, with its version
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/sipeat/sipeat/shared/cli.version=$(VERSION)' -o bin/sipeat .
+
+worker-start: ## the worker, as `make worker-build` built it
+	@test -x bin/sipeat || { echo 'There is no bin/sipeat: `make worker-build` first.' >&2; exit 1; }
+	@exec bin/sipeat worker
 
 $(GOLANGCI_LINT):
 	GOBIN=$(TOOLS)/new go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -53,3 +117,7 @@ $(GOLANGCI_LINT):
 $(GOVULNCHECK):
 	GOBIN=$(TOOLS)/new go install golang.org/x/vuln/cmd/govulncheck@v1.9.0
 	mv $(TOOLS)/new/govulncheck $@
+
+$(AIR):
+	GOBIN=$(TOOLS)/new go install github.com/air-verse/air@v1.67.4
+	mv $(TOOLS)/new/air $@
