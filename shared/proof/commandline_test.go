@@ -18,7 +18,7 @@ func TestHelpHasExamples(t *testing.T) {
 	assert.Empty(t, top.stderr)
 	assert.Equal(t, top.stdout, run(t, "").stdout, "no command at all")
 	assert.Equal(t, top.stdout, run(t, "", "--help").stdout)
-	for _, name := range []string{"serve", "publish", "tail", "version"} {
+	for _, name := range []string{"serve", "api", "worker", "topics", "doctor", "publish", "tail", "version"} {
 		assert.Contains(t, top.stdout, "  "+name+" ")
 		help := run(t, "", name, "--help")
 		assert.Equal(t, 0, help.status)

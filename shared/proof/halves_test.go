@@ -45,7 +45,7 @@ func (c *connection) answered() int {
 func (s *serving) beginPost() *connection {
 	s.t.Helper()
 	c := s.dial()
-	c.send(fmt.Sprintf("POST /contacts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+	c.send(fmt.Sprintf("POST /contacts HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"+
 		"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n", len(aContact)))
 	require.Equal(s.t, http.StatusContinue, c.answered())
 	half := len(aContact) / 2

@@ -262,7 +262,8 @@ func TestTheRulesBite(t *testing.T) {
 		{graph{in("shared/trigger"): {"github.com/aws/aws-lambda-go/lambda"}, in("functions/queries/bootstrap"): {"github.com/aws/aws-lambda-go/lambda"}}, nil},
 		{graph{in("functions/queries/bootstrap"): {in("functions/queries")}, in("functions/queries"): {in("shared/web")}, in("shared/web"): {"example.com/x"}, "example.com/x": {kafka}},
 			[]string{"functions/queries -> shared/web -> example.com/x -> " + kafka, "a handler knows neither", "functions/queries/bootstrap -> functions/queries -> shared/web -> example.com/x -> " + kafka}},
-		{graph{in("functions/consumers"): {"example.com/x"}, "example.com/x": {"net/http"}}, []string{"a consumer knows no HTTP: functions/consumers links net/http\n\tfunctions/consumers -> example.com/x -> net/http"}},
+		{graph{in("functions/queries"): {"example.com/x"}, "example.com/x": {"github.com/go-jose/go-jose/v4"}},
+			[]string{"the gateway in front checks tokens: functions/queries links github.com/go-jose/go-jose/v4\n\tfunctions/queries -> example.com/x -> github.com/go-jose/go-jose/v4"}},
 		{graph{in("functions/commands/bootstrap"): {"example.com/x"}, "example.com/x": {dynamo}}, []string{"a command never links a database"}},
 		{graph{in("functions/consumers/bootstrap"): {"example.com/x"}, "example.com/x": {"github.com/aws/aws-sdk-go-v2/config"}}, []string{"no Lambda binary links"}},
 	} {

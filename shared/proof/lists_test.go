@@ -149,9 +149,9 @@ func TestSlowAndVanishingClientsHarmNobodyElse(t *testing.T) {
 		slow = append(slow, s.beginPost())
 		s.beginPost().Close()
 		header := s.dial()
-		header.send("POST /contacts HTTP/1.1\r\nHost: x\r\nContent-")
+		header.send("POST /contacts HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-")
 		gone := s.dial()
-		gone.send("GET /contacts/nobody HTTP/1.1\r\nHost: x\r\nPrefer: wait=20\r\n\r\n")
+		gone.send("GET /contacts/nobody HTTP/1.1\r\nHost: 127.0.0.1\r\nPrefer: wait=20\r\n\r\n")
 		gone.Close()
 	}
 	s.readable("/contacts", s.post("/contacts", aContact).ID)
@@ -162,7 +162,7 @@ func TestSlowAndVanishingClientsHarmNobodyElse(t *testing.T) {
 	assert.Len(t, records(t, s.kafka, "contact-created"), 51, "half a request is none")
 
 	announced := s.dial() // much is announced and nothing is sent
-	announced.send("POST /contacts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000000\r\n\r\n")
+	announced.send("POST /contacts HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1000000000\r\n\r\n")
 	assert.Equal(t, http.StatusRequestEntityTooLarge, announced.answered())
 
 	cut := s.dial()

@@ -65,7 +65,7 @@ func cleanEnvironment() []string {
 	for _, setting := range os.Environ() {
 		name, _, _ := strings.Cut(setting, "=")
 		if !strings.HasPrefix(name, "SIPEAT_") && !strings.HasPrefix(name, "KAFKA") &&
-			name != "LOG_LEVEL" && name != "ANNOUNCED_BY_PRODUCER" {
+			name != "STORE" && name != "LOG_LEVEL" && name != "ANNOUNCED_BY_PRODUCER" {
 			kept = append(kept, setting)
 		}
 	}

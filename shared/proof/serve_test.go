@@ -119,7 +119,7 @@ func TestServeDrainsInOrder(t *testing.T) {
 			var waiting []*connection
 			for range 8 {
 				waiting = append(waiting, s.dial())
-				waiting[len(waiting)-1].send("GET /contacts/nobody HTTP/1.1\r\nHost: x\r\nPrefer: wait=20\r\n\r\n")
+				waiting[len(waiting)-1].send("GET /contacts/nobody HTTP/1.1\r\nHost: 127.0.0.1\r\nPrefer: wait=20\r\n\r\n")
 			}
 			half := s.beginPost()
 			call(t, "GET", s.url+"/healthz", "")
