@@ -249,6 +249,9 @@ func (k *killing) peopleAreTold(s *serving) {
 			case err != nil:
 				return err
 			case claim != store.Held:
+				if err := model.Release(k.t.Context(), "notification/"+id+"/log"); err != nil { // or it is held the next time
+					return err
+				}
 				return fmt.Errorf("nobody was told of notification %s, and nobody is about to: %v", id, claim)
 			}
 		}

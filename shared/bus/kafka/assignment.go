@@ -30,7 +30,7 @@ func (w *worker) assign(_ context.Context, client *kgo.Client, added map[string]
 }
 
 func (w *worker) revoke(_ context.Context, client *kgo.Client, removed map[string][]int32) {
-	w.giveUp(client, removed[w.consumer.Topic], true)
+	w.giveUp(client, removed[w.consumer.Topic], w.commit)
 	if w.failed() != nil {
 		select {} // a handler is still running: the process ends before anybody gets its key
 	}
@@ -39,14 +39,14 @@ func (w *worker) revoke(_ context.Context, client *kgo.Client, removed map[strin
 
 // lose is a rebalance that went on without us: the partitions may be another's already, and so may their offsets.
 func (w *worker) lose(_ context.Context, client *kgo.Client, removed map[string][]int32) {
-	w.giveUp(client, removed[w.consumer.Topic], false)
+	w.giveUp(client, removed[w.consumer.Topic], nil)
 	w.options.Assigned(w.consumer.Topic, w.all())
 }
 
-// giveUp ends the delivery of partitions; commits are for those that are still ours.
-func (w *worker) giveUp(client *kgo.Client, numbers []int32, ours bool) {
+// giveUp ends the delivery of partitions and commits what is handled; commit is nil for those that are no longer ours.
+func (w *worker) giveUp(client *kgo.Client, numbers []int32, commit func(context.Context, *kgo.Client) bool) {
 	timeout := w.options.CloseTimeout
-	if !ours || w.failed() != nil {
+	if commit == nil || w.failed() != nil {
 		timeout = 0
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
@@ -68,10 +68,10 @@ func (w *worker) giveUp(client *kgo.Client, numbers []int32, ours bool) {
 		})
 	}
 	closing.Wait()
-	if ours {
+	if commit != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), w.options.CloseTimeout)
 		defer cancel()
-		w.commit(ctx, client)
+		commit(ctx, client)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

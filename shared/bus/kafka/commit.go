@@ -23,15 +23,30 @@ func (w *worker) commitRegularly(ctx context.Context) {
 	}
 }
 
-// commit commits the offsets behind what is handled. What fails is committed the next time, or its events come again.
-func (w *worker) commit(ctx context.Context, client *kgo.Client) {
+// commitAll commits until the brokers take it: while a group rebalances they do not.
+func (w *worker) commitAll(ctx context.Context, client *kgo.Client) bool {
+	retry := time.NewTicker(100 * time.Millisecond)
+	defer retry.Stop()
+	for !w.commit(ctx, client) {
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// commit commits the offsets behind what is handled, and reports whether all of them are. What fails is committed the
+// next time, or its events come again.
+func (w *worker) commit(ctx context.Context, client *kgo.Client) bool {
 	ctx, cancel := context.WithTimeout(ctx, w.options.CloseTimeout)
 	defer cancel()
 	select {
 	case w.committing <- struct{}{}:
 		defer func() { <-w.committing }()
 	case <-ctx.Done():
-		return
+		return false
 	}
 	offsets := map[int32]kgo.EpochOffset{}
 	w.mu.Lock()
@@ -42,26 +57,30 @@ func (w *worker) commit(ctx context.Context, client *kgo.Client) {
 	}
 	w.mu.Unlock()
 	if len(offsets) == 0 {
-		return
+		return true
 	}
+	all := false
 	client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{w.consumer.Topic: offsets},
 		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
-			w.committed(offsets, response, err)
+			all = w.committed(offsets, response, err)
 		})
+	return all
 }
 
-func (w *worker) committed(offsets map[int32]kgo.EpochOffset, response *kmsg.OffsetCommitResponse, err error) {
+func (w *worker) committed(offsets map[int32]kgo.EpochOffset, response *kmsg.OffsetCommitResponse, err error) (all bool) {
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
 			w.options.Logger.Warn("offsets could not be committed; events may come again", "group", w.consumer.Group, "error", err)
 		}
-		return
+		return false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	all = true
 	for _, topic := range response.Topics {
 		for _, answer := range topic.Partitions {
 			if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+				all = false
 				w.options.Logger.Warn("an offset could not be committed; events may come again",
 					"group", w.consumer.Group, "partition", answer.Partition, "error", err)
 			} else if p := w.partitions[answer.Partition]; p != nil {
@@ -69,4 +88,5 @@ func (w *worker) committed(offsets map[int32]kgo.EpochOffset, response *kmsg.Off
 			}
 		}
 	}
+	return all
 }

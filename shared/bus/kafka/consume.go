@@ -130,7 +130,7 @@ func (w *worker) run(ctx context.Context) error {
 		w.client.AllowRebalance()
 	}
 	committing.Wait()
-	w.giveUp(w.client, w.all(), true)
+	w.giveUp(w.client, w.all(), w.commitAll)
 	if err := w.failed(); err != nil {
 		return err
 	}
