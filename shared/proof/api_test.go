@@ -108,7 +108,11 @@ func TestAPIRefuses(t *testing.T) {
 			r.path = "/contacts"
 		}
 		t.Run(r.name, func(t *testing.T) {
-			a := call(t, r.method, s.url+r.path, r.body, r.headers...)
+			a, err := try(r.method, s.url+r.path, r.body, r.headers...)
+			for n := 0; n < 5 && err != nil && r.status == http.StatusRequestEntityTooLarge; n++ {
+				a, err = try(r.method, s.url+r.path, r.body, r.headers...) // it was still sending when the server hung up
+			}
+			require.NoError(t, err)
 			require.Equal(t, r.status, a.status, a.body)
 			assert.Equal(t, "application/problem+json", a.header.Get("Content-Type"))
 			p := decoded[problem](t, a.body)
