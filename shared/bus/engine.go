@@ -35,20 +35,24 @@ type Options struct {
 
 	// Report, if set, is told of every try, from several goroutines at once.
 	Report func(Report)
+	// Tracer, if set, follows every event.
+	Tracer Tracer
 	// Overrun is called when a handler has ignored its deadline for the length of Grace. Its key cannot be given to
 	// anyone while it runs, so whoever hosts the engine must end the process. The default panics.
 	Overrun func(error)
 	Logger  *slog.Logger // the default one
 }
 
-// Report tells how one try to handle an event ended. It holds ids only, nothing of what the event says.
+// Report tells how one try to handle an event ended. It holds ids only, nothing of what the event says: see [events.Masked]
+// for the text of Err.
 type Report struct {
 	Topic     string
 	Partition int32
 	Offset    int64
 	EventID   string // "" = not decodable
 	Outcome   Outcome
-	Attempt   int // how often the handler was run; a dead letter that is written again does not count
+	Class     Class // of a rejected one
+	Attempt   int   // how often the handler was run; a dead letter that is written again does not count
 	Took      time.Duration
 	Err       error
 }

@@ -38,6 +38,7 @@ type trouble struct {
 	verdict  error // why it was rejected, once that is decided
 	failures int   // tries that failed for an unknown reason, those during an outage not counted
 	backoff  *backoff.ExponentialBackOff
+	traced   traced
 }
 
 // message is a decoded event, and the key that it is ordered by.

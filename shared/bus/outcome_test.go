@@ -104,7 +104,7 @@ func TestReportsTellOfEveryTry(t *testing.T) {
 		report := bus.Report{Topic: "moved", Partition: 7, Offset: 4, EventID: "e-a1", Outcome: bus.Failed, Attempt: 1, Took: time.Second, Err: fault}
 		want := []bus.Report{report, report, report}
 		want[1].Attempt = 2
-		want[2].Attempt, want[2].Outcome = 3, bus.Rejected
+		want[2].Attempt, want[2].Outcome, want[2].Class = 3, bus.Rejected, bus.Exhausted
 		assert.Equal(t, want, r.reports)
 	})
 }

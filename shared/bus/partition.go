@@ -116,6 +116,7 @@ func (p *Partition) Close(ctx context.Context) error {
 	p.hire()
 	p.idle.Broadcast()
 	p.mu.Unlock()
+	defer p.giveBack()
 	quiet := func() bool { return !p.decoding && p.running == 0 && p.ready.first == nil }
 	err := p.await(ctx, quiet)
 	p.cancel()

@@ -56,10 +56,11 @@ func (w *worker) handle() (err error) {
 		return errExited
 	}
 	d.tries++
+	ctx := w.context()
 	if d.trouble != nil && d.fault != nil {
 		return d.fault
 	}
-	timed := &handlerContext{Context: w.partition.ctx, deadline: w.partition.opened.Add(w.began + e.options.HandlerTimeout)}
+	timed := &handlerContext{Context: ctx, deadline: w.partition.opened.Add(w.began + e.options.HandlerTimeout)}
 	returned := false
 	defer func() {
 		w.now = w.partition.clock()
@@ -68,7 +69,7 @@ func (w *worker) handle() (err error) {
 			stack := debug.Stack()
 			err = &panicked{value, stack}
 			e.options.Logger.Error("a handler panics", "topic", e.consumer.Topic, "group", e.consumer.Group,
-				"event", d.eventID, "panic", value, "stack", string(stack))
+				"event", d.eventID, "panic", events.Mask(fmt.Sprint(value), events.Said(d.record.Value)...), "stack", string(stack))
 		} else if !returned {
 			w.exited = true
 		}
@@ -113,7 +114,7 @@ func (w *worker) reject(verdict error) error {
 	if len(reason) > 1000 {
 		reason = strings.ToValidUTF8(reason[:1000], "")
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, p.engine.options.HandlerTimeout)
+	ctx, cancel := context.WithTimeout(w.context(), p.engine.options.HandlerTimeout)
 	defer cancel()
 	return p.engine.letters.Write(ctx, Letter{
 		Record: *d.record, Consumer: p.engine.consumer.Group, Class: classOf(verdict), Reason: reason,
@@ -134,15 +135,4 @@ func (e *Engine) pause(d *delivery, err error) time.Duration {
 		pause = max(pause, asked.RetryAfter)
 	}
 	return max(pause, 1)
-}
-
-func (e *Engine) report(w *worker, outcome Outcome, err error) {
-	if e.options.Report == nil {
-		return
-	}
-	d := w.current
-	e.options.Report(Report{
-		Topic: d.record.Topic, Partition: d.record.Partition, Offset: d.record.Offset, EventID: d.eventID,
-		Outcome: outcome, Attempt: d.tries, Took: w.now - w.began, Err: err,
-	})
 }

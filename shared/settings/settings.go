@@ -37,6 +37,8 @@ type Settings struct {
 	Table               string     // TABLE_NAME: DynamoDB's table
 	AnnouncedByProducer []string   // ANNOUNCED_BY_PRODUCER: producers that write their own notifications
 	LogLevel            slog.Level // LOG_LEVEL: debug, info, warn or error
+	LogFormat           string     // LOG_FORMAT: text or json; "" = text on a terminal and for commands that end, JSON elsewhere
+	Metrics             string     // METRICS: where /metrics is served; "" = beside the API, if that is on loopback
 }
 
 // DynamoDB is the STORE that is no file.
@@ -69,6 +71,12 @@ func Read(getenv func(string) string) (Settings, error) {
 	}
 	if err := s.Brokers.Check(); err != nil {
 		r.faults = append(r.faults, err)
+	}
+	if s.LogFormat = strings.ToLower(r.text("LOG_FORMAT", "")); s.LogFormat != "" && s.LogFormat != "text" && s.LogFormat != "json" {
+		r.check("LOG_FORMAT", fmt.Errorf("%q is neither text nor json", s.LogFormat))
+	}
+	if s.Metrics = r.text("METRICS", ""); s.Metrics != "" {
+		r.check("METRICS", Address(s.Metrics))
 	}
 	r.check("LOG_LEVEL", s.LogLevel.UnmarshalText([]byte(r.text("LOG_LEVEL", "info"))))
 	return s, errors.Join(r.faults...)
@@ -108,6 +116,9 @@ func Loopback(address string) error {
 	}
 	return err
 }
+
+// IsLoopback reports whether only this machine reaches what listens there.
+func IsLoopback(address string) bool { return loopback(address) }
 
 func loopback(address string) bool {
 	host, _, _ := net.SplitHostPort(address)

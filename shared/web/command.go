@@ -46,6 +46,10 @@ type command[In any] struct {
 
 func (c *command[In]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cmd := new(Command[In])
+	x := exchangeOf(r.Context())
+	if x != nil {
+		x.said = &cmd.Body
+	}
 	key, p := idempotencyKey(r.Header)
 	if p == nil {
 		p = readBody(w, r, c.shape, reflect.ValueOf(&cmd.Body).Elem())
@@ -66,7 +70,7 @@ func (c *command[In]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, err, commands)
 		return
 	}
-	if x := exchangeOf(r.Context()); x != nil {
+	if x != nil {
 		x.eventID = accepted.EventID
 	}
 	// The path as it was asked for, so that a prefix in front of the route stays.

@@ -21,6 +21,9 @@ type exchange struct {
 	stack   string // of a panic
 	quiet   bool   // log it at level debug
 	swallow bool   // what follows is the mux's own text
+	said    any    // a command's body, which must not be in the log
+
+	observed []func(Answered)
 }
 
 type exchangeKey struct{}
@@ -120,7 +123,7 @@ func (x *exchange) log(logger *slog.Logger) {
 		attrs = append(attrs, slog.String("event_id", x.eventID))
 	}
 	if x.err != nil {
-		attrs = append(attrs, slog.String("error", x.err.Error()))
+		attrs = append(attrs, slog.String("error", x.loggable(x.err)))
 	}
 	if x.stack != "" {
 		attrs = append(attrs, slog.String("stack", x.stack))

@@ -171,7 +171,7 @@ func fail(w http.ResponseWriter, r *http.Request, err error, s side) {
 		if x != nil {
 			x.err = err
 		} else {
-			slog.LogAttrs(r.Context(), levelOf(p.Status), "request failed", slog.Int("status", p.Status), slog.Any("error", err))
+			slog.LogAttrs(r.Context(), levelOf(p.Status), "request failed", slog.Int("status", p.Status), slog.String("error", (&exchange{request: r}).loggable(err)))
 		}
 	}
 	p.Write(w, r)

@@ -58,6 +58,8 @@ type router struct {
 	throttle func(Function, http.Handler) http.Handler
 	around   func(http.Handler) http.Handler
 	tls      bool
+
+	observers []Observer
 }
 
 // Router serves the functions, and answers everything else itself: 404, 405 with Allow, 307 to the clean spelling of a
@@ -122,7 +124,7 @@ func (m matched) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{ResponseWriter: w, start: time.Now(), id: requestID(r.Header)}
-	x.request = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	x.request = r.WithContext(context.WithValue(rt.observe(x, r), exchangeKey{}, x))
 	h := w.Header()
 	h.Set("X-Request-Id", x.id)
 	h["Content-Security-Policy"] = policy
@@ -148,6 +150,7 @@ func (rt *router) finish(x *exchange) {
 		}
 	}
 	x.log(rt.logger)
+	x.tell()
 	if cut {
 		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}

@@ -23,6 +23,8 @@ type Options struct {
 	Logger         *slog.Logger
 	// Assigned, if set, is told which partitions this worker has, each time that changes.
 	Assigned func(topic string, partitions []int32)
+	// Watch, if set, shows the consumer while it runs.
+	Watch *Watch
 }
 
 // Consume takes the events of a topic in a consumer group and gives each to the consumer, until ctx is done or something
@@ -71,6 +73,7 @@ func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Opti
 		return err
 	}
 	w.client = client
+	defer o.Watch.begin(w)()
 	return w.run(ctx)
 }
 

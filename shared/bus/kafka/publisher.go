@@ -9,6 +9,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/trace"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -64,6 +65,9 @@ func (p *Publisher) Send(ctx context.Context, e events.Any) *Pending {
 		return &Pending{eventID: e.EventID(), failed: err}
 	}
 	record := &kgo.Record{Topic: e.Topic(), Key: []byte(e.Key()), Value: value}
+	if parent, ok := trace.From(ctx); ok {
+		record.Headers = []kgo.RecordHeader{{Key: trace.Header, Value: []byte(parent)}}
+	}
 	return &Pending{eventID: e.EventID(), timeout: p.timeout, written: produce(ctx, p.client, record)}
 }
 

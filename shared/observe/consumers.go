@@ -1,0 +1,102 @@
+package observe
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+)
+
+// lagTimeout is how long a scrape waits for the brokers; what they do not say in time is left out of it.
+const lagTimeout = 2 * time.Second
+
+// Watch shows a consumer's partitions: what is in hand, its lag, whether it goes on. They are looked at when asked for.
+func (m *Metrics) Watch(topic, group string, w *kafka.Watch) {
+	m.watched.mu.Lock()
+	defer m.watched.mu.Unlock()
+	m.watched.consumers = append(m.watched.consumers, watchedConsumer{topic, group, w})
+}
+
+type watchedConsumer struct {
+	topic, group string
+	watch        *kafka.Watch
+}
+
+// watched is a collector.
+type watched struct {
+	mu        sync.Mutex
+	consumers []watchedConsumer
+}
+
+func perPartition(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, []string{"topic", "consumer", "partition"}, nil)
+}
+
+var (
+	inHand  = perPartition("sipeat_events_in_hand", "Events from the first that is not handled to the last that was fetched.")
+	bytes   = perPartition("sipeat_events_in_hand_bytes", "Size of the events in hand.")
+	running = perPartition("sipeat_handlers_running", "Events that a handler is working on.")
+	paused  = perPartition("sipeat_partition_paused", "1 while so much is in hand that nothing more is fetched.")
+	age     = perPartition("sipeat_oldest_unhandled_event_age_seconds", "Time since the first event in hand that is not handled was written; 0 = there is none.")
+	lag     = perPartition("sipeat_consumer_lag_events", "Records of the partition that are not handled yet, by the brokers' word.")
+	stalled = prometheus.NewDesc("sipeat_consumer_stalled", "1 while events fail in a row for an unknown reason, so that none is rejected.", []string{"topic", "consumer"}, nil)
+)
+
+func (w *watched) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{inHand, bytes, running, paused, age, lag, stalled} {
+		to <- d
+	}
+}
+
+func (w *watched) Collect(to chan<- prometheus.Metric) {
+	w.mu.Lock()
+	consumers := w.consumers
+	w.mu.Unlock()
+	var asking sync.WaitGroup
+	for _, c := range consumers {
+		asking.Go(func() { c.collect(to) })
+	}
+	asking.Wait()
+}
+
+func (c watchedConsumer) collect(to chan<- prometheus.Metric) {
+	partitions, stall, ok := c.watch.Look()
+	if !ok {
+		return
+	}
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{c.topic, c.group}, labels...)...)
+	}
+	gauge(stalled, oneIf(stall))
+	for _, p := range partitions {
+		n := strconv.Itoa(int(p.Partition))
+		gauge(inHand, float64(p.InHand), n)
+		gauge(bytes, float64(p.Bytes), n)
+		gauge(running, float64(p.Running), n)
+		gauge(paused, oneIf(p.Paused), n)
+		old := 0.0
+		if !p.Oldest.IsZero() {
+			old = max(time.Since(p.Oldest).Seconds(), 0)
+		}
+		gauge(age, old, n)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lagTimeout)
+	defer cancel()
+	behind, err := c.watch.Lag(ctx)
+	if err != nil {
+		return // the broker's outage shows in what is not there; the rest is worth having
+	}
+	for n, events := range behind {
+		gauge(lag, float64(events), strconv.Itoa(int(n)))
+	}
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
