@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os/signal"
+	"slices"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -32,7 +33,8 @@ func (a *app) apiCommand() *cobra.Command {
 			kafkaHelp + "STORE is the path of a SQLite file, which workers on this machine may have open too.",
 		Example: "  sipeat api\n" +
 			"  STORE=/var/lib/sipeat/read-model.db sipeat api --http 127.0.0.1:8081 --brokers kafka1:9092,kafka2:9092",
-		Args: cobra.NoArgs,
+		Args:        cobra.NoArgs,
+		Annotations: server,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cluster, err := a.cluster(brokers)
 			if err != nil {
@@ -98,10 +100,10 @@ func (p *parts) release(listener net.Listener) {
 
 // startAPI serves the commands, the queries and the health of both to the callers that may have them.
 func (p *parts) startAPI(listener net.Listener, callers settings.Web) []web.Function {
-	endpoints := append(commands.Commands{Publisher: p.publisher}.Functions(), queries.Queries{Store: p.store}.Functions()...)
+	endpoints := append(commands.Commands{Publisher: p.seen.publisher(p.publisher)}.Functions(), queries.Queries{Store: p.store}.Functions()...)
 	health := web.Health(web.Check{Name: "kafka", Probe: p.publisher.Ping}, web.Check{Name: "store", Probe: p.store.Ping})
-	options := gateway.New(callers, p.app.logger, time.Now).Options()
-	router := web.Router(append(endpoints, health...), append(options, web.Log(p.app.logger))...)
+	options := append(gateway.New(callers, p.app.logger, time.Now).Options(), web.Log(p.app.logger))
+	router := web.Router(slices.Concat(endpoints, health, p.seen.functions(listener.Addr().String())), p.seen.router(options...)...)
 	server := web.Server(router, p.app.logger)
 	p.served = true
 	go func() {

@@ -70,7 +70,7 @@ func (a *app) command() *cobra.Command {
 			"  sipeat tail request-created",
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.configure() },
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return a.configure(c) },
 		Args:              cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return c.Help()
@@ -121,7 +121,7 @@ func wrongUsage(c *cobra.Command, err error) error {
 }
 
 // configure reads the environment, and .env beside it where there is one. What is set already wins over the file.
-func (a *app) configure() error {
+func (a *app) configure(c *cobra.Command) error {
 	if err := godotenv.Load(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return usageError{fmt.Errorf(".env cannot be read: %w", err)}
 	}
@@ -129,7 +129,7 @@ func (a *app) configure() error {
 	if a.settings, err = settings.Read(os.Getenv); err != nil {
 		return usageError{err}
 	}
-	a.logger = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: a.settings.LogLevel}))
+	a.log(c)
 	return nil
 }
 

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -20,9 +19,6 @@ const kafkaHelp = "KAFKA_BROKERS says where the brokers are; KAFKA_TLS, KAFKA_TL
 
 // reachTimeout is how long a command waits for an answer of the brokers.
 const reachTimeout = 10 * time.Second
-
-// levelOfEvents is at which LOG_LEVEL the events are seen one by one.
-const levelOfEvents = slog.LevelInfo
 
 // cluster is the Kafka that a command talks to: a flag wins over the environment.
 func (a *app) cluster(brokers string) (settings.Kafka, error) {

@@ -28,6 +28,7 @@ type parts struct {
 	store     store.Store
 	publisher *kafka.Publisher
 	notifier  notify.Notifier
+	seen      *seen
 	served    bool       // the API has its listener
 	failed    chan error // the first failure of what runs beside
 	closers   []closer
@@ -37,11 +38,16 @@ func (a *app) newParts(cluster settings.Kafka) *parts {
 	return &parts{app: a, cluster: cluster, failed: make(chan error, 1)}
 }
 
-// open opens the read model, the publisher and the notifier.
+// open opens the read model, the publisher and the notifier, and what is seen of them.
 func (p *parts) open(ctx context.Context, where string) (err error) {
-	if p.notifier, err = p.app.openNotifier(); err != nil {
+	if p.seen, err = p.app.observe(ctx, p); err != nil {
 		return err
 	}
+	channels, err := p.app.openNotifier()
+	if err != nil {
+		return err
+	}
+	p.notifier = p.seen.notifier(channels)
 	if p.store, err = p.app.openStore(ctx, where); err != nil {
 		return err
 	}

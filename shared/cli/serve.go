@@ -28,7 +28,8 @@ func (a *app) serveCommand() *cobra.Command {
 			"it is ready, is: ready http=http://HOST:PORT kafka=HOST:PORT",
 		Example: "  sipeat serve\n" +
 			"  sipeat serve --http 127.0.0.1:0 --kafka 127.0.0.1:0 --data /tmp/sipeat    on free ports",
-		Args: cobra.NoArgs,
+		Args:        cobra.NoArgs,
+		Annotations: server,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s := a.settings.Serve
 			for name, to := range map[string]*string{"http": &s.HTTP, "kafka": &s.Kafka, "data": &s.Data} {
@@ -71,7 +72,9 @@ func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
 	if err := p.open(ctx, filepath.Join(s.Data, "read-model.db")); err != nil {
 		return err
 	}
-	p.startConsumers(p.consumers().Functions(), working{})
+	if err := p.startConsumers(p.consumers().Functions(), nil); err != nil {
+		return err
+	}
 	callers := a.settings.Web
 	callers.Public.Rate, callers.Staff.Rate = 0, 0 // all of them are this machine
 	endpoints := p.startAPI(listener, callers)

@@ -44,7 +44,8 @@ func (a *app) workerCommand() *cobra.Command {
 		Example: "  sipeat worker\n" +
 			"  sipeat worker --only notification\n" +
 			"  KAFKA_SESSION_TIMEOUT=1s LOG_LEVEL=warn sipeat worker --brokers kafka1:9092,kafka2:9092",
-		Args: cobra.NoArgs,
+		Args:        cobra.NoArgs,
+		Annotations: server,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cluster, err := a.cluster(brokers)
 			if err != nil {
@@ -78,11 +79,9 @@ func (a *app) worker(ctx context.Context, cluster settings.Kafka, only []string)
 	}
 	functions := slices.DeleteFunc(p.consumers().Functions(), func(f consumers.Function) bool { return !chosen(f) })
 	s := &shift{app: a, functions: functions, has: map[string][]int32{}, ready: make(chan struct{})}
-	w := working{assigned: s.assigned}
-	if a.logger.Enabled(ctx, levelOfEvents) {
-		w.report = showReport(a.logger)
+	if err := p.startConsumers(functions, s.assigned); err != nil {
+		return err
 	}
-	p.startConsumers(functions, w)
 	select {
 	case <-s.ready:
 		s.welcome()

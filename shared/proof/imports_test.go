@@ -38,13 +38,14 @@ var layers = []struct {
 	{"a query reads the read model", []string{"functions/queries"}, []string{"shared/web", "shared/store", "shared/events"}},
 	{"a consumer takes an event and has an effect", []string{"functions/consumers"}, []string{"shared/bus", "shared/store", "shared/notify", "shared/events"}},
 	{"functions hold the three sides and their bootstraps, nothing else", []string{"functions/..."}, nil},
-	{"the parts never import each other", []string{"shared/web/..."}, []string{"shared/web/...", "shared/events", "shared/settings"}},
-	{"the parts never import each other", []string{"shared/bus/..."}, []string{"shared/bus/...", "shared/events", "shared/settings"}},
+	{"the parts never import each other", []string{"shared/web/..."}, []string{"shared/web/...", "shared/trace", "shared/events", "shared/settings"}},
+	{"the parts never import each other", []string{"shared/bus/..."}, []string{"shared/bus/...", "shared/trace", "shared/events", "shared/settings"}},
 	{"the parts never import each other", []string{"shared/store/..."}, []string{"shared/store/...", "shared/events", "shared/settings"}},
 	{"the parts never import each other", []string{"shared/notify/..."}, []string{"shared/notify/...", "shared/events", "shared/settings"}},
 	{"the parts never import each other", []string{"shared/trigger/..."}, []string{"shared/trigger/...", "shared/events", "shared/settings"}},
 	{"local is a broker, and knows nothing of what it carries", []string{"shared/local/..."}, []string{"shared/local/...", "shared/settings"}},
-	{"events and settings stand on nothing of ours", []string{"shared/events/...", "shared/settings/..."}, nil},
+	{"observe looks at the parts, and no part knows it", []string{"shared/observe/..."}, []string{"shared/web", "shared/bus/...", "shared/notify", "shared/trace", "shared/events"}},
+	{"events, settings and trace stand on nothing of ours", []string{"shared/events/...", "shared/settings/...", "shared/trace/..."}, nil},
 	{"every package has its place: give a new one a row here", []string{"..."}, nil},
 }
 
@@ -61,6 +62,7 @@ var libraries = []struct {
 	{"SQL is met in one place", []string{"modernc.org/...", "database/sql/..."}, []string{"shared/store/sqlite/..."}},
 	{"a handler knows no HTTP server", []string{"net/http/..."}, []string{"shared/...", "functions/*/bootstrap"}},
 	{"the command line is met in cli", []string{"github.com/spf13/...", "github.com/jedib0t/...", "github.com/schollz/...", "github.com/joho/..."}, []string{"shared/cli/..."}},
+	{"metrics and traces are met in observe", []string{"github.com/prometheus/...", "go.opentelemetry.io/..."}, []string{"shared/observe/...", "shared/proof/..."}},
 	{"tests test", []string{"github.com/stretchr/..."}, []string{"shared/store/storetest/...", "shared/notify/notifytest/...", "shared/proof/..."}},
 }
 
@@ -72,7 +74,7 @@ var diets = []struct {
 }{
 	{"events has one library each for ids, validation and JSON", []string{"shared/events/..."},
 		[]string{"github.com/google/uuid", "github.com/go-playground/validator/v10", "github.com/go-json-experiment/json/..."}},
-	{"settings is standard library only", []string{"shared/settings/..."}, nil},
+	{"settings and trace are standard library only", []string{"shared/settings/...", "shared/trace/..."}, nil},
 }
 
 // links says what a package must not contain, by whatever way.
@@ -85,6 +87,8 @@ var links = []struct {
 	{"a command never links a database", []string{"functions/commands/..."}, []string{"shared/store/...", "github.com/aws/aws-sdk-go-v2/service/dynamodb/...", "database/sql", "modernc.org/..."}},
 	{"no Lambda binary links kfake, SQLite or the AWS config package: cold starts", []string{"functions/..."},
 		[]string{"github.com/twmb/franz-go/pkg/kfake/...", "modernc.org/...", "database/sql", "github.com/aws/aws-sdk-go-v2/config/..."}},
+	{"no Lambda binary links metrics or OpenTelemetry, its API either: cold starts", []string{"functions/..."},
+		[]string{"github.com/prometheus/...", "go.opentelemetry.io/...", "shared/observe/..."}},
 	{"a handler knows neither Lambda nor Kafka", handlers, []string{"github.com/aws/...", "github.com/twmb/..."}},
 	{"on AWS the gateway in front checks tokens", []string{"functions/..."}, []string{"github.com/go-jose/...", "shared/web/gateway/..."}},
 	{"what an event is does not depend on how it travels", []string{"shared/events/...", "shared/settings/..."}, []string{"net/http/...", "database/sql", "github.com/twmb/...", "github.com/aws/..."}},
@@ -253,7 +257,7 @@ func TestTheRulesBite(t *testing.T) {
 		{graph{in("shared/web"): {in("shared/store")}}, []string{"the parts never import each other: shared/web must not import shared/store"}},
 		{graph{in("shared/web/lambda"): {in("shared/bus/kafka")}}, []string{"shared/web/lambda must not import shared/bus/kafka"}},
 		{graph{in("shared/events"): {in("shared/settings"), "github.com/pkg/errors", "github.com/google/uuid"}},
-			[]string{"events and settings stand on nothing", "must not import github.com/pkg/errors"}},
+			[]string{"events, settings and trace stand on nothing", "must not import github.com/pkg/errors"}},
 		{graph{module: {in("functions/commands")}}, []string{"main is nothing but the start of cli: main must not import functions/commands"}},
 		{graph{in("shared/new"): {in("shared/events")}}, []string{"give a new one a row here: shared/new must not import shared/events"}},
 		{graph{in("functions/helpers"): {in("shared/events")}}, []string{"nothing else: functions/helpers must not import shared/events"}},
@@ -265,6 +269,7 @@ func TestTheRulesBite(t *testing.T) {
 		{graph{in("functions/queries"): {"example.com/x"}, "example.com/x": {"github.com/go-jose/go-jose/v4"}},
 			[]string{"the gateway in front checks tokens: functions/queries links github.com/go-jose/go-jose/v4\n\tfunctions/queries -> example.com/x -> github.com/go-jose/go-jose/v4"}},
 		{graph{in("functions/commands/bootstrap"): {"example.com/x"}, "example.com/x": {dynamo}}, []string{"a command never links a database"}},
+		{graph{in("functions/consumers/bootstrap"): {"example.com/x"}, "example.com/x": {"go.opentelemetry.io/otel/trace"}}, []string{"no Lambda binary links metrics"}},
 		{graph{in("functions/consumers/bootstrap"): {"example.com/x"}, "example.com/x": {"github.com/aws/aws-sdk-go-v2/config"}}, []string{"no Lambda binary links"}},
 	} {
 		found := faults(c.g)

@@ -65,7 +65,7 @@ func cleanEnvironment() []string {
 	for _, setting := range os.Environ() {
 		name, _, _ := strings.Cut(setting, "=")
 		if !strings.HasPrefix(name, "SIPEAT_") && !strings.HasPrefix(name, "KAFKA") &&
-			name != "STORE" && name != "LOG_LEVEL" && name != "ANNOUNCED_BY_PRODUCER" {
+			!strings.HasPrefix(name, "OTEL_") && name != "METRICS" && name != "LOG_FORMAT" && name != "STORE" && name != "LOG_LEVEL" && name != "ANNOUNCED_BY_PRODUCER" {
 			kept = append(kept, setting)
 		}
 	}
@@ -140,7 +140,7 @@ func start(t testing.TB, c *exec.Cmd) *process {
 
 // shortened is the end of a text, without the log of what went well.
 func shortened(text string, n int) string {
-	kept := slices.DeleteFunc(lines(text), func(line string) bool { return strings.Contains(line, "level=INFO") })
+	kept := slices.DeleteFunc(lines(text), func(line string) bool { return strings.Contains(line, "level=INFO") || strings.Contains(line, `"level":"INFO"`) })
 	return strings.Join(kept[max(0, len(kept)-n):], "\n")
 }
 

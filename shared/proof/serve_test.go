@@ -139,7 +139,7 @@ func TestServeDrainsInOrder(t *testing.T) {
 			for _, part := range said {
 				order = append(order, part[1])
 			}
-			assert.Equal(t, []string{"API", "consumers", "publisher", "read model", "broker"}, order)
+			assert.Equal(t, []string{"API", "consumers", "dead letters", "publisher", "read model", "broker"}, order)
 			assert.Len(t, records(t, serve(t, data).kafka, "contact-created"), 1, "what was answered is kept")
 		})
 	}

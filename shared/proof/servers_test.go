@@ -67,7 +67,7 @@ type member struct{ *process }
 func (f *fleet) worker(environment ...string) *member {
 	f.t.Helper()
 	c := command(f.t, "worker")
-	c.Env = append(c.Env, append([]string{"KAFKA_BROKERS=" + f.brokers, "STORE=" + f.store}, environment...)...)
+	c.Env = append(c.Env, append([]string{"KAFKA_BROKERS=" + f.brokers, "STORE=" + f.store, "LOG_FORMAT=text"}, environment...)...)
 	m := &member{start(f.t, c)}
 	m.says(m.stdout, "\n")
 	first, _, _ := strings.Cut(m.stdout.String(), "\n")
@@ -126,13 +126,18 @@ func (f *fleet) contacts() (ids []string) {
 	return ids
 }
 
+// wasDone tells whether a log shows the event as done.
+func wasDone(said, id string) bool {
+	return regexp.MustCompile("event_id=" + id + " group=[a-z-]+ outcome=done").MatchString(said)
+}
+
 // handles waits until the worker has shown each of these events as done.
 func (m *member) handles(ids []string) {
 	m.t.Helper()
 	until(m.t, func() error {
 		said := m.stderr.String()
 		for _, id := range ids {
-			if !strings.Contains(said, "event="+id+" outcome=done") {
+			if !wasDone(said, id) {
 				return errors.New(id + " is not handled")
 			}
 		}
@@ -200,7 +205,7 @@ func TestAWorkerWithANameHasItsPartitionsBackAtOnce(t *testing.T) {
 		until(t, func() error {
 			said := again.stderr.String() + other.stderr.String()
 			for _, id := range ids {
-				if !strings.Contains(said, "event="+id+" outcome=done") {
+				if !wasDone(said, id) {
 					return errors.New(id + " is not handled")
 				}
 			}

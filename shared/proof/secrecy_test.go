@@ -1,0 +1,161 @@
+package proof
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/notify"
+	"github.com/sipeat/sipeat/shared/web"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// What must be in no output: every value that people say begins with canary, in some case of letters.
+const (
+	canaryContact = `{"name":"Canary One","email":"canary2@example.com","phone":"+44 20 7946 0958","message":"canary-three says hello"}`
+	canaryMachine = `{"name":"Canary Hall","address":"Canary Wharf 4","city":"Canaryville","country":"Canaria","contactName":"Canary Five","contactEmail":"canary6@example.com","contactPhone":"+49 30 1234567"}`
+	canaryNotice  = `{"type":"contact","message":"canary-seven was here","subjectId":"c-1","recipientEmail":"canary8@example.com"}`
+	canaryToken   = "Bearer canary-token.canary-signature"
+)
+
+var canary = regexp.MustCompile(`(?i)canar|20 7946|30 1234567`)
+
+func noCanary(t *testing.T, where, text string) {
+	t.Helper()
+	for _, line := range lines(text) {
+		assert.NotRegexp(t, canary, line, where)
+	}
+}
+
+func (w *watching) logs(texts ...string) {
+	w.t.Helper()
+	until(w.t, func() error {
+		for _, text := range texts {
+			if !strings.Contains(w.log.String(), text) {
+				return fmt.Errorf("%q is not in the log", text)
+			}
+		}
+		return nil
+	})
+}
+
+// Everything that can fail fails, and whoever fails says all that it knows.
+func TestNothingThatPeopleSaidIsSeen(t *testing.T) {
+	t.Parallel()
+	telling := func(fault func(string) (web.Accepted, error)) http.Handler {
+		return web.HandleCommand(func(_ context.Context, c web.Command[events.Contact]) (web.Accepted, error) {
+			return fault(fmt.Sprintf("%+v %s", c.Body, strings.ToUpper(c.Body.Email)))
+		})
+	}
+	w := watch(t,
+		web.Function{Name: "panics", Route: "POST /panics", Handler: telling(func(s string) (web.Accepted, error) { panic(s) })},
+		web.Function{Name: "fails", Route: "POST /fails", Handler: telling(func(s string) (web.Accepted, error) { return web.Accepted{}, errors.New(s) })},
+		web.Function{Name: "is-out", Route: "POST /is-out", Handler: telling(func(s string) (web.Accepted, error) {
+			return web.Accepted{}, events.Wrap(events.Unavailable, errors.New(s), "not now")
+		})},
+		web.Function{Name: "leaks", Route: "GET /leaks/{id}", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			panic(r.URL.String() + r.Header.Get("Authorization") + r.PathValue("id") + r.URL.Query().Get("q"))
+		})},
+	)
+	secrets := []string{"Content-Type: application/json", "Authorization: " + canaryToken, "Idempotency-Key: canary-key", "Cookie: session=canary"}
+
+	t.Run("requests", func(t *testing.T) {
+		for path, want := range map[string]int{"/contacts": 202, "/panics": 500, "/fails": 500, "/is-out": 503, "/canary": 404} {
+			a := call(t, "POST", w.url+path, canaryContact, secrets...)
+			assert.Equal(t, want, a.status, "%s %s", path, a.body)
+		}
+		for _, body := range []string{`{"canary":`, with(t, canaryContact, map[string]any{"email": "canary"}), with(t, canaryContact, map[string]any{"canary": 1})} {
+			assert.Contains(t, []int{400, 422}, call(t, "POST", w.url+"/contacts", body, secrets...).status)
+		}
+		call(t, "GET", w.url+"/leaks/canary-id?q=canary%20query", "", secrets...)
+		call(t, "GET", w.url+"/contacts?canary=1", "", secrets...)
+		w.logs(`"route":"POST /panics","status":500`, `"route":"POST /fails","status":500`, `"route":"POST /is-out","status":503`, `"route":"GET /leaks/{id}"`, "***")
+	})
+	t.Run("consumers", func(t *testing.T) {
+		for name, fault := range map[string]func(said string) error{
+			"panic":     func(said string) error { panic(said) },
+			"exhausted": errors.New,
+			"refused":   func(said string) error { return events.Errorf(events.Invalid, "not %s", said) },
+			"conflict":  func(said string) error { return events.Wrap(events.Conflict, errors.New(said), "taken") },
+		} {
+			w.fails(nil, func(_ string, said any) error { return fault(fmt.Sprintf("%+v", said)) })
+			id := decoded[accepted](t, call(t, "POST", w.url+"/machines", canaryMachine, "Content-Type: application/json").body).EventID
+			until(t, func() error {
+				for _, line := range lines(w.log.String()) {
+					if strings.Contains(line, `"event_id":"`+id) && strings.Contains(line, `"outcome":"rejected"`) {
+						assert.Contains(t, line, `"class":"`+name+`"`)
+						return nil
+					}
+				}
+				return errors.New(name + " was not rejected")
+			})
+		}
+	})
+	t.Run("notifier", func(t *testing.T) {
+		w.fails(func(m notify.Message) error { return fmt.Errorf("550 <%s>: %q", m.Recipient, m.Text) }, nil)
+		a := call(t, "POST", w.url+"/notifications", canaryNotice, "Content-Type: application/json")
+		require.Equal(t, http.StatusAccepted, a.status, a.body)
+		w.logs(`550 <***>: \"***\"`)
+	})
+	t.Run("records of others", func(t *testing.T) {
+		c := client(t, w.brokers)
+		for _, value := range []string{
+			`canary, and no JSON`, `{"eventId":"e-1","eventType":"contact-created","data":{"name":"canary"}}`,
+			`{"eventId":"e-2","eventType":"contact-created","data":{"id":"i","timestamp":"canary"}}`,
+			`{"eventId":"e-3","eventType":"contact-created","data":{"id":"one","name":"canary one"}}`,
+			`{"eventId":"e-4","eventType":"contact-created","data":{"id":"one","name":"canary two"}}`,
+		} {
+			require.NoError(t, c.ProduceSync(within(t), &kgo.Record{Topic: "contact-created", Partition: 0, Value: []byte(value)}).FirstErr())
+		}
+		until(t, func() error {
+			if n := len(records(t, w.brokers, "contact-created.dead-letters")); n < 4 {
+				return fmt.Errorf("%d dead letters", n)
+			}
+			return nil
+		})
+	})
+	noCanary(t, "log", w.log.String())
+	noCanary(t, "spans", w.exported())
+	noCanary(t, "metrics", w.scrape())
+	for _, name := range []string{"POST /panics", "process machine-created panic", "send machine-created.dead-letters", "notify failed"} {
+		assert.Contains(t, w.exported(), name)
+	}
+}
+
+// The same of the program as it is run, all that it writes and sends.
+func TestServeSaysNothingThatPeopleSaid(t *testing.T) {
+	t.Parallel()
+	receiver := collect(t)
+	s := launch(t, t.TempDir(), "LOG_LEVEL=debug", "OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+		"OTEL_EXPORTER_OTLP_ENDPOINT="+receiver.url, "OTEL_EXPORTER_OTLP_HEADERS=authorization="+"canary-key", "OTEL_BSP_SCHEDULE_DELAY=50")
+	s.ready()
+	for path, body := range map[string]string{"/contacts": canaryContact, "/machines": canaryMachine, "/notifications": canaryNotice} {
+		a := call(t, "POST", s.url+path, body, "Content-Type: application/json", "Authorization: "+canaryToken)
+		require.Equal(t, http.StatusAccepted, a.status, a.body)
+		call(t, "GET", s.url+path+"/canary?canary=canary", "", "Authorization: "+canaryToken)
+	}
+	c := client(t, s.kafka)
+	require.NoError(t, c.ProduceSync(within(t), &kgo.Record{Topic: "contact-created", Value: []byte(`canary`)}).FirstErr())
+	for topic, group := range groups {
+		handled(t, s.kafka, group, topic)
+	}
+	scraped := call(t, "GET", s.url+"/metrics", "")
+	noCanary(t, "metrics", scraped.body)
+	assert.Contains(t, scraped.body, `sipeat_dead_letters_total{class="undecodable",consumer="sipeat-contact-consumer",topic="contact-created"} 1`)
+	s.signal(syscall.SIGTERM)
+	assert.Equal(t, 0, s.wait())
+	noCanary(t, "standard error", s.stderr.String())
+	noCanary(t, "spans", string(receiver.text))
+	assert.NotEmpty(t, receiver.text)
+	said, _, _ := strings.Cut(s.stdout.String(), "Try:") // the example to copy is not what anybody said
+	noCanary(t, "standard output", said)
+	assert.Contains(t, s.stderr.String(), `"class":"undecodable"`)
+}
