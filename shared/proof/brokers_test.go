@@ -71,7 +71,7 @@ func embedded(t testing.TB, data string) *local.Broker {
 func host(t *testing.T, cluster settings.Kafka) *serving {
 	t.Helper()
 	said := &transcript{}
-	logger := slog.New(slog.NewTextHandler(said, nil))
+	logger := slog.New(slog.NewJSONHandler(said, nil))
 	readModel, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "read-model.db"))
 	require.NoError(t, err)
 	publisher, err := kafka.NewPublisher(cluster, logger)

@@ -140,7 +140,9 @@ func start(t testing.TB, c *exec.Cmd) *process {
 
 // shortened is the end of a text, without the log of what went well.
 func shortened(text string, n int) string {
-	kept := slices.DeleteFunc(lines(text), func(line string) bool { return strings.Contains(line, "level=INFO") || strings.Contains(line, `"level":"INFO"`) })
+	kept := slices.DeleteFunc(lines(text), func(line string) bool {
+		return strings.Contains(line, "level=INFO") || strings.Contains(line, `"level":"INFO"`)
+	})
 	return strings.Join(kept[max(0, len(kept)-n):], "\n")
 }
 

@@ -169,7 +169,7 @@ func TestServersShareTheWork(t *testing.T) {
 		assert.Equal(t, 0, api.wait())
 		handled(t, f.brokers, groups["contact-created"], "contact-created")
 		for _, p := range []*process{first.process, second.process, api.process} {
-			for _, personal := range []string{"Lovelace", "ada@example.com", "7946"} {
+			for _, personal := range []string{"Lovelace", "ada@example.com", "7946 0958"} {
 				assert.NotContains(t, p.stderr.String(), personal, "no log shows what an event says")
 			}
 		}

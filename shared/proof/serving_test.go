@@ -54,7 +54,10 @@ func (s *serving) ready() {
 // client is a Kafka client as anybody may connect one.
 func client(t testing.TB, brokers string, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(brokers, ",")...), kgo.ProducerLinger(0)}, options...)...)
+	c, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(strings.Split(brokers, ",")...), kgo.ProducerLinger(0),
+		kgo.ProducerBatchCompression(kgo.NoCompression()), // kafkajs reads these topics too
+	}, options...)...)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
