@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/local"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -71,8 +72,11 @@ func (f *fleet) worker(environment ...string) *member {
 	m := &member{start(f.t, c)}
 	m.says(m.stdout, "\n")
 	first, _, _ := strings.Cut(m.stdout.String(), "\n")
-	require.Equal(f.t, "ready topics=contact-created,machine-created,request-created,notification "+
-		"groups=sipeat-contact-consumer,sipeat-machine-consumer,sipeat-request-consumer,sipeat-notification-consumer", first)
+	var topics, of []string
+	for _, c := range (consumers.Consumers{}).Functions() {
+		topics, of = append(topics, c.Consumer.Topic), append(of, c.Consumer.Group)
+	}
+	require.Equal(f.t, "ready topics="+strings.Join(topics, ",")+" groups="+strings.Join(of, ","), first)
 	return m
 }
 
