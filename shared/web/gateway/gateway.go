@@ -43,7 +43,7 @@ type Gateway struct {
 	clients  clients
 }
 
-// verifier tells whose a token is. It fails with a [refusal], or with an error of kind Unavailable if it cannot tell.
+// verifier tells whose a token is. It fails with a *bearer.Refusal, or with an error of kind Unavailable if it cannot tell.
 type verifier interface {
 	verify(ctx context.Context, token string) (subject string, err error)
 }

@@ -115,12 +115,12 @@ func FuzzBearer(f *testing.F) {
 		if twice {
 			h.Add("Authorization", value)
 		}
-		token, refused := bearer(h)
+		token, refused := tokenOf(h)
 		if (token == "") == (refused == nil) {
 			t.Fatalf("%q: %q and %v", value, token, refused)
 		}
 		if refused != nil {
-			if strings.ContainsAny(refused.description, `"\`) {
+			if strings.ContainsAny(refused.Description, `"\`) {
 				t.Fatal(refused)
 			}
 			return

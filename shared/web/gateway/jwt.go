@@ -12,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/web/bearer"
 )
 
 const (
@@ -51,24 +52,24 @@ func (v *jwtVerifier) verify(ctx context.Context, token string) (string, error) 
 	}
 	signed, err := jwt.ParseSigned(token, algorithms)
 	if err != nil {
-		return "", invalid("the token is no JWT signed by an algorithm accepted here")
+		return "", bearer.Invalid("the token is no JWT signed by an algorithm accepted here")
 	}
 	header := signed.Headers[0]
 	if header.KeyID == "" {
-		return "", invalid("the token does not say which key has signed it")
+		return "", bearer.Invalid("the token does not say which key has signed it")
 	}
 	key, generation, err := v.keys.find(ctx, header.KeyID)
 	if err != nil {
 		return "", err
 	}
 	if key.Algorithm != "" && key.Algorithm != header.Algorithm { // RFC 7517 section 4.4
-		return "", invalid("the token's key is not for its algorithm")
+		return "", bearer.Invalid("the token's key is not for its algorithm")
 	}
 	var c claims
 	if err := signed.Claims(key.Key, &c); errors.Is(err, jose.ErrCryptoFailure) {
-		return "", invalid("the token's signature is wrong")
+		return "", bearer.Invalid("the token's signature is wrong")
 	} else if err != nil {
-		return "", invalid("the token's claims cannot be read")
+		return "", bearer.Invalid("the token's claims cannot be read")
 	}
 	subject, err := v.judge(&c, now)
 	if err != nil {
@@ -99,44 +100,44 @@ func (s *scopes) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-var claimFaults = map[error]*refusal{
-	jwt.ErrInvalidIssuer:     invalid("the token is from another issuer"),
-	jwt.ErrExpired:           invalid("the token has expired"),
-	jwt.ErrNotValidYet:       invalid("the token is not valid yet"),
-	jwt.ErrIssuedInTheFuture: invalid("the token was issued in the future"),
+var claimFaults = map[error]*bearer.Refusal{
+	jwt.ErrInvalidIssuer:     bearer.Invalid("the token is from another issuer"),
+	jwt.ErrExpired:           bearer.Invalid("the token has expired"),
+	jwt.ErrNotValidYet:       bearer.Invalid("the token is not valid yet"),
+	jwt.ErrIssuedInTheFuture: bearer.Invalid("the token was issued in the future"),
 }
 
 // judge applies the rules in the package's doc, and returns the subject.
 func (v *jwtVerifier) judge(c *claims, now time.Time) (string, error) {
 	if c.Expiry == nil {
-		return "", invalid("the token never expires")
+		return "", bearer.Invalid("the token never expires")
 	}
 	if err := c.ValidateWithLeeway(jwt.Expected{Issuer: v.rules.Issuer, Time: now}, leeway); err != nil {
 		if refused := claimFaults[err]; refused != nil {
 			return "", refused
 		}
-		return "", invalid("the token's claims are not acceptable")
+		return "", bearer.Invalid("the token's claims are not acceptable")
 	}
 	audience := []string(c.Audience)
 	if c.Audience == nil {
 		audience = []string{c.ClientID}
 	}
 	if !intersect(audience, v.rules.Audience) {
-		return "", invalid("the token is for another audience")
+		return "", bearer.Invalid("the token is for another audience")
 	}
 	subject := c.Subject
 	if subject == "" {
 		subject = c.ClientID
 	}
 	if subject == "" {
-		return "", invalid("the token says neither sub nor client_id")
+		return "", bearer.NoSubject
 	}
 	granted := c.Scope
 	if granted == nil {
 		granted = c.SCP
 	}
 	if len(v.rules.Scope) > 0 && !intersect(granted, v.rules.Scope) {
-		return "", insufficient(v.rules.Scope)
+		return "", bearer.Insufficient(v.rules.Scope)
 	}
 	return subject, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/web/bearer"
 )
 
 const (
@@ -74,7 +75,7 @@ func (k *keys) find(ctx context.Context, id string) (jose.JSONWebKey, int, error
 			return key, 0, &events.Error{Kind: events.Unavailable, Message: "Whose tokens are good cannot be found out now.",
 				RetryAfter: keysPause, Err: k.err}
 		}
-		return key, 0, invalid("the token's key is not known")
+		return key, 0, bearer.Invalid("the token's key is not known")
 	}
 }
 

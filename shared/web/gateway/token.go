@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+
+	"github.com/sipeat/sipeat/shared/web/bearer"
 )
 
 // tokens are the digests of the tokens of AUTH=token. Several stand side by side while one replaces another.
@@ -20,7 +22,7 @@ func (t tokens) verify(_ context.Context, token string) (string, error) {
 		known |= subtle.ConstantTimeCompare(digest[:], t[i][:])
 	}
 	if known == 0 {
-		return "", invalid("the token is not known")
+		return "", bearer.Invalid("the token is not known")
 	}
 	return tokenSubject, nil
 }
