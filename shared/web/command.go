@@ -73,7 +73,6 @@ func (c *command[In]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x != nil {
 		x.eventID = accepted.EventID
 	}
-	// The path as it was asked for, so that a prefix in front of the route stays.
-	w.Header().Set("Location", strings.TrimRight(r.URL.EscapedPath(), "/")+"/"+url.PathEscape(accepted.ID))
+	w.Header().Set("Location", strings.TrimRight(asked(r), "/")+"/"+url.PathEscape(accepted.ID))
 	writeJSON(w, r, http.StatusAccepted, &accepted)
 }

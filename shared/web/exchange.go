@@ -56,6 +56,9 @@ func (x *exchange) WriteHeader(status int) {
 		return
 	}
 	x.swallow = true
+	if to := x.Header().Get("Location"); to != "" {
+		x.Header().Set("Location", frontOf(x.request.Context()).Prefix+to)
+	}
 	Problem{Status: status, Detail: x.unmatched(status)}.Write(x.ResponseWriter, x.request)
 }
 

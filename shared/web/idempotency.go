@@ -12,7 +12,8 @@ import (
 const maxKey = 255
 
 // idempotencyKey reads the header Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): 1 to 255 visible ASCII
-// characters, as they are or as an RFC 8941 string; both spellings are the same key. "" = there is none.
+// characters but no comma, as they are or as an RFC 8941 string; both spellings are the same key. By a comma something in
+// front of us may have joined two headers (RFC 9110 section 5.3), and two are refused. "" = there is none.
 func idempotencyKey(h http.Header) (string, *Problem) {
 	values := h["Idempotency-Key"]
 	if len(values) == 0 {
@@ -24,7 +25,7 @@ func idempotencyKey(h http.Header) (string, *Problem) {
 		}
 	}
 	return "", &Problem{Status: http.StatusBadRequest,
-		Detail: "Send at most one Idempotency-Key, of 1 to 255 visible ASCII characters without spaces, such as a UUID."}
+		Detail: "Send at most one Idempotency-Key, of 1 to 255 visible ASCII characters without spaces and commas, such as a UUID."}
 }
 
 func unquoteKey(s string) (string, bool) {
@@ -47,7 +48,7 @@ func unquoteKey(s string) (string, bool) {
 		} else if quoted && c == '"' {
 			return "", false
 		}
-		if c <= ' ' || c > '~' {
+		if c <= ' ' || c > '~' || c == ',' {
 			return "", false
 		}
 		key = append(key, c)

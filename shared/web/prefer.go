@@ -19,17 +19,15 @@ const (
 )
 
 // preferredWait reads wait=N of the headers Prefer (RFC 7240 section 4.3), N in whole seconds and at most 20. As section 2
-// says, the first wait counts, and one that is malformed counts as none. false = none is asked for.
+// says, the first wait counts, and one that is malformed counts as none. false = none is asked for. Several headers are
+// one list (RFC 9110 section 5.3), and what is in front of us may have joined them already.
 func preferredWait(headers []string) (time.Duration, bool) {
-	for _, h := range headers {
-		for h != "" {
-			var preference string
-			preference, h = cutUnquoted(h, ',')
-			preference, _ = cutUnquoted(preference, ';') // parameters
-			name, value, _ := strings.Cut(preference, "=")
-			if !strings.EqualFold(strings.Trim(name, " \t"), "wait") {
-				continue
-			}
+	for h := strings.Join(headers, ","); h != ""; {
+		var preference string
+		preference, h = cutUnquoted(h, ',')
+		preference, _ = cutUnquoted(preference, ';') // parameters
+		name, value, _ := strings.Cut(preference, "=")
+		if strings.EqualFold(strings.Trim(name, " \t"), "wait") {
 			return seconds(strings.Trim(value, " \t"))
 		}
 	}
@@ -70,21 +68,30 @@ func cutUnquoted(s string, sep byte) (before, after string) {
 }
 
 // askUntilFound asks again, with growing pauses, while the answer is NotFound and the wait that the request prefers
-// lasts. It gives up early when the client goes away or the server shuts down.
+// lasts. It gives up early when the client goes away or the server shuts down. Where the request has a deadline the wait
+// is shortened to whole seconds that leave time for the last ask and the answer.
 func askUntilFound[Out any](w http.ResponseWriter, r *http.Request, ask func(context.Context) (Out, error)) (Out, error) {
 	w.Header().Add("Vary", "Prefer")
+	ctx := r.Context()
 	wait, preferred := preferredWait(r.Header["Prefer"])
+	deadline, bound := ctx.Deadline()
+	if bound {
+		deadline = deadline.Add(-lastAsk - longestPause)
+		wait = min(wait, max(0, time.Until(deadline).Truncate(time.Second)))
+	}
 	if preferred {
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 	}
-	ctx := r.Context()
 	out, err := ask(ctx)
 	if wait == 0 || events.KindOf(err) != events.NotFound {
 		return out, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, wait+lastAsk)
-	defer cancel()
 	end := time.Now().Add(wait)
+	if bound && deadline.Before(end) { // the first ask took its time
+		end = deadline
+	}
+	bounded, cancel := context.WithDeadline(ctx, end.Add(lastAsk))
+	defer cancel()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		left := time.Until(end)
 		if left <= 0 {

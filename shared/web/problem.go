@@ -65,7 +65,7 @@ func (p Problem) Write(w http.ResponseWriter, r *http.Request) {
 		p.Title = phrase(p.Status)
 	}
 	if p.Instance == "" {
-		p.Instance = bounded(r.URL.EscapedPath(), 200)
+		p.Instance = bounded(asked(r), 200)
 	}
 	p.Detail = printable(p.Detail, 500)
 	if len(p.Errors) > maxFaults {

@@ -123,7 +123,7 @@ func (m matched) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{ResponseWriter: w, start: time.Now(), id: requestID(r.Header)}
+	x := &exchange{ResponseWriter: w, start: time.Now(), id: requestID(r)}
 	x.request = r.WithContext(context.WithValue(rt.observe(x, r), exchangeKey{}, x))
 	h := w.Header()
 	h.Set("X-Request-Id", x.id)
@@ -156,16 +156,23 @@ func (rt *router) finish(x *exchange) {
 	}
 }
 
-// requestID takes the caller's own X-Request-Id if it is one that can stand in a log line as it is, or makes one.
-func requestID(h http.Header) string {
-	values := h["X-Request-Id"]
-	if len(values) != 1 || len(values[0]) == 0 || len(values[0]) > 128 {
-		return rand.Text()
+// requestID takes the caller's own X-Request-Id, or that of [Front], or makes one.
+func requestID(r *http.Request) string {
+	if values := r.Header["X-Request-Id"]; len(values) == 1 && loggableID(values[0]) {
+		return values[0]
 	}
-	for _, c := range []byte(values[0]) {
+	if id := frontOf(r.Context()).RequestID; loggableID(id) {
+		return id
+	}
+	return rand.Text()
+}
+
+// loggableID tells whether an id can stand in a log line as it is.
+func loggableID(id string) bool {
+	for _, c := range []byte(id) {
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte("-_.:/+=@", c) < 0 {
-			return rand.Text()
+			return false
 		}
 	}
-	return values[0]
+	return id != "" && len(id) <= 128
 }
