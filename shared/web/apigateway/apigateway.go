@@ -21,7 +21,7 @@
 // format 1.0. X-Amzn-Trace-Id is ignored; traceparent is a header like any other. aws-lambda-go-api-proxy does the
 // same work, and was not taken: it cuts headers at each comma, those within quotes too, refuses a path with a stray "%",
 // takes any JSON for a request (a batch of Kafka as GET /), prints to standard output what it could not convert, gives no
-// answer for a handler that writes none, and costs three times as much.
+// answer for a handler that writes none, and costs over twice as much.
 package apigateway
 
 import (

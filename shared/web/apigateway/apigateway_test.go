@@ -139,7 +139,7 @@ func TestPath(t *testing.T) {
 func TestForeignPayloads(t *testing.T) {
 	h := New(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("called") }))
 	for payload, says := range map[string]string{
-		"": "empty", " \n": "empty", "canary": "6 bytes that are no JSON", `{"version":"2.0"`: "no JSON", `null`: "no object", `"canary"`: "no object", `[]`: "no object", `{}`: "another sort",
+		"": "empty", "canary": "6 bytes that are no JSON", `{"version":"2.0"`: "no JSON", `null`: "no object", `"canary"`: "no object", `[]`: "no object", `{}`: "another sort",
 		`{"canary":"2.0"}`: "another sort",
 		`{"version":"1.0","httpMethod":"GET","path":"/canary","requestContext":{}}`:            "PayloadFormatVersion",
 		`{"httpMethod":"GET","path":"/canary","requestContext":{"elb":{}}}`:                    "load balancer",
@@ -164,6 +164,32 @@ func TestForeignPayloads(t *testing.T) {
 	assert.ErrorContains(t, err, "payload format 2.0", "it says what is wanted")
 }
 
+// What AWS's own types call a request is what [API.Event] makes, each field of it.
+func TestEventIsAWSs(t *testing.T) {
+	r := httptest.NewRequest(http.MethodPost, "/contacts/a%2Fb%20c?x=1&x=%202&y=", strings.NewReader("\x00\xff"))
+	r.Header = http.Header{"Cookie": {"a=1; b=2", "c=3"}, "Accept": {"text/html", "*/*"}, "Connection": {"close"}, "User-Agent": {"test"}}
+	r.RemoteAddr = "[2001:db8::1]:7"
+	b, err := API{Route: "POST /contacts/{id}", Stage: "prod", Claims: map[string]string{"sub": "ada"}, RequestID: "id", Time: time.UnixMilli(1583348638390)}.Event(r)
+	require.NoError(t, err)
+	var e events.APIGatewayV2HTTPRequest
+	d := json.NewDecoder(strings.NewReader(string(b)))
+	d.DisallowUnknownFields()
+	require.NoError(t, d.Decode(&e), "%s", b)
+	want := events.APIGatewayV2HTTPRequest{
+		Version: "2.0", RouteKey: "POST /contacts/{id}", RawPath: "/prod/contacts/a/b c", RawQueryString: "x=1&x=%202&y=", Cookies: []string{"a=1", "b=2", "c=3"},
+		Headers: map[string]string{"accept": "text/html,*/*", "content-length": "2", "host": "example.com", "user-agent": "test", "x-amzn-trace-id": e.Headers["x-amzn-trace-id"],
+			"x-forwarded-for": "2001:db8::1", "x-forwarded-port": "443", "x-forwarded-proto": "https"},
+		QueryStringParameters: map[string]string{"x": "1, 2", "y": ""}, PathParameters: map[string]string{"id": "a/b c"}, Body: "AP8=", IsBase64Encoded: true,
+	}
+	want.RequestContext = events.APIGatewayV2HTTPRequestContext{
+		RouteKey: want.RouteKey, AccountID: "123456789012", Stage: "prod", RequestID: "id", APIID: apiID, DomainName: domain, DomainPrefix: apiID,
+		Time: "04/Mar/2020:19:03:58 +0000", TimeEpoch: 1583348638390,
+		Authorizer: &events.APIGatewayV2HTTPRequestContextAuthorizerDescription{JWT: &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{Claims: map[string]string{"sub": "ada"}}},
+		HTTP:       events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: "POST", Path: want.RawPath, Protocol: "HTTP/1.1", SourceIP: "2001:db8::1", UserAgent: "test"},
+	}
+	assert.Equal(t, want, e)
+}
+
 func TestDeadline(t *testing.T) {
 	for _, c := range []struct{ given, want time.Duration }{
 		{0, 29 * time.Second}, {15 * time.Minute, 29 * time.Second}, {10 * time.Second, 9500 * time.Millisecond}, {time.Second, 750 * time.Millisecond}, {-time.Second, -750 * time.Millisecond},
@@ -182,7 +208,8 @@ func TestDeadline(t *testing.T) {
 				<-ctx.Done()
 				return "", ctx.Err()
 			})
-			out, err := New(slow).Invoke(ctx, []byte(payload("")))
+			router := web.Router([]web.Function{{Name: "slow", Route: "GET /", Handler: slow}}, web.Log(slog.New(slog.DiscardHandler)))
+			out, err := New(router).Invoke(ctx, []byte(payload("")))
 			assert.NoError(t, err)
 			assert.Contains(t, string(out), `"statusCode":503`)
 			assert.Equal(t, max(0, c.want), time.Since(start))

@@ -2,6 +2,7 @@ package apigateway
 
 import (
 	"encoding/base64"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -16,7 +17,7 @@ import (
 // handlers are ways to answer, each as net/http's server has it.
 var handlers = map[string]http.HandlerFunc{
 	"nothing":        func(http.ResponseWriter, *http.Request) {},
-	"status":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) },
+	"status":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
 	"text":           func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>ä") },
 	"an empty write": func(w http.ResponseWriter, _ *http.Request) { w.Write(nil) },
 	"bytes":          func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("\x1f\x8b\x00\xff")) },
@@ -33,35 +34,38 @@ var handlers = map[string]http.HandlerFunc{
 	},
 	"late headers": func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Early", "1")
-		w.WriteHeader(202)
+		w.WriteHeader(http.StatusAccepted)
 		w.Header().Set("X-Early", "2")
 		w.Header().Set("X-Late", "1")
-		w.WriteHeader(500)
+		w.WriteHeader(http.StatusInternalServerError)
 		io.WriteString(w, "{}")
 		io.WriteString(w, "{}")
 	},
-	"early hints": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(103); w.WriteHeader(201) },
+	"early hints": func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusCreated)
+	},
 	"no content": func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(204)
-		if _, err := io.WriteString(w, "x"); err != http.ErrBodyNotAllowed {
+		w.WriteHeader(http.StatusNoContent)
+		if _, err := io.WriteString(w, "x"); !errors.Is(err, http.ErrBodyNotAllowed) {
 			panic(err)
 		}
 	},
 	"not modified": func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		w.Header().Set("Content-Length", "7")
-		w.WriteHeader(304)
+		w.WriteHeader(http.StatusNotModified)
 	},
 	"too much": func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "3")
 		io.WriteString(w, "abc")
-		if _, err := io.WriteString(w, "d"); err != http.ErrContentLength {
+		if _, err := io.WriteString(w, "d"); !errors.Is(err, http.ErrContentLength) {
 			panic(err)
 		}
 	},
 	"redirect":      func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusSeeOther) },
 	"connection":    func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") },
-	"error":         func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 503) },
+	"error":         func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusServiceUnavailable) },
 	"what was sent": func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) },
 	"not found":     http.NotFound,
 
