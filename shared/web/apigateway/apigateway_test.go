@@ -1,12 +1,16 @@
 package apigateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -188,6 +192,37 @@ func TestEventIsAWSs(t *testing.T) {
 		HTTP:       events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: "POST", Path: want.RawPath, Protocol: "HTTP/1.1", SourceIP: "2001:db8::1", UserAgent: "test"},
 	}
 	assert.Equal(t, want, e)
+}
+
+// The samples are such requests too, to the letter.
+func TestSamplesAreAWSs(t *testing.T) {
+	files, err := filepath.Glob("../../../functions/testdata/*-*.json")
+	require.NoError(t, err)
+	requests := 0
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var e events.APIGatewayV2HTTPRequest
+		if json.Unmarshal(b, &e) != nil || e.Version != "2.0" {
+			continue // of a consumer
+		}
+		requests++
+		d := json.NewDecoder(bytes.NewReader(b))
+		d.DisallowUnknownFields()
+		assert.NoError(t, d.Decode(&e), file)
+		assert.Equal(t, e.RequestContext.TimeEpoch/1000, must(time.Parse("02/Jan/2006:15:04:05 -0700", e.RequestContext.Time)).Unix(), file)
+		if length := e.Headers["content-length"]; length != "" {
+			assert.Equal(t, strconv.Itoa(len(e.Body)), length, file)
+		}
+	}
+	assert.NotZero(t, requests)
+}
+
+func must(at time.Time, err error) time.Time {
+	if err != nil {
+		panic(err)
+	}
+	return at
 }
 
 func TestDeadline(t *testing.T) {
