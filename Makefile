@@ -110,6 +110,33 @@ worker-start: ## the worker, as `make worker-build` built it
 	@test -x bin/sipeat || { echo 'There is no bin/sipeat: `make worker-build` first.' >&2; exit 1; }
 	@exec bin/sipeat worker
 
+# --- AWS: template.yaml says what there is, samconfig.toml how it is called. A binary for another architecture than the functions' would start
+# nowhere, so what is deployed is built for the Architecture that stands in samconfig.toml, where the first deployment writes it.
+.PHONY: build deploy validate
+
+SAM := sam
+CFN_LINT := cfn-lint
+STACK = awk -F'"' '/^\[/ {ours = $$0 == "[default.deploy.parameters]"} ours && /^stack_name/ {print $$2}' samconfig.toml
+ARCHITECTURE = $(shell awk '/^\[/ {ours = $$0 == "[default.deploy.parameters]"} ours' samconfig.toml | grep -q 'Architecture=[\\"]*x86_64' && echo amd64 || echo arm64)
+ARCH := $(ARCHITECTURE)
+
+# Same sources, same bytes: no path, no commit and no time is in them, so that SAM deploys what has changed alone.
+build: ## the three binaries of the Lambda functions, in dist; ARCH=amd64 for x86_64
+	@test '$(ARCH)' = arm64 -o '$(ARCH)' = amd64 || { echo 'ARCH=$(ARCH): Lambda has arm64 and amd64.' >&2; exit 2; }
+	@for side in commands queries consumers; do \
+		(set -x; GOOS=linux GOARCH=$(ARCH) CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -tags lambda.norpc -o dist/$$side/bootstrap ./functions/$$side/bootstrap) || exit 1; \
+	done
+
+validate: ## template.yaml by `sam validate --lint` and by cfn-lint, which sees what SAM makes of it
+	AWS_DEFAULT_REGION="$${AWS_DEFAULT_REGION:-us-east-1}" $(SAM) validate --lint
+	$(CFN_LINT) template.yaml
+
+deploy: ## build and deploy to AWS; the first time SAM asks for the stack's name and parameters
+	@test '$(ARCH)' = '$(ARCHITECTURE)' || { echo 'ARCH=$(ARCH), but samconfig.toml says $(ARCHITECTURE) (Architecture; arm64 where it says nothing): leave out ARCH, or change it there.' >&2; exit 2; }
+	@$(MAKE) --no-print-directory build
+	@if test -n "$$($(STACK))"; then $(SAM) deploy; else $(SAM) deploy --guided; fi
+	@test '$(ARCH)' = "$$($(MAKE) --no-print-directory --eval='architecture:; @echo $$(ARCHITECTURE)' architecture)" || { echo 'Architecture was changed: built and deployed again.'; $(MAKE) --no-print-directory deploy; }
+
 $(GOLANGCI_LINT):
 	GOBIN=$(TOOLS)/new go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	mv $(TOOLS)/new/golangci-lint $@
