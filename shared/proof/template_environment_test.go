@@ -32,10 +32,10 @@ var namesSet = []struct {
 var namesLeft = map[string]string{
 	"AUTH AUTH_TOKEN JWT_ISSUER JWT_AUDIENCE JWT_SCOPE CORS_ORIGINS THROTTLE_RATE THROTTLE_BURST THROTTLE_STAFF_RATE THROTTLE_STAFF_BURST " +
 		"TRUSTED_PROXIES TLS_IN_FRONT HTTP_MAX_CONNECTIONS": "API Gateway does that",
-	"SIPEAT_HTTP SIPEAT_KAFKA SIPEAT_DATA":                                                    "of sipeat serve",
-	"STORE":                                                                                   "a function has DynamoDB and nothing else",
-	"METRICS":                                                                                 "CloudWatch has them",
-	"LOG_FORMAT":                                                                              "a function logs JSON",
+	"SIPEAT_HTTP SIPEAT_KAFKA SIPEAT_DATA": "of sipeat serve",
+	"STORE":                                "a function has DynamoDB and nothing else",
+	"METRICS":                              "CloudWatch has them",
+	"LOG_FORMAT":                           "a function logs JSON",
 	"KAFKA_TLS KAFKA_TLS_CA_FILE KAFKA_SASL_USERNAME KAFKA_SASL_PASSWORD":                     "IAM login is TLS, by Amazon's public certificates and the role's credentials",
 	"KAFKA_SESSION_TIMEOUT KAFKA_INSTANCE_ID":                                                 "the mapping is the group's member",
 	"AWS_REGION AWS_DEFAULT_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN": "Lambda sets them, or there is no need",
