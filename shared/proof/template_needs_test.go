@@ -119,7 +119,7 @@ func needsOfCommand(t *testing.T, name string) []string {
 		_, path, _ := strings.Cut(f.Route, " ")
 		for _, e := range endpoints {
 			if e.path == path {
-				r := httptest.NewRequest("POST", path, strings.NewReader(e.body))
+				r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(e.body))
 				r.Header.Set("Content-Type", "application/json")
 				ask(f, r)
 			}
@@ -139,7 +139,7 @@ func needsOfQuery(t *testing.T, name string) []string {
 		}
 		_, path, _ := strings.Cut(f.Route, " ")
 		for _, query := range []string{"", "?city=Berlin", "?country=Germany", "?machineId=m-1", "?type=contact"} {
-			r := httptest.NewRequest("GET", strings.ReplaceAll(path, "{id}", "x-1")+query, nil)
+			r := httptest.NewRequest(http.MethodGet, strings.ReplaceAll(path, "{id}", "x-1")+query, nil)
 			ask(f, r)
 		}
 	}
