@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -69,6 +72,28 @@ func (d *drifting) rights(full, least *stack, c code) {
 			}
 		}
 	}
+}
+
+// Each right has its reason in a comment.
+func TestEachRightHasItsReason(t *testing.T) {
+	t.Parallel()
+	text := source(t, "template.yaml")
+	var comments strings.Builder
+	for _, line := range lines(text) {
+		if comment, found := strings.CutPrefix(strings.TrimSpace(line), "#"); found {
+			comments.WriteString(comment + "\n")
+		}
+	}
+	s, err := readStack(text, map[string]string{"SesIdentity": "sipeat.example"})
+	require.NoError(t, err)
+	var d drifting
+	for _, id := range s.of("AWS::Serverless::Function") {
+		for _, g := range d.given(s, id) {
+			action, _, _ := strings.Cut(g.right, " ")
+			assert.Contains(t, comments.String(), action, "line %d of template.yaml", g.at.Line)
+		}
+	}
+	assert.Empty(t, d.found)
 }
 
 type granted struct {
