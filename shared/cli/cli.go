@@ -37,6 +37,7 @@ type app struct {
 	stdout, stderr io.Writer
 	settings       settings.Settings
 	logger         *slog.Logger
+	aws            awsAccess
 }
 
 // Main runs the command line and returns the exit status.

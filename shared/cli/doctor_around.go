@@ -35,8 +35,8 @@ func (a *app) checkStore(ctx context.Context) []finding {
 }
 
 // checkNotifiers looks at the settings of those whom people would be told by. Nobody is told anything by it.
-func (a *app) checkNotifiers(context.Context) []finding {
-	channels, err := a.openNotifier()
+func (a *app) checkNotifiers(ctx context.Context) []finding {
+	channels, err := a.openNotifier(ctx)
 	if err != nil {
 		return []finding{{Subject: a.settings.Notify.Channels, Status: wrong, Says: err.Error(), Remedy: "set what is missing, or take the channel out of NOTIFY"}}
 	}

@@ -26,6 +26,9 @@ type kafkaChecks struct {
 
 func (k *kafkaChecks) reach(ctx context.Context) {
 	k.once.Do(func() {
+		if k.cluster.Mechanism == settings.AWSMSKIAM {
+			_, _ = k.cluster.AWSCredentials(ctx) // they may take longer to find than a broker waits; what is wrong with them a login says
+		}
 		k.states = kafka.Brokers(ctx, k.cluster)
 		k.usable = k.cluster
 		k.usable.Brokers = nil

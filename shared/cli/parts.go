@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/notify/ses"
@@ -43,7 +44,7 @@ func (p *parts) open(ctx context.Context, where string) (err error) {
 	if p.seen, err = p.app.observe(ctx, p); err != nil {
 		return err
 	}
-	channels, err := p.app.openNotifier()
+	channels, err := p.app.openNotifier(ctx)
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (p *parts) open(ctx context.Context, where string) (err error) {
 // openStore opens the read model that STORE names.
 func (a *app) openStore(ctx context.Context, where string) (store.Store, error) {
 	if where == settings.DynamoDB {
-		return openDynamoDB(ctx, a.settings.Table)
+		return a.openDynamoDB(ctx, a.settings.Table)
 	}
 	if where == settings.DefaultStore { // nobody has thought about its folder
 		if err := os.MkdirAll(filepath.Dir(where), 0o755); err != nil {
@@ -77,14 +78,14 @@ func (a *app) openStore(ctx context.Context, where string) (store.Store, error) 
 }
 
 // openDynamoDB opens the table, which on DynamoDB Local is made if it is not there.
-func openDynamoDB(ctx context.Context, table string) (store.Store, error) {
-	cfg, err := dynamodb.FromEnvironment(os.Getenv)
+func (a *app) openDynamoDB(ctx context.Context, table string) (store.Store, error) {
+	cfg, local, err := a.dynamoDB(ctx)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("STORE=dynamodb: %w", err)}
+		return nil, fmt.Errorf("STORE=dynamodb: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
-	if cfg.BaseEndpoint != nil {
+	if local {
 		if err := dynamodb.CreateTable(ctx, cfg, table); err != nil {
 			return nil, fmt.Errorf("STORE=dynamodb: %w", err)
 		}
@@ -99,13 +100,39 @@ func openDynamoDB(ctx context.Context, table string) (store.Store, error) {
 	return s, nil
 }
 
+// dynamoDB is where DynamoDB is, and as whom: AWS's, or a local one that DYNAMODB_ENDPOINT names and that wants to know nobody.
+func (a *app) dynamoDB(ctx context.Context) (cfg aws.Config, local bool, err error) {
+	if os.Getenv("DYNAMODB_ENDPOINT") == "" {
+		cfg, err = a.aws.regional(ctx)
+		return cfg, false, err
+	}
+	if cfg, err = dynamodb.FromEnvironment(os.Getenv); err != nil {
+		err = usageError{err}
+	}
+	return cfg, true, err
+}
+
 // openNotifier makes the channels that NOTIFY names.
-func (a *app) openNotifier() (notify.Channels, error) {
+func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
 	n := a.settings.Notify
+	var away error // AWS's credentials: the settings may be right
+	joinSES := func(m notify.Mail) (notify.Notifier, error) {
+		cfg, err := a.aws.regional(ctx)
+		if err != nil {
+			if usage := (usageError{}); !errors.As(err, &usage) {
+				away = fmt.Errorf("NOTIFY=ses: %w", err)
+			}
+			return nil, fmt.Errorf("NOTIFY=ses: %w", err)
+		}
+		return ses.FromConfig(m, cfg), nil
+	}
 	channels, err := notify.New(notify.Settings{
 		Notify: n.Channels, From: n.From, To: n.To, SMTPURL: n.SMTPURL, DiscordWebhook: n.DiscordWebhook, Logger: a.logger,
-		Further: map[string]func(notify.Mail) (notify.Notifier, error){"ses": ses.Join(ses.Environment(os.Getenv))},
+		Further: map[string]func(notify.Mail) (notify.Notifier, error){"ses": joinSES},
 	})
+	if away != nil {
+		return nil, away
+	}
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -69,7 +69,7 @@ func cleanEnvironment() []string {
 			kept = append(kept, setting)
 		}
 	}
-	return kept
+	return append(kept, "AWS_EC2_METADATA_DISABLED=true") // whose credentials would it find?
 }
 
 // result is how a run ended.

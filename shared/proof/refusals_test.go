@@ -63,6 +63,7 @@ func TestServeRefusesWrongSettings(t *testing.T) {
 		"tail without a topic":            {arguments: []string{"tail"}, says: []string{"sipeat tail --help"}},
 		"tail of a negative number":       {arguments: []string{"tail", "x", "-n", "-1"}, says: []string{"-n"}},
 		"two faults of the environment":   {arguments: []string{"version"}, environment: []string{"LOG_LEVEL=loud", "KAFKA_BROKERS=:"}, says: []string{"LOG_LEVEL", "KAFKA_BROKERS"}},
+		"no such AWS profile":             {arguments: []string{"worker"}, environment: []string{"KAFKA_SASL_MECHANISM=AWS_MSK_IAM", "AWS_PROFILE=nobody"}, says: []string{"nobody", "AWS_PROFILE", "aws configure list-profiles"}},
 		"completion for an unknown shell": {arguments: []string{"completion", "tcsh"}, says: []string{"tcsh"}},
 	} {
 		t.Run(name, func(t *testing.T) {

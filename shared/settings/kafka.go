@@ -102,7 +102,7 @@ func (k Kafka) Check() error {
 	case !slices.Contains(mechanisms, k.Mechanism):
 		fault("KAFKA_SASL_MECHANISM: %q is none of %s", k.Mechanism, strings.Join(mechanisms, ", "))
 	case k.Mechanism == AWSMSKIAM && login:
-		fault("KAFKA_SASL_MECHANISM=AWS_MSK_IAM takes AWS's credentials (AWS_ACCESS_KEY_ID and its like); leave out KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
+		fault("KAFKA_SASL_MECHANISM=AWS_MSK_IAM takes AWS's credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID and their like); leave out KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
 	case k.Mechanism == AWSMSKIAM:
 	case k.Username == "" || k.Password == "":
 		fault("KAFKA_SASL_MECHANISM=%s wants both KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD; for example KAFKA_SASL_USERNAME=sipeat", k.Mechanism)

@@ -51,11 +51,19 @@ func mechanism(cluster settings.Kafka) (sasl.Mechanism, error) {
 		}
 		return aws.ManagedStreamingIAM(func(ctx context.Context) (aws.Auth, error) {
 			c, err := credentials(ctx) // asked each time: they change while a process runs
-			return aws.Auth{AccessKey: c.AccessKey, SecretKey: c.SecretKey, SessionToken: c.SessionToken, UserAgent: clientID}, err
+			if err != nil {
+				return aws.Auth{}, &noCredentials{err}
+			}
+			return aws.Auth{AccessKey: c.AccessKey, SecretKey: c.SecretKey, SessionToken: c.SessionToken, UserAgent: clientID}, nil
 		}), nil
 	}
 	return nil, fmt.Errorf("KAFKA_SASL_MECHANISM: %q is not known", cluster.Mechanism)
 }
+
+// noCredentials: there was nothing to log in with, so no broker has refused it.
+type noCredentials struct{ error }
+
+func (n *noCredentials) Unwrap() error { return n.error }
 
 // environmentCredentials are those that Lambda sets, and people who have them at hand.
 func environmentCredentials(context.Context) (settings.AWSCredentials, error) {

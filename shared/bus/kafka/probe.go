@@ -223,6 +223,9 @@ func (p *probe) login(conn net.Conn) *Unreachable {
 		return p.at(AtLogin, err, "the connection broke", "try again")
 	}
 	if err := authenticate(p.ctx, conn, p.cluster, p.address); err != nil {
+		if missing := (*noCredentials)(nil); errors.As(err, &missing) {
+			return p.at(AtLogin, missing, "there is nothing to log in with", "the reason says where AWS's credentials were looked for")
+		}
 		if p.cluster.Mechanism == settings.AWSMSKIAM {
 			return p.at(AtLogin, err, "it does not take these AWS credentials", "do they exist, have they expired, is the region right (AWS_REGION), and does their policy allow kafka-cluster:Connect?")
 		}

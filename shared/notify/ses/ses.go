@@ -76,21 +76,27 @@ func New(m notify.Mail, s Settings) (*Notifier, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	options := sesv2.Options{
+	cfg := aws.Config{
 		Region: s.Region,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey, SessionToken: s.SessionToken}, nil
 		}),
-		// Who tries again is the delivery engine: a second try in here could send twice what one was asked for.
-		Retryer: aws.NopRetryer{},
 	}
 	if s.Endpoint != "" {
-		options.BaseEndpoint = aws.String(s.Endpoint)
+		cfg.BaseEndpoint = aws.String(s.Endpoint)
 	}
 	if s.HTTP != nil {
-		options.HTTPClient = s.HTTP
+		cfg.HTTPClient = s.HTTP
 	}
-	return &Notifier{mail: m, client: sesv2.New(options)}, nil
+	return FromConfig(m, cfg), nil
+}
+
+// FromConfig is for servers, which look AWS's settings up by its config package.
+func FromConfig(m notify.Mail, cfg aws.Config) *Notifier {
+	return &Notifier{mail: m, client: sesv2.NewFromConfig(cfg, func(o *sesv2.Options) {
+		// Who tries again is the delivery engine: a second try in here could send twice what one was asked for.
+		o.Retryer = aws.NopRetryer{}
+	})}
 }
 
 // longest is how long one letter may take where its context says nothing shorter.

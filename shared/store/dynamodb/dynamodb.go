@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/google/uuid"
 
@@ -61,7 +62,7 @@ func WithClock(clock func() time.Time) Option { return func(s *Store) { s.clock 
 func WithoutSweeps() Option { return func(s *Store) { s.sweeps.off = true } }
 
 // Open opens the store that is kept in a table. It makes no network call: whether the table is there, and may be used,
-// the first call tells, or [Store.Ping]. A config without HTTPClient gets one that suits hundreds of writers.
+// the first call tells, or [Store.Ping]. A config without an HTTPClient of the caller's own gets one that suits hundreds of writers.
 func Open(cfg aws.Config, table string, opts ...Option) (*Store, error) {
 	if table == "" {
 		return nil, events.Errorf(events.Unavailable, "the read model needs the name of its DynamoDB table, such as TABLE_NAME=sipeat")
@@ -81,24 +82,28 @@ func Open(cfg aws.Config, table string, opts ...Option) (*Store, error) {
 // connect makes the client. Retries are ours (again.go): the SDK's know neither cancelled transactions nor how long the caller waits.
 func connect(cfg aws.Config) (client *dynamodb.Client, place string, idle func()) {
 	idle = func() {}
-	if cfg.HTTPClient == nil {
-		c := httpClient()
+	base := http.DefaultTransport.(*http.Transport)
+	sdks, ok := cfg.HTTPClient.(*awshttp.BuildableClient) // of the config package, with the CA bundle that it was told
+	if ok {
+		base = sdks.GetTransport()
+	}
+	if ok || cfg.HTTPClient == nil {
+		c := httpClient(base)
 		cfg.HTTPClient, idle = c, c.CloseIdleConnections
 	}
 	place = "in " + cfg.Region
-	if cfg.BaseEndpoint != nil {
-		place = "at " + *cfg.BaseEndpoint
-	}
 	client = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
 		o.Retryer = aws.NopRetryer{}
 		// DynamoDB Local sends no valid checksum with its errors, and the SDK would log a warning for each.
-		o.DisableValidateResponseChecksum = cfg.BaseEndpoint != nil
+		if o.DisableValidateResponseChecksum = o.BaseEndpoint != nil; o.BaseEndpoint != nil {
+			place = "at " + *o.BaseEndpoint
+		}
 	})
 	return client, place, idle
 }
 
-func httpClient() *http.Client {
-	t := http.DefaultTransport.(*http.Transport).Clone()
+func httpClient(base *http.Transport) *http.Client {
+	t := base.Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.IdleConnTimeout = 256, 256, 50*time.Second
 	t.ForceAttemptHTTP2 = false // DynamoDB speaks HTTP/1.1
 	t.TLSHandshakeTimeout = 3 * time.Second
