@@ -33,13 +33,13 @@ func (h OnNotification) React(ctx context.Context, e events.Event[events.Notific
 // tell claims the message, sends it and marks it as sent. A crash between sending and marking sends it again once the
 // lease is over: a message twice is better than none.
 func (h OnNotification) tell(ctx context.Context, n notify.Notifier, m notify.Message, id string) error {
-	switch claim, err := h.Store.Claim(ctx, id, lease(ctx)); {
+	switch claim, left, err := h.Store.Claim(ctx, id, lease(ctx)); {
 	case err != nil:
 		return err
 	case claim == store.Done:
 		return nil
 	case claim == store.Held:
-		return events.Errorf(events.Unavailable, "another consumer is sending notification %s", m.ID)
+		return &events.Error{Kind: events.Unavailable, RetryAfter: left, Message: "another consumer is sending notification " + m.ID + ", or was ended meanwhile"}
 	}
 	err := n.Notify(ctx, m)
 	// Whatever the deadline says by now, what became of the message is written down.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -43,7 +44,7 @@ func TestANotificationWithoutIdIsToldOnce(t *testing.T) {
 
 func TestALivingClaimIsWaitedFor(t *testing.T) {
 	w := newWorld(t)
-	claim, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
+	claim, _, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, store.Claimed, claim)
 	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
@@ -52,6 +53,34 @@ func TestALivingClaimIsWaitedFor(t *testing.T) {
 	require.NoError(t, w.model.Release(t.Context(), "notification/n-1"))
 	assert.Equal(t, bus.Done, w.deliver(t, "notification", []byte(record)).Outcome)
 	assert.Len(t, w.told.messages, 1)
+}
+
+// TestAKilledSendersLeaseIsWaitedForAndNoLonger: whoever is killed while it sends holds people up for its lease, and for
+// nothing beside: not before it ends are they told by another, and at once when it does.
+func TestAKilledSendersLeaseIsWaitedForAndNoLonger(t *testing.T) {
+	for _, named := range []string{"", "/smtp"} {
+		synctest.Test(t, func(t *testing.T) {
+			const lease = 35 * time.Second
+			w := newWorld(t)
+			mail := w.told
+			if named != "" {
+				mail, _ = w.channels()
+			}
+			claim, _, err := w.model.Claim(t.Context(), "notification/n-1"+named, lease)
+			require.NoError(t, err)
+			require.Equal(t, store.Claimed, claim)
+			killed := time.Now()
+			time.Sleep(10 * time.Second) // its session in the group
+			c := w.function(t, "notification").Consumer
+			partition := bus.NewEngine(c, w, bus.Options{}).Open(0, nil)
+			defer partition.Close(t.Context())
+			partition.Deliver([]bus.Record{{Topic: c.Topic, Value: []byte(record), Timestamp: noon}})
+			require.NoError(t, partition.Wait(t.Context()))
+			assert.Len(t, mail.messages, 1)
+			assert.GreaterOrEqual(t, time.Since(killed), lease)
+			assert.Less(t, time.Since(killed), lease+time.Second)
+		})
+	}
 }
 
 func TestANotifiersErrorKeepsItsMeaning(t *testing.T) {
@@ -73,7 +102,7 @@ func TestANotifiersErrorKeepsItsMeaning(t *testing.T) {
 				assert.ErrorContains(t, report.Err, "no database", "what else went wrong is in the log")
 				continue
 			}
-			claim, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
+			claim, _, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
 			require.NoError(t, err)
 			assert.Equal(t, store.Claimed, claim, "released: the next try need not wait")
 		}
@@ -93,7 +122,7 @@ func TestWhatWasSentIsMarkedWhateverTheDeadlineSays(t *testing.T) {
 	w.told.during = cancel
 	e := read("a", events.Notification{Thing: thing("n-1")})
 	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.React(ctx, e))
-	claim, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
+	claim, _, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
 	require.NoError(t, err)
 	assert.Equal(t, store.Done, claim)
 }
@@ -117,7 +146,7 @@ type leases struct {
 	asked []time.Duration
 }
 
-func (l *leases) Claim(ctx context.Context, id string, lease time.Duration) (store.Claim, error) {
+func (l *leases) Claim(ctx context.Context, id string, lease time.Duration) (store.Claim, time.Duration, error) {
 	l.asked = append(l.asked, lease)
 	return l.Store.Claim(ctx, id, lease)
 }

@@ -11,8 +11,8 @@ import (
 //
 // Each event ends in one of three ways. Done: its handler returned nil. Rejected: it cannot be decoded, the handler
 // called it invalid or a conflict, or it still failed for an unknown reason (a panic too) after [Options.Attempts]; it is
-// then written to the dead letters, waited for. Otherwise it is unavailable and tried again with exponential backoff and
-// jitter, for ever; a dead letter that cannot be written is, too. When [Options.StallAfter] different events in a row
+// then written to the dead letters, waited for. Otherwise it is unavailable and tried again, for ever: when its error asks
+// for it ([events.Error.RetryAfter]), else with exponential backoff and jitter; a dead letter that cannot be written is, too. When [Options.StallAfter] different events in a row
 // fail for an unknown reason the engine stalls: it takes that for an outage and rejects none of them until one succeeds.
 type Engine struct {
 	consumer Consumer

@@ -138,20 +138,28 @@ func TestPauseGrowsToItsBoundAndIsNotTheSameForAll(t *testing.T) {
 	})
 }
 
+// Not before, and not a backoff later: whatever the tries before have made of that.
 func TestPauseThatWasAskedForIsKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var tried []time.Time
-		r := newRig(t, bus.Options{}, func(context.Context, event) error {
-			tried = append(tried, time.Now())
-			if len(tried) == 1 {
-				return fmt.Errorf("x: %w", &events.Error{Kind: events.Unavailable, RetryAfter: time.Hour})
-			}
-			return nil
+	for asked, pause := range map[time.Duration]time.Duration{
+		time.Hour: time.Hour, 3 * time.Second: 3 * time.Second, time.Nanosecond: 100 * time.Millisecond,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var tried []time.Time
+			r := newRig(t, bus.Options{}, func(context.Context, event) error {
+				switch tried = append(tried, time.Now()); {
+				case len(tried) <= 12:
+					return events.Errorf(events.Unavailable, "down")
+				case len(tried) <= 14:
+					return fmt.Errorf("x: %w", &events.Error{Kind: events.Unavailable, RetryAfter: asked})
+				}
+				return nil
+			})
+			r.deliver(moved(0, "a1"))
+			r.allHandled(1)
+			assert.Equal(t, pause, tried[13].Sub(tried[12]))
+			assert.Equal(t, pause, tried[14].Sub(tried[13]))
 		})
-		r.deliver(moved(0, "a1"))
-		r.allHandled(1)
-		assert.Equal(t, time.Hour, tried[1].Sub(tried[0]))
-	})
+	}
 }
 
 func TestHandlersContextEndsAtItsTimeout(t *testing.T) {

@@ -122,17 +122,16 @@ func (w *worker) reject(verdict error) error {
 	})
 }
 
+// pause is how long to wait before the next try: as long as whoever refused has asked for, which knows better than a guess.
 func (e *Engine) pause(d *delivery, err error) time.Duration {
+	if asked, ok := errors.AsType[*events.Error](err); ok && asked.RetryAfter > 0 {
+		return max(asked.RetryAfter, e.options.MinBackoff)
+	}
 	t := d.troubled()
 	if t.backoff == nil {
 		t.backoff = backoff.NewExponentialBackOff()
 		t.backoff.InitialInterval, t.backoff.MaxInterval = e.options.MinBackoff, e.options.MaxBackoff
 		t.backoff.Multiplier = 2
 	}
-	pause := min(t.backoff.NextBackOff(), e.options.MaxBackoff) // its jitter goes beyond its bound
-	var asked *events.Error
-	if errors.As(err, &asked) {
-		pause = max(pause, asked.RetryAfter)
-	}
-	return max(pause, 1)
+	return max(min(t.backoff.NextBackOff(), e.options.MaxBackoff), 1) // its jitter goes beyond its bound
 }

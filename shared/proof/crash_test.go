@@ -145,7 +145,7 @@ func (k *killing) ended(s *serving) {
 	require.NoError(k.t, err)
 	defer model.Close()
 	for id := range k.tellings(s) {
-		claim, err := model.Claim(k.t.Context(), "notification/"+id+"/log", time.Millisecond)
+		claim, _, err := model.Claim(k.t.Context(), "notification/"+id+"/log", time.Millisecond)
 		require.NoError(k.t, err)
 		require.NotEqual(k.t, store.Claimed, claim, "notification %s was told without a claim", id)
 		k.done[id] = claim == store.Done
@@ -245,7 +245,7 @@ func (k *killing) peopleAreTold(s *serving) {
 				continue
 			}
 			left++
-			switch claim, err := model.Claim(k.t.Context(), "notification/"+id+"/log", time.Millisecond); {
+			switch claim, _, err := model.Claim(k.t.Context(), "notification/"+id+"/log", time.Millisecond); {
 			case err != nil:
 				return err
 			case claim != store.Held:

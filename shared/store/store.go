@@ -114,8 +114,8 @@ const (
 type Claims interface {
 	// Claim asks for the sole right to do the effect id for the length of the lease, at least a millisecond. A lease
 	// that has run out can be claimed again. After Unavailable it may be claimed: the next try then finds it Held until
-	// the lease ends.
-	Claim(ctx context.Context, id string, lease time.Duration) (Claim, error)
+	// the lease ends. Of a Held one left is how long that is, by this Store's clock; otherwise 0.
+	Claim(ctx context.Context, id string, lease time.Duration) (claim Claim, left time.Duration, err error)
 	// Complete marks the effect as done for ever, whoever holds the claim: it is only called when it has happened.
 	Complete(ctx context.Context, id string) error
 	// Release gives a claim back after a failure that surely had no effect, so that the next try need not wait. It

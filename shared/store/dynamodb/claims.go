@@ -15,9 +15,9 @@ import (
 
 // Claim implements [store.Claims], in one conditional write. Each call signs the row, so that one whose answer was lost on the way
 // knows its own claim when it tries again.
-func (s *Store) Claim(ctx context.Context, id string, lease time.Duration) (store.Claim, error) {
+func (s *Store) Claim(ctx context.Context, id string, lease time.Duration) (store.Claim, time.Duration, error) {
 	if err := store.CheckClaim(id, lease); err != nil {
-		return store.Held, err
+		return store.Held, 0, err
 	}
 	now, mine := s.clock(), uuid.NewString()
 	in := &dynamodb.PutItemInput{
@@ -35,15 +35,15 @@ func (s *Store) Claim(ctx context.Context, id string, lease time.Duration) (stor
 	var taken *types.ConditionalCheckFailedException
 	switch {
 	case err == nil:
-		return store.Claimed, nil
+		return store.Claimed, 0, nil
 	case !errors.As(err, &taken):
-		return store.Held, err
+		return store.Held, 0, err
 	case boolOf(taken.Item["done"]):
-		return store.Done, nil
+		return store.Done, 0, nil
 	case textOf(taken.Item["call"]) == mine:
-		return store.Claimed, nil
+		return store.Claimed, 0, nil
 	}
-	return store.Held, nil
+	return store.Held, max(time.UnixMilli(numberOf(taken.Item["until"])).Sub(s.clock()), time.Millisecond), nil
 }
 
 // Complete implements [store.Claims].

@@ -11,36 +11,37 @@ import (
 )
 
 // Claim implements [store.Claims].
-func (s *Store) Claim(ctx context.Context, id string, lease time.Duration) (store.Claim, error) {
+func (s *Store) Claim(ctx context.Context, id string, lease time.Duration) (store.Claim, time.Duration, error) {
 	if err := store.CheckClaim(id, lease); err != nil {
-		return store.Held, err
+		return store.Held, 0, err
 	}
-	var became atomic.Int64 // not a plain variable: the job may outlive the call
+	var became, left atomic.Int64 // not plain variables: the job may outlive the call
 	err := s.writer.do(ctx, func(t *tx) error {
-		c, err := t.claim(id, s.owner, s.clock(), lease)
+		c, l, err := t.claim(id, s.owner, s.clock(), lease)
 		became.Store(int64(c))
+		left.Store(int64(l))
 		return err
 	})
 	if err != nil {
-		return store.Held, err
+		return store.Held, 0, err
 	}
-	return store.Claim(became.Load()), nil
+	return store.Claim(became.Load()), time.Duration(left.Load()), nil
 }
 
-func (t *tx) claim(id, owner string, now time.Time, lease time.Duration) (store.Claim, error) {
+func (t *tx) claim(id, owner string, now time.Time, lease time.Duration) (store.Claim, time.Duration, error) {
 	var until int64
 	var done bool
 	err := t.stmt.claimed.QueryRow(id).Scan(&until, &done)
 	switch {
 	case err != nil && !errors.Is(err, sql.ErrNoRows):
-		return store.Held, err
+		return store.Held, 0, err
 	case err == nil && done:
-		return store.Done, nil
+		return store.Done, 0, nil
 	case err == nil && now.UnixMilli() < until:
-		return store.Held, nil
+		return store.Held, time.UnixMilli(until).Sub(now), nil
 	}
 	_, err = t.stmt.claim.Exec(id, owner, now.Add(lease+time.Millisecond-1).UnixMilli(), false)
-	return store.Claimed, err
+	return store.Claimed, 0, err
 }
 
 // Complete implements [store.Claims].

@@ -85,7 +85,7 @@ func work(path, who string, n int, out io.Writer) error {
 					return
 				}
 				say("kept %s", i.ID)
-				c, err := s.Claim(context.Background(), strconv.Itoa(k), time.Hour)
+				c, _, err := s.Claim(context.Background(), strconv.Itoa(k), time.Hour)
 				if err != nil {
 					errs <- err
 					return
@@ -183,7 +183,7 @@ func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 			require.NoError(t, err)
 		}
 		for id := range claimed {
-			c, err := s.Claim(t.Context(), id, time.Second)
+			c, _, err := s.Claim(t.Context(), id, time.Second)
 			require.NoError(t, err)
 			require.Equal(t, store.Held, c)
 		}

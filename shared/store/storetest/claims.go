@@ -16,8 +16,10 @@ const lease = 10 * time.Second
 
 func (b *bench) claim(s store.Store, id string) store.Claim {
 	b.Helper()
-	c, err := s.Claim(b.Context(), id, lease)
+	c, left, err := s.Claim(b.Context(), id, lease)
 	require.NoError(b, err)
+	assert.Equal(b, c == store.Held, left > 0, "only what is held has time left")
+	assert.LessOrEqual(b, left, lease)
 	return c
 }
 
@@ -33,6 +35,23 @@ var claims = []promise{
 		b.clock.advance(time.Millisecond)
 		assert.Equal(b, store.Claimed, b.claim(other, "mail\x00ü"))
 		assert.Equal(b, store.Held, b.claim(b, "mail\x00ü"))
+	}},
+	{"of what is held it is told for how long still", func(b *bench) {
+		other := b.handle()
+		b.claim(b, "mail")
+		for _, passed := range []time.Duration{0, lease / 4, time.Millisecond / 2, lease / 2} {
+			b.clock.advance(passed)
+			c, left, err := other.Claim(b.Context(), "mail", 9*lease)
+			require.NoError(b, err)
+			require.Equal(b, store.Held, c)
+			assert.InDelta(b, noon.Add(lease).Sub(b.clock.Now()), left, float64(time.Millisecond), "of the lease that runs, not of the one asked for")
+		}
+		_, left, err := other.Claim(b.Context(), "mail", lease)
+		require.NoError(b, err)
+		b.clock.advance(left - time.Millisecond)
+		assert.Equal(b, store.Held, b.claim(other, "mail"))
+		b.clock.advance(time.Millisecond)
+		assert.Equal(b, store.Claimed, b.claim(other, "mail"), "not a moment longer than was said")
 	}},
 	{"what is complete is done for ever", func(b *bench) {
 		b.claim(b, "mail")
@@ -79,7 +98,7 @@ var claims = []promise{
 		handles := []store.Store{b.Store, b.handle()}
 		var won atomic.Int32
 		for _, err := range together(64, func(n int) error {
-			c, err := handles[n%2].Claim(b.Context(), "mail", lease)
+			c, _, err := handles[n%2].Claim(b.Context(), "mail", lease)
 			if err == nil && c == store.Claimed {
 				won.Add(1)
 			}
@@ -98,13 +117,13 @@ var claims = []promise{
 	}},
 	{"a claim needs an id and a lease", func(b *bench) {
 		for _, id := range []string{"", strings.Repeat("x", store.MaxID+1), "\xff"} {
-			_, err := b.Claim(b.Context(), id, lease)
+			_, _, err := b.Claim(b.Context(), id, lease)
 			b.isKind(events.Invalid, err)
 			b.isKind(events.Invalid, b.Complete(b.Context(), id))
 			b.isKind(events.Invalid, b.Release(b.Context(), id))
 		}
 		for _, d := range []time.Duration{-time.Second, 0, time.Microsecond} {
-			_, err := b.Claim(b.Context(), "mail", d)
+			_, _, err := b.Claim(b.Context(), "mail", d)
 			b.isKind(events.Invalid, err)
 		}
 		assert.Equal(b, store.Claimed, b.claim(b, "mail"))

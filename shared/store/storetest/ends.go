@@ -22,7 +22,7 @@ func calls(s store.Store, building int) map[string]func(context.Context) error {
 		},
 		"Demand":      func(ctx context.Context) error { _, err := s.Demand(ctx, store.DemandQuery{Limit: 1}); return err },
 		"Put":         func(ctx context.Context) error { return s.Put(ctx, item("new", 0, "", "Cola")) },
-		"Claim":       func(ctx context.Context) error { _, err := s.Claim(ctx, "claim", lease); return err },
+		"Claim":       func(ctx context.Context) error { _, _, err := s.Claim(ctx, "claim", lease); return err },
 		"Complete":    func(ctx context.Context) error { return s.Complete(ctx, "complete") },
 		"Release":     func(ctx context.Context) error { return s.Release(ctx, "held") },
 		"Generations": func(ctx context.Context) error { _, _, err := s.Generations(ctx); return err },
