@@ -10,7 +10,7 @@ import (
 // Access-Control-Allow-Credentials is never sent; it would forbid "*".
 var (
 	allowMethods  = []string{"GET,HEAD,POST,OPTIONS"}
-	allowHeaders  = []string{"authorization,content-type,idempotency-key,prefer,x-request-id"}
+	allowHeaders  = []string{"authorization,content-type,idempotency-key,prefer,traceparent,tracestate,x-request-id"}
 	exposeHeaders = []string{"location,retry-after,x-request-id,preference-applied"}
 	maxAge        = []string{"3600"}
 	anyOrigin     = []string{"*"}

@@ -34,7 +34,7 @@ func TestPreflight(t *testing.T) {
 			assert.Zero(t, w.Body.Len())
 			assert.Equal(t, shop, w.Header().Get("Access-Control-Allow-Origin"))
 			assert.Equal(t, "GET,HEAD,POST,OPTIONS", w.Header().Get("Access-Control-Allow-Methods"))
-			assert.Equal(t, "authorization,content-type,idempotency-key,prefer,x-request-id", w.Header().Get("Access-Control-Allow-Headers"))
+			assert.Equal(t, "authorization,content-type,idempotency-key,prefer,traceparent,tracestate,x-request-id", w.Header().Get("Access-Control-Allow-Headers"))
 			assert.Equal(t, "3600", w.Header().Get("Access-Control-Max-Age"))
 			assert.Equal(t, "Origin", w.Header().Get("Vary"))
 			assert.Empty(t, w.Header().Values("Access-Control-Allow-Credentials"))
