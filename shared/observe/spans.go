@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -29,9 +30,12 @@ var methods = map[string]attribute.KeyValue{
 	"PATCH": semconv.HTTPRequestMethodPatch, "CONNECT": semconv.HTTPRequestMethodConnect, "TRACE": semconv.HTTPRequestMethodTrace,
 }
 
-// Web is a [web.Observer].
+// unseen is what machines ask every few seconds: its spans would bury all others.
+var unseen = []string{"/healthz", "/readyz", "/metrics"}
+
+// Web is a [web.Observer]. Health checks and metrics have no spans.
 func (t *Tracing) Web(ctx context.Context, r *http.Request) (context.Context, func(web.Answered)) {
-	if t == nil {
+	if t == nil || slices.Contains(unseen, r.URL.Path) {
 		return ctx, nil
 	}
 	method, known := methods[r.Method]

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/sipeat/sipeat/shared/web"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -79,6 +81,22 @@ func TestAnInvalidTraceparentIsIgnored(t *testing.T) {
 		assert.Equal(t, "GET /machines", s.Name)
 		assert.False(t, s.Parent.IsValid(), "%v", headers)
 		assert.NotEqual(t, callersTrace, s.SpanContext.TraceID().String())
+	}
+}
+
+// What machines ask every few seconds has no spans, whatever the answer is.
+func TestHealthChecksHaveNoSpans(t *testing.T) {
+	t.Parallel()
+	fails := web.Check{Name: "store", Probe: func(context.Context) error { return io.ErrNoProgress }}
+	w := watch(t, web.Health(fails)...)
+	for path, status := range map[string]int{"/healthz": 200, "/readyz": 503, "/metrics": 404, "/machines": 200} {
+		assert.Equal(t, status, call(t, "GET", w.url+path, "", traceparent).status, path)
+	}
+	until(t, func() error {
+		return errorUnless(len(w.spans.GetSpans()) > 0, "no span")
+	})
+	for _, s := range w.spans.GetSpans() {
+		assert.Equal(t, "GET /machines", s.Name)
 	}
 }
 
