@@ -61,10 +61,10 @@ func (a *app) api(ctx context.Context, cluster settings.Kafka, address string) (
 	}
 	defer p.release(listener)
 	if err := a.reach(ctx, cluster, kafka.Needs{Write: topicNames()}); err != nil {
-		return err
+		return p.unlessAsked(ctx, err)
 	}
 	if err := p.open(ctx, a.settings.Store); err != nil {
-		return err
+		return p.unlessAsked(ctx, err)
 	}
 	endpoints := p.startAPI(listener, a.settings.Web)
 	url := "http://" + listener.Addr().String()

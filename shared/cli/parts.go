@@ -147,6 +147,15 @@ func (p *parts) fail(err error) {
 	}
 }
 
+// unlessAsked is why a server did not start: nothing, if it was asked to end before it was ready. That is in order too.
+func (p *parts) unlessAsked(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	p.app.logger.Info("asked to end before it was ready")
+	return nil
+}
+
 // wait waits until it is asked to end or something fails.
 func (p *parts) wait(ctx context.Context) error {
 	select {

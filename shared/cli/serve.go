@@ -65,12 +65,12 @@ func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
 		Dir: filepath.Join(s.Data, "kafka"), Address: s.Kafka, Topics: localTopics(), Logger: a.logger,
 	})
 	if err != nil {
-		return err
+		return p.unlessAsked(ctx, err)
 	}
 	p.add("broker", func(context.Context) error { return broker.Close() })
 	p.cluster = settings.Kafka{Brokers: []string{broker.Address()}}
 	if err := p.open(ctx, filepath.Join(s.Data, "read-model.db")); err != nil {
-		return err
+		return p.unlessAsked(ctx, err)
 	}
 	if err := p.startConsumers(p.consumers().Functions(), nil); err != nil {
 		return err

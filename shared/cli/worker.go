@@ -72,10 +72,10 @@ func (a *app) worker(ctx context.Context, cluster settings.Kafka, only []string)
 		return len(only) == 0 || slices.Contains(only, f.Consumer.Topic)
 	}
 	if err := a.reach(ctx, cluster, needs(allConsumers(), chosen)); err != nil {
-		return err
+		return p.unlessAsked(ctx, err)
 	}
 	if err := p.open(ctx, a.settings.Store); err != nil {
-		return err
+		return p.unlessAsked(ctx, err)
 	}
 	functions := slices.DeleteFunc(p.consumers().Functions(), func(f consumers.Function) bool { return !chosen(f) })
 	s := &shift{app: a, functions: functions, has: map[string][]int32{}, ready: make(chan struct{})}

@@ -3,7 +3,10 @@ package proof
 import (
 	"encoding/json"
 	"fmt"
+	"net"
+	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +51,30 @@ func TestServersRefuseToStart(t *testing.T) {
 		wrong := f.run(arguments...)
 		assert.Equal(t, 2, wrong.status, arguments)
 		assert.Contains(t, wrong.stderr, says)
+	}
+}
+
+// TestServersThatAreEndedWhileTheyStart end in order: at once, whatever they wait for, and with the status of all that do.
+func TestServersThatAreEndedWhileTheyStart(t *testing.T) {
+	t.Parallel()
+	for _, arguments := range [][]string{{"api", "--http", "127.0.0.1:0"}, {"worker"}} {
+		for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+			silent, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			t.Cleanup(func() { silent.Close() })
+			c := command(t, arguments...)
+			c.Env = append(c.Env, "KAFKA_BROKERS="+silent.Addr().String(), "STORE="+filepath.Join(t.TempDir(), "read-model.db"))
+			s := start(t, c)
+			conn, err := silent.Accept() // it asks who is there, and nobody answers
+			require.NoError(t, err)
+			defer conn.Close()
+			asked := time.Now()
+			s.signal(signal)
+			assert.Equal(t, 0, s.wait(), "%v: %s", arguments, s.stderr)
+			assert.Less(t, time.Since(asked), 3*time.Second, "it waits for no answer any longer")
+			assert.Empty(t, s.stdout.String())
+			assert.NotContains(t, s.stderr.String(), "sipeat: context")
+		}
 	}
 }
 

@@ -85,6 +85,7 @@ func (p *probe) dial() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	context.AfterFunc(p.ctx, func() { _ = conn.Close() }) // whoever is asked to end waits for no answer
 	return conn, conn.SetDeadline(time.Now().Add(stepTimeout))
 }
 
