@@ -211,9 +211,15 @@ func (w *worker) holdBack(ctx context.Context, fetches kgo.Fetches) {
 }
 
 func (w *worker) fetchError(topic string, partition int32, err error) {
+	var session *kgo.ErrGroupSession
+	logger := limited(w.options.Logger).With("group", w.consumer.Group)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed):
+	case errors.As(err, &session):
+		logger.Error("cannot take part in the consumer group; it is joined again", "topic", w.consumer.Topic, "error", session.Err)
+	case topic == "" || partition < 0: // no partition of it alone
+		logger.Error("cannot read", "topic", w.consumer.Topic, "error", err)
 	default:
-		w.options.Logger.Error("cannot read", "topic", topic, "partition", partition, "group", w.consumer.Group, "error", err)
+		logger.Error("cannot read", "topic", topic, "partition", partition, "error", err)
 	}
 }

@@ -16,3 +16,6 @@ func FirstMessage(t *testing.T, cluster settings.Kafka) []byte {
 	require.NoError(t, err)
 	return message
 }
+
+// Limited is what our clients log to.
+var Limited = limited

@@ -6,7 +6,6 @@
 package kafka
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 
@@ -30,33 +29,10 @@ func newClient(cluster settings.Kafka, logger *slog.Logger, options ...kgo.Opt) 
 	if err != nil {
 		return nil, err
 	}
-	connection = append(connection, kgo.WithLogger(kslog.New(slog.New(quiet{logger.Handler()}).With("part", "kafka client"))))
+	connection = append(connection, kgo.WithLogger(kslog.New(slog.New(quiet{limited(logger).Handler()}).With("part", "kafka client"))))
 	client, err := kgo.NewClient(append(connection, options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("Kafka client for %v: %w", cluster.Brokers, err)
 	}
 	return client, nil
-}
-
-// quiet takes a level off what the client says at info: it tells each step of joining a group.
-type quiet struct{ slog.Handler }
-
-func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
-	return q.Handler.Enabled(ctx, quieter(level))
-}
-
-func (q quiet) Handle(ctx context.Context, r slog.Record) error {
-	r.Level = quieter(r.Level)
-	return q.Handler.Handle(ctx, r)
-}
-
-func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
-
-func (q quiet) WithGroup(name string) slog.Handler { return quiet{q.Handler.WithGroup(name)} }
-
-func quieter(level slog.Level) slog.Level {
-	if level == slog.LevelInfo {
-		return slog.LevelDebug
-	}
-	return level
 }
