@@ -64,14 +64,14 @@ func BrokerSettings(ctx context.Context, cluster settings.Kafka, names ...string
 			return nil, fmt.Errorf("the brokers do not say who they are: %w", err)
 		}
 		described, err := admin.DescribeBrokerConfigs(ctx, brokers.NodeIDs()...)
+		if errors.Is(err, kerr.ClusterAuthorizationFailed) {
+			return nil, denied(cluster, "see the settings of", "DescribeConfigs", "cluster", "")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("the brokers do not say how they are set: %w", err)
 		}
 		values := map[string][]string{}
 		for _, d := range described {
-			if errors.Is(d.Err, kerr.ClusterAuthorizationFailed) {
-				return nil, denied(cluster, "see the settings of", "DescribeConfigs", "cluster", "")
-			}
 			for _, c := range d.Configs {
 				if v := c.MaybeValue(); slices.Contains(names, c.Key) && !slices.Contains(values[c.Key], v) {
 					values[c.Key] = append(values[c.Key], v)

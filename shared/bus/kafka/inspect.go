@@ -74,26 +74,31 @@ func MakeTopics(ctx context.Context, cluster settings.Kafka, replication int, to
 			return nil, fmt.Errorf("the brokers do not say who they are: %w", err)
 		}
 		replication := Replication(replication, len(brokers))
-		created := map[string]bool{}
+		var created []string
 		for _, t := range topics {
 			made, err := create(ctx, admin, cluster, t.Replicated(replication), int16(replication))
 			if err != nil {
 				return nil, err
 			}
-			created[t.Name] = made
+			if made {
+				created = append(created, t.Name)
+			}
 		}
 		for { // a topic that was created is seen a moment later, and not by all brokers at once
-			if !everywhere(ctx, client, brokers.NodeIDs(), topics) && pause(ctx) {
-				continue
-			}
 			states, err := inspect(ctx, client, cluster, replication, topics)
+			if err != nil && len(created) > 0 {
+				return nil, fmt.Errorf("created %s, but they cannot be looked at:\n%w", strings.Join(created, ", "), err)
+			}
+			if err != nil { // who may not see a topic waits for it in vain
+				return nil, err
+			}
 			all := true
 			for i := range states {
-				states[i].Created = created[states[i].Topic]
+				states[i].Created = slices.Contains(created, states[i].Topic)
 				all = all && states[i].Exists
 			}
-			if all || err != nil || !pause(ctx) {
-				return states, err
+			if all && everywhere(ctx, client, brokers.NodeIDs(), topics) || !pause(ctx) {
+				return states, nil
 			}
 		}
 	})
@@ -212,14 +217,24 @@ func topicConfigs(ctx context.Context, admin *kadm.Client, cluster settings.Kafk
 		return all, nil
 	}
 	described, err := admin.DescribeTopicConfigs(ctx, names...)
+	if errors.Is(err, kerr.TopicAuthorizationFailed) && len(names) > 1 { // of one of them, it is not said which
+		var faults []error
+		for _, name := range names {
+			own, err := topicConfigs(ctx, admin, cluster, []string{name})
+			maps.Copy(all, own)
+			faults = append(faults, err)
+		}
+		return all, errors.Join(faults...)
+	}
+	if errors.Is(err, kerr.TopicAuthorizationFailed) {
+		return nil, denied(cluster, "see the settings of", "DescribeConfigs", "topic", names[0])
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the brokers do not say how the topics are set: %w", err)
 	}
 	var faults []error
 	for _, d := range described {
 		switch {
-		case errors.Is(d.Err, kerr.TopicAuthorizationFailed):
-			faults = append(faults, denied(cluster, "see the settings of", "DescribeConfigs", "topic", d.Name))
 		case errors.Is(d.Err, kerr.UnknownTopicOrPartition): // this broker has not heard of it yet
 			continue
 		case d.Err != nil:

@@ -152,6 +152,35 @@ func TestReachNamesWhatIsMissing(t *testing.T) {
 	says(t, err, `"ada" may not see topic hidden`)
 }
 
+// TestWhoMayCreateAndNotSeeIsToldAtOnce: those topics would never come into sight.
+func TestWhoMayCreateAndNotSeeIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	right := func(operation kmsg.ACLOperation) kfake.ACL {
+		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "new", Pattern: kmsg.ACLResourcePatternTypePrefixed, Operation: operation, Allow: true}
+	}
+	c := cluster(t, kfake.EnableSASL(), kfake.EnableACLs(),
+		kfake.User(settings.Plain, "creates", "s3cret", right(kmsg.ACLOperationCreate)),
+		kfake.User(settings.Plain, "sees", "s3cret", right(kmsg.ACLOperationCreate), right(kmsg.ACLOperationDescribe)),
+		kfake.User(settings.Plain, "looks", "s3cret", right(kmsg.ACLOperationCreate), right(kmsg.ACLOperationDescribe), right(kmsg.ACLOperationDescribeConfigs)))
+	topic := kafka.Topic{Name: "new", Partitions: 1}
+	began := time.Now()
+	_, err := kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "creates", "s3cret"), 1, topic)
+	says(t, err, "created new, but", `"creates" may not see topic new`, "--operation Describe --topic new")
+	_, err = kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "creates", "s3cret"), 1, topic)
+	says(t, err, `"creates" may not see topic new`)
+	assert.NotContains(t, err.Error(), "created")
+	_, err = kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "sees", "s3cret"), 1, topic)
+	says(t, err, `"sees" may not see the settings of topic new`, "--operation DescribeConfigs")
+	_, err = kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "sees", "s3cret"), 1, topic, kafka.Topic{Name: "new-too", Partitions: 1})
+	says(t, err, "created new-too", `settings of topic new:`, `settings of topic new-too:`)
+	_, err = kafka.BrokerSettings(t.Context(), withLogin(c, settings.Plain, "sees", "s3cret"), "auto.create.topics.enable")
+	says(t, err, `"sees" may not see the settings of cluster`, "--operation DescribeConfigs --cluster")
+	states, err := kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "looks", "s3cret"), 1, topic, kafka.Topic{Name: "newer", Partitions: 1})
+	require.NoError(t, err)
+	assert.True(t, states[0].Exists && !states[0].Created && states[1].Created)
+	assert.Less(t, time.Since(began), 5*time.Second)
+}
+
 // What AWS's brokers are told is signed by credentials that are asked for at each login.
 func TestMSKLoginIsSignedByTheCredentialsOfTheMoment(t *testing.T) {
 	t.Setenv("AWS_REGION", "eu-central-1")
