@@ -11,6 +11,7 @@ import (
 
 	"github.com/fatih/color"
 	"github.com/mattn/go-isatty"
+	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/spf13/cobra"
 )
@@ -26,9 +27,9 @@ func (a *app) doctorCommand() *cobra.Command {
 		Short: "Say what is wrong when nothing arrives, and what to do about it",
 		Long: "Look at everything that an event passes, at the same time: brokers (address, TLS and login told apart), topics,\n" +
 			"the brokers' settings that break a promise, consumer groups with their members and how far behind they are,\n" +
-			"dead letters, the read model, notifications, the API if --api says where it is, and the containers where\n" +
-			"there is a docker command and a compose file in this folder. It changes nothing. Beside each finding stands\n" +
-			"what to do about it.\n\n" +
+			"dead letters and why they were rejected, the read model, whether notifications would get through, the API if\n" +
+			"--api says where it is, and the containers where there is a docker command and a compose file in this folder.\n" +
+			"It changes nothing and tells nobody anything. Beside each finding stands what to do about it.\n\n" +
 			"The exit status is 0 if all is well and 1 if something is wrong. A note is neither.",
 		Example: "  sipeat doctor\n" +
 			"  sipeat doctor --api http://127.0.0.1:8080 --brokers kafka1:9092\n" +
@@ -63,6 +64,8 @@ type finding struct {
 	Status  string `json:"status"`
 	Says    string `json:"says"`
 	Remedy  string `json:"remedy,omitempty"`
+
+	Classes map[bus.Class]int `json:"classes,omitempty"` // of the newest dead letters: how many of each
 }
 
 // check looks at one part. The order of the checks is that of the report.
@@ -121,7 +124,7 @@ func examine(ctx context.Context, checks []check) (all []finding) {
 			select {
 			case found[i] = <-done:
 			case <-ctx.Done():
-				found[i] = []finding{{"", "", wrong, fmt.Sprintf("no answer within %s", checkTimeout), "is it overloaded, or is something between that swallows what is sent?"}}
+				found[i] = []finding{{Status: wrong, Says: fmt.Sprintf("no answer within %s", checkTimeout), Remedy: "is it overloaded, or is something between that swallows what is sent?"}}
 			}
 		})
 	}

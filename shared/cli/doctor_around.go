@@ -12,7 +12,9 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/settings"
 )
 
@@ -34,16 +36,30 @@ func (a *app) checkStore(ctx context.Context) []finding {
 	return []finding{{Subject: where, Status: well, Says: "reachable and readable"}}
 }
 
-// checkNotifiers looks at the settings of those whom people would be told by. Nobody is told anything by it.
+// checkNotifiers goes to those whom people would be told by, as far as that tells nobody anything.
 func (a *app) checkNotifiers(ctx context.Context) []finding {
 	channels, err := a.openNotifier(ctx)
 	if err != nil {
 		return []finding{{Subject: a.settings.Notify.Channels, Status: wrong, Says: err.Error(), Remedy: "set what is missing, or take the channel out of NOTIFY"}}
 	}
-	var found []finding
-	for _, c := range channels {
-		found = append(found, finding{Subject: c.Name, Status: well, Says: "its settings are complete"})
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	found := make([]finding, len(channels))
+	var probing sync.WaitGroup
+	for i, c := range channels {
+		found[i] = finding{Subject: c.Name, Status: well, Says: "its settings are complete"}
+		prober, ok := c.Notifier.(notify.Prober)
+		if !ok {
+			continue
+		}
+		probing.Go(func() {
+			says, err := prober.Probe(ctx)
+			if found[i].Says = says; err != nil {
+				found[i] = finding{Subject: c.Name, Status: wrong, Says: err.Error(), Remedy: "nobody is told by it until that is mended: notifications wait for it"}
+			}
+		})
 	}
+	probing.Wait()
 	return found
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -32,8 +33,9 @@ func (k *kafkaChecks) reach(ctx context.Context) {
 		k.states = kafka.Brokers(ctx, k.cluster)
 		k.usable = k.cluster
 		k.usable.Brokers = nil
+		named := slices.ContainsFunc(k.states, func(s kafka.BrokerState) bool { return s.Named })
 		for _, s := range k.states {
-			if s.Found == nil {
+			if s.Found == nil && (s.Named || !named) { // who is not named passes us on to those who are
 				k.usable.Brokers = append(k.usable.Brokers, s.Address)
 			}
 		}
@@ -58,7 +60,7 @@ func (k *kafkaChecks) brokers(ctx context.Context) (found []finding) {
 		default:
 			found = append(found, finding{Subject: s.Address, Status: wrong,
 				Says:   string(s.Found.Stage) + ": the cluster names this broker, but " + reason(s.Found),
-				Remedy: "put an address into its advertised.listeners that can be reached from here; " + s.Found.Remedy})
+				Remedy: "put an address into its advertised.listeners that can be reached from here, or run this where that one can; " + s.Found.Remedy})
 		}
 	}
 	return found
@@ -74,7 +76,7 @@ func reason(u *kafka.Unreachable) string {
 // asked runs a check that needs a broker; what it cannot find out is a finding too.
 func (k *kafkaChecks) asked(ctx context.Context, look func(context.Context) ([]finding, error)) []finding {
 	if k.reach(ctx); len(k.usable.Brokers) == 0 {
-		return []finding{{Status: skipped, Says: "no broker to ask"}}
+		return []finding{{Status: skipped, Says: "no broker to ask, see kafka"}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
@@ -186,16 +188,40 @@ func (k *kafkaChecks) groups(ctx context.Context) []finding {
 	})
 }
 
+// lettersTimeout is how long the reasons of dead letters are worth.
+const lettersTimeout = 5 * time.Second
+
+// byClass is why the newest were rejected, most frequent first.
+func byClass(c kafka.LetterCount) string {
+	if c.Newest == 0 {
+		return ""
+	}
+	names := slices.SortedFunc(maps.Keys(c.Classes), func(a, b bus.Class) int {
+		return cmp.Or(c.Classes[b]-c.Classes[a], strings.Compare(string(a), string(b)))
+	})
+	parts := make([]string, len(names))
+	for i, name := range names {
+		parts[i] = fmt.Sprintf("%d %s", c.Classes[name], name)
+	}
+	of := ""
+	if int64(c.Newest) < c.All {
+		of = fmt.Sprintf("of the newest %d ", c.Newest)
+	}
+	return ": " + of + strings.Join(parts, ", ")
+}
+
 func (k *kafkaChecks) deadLetters(ctx context.Context) []finding {
 	return k.asked(ctx, func(ctx context.Context) (found []finding, err error) {
 		var topics []string
 		for _, t := range topicNames() {
 			topics = append(topics, bus.DeadLetterTopic(t))
 		}
-		counts, err := kafka.Counts(ctx, k.usable, topics...)
+		looking, enough := context.WithTimeout(ctx, lettersTimeout)
+		defer enough()
+		counts, err := kafka.Letters(looking, k.usable, topics...)
 		for _, t := range topics {
-			if n := counts[t]; n > 0 {
-				found = append(found, finding{Subject: t, Status: noted, Says: counted(int(n), "rejected event"),
+			if c := counts[t]; c.All > 0 {
+				found = append(found, finding{Subject: t, Status: noted, Says: counted(int(c.All), "rejected event") + byClass(c), Classes: c.Classes,
 					Remedy: "see why: sipeat tail " + t + " --from-start --no-follow --json"})
 			}
 		}

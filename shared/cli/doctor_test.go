@@ -49,7 +49,7 @@ func TestFindingsAreAligned(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{stdout: &out}
 	a.showFindings([]finding{
-		{"kafka", "kafka-1:9092", wrong, "gone", "start it"}, {"groups", "ü", well, "there", ""},
+		{Part: "kafka", Subject: "kafka-1:9092", Status: wrong, Says: "gone", Remedy: "start it"}, {Part: "groups", Subject: "ü", Status: well, Says: "there"},
 	})
 	assert.Equal(t, ""+
 		"wrong    kafka   kafka-1:9092  gone\n"+

@@ -32,6 +32,9 @@ const maxContent = 2000
 // webhookPath is that of https://discord.com/api/webhooks/123/abc, with or without a version of the API.
 var webhookPath = regexp.MustCompile(`^/api(/v\d+)?/webhooks/\d+/[A-Za-z0-9._-]+$`)
 
+// userAgent has the form that Discord asks for: https://docs.discord.com/developers/reference#user-agent
+const userAgent = "DiscordBot (https://github.com/sipeat/sipeat, 1)"
+
 // NewDiscord reads DISCORD_WEBHOOK. A query such as ?thread_id=123 is kept. Client nil is one of its own; redirects are
 // never followed, they would take the secret elsewhere.
 func NewDiscord(webhook string, client *http.Client, now func() time.Time) (*Discord, error) {
@@ -70,8 +73,7 @@ func (d *Discord) Notify(ctx context.Context, m Message) error {
 		return fmt.Errorf("a request to Discord cannot be made: a %T", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	// The form that Discord asks for: https://docs.discord.com/developers/reference#user-agent
-	request.Header.Set("User-Agent", "DiscordBot (https://github.com/sipeat/sipeat, 1)")
+	request.Header.Set("User-Agent", userAgent)
 	response, err := d.client.Do(request)
 	if err != nil {
 		return unavailable(Cause(ctx, err), "Discord did not answer; it may have posted the message, which is sent again")

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -14,6 +16,9 @@ import (
 	"github.com/sipeat/sipeat/shared/local"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // TestServersRefuseToStart: exit status 1 and a message that says what to do, before anything says ready.
@@ -118,16 +123,112 @@ func TestTopicsAreMadeOnceAndCompared(t *testing.T) {
 	assert.Equal(t, "604800000 for -1", found["retention.ms"])
 }
 
+// examined is what doctor says with --json.
+type examined struct {
+	OK       bool
+	Findings []struct {
+		Part, Subject, Status, Says, Remedy string
+		Classes                             map[string]int
+	}
+}
+
+// of are the findings of a part, by subject.
+func (e examined) of(part string) map[string]string {
+	found := map[string]string{}
+	for _, f := range e.Findings {
+		if f.Part == part {
+			found[f.Subject] = f.Status + ": " + f.Says + " -> " + f.Remedy
+		}
+	}
+	return found
+}
+
+// TestDoctorNamesAddressesThatLeadNowhere: a cluster that sends its clients to where they cannot go. Nothing else is asked of
+// it then, which would only run into the same wall.
+func TestDoctorNamesAddressesThatLeadNowhere(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		host     string
+		port     int32
+		says     string
+		findings int
+	}{
+		{"kafka.invalid", 9092, "the name is not known here", 2}, {"127.0.0.1", 1, "no broker answers", 2},
+	} {
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+		require.NoError(t, err)
+		t.Cleanup(cluster.Close)
+		cluster.ControlKey(int16(kmsg.Metadata), func(request kmsg.Request) (kmsg.Response, error, bool) {
+			cluster.KeepControl()
+			answer := request.ResponseKind().(*kmsg.MetadataResponse)
+			broker := kmsg.NewMetadataResponseBroker()
+			broker.NodeID, broker.Host, broker.Port = 0, c.host, c.port
+			answer.Brokers, answer.ClusterID = append(answer.Brokers, broker), new("advertises")
+			return answer, nil, true
+		})
+		seed, elsewhere := cluster.ListenAddrs()[0], net.JoinHostPort(c.host, fmt.Sprint(c.port))
+		f := &fleet{t, seed, filepath.Join(t.TempDir(), "none.db")}
+		got := f.run("doctor", "--json")
+		assert.Equal(t, 1, got.status)
+		report := decoded[examined](t, got.stdout)
+		brokers := report.of("kafka")
+		require.Len(t, brokers, c.findings, "%v", brokers)
+		assert.Contains(t, brokers[seed], "ok: ")
+		for _, text := range []string{"wrong: ", "the cluster names this broker", c.says, "advertised.listeners"} {
+			assert.Contains(t, brokers[elsewhere], text)
+		}
+		for _, part := range []string{"settings", "topics", "groups", "dead letters"} {
+			assert.Contains(t, report.of(part)[""], "skipped", part)
+		}
+		assert.Less(t, got.took, 12*time.Second)
+	}
+}
+
+// TestDoctorSaysWhyEventsWereRejected, and whether people would be told.
+func TestDoctorSaysWhyEventsWereRejected(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	c := client(t, s.kafka)
+	for range 2 {
+		require.NoError(t, c.ProduceSync(within(t), &kgo.Record{Topic: "contact-created", Value: []byte("poison")}).FirstErr())
+	}
+	handled(t, s.kafka, groups["contact-created"], "contact-created")
+	asked := make(chan string, 9)
+	discord := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Method
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer discord.Close()
+	doctor := command(t, "doctor", "--json")
+	doctor.Env = append(doctor.Env, "KAFKA_BROKERS="+s.kafka, "STORE="+filepath.Join(s.data, "read-model.db"),
+		"NOTIFY=log,discord,smtp", "DISCORD_WEBHOOK="+discord.URL+"/api/webhooks/1/canary",
+		"SMTP_URL=smtp://"+dead(t), "NOTIFY_FROM=a@example.com", "NOTIFY_TO=b@example.com")
+	got := finish(t, doctor, "")
+	assert.Equal(t, 1, got.status, got.stderr)
+	assert.NotContains(t, got.stdout+got.stderr, "canary")
+	report := decoded[examined](t, got.stdout)
+	for _, f := range report.Findings {
+		if f.Part == "dead letters" {
+			assert.Equal(t, "contact-created.dead-letters", f.Subject)
+			assert.Equal(t, "note", f.Status)
+			assert.Equal(t, "2 rejected events: 2 undecodable", f.Says)
+			assert.Equal(t, map[string]int{"undecodable": 2}, f.Classes)
+		}
+	}
+	notify := report.of("notify")
+	assert.Contains(t, notify["log"], "ok: ")
+	assert.Contains(t, notify["discord"], "wrong: Discord answered 404: the webhook is gone")
+	assert.Contains(t, notify["smtp"], "wrong: no connection to the mail server")
+	assert.Equal(t, http.MethodGet, <-asked, "nothing is posted")
+	assert.Empty(t, asked)
+}
+
 func TestDoctorSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	nobody := &fleet{t, dead(t), "none.db"}
 	alone := nobody.run("doctor", "--json", "--api", "http://"+dead(t))
 	assert.Equal(t, 1, alone.status)
-	type finding struct{ Part, Subject, Status, Says, Remedy string }
-	report := decoded[struct {
-		OK       bool
-		Findings []finding
-	}](t, alone.stdout)
+	report := decoded[examined](t, alone.stdout)
 	assert.False(t, report.OK)
 	status := map[string]string{}
 	for _, f := range report.Findings {

@@ -17,6 +17,7 @@ import (
 type BrokerState struct {
 	Address string
 	Given   bool         // by the settings; otherwise by the cluster
+	Named   bool         // by the cluster, in what it advertises; false for all = it did not say
 	Found   *Unreachable // nil = through
 }
 
@@ -37,15 +38,21 @@ func Brokers(ctx context.Context, cluster settings.Kafka) []BrokerState {
 	if err != nil {
 		return states
 	}
-	_, others := probeAll(ctx, cluster, advertised(metadata, cluster.Brokers), false)
-	return append(states, others...)
+	unknown := advertised(metadata, cluster.Brokers)
+	all := advertised(metadata, nil)
+	_, others := probeAll(ctx, cluster, unknown, false)
+	states = append(states, others...)
+	for i := range states {
+		states[i].Named = slices.Contains(all, states[i].Address)
+	}
+	return states
 }
 
 func probeAll(ctx context.Context, cluster settings.Kafka, addresses []string, given bool) (through []string, states []BrokerState) {
 	states = make([]BrokerState, len(addresses))
 	var probing sync.WaitGroup
 	for i, address := range addresses {
-		probing.Go(func() { states[i] = BrokerState{address, given, Probe(ctx, cluster, address)} })
+		probing.Go(func() { states[i] = BrokerState{Address: address, Given: given, Found: Probe(ctx, cluster, address)} })
 	}
 	probing.Wait()
 	for _, s := range states {

@@ -38,20 +38,8 @@ func LastCommits(ctx context.Context, cluster settings.Kafka, groups ...string) 
 				from[p], until[p] = kgo.NewOffset().At(max(start, end-commitsRead)), end
 			}
 		}
-		client.AddConsumePartitions(map[string]map[int32]kgo.Offset{commitsTopic: from})
-		for len(until) > 0 && ctx.Err() == nil {
-			fetches := client.PollFetches(ctx)
-			if err := fetches.Err(); err != nil {
-				return none, err
-			}
-			for r := range fetches.RecordsAll() {
-				noteCommit(last, r)
-				if r.Offset+1 >= until[r.Partition] {
-					delete(until, r.Partition)
-				}
-			}
-		}
-		return none, nil
+		return none, readUntil(ctx, client, map[string]map[int32]kgo.Offset{commitsTopic: from}, map[string]map[int32]int64{commitsTopic: until},
+			func(r *kgo.Record) { noteCommit(last, r) })
 	})
 	return last
 }

@@ -101,25 +101,3 @@ func ends(ctx context.Context, list func(context.Context, ...string) (kadm.Liste
 	}
 	return offsets, nil
 }
-
-// Counts says how many records each topic holds; a topic that is missing is left out.
-func Counts(ctx context.Context, cluster settings.Kafka, topics ...string) (map[string]int64, error) {
-	return withAdmin(cluster, func(admin *kadm.Client) (map[string]int64, error) {
-		starts, err := ends(ctx, admin.ListStartOffsets, topics)
-		if err != nil {
-			return nil, err
-		}
-		ends, err := ends(ctx, admin.ListEndOffsets, topics)
-		if err != nil {
-			return nil, err
-		}
-		counts := map[string]int64{}
-		for topic, partitions := range ends {
-			counts[topic] = 0
-			for partition, end := range partitions {
-				counts[topic] += end.Offset - starts[topic][partition].Offset
-			}
-		}
-		return counts, nil
-	})
-}
