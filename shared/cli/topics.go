@@ -25,7 +25,9 @@ func (a *app) topicsCommand() *cobra.Command {
 			"are there stay as they are; where one differs from what it should be (partitions, copies, retention, size\n" +
 			"limits, cleanup) that is shown, with what to do about it.\n\n" +
 			"With --check nothing is created. The exit status is 1 if a topic is missing or differs, and 0 otherwise;\n" +
-			"without --check it is 1 only if a topic could not be created.",
+			"without --check it is 1 if a topic could not be created or looked at.\n\n" +
+			"It is about Kafka alone. A DynamoDB table that DYNAMODB_ENDPOINT names is made by the first api or worker; on\n" +
+			"AWS it belongs to whoever deploys.",
 		Example: "  sipeat topics\n" +
 			"  sipeat topics --check\n" +
 			"  sipeat topics --replication 3 --brokers kafka1:9092,kafka2:9092,kafka3:9092\n" +
