@@ -25,7 +25,7 @@ func (b *breaker) failed(d *delivery) bool {
 		b.failing = map[Position]struct{}{}
 	}
 	if len(b.failing) < b.limit {
-		b.failing[Position{d.record.Topic, d.record.Partition, d.record.Offset}] = struct{}{}
+		b.failing[d.position()] = struct{}{}
 	}
 	return len(b.failing) >= b.limit
 }

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"log/slog"
+	"math"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type Engine struct {
 	letters  DeadLetters
 	options  Options
 	breaker  breaker
+	memory   memory
 }
 
 // Options tune an engine; the zero value of each means its default.
@@ -86,9 +88,27 @@ func setDefault[N int | time.Duration](n *N, value N) {
 // Open starts the delivery of one partition. room is called, from any goroutine and without locks held, each time a
 // partition that was full has room again; it may be nil.
 func (e *Engine) Open(partition int32, room func()) *Partition {
-	ctx, cancel := context.WithCancel(context.Background())
-	p := &Partition{engine: e, number: partition, room: room, opened: time.Now(), reached: -1, ctx: ctx, cancel: cancel, lanes: map[string]*lane{}}
-	p.idle.L = &p.mu
+	p := e.partition(partition)
+	p.room = room
 	go p.watch()
 	return p
 }
+
+// OpenUntil starts the delivery of one partition that ends at a time that is known from the start, as an invocation does.
+// No handler has longer than until then, no retry is waited for that would begin later, and [Partition.Wait] returns as
+// soon as nothing else is left. Whoever opened it closes it at that time.
+func (e *Engine) OpenUntil(partition int32, until time.Time) *Partition {
+	p := e.partition(partition)
+	p.end = max(until.Sub(p.opened), 1)
+	go p.watch()
+	return p
+}
+
+func (e *Engine) partition(number int32) *Partition {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &Partition{engine: e, number: number, opened: time.Now(), end: never, reached: -1, ctx: ctx, cancel: cancel, lanes: map[string]*lane{}}
+	p.idle.L = &p.mu
+	return p
+}
+
+const never = time.Duration(math.MaxInt64)

@@ -80,17 +80,16 @@ func (e *Engine) report(w *worker, outcome Outcome, err error) {
 	}
 }
 
-// giveBack ends the traces of events that were tried and are not handled, once no handler runs.
+// giveBack ends the traces of events that were tried and are not handled, once no handler runs, and keeps in mind how often
+// they have failed.
 func (p *Partition) giveBack() {
-	if p.engine.options.Tracer == nil {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.final {
 		return
 	}
 	for _, l := range p.lanes {
+		p.engine.memory.keep(l.head)
 		if d := l.head; d != nil && d.trouble != nil && d.traced.trace != nil {
 			d.traced.trace.GivenBack()
 			d.traced.trace = nil

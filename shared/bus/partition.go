@@ -12,13 +12,14 @@ import (
 type Partition struct {
 	engine *Engine
 	number int32
-	room   func()
+	room   func() // may be nil
 	opened time.Time
+	end    time.Duration   // when the delivery ends, on the clock; see [Engine.OpenUntil]
 	ctx    context.Context // of all handlers; ends when the partition is abandoned
 	cancel context.CancelFunc
 
 	mu       sync.Mutex
-	idle     sync.Cond  // nothing in hand, or closed and no handler running
+	idle     sync.Cond  // nothing in hand, nothing left to do before the end, or closed and no handler running
 	inbox    [][]Record // not decoded yet
 	decoding bool       // a worker is decoding; one at a time does, so order is kept
 	front    *chunk     // of the window: decoded, from the first event that is not handled
@@ -26,6 +27,7 @@ type Partition struct {
 	lanes    map[string]*lane
 	spare    spare
 	ready    queue       // lanes whose first event may run
+	retrying int         // lanes that wait for a retry
 	workers  []*worker   // at most Options.Concurrency
 	running  int         // of those, the ones that have an event
 	quick    int         // tries lately that were over in no time
@@ -80,20 +82,31 @@ func (p *Partition) Handled() (offset int64, ok bool) {
 	return p.handled, p.handled > 0
 }
 
-var errClosed = errors.New("the partition was closed before all was handled")
+var (
+	errClosed = errors.New("the partition was closed before all was handled")
+	errNoTime = errors.New("what is not handled could be tried again only after the end of the delivery")
+)
 
 // Wait returns when everything delivered has been handled; with ctx's error, or with one if the partition is closed
-// before that.
+// before that, or opened by [Engine.OpenUntil] and nothing more can be done in time.
 func (p *Partition) Wait(ctx context.Context) error {
-	if err := p.await(ctx, func() bool { return p.count == 0 || p.closed }); err != nil {
+	if err := p.await(ctx, func() bool { return p.count == 0 || p.closed || p.stuck() }); err != nil {
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.count > 0 {
+	switch {
+	case p.count == 0:
+		return nil
+	case p.closed:
 		return errClosed
 	}
-	return nil
+	return errNoTime
+}
+
+// stuck reports whether all that is left waits for a retry that will not come before the end.
+func (p *Partition) stuck() bool {
+	return p.end != never && p.running == 0 && p.retrying == 0 && p.ready.first == nil && !p.decoding && len(p.inbox) == 0
 }
 
 // Close ends the delivery: events that a handler has begun are finished if they can be before ctx is done, and abandoned
@@ -201,5 +214,6 @@ func (e *Engine) decode(records []Record, c *chunk) {
 		if len(r.Key) > 0 && string(r.Key) != d.key {
 			d.key = string(r.Key)
 		}
+		e.memory.restore(d)
 	}
 }

@@ -43,8 +43,11 @@ func (d *delivery) decided() error {
 	return d.verdict
 }
 
-// abandoned reports whether the partition was given up: whoever takes it next begins with this event.
-func (w *worker) abandoned() bool { return w.partition.ctx.Err() != nil }
+// abandoned reports whether the partition was given up, or its end cut the handler short: whoever takes it next begins with
+// this event.
+func (w *worker) abandoned() bool {
+	return w.partition.ctx.Err() != nil || w.now >= w.partition.end
+}
 
 var errExited = &panicked{value: "the handler ended its goroutine (runtime.Goexit)"}
 
@@ -60,11 +63,12 @@ func (w *worker) handle() (err error) {
 	if d.trouble != nil && d.fault != nil {
 		return d.fault
 	}
-	timed := &handlerContext{Context: ctx, deadline: w.partition.opened.Add(w.began + e.options.HandlerTimeout)}
+	limit := w.limit()
+	timed := &handlerContext{Context: ctx, deadline: w.partition.opened.Add(limit)}
 	returned := false
 	defer func() {
 		w.now = w.partition.clock()
-		timed.end(w.now >= w.began+e.options.HandlerTimeout)
+		timed.end(w.now >= limit)
 		if value := recover(); value != nil {
 			stack := debug.Stack()
 			err = &panicked{value, stack}
@@ -114,7 +118,11 @@ func (w *worker) reject(verdict error) error {
 	if len(reason) > 1000 {
 		reason = strings.ToValidUTF8(reason[:1000], "")
 	}
-	ctx, cancel := context.WithTimeout(w.context(), p.engine.options.HandlerTimeout)
+	timeout := p.engine.options.HandlerTimeout
+	if p.end != never {
+		timeout = min(timeout, p.end-p.clock())
+	}
+	ctx, cancel := context.WithTimeout(w.context(), timeout)
 	defer cancel()
 	return p.engine.letters.Write(ctx, Letter{
 		Record: *d.record, Consumer: p.engine.consumer.Group, Class: classOf(verdict), Reason: reason,

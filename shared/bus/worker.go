@@ -32,7 +32,7 @@ func (w *worker) work() {
 		p.settle(w, pause)
 	}
 	p.workers = slices.DeleteFunc(p.workers, func(other *worker) bool { return other == w })
-	if p.closed {
+	if p.closed || p.stuck() {
 		p.idle.Broadcast()
 	}
 	p.mu.Unlock()
@@ -65,6 +65,11 @@ func (p *Partition) occupy(w *worker) bool {
 // clock is the time since the partition was opened. It costs half of what time.Now does.
 func (p *Partition) clock() time.Duration { return time.Since(p.opened) }
 
+// limit is when the handler's time is up, on the partition's clock.
+func (w *worker) limit() time.Duration {
+	return min(w.began+w.partition.engine.options.HandlerTimeout, w.partition.end)
+}
+
 // settle books the end of a try. A pause means that the event is tried again after it; otherwise it is handled.
 func (p *Partition) settle(w *worker, pause time.Duration) {
 	d := w.current
@@ -81,7 +86,8 @@ func (p *Partition) settle(w *worker, pause time.Duration) {
 		}
 		p.advance(d)
 		p.makeRoom(w)
-	case !p.closed:
+	case !p.closed && pause < p.end-p.clock():
+		p.retrying++
 		l.retry = time.AfterFunc(pause, func() { p.resume(l) })
 	}
 	w.current = nil
@@ -134,6 +140,7 @@ func (p *Partition) makeRoom(w *worker) {
 func (p *Partition) resume(l *lane) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.retrying--
 	if !p.closed {
 		p.ready.push(l)
 		p.share()
@@ -155,14 +162,14 @@ func (p *Partition) watch() {
 		p.mu.Lock()
 		var late string
 		for _, w := range p.workers {
-			if w.current != nil && !w.writing && p.clock()-w.began > limit {
+			if w.current != nil && !w.writing && p.clock() > w.limit()+o.Grace {
 				late = w.current.eventID
 			}
 		}
 		p.mu.Unlock()
 		if late != "" {
-			o.Overrun(fmt.Errorf("%s/%d: the handler of event %s ignores its deadline: it is still running after %s",
-				p.engine.consumer.Topic, p.number, late, limit))
+			o.Overrun(fmt.Errorf("%s/%d: the handler of event %s ignores its deadline: it is still running %s after it",
+				p.engine.consumer.Topic, p.number, late, o.Grace))
 			return
 		}
 	}
