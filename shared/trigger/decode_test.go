@@ -1,0 +1,149 @@
+package trigger_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/trigger"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// payload is a batch of MSK with these records in its only list.
+func payload(records ...string) string {
+	return `{"eventSource":"aws:kafka","records":{"t-0":[` + strings.Join(records, ",") + `]}}`
+}
+
+// TestTheRecord is what one record may look like, and what is made of it. t, 0 and 7 are its topic, partition and offset.
+func TestTheRecord(t *testing.T) {
+	const id = `"topic":"t","partition":0,"offset":7`
+	same := bus.Record{Topic: "t", Offset: 7}
+	with := func(change func(*bus.Record)) bus.Record {
+		r := same
+		change(&r)
+		return r
+	}
+	headers := func(h ...bus.Header) bus.Record { return with(func(r *bus.Record) { r.Headers = h }) }
+	for _, c := range []struct {
+		what, record string
+		want         bus.Record
+	}{
+		{"nothing but its place", `{` + id + `}`, same},
+		{"members in another order", `{"offset":7,"partition":0,"topic":"t"}`, same},
+		{"white space", " \r\n\t{ \"topic\" :\t\"t\" ,\n\"partition\": 0 , \"offset\" : 7 } ", same},
+		{"numbers as text", `{"topic":"t","partition":"0","offset":"7","timestamp":"5"}`, with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(5) })},
+		{"the greatest offset", `{"topic":"t","partition":2147483647,"offset":9223372036854775806}`, bus.Record{Topic: "t", Partition: 2147483647, Offset: 9223372036854775806}},
+		{"timestamp", `{` + id + `,"timestamp":1545084650987,"timestampType":"LOG_APPEND_TIME"}`, with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(1545084650987) })},
+		{"no timestamp", `{` + id + `,"timestamp":null}`, same},
+		{"Kafka's word for no timestamp", `{` + id + `,"timestamp":-1}`, with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(-1) })},
+
+		{"key and value", `{` + id + `,"key":"YQ==","value":"YmM="}`, with(func(r *bus.Record) { r.Key, r.Value = []byte("a"), []byte("bc") })},
+		{"key and value null", `{` + id + `,"key":null,"value":null}`, same},
+		{"key and value empty", `{` + id + `,"key":"","value":""}`, with(func(r *bus.Record) { r.Key, r.Value = []byte{}, []byte{} })},
+		{"bytes that are no text", `{` + id + `,"value":"/+8A"}`, with(func(r *bus.Record) { r.Value = []byte{0xff, 0xef, 0} })},
+		{"base64 as Gson and PHP escape it", `{` + id + `,"key":"YQ\u003d\u003D","value":"\/+8A"}`, with(func(r *bus.Record) { r.Key, r.Value = []byte("a"), []byte{0xff, 0xef, 0} })},
+
+		{"no headers", `{` + id + `,"headers":[]}`, same},
+		{"headers null", `{` + id + `,"headers":null}`, same},
+		{"header bytes signed", `{` + id + `,"headers":[{"h":[118,-36,0,127,-128]}]}`, headers(bus.Header{Key: "h", Value: []byte{118, 220, 0, 127, 128}})},
+		{"header bytes unsigned", `{` + id + `,"headers":[{"h":[118,220,0,127,128,255]}]}`, headers(bus.Header{Key: "h", Value: []byte{118, 220, 0, 127, 128, 255}})},
+		{"header empty, null, and none", `{` + id + `,"headers":[{"e":[]},{"n":null},{},null,{"":[1]}]}`,
+			headers(bus.Header{Key: "e", Value: []byte{}}, bus.Header{Key: "n"}, bus.Header{Value: []byte{1}})},
+		{"a header twice", `{` + id + `,"headers":[{"h":[1]},{"g":[2]},{"h":[3]},{"h":[4],"g":[5],"h":[6]}]}`,
+			headers(bus.Header{Key: "h", Value: []byte{1}}, bus.Header{Key: "g", Value: []byte{2}}, bus.Header{Key: "h", Value: []byte{3}},
+				bus.Header{Key: "h", Value: []byte{4}}, bus.Header{Key: "g", Value: []byte{5}}, bus.Header{Key: "h", Value: []byte{6}})},
+		{"white space in a header", `{` + id + `,"headers":[ { "h" : [ 1 , 2 ] } ]}`, headers(bus.Header{Key: "h", Value: []byte{1, 2}})},
+		{"escapes in texts and names", `{"t\u006fpic":"\u0074","partition":0,"offset":7,"headers":[{"\u00e9\n":[1]},{"é":[2]}]}`,
+			headers(bus.Header{Key: "é\n", Value: []byte{1}}, bus.Header{Key: "é", Value: []byte{2}})},
+
+		{"what is not UTF-8 is replaced, as encoding/json does", `{` + id + `,"headers":[{"` + "a\xffb\xe9" + `":[1]}]}`,
+			headers(bus.Header{Key: "a\uFFFDb\uFFFD", Value: []byte{1}})},
+
+		{"members of schema registries, and any other", `{` + id + `,"keySchemaMetadata":{"dataFormat":"AVRO","schemaId":"1"},
+			"valueSchemaMetadata":{"schemaId":["a",{"b":[]}],"x":{}},"n":-0.5e+10,"t":true,"f":false,"nil":null,"text":"\"\\\/\b\u00e9 é","empty":[]}`, same},
+		{"a member twice", `{"offset":6,` + id + `,"value":"YQ==","value":null}`, same},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			batch, err := trigger.Decode([]byte(payload(c.record)))
+			require.NoError(t, err)
+			assert.Equal(t, []bus.Record{c.want}, batch.Records)
+		})
+	}
+}
+
+func TestTheBatch(t *testing.T) {
+	at := func(topic string, partition int32, offset int64) bus.Record {
+		return bus.Record{Topic: topic, Partition: partition, Offset: offset}
+	}
+	a, b := `{"topic":"t","partition":0,"offset":1}`, `{"topic":"u","partition":5,"offset":2}`
+	for _, c := range []struct {
+		what, payload string
+		want          trigger.Batch
+	}{
+		{"several topics and partitions", `{"eventSource":"aws:kafka","records":{"t-0":[` + a + `],"u-5":[` + b + `]}}`,
+			trigger.Batch{Source: "aws:kafka", Records: []bus.Record{at("t", 0, 1), at("u", 5, 2)}}},
+		{"the list's name says nothing", `{"eventSource":"aws:kafka","records":{"x-9":[` + a + `,` + b + `]}}`,
+			trigger.Batch{Source: "aws:kafka", Records: []bus.Record{at("t", 0, 1), at("u", 5, 2)}}},
+		{"lists of one name, and empty ones", `{"records":{"t-0":[` + a + `],"n":null,"e":[],"t-0":[` + b + `]},"eventSource":"aws:kafka"}`,
+			trigger.Batch{Source: "aws:kafka", Records: []bus.Record{at("t", 0, 1), at("u", 5, 2)}}},
+		{"self-managed", `{"eventSource":"SelfManagedKafka","bootstrapServers":"a:1,b:2","records":{}}`,
+			trigger.Batch{Source: "SelfManagedKafka", BootstrapServers: "a:1,b:2"}},
+		{"self-managed by its other name", `{"eventSource":"aws:SelfManagedKafka","records":{}}`, trigger.Batch{Source: "aws:SelfManagedKafka"}},
+		{"members in another order, and unknown ones", "\n{\"new\":[{\"records\":{}}],\"records\":{},\"eventSourceArn\":\"arn\",\"eventSource\":\"aws:kafka\"}\n",
+			trigger.Batch{Source: "aws:kafka", SourceARN: "arn"}},
+		{"what is only for information has another form", `{"eventSource":"aws:kafka","eventSourceArn":null,"bootstrapServers":["a:1"],"records":{}}`,
+			trigger.Batch{Source: "aws:kafka"}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			batch, err := trigger.Decode([]byte(c.payload))
+			require.NoError(t, err)
+			assert.Equal(t, c.want, batch)
+		})
+	}
+}
+
+// The examples of AWS's documentation and libraries, as they stand there.
+func TestAWSsOwnExamples(t *testing.T) {
+	for name, want := range map[string]bus.Record{
+		"msk": {Topic: "mytopic", Offset: 15, Timestamp: time.UnixMilli(1545084650987), Value: []byte("Hello, this is a test."),
+			Headers: []bus.Header{{Key: "headerKey", Value: []byte("headerValue")}}},
+		"self-managed": {Topic: "mytopic", Offset: 15, Timestamp: time.UnixMilli(1545084650987), Value: []byte("Hello, this is a test."),
+			Headers: []bus.Header{{Key: "headerKey", Value: []byte("headerValue")}}},
+		"aws-lambda-go": {Topic: "AWSKafkaTopic", Timestamp: time.UnixMilli(1595035749700),
+			Key: []byte("8d5596b4-1813-4238-b24b-6dad8e3d1c0c"), Value: []byte("8d5596b4-1813-4238-b24b-6dad8e3d1c0c"),
+			Headers: []bus.Header{{Key: "headerKey", Value: []byte{118, 220, 0, 127, 128}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			example, err := os.ReadFile(filepath.Join("testdata", "aws", name+".json"))
+			require.NoError(t, err)
+			batch, err := trigger.Decode(example)
+			require.NoError(t, err)
+			require.Len(t, batch.Records, 1)
+			if name == "msk" { // its key is no text
+				assert.Len(t, batch.Records[0].Key, 22)
+				want.Key = batch.Records[0].Key
+			}
+			assert.Equal(t, want, batch.Records[0])
+			assert.Contains(t, batch.BootstrapServers, "amazonaws.com:9092")
+		})
+	}
+}
+
+// A payload may be used again, and a batch does not change with it.
+func TestABatchIsNoPartOfItsPayload(t *testing.T) {
+	b := []byte(payload(`{"topic":"t","partition":0,"offset":7,"key":"YQ==","value":"YmM=","headers":[{"h":[1]}]}`))
+	before := string(b)
+	batch, err := trigger.Decode(b)
+	require.NoError(t, err)
+	assert.Equal(t, before, string(b))
+	clear(b)
+	r := &batch.Records[0]
+	r.Key = append(r.Key, "xyz"...) // must not reach into the value
+	assert.Equal(t, "bc", string(r.Value))
+	assert.Equal(t, []bus.Header{{Key: "h", Value: []byte{1}}}, r.Headers)
+	assert.Equal(t, "t", r.Topic)
+}
