@@ -1,0 +1,177 @@
+package trigger_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/trigger"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestTheTimeOfAnInvocation says when an invocation answers, by the time that it has and what its handlers do.
+func TestTheTimeOfAnInvocation(t *testing.T) {
+	heeds := func(ctx context.Context, _ event) error { <-ctx.Done(); return ctx.Err() }
+	takes := func(d time.Duration) func(context.Context, event) error {
+		return func(ctx context.Context, _ event) error {
+			select {
+			case <-time.After(d):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	later := func(d time.Duration) func(context.Context, event) error {
+		return func(context.Context, event) error { return &events.Error{Kind: events.Unavailable, RetryAfter: d} }
+	}
+	three := []string{"0/0:a1", "0/1:a2", "0/2:a3"}
+	for _, c := range []struct {
+		what    string
+		timeout time.Duration
+		handle  func(context.Context, event) error
+		after   time.Duration // the answer
+		given   []string
+		began   int
+	}{
+		{"all in time", time.Minute, takes(10 * time.Second), 30 * time.Second, []string{}, 3},
+		// A minute, less 500 ms and the grace of 5 s, leaves 54.5 s to the handlers, and the last begins before 53.5 s.
+		{"what has begun is finished, nothing is begun near the end", time.Minute, takes(27 * time.Second), 54 * time.Second, []string{"0/2"}, 2},
+		{"a handler has no longer than is left", time.Minute, takes(28 * time.Second), 54*time.Second + 500*time.Millisecond, []string{"0/1", "0/2"}, 2},
+		{"a handler that heeds its context", 20 * time.Second, heeds, 14*time.Second + 500*time.Millisecond, three, 1},
+		{"nothing is left to do but a retry that comes too late", time.Minute, later(10 * time.Minute), 0, three, 1},
+		{"a short timeout: half of it is kept", 3 * time.Second, heeds, 1500 * time.Millisecond, three, 1},
+		{"a short timeout is enough for what is quick", 3 * time.Second, takes(400 * time.Millisecond), 1200 * time.Millisecond, []string{}, 3},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, trigger.Options{Partial: true}, c.handle)
+				ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
+				defer cancel()
+				began := time.Now()
+				answer, err := r.Invoke(ctx, batch(t, three...))
+				assert.Equal(t, c.after, time.Since(began))
+				require.NoError(t, err)
+				want := []string{}
+				for _, record := range c.given {
+					want = append(want, record[:3])
+				}
+				assert.Equal(t, want, given(t, string(answer)))
+				r.still()
+				assert.Len(t, r.began, c.began)
+				assert.Empty(t, r.overran)
+				assert.Empty(t, r.letters)
+			})
+		})
+	}
+}
+
+// What an event's handler answers when its time is cut short counts neither against the event nor for an outage.
+func TestTheEndOfAnInvocationIsNotTheEventsFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, trigger.Options{Partial: true, Delivery: bus.Options{Attempts: 1, StallAfter: 1}}, func(ctx context.Context, _ event) error {
+			<-ctx.Done()
+			return errors.New("connection closed")
+		})
+		answer, err := r.invoke(20*time.Second, batch(t, "0/0:a1"))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"0/0"}, given(t, answer))
+		assert.Empty(t, r.letters)
+		assert.False(t, r.Stalled())
+	})
+}
+
+// The handler's own time is the engine's HandlerTimeout, or what is left if that is less: leases depend on it.
+func TestTheDeadlineOfAHandler(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{
+		time.Hour:        30 * time.Second,
+		20 * time.Second: 14*time.Second + 500*time.Millisecond,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var left time.Duration
+			r := newRig(t, trigger.Options{}, func(ctx context.Context, _ event) error {
+				deadline, _ := ctx.Deadline()
+				left = time.Until(deadline)
+				return nil
+			})
+			_, err := r.invoke(timeout, batch(t, "0/0:a1"))
+			require.NoError(t, err)
+			assert.Equal(t, want, left)
+		})
+	}
+}
+
+func TestALocalInvocationHasNoDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, trigger.Options{Partial: true, Timeout: 30 * time.Second}, unless(errDown, "a1"))
+		began := time.Now()
+		answer, err := r.Invoke(t.Context(), batch(t, "0/0:a1"))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"0/0"}, given(t, string(answer)))
+		assert.Less(t, time.Since(began), 30*time.Second)
+		r.still()
+	})
+}
+
+// A process that is asked to end (SIGTERM, Ctrl-C) lets its handlers finish for a moment.
+func TestAnInvocationThatIsCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, trigger.Options{Partial: true}, func(ctx context.Context, e event) error {
+			if e.Data.ID == "a" {
+				time.Sleep(10*time.Second + 500*time.Millisecond)
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		time.AfterFunc(10*time.Second, cancel)
+		began := time.Now()
+		answer, err := r.Invoke(ctx, batch(t, "0/0:a1", "0/1:a2", "1/0:b1"))
+		assert.Equal(t, 11*time.Second, time.Since(began))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"0/1", "1/0"}, given(t, string(answer)))
+		r.still()
+
+		answer, err = r.Invoke(ctx, batch(t, "0/1:a2"))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"0/1"}, given(t, string(answer)), "no time at all")
+		assert.NotContains(t, r.began, "a2")
+	})
+}
+
+// A handler that ignores its deadline ends the process. Should it live on, nobody is given the key.
+func TestAHandlerThatIgnoresItsDeadline(t *testing.T) {
+	for what, c := range map[string]struct{ timeout, handler, after time.Duration }{
+		"until the invocation's end": {20 * time.Second, 30 * time.Second, 19*time.Second + 500*time.Millisecond},
+		"in the middle":              {10 * time.Minute, 3 * time.Second, 9 * time.Second},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				r := newRig(t, trigger.Options{Partial: true, Delivery: bus.Options{HandlerTimeout: c.handler}}, func(context.Context, event) error {
+					<-release
+					return nil
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
+				defer cancel()
+				began := time.Now()
+				_, err := r.Invoke(ctx, batch(t, "0/0:a1"))
+				assert.Equal(t, c.after, time.Since(began))
+				require.ErrorContains(t, err, "this process must end")
+				synctest.Wait()
+				assert.NotEmpty(t, r.overran)
+				_, err = r.Invoke(t.Context(), batch(t, "0/0:a1"))
+				require.ErrorContains(t, err, "this process must end")
+				assert.Len(t, r.began, 1)
+				close(release)
+			})
+		})
+	}
+}

@@ -1,0 +1,209 @@
+package trigger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/trigger"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var _ lambda.Handler = (*trigger.Handler)(nil)
+
+const allWell = `{"batchItemFailures":[]}`
+
+func TestInvoke(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		handle  func(context.Context, event) error
+		refuse  error
+		records []string
+		given   []string // back
+		letters []string
+	}{
+		{what: "all well", records: []string{"0/5:a1", "0/6:b1", "3/0:c1"}},
+		{what: "no records at all"},
+		{what: "one is refused", handle: unless(errNot, "b1"), records: []string{"0/5:a1", "0/6:b1", "0/7:b2"}, letters: []string{"b1"}},
+		{what: "one is conflicting, and stands first", handle: unless(events.Errorf(events.Conflict, "taken"), "a1"), records: []string{"0/0:a1"}, letters: []string{"a1"}},
+		{what: "one fails again and again", handle: unless(errors.New("?"), "a1"), records: []string{"0/5:a1", "0/6:b1"}, letters: []string{"a1"}},
+		{what: "an outage for the first record", handle: unless(errDown, "a1"), records: []string{"0/0:a1", "0/1:b1"}, given: []string{"0/0", "0/1"}},
+		{what: "an outage in the middle: what is behind comes again too, handled or not", handle: unless(errDown, "b1"),
+			records: []string{"0/5:a1", "0/6:b1", "0/9:c1", "0/12:b2"}, given: []string{"0/6", "0/9", "0/12"}},
+		{what: "an outage for the last", handle: unless(errDown, "c1"), records: []string{"0/5:a1", "0/6:b1", "0/7:c1"}, given: []string{"0/7"}},
+		{what: "partitions do not hold up each other", handle: unless(errDown, "b1", "d2"),
+			records: []string{"0/5:a1", "1/5:b1", "1/6:b2", "2/5:c1", "3/8:d1", "3/9:d2"}, given: []string{"1/5", "1/6", "3/9"}},
+		{what: "the dead letter cannot be written", handle: unless(errNot, "b1"), refuse: errDown, records: []string{"0/5:a1", "0/6:b1"}, given: []string{"0/6"}},
+		{what: "records out of order", handle: unless(errDown, "a2"), records: []string{"1/9:a2", "0/5:c1", "1/8:a1", "0/4:b1"}, given: []string{"1/9"}},
+		{what: "an offset twice", handle: unless(errDown, "b1"), records: []string{"0/5:a1", "0/5:a1", "0/6:b1", "0/6:b1"}, given: []string{"0/6", "0/6"}},
+	} {
+		for _, partial := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/partial=%t", c.what, partial), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig(t, trigger.Options{Partial: partial}, c.handle)
+					r.refuse = c.refuse
+					answer, err := r.invoke(30*time.Second, batch(t, c.records...))
+					assert.Equal(t, c.letters, r.letters)
+					assert.Empty(t, r.overran)
+					if len(c.given) == 0 {
+						require.NoError(t, err)
+						assert.Equal(t, allWell, answer)
+						return
+					}
+					if partial {
+						require.NoError(t, err)
+						assert.Equal(t, c.given, given(t, answer))
+						return
+					}
+					failure := &trigger.GivenBackError{}
+					require.ErrorAs(t, err, &failure)
+					assert.Empty(t, answer)
+					assert.Equal(t, len(c.records), failure.Records)
+					back := []string{}
+					for _, p := range failure.Response.GivenBack() {
+						back = append(back, fmt.Sprintf("%d/%d", p.Partition, p.Offset))
+					}
+					assert.Equal(t, c.given, back)
+				})
+			})
+		}
+	}
+}
+
+func TestTheAnswerInAWSsForm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, trigger.Options{Partial: true}, unless(errDown, "a1", "b1"))
+		answer, err := r.invoke(30*time.Second, batch(t, "0/100:a1", "12/7:b1"))
+		require.NoError(t, err)
+		assert.Equal(t, `{"batchItemFailures":[{"itemIdentifier":{"partition":"moved-0","offset":100}},`+
+			`{"itemIdentifier":{"partition":"moved-12","offset":7}}]}`, answer)
+		assert.Contains(t, r.log.String(), "records are given back")
+
+		r = newRig(t, trigger.Options{}, unless(errDown, "a1", "b1"))
+		_, err = r.invoke(30*time.Second, batch(t, "0/99:c1", "0/100:a1", "0/101:d1", "12/7:b1"))
+		require.EqualError(t, err, "3 of 4 records are not handled and must come again: "+
+			`2 of moved-0 from offset 100, because of "down"; 1 of moved-12 from offset 7, because of "down"`)
+
+		r = newRig(t, trigger.Options{Delivery: bus.Options{Concurrency: 1}}, func(ctx context.Context, _ event) error {
+			<-ctx.Done()
+			return nil
+		})
+		_, err = r.invoke(30*time.Second, batch(t, "0/99:a1", "0/100:b1"))
+		require.EqualError(t, err, "1 of 2 records are not handled and must come again: 1 of moved-0 from offset 100, for which there was no time")
+	})
+}
+
+func TestInvokeRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, trigger.Options{Partial: true}, nil)
+		other := trigger.Batch{Source: trigger.SourceMSK, Records: []bus.Record{moved(0, 1, "a1"), {Topic: "gone", Partition: 2, Offset: 3}}}
+		for payload, says := range map[string]string{
+			string(other.Encode()):                    `a record of topic "gone" (partition 2, offset 3), and this function consumes "moved" alone`,
+			`{"Records":[{"eventSource":"aws:sqs"}]}`: "an event of SQS",
+			`{"eventSource":"aws:kafka","records":{"moved-0":[` +
+				`{"topic":"moved","partition":0,"offset":0,"value":"e30="},{"topic":"moved","partition":0,"offset":1,"value":"!"}]}}`: "/records/moved-0/1/value): it is not base64",
+		} {
+			answer, err := r.invoke(time.Minute, []byte(payload))
+			require.ErrorContains(t, err, says)
+			assert.Empty(t, answer)
+		}
+		assert.Empty(t, r.began, "nothing of such a batch is handled")
+		assert.Empty(t, r.letters)
+	})
+}
+
+// A record that is no event of its topic is the event's fault, unlike a payload that cannot be read.
+func TestTombstonesAndNonsenseGoIntoTheDeadLetters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, trigger.Options{Partial: true}, nil)
+		b := trigger.Batch{Source: trigger.SourceMSK, Records: []bus.Record{
+			{Topic: "moved", Offset: 0, Key: []byte("a")},
+			{Topic: "moved", Offset: 1, Value: []byte{}},
+			{Topic: "moved", Offset: 2, Value: []byte("nonsense")},
+			moved(0, 3, "a1"),
+		}}
+		answer, err := r.invoke(time.Minute, b.Encode())
+		require.NoError(t, err)
+		assert.Equal(t, allWell, answer)
+		assert.Len(t, r.letters, 3)
+		assert.Equal(t, []string{"a1"}, r.done)
+	})
+}
+
+// What the engine knows lives as long as the process.
+func TestAStallLastsOverInvocations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := true
+		r := newRig(t, trigger.Options{Partial: true}, func(context.Context, event) error {
+			if down {
+				return errors.New("an outage that nobody named")
+			}
+			return nil
+		})
+		three := batch(t, "0/0:a1", "0/1:b1", "0/2:c1")
+		for range 5 {
+			answer, err := r.invoke(30*time.Second, three)
+			require.NoError(t, err)
+			assert.Equal(t, []string{"0/0", "0/1", "0/2"}, given(t, answer))
+			assert.True(t, r.Stalled())
+			assert.Empty(t, r.letters, "an outage fills no dead letters")
+		}
+		down = false
+		answer, err := r.invoke(30*time.Second, three)
+		require.NoError(t, err)
+		assert.Equal(t, allWell, answer)
+		assert.False(t, r.Stalled())
+	})
+}
+
+// An event whose every try takes so long that an invocation has time for two has its five tries in the third invocation.
+func TestAttemptsAreCountedOverInvocations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, trigger.Options{Partial: true}, func(ctx context.Context, e event) error {
+			if name(e) == "a1" {
+				select {
+				case <-time.After(10 * time.Second):
+				case <-ctx.Done():
+				}
+				return errors.New("?")
+			}
+			return nil
+		})
+		poisoned := batch(t, "0/0:a1", "0/1:b1")
+		invocations := 0
+		for answer := ""; answer != allWell; invocations++ {
+			require.Less(t, invocations, 10)
+			var err error
+			answer, err = r.invoke(28*time.Second, poisoned)
+			require.NoError(t, err)
+		}
+		assert.Equal(t, 3, invocations)
+		assert.Equal(t, []string{"a1"}, r.letters)
+	})
+}
+
+// Lambda can run several invocations in one process at the same time, each with partitions of its own.
+func TestInvocationsAtTheSameTime(t *testing.T) {
+	r := newRig(t, trigger.Options{Partial: true}, unless(errNot, "x1"))
+	var invoking sync.WaitGroup
+	for i := range 16 {
+		invoking.Go(func() {
+			for n := range int64(20) {
+				answer, err := r.Invoke(t.Context(), batch(t, fmt.Sprintf("%d/%d:a%d", i, 3*n, n+1), fmt.Sprintf("%d/%d:x1", i, 3*n+1), fmt.Sprintf("%d/%d:b%d", i, 3*n+2, n+1)))
+				assert.NoError(t, err)
+				assert.Equal(t, allWell, string(answer))
+			}
+		})
+	}
+	invoking.Wait()
+	assert.Len(t, r.done, 16*20*2)
+	assert.Len(t, r.letters, 16*20)
+}
