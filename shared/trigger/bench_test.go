@@ -1,0 +1,177 @@
+package trigger_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	lambda "github.com/aws/aws-lambda-go/events"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/trigger"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// BenchmarkPayload sets three ways side by side, in turn and on the same payload, from its bytes to the typed events:
+// ours; aws-lambda-go with encoding/json, as most functions in Go are written ("aws-ns/record"); and Node's JSON.parse
+// and Buffer ("node-ns/record", in a process of its own, after a warm-up). "vs-aws" and "vs-node" are how many times
+// faster ours is. "invoke" is ours with the delivery engine, whose handler does nothing; "decode" is the payload alone; "jsontext-ns/record" is what it costs that library only to find the
+// tokens, which is why the codec has a scanner of its own. All are the best of several runs.
+//
+//	go test ./shared/trigger -run '^$' -bench Payload -benchtime 1s
+func BenchmarkPayload(b *testing.B) {
+	for _, n := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprintf("records=%d", n), func(b *testing.B) { benchmarkPayload(b, n) })
+	}
+}
+
+func benchmarkPayload(b *testing.B, n int) {
+	payload := benchPayload(b, n)
+	handler := trigger.New(bus.NewConsumer("bench", func(context.Context, events.Event[events.RequestCreated]) error { return nil }), nil, trigger.Options{})
+	ways := []struct {
+		name string
+		run  func() (int, error)
+		best time.Duration
+	}{
+		{name: "ours", run: func() (int, error) { return typedOurs(payload) }},
+		{name: "aws", run: func() (int, error) { return typedAWS(payload) }},
+		{name: "invoke", run: func() (int, error) {
+			answer, err := handler.Invoke(b.Context(), payload)
+			if string(answer) != allWell {
+				return 0, err
+			}
+			return n, err
+		}},
+		{name: "decode", run: func() (int, error) {
+			batch, err := trigger.Decode(payload)
+			return len(batch.Records), err
+		}},
+		{name: "jsontext", run: func() (int, error) {
+			d := jsontext.NewDecoder(bytes.NewReader(payload))
+			for {
+				if _, err := d.ReadToken(); errors.Is(err, io.EOF) {
+					return n, nil
+				} else if err != nil {
+					return 0, err
+				}
+			}
+		}},
+	}
+	rounds := max(1, 100/n)
+	for b.Loop() {
+		for i := range ways {
+			w := &ways[i]
+			began := time.Now()
+			for range rounds {
+				read, err := w.run()
+				require.NoError(b, err)
+				require.Equal(b, n, read)
+			}
+			if took := time.Since(began) / time.Duration(rounds); w.best == 0 || took < w.best {
+				w.best = took
+			}
+		}
+	}
+	b.ReportMetric(0, "ns/op") // of all together: says nothing
+	for _, w := range ways {
+		b.ReportMetric(float64(w.best)/float64(n), w.name+"-ns/record")
+	}
+	b.ReportMetric(float64(ways[1].best)/float64(ways[0].best), "vs-aws")
+	if node := nodeBest(b, payload); node > 0 {
+		b.ReportMetric(float64(node)/float64(n), "node-ns/record")
+		b.ReportMetric(float64(node)/float64(ways[0].best), "vs-node")
+	}
+}
+
+// What a batch is made of is a few pieces of memory, however many records it has.
+func TestDecodeTakesLittleMemory(t *testing.T) {
+	for n, most := range map[int]float64{1: 12, 1000: 40} {
+		payload := benchPayload(t, n)
+		assert.LessOrEqual(t, testing.AllocsPerRun(10, func() { _, _ = trigger.Decode(payload) }), most, "%d records", n)
+	}
+}
+
+func typedOurs(payload []byte) (n int, err error) {
+	batch, err := trigger.Decode(payload)
+	for i := range batch.Records {
+		e, err := events.Decode[events.RequestCreated](batch.Records[i].Value)
+		if err != nil || e.ID == "" {
+			return n, fmt.Errorf("event %d: %w", i, err)
+		}
+		n++
+	}
+	return n, err
+}
+
+func typedAWS(payload []byte) (n int, err error) {
+	var batch lambda.KafkaEvent
+	if err := json.Unmarshal(payload, &batch); err != nil {
+		return 0, err
+	}
+	for _, records := range batch.Records {
+		for i := range records {
+			if _, err := base64.StdEncoding.DecodeString(records[i].Key); err != nil {
+				return n, err
+			}
+			value, err := base64.StdEncoding.DecodeString(records[i].Value)
+			if err != nil {
+				return n, err
+			}
+			var e events.Event[events.RequestCreated]
+			if err := json.Unmarshal(value, &e); err != nil || e.ID == "" {
+				return n, fmt.Errorf("event %d: %w", i, err)
+			}
+			n++
+		}
+	}
+	return n, nil
+}
+
+// nodeBest is the best time of the script on the payload; 0 = there is no node.
+func nodeBest(b *testing.B, payload []byte) time.Duration {
+	b.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		b.Log("node is not installed, so there is nothing to compare with")
+		return 0
+	}
+	script := exec.Command(node, "testdata/parse.js")
+	script.Stdin = bytes.NewReader(payload)
+	out, err := script.Output()
+	require.NoError(b, err)
+	ns, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
+	require.NoError(b, err)
+	return time.Duration(ns)
+}
+
+// benchPayload is n requests, in six partitions, as AWS would bring them.
+func benchPayload(tb testing.TB, n int) []byte {
+	tb.Helper()
+	d, ok := events.Lookup("request-created")
+	require.True(tb, ok)
+	sample, err := d.Sample()
+	require.NoError(tb, err)
+	made, err := d.Decode(sample)
+	require.NoError(tb, err)
+	batch := trigger.Batch{Source: trigger.SourceMSK, SourceARN: sampleARN, BootstrapServers: sampleBrokers}
+	for i := range n {
+		key := fmt.Sprintf("0198f1c4-5b6b-7081-b2c3-%012d", i)
+		batch.Records = append(batch.Records, bus.Record{
+			Topic: d.Topic, Partition: int32(i * 6 / n), Offset: int64(i), Timestamp: time.UnixMilli(1795416970010), Key: []byte(key),
+			Value:   []byte(strings.ReplaceAll(string(sample), made.Key(), key)),
+			Headers: []bus.Header{{Key: "traceparent", Value: []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")}},
+		})
+	}
+	return batch.Encode()
+}
