@@ -107,7 +107,7 @@ func (s *seen) consumer(c bus.Consumer, letters bus.DeadLetters) kafka.Options {
 	return kafka.Options{
 		Logger: s.logger, Watch: watch, Letters: s.tracing.Letters(letters),
 		Delivery: bus.Options{
-			Report: observe.All(observe.Events(s.logger, c.Group), s.metrics.Events(c.Topic, c.Group)),
+			Report: observe.All(bus.Log(s.logger, c.Group), s.metrics.Events(c.Topic, c.Group)),
 			Tracer: s.tracing.Events(),
 		},
 	}

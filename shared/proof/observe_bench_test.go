@@ -99,7 +99,7 @@ func BenchmarkObserveEvent(b *testing.B) {
 		case metrics:
 			o.Report = observe.NewMetrics(observe.Build{}).Events("request-created", "bench")
 		case logged:
-			o.Report = observe.Events(logger, "bench")
+			o.Report = bus.Log(logger, "bench")
 		}
 		options[way] = o
 	}

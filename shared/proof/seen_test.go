@@ -83,7 +83,7 @@ func watch(t testing.TB, extra ...web.Function) *watching {
 			if err := kafka.Consume(ctx, cluster, c, kafka.Options{
 				Logger: logger, Watch: seen, Letters: tracing.Letters(letters),
 				Delivery: bus.Options{
-					Report: observe.All(observe.Events(logger, c.Group), w.metrics.Events(c.Topic, c.Group)), Tracer: tracing.Events(),
+					Report: observe.All(bus.Log(logger, c.Group), w.metrics.Events(c.Topic, c.Group)), Tracer: tracing.Events(),
 					Attempts: 2, MinBackoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond, StallAfter: 100,
 				},
 			}); err != nil {
