@@ -21,6 +21,10 @@ const PublishTimeout = 5 * time.Second
 // outage loses nothing, but soon enough that an outage does not fill the memory.
 const abandonAfter = 30 * time.Second
 
+// metadataMinAge is the least time between two looks at who leads which partition. What fails is tried again after a backoff
+// of the client's own besides, 250 ms to 2.5 s.
+const metadataMinAge = 250 * time.Millisecond
+
 // maxWaiting is how many records may wait for the brokers; one more is refused at once.
 const maxWaiting = 10_000
 
@@ -49,6 +53,8 @@ func producing(more ...kgo.Opt) []kgo.Opt {
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.ProducerLinger(0), // a request publishes one event and waits for it
 		kgo.RecordDeliveryTimeout(abandonAfter),
+		// Whoever was without brokers asks again soon: by default 5 s later, which is all that a request waits.
+		kgo.MetadataMinAge(metadataMinAge),
 	}, more...)
 }
 
