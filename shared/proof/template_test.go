@@ -76,7 +76,7 @@ func theCode(t *testing.T) code {
 	}
 	log := func(o bus.Outcome) string {
 		var line strings.Builder
-		observe.Events(observe.Logger(&line, true, slog.LevelInfo), "group")(bus.Report{Outcome: o, Class: bus.Refused})
+		bus.Log(observe.Logger(&line, true, slog.LevelInfo), "group")(bus.Report{Outcome: o, Class: bus.Refused})
 		return line.String()
 	}
 	c.rejected, c.handled = log(bus.Rejected), log(bus.Done)
@@ -192,7 +192,9 @@ func TestEachFunctionHasItsFileAndItsSample(t *testing.T) {
 	require.NoError(t, err, "functions/testdata has a sample of what AWS sends for each function")
 	var names []string
 	for _, f := range found {
-		names = append(names, f.Name())
+		if f.Name() != "testdata.go" { // which embeds them
+			names = append(names, f.Name())
+		}
 	}
 	assert.ElementsMatch(t, samples, names, "functions/testdata")
 	build := regexp.MustCompile(`for side in ([a-z ]+); do`).FindStringSubmatch(source(t, "Makefile"))

@@ -36,6 +36,7 @@ type Settings struct {
 	Store               string     // STORE: the path of a SQLite file, or dynamodb
 	Table               string     // TABLE_NAME: DynamoDB's table
 	AnnouncedByProducer []string   // ANNOUNCED_BY_PRODUCER: producers that write their own notifications
+	PartialBatches      bool       // PARTIAL_BATCH_RESPONSES: on Lambda, the mapping takes answers that name what failed (ReportBatchItemFailures)
 	LogLevel            slog.Level // LOG_LEVEL: debug, info, warn or error
 	LogFormat           string     // LOG_FORMAT: text or json; "" = text on a terminal and for commands that end, JSON elsewhere
 	Metrics             string     // METRICS: where /metrics is served; "" = beside the API, if that is on loopback
@@ -68,6 +69,7 @@ func Read(getenv func(string) string) (Settings, error) {
 		Store:               r.text("STORE", DefaultStore),
 		Table:               r.text("TABLE_NAME", "sipeat"),
 		AnnouncedByProducer: r.list("ANNOUNCED_BY_PRODUCER", "sipeat-app"),
+		PartialBatches:      r.flag("PARTIAL_BATCH_RESPONSES"),
 	}
 	if err := s.Brokers.Check(); err != nil {
 		r.faults = append(r.faults, err)
@@ -146,6 +148,15 @@ func (r *reader) list(name, fallback string) []string {
 		}
 	}
 	return values
+}
+
+// flag is false where it is not set.
+func (r *reader) flag(name string) bool {
+	on, err := strconv.ParseBool(r.text(name, "false"))
+	if err != nil {
+		r.check(name, fmt.Errorf("%q is neither true nor false; for example %s=true", r.getenv(name), name))
+	}
+	return on
 }
 
 func (r *reader) check(name string, err error) {

@@ -71,10 +71,7 @@ func (r *reader) web() Web {
 		}
 		w.TrustedProxies = append(w.TrustedProxies, prefix.Masked())
 	}
-	var err error
-	if w.TLSInFront, err = strconv.ParseBool(r.text("TLS_IN_FRONT", "false")); err != nil {
-		r.check("TLS_IN_FRONT", fmt.Errorf("%q is neither true nor false; for example TLS_IN_FRONT=true", r.getenv("TLS_IN_FRONT")))
-	}
+	w.TLSInFront = r.flag("TLS_IN_FRONT")
 	return w
 }
 

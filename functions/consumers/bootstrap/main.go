@@ -1,0 +1,55 @@
+// The consumers, on AWS Lambda behind event source mappings of Kafka: _HANDLER names the one.
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/shared/bootstrap"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/notify"
+	"github.com/sipeat/sipeat/shared/notify/ses"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/store/dynamodb"
+	"github.com/sipeat/sipeat/shared/trigger"
+)
+
+func main() {
+	bootstrap.Start([]string{"KAFKA_BROKERS", "TABLE_NAME"}, open)
+}
+
+func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error) {
+	cfg, err := dynamodb.FromEnvironment(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	table, err := dynamodb.Open(cfg, s.Table, dynamodb.WithoutSweeps())
+	if err != nil {
+		return nil, err
+	}
+	notifier, err := notify.New(notify.Settings{
+		Notify: s.Notify.Channels, From: s.Notify.From, To: s.Notify.To, SMTPURL: s.Notify.SMTPURL,
+		DiscordWebhook: s.Notify.DiscordWebhook, Logger: logger,
+		Further: map[string]func(notify.Mail) (notify.Notifier, error){"ses": ses.Join(ses.Environment(os.Getenv))},
+	})
+	if err != nil {
+		return nil, err
+	}
+	publisher, err := kafka.NewPublisher(s.Brokers, logger)
+	if err != nil {
+		return nil, err
+	}
+	letters, err := kafka.NewDeadLetters(s.Brokers, logger)
+	if err != nil {
+		return nil, err
+	}
+	functions := bootstrap.Functions{}
+	for _, f := range (consumers.Consumers{Publisher: publisher, Notifier: notifier, Store: table, AnnouncedBy: s.AnnouncedByProducer}).Functions() {
+		functions[f.Name] = trigger.New(f.Consumer, letters, trigger.Options{
+			Partial: s.PartialBatches, Logger: logger, Delivery: bus.Options{Report: bus.Log(logger, f.Consumer.Group)},
+		})
+	}
+	return functions, nil
+}

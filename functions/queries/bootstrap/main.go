@@ -1,0 +1,31 @@
+// The functions that read the read model, on AWS Lambda behind an HTTP API: _HANDLER names the one.
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/sipeat/sipeat/functions/queries"
+	"github.com/sipeat/sipeat/shared/bootstrap"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/store/dynamodb"
+	"github.com/sipeat/sipeat/shared/web/apigateway"
+)
+
+func main() { bootstrap.Start([]string{"TABLE_NAME"}, open) }
+
+func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error) {
+	cfg, err := dynamodb.FromEnvironment(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	table, err := dynamodb.Open(cfg, s.Table, dynamodb.WithoutSweeps())
+	if err != nil {
+		return nil, err
+	}
+	functions := bootstrap.Functions{}
+	for _, f := range (queries.Queries{Store: table}).Functions() {
+		functions[f.Name] = apigateway.Function(f, logger, os.Getenv("AWS_SAM_LOCAL") == "true")
+	}
+	return functions, nil
+}

@@ -1,0 +1,126 @@
+package bootstrap
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/trace"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func environment(of map[string]string) func(string) string {
+	return func(name string) string { return of[name] }
+}
+
+type saying string
+
+func (s saying) Invoke(context.Context, []byte) ([]byte, error) { return []byte(s), nil }
+
+func table(settings.Settings, *slog.Logger) (Functions, error) {
+	return Functions{"create-contact": saying("contact"), "create-machine": saying("machine")}, nil
+}
+
+func TestTheFunctionIsTheOneThatIsNamed(t *testing.T) {
+	chosen, err := choose(environment(map[string]string{"_HANDLER": "create-machine", "KAFKA_BROKERS": "b:9098"}), []string{"KAFKA_BROKERS"}, table)
+	require.NoError(t, err)
+	said, err := chosen.Invoke(t.Context(), nil)
+	require.NoError(t, err)
+	assert.Equal(t, "machine", string(said))
+}
+
+func TestWhatCannotStart(t *testing.T) {
+	good := map[string]string{"_HANDLER": "create-contact", "KAFKA_BROKERS": "b:9098"}
+	with := func(name, value string) map[string]string {
+		changed := map[string]string{name: value}
+		for k, v := range good {
+			if k != name {
+				changed[k] = v
+			}
+		}
+		return changed
+	}
+	for _, c := range []struct {
+		name        string
+		environment map[string]string
+		open        func(settings.Settings, *slog.Logger) (Functions, error)
+		says        []string
+	}{
+		{"an unknown name", with("_HANDLER", "create-contcat"), table, []string{`"create-contcat"`, "create-contact, create-machine"}},
+		{"no name", with("_HANDLER", ""), table, []string{`""`, "create-contact, create-machine"}},
+		{"a setting that a laptop has a default for", with("KAFKA_BROKERS", " "), table, []string{"KAFKA_BROKERS: it is not set"}},
+		{"all that is wrong, at once", map[string]string{"LOG_LEVEL": "loud", "PARTIAL_BATCH_RESPONSES": "perhaps"}, table,
+			[]string{"LOG_LEVEL", "PARTIAL_BATCH_RESPONSES", "KAFKA_BROKERS: it is not set"}},
+		{"a part that cannot be made", good, func(settings.Settings, *slog.Logger) (Functions, error) { return nil, errors.New("no region") }, []string{"no region"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := choose(environment(c.environment), []string{"KAFKA_BROKERS"}, c.open)
+			require.Error(t, err)
+			for _, says := range c.says {
+				assert.ErrorContains(t, err, says)
+			}
+		})
+	}
+}
+
+func TestAFailedInitIsSaidInOneLineAndToTheRuntime(t *testing.T) {
+	var told failure
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, "/2018-06-01/runtime/init/error", r.URL.Path)
+		assert.Equal(t, "Init.Settings", r.Header.Get("Lambda-Runtime-Function-Error-Type"))
+		assert.NoError(t, json.NewDecoder(r.Body).Decode(&told))
+	}))
+	defer api.Close()
+	var log bytes.Buffer
+	fail(environment(map[string]string{"AWS_LAMBDA_RUNTIME_API": api.Listener.Addr().String()}), &log, errors.Join(errors.New("one"), errors.New("two")))
+	assert.Equal(t, "the function cannot start: one; two\n", log.String())
+	assert.Equal(t, failure{Message: "one; two", Type: "Init.Settings", Trace: []string{}}, told)
+
+	log.Reset()
+	fail(environment(nil), &log, errors.New("nobody to tell"))
+	assert.Contains(t, log.String(), "nobody to tell")
+}
+
+func TestLinesAreJSONWithTheIDs(t *testing.T) {
+	var log bytes.Buffer
+	logger := slog.New(logs(environment(nil), &log, slog.LevelInfo)).With("part", "test")
+	parent, ok := trace.Parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	require.True(t, ok)
+	ctx := trace.With(lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "8476a536"}), parent)
+	logger.InfoContext(ctx, "done")
+	var line map[string]string
+	require.NoError(t, json.Unmarshal(log.Bytes(), &line), log.String())
+	assert.NotEmpty(t, line["timestamp"])
+	delete(line, "timestamp")
+	assert.Equal(t, map[string]string{
+		"level": "INFO", "message": "done", "part": "test", "requestId": "8476a536",
+		"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331",
+	}, line)
+}
+
+func TestTheLevelIsTheFunctionsOwn(t *testing.T) {
+	for _, c := range []struct {
+		function string
+		setting  slog.Level
+		want     slog.Level
+	}{
+		{"", slog.LevelWarn, slog.LevelWarn},
+		{"DEBUG", slog.LevelInfo, slog.LevelDebug},
+		{"TRACE", slog.LevelInfo, slog.LevelDebug},
+		{"FATAL", slog.LevelInfo, slog.LevelError},
+		{"LOUD", slog.LevelInfo, slog.LevelInfo},
+	} {
+		handler := logs(environment(map[string]string{"AWS_LAMBDA_LOG_LEVEL": c.function}), io.Discard, c.setting)
+		assert.True(t, handler.Enabled(t.Context(), c.want), "%+v", c)
+		assert.False(t, handler.Enabled(t.Context(), c.want-1), "%+v", c)
+	}
+}
