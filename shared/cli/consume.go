@@ -23,14 +23,10 @@ func allConsumers() []consumers.Function { return consumers.Consumers{}.Function
 // startConsumers runs the consumers until the parts are closed; the first that fails is a failure of all. assigned, if not
 // nil, is told which partitions they have.
 func (p *parts) startConsumers(functions []consumers.Function, assigned func(topic string, partitions []int32)) error {
-	letters, err := kafka.NewDeadLetters(p.cluster, p.app.logger)
+	letters, err := p.openDeadLetters()
 	if err != nil {
 		return err
 	}
-	p.add("dead letters", func(context.Context) error {
-		letters.Close()
-		return nil
-	})
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for _, function := range functions {

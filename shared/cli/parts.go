@@ -32,6 +32,7 @@ type parts struct {
 	seen      *seen
 	served    bool       // the API has its listener
 	failed    chan error // the first failure of what runs beside
+	quiet     bool       // not a word about what ends
 	closers   []closer
 }
 
@@ -49,15 +50,38 @@ func (p *parts) open(ctx context.Context, where string) (err error) {
 		return err
 	}
 	p.notifier = p.seen.notifier(channels)
-	if p.store, err = p.app.openStore(ctx, where); err != nil {
+	if err := p.openStore(ctx, where); err != nil {
 		return err
 	}
-	p.add("read model", func(context.Context) error { return p.store.Close() })
+	return p.openPublisher()
+}
+
+func (p *parts) openPublisher() (err error) {
 	if p.publisher, err = kafka.NewPublisher(p.cluster, p.app.logger); err != nil {
 		return err
 	}
 	p.add("publisher", p.publisher.Close)
 	return nil
+}
+
+func (p *parts) openStore(ctx context.Context, where string) (err error) {
+	if p.store, err = p.app.openStore(ctx, where); err != nil {
+		return err
+	}
+	p.add("read model", func(context.Context) error { return p.store.Close() })
+	return nil
+}
+
+func (p *parts) openDeadLetters() (*kafka.DeadLetters, error) {
+	letters, err := kafka.NewDeadLetters(p.cluster, p.app.logger)
+	if err != nil {
+		return nil, err
+	}
+	p.add("dead letters", func(context.Context) error {
+		letters.Close()
+		return nil
+	})
+	return letters, nil
 }
 
 // openStore opens the read model that STORE names.
@@ -179,7 +203,9 @@ func (p *parts) add(name string, end func(context.Context) error) {
 func (p *parts) close() error {
 	var errs []error
 	for i := len(p.closers) - 1; i >= 0; i-- {
-		fmt.Fprintf(p.app.stderr, "sipeat: ending %s\n", p.closers[i].name)
+		if !p.quiet {
+			fmt.Fprintf(p.app.stderr, "sipeat: ending %s\n", p.closers[i].name)
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 		if err := p.closers[i].end(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", p.closers[i].name, err))

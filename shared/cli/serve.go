@@ -61,15 +61,10 @@ func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
 		return err
 	}
 	defer p.release(listener)
-	broker, err := local.Open(ctx, local.Options{
-		Dir: filepath.Join(s.Data, "kafka"), Address: s.Kafka, Topics: localTopics(), Logger: a.logger,
-	})
-	if err != nil {
+	if err := p.openBroker(ctx, s.Data, s.Kafka); err != nil {
 		return p.unlessAsked(ctx, err)
 	}
-	p.add("broker", func(context.Context) error { return broker.Close() })
-	p.cluster = settings.Kafka{Brokers: []string{broker.Address()}}
-	if err := p.open(ctx, filepath.Join(s.Data, "read-model.db")); err != nil {
+	if err := p.open(ctx, readModel(s.Data)); err != nil {
 		return p.unlessAsked(ctx, err)
 	}
 	if err := p.startConsumers(p.consumers().Functions(), nil); err != nil {
@@ -78,9 +73,24 @@ func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
 	callers := a.settings.Web
 	callers.Public.Rate, callers.Staff.Rate = 0, 0 // all of them are this machine
 	endpoints := p.startAPI(listener, callers)
-	a.welcome("http://"+listener.Addr().String(), broker.Address(), s.Data, endpoints)
+	a.welcome("http://"+listener.Addr().String(), p.cluster.Brokers[0], s.Data, endpoints)
 	return p.wait(ctx)
 }
+
+// openBroker opens the embedded broker on its folder of the data, and makes it the cluster.
+func (p *parts) openBroker(ctx context.Context, data, address string) error {
+	broker, err := local.Open(ctx, local.Options{
+		Dir: filepath.Join(data, "kafka"), Address: address, Topics: localTopics(), Logger: p.app.logger,
+	})
+	if err != nil {
+		return err
+	}
+	p.add("broker", func(context.Context) error { return broker.Close() })
+	p.cluster = settings.Kafka{Brokers: []string{broker.Address()}}
+	return nil
+}
+
+func readModel(data string) string { return filepath.Join(data, "read-model.db") }
 
 func localTopics() []local.Topic {
 	var topics []local.Topic
