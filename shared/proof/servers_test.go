@@ -21,7 +21,7 @@ import (
 
 // fleet is what a person runs on servers: a Kafka with its topics, and processes that share one read model.
 type fleet struct {
-	t       *testing.T
+	t       testing.TB
 	brokers string
 	store   string
 }
@@ -46,7 +46,7 @@ func eachKafka(t *testing.T, test func(*testing.T, *fleet)) {
 	})
 }
 
-func newFleet(t *testing.T, brokers string) *fleet {
+func newFleet(t testing.TB, brokers string) *fleet {
 	t.Helper()
 	f := &fleet{t, brokers, filepath.Join(t.TempDir(), "read-model.db")}
 	made := f.run("topics")
@@ -80,10 +80,10 @@ func (f *fleet) worker(environment ...string) *member {
 	return m
 }
 
-func (f *fleet) api() *serving {
+func (f *fleet) api(environment ...string) *serving {
 	f.t.Helper()
 	c := command(f.t, "api", "--http", "127.0.0.1:0")
-	c.Env = append(c.Env, "KAFKA_BROKERS="+f.brokers, "STORE="+f.store)
+	c.Env = append(c.Env, append([]string{"KAFKA_BROKERS=" + f.brokers, "STORE=" + f.store}, environment...)...)
 	s := &serving{process: start(f.t, c), kafka: f.brokers}
 	s.says(s.stdout, "\n")
 	first, _, _ := strings.Cut(s.stdout.String(), "\n")
