@@ -83,7 +83,7 @@ func TestEachDriftIsFound(t *testing.T) {
 		{"ReadModel:", "DeletionProtectionEnabled: true", "TimeToLiveSpecification: {AttributeName: at, Enabled: true}", "ReadModel has TimeToLiveSpecification"},
 		{"ReadModel:", "DeletionPolicy: Retain", "DeletionPolicy: Delete", "ReadModel has Delete as DeletionPolicy"},
 
-		{"CorsConfiguration:", "idempotency-key, ", "", "Api has AllowHeaders \"authorization,content-type,prefer,x-request-id\", and servers answer Access-Control-Allow-Headers: authorization,content-type,idempotency-key"},
+		{"CorsConfiguration:", "idempotency-key, ", "", "Api has AllowHeaders \"authorization,content-type,prefer,traceparent,tracestate,x-request-id\", and servers answer Access-Control-Allow-Headers: authorization,content-type,idempotency-key"},
 		{"CorsConfiguration:", "MaxAge: 3600", "MaxAge: 60", "Api has MaxAge \"60\""},
 		{"RouteSettings:", "POST /machines:", "POST /machine:", "Api throttles POST /machine, which is no route"},
 		{"RouteSettings:", "POST /machines:", "POST /machine:", "Api has the rate \"\" for POST /machines"},
