@@ -33,7 +33,8 @@ func TestEachDriftIsFound(t *testing.T) {
 		{"Globals:", "[!Ref Architecture]", "[x86_64]", "functions are for [x86_64], and not for the parameter Architecture"},
 		{"Globals:", "provided.al2023", "provided.al2", "functions run on \"provided.al2\""},
 
-		{"GetContactFunction:", "/contacts/{id}\n", "/contact/{id}\n", "GetContactFunction has the route GET /contact/{id}, and functions/queries/functions.go says GET /contacts/{id}"},
+		{"GetContactFunction:", "/contacts/{id}\n", "/contact/{id}\n", "GetContactFunction has the route GET /contact/{id}, and functions/queries/functions.go says GET /contacts/{id} and HEAD /contacts/{id}"},
+		{"GetContactFunction:", "Method: HEAD", "Method: PUT", "GetContactFunction has the route PUT /contacts/{id}, and functions/queries/functions.go says GET /contacts/{id} and HEAD /contacts/{id}"},
 		{"CreateContactFunction:", "Method: POST", "Method: PUT", "CreateContactFunction has the route PUT /contacts"},
 		{"GetContactFunction:", "ApiId: !Ref Api", "ApiId: !Ref OtherApi", "GetContactFunction is not reached by the API of this stack"},
 		{"GetContactFunction:", "            Auth: {Authorizer: Staff, AuthorizationScopes: [!Ref JwtScope]}\n", "", "GetContactFunction is open to everybody, and functions/queries/functions.go has it for staff"},
