@@ -181,6 +181,25 @@ func TestWhoMayCreateAndNotSeeIsToldAtOnce(t *testing.T) {
 	assert.Less(t, time.Since(began), 5*time.Second)
 }
 
+// A broker that is away makes a topic's copies no fewer, and what was declared for them stands.
+func TestMoreCopiesThanDeclaredAreNoFault(t *testing.T) {
+	t.Parallel()
+	c := cluster(t, kfake.NumBrokers(3))
+	topic := kafka.Topic{Name: "copied", Partitions: 1}
+	made, err := kafka.MakeTopics(t.Context(), c, 3, topic)
+	require.NoError(t, err)
+	require.Equal(t, 3, made[0].Replication)
+	for _, replication := range []int{1, 2, 3} {
+		states, err := kafka.InspectTopics(t.Context(), c, replication, topic)
+		require.NoError(t, err)
+		require.Empty(t, states[0].Differences, replication)
+		require.Equal(t, "2", states[0].Config["min.insync.replicas"])
+	}
+	short, err := kafka.InspectTopics(t.Context(), c, 4, topic)
+	require.NoError(t, err)
+	require.Equal(t, "replication", short[0].Differences[0].Setting)
+}
+
 // What AWS's brokers are told is signed by credentials that are asked for at each login.
 func TestMSKLoginIsSignedByTheCredentialsOfTheMoment(t *testing.T) {
 	t.Setenv("AWS_REGION", "eu-central-1")
