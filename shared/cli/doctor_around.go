@@ -108,12 +108,12 @@ func checkContainers(ctx context.Context) []finding {
 		if errors.As(err, &exit) {
 			says = strings.TrimSpace(string(exit.Stderr))
 		}
-		return []finding{{Status: wrong, Says: "docker compose: " + says, Remedy: "does the Docker engine run, and may this user use it?"}}
+		return []finding{{Status: noted, Says: "docker compose: " + says, Remedy: "if something of it shall run here: does the Docker engine run, and may this user use it?"}}
 	}
 	return judgeContainers(strings.Fields(string(services)), out)
 }
 
-// judgeContainers reads what `docker compose ps --format json` says: an object per line, of older versions one list.
+// judgeContainers takes what was never started for no fault, who wants it sees that nothing answers. It reads what `docker compose ps --format json` says: an object per line, of older versions one list.
 func judgeContainers(services []string, listed []byte) (found []finding) {
 	type container struct {
 		Service, State, Health string
@@ -148,7 +148,7 @@ func judgeContainers(services []string, listed []byte) (found []finding) {
 		found = append(found, f)
 	}
 	for _, s := range services {
-		found = append(found, finding{Subject: s, Status: wrong, Says: "it does not run", Remedy: "docker compose up --detach " + s})
+		found = append(found, finding{Subject: s, Status: noted, Says: "it was not started, or was taken down", Remedy: "if it shall run here: docker compose up --detach " + s})
 	}
 	return found
 }

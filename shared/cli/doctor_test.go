@@ -22,9 +22,9 @@ func TestContainersAreJudged(t *testing.T) {
 		status := map[string]string{}
 		for _, f := range judgeContainers([]string{"kafka", "dynamodb", "mail"}, []byte(listed)) {
 			status[f.Subject] = f.Status
-			assert.Equal(t, f.Status == wrong, f.Remedy != "", f.Subject)
+			assert.Equal(t, f.Status != well, f.Remedy != "", f.Subject)
 		}
-		assert.Equal(t, map[string]string{"kafka": well, "dynamodb": wrong, "console": wrong, "tables": well, "mail": wrong}, status)
+		assert.Equal(t, map[string]string{"kafka": well, "dynamodb": wrong, "console": wrong, "tables": well, "mail": noted}, status)
 	}
 }
 
