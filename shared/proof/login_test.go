@@ -17,7 +17,7 @@ import (
 func TestLoginAtApacheKafka(t *testing.T) {
 	brokers := os.Getenv("KAFKA_SASL_BROKERS")
 	if brokers == "" || os.Getenv("KAFKA_BROKERS") == "" {
-		t.Skip("set KAFKA_BROKERS, and KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE to how its other port is reached")
+		t.Skip("set KAFKA_BROKERS to a Kafka that asks nobody, and KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE to how one is reached that asks for a login over TLS")
 	}
 	groupsOfKafka.Lock()
 	t.Cleanup(groupsOfKafka.Unlock)

@@ -87,6 +87,11 @@ func run(t testing.TB, stdin string, arguments ...string) result {
 
 func finish(t testing.TB, c *exec.Cmd, stdin string) result {
 	t.Helper()
+	return finishIn(t, patience, c, stdin)
+}
+
+func finishIn(t testing.TB, patience time.Duration, c *exec.Cmd, stdin string) result {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	started := time.Now()
