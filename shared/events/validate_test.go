@@ -220,3 +220,53 @@ func fieldOf(input any, name string) reflect.Value {
 	}
 	panic("no field " + name)
 }
+
+func TestATagThatSaysSomethingElsePanics(t *testing.T) {
+	for tag, value := range map[string]any{
+		"text,long": struct {
+			A string `validate:"text,long"`
+		}{},
+		"max=many": struct {
+			A string `validate:"max=many"`
+		}{},
+		"oneof": struct {
+			A string `validate:"oneof"`
+		}{},
+		"text=200": struct {
+			A string `validate:"text=200"`
+		}{},
+		"omitempty=1": struct {
+			A string `validate:"omitempty=1"`
+		}{},
+	} {
+		assert.PanicsWithValue(t, "events: "+reflect.TypeOf(value).String()+".A: there is no rule "+fmt.Sprintf("%q", tag[strings.LastIndex(tag, ",")+1:]), func() {
+			_ = events.Validate(value)
+		}, tag)
+	}
+}
+
+func TestFieldsWithinFields(t *testing.T) {
+	type drink struct {
+		Name string `json:"name" validate:"required,max=3"`
+	}
+	type shelf struct {
+		drink
+		Best drink    `json:"best"`
+		Tags []string `json:"tags" validate:"omitempty,min=2,dive,token"`
+	}
+	err := events.Validate(&shelf{Best: drink{"cocoa"}, Tags: []string{"a", "b c"}})
+	assert.Equal(t, []events.FieldError{
+		{Pointer: "/name", Detail: "is required: it must not be empty or blank"},
+		{Pointer: "/best/name", Detail: "is longer than 3 characters: shorten it"},
+		{Pointer: "/tags/1", Detail: "must be an id: visible characters without spaces"},
+	}, errorOf(t, err).Fields)
+	assert.NoError(t, events.Validate(shelf{drink: drink{"tea"}, Best: drink{"tea"}}))
+	assert.Len(t, errorOf(t, events.Validate(shelf{drink: drink{"tea"}, Best: drink{"tea"}, Tags: []string{"a"}})).Fields, 1)
+}
+
+func errorOf(t *testing.T, err error) *events.Error {
+	t.Helper()
+	var e *events.Error
+	require.ErrorAs(t, err, &e)
+	return e
+}

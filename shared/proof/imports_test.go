@@ -74,8 +74,8 @@ var diets = []struct {
 	who  []string
 	may  []string
 }{
-	{"events has one library each for ids, validation and JSON", []string{"shared/events/..."},
-		[]string{"github.com/google/uuid", "github.com/go-playground/validator/v10", "github.com/go-json-experiment/json/..."}},
+	{"events has one library each for ids and JSON: all that links it pays for more at its start", []string{"shared/events/..."},
+		[]string{"github.com/google/uuid", "github.com/go-json-experiment/json/..."}},
 	{"settings and trace are standard library only", []string{"shared/settings/...", "shared/trace/..."}, nil},
 }
 
