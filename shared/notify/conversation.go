@@ -121,7 +121,7 @@ func (c *conversation) name(conn net.Conn) string {
 	if c.server.helo != "" {
 		return c.server.helo
 	}
-	if host, err := os.Hostname(); err == nil && strings.Contains(host, ".") && hostName.MatchString(host) {
+	if host, err := os.Hostname(); err == nil && strings.Contains(host, ".") && isHostName(host) {
 		return host
 	}
 	host, _, _ := net.SplitHostPort(conn.LocalAddr().String())

@@ -101,10 +101,10 @@ func headline(m Message) string {
 }
 
 // plainID is an id that can stand in a Message-ID as it is (RFC 5322, dot-atom-text, without dots).
-var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 func (m Mail) messageID(id, kind string) string {
-	if !plainID.MatchString(id) {
+	if len(id) > 64 || !plainID.MatchString(id) {
 		id = fmt.Sprintf("sha256-%x", sha256.Sum256([]byte(id)))
 	}
 	_, host, _ := strings.Cut(m.From.Address, "@")
