@@ -1,9 +1,11 @@
 package proof
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -52,4 +54,36 @@ func byHand(name string) (path string, err error) {
 		return "", err
 	}
 	return buildLambda("./testdata/lambda/"+name, filepath.Join(built, "by-hand-"+name))
+}
+
+// BenchmarkLambdaFirstPublish answers how long a caller waits who meets a cold function, its init aside: the first invocation
+// of create-contact after the init, with an embedded broker, beside the one written by hand with a linger of 0, in turn.
+// "rss-MB" is the memory of the process behind it.
+//
+//	go test ./shared/proof -run '^$' -bench LambdaFirstPublish -benchtime 40x
+func BenchmarkLambdaFirstPublish(b *testing.B) {
+	broker := topicsAt(b, b.TempDir(), "127.0.0.1:0")
+	ours, err := lambdaBinaries["commands"]()
+	require.NoError(b, err)
+	hand, err := byHand("commands")
+	require.NoError(b, err)
+	paths := []string{hand, ours}
+	took, memory := make([][]float64, len(paths)), make([][]float64, len(paths))
+	payload := lambdaSample(b, "create-contact")
+	for b.Loop() {
+		for i, path := range paths {
+			l := startBinary(b, path, "create-contact", "KAFKA_BROKERS="+broker.Address())
+			begun := time.Now()
+			answered := l.invoke(payload, time.Minute).http(b)
+			took[i] = append(took[i], time.Since(begun).Seconds()*1e3)
+			require.Equal(b, http.StatusAccepted, answered.StatusCode, answered.Body)
+			memory[i] = append(memory[i], resident(b, l.process))
+			l.kill()
+		}
+	}
+	b.ReportMetric(0, "ns/op") // of both together: says nothing
+	b.ReportMetric(median(took[1]), "ms")
+	b.ReportMetric(median(took[1])/median(took[0]), "x-hand")
+	b.ReportMetric(median(memory[1]), "rss-MB")
+	b.ReportMetric(median(memory[0]), "hand-rss-MB")
 }

@@ -34,7 +34,7 @@ func BenchmarkServeStart(b *testing.B) {
 			s := serve(b, b.TempDir())
 			s.post("/contacts", aContact)
 			first = append(first, float64(time.Since(began).Microseconds())/1000)
-			fresh = append(fresh, resident(b, s))
+			fresh = append(fresh, resident(b, s.process))
 			for n := range 1000 {
 				e := endpoints[n%len(endpoints)]
 				s.post(e.path, e.body)
@@ -42,7 +42,7 @@ func BenchmarkServeStart(b *testing.B) {
 			for topic, group := range groups {
 				handled(b, s.kafka, group, topic)
 			}
-			used = append(used, resident(b, s))
+			used = append(used, resident(b, s.process))
 			s.kill()
 		}
 	}
@@ -52,9 +52,9 @@ func BenchmarkServeStart(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-func resident(b *testing.B, s *serving) float64 {
+func resident(b *testing.B, p *process) float64 {
 	b.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	require.NoError(b, err)
 	var kb float64
 	_, rest, _ := strings.Cut(string(status), "VmRSS:")
