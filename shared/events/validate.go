@@ -3,6 +3,7 @@ package events
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -75,7 +76,7 @@ func fieldsOf(t reflect.Type) []field {
 func readFields(fields []field, t reflect.Type, index []int, pointer string) []field {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		at := append(index[:len(index):len(index)], i)
+		at := slices.Concat(index, []int{i})
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch tag := f.Tag.Get("validate"); {
 		case f.Anonymous && f.Type.Kind() == reflect.Struct:
@@ -93,7 +94,7 @@ func readRules(t reflect.Type, f reflect.StructField, tag string) (rules []rule)
 	for said := range strings.SplitSeq(tag, ",") {
 		r := rule{}
 		r.name, r.param, _ = strings.Cut(said, "=")
-		ok := false
+		var ok bool
 		switch r.name {
 		case "required", "omitempty", "dive":
 			ok = r.param == ""
