@@ -24,12 +24,14 @@ var (
 		"go run . version":            "sipeat ",
 		"go run . publish":            "published 2, refused 0",
 		"go run . tail":               "ada@example.com",
+		"go run . invoke":             "202 Accepted",
+		"go run . sample":             `"eventSource":"aws:kafka"`,
 		"go run . completion":         "__start_sipeat",
 		"curl -i http":                "202 Accepted",
 		"curl http://*/contacts":      "Ada Lovelace",
 		"curl http://*/notifications": "New contact: Ada Lovelace",
 	}
-	playedInCI = map[string]string{ // and how it stands in .ci/run, or in what that plays with `make containers`
+	playedInCI = map[string]string{ // and how it stands in .ci/run, or in a test that it runs
 		"go test ./...":     "go test -count=1 -v ./...",
 		"make integration":  "make integration",
 		"make lint":         "make lint",
@@ -48,6 +50,9 @@ var (
 		"make worker-build": `"worker-build")`,
 		"make worker-start": `"worker-start")`,
 		"make worker-dev":   `"worker-dev")`,
+		"make build":        "make build",
+		"make validate":     "make validate",
+		"make deploy":       `"deploy", "SAM=./sam"`,
 	}
 )
 
@@ -79,7 +84,8 @@ func TestEveryCommandInREADMEWorks(t *testing.T) {
 			}
 		}
 	}
-	played := string(ci) + source(t, "shared", "proof", "docker_test.go") + source(t, "shared", "proof", "dock_test.go")
+	played := string(ci) + source(t, "shared", "proof", "docker_test.go") + source(t, "shared", "proof", "dock_test.go") +
+		source(t, "shared", "proof", "template_calls_test.go")
 	for command, there := range playedInCI {
 		assert.Contains(t, played, there, "CI does not play %q", command)
 	}
