@@ -29,15 +29,20 @@ func BenchmarkLambdaInit(b *testing.B) {
 			require.NoError(b, err)
 			paths := []string{hello, hand, ours}
 			took := make([][]float64, len(paths)) // ms
+			var memory []float64
 			for b.Loop() {
 				for i, path := range paths {
 					l := startBinary(b, path, side.function, environment...)
 					took[i] = append(took[i], l.init.Seconds()*1e3)
+					if path == ours {
+						memory = append(memory, resident(b, l.process))
+					}
 					l.kill()
 				}
 			}
 			b.ReportMetric(0, "ns/op") // of the three together: says nothing
 			b.ReportMetric(median(took[2]), "init-ms")
+			b.ReportMetric(median(memory), "rss-MB")
 			b.ReportMetric(median(took[2])/median(took[0]), "x-hello")
 			b.ReportMetric(median(took[2])/median(took[1]), "x-hand")
 			for i, name := range []string{"hello-KB", "hand-KB", "KB"} {
