@@ -1,4 +1,5 @@
-// The consumer of contact-created as one would write it by hand, with the same clients.
+// The consumers' binary as one would write it by hand, with the same clients: that of contact-created, and SES for where mail is
+// sent.
 package main
 
 import (
@@ -13,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	mail "github.com/aws/aws-sdk-go-v2/service/sesv2/types"
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -33,12 +36,25 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	table := dynamodb.New(dynamodb.Options{Region: os.Getenv("AWS_REGION"), Credentials: aws.CredentialsProviderFunc(
-		func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{
-				AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: os.Getenv("AWS_SESSION_TOKEN"),
-			}, nil
-		})})
+	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{
+			AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: os.Getenv("AWS_SESSION_TOKEN"),
+		}, nil
+	})
+	table := dynamodb.New(dynamodb.Options{Region: os.Getenv("AWS_REGION"), Credentials: credentials})
+	tell := func(context.Context, string) error { return nil }
+	if strings.Contains(os.Getenv("NOTIFY"), "ses") {
+		client := sesv2.New(sesv2.Options{Region: os.Getenv("AWS_REGION"), Credentials: credentials})
+		tell = func(ctx context.Context, text string) error {
+			_, err := client.SendEmail(ctx, &sesv2.SendEmailInput{
+				FromEmailAddress: aws.String(os.Getenv("NOTIFY_FROM")), Destination: &mail.Destination{ToAddresses: []string{os.Getenv("NOTIFY_TO")}},
+				Content: &mail.EmailContent{Simple: &mail.Message{
+					Subject: &mail.Content{Data: aws.String("SipEat")}, Body: &mail.Body{Text: &mail.Content{Data: aws.String(text)}},
+				}},
+			})
+			return err
+		}
+	}
 	lambda.Start(func(ctx context.Context, batch events.KafkaEvent) error {
 		for _, records := range batch.Records {
 			for _, r := range records {
@@ -56,6 +72,9 @@ func main() {
 						"pk": &types.AttributeValueMemberS{Value: "item/contact-created/" + e.Data.ID}, "data": &types.AttributeValueMemberS{Value: string(value)},
 					},
 				}); err != nil {
+					return err
+				}
+				if err := tell(ctx, e.Data.Name); err != nil {
 					return err
 				}
 				told, err := json.Marshal(map[string]any{"eventId": uuid.NewString(), "eventType": "notification", "data": map[string]string{"message": e.Data.Name}})
