@@ -71,7 +71,7 @@ func (a *app) invoke(ctx context.Context, cluster settings.Kafka, i invocation) 
 		return err
 	}
 	p := a.newParts(cluster)
-	p.quiet = true
+	p.brief = true
 	defer func() { err = errors.Join(err, p.close()) }()
 	where := a.settings.Store
 	if i.throwaway {

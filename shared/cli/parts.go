@@ -32,7 +32,7 @@ type parts struct {
 	seen      *seen
 	served    bool       // the API has its listener
 	failed    chan error // the first failure of what runs beside
-	quiet     bool       // not a word about what ends
+	brief     bool       // one call is all there is: its end waits for nothing, and is nobody's news
 	closers   []closer
 }
 
@@ -203,11 +203,14 @@ func (p *parts) add(name string, end func(context.Context) error) {
 func (p *parts) close() error {
 	var errs []error
 	for i := len(p.closers) - 1; i >= 0; i-- {
-		if !p.quiet {
+		patience := drainTimeout
+		if p.brief {
+			patience = 0
+		} else {
 			fmt.Fprintf(p.app.stderr, "sipeat: ending %s\n", p.closers[i].name)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-		if err := p.closers[i].end(ctx); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		if err := p.closers[i].end(ctx); err != nil && !p.brief {
 			errs = append(errs, fmt.Errorf("%s: %w", p.closers[i].name, err))
 		}
 		cancel()

@@ -1,0 +1,121 @@
+package proof
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sipeat/sipeat/functions/commands"
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/functions/queries"
+	"github.com/sipeat/sipeat/shared/trigger"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestInvokeRunsEachFunction on its sample, on the broker and the read model of one `sipeat serve`: a consumer's sample is what
+// its query then shows.
+func TestInvokeRunsEachFunction(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	invoke := func(function string) result {
+		c := command(t, "invoke", function, "--brokers", s.kafka)
+		c.Env = append(c.Env, "STORE="+filepath.Join(s.data, "read-model.db"))
+		return finish(t, c, "")
+	}
+	for _, f := range (consumers.Consumers{}).Functions() {
+		made := invoke(f.Name)
+		assert.Equal(t, 0, made.status, "%s: %s", f.Name, made.stderr)
+		assert.Equal(t, "{\n  \"batchItemFailures\": []\n}\n", made.stdout, f.Name)
+	}
+	for _, f := range (commands.Commands{}).Functions() {
+		made := invoke(f.Name)
+		assert.Equal(t, 0, made.status, "%s: %s", f.Name, made.stderr)
+		assert.Regexp(t, `(?s)^202 Accepted\n.*\nLocation: /[a-z]+/.*\n\n\{\n  "id": `, made.stdout, f.Name)
+	}
+	for _, f := range (queries.Queries{}).Functions() {
+		made := invoke(f.Name)
+		assert.Equal(t, 0, made.status, "%s: %s", f.Name, made.stderr)
+		assert.True(t, strings.HasPrefix(made.stdout, "200 OK\n"), "%s: %s", f.Name, made.stdout)
+		assert.NotContains(t, made.stdout, `"items": []`, f.Name)
+	}
+}
+
+func TestInvokeSaysHowItWent(t *testing.T) {
+	t.Parallel()
+	batch := run(t, "", "sample", "contact-created", "--records", "3", "--partitions", "2", "--bad", "json", "--tombstone")
+	require.Equal(t, 0, batch.status, batch.stderr)
+	for _, c := range []struct {
+		name, stdin  string
+		arguments    []string
+		status       int
+		says, answer string
+	}{
+		{"what is no event is no failure", batch.stdout, []string{"invoke", "contact-created", "--throwaway", "-e", "-"}, 0, "outcome=rejected", `"batchItemFailures": []`},
+		{"an answer of 404", "", []string{"invoke", "get-contact", "--throwaway"}, 1, "get-contact answered 404", "404 Not Found"},
+		{"for scripts", "", []string{"invoke", "create-contact", "--throwaway", "--json"}, 0, "", `{"statusCode":202,`},
+		{"what is no payload", `{"x":1}`, []string{"invoke", "contact-created", "--throwaway", "-e", "-"}, 1, "contact-created failed: the payload cannot be read", ""},
+		{"another function's payload", batch.stdout, []string{"invoke", "create-contact", "--throwaway", "-e", "-"}, 1, "create-contact failed: ", ""},
+		{"no broker", "", []string{"invoke", "create-contact", "--brokers", "127.0.0.1:1"}, 1, "create-contact answered 503", `"eventId"`},
+		{"no time", "", []string{"invoke", "create-contact", "--brokers", "127.0.0.1:1", "--timeout", "400ms"}, 1, "create-contact answered 503", `"eventId"`},
+		{"no such file", "", []string{"invoke", "create-contact", "-e", "nothing.json"}, 2, "nothing.json", ""},
+		{"no such function", "", []string{"invoke", "create-contract"}, 2, `there is no function "create-contract"`, ""},
+		{"no function", "", []string{"sample"}, 2, "no function is named", ""},
+		{"a batch for an endpoint", "", []string{"sample", "get-contact", "--records", "2"}, 2, "get-contact is an endpoint", ""},
+		{"too few records", "", []string{"sample", "contact-created", "--records", "0"}, 2, "--records: 0 is not from 1 to 10000", ""},
+		{"a fault that there is not", "", []string{"sample", "contact-created", "--bad", "luck"}, 2, "json, event-id, type, data", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			made := finish(t, command(t, c.arguments...), c.stdin)
+			assert.Equal(t, c.status, made.status, made.stderr)
+			assert.Contains(t, made.stderr, c.says)
+			assert.Contains(t, made.stdout, c.answer)
+			if c.answer == "" {
+				assert.Empty(t, made.stdout)
+			}
+		})
+	}
+}
+
+// TestSampleWritesWhatWasAskedFor: as many records over as many partitions, the same each time, and as many that are no events.
+func TestSampleWritesWhatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, f := range (consumers.Consumers{}).Functions() {
+		own := run(t, "", "sample", f.Name)
+		file, err := os.ReadFile(filepath.Join(root, "functions", "testdata", f.Name+".json"))
+		require.NoError(t, err)
+		assert.Equal(t, string(bytes.TrimSpace(file))+"\n", own.stdout)
+
+		for _, bad := range []string{"json", "event-id", "type", "data"} {
+			arguments := []string{"sample", f.Name, "--records", "7", "--partitions", "3", "--bad", bad, "--tombstone"}
+			made := run(t, "", arguments...)
+			require.Equal(t, 0, made.status, made.stderr)
+			assert.Equal(t, made.stdout, run(t, "", arguments...).stdout)
+			assert.NotEqual(t, made.stdout, run(t, "", append(arguments, "--seed", "another")...).stdout)
+			batch, err := trigger.Decode([]byte(made.stdout))
+			require.NoError(t, err)
+			require.Len(t, batch.Records, 9)
+			places := map[string]bool{}
+			for _, r := range batch.Records {
+				places[fmt.Sprintf("%d/%d", r.Partition, r.Offset)] = true
+				assert.Equal(t, f.Consumer.Topic, r.Topic)
+				assert.Less(t, r.Partition, int32(3))
+			}
+			assert.Len(t, places, 9)
+
+			invoked := finish(t, command(t, "invoke", f.Name, "--throwaway", "-e", "-"), made.stdout)
+			assert.Equal(t, 0, invoked.status, invoked.stderr)
+			assert.Equal(t, 7, strings.Count(invoked.stderr, "outcome=done"), invoked.stderr)
+			assert.Equal(t, 2, strings.Count(invoked.stderr, "outcome=rejected"), "%s: %s", bad, invoked.stderr)
+		}
+	}
+	var outside struct{ EventSource, EventSourceArn string }
+	require.NoError(t, json.Unmarshal([]byte(run(t, "", "sample", "notification", "--self-managed").stdout), &outside))
+	assert.Equal(t, "SelfManagedKafka", outside.EventSource)
+	assert.Empty(t, outside.EventSourceArn)
+}
