@@ -46,7 +46,7 @@ func choose(getenv func(string) string, needs []string, open func(settings.Setti
 	if err != nil {
 		return nil, err
 	}
-	logger := slog.New(logs(getenv, os.Stdout, s.LogLevel))
+	logger := slog.New(logs(os.Stdout, s.LogLevel))
 	slog.SetDefault(logger)
 	functions, err := open(s, logger)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -92,7 +91,7 @@ func TestAFailedInitIsSaidInOneLineAndToTheRuntime(t *testing.T) {
 
 func TestLinesAreJSONWithTheIDs(t *testing.T) {
 	var log bytes.Buffer
-	logger := slog.New(logs(environment(nil), &log, slog.LevelInfo)).With("part", "test")
+	logger := slog.New(logs(&log, slog.LevelInfo)).With("part", "test")
 	parent, ok := trace.Parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	require.True(t, ok)
 	ctx := trace.With(lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "8476a536"}), parent)
@@ -107,20 +106,15 @@ func TestLinesAreJSONWithTheIDs(t *testing.T) {
 	}, line)
 }
 
-func TestTheLevelIsTheFunctionsOwn(t *testing.T) {
-	for _, c := range []struct {
-		function string
-		setting  slog.Level
-		want     slog.Level
-	}{
-		{"", slog.LevelWarn, slog.LevelWarn},
-		{"DEBUG", slog.LevelInfo, slog.LevelDebug},
-		{"TRACE", slog.LevelInfo, slog.LevelDebug},
-		{"FATAL", slog.LevelInfo, slog.LevelError},
-		{"LOUD", slog.LevelInfo, slog.LevelInfo},
-	} {
-		handler := logs(environment(map[string]string{"AWS_LAMBDA_LOG_LEVEL": c.function}), io.Discard, c.setting)
-		assert.True(t, handler.Enabled(t.Context(), c.want), "%+v", c)
-		assert.False(t, handler.Enabled(t.Context(), c.want-1), "%+v", c)
+// Lambda tells a function what it lets through, which is everything here and no wish to see everything.
+func TestTheLevelIsLOG_LEVELs(t *testing.T) {
+	for given, want := range map[string]slog.Level{"": slog.LevelInfo, "debug": slog.LevelDebug, "warn": slog.LevelWarn} {
+		_, err := choose(environment(map[string]string{"_HANDLER": "create-contact", "LOG_LEVEL": given, "AWS_LAMBDA_LOG_LEVEL": "TRACE"}), nil,
+			func(_ settings.Settings, logger *slog.Logger) (Functions, error) {
+				assert.True(t, logger.Enabled(t.Context(), want), given)
+				assert.False(t, logger.Enabled(t.Context(), want-1), given)
+				return table(settings.Settings{}, logger)
+			})
+		require.NoError(t, err)
 	}
 }

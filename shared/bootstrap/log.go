@@ -10,19 +10,9 @@ import (
 )
 
 // logs writes JSON by the names that Lambda gives to time and text
-// (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html). The level is the function's own
-// ApplicationLogLevel where that is set, otherwise LOG_LEVEL.
-func logs(getenv func(string) string, to io.Writer, level slog.Level) slog.Handler {
-	switch getenv("AWS_LAMBDA_LOG_LEVEL") {
-	case "TRACE", "DEBUG": // slog has no trace
-		level = slog.LevelDebug
-	case "INFO":
-		level = slog.LevelInfo
-	case "WARN":
-		level = slog.LevelWarn
-	case "ERROR", "FATAL":
-		level = slog.LevelError
-	}
+// (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html). LOG_LEVEL says how much, alone: the
+// function's own ApplicationLogLevel (AWS_LAMBDA_LOG_LEVEL) is what Lambda lets through, and template.yaml has it drop nothing.
+func logs(to io.Writer, level slog.Level) slog.Handler {
 	return trace.Logs(invocation{slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level, ReplaceAttr: lambdacontext.ReplaceAttr})})
 }
 
