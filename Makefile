@@ -54,7 +54,7 @@ integration: ## the suites that want real servers: those of `make up`, or KAFKA_
 	export AWS_REGION="$${AWS_REGION:-us-east-1}" AWS_ACCESS_KEY_ID="$${AWS_ACCESS_KEY_ID:-local}" AWS_SECRET_ACCESS_KEY="$${AWS_SECRET_ACCESS_KEY:-local}"; \
 	test -n "$$KAFKA_BROKERS" -a -n "$$DYNAMODB_ENDPOINT" || { echo 'There is nothing to test against: `make up` first, or set KAFKA_BROKERS and DYNAMODB_ENDPOINT to servers that may be written to.'; exit 2; }; \
 	echo "against KAFKA_BROKERS=$$KAFKA_BROKERS DYNAMODB_ENDPOINT=$$DYNAMODB_ENDPOINT"; \
-	elsewhere='^TestDocker'; test -n "$$KAFKA_SASL_BROKERS" || elsewhere="$$elsewhere|^TestLoginAtApacheKafka$$"; \
+	elsewhere='^Test(Docker|SAMLocal)'; test -n "$$KAFKA_SASL_BROKERS" || elsewhere="$$elsewhere|^TestLoginAtApacheKafka$$"; \
 	said="$$(mktemp)"; trap 'rm -f "$$said"' EXIT; \
 	KAFKAJS='$(CURDIR)/$(KAFKAJS)' go test -count=1 -v -skip "$$elsewhere" $(INTEGRATION) | tee "$$said"; \
 	if grep -E '^ *--- SKIP' "$$said"; then echo 'Here a test that is skipped is a failure.'; exit 1; fi; \
@@ -117,7 +117,7 @@ worker-start: ## the worker, as `make worker-build` built it
 
 # --- AWS: template.yaml says what there is, samconfig.toml how it is called. A binary for another architecture than the functions' would start
 # nowhere, so what is deployed is built for the Architecture that stands in samconfig.toml, where the first deployment writes it.
-.PHONY: build deploy validate
+.PHONY: build deploy validate sam-local
 
 SAM := sam
 CFN_LINT := cfn-lint
@@ -131,6 +131,11 @@ build: ## the three binaries of the Lambda functions, in dist; ARCH=amd64 for x8
 	@for side in commands queries consumers; do \
 		(set -x; GOOS=linux GOARCH=$(ARCH) CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -tags lambda.norpc -o dist/$$side/bootstrap ./functions/$$side/bootstrap) || exit 1; \
 	done
+
+sam-local: ## plays the functions under the SAM CLI, beside containers of its own: what `make up` started stays
+	@command -v $(SAM) >/dev/null || { echo 'This needs the SAM CLI: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/install-sam-cli.html, or SAM=where/it/is.' >&2; exit 2; }
+	@$(MAKE) --no-print-directory docker
+	DOCKER=1 SAM='$(SAM)' go test -count=1 -v -timeout 20m -run '^TestSAMLocal' ./shared/proof
 
 validate: ## template.yaml by `sam validate --lint` and by cfn-lint, which sees what SAM makes of it
 	AWS_DEFAULT_REGION="$${AWS_DEFAULT_REGION:-us-east-1}" $(SAM) validate --lint

@@ -44,6 +44,7 @@ var (
 		"make up":           "make up",
 		"make down":         "make down VOLUMES=1",
 		"make containers":   "make containers",
+		"make sam-local":    "make sam-local",
 		"make settings":     `"settings")`,
 		"make topics":       `"topics")`,
 		"make logs":         `"logs"`,
@@ -85,7 +86,7 @@ func TestEveryCommandInREADMEWorks(t *testing.T) {
 		}
 	}
 	played := string(ci) + source(t, "shared", "proof", "docker_test.go") + source(t, "shared", "proof", "dock_test.go") +
-		source(t, "shared", "proof", "template_calls_test.go")
+		source(t, "shared", "proof", "template_calls_test.go") + source(t, "shared", "proof", "sam_test.go")
 	for command, there := range playedInCI {
 		assert.Contains(t, played, there, "CI does not play %q", command)
 	}

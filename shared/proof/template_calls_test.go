@@ -26,6 +26,7 @@ func TestSAMIsCalledAsTheRestHasIt(t *testing.T) {
 		environment, settings := s[1], s[3]
 		names = append(names, environment+" "+s[2])
 		assert.Contains(t, settings, `docker_network = "`+containers.Networks["default"].Name+`"`, s[0])
+		assert.Contains(t, settings, "skip_pull_image = true", "%s: what is there is not asked for each time", s[0])
 		given := map[string]string{}
 		for _, pair := range regexp.MustCompile(`"(\w+)=([^"]*)"`).FindAllStringSubmatch(settings, -1) {
 			assert.NotNil(t, parameters[pair[1]], "template.yaml has no parameter %s", pair[1])
