@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -14,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/joho/godotenv"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/spf13/cobra"
 )
@@ -123,8 +121,8 @@ func wrongUsage(c *cobra.Command, err error) error {
 
 // configure reads the environment, and .env beside it where there is one. What is set already wins over the file.
 func (a *app) configure(c *cobra.Command) error {
-	if err := godotenv.Load(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return usageError{fmt.Errorf(".env cannot be read: %w", err)}
+	if err := loadDotenv(); err != nil {
+		return usageError{err}
 	}
 	var err error
 	if a.settings, err = settings.Read(os.Getenv); err != nil {
