@@ -80,7 +80,9 @@ func Read(getenv func(string) string) (Settings, error) {
 	if s.Metrics = r.text("METRICS", ""); s.Metrics != "" {
 		r.check("METRICS", Address(s.Metrics))
 	}
-	r.check("LOG_LEVEL", s.LogLevel.UnmarshalText([]byte(r.text("LOG_LEVEL", "info"))))
+	if level := r.text("LOG_LEVEL", "info"); s.LogLevel.UnmarshalText([]byte(level)) != nil {
+		r.check("LOG_LEVEL", fmt.Errorf("%q is none of debug, info, warn, error; for example LOG_LEVEL=info", level))
+	}
 	return s, errors.Join(r.faults...)
 }
 
