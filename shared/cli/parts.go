@@ -89,7 +89,12 @@ func (a *app) openStore(ctx context.Context, where string) (store.Store, error) 
 	if where == settings.DynamoDB {
 		return a.openDynamoDB(ctx, a.settings.Table)
 	}
-	if where == settings.DefaultStore { // nobody has thought about its folder
+	if where == settings.DefaultStore { // nobody has thought about it
+		for _, name := range []string{"DYNAMODB_ENDPOINT", "TABLE_NAME"} {
+			if os.Getenv("STORE") == "" && os.Getenv(name) != "" {
+				a.logger.Warn(name+" counts for nothing without STORE=dynamodb", "store", where)
+			}
+		}
 		if err := os.MkdirAll(filepath.Dir(where), 0o755); err != nil {
 			return nil, fmt.Errorf("STORE: %w", err)
 		}

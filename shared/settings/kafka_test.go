@@ -60,6 +60,7 @@ func TestWhatCannotBeRightIsNamedTogether(t *testing.T) {
 		"no time":                    {map[string]string{"KAFKA_SESSION_TIMEOUT": "10"}, []string{"KAFKA_SESSION_TIMEOUT", "for example"}},
 		"too short a time":           {map[string]string{"KAFKA_SESSION_TIMEOUT": "10ms"}, []string{"KAFKA_SESSION_TIMEOUT", "1s"}},
 		"a name that Kafka refuses":  {map[string]string{"KAFKA_INSTANCE_ID": "worker 1"}, []string{"KAFKA_INSTANCE_ID", "for example"}},
+		"no table":                   {map[string]string{"TABLE_NAME": "bad name!"}, []string{"TABLE_NAME", "bad name!", "for example"}},
 		"no level":                   {map[string]string{"LOG_LEVEL": "loud"}, []string{"LOG_LEVEL", "loud", "warn", "for example"}},
 		"several, all of them named": {map[string]string{"KAFKA_TLS": "maybe", "KAFKA_BROKERS": "kafka", "KAFKA_SASL_PASSWORD": "s3cret", "LOG_LEVEL": "loud"}, []string{"KAFKA_TLS", "KAFKA_BROKERS", "KAFKA_SASL_MECHANISM", "LOG_LEVEL"}},
 	} {

@@ -80,10 +80,19 @@ func Read(getenv func(string) string) (Settings, error) {
 	if s.Metrics = r.text("METRICS", ""); s.Metrics != "" {
 		r.check("METRICS", Address(s.Metrics))
 	}
+	if !isTable(s.Table) {
+		r.check("TABLE_NAME", fmt.Errorf("%q is no name of 3 to 255 letters, digits, dots, dashes and underscores; for example TABLE_NAME=sipeat", s.Table))
+	}
 	if level := r.text("LOG_LEVEL", "info"); s.LogLevel.UnmarshalText([]byte(level)) != nil {
 		r.check("LOG_LEVEL", fmt.Errorf("%q is none of debug, info, warn, error; for example LOG_LEVEL=info", level))
 	}
 	return s, errors.Join(r.faults...)
+}
+
+// isTable tells whether DynamoDB takes the name
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html).
+func isTable(name string) bool {
+	return 3 <= len(name) && len(name) <= 255 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == ""
 }
 
 // Check says what is wrong with where serve shall listen.

@@ -1,0 +1,28 @@
+package cli
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Whoever points at DynamoDB and forgets STORE gets a file, and is told.
+func TestWhatCountsForNothingIsSaid(t *testing.T) {
+	for store, says := range map[string]bool{"": true, settings.DefaultStore: false} {
+		t.Chdir(t.TempDir())
+		t.Setenv("STORE", store)
+		t.Setenv("DYNAMODB_ENDPOINT", "http://127.0.0.1:8000")
+		t.Setenv("TABLE_NAME", "")
+		var log strings.Builder
+		a := &app{logger: slog.New(slog.NewTextHandler(&log, nil))}
+		s, err := a.openStore(t.Context(), settings.DefaultStore)
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+		assert.Equal(t, says, strings.Contains(log.String(), "DYNAMODB_ENDPOINT counts for nothing without STORE=dynamodb"), log.String())
+		assert.NotContains(t, log.String(), "TABLE_NAME")
+	}
+}
