@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -77,6 +78,19 @@ func namesRead(t *testing.T) (names []string) {
 	return names
 }
 
+// setting is what a function is given as a name: the value of the parameter that is spelt like it.
+func (s *stack) setting(name string) string {
+	if name == "PARTIAL_BATCH_RESPONSES" {
+		return strconv.FormatBool(s.parameters["MinimumPollers"] != "0")
+	}
+	for parameter, value := range s.parameters {
+		if strings.EqualFold(parameter, strings.ReplaceAll(name, "_", "")) {
+			return value
+		}
+	}
+	return ""
+}
+
 func (d *drifting) environment(s *stack, c code) {
 	variables := func(n *yaml.Node) map[string]*yaml.Node { return members(child(n, "Environment", "Variables")) }
 	wanted := func(f lambda, name string) bool {
@@ -106,8 +120,15 @@ func (d *drifting) environment(s *stack, c code) {
 			for name, n := range given {
 				if !wanted(f, name) {
 					d.say([]*yaml.Node{n}, "%s is given %s, which its code does not read", id, name)
+				} else if want := s.setting(name); s.text(n) != want {
+					d.say([]*yaml.Node{n}, "%s is given %q as %s, and it has to be %q: the parameter of that name", id, s.text(n), name, want)
 				}
 			}
+		}
+	}
+	for _, name := range []string{"SmtpUrl", "DiscordWebhook"} {
+		if n := s.declared[name]; n == nil || s.text(child(n, "NoEcho")) != "true" {
+			d.say([]*yaml.Node{n}, "%s holds a secret and has no NoEcho: true, so that everybody who sees the stack reads it", name)
 		}
 	}
 	var decided []string

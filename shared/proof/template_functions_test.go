@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,24 @@ var timeouts = map[string]struct {
 	"commands":  {10, 29, "a publish waits 5 s for the brokers, a cold start comes before it, and API Gateway waits 30 s"},
 	"queries":   {25, 29, "`Prefer: wait` goes up to 20 s and 2 s beyond, and API Gateway waits 30 s"},
 	"consumers": {60, 840, "a handler has 30 s and 5 s of grace, and a mapping's function 14 minutes"},
+}
+
+// What functions and mappings say, each of which is compared or is a matter of taste. Anything else could be another way in
+// (FunctionUrlConfig), another's rights (Role), what is not built here (Runtime), or a way to lose events (DestinationConfig).
+var (
+	saidOfFunctions = []string{"FunctionName", "Description", "CodeUri", "Handler", "MemorySize", "Timeout", "VpcConfig", "LoggingConfig",
+		"Environment", "Policies", "Events"}
+	saidOfMappings = []string{"FunctionName", "EventSourceArn", "Topics", "AmazonManagedKafkaEventSourceConfig", "StartingPosition", "BatchSize",
+		"MaximumBatchingWindowInSeconds", "FunctionResponseTypes", "MaximumRetryAttempts", "ProvisionedPollerConfig", "Tags"}
+)
+
+// nothingElse finds what a resource says beyond that.
+func (d *drifting) nothingElse(s *stack, id, why string, said []string) {
+	for _, key := range slices.Sorted(maps.Keys(members(child(s.resources[id], "Properties")))) {
+		if !slices.Contains(said, key) {
+			d.is(s, id, nil, why, "Properties", key)
+		}
+	}
 }
 
 func (d *drifting) functions(s *stack, c code) {
@@ -45,6 +64,7 @@ func (d *drifting) functions(s *stack, c code) {
 		if child(s.resources[id], "Properties", "MemorySize") == nil {
 			d.say([]*yaml.Node{s.resources[id]}, "%s has no MemorySize, and Lambda's 128 MB make it slow", id)
 		}
+		d.nothingElse(s, id, "all functions are alike but for what saidOfFunctions lists", saidOfFunctions)
 		d.trigger(s, id, f)
 	}
 	for _, id := range s.of("AWS::Serverless::Function") {
@@ -55,8 +75,16 @@ func (d *drifting) functions(s *stack, c code) {
 	if got := s.list(child(s.globals, "Architectures")); !slices.Equal(got, []string{s.parameters["Architecture"]}) {
 		d.say([]*yaml.Node{child(s.globals, "Architectures"), s.globals}, "functions are for %v, and not for the parameter Architecture, which `make deploy` builds for", got)
 	}
+	for name, want := range map[string]string{"Architecture": "arm64", "MinimumPollers": "0"} {
+		if got := s.text(child(s.declared[name], "Default")); got != want {
+			d.say([]*yaml.Node{s.declared[name]}, "%s is %q where nobody says, and it has to be %q", name, got, want)
+		}
+	}
 	if got := s.text(child(s.globals, "Runtime")); got != "provided.al2023" {
 		d.say([]*yaml.Node{child(s.globals, "Runtime"), s.globals}, "functions run on %q, and what `make build` makes on provided.al2023", got)
+	}
+	if got, want := canonical(s.value(child(s.globals, "LoggingConfig"))), "ApplicationLogLevel TRACE LogFormat JSON"; got != want {
+		d.say([]*yaml.Node{child(s.globals, "LoggingConfig"), s.globals}, "functions log by %q, and it has to be %q: Lambda would drop lines, and the alarm DeadLetters reads JSON", got, want)
 	}
 }
 
@@ -116,9 +144,7 @@ func (d *drifting) mappings(provisioned, onDemand *stack, c code) {
 			d.is(s, id, []any{f.topic}, f.table()+" says so", "Properties", "Topics")
 			d.is(s, id, f.group, f.table()+" says so: it goes on at that group's offsets", "Properties", "AmazonManagedKafkaEventSourceConfig", "ConsumerGroupId")
 			d.is(s, id, "TRIM_HORIZON", "a new group begins at the earliest record", "Properties", "StartingPosition")
-			for _, loses := range []string{"DestinationConfig", "MaximumRecordAgeInSeconds", "BisectBatchOnFunctionError", "FilterCriteria"} {
-				d.is(s, id, nil, "events that are not handled come again for ever, and our dead letters are where others go", "Properties", loses)
-			}
+			d.nothingElse(s, id, "events that are not handled come again for ever, and our dead letters are where others go", saidOfMappings)
 			// One condition for both sides of the answer: a list where none is expected counts as success.
 			answer, retries, setting := any(nil), any(nil), "false"
 			if s == provisioned {
@@ -128,6 +154,16 @@ func (d *drifting) mappings(provisioned, onDemand *stack, c code) {
 			d.is(s, id, answer, why, "Properties", "FunctionResponseTypes")
 			d.is(s, id, retries, "what is not handled comes again for ever", "Properties", "MaximumRetryAttempts")
 			d.is(s, f.logical()+"Function", setting, why, "Properties", "Environment", "Variables", "PARTIAL_BATCH_RESPONSES")
+			if s == provisioned { // where the stack makes the topics too
+				waits := func(key, topic string) any {
+					return map[string]any{"Key": key, "Value": "<" + f.logical() + topic + ">"}
+				}
+				d.is(s, id, []any{waits("topic", "Topic"), waits("dead-letters", "DeadLettersTopic")}, "the mapping waits for the topics of its function", "Properties", "Tags")
+			}
+			if s == provisioned && s.value(child(s.resources[id], "Properties", "ProvisionedPollerConfig")) != nil {
+				d.is(s, id, map[string]any{"MinimumPollers": s.parameters["MinimumPollers"], "MaximumPollers": s.parameters["MaximumPollers"], "PollerGroupName": "sipeat"},
+					"these are parameters, and the four mappings share what pollers cost", "Properties", "ProvisionedPollerConfig")
+			}
 			if (child(s.resources[id], "Properties", "ProvisionedPollerConfig") == nil) || (s.value(child(s.resources[id], "Properties", "ProvisionedPollerConfig")) == nil) != (s == onDemand) {
 				d.say([]*yaml.Node{child(s.resources[id], "Properties", "ProvisionedPollerConfig"), s.resources[id]}, "%s has to have ProvisionedPollerConfig where MinimumPollers is not 0, and only there", id)
 			}

@@ -20,6 +20,9 @@ func TestEachDriftIsFound(t *testing.T) {
 	unbroken := drift(text, c)
 	for _, row := range []struct{ behind, old, now, says string }{
 		{nothing, "GetContactFunction:", "FetchContactFunction:", "there is no GetContactFunction for get-contact of functions/queries/functions.go"},
+		{"GetContactFunction:", "      Timeout: 29\n", "      Timeout: 29\n      FunctionUrlConfig: {AuthType: NONE}\n", "GetContactFunction has map[AuthType:NONE] as FunctionUrlConfig, and it has to be nothing"},
+		{"GetContactFunction:", "      Timeout: 29\n", "      Timeout: 29\n      Role: arn:aws:iam::111122223333:role/admin\n", "GetContactFunction has arn:aws:iam::111122223333:role/admin as Role, and it has to be nothing"},
+		{"Globals:", "ApplicationLogLevel: TRACE", "ApplicationLogLevel: ERROR", "functions log by \"ApplicationLogLevel ERROR LogFormat JSON\""},
 		{nothing, "GetContactFunction:", "FetchContactFunction:", "FetchContactFunction is in no table of functions/*/functions.go"},
 		{nothing, "Handler: get-contact", "Handler: get-contacts", "GetContactFunction has get-contacts as Handler, and it has to be get-contact: the bootstrap runs"},
 		{"GetContactFunction:", "dist/queries", "dist/commands", "GetContactFunction has dist/commands as CodeUri, and it has to be dist/queries: `make build`"},
@@ -52,6 +55,11 @@ func TestEachDriftIsFound(t *testing.T) {
 		{"MachineCreatedMapping:", "      BatchSize: 100\n", "      BatchSize: 100\n      DestinationConfig: {OnFailure: {Destination: x}}\n", "MachineCreatedMapping has map[OnFailure:map[Destination:x]] as DestinationConfig, and it has to be nothing"},
 		{"MachineCreatedMapping:", "!If\n        - Provisioned\n", "!If\n        - CreateTopics\n        - !Ref AWS::NoValue\n", "MachineCreatedMapping has to have ProvisionedPollerConfig where MinimumPollers is not 0"},
 
+		{"MachineCreatedMapping:", "!Ref MachineCreatedTopic", "!Ref ContactCreatedTopic", "MachineCreatedMapping has [map[Key:topic Value:<ContactCreatedTopic>]"},
+		{"Parameters:\n  ClusterArn", "Default: 0", "Default: 1", "MinimumPollers is \"1\" where nobody says"},
+		{"MachineCreatedMapping:", "      Tags:", "      Enabled: false\n      Tags:", "MachineCreatedMapping has false as Enabled, and it has to be nothing"},
+		{"MachineCreatedMapping:", "          PollerGroupName: !Ref AWS::StackName\n", "", "MachineCreatedMapping has map[MaximumPollers:6 MinimumPollers:2] as ProvisionedPollerConfig"},
+
 		{"RequestCreatedDeadLettersTopic:", "request-created.dead-letters", "request-created.dlq", "no AWS::MSK::Topic makes the topic request-created.dead-letters"},
 		{"RequestCreatedDeadLettersTopic:", "request-created.dead-letters", "request-created.dlq", "RequestCreatedDeadLettersTopic makes the topic request-created.dlq"},
 		{"RequestCreatedTopic:", "PartitionCount: 6", "PartitionCount: 3", "RequestCreatedTopic has 3 as PartitionCount, and it has to be 6"},
@@ -75,6 +83,10 @@ func TestEachDriftIsFound(t *testing.T) {
 
 		{"CreateContactFunction:", "          KAFKA_BROKERS: !Ref KafkaBrokers\n", "", "CreateContactFunction is not given KAFKA_BROKERS, which its code reads"},
 		{"CreateContactFunction:", "KAFKA_BROKERS: !Ref KafkaBrokers\n", "KAFKA_BROKERS: !Ref KafkaBrokers\n          TABLE_NAME: !Ref TableName\n", "CreateContactFunction is given TABLE_NAME, which its code does not read"},
+		{"CreateContactFunction:", "KAFKA_BROKERS: !Ref KafkaBrokers", "KAFKA_BROKERS: localhost:9092", "CreateContactFunction is given \"localhost:9092\" as KAFKA_BROKERS, and it has to be \"b-1:9098\""},
+		{"CreateContactFunction:", "!If [Iam, AWS_MSK_IAM, \"\"]", "\"\"", "CreateContactFunction is given \"\" as KAFKA_SASL_MECHANISM, and it has to be \"AWS_MSK_IAM\""},
+		{"\n  NotificationFunction:", "NOTIFY_FROM: !Ref NotifyFrom", "NOTIFY_FROM: !Ref NotifyTo", "NotificationFunction is given \"to@sipeat.example\" as NOTIFY_FROM"},
+		{"SmtpUrl:", "    NoEcho: true\n", "", "SmtpUrl holds a secret and has no NoEcho: true"},
 		{"Globals:", "LOG_LEVEL: !Ref LogLevel", "LOG_LEVELS: !Ref LogLevel", "CreateContactFunction is given LOG_LEVELS, which its code does not read"},
 
 		{"ReadModel:", "AttributeName: sk, AttributeType: B", "AttributeName: sk, AttributeType: S", "ReadModel has AttributeDefinitions as "},
@@ -86,6 +98,10 @@ func TestEachDriftIsFound(t *testing.T) {
 
 		{"CorsConfiguration:", "idempotency-key, ", "", "Api has AllowHeaders \"authorization,content-type,prefer,traceparent,tracestate,x-request-id\", and servers answer Access-Control-Allow-Headers: authorization,content-type,idempotency-key"},
 		{"CorsConfiguration:", "MaxAge: 3600", "MaxAge: 60", "Api has MaxAge \"60\""},
+		{"CorsConfiguration:", "!Split [\",\", !Ref CorsOrigins]", "[\"*\"]", "Api has [*] as CorsConfiguration.AllowOrigins"},
+		{"Authorizers:", "header.Authorization", "header.X", "Api has $request.header.X as Auth.Authorizers.Staff.IdentitySource"},
+		{"Api:", "ThrottlingRateLimit: !Ref StaffRate, ", "", "Api has map[ThrottlingBurstLimit:200] as DefaultRouteSettings"},
+		{"RouteSettings:", "!Ref PublicRate", "!Ref StaffRate", "Api has the rate \"100\" for POST /contacts"},
 		{"RouteSettings:", "POST /machines:", "POST /machine:", "Api throttles POST /machine, which is no route"},
 		{"RouteSettings:", "POST /machines:", "POST /machine:", "Api has the rate \"\" for POST /machines"},
 		{"AccessLogSettings:", "$context.routeKey", "$context.path", "Api logs \"$context.path\""},
@@ -97,6 +113,10 @@ func TestEachDriftIsFound(t *testing.T) {
 		{"GetContactLogs:", "RetentionInDays: !Ref LogRetention", "RetentionInDays: 3653", "GetContactLogs has 3653 as RetentionInDays"},
 		{"GetContactLogs:", "-get-contact\"", "-get-machine\"", "GetContactLogs has /aws/lambda/sipeat-get-machine as LogGroupName"},
 		{"QueriesErrors:", "!Ref GetMachineFunction", "!Ref GetContactFunction", "no alarm looks at Errors of GetMachineFunction"},
+		{"CommandsThrottles:", "Threshold: 0", "Threshold: 100", "CommandsThrottles has 100 as Threshold"},
+		{"CommandsThrottles:", "GreaterThanThreshold", "LessThanThreshold", "CommandsThrottles has LessThanThreshold as ComparisonOperator"},
+		{"CommandsThrottles:", "SUM(METRICS())", "m0", "CommandsThrottles looks at m0"},
+		{"MachineCreatedLag:", "Minimum", "Maximum", "MachineCreatedLag has Maximum as Statistic"},
 		{"MachineCreatedLag:", "OffsetLag", "IteratorAge", "no alarm looks at OffsetLag of MachineCreatedFunction"},
 		{"DeadLetters:\n    Type: AWS::CloudWatch", "AlarmActions", "OKActions", "DeadLetters has nothing as AlarmActions"},
 		{"ApiServerErrors:", "MetricName: 5xx", "MetricName: 4xx", "no alarm looks at AWS/ApiGateway 5xx"},

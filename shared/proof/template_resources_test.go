@@ -135,13 +135,17 @@ func (d *drifting) api(s *stack, c code) {
 	}
 	d.is(s, "Api", map[string]any{"issuer": s.parameters["JwtIssuer"], "audience": []any{s.parameters["JwtAudience"]}}, "these are parameters",
 		"Properties", "Auth", "Authorizers", "Staff", "JwtConfiguration")
+	d.is(s, "Api", "$request.header.Authorization", "that is where clients send their token", "Properties", "Auth", "Authorizers", "Staff", "IdentitySource")
+	d.is(s, "Api", []any{s.parameters["CorsOrigins"]}, "it is a parameter", "Properties", "CorsConfiguration", "AllowOrigins")
+	d.is(s, "Api", map[string]any{"ThrottlingRateLimit": s.parameters["StaffRate"], "ThrottlingBurstLimit": s.parameters["StaffBurst"]},
+		"these are parameters", "Properties", "DefaultRouteSettings")
 	routes := members(child(s.resources["Api"], "Properties", "RouteSettings"))
 	for _, f := range c.functions {
 		if f.route == "" {
 			continue
 		}
 		rate := s.text(child(routes[f.route], "ThrottlingRateLimit"))
-		if public := rate != ""; public == f.staff {
+		if want := map[bool]string{false: s.parameters["PublicRate"]}[f.staff]; rate != want {
 			d.say([]*yaml.Node{routes[f.route], child(s.resources["Api"], "Properties", "RouteSettings")},
 				"Api has the rate %q for %s: what is open to everybody has PublicRate, and all else the default, StaffRate", rate, f.route)
 		}
@@ -194,6 +198,12 @@ func (d *drifting) alarms(s *stack, c code) {
 	for _, id := range s.of("AWS::CloudWatch::Alarm") {
 		properties := child(s.resources[id], "Properties")
 		d.is(s, id, []any{s.parameters["AlarmTopic"]}, "nobody would hear it", "Properties", "AlarmActions")
+		for key, want := range map[string]string{"ComparisonOperator": "GreaterThanThreshold", "Threshold": "0", "TreatMissingData": "notBreaching"} {
+			d.is(s, id, want, "one is too many, and silence is none", "Properties", key)
+		}
+		if s.text(child(properties, "MetricName")) == "OffsetLag" {
+			d.is(s, id, "Minimum", "a busy consumer comes to its end now and then", "Properties", "Statistic")
+		}
 		watch := func(metric *yaml.Node) {
 			for _, dimension := range contents(child(metric, "Dimensions")) {
 				watched[s.text(child(metric, "MetricName"))+" of "+s.text(child(dimension, "Value"))] = true
@@ -206,6 +216,8 @@ func (d *drifting) alarms(s *stack, c code) {
 			watch(child(m, "MetricStat", "Metric"))
 			if child(m, "MetricStat") != nil {
 				inputs++
+			} else if got := s.text(child(m, "Expression")); got != "SUM(METRICS())" {
+				d.say([]*yaml.Node{m}, "%s looks at %s, and not at the sum of its functions", id, got)
 			}
 		}
 		if inputs > 10 {

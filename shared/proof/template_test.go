@@ -106,7 +106,9 @@ func drift(text string, c code) []string {
 	given := map[string]string{
 		"ClusterArn": "arn:aws:kafka:eu-central-1:111122223333:cluster/sipeat/0f1e-1", "KafkaBrokers": "b-1:9098", "JwtIssuer": "https://login.example/",
 		"JwtAudience": "sipeat-api", "Subnets": "subnet-0a,subnet-0b", "SecurityGroups": "sg-0a", "AlarmTopic": "arn:aws:sns:eu-central-1:111122223333:alarms",
-		"SesIdentity": "sipeat.example", "CreateTopics": "true", "MinimumPollers": "1", "LogRetention": "7",
+		"SesIdentity": "sipeat.example", "CreateTopics": "true", "MinimumPollers": "2", "LogRetention": "7",
+		"TableName": "things", "Notify": "ses", "NotifyFrom": "from@sipeat.example", "NotifyTo": "to@sipeat.example", "SmtpUrl": "smtp://mail.example",
+		"DiscordWebhook": "https://discord.example", "AnnouncedByProducer": "another", "LogLevel": "warn", "CorsOrigins": "https://shop.example", "DynamoDBEndpoint": "http://table.example",
 	}
 	full, err := readStack(text, given)
 	if err != nil {

@@ -16,6 +16,7 @@ type stack struct {
 	resources  map[string]*yaml.Node // by logical id
 	globals    *yaml.Node            // of functions
 	parameters map[string]string
+	declared   map[string]*yaml.Node // the parameters
 	conditions map[string]*yaml.Node
 }
 
@@ -30,12 +31,13 @@ func readStack(text string, given map[string]string) (*stack, error) {
 	root := document.Content[0]
 	s := &stack{
 		resources: members(child(root, "Resources")), conditions: members(child(root, "Conditions")),
-		globals: child(root, "Globals", "Function"), parameters: map[string]string{
+		declared: members(child(root, "Parameters")),
+		globals:  child(root, "Globals", "Function"), parameters: map[string]string{
 			"AWS::StackName": "sipeat", "AWS::Region": "eu-central-1", "AWS::AccountId": "111122223333", "AWS::Partition": "aws",
 			"AWS::URLSuffix": "amazonaws.com",
 		},
 	}
-	for name, n := range members(child(root, "Parameters")) {
+	for name, n := range s.declared {
 		if fallback := child(n, "Default"); fallback != nil {
 			s.parameters[name] = fallback.Value
 		}
