@@ -50,8 +50,13 @@ func (a *app) invokeCommand() *cobra.Command {
 		ValidArgs: functionNames(),
 		RunE: func(c *cobra.Command, args []string) error {
 			cluster, err := a.cluster(brokers)
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
+			case i.timeout <= 0:
+				return usageError{fmt.Errorf("--timeout: %v is no time to work in; for example 30s", i.timeout)}
+			case i.throwaway && brokers != "":
+				return usageError{errors.New("--throwaway has a broker of its own: give it or --brokers")}
 			}
 			i.function = args[0]
 			return a.invoke(c.Context(), cluster, i)

@@ -62,6 +62,8 @@ func TestInvokeSaysHowItWent(t *testing.T) {
 		{"another function's payload", batch.stdout, []string{"invoke", "create-contact", "--throwaway", "-e", "-"}, 1, "create-contact failed: ", ""},
 		{"no broker", "", []string{"invoke", "create-contact", "--brokers", "127.0.0.1:1"}, 1, "create-contact answered 503", `"eventId"`},
 		{"no time", "", []string{"invoke", "create-contact", "--brokers", "127.0.0.1:1", "--timeout", "400ms"}, 1, "create-contact answered 503", `"eventId"`},
+		{"less than no time", "", []string{"invoke", "create-contact", "--throwaway", "--timeout", "0s"}, 2, "--timeout: 0s", ""},
+		{"two brokers", "", []string{"invoke", "create-contact", "--throwaway", "--brokers", "127.0.0.1:1"}, 2, "--throwaway has a broker of its own", ""},
 		{"no such file", "", []string{"invoke", "create-contact", "-e", "nothing.json"}, 2, "nothing.json", ""},
 		{"no such function", "", []string{"invoke", "create-contract"}, 2, `there is no function "create-contract"`, ""},
 		{"no function", "", []string{"sample"}, 2, "no function is named", ""},
