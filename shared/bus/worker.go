@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -144,33 +143,5 @@ func (p *Partition) resume(l *lane) {
 	if !p.closed {
 		p.ready.push(l)
 		p.share()
-	}
-}
-
-// watch ends the process's patience with handlers that ignore their deadline.
-func (p *Partition) watch() {
-	o := &p.engine.options
-	limit := o.HandlerTimeout + o.Grace
-	ticker := time.NewTicker(max(limit/8, time.Millisecond))
-	defer ticker.Stop()
-	for {
-		select {
-		case <-p.ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		p.mu.Lock()
-		var late string
-		for _, w := range p.workers {
-			if w.current != nil && !w.writing && p.clock() > w.limit()+o.Grace {
-				late = w.current.eventID
-			}
-		}
-		p.mu.Unlock()
-		if late != "" {
-			o.Overrun(fmt.Errorf("%s/%d: the handler of event %s ignores its deadline: it is still running %s after it",
-				p.engine.consumer.Topic, p.number, late, o.Grace))
-			return
-		}
 	}
 }
