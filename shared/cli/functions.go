@@ -38,15 +38,15 @@ func oneFunction(c *cobra.Command, args []string) error {
 }
 
 func functionsHelp() string {
-	help := "Functions:"
-	line := 100
-	for _, name := range functionNames() {
-		if line+len(name) > 90 {
-			help, line = help+"\n  ", 2
-		} else {
-			help, line = help+", ", line+2
+	help, line := "Functions:\n ", 0
+	for i, name := range functionNames() {
+		if i > 0 {
+			help += ","
 		}
-		help, line = help+name, line+len(name)
+		if line += len(name) + 2; line > 90 {
+			help, line = help+"\n ", len(name)+2
+		}
+		help += " " + name
 	}
 	return help
 }

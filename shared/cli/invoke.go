@@ -176,7 +176,7 @@ func (i invocation) show(w io.Writer, answer []byte) error {
 	switch {
 	case i.raw:
 	case said.Status != 0:
-		lines := []string{fmt.Sprintf("%d %s", said.Status, http.StatusText(said.Status))}
+		lines := []string{strings.TrimSpace(fmt.Sprintf("%d %s", said.Status, http.StatusText(said.Status)))}
 		for _, name := range slices.Sorted(maps.Keys(said.Headers)) {
 			lines = append(lines, name+": "+said.Headers[name])
 		}
