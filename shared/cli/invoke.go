@@ -122,6 +122,9 @@ type invoker interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
+// onAWS is the environment of an endpoint: what this machine's says of who may call is for its API.
+func onAWS(string) string { return "" }
+
 // function opens what the function stands on, and makes it as its Lambda binary does.
 func (p *parts) function(ctx context.Context, name, where string) (invoker, error) {
 	named := func(f web.Function) bool { return f.Name == name }
@@ -130,13 +133,13 @@ func (p *parts) function(ctx context.Context, name, where string) (invoker, erro
 			return nil, err
 		}
 		all = commands.Commands{Publisher: p.publisher}.Functions()
-		return apigateway.Function(all[slices.IndexFunc(all, named)], p.app.logger, false), nil
+		return apigateway.Function(all[slices.IndexFunc(all, named)], p.app.logger, onAWS), nil
 	}
 	if err := p.openStore(ctx, where); err != nil {
 		return nil, err
 	}
 	if all := (queries.Queries{Store: p.store}).Functions(); slices.ContainsFunc(all, named) {
-		return apigateway.Function(all[slices.IndexFunc(all, named)], p.app.logger, false), nil
+		return apigateway.Function(all[slices.IndexFunc(all, named)], p.app.logger, onAWS), nil
 	}
 	if err := p.openPublisher(); err != nil {
 		return nil, err

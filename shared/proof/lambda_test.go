@@ -121,7 +121,7 @@ func TestLambdaSaysWhyItCannotStart(t *testing.T) {
 		{"no brokers", "commands", "create-contact", nil, []string{"KAFKA_BROKERS: it is not set"}},
 		{"no table", "queries", "get-contact", nil, []string{"TABLE_NAME: it is not set"}},
 		{"several faults", "consumers", "notification", []string{"KAFKA_BROKERS=b", "LOG_LEVEL=loud"}, []string{"KAFKA_BROKERS: ", "LOG_LEVEL: ", "TABLE_NAME: it is not set"}},
-		{"a channel without its settings", "consumers", "notification", []string{"KAFKA_BROKERS=b:9098", "TABLE_NAME=t", "NOTIFY=ses"}, []string{"NOTIFY_FROM"}},
+		{"a channel without its settings", "consumers", "notification", []string{"KAFKA_BROKERS=b:9098", "TABLE_NAME=sipeat", "NOTIFY=ses"}, []string{"NOTIFY_FROM"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -252,15 +252,28 @@ func TestLambdaRejectsWhatIsNoEvent(t *testing.T) {
 	assert.Contains(t, l.stdout.String(), `"outcome":"rejected"`)
 }
 
-// TestLambdaIsForStaff: a route that has lost its authorizer is closed, and a token's claims open it.
+// TestLambdaIsForStaff: a route that has lost its authorizer is closed, so is one whose token lacks the scope, and the claims
+// of the sample open it.
 func TestLambdaIsForStaff(t *testing.T) {
 	t.Parallel()
-	l := startLambda(t, "queries", "list-contacts", "DYNAMODB_ENDPOINT=http://"+nobody(t), "TABLE_NAME=sipeat")
-	var payload map[string]any
-	require.NoError(t, json.Unmarshal(lambdaSample(t, "list-contacts"), &payload))
-	delete(payload["requestContext"].(map[string]any), "authorizer")
-	without, err := json.Marshal(payload)
-	require.NoError(t, err)
-	assert.Equal(t, http.StatusUnauthorized, l.invoke(without, 30*time.Second).http(t).StatusCode)
-	assert.Equal(t, http.StatusServiceUnavailable, l.invoke(lambdaSample(t, "list-contacts"), 30*time.Second).http(t).StatusCode)
+	sample := lambdaSample(t, "create-notification")
+	without := func(members ...string) []byte {
+		var payload map[string]any
+		require.NoError(t, json.Unmarshal(sample, &payload))
+		at := payload
+		for _, member := range members[:len(members)-1] {
+			at = at[member].(map[string]any)
+		}
+		delete(at, members[len(members)-1])
+		changed, err := json.Marshal(payload)
+		require.NoError(t, err)
+		return changed
+	}
+	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
+	l := startLambda(t, "commands", "create-notification", "KAFKA_BROKERS="+broker.Address(), "JWT_SCOPE=sipeat/staff", "API_BASE_PATH=/v1")
+	assert.Equal(t, http.StatusUnauthorized, l.invoke(without("requestContext", "authorizer"), 30*time.Second).http(t).StatusCode)
+	assert.Equal(t, http.StatusForbidden, l.invoke(without("requestContext", "authorizer", "jwt", "claims", "scope"), 30*time.Second).http(t).StatusCode)
+	answered := l.invoke(bytes.ReplaceAll(sample, []byte(".execute-api.eu-central-1.amazonaws.com"), []byte(".example.com")), 30*time.Second).http(t)
+	assert.Equal(t, http.StatusAccepted, answered.StatusCode, answered.Body)
+	assert.Regexp(t, "^/v1/notifications/", answered.Headers["Location"])
 }

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,9 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sipeat/sipeat/functions/commands"
 	"github.com/sipeat/sipeat/shared/notify/ses"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/store/dynamodb"
+	"github.com/sipeat/sipeat/shared/web/apigateway"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 )
@@ -23,6 +26,8 @@ var namesSet = []struct {
 }{
 	{[]string{"LOG_LEVEL"}, func(lambda) bool { return true }},
 	{[]string{"KAFKA_BROKERS", "KAFKA_SASL_MECHANISM"}, func(f lambda) bool { return f.side != "queries" }},
+	{[]string{"API_BASE_PATH"}, func(f lambda) bool { return f.route != "" }},
+	{[]string{"JWT_SCOPE"}, func(f lambda) bool { return f.staff }},
 	{[]string{"TABLE_NAME", "DYNAMODB_ENDPOINT"}, func(f lambda) bool { return f.side != "commands" }},
 	{[]string{"PARTIAL_BATCH_RESPONSES"}, func(f lambda) bool { return f.side == "consumers" }},
 	{[]string{"ANNOUNCED_BY_PRODUCER"}, func(f lambda) bool { return f.side == "consumers" && f.topic != "notification" }},
@@ -31,8 +36,9 @@ var namesSet = []struct {
 
 // namesLeft are what the program reads and a function is not given, and why.
 var namesLeft = map[string]string{
-	"AUTH AUTH_TOKEN JWT_ISSUER JWT_AUDIENCE JWT_SCOPE CORS_ORIGINS THROTTLE_RATE THROTTLE_BURST THROTTLE_STAFF_RATE THROTTLE_STAFF_BURST " +
+	"AUTH AUTH_TOKEN JWT_ISSUER JWT_AUDIENCE CORS_ORIGINS THROTTLE_RATE THROTTLE_BURST THROTTLE_STAFF_RATE THROTTLE_STAFF_BURST " +
 		"TRUSTED_PROXIES TLS_IN_FRONT HTTP_MAX_CONNECTIONS": "API Gateway does that",
+	"AWS_SAM_LOCAL":                        "sam local sets it",
 	"SIPEAT_HTTP SIPEAT_KAFKA SIPEAT_DATA": "of sipeat serve",
 	"STORE":                                "a function has DynamoDB and nothing else",
 	"METRICS":                              "CloudWatch has them",
@@ -63,6 +69,7 @@ func namesRead(t *testing.T) (names []string) {
 	})
 	_, _ = dynamodb.FromEnvironment(getenv)
 	ses.Environment(getenv)
+	apigateway.Function(commands.Commands{}.Functions()[0], slog.Default(), getenv)
 	for _, dir := range []string{"functions", "shared"} {
 		require.NoError(t, filepath.WalkDir(filepath.Join(root, dir), func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {

@@ -21,7 +21,7 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	}
 	functions := bootstrap.Functions{}
 	for _, f := range (commands.Commands{Publisher: publisher}).Functions() {
-		functions[f.Name] = apigateway.Function(f, logger, os.Getenv("AWS_SAM_LOCAL") == "true")
+		functions[f.Name] = apigateway.Function(f, logger, os.Getenv)
 	}
 	return functions, nil
 }

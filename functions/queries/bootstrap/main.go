@@ -25,7 +25,7 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	}
 	functions := bootstrap.Functions{}
 	for _, f := range (queries.Queries{Store: table}).Functions() {
-		functions[f.Name] = apigateway.Function(f, logger, os.Getenv("AWS_SAM_LOCAL") == "true")
+		functions[f.Name] = apigateway.Function(f, logger, os.Getenv)
 	}
 	return functions, nil
 }
