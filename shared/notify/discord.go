@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -75,6 +76,9 @@ func (d *Discord) Notify(ctx context.Context, m Message) error {
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", userAgent)
 	response, err := d.client.Do(request)
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
+		return unavailable(Cause(ctx, err), "no connection to Discord")
+	}
 	if err != nil {
 		return unavailable(Cause(ctx, err), "Discord did not answer; it may have posted the message, which is sent again")
 	}

@@ -147,6 +147,21 @@ func TestWhatDiscordIsSent(t *testing.T) {
 	assert.Equal(t, 2000, len(utf16.Encode([]rune(content(notify.Message{Text: strings.Repeat("x", 5000)})))), "all the room is used")
 }
 
+func TestWhatDiscordMayHavePosted(t *testing.T) {
+	gone := newRoom(t)
+	gone.Close()
+	err := newDiscord(t, gone, nil).Notify(t.Context(), notifytest.Message("n-1"))
+	assert.Equal(t, events.Unavailable, events.KindOf(err))
+	assert.ErrorContains(t, err, "no connection to Discord")
+	assert.NotContains(t, err.Error(), "token-canary")
+
+	silent := newRoom(t)
+	silent.answer = func(http.ResponseWriter, []byte) { panic(http.ErrAbortHandler) }
+	err = newDiscord(t, silent, nil).Notify(t.Context(), notifytest.Message("n-1"))
+	assert.Equal(t, events.Unavailable, events.KindOf(err))
+	assert.ErrorContains(t, err, "it may have posted the message")
+}
+
 func TestDiscordsWaitsAreKept(t *testing.T) {
 	now := noon
 	var mutex sync.Mutex
