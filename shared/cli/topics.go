@@ -75,14 +75,25 @@ func (a *app) topics(ctx context.Context, cluster settings.Kafka, replication in
 	if err != nil || !check {
 		return err
 	}
-	wrong := 0
+	return amiss(states)
+}
+
+// amiss is nil where every topic is there and as declared.
+func amiss(states []kafka.TopicState) error {
+	missing, differ := 0, 0
 	for _, s := range states {
-		if !s.Exists || len(s.Differences) > 0 {
-			wrong++
+		switch {
+		case !s.Exists:
+			missing++
+		case len(s.Differences) > 0:
+			differ++
 		}
 	}
-	if wrong > 0 {
-		return fmt.Errorf("%d of %d topics are missing or differ; `sipeat topics` creates what is missing", wrong, len(states))
+	switch {
+	case missing > 0:
+		return fmt.Errorf("%d of %d topics are missing or differ; `sipeat topics` creates what is missing", missing+differ, len(states))
+	case differ > 0:
+		return fmt.Errorf("%d of %d topics differ; beside each difference stands how to mend it", differ, len(states))
 	}
 	return nil
 }
