@@ -116,7 +116,7 @@ func (k *kafkaChecks) settings(ctx context.Context) []finding {
 		}
 		if slices.Contains(set[election], "true") {
 			found = append(found, finding{Subject: election, Status: wrong, Says: "true: after a failure a broker that lacks events may lead, and they are gone",
-				Remedy: "kafka-configs --alter --entity-type brokers --entity-default --add-config " + election + "=false"})
+				Remedy: "kafka-configs --bootstrap-server " + k.usable.Brokers[0] + " --alter --entity-type brokers --entity-default --add-config " + election + "=false"})
 		}
 		if slices.Contains(set[creation], "true") {
 			found = append(found, finding{Subject: creation, Status: noted, Says: "true: whoever mistypes a topic makes one, with other settings than ours",

@@ -206,7 +206,7 @@ func inspect(ctx context.Context, client *kgo.Client, cluster settings.Kafka, re
 	for i, t := range topics {
 		if _, known := configs[t.Name]; states[i].Exists && known {
 			// What follows from the copies follows from those that it has: a broker that is away makes them no fewer.
-			states[i].compare(t.Replicated(max(replication, states[i].Replication)), configs[t.Name], replication)
+			states[i].compare(t.Replicated(max(replication, states[i].Replication)), configs[t.Name], replication, cluster.Brokers[0])
 		}
 	}
 	return states, nil
@@ -250,13 +250,15 @@ func topicConfigs(ctx context.Context, admin *kadm.Client, cluster settings.Kafk
 }
 
 // compare notes what differs. More partitions or copies than declared are no fault: somebody wanted more.
-func (s *TopicState) compare(want Topic, have map[string]string, replication int) {
+// Remedies name a broker.
+func (s *TopicState) compare(want Topic, have map[string]string, replication int, broker string) {
 	differ := func(setting, is, should, remedy string) {
 		s.Differences = append(s.Differences, Difference{setting, is, should, remedy})
 	}
 	if s.Partitions < int(want.Partitions) {
 		differ("partitions", strconv.Itoa(s.Partitions), strconv.Itoa(int(want.Partitions)), fmt.Sprintf(
-			"only so many workers can share it; kafka-topics --alter --topic %s --partitions %d (keys move: let the workers finish first)", s.Topic, want.Partitions))
+			"only so many workers can share it; kafka-topics --bootstrap-server %s --alter --topic %s --partitions %d (keys move: let the workers finish first)",
+			broker, s.Topic, want.Partitions))
 	}
 	if s.Replication < replication {
 		differ("replication", strconv.Itoa(s.Replication), strconv.Itoa(replication),
@@ -272,7 +274,7 @@ func (s *TopicState) compare(want Topic, have map[string]string, replication int
 	}
 	for _, name := range slices.Sorted(maps.Keys(want.Config)) {
 		if is, known := have[name]; known && is != want.Config[name] {
-			differ(name, is, want.Config[name], fmt.Sprintf("kafka-configs --alter --topic %s --add-config %s", s.Topic, strings.Join(set, ",")))
+			differ(name, is, want.Config[name], fmt.Sprintf("kafka-configs --bootstrap-server %s --alter --topic %s --add-config %s", broker, s.Topic, strings.Join(set, ",")))
 		}
 	}
 }

@@ -103,6 +103,6 @@ func denied(cluster settings.Kafka, what, operation, kind, name string) error {
 	if cluster.Mechanism == settings.AWSMSKIAM {
 		return fmt.Errorf("the AWS identity may not %s %s %s: its policy has to allow the kafka-cluster action for %s there", what, kind, name, operation)
 	}
-	return fmt.Errorf("%s may not %s %s %s: whoever runs Kafka has to allow it (kafka-acls --add --allow-principal User:%s --operation %s --%s %s)",
-		user, what, kind, name, principal, operation, kind, name)
+	return fmt.Errorf("%s may not %s %s %s: whoever runs Kafka has to allow it (kafka-acls --bootstrap-server %s --add --allow-principal User:%s --operation %s --%s %s)",
+		user, what, kind, name, cluster.Brokers[0], principal, operation, kind, name)
 }
