@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLoginAtApacheKafka: SCRAM over TLS as a person sets it, and each thing that people get wrong. The names of the
-// settings are those that ../shared/services/kafka prints.
+// TestLoginAtApacheKafka: SCRAM over TLS as a person sets it, and each thing that people get wrong. KAFKA_SASL_BROKERS
+// is where the brokers ask for it; the other settings are the program's own.
 func TestLoginAtApacheKafka(t *testing.T) {
 	brokers := os.Getenv("KAFKA_SASL_BROKERS")
 	if brokers == "" || os.Getenv("KAFKA_BROKERS") == "" {

@@ -29,7 +29,7 @@ func TestContract(t *testing.T) {
 func local(t testing.TB) aws.Config {
 	t.Helper()
 	if os.Getenv("DYNAMODB_ENDPOINT") == "" {
-		t.Skip("set DYNAMODB_ENDPOINT to the address of a DynamoDB Local, such as http://127.0.0.1:18000: ../shared/services/dynamodb start, or make up")
+		t.Skip("set DYNAMODB_ENDPOINT to the address of a DynamoDB Local, such as http://127.0.0.1:18000, as `make up` starts it")
 	}
 	cfg, err := FromEnvironment(os.Getenv)
 	require.NoError(t, err)
