@@ -6,7 +6,7 @@
 //   - What is wrong with the settings, or with that name, ends the init with one line that says what to do, in the log and
 //     in the answer to whoever invokes the function.
 //   - Several invocations may run at once in one process (AWS_LAMBDA_MAX_CONCURRENCY), as far as the handler allows it.
-//   - Every line of the log is JSON, with the id of the invocation and, where there is one, of its trace.
+//   - From then on every line of the log is JSON, with the id of the invocation and, where there is one, of its trace.
 //
 // An execution environment is frozen between invocations and may end without notice. So nothing is put off: a handler has
 // done what it answers for. No extension is registered to be told of the end (SIGTERM), which would cost each cold start a

@@ -27,8 +27,9 @@ func (a *app) doctorCommand() *cobra.Command {
 		Short: "Say what is wrong when nothing arrives, and what to do about it",
 		Long: "Look at everything that an event passes, at the same time: brokers (address, TLS and login told apart), topics,\n" +
 			"the brokers' settings that break a promise, consumer groups with their members and how far behind they are,\n" +
-			"dead letters and why they were rejected, the read model, whether notifications would get through, the API if\n" +
-			"--api says where it is, and the containers where there is a docker command and a compose file in this folder.\n" +
+			"dead letters and why they were rejected, the read model, whether notifications would get through, the issuer\n" +
+			"of tokens, the API if --api says where it is, and the containers where there is a docker command and a\n" +
+			"compose file in this folder.\n" +
 			"It changes nothing and tells nobody anything. Beside each finding stands what to do about it.\n\n" +
 			"The exit status is 0 if all is well and 1 if something is wrong. A note is neither.",
 		Example: "  sipeat doctor\n" +
@@ -84,6 +85,7 @@ func (a *app) doctor(ctx context.Context, cluster settings.Kafka, api string, as
 		{"dead letters", k.deadLetters},
 		{"store", a.checkStore},
 		{"notify", a.checkNotifiers},
+		{"issuer", a.checkIssuer},
 		{"api", func(ctx context.Context) []finding { return checkAPI(ctx, api) }},
 		{"containers", checkContainers},
 	})

@@ -13,9 +13,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/web/gateway"
 )
 
 func (a *app) checkStore(ctx context.Context) []finding {
@@ -34,6 +36,19 @@ func (a *app) checkStore(ctx context.Context) []finding {
 		return []finding{{Subject: where, Status: wrong, Says: err.Error(), Remedy: "check STORE, and that this user may read and write it"}}
 	}
 	return []finding{{Subject: where, Status: well, Says: "reachable and readable"}}
+}
+
+// checkIssuer reads the keys by which the API would know whose tokens are good.
+func (a *app) checkIssuer(ctx context.Context) []finding {
+	callers := a.settings.Web
+	if callers.Auth.Mode != "jwt" {
+		return nil
+	}
+	if err := gateway.New(callers, a.logger, time.Now).Ping(ctx); err != nil {
+		return []finding{{Subject: callers.Auth.JWT.Issuer, Status: wrong, Says: err.Error(),
+			Remedy: "staff are answered 503 until its keys can be read: is JWT_ISSUER right to the letter, and can it be reached from here?"}}
+	}
+	return []finding{{Subject: callers.Auth.JWT.Issuer, Status: well, Says: "its keys can be read"}}
 }
 
 // checkNotifiers goes to those whom people would be told by, as far as that tells nobody anything.

@@ -3,11 +3,16 @@ package cli
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -61,4 +66,33 @@ func TestRetentionIsSpelt(t *testing.T) {
 	for ms, says := range map[string]string{"-1": "for ever", "604800000": "7 days", "3600000": "1h0m0s", "": "?"} {
 		assert.Equal(t, says, spelledRetention(ms))
 	}
+}
+
+func TestTheIssuerIsLookedAt(t *testing.T) {
+	issuer := httptest.NewServer(nil)
+	defer issuer.Close()
+	issuer.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/.well-known/openid-configuration":
+			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, issuer.URL, issuer.URL+"/keys")
+		case "/keys":
+			fmt.Fprint(w, `{"keys":[{"kty":"RSA","use":"sig","alg":"RS256","kid":"a","e":"AQAB","n":"`+strings.Repeat("u", 342)+`"}]}`)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+	a := &app{logger: slog.New(slog.DiscardHandler)}
+	assert.Empty(t, a.checkIssuer(t.Context()), "AUTH is not jwt")
+
+	a.settings.Web.Auth = settings.Auth{Mode: "jwt", JWT: settings.JWT{Issuer: issuer.URL, Audience: []string{"api"}, Scope: []string{"staff"}}}
+	found := a.checkIssuer(t.Context())
+	require.Len(t, found, 1)
+	assert.Equal(t, well, found[0].Status, found[0].Says)
+
+	a.settings.Web.Auth.JWT.Issuer = issuer.URL + "/another"
+	found = a.checkIssuer(t.Context())
+	require.Len(t, found, 1)
+	assert.Equal(t, wrong, found[0].Status)
+	assert.Contains(t, found[0].Says, "404")
+	assert.Contains(t, found[0].Remedy, "JWT_ISSUER")
 }
