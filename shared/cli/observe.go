@@ -78,7 +78,7 @@ func (s *seen) functions(api string) []web.Function {
 	if s.apart || !settings.IsLoopback(api) {
 		return nil
 	}
-	return []web.Function{{Name: "metrics", Route: "GET /metrics", Handler: web.Quiet(s.metrics.Handler())}}
+	return []web.Function{{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: s.metrics.Handler()}}
 }
 
 func (s *seen) router(options ...web.Option) []web.Option {

@@ -212,7 +212,7 @@ func (p *parts) close() error {
 		if p.brief {
 			patience = 0
 		} else {
-			fmt.Fprintf(p.app.stderr, "sipeat: ending %s\n", p.closers[i].name)
+			p.app.logger.Info("ending " + p.closers[i].name)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		if err := p.closers[i].end(ctx); err != nil && !p.brief {

@@ -134,10 +134,11 @@ func TestServeDrainsInOrder(t *testing.T) {
 			assert.Equal(t, http.StatusAccepted, half.completePost(), "a request in flight is answered")
 			assert.Equal(t, 0, s.wait())
 
-			said := regexp.MustCompile(`(?m)^sipeat: ending (.+)$`).FindAllStringSubmatch(s.stderr.String(), -1)
 			var order []string
-			for _, part := range said {
-				order = append(order, part[1])
+			for _, line := range lines(s.stderr.String()) { // no terminal: each is JSON
+				if part, ending := strings.CutPrefix(decoded[struct{ Msg string }](t, line).Msg, "ending "); ending {
+					order = append(order, part)
+				}
 			}
 			assert.Equal(t, []string{"API", "consumers", "dead letters", "publisher", "read model", "broker"}, order)
 			assert.Len(t, records(t, serve(t, data).kafka, "contact-created"), 1, "what was answered is kept")

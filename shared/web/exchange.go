@@ -19,7 +19,7 @@ type exchange struct {
 	eventID string
 	err     error  // for the log
 	stack   string // of a panic
-	quiet   bool   // log it at level debug
+	watch   bool   // the function's Watch
 	swallow bool   // what follows is the mux's own text
 	said    any    // a command's body, which must not be in the log
 
@@ -109,7 +109,7 @@ func (x *exchange) log(logger *slog.Logger) {
 		x.status = http.StatusOK // net/http's own, for a handler that wrote nothing
 	}
 	level := levelOf(x.status)
-	if x.quiet {
+	if x.watch && x.status < http.StatusBadRequest {
 		level = slog.LevelDebug
 	}
 	ctx := x.request.Context()

@@ -10,9 +10,8 @@ type Function struct {
 	Name    string       // such as "create-contact": names the Lambda function, the file and the sample
 	Route   string       // "POST /contacts", "GET /contacts/{id}": a [http.ServeMux] pattern, spelt as API Gateway spells it
 	Staff   bool         // for staff only; false = anybody may call
+	Watch   bool         // what watches the server asks for it every few seconds: it is not throttled, and not logged above level debug while it goes well
 	Handler http.Handler // made by [HandleCommand] or [HandleQuery], or any other
-
-	health bool // made by [Health]: never throttled
 }
 
 type callerKey struct{}

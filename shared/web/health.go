@@ -27,8 +27,8 @@ func Health(checks ...Check) []Function {
 		ready.probes = append(ready.probes, &probe{check: c})
 	}
 	return []Function{
-		{Name: "healthz", Route: "GET /healthz", Handler: http.HandlerFunc(alive), health: true},
-		{Name: "readyz", Route: "GET /readyz", Handler: ready, health: true},
+		{Name: "healthz", Route: "GET /healthz", Handler: http.HandlerFunc(alive), Watch: true},
+		{Name: "readyz", Route: "GET /readyz", Handler: ready, Watch: true},
 	}
 }
 
@@ -39,9 +39,6 @@ type health struct {
 func alive(w http.ResponseWriter, r *http.Request) { well(w, r, "alive") }
 
 func well(w http.ResponseWriter, r *http.Request, status string) {
-	if x := exchangeOf(r.Context()); x != nil {
-		x.quiet = true
-	}
 	writeJSON(w, r, http.StatusOK, health{status})
 }
 

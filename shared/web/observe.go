@@ -28,16 +28,6 @@ func Observe(o Observer) Option {
 	return func(rt *router) { rt.observers = append(rt.observers, o) }
 }
 
-// Quiet makes requests to handler be logged at level debug if they go well: for what a machine asks every few seconds.
-func Quiet(handler http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		handler.ServeHTTP(w, r)
-		if x := exchangeOf(r.Context()); x != nil && x.status < http.StatusBadRequest {
-			x.quiet = true
-		}
-	})
-}
-
 // traceparent is how net/http spells the header.
 var traceparent = http.CanonicalHeaderKey(trace.Header)
 

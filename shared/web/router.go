@@ -35,7 +35,7 @@ func closed(http.Handler) http.Handler {
 	})
 }
 
-// Throttle names who counts requests. It is asked once for each function but those of [Health], stands behind the guard, so
+// Throttle names who counts requests. It is asked once for each function that is not Watch, stands behind the guard, so
 // that [Caller] is known, and calls next or answers with a [Problem] of 429.
 func Throttle(throttle func(f Function, next http.Handler) http.Handler) Option {
 	return func(rt *router) { rt.throttle = throttle }
@@ -63,8 +63,8 @@ type router struct {
 }
 
 // Router serves the functions, and answers everything else itself: 404, 405 with Allow, 307 to the clean spelling of a
-// path, 500 for a panic. GET routes answer HEAD too. It logs one line per request, at level debug for a health check that is
-// well, warn for 503, error for 500, otherwise info. Functions for staff are closed to everybody without [Guard] or [Open].
+// path, 500 for a panic. GET routes answer HEAD too. It logs one line per request, at level debug for a function of Watch
+// that goes well, warn for 503, error for 500, otherwise info. Functions for staff are closed to everybody without [Guard] or [Open].
 //
 // It panics on a table that is wrong: a route that ServeMux refuses or that another function has, or path values
 // that the function's handler does not read or misses.
@@ -76,13 +76,13 @@ func Router(functions []Function, options ...Option) http.Handler {
 	for _, f := range functions {
 		checkPath(f)
 		handler := f.Handler
-		if rt.throttle != nil && !f.health {
+		if rt.throttle != nil && !f.Watch {
 			handler = rt.throttle(f, handler)
 		}
 		if f.Staff {
 			handler = rt.guard(handler)
 		}
-		rt.mux.Handle(f.Route, matched{f.Route, handler})
+		rt.mux.Handle(f.Route, matched{f, handler})
 	}
 	rt.serve = rt.mux
 	if rt.around != nil {
@@ -111,13 +111,13 @@ func checkPath(f Function) {
 
 // matched tells the exchange that the mux found a function, so that what it answers is not taken for the mux's own.
 type matched struct {
-	route string
-	next  http.Handler
+	function Function
+	next     http.Handler // its handler and what stands around it
 }
 
 func (m matched) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x := exchangeOf(r.Context()); x != nil {
-		x.route = m.route
+		x.route, x.watch = m.function.Route, m.function.Watch
 	}
 	m.next.ServeHTTP(w, r)
 }

@@ -92,7 +92,7 @@ func TestStaff(t *testing.T) {
 	assert.Equal(t, `"me"`, call(things(guard), "GET", "/things", "", "Authorization: Bearer x").Body.String())
 }
 
-// The throttle stands behind the guard and not before health checks; Around stands before everything.
+// The throttle stands behind the guard and not before what is watched; Around stands before everything.
 func TestOptionsInOrder(t *testing.T) {
 	var asked []string
 	guard := Guard(func(next http.Handler) http.Handler {
@@ -123,8 +123,8 @@ func TestOptionsInOrder(t *testing.T) {
 	logger, log := logged()
 	answer := HandleQuery(func(ctx context.Context, _ struct{}) (string, error) { return Caller(ctx), nil })
 	h := Router(append(Health(), Function{Name: "staff", Route: "GET /staff", Staff: true, Handler: answer}, Function{Name: "open", Route: "GET /open", Handler: answer},
-		Function{Name: "slow", Route: "GET /slow", Handler: answer}), guard, throttle, around, BehindTLS(), Log(logger))
-	for target, status := range map[string]int{"/staff": 200, "/open": 200, "/slow": 429, "/healthz": 200, "/readyz": 200, "/nothing": 404} {
+		Function{Name: "slow", Route: "GET /slow", Handler: answer}, Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: answer}), guard, throttle, around, BehindTLS(), Log(logger))
+	for target, status := range map[string]int{"/staff": 200, "/open": 200, "/slow": 429, "/healthz": 200, "/readyz": 200, "/metrics": 200, "/nothing": 404} {
 		w := call(h, "GET", target, "")
 		assert.Equal(t, status, w.Code, target)
 		assert.Equal(t, w.Header().Get("X-Request-Id"), w.Header().Get("X-Around"))
