@@ -129,6 +129,11 @@ func (a *app) configure(c *cobra.Command) error {
 		return usageError{err}
 	}
 	a.log(c)
+	if c.Annotations["server"] != "" {
+		for _, m := range misspelt(os.Environ()) {
+			a.logger.Warn(m.name + " is set and nothing reads it: is it " + m.meant + "?")
+		}
+	}
 	return nil
 }
 

@@ -25,11 +25,11 @@ func (a *app) doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what is wrong when nothing arrives, and what to do about it",
-		Long: "Look at everything that an event passes, at the same time: brokers (address, TLS and login told apart), topics,\n" +
-			"the brokers' settings that break a promise, consumer groups with their members and how far behind they are,\n" +
-			"dead letters and why they were rejected, the read model, whether notifications would get through, the issuer\n" +
-			"of tokens, the API if --api says where it is, and the containers where there is a docker command and a\n" +
-			"compose file in this folder.\n" +
+		Long: "Look at everything that an event passes, at the same time: names in the environment that nothing reads, brokers\n" +
+			"(address, TLS and login told apart), topics, the brokers' settings that break a promise, consumer groups with\n" +
+			"their members and how far behind they are, dead letters and why they were rejected, the read model, whether\n" +
+			"notifications would get through, the issuer of tokens, the API if --api says where it is, and the containers\n" +
+			"where there is a docker command and a compose file in this folder.\n" +
 			"It changes nothing and tells nobody anything. Beside each finding stands what to do about it.\n\n" +
 			"The exit status is 0 if all is well and 1 if something is wrong. A note is neither.",
 		Example: "  sipeat doctor\n" +
@@ -78,6 +78,7 @@ type check struct {
 func (a *app) doctor(ctx context.Context, cluster settings.Kafka, api string, asJSON bool) error {
 	k := &kafkaChecks{cluster: cluster}
 	findings := examine(ctx, []check{
+		{"environment", func(context.Context) []finding { return checkEnvironment(os.Environ()) }},
 		{"kafka", k.brokers},
 		{"settings", k.settings},
 		{"topics", k.topics},

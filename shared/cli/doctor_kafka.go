@@ -219,11 +219,19 @@ func (k *kafkaChecks) deadLetters(ctx context.Context) []finding {
 		looking, enough := context.WithTimeout(ctx, lettersTimeout)
 		defer enough()
 		counts, err := kafka.Letters(looking, k.usable, topics...)
+		var missing []string // said of the topics
 		for _, t := range topics {
-			if c := counts[t]; c.All > 0 {
+			c, there := counts[t]
+			if !there {
+				missing = append(missing, t)
+			}
+			if c.All > 0 {
 				found = append(found, finding{Subject: t, Status: noted, Says: counted(int(c.All), "rejected event") + byClass(c), Classes: c.Classes,
 					Remedy: "see why: sipeat tail " + t + " --from-start --no-follow --json"})
 			}
+		}
+		if err == nil && len(missing) > 0 {
+			found = append(found, finding{Status: skipped, Says: "there is no " + strings.Join(missing, ", ") + ", see topics"})
 		}
 		if err == nil && len(found) == 0 {
 			found = []finding{{Status: well, Says: "none on " + strings.Join(topics, ", ")}}

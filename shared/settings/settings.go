@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -87,6 +88,20 @@ func Read(getenv func(string) string) (Settings, error) {
 		r.check("LOG_LEVEL", fmt.Errorf("%q is none of debug, info, warn, error; for example LOG_LEVEL=info", level))
 	}
 	return s, errors.Join(r.faults...)
+}
+
+// Names are all that [Read] asks for, whatever else is set.
+func Names() (names []string) {
+	for _, auth := range []string{"", "jwt", "token"} {
+		_, _ = Read(func(name string) string { // what is wrong with nothing set is nobody's fault
+			if names = append(names, name); name == "AUTH" {
+				return auth
+			}
+			return ""
+		})
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // isTable tells whether DynamoDB takes the name
