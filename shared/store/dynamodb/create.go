@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/sipeat/sipeat/shared/events"
 )
@@ -63,10 +64,13 @@ func (s *Store) CheckTable(ctx context.Context) error {
 func (s *Store) describe(ctx context.Context) (found *types.TableDescription, err error) {
 	err = s.call(ctx, func(ctx context.Context) error {
 		out, err := s.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
-		if err == nil {
-			found = out.Table
+		if err != nil {
+			return err
 		}
-		return err
+		if found = out.Table; found == nil {
+			return &smithy.DeserializationError{Err: errors.New("no table is described")}
+		}
+		return nil
 	})
 	return found, err
 }

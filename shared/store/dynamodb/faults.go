@@ -35,11 +35,12 @@ func reason(err error) string {
 	var unknown *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
 	var record tls.RecordHeaderError
+	var garbled *smithy.DeserializationError
 	var network net.Error
 	var dns *net.DNSError
 	switch {
 	case code == "ResourceNotFoundException":
-		return "is not there: create it (template.yaml on AWS, dynamodb.CreateTable elsewhere), or set TABLE_NAME, AWS_REGION or DYNAMODB_ENDPOINT to where it is"
+		return "is not there: template.yaml creates it on AWS, `sipeat api` or `sipeat worker` elsewhere; or set TABLE_NAME, AWS_REGION or DYNAMODB_ENDPOINT to where it is"
 	case code == "AccessDeniedException":
 		return "may not be used with these credentials: AWS says in the log which right is missing"
 	case slices.Contains([]string{"ExpiredTokenException", "ExpiredToken", "RequestExpired"}, code):
@@ -53,6 +54,8 @@ func reason(err error) string {
 		return "is written by too many at once (" + strings.Join(slices.Compact(reasons(err)), ", ") + ")"
 	case code == "ValidationException":
 		return "refuses a request that a read model takes: it may be another program's table, or lack an index (CheckTable tells)"
+	case code == "UnknownError", errors.As(err, &garbled): // the SDK's own name where an answer has none
+		return "is asked of what does not answer as DynamoDB does: DYNAMODB_ENDPOINT may be another server's address, or something between answers for it"
 	case code != "":
 		return "failed (" + code + ")"
 	case errors.As(err, &unknown), errors.As(err, &authority), errors.As(err, &record):

@@ -5,7 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -37,7 +40,7 @@ func TestWhatAFailureMeans(t *testing.T) {
 		says   string
 		passes bool
 	}{
-		{&types.ResourceNotFoundException{}, "CreateTable", false},
+		{&types.ResourceNotFoundException{}, "`sipeat api`", false},
 		{apiError("AccessDeniedException"), "which right is missing", false},
 		{apiError("ExpiredTokenException"), "have expired", false},
 		{apiError("UnrecognizedClientException"), "refuses these credentials", false},
@@ -78,6 +81,26 @@ func TestWhatAFailureMeans(t *testing.T) {
 	require.ErrorIs(t, s.fault(gone, apiError("ThrottlingException")), context.Canceled)
 	s.ctx = gone
 	assert.ErrorContains(t, s.fault(t.Context(), apiError("ThrottlingException")), "closed")
+}
+
+func TestWhatIsNoDynamoDBIsToldSo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status int
+		body   string
+	}{{404, "404 page not found\n"}, {404, "{}"}, {200, "<html></html>"}, {200, "{}"}, {200, "[]"}, {200, ""}, {302, ""}, {403, "<html></html>"}} {
+		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(c.status)
+			_, _ = io.WriteString(w, c.body)
+		}))
+		defer other.Close()
+		cfg, err := FromEnvironment(func(name string) string { return map[string]string{"DYNAMODB_ENDPOINT": other.URL}[name] })
+		require.NoError(t, err)
+		err = CreateTable(t.Context(), cfg, "drinks")
+		require.Equal(t, events.Unavailable, events.KindOf(err), "%v", c)
+		assert.ErrorContains(t, err, "does not answer as DynamoDB does", "%v", c)
+		assert.ErrorContains(t, err, other.URL)
+	}
 }
 
 func TestAnItemIsToBlameOnlyIfItIsTooLarge(t *testing.T) {
