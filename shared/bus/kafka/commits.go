@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/settings"
@@ -56,11 +57,15 @@ func noteCommit(last map[string]time.Time, r *kgo.Record) {
 	}
 }
 
-// commitsPartition is Java's hashCode of the group, as the coordinator has it. Names are ASCII.
+// commitsPartition is where the coordinator keeps a group: Java's hashCode of its name without the sign, and 0 where an int
+// cannot hold that (Kafka's Utils.abs). Names are ASCII.
 func commitsPartition(group string, partitions int) int32 {
 	var hash int32
 	for _, c := range group {
 		hash = 31*hash + c
 	}
-	return (hash & 0x7fffffff) % int32(partitions)
+	if hash == math.MinInt32 {
+		hash = 0
+	}
+	return max(hash, -hash) % int32(partitions)
 }

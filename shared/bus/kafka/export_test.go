@@ -19,3 +19,6 @@ func FirstMessage(t *testing.T, cluster settings.Kafka) []byte {
 
 // Limited is what our clients log to.
 var Limited = limited
+
+// CommitsPartition is where a group's commits are looked for.
+var CommitsPartition = commitsPartition
