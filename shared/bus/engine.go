@@ -55,6 +55,7 @@ type Report struct {
 	Outcome   Outcome
 	Class     Class // of a rejected one
 	Attempt   int   // how often the handler was run; a dead letter that is written again does not count
+	Unkept    int   // how often its dead letter could not be written
 	Took      time.Duration
 	Err       error
 }

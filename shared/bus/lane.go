@@ -37,6 +37,7 @@ type trouble struct {
 	fault    error // why it could not be decoded
 	verdict  error // why it was rejected, once that is decided
 	failures int   // tries that failed for an unknown reason, those during an outage not counted
+	unkept   int   // dead letters of it that could not be written
 	backoff  *backoff.ExponentialBackOff
 	traced   traced
 }

@@ -7,7 +7,7 @@ import (
 
 // Log is an [Options.Report] that logs a line for each event of a consumer group: at level info when it is handled, warn when
 // it is to be tried again, error when it went into the dead letters. Of an event that is tried again and again the lines
-// grow rare: 1st, 2nd, 4th, 8th try.
+// grow rare: 1st, 2nd, 4th, 8th try, and so of a dead letter that cannot be written.
 func Log(logger *slog.Logger, group string) func(Report) {
 	return func(r Report) {
 		level := slog.LevelInfo
@@ -15,7 +15,11 @@ func Log(logger *slog.Logger, group string) func(Report) {
 		case Rejected:
 			level = slog.LevelError
 		case Unavailable, Failed:
-			if r.Attempt&(r.Attempt-1) != 0 {
+			n := r.Attempt
+			if r.Unkept > 0 { // the attempts are over
+				n = r.Unkept
+			}
+			if n&(n-1) != 0 {
 				return
 			}
 			level = slog.LevelWarn

@@ -63,6 +63,9 @@ func (e *Engine) report(w *worker, outcome Outcome, err error) {
 		Topic: d.record.Topic, Partition: d.record.Partition, Offset: d.record.Offset, EventID: d.eventID,
 		Outcome: outcome, Attempt: d.tries, Took: w.now - w.began,
 	}
+	if d.trouble != nil {
+		r.Unkept = d.unkept
+	}
 	if outcome == Rejected {
 		r.Class = classOf(err)
 	}

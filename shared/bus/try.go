@@ -24,6 +24,7 @@ func (w *worker) try() (pause time.Duration) {
 	if outcome == Rejected {
 		d.troubled().verdict = err
 		if failed := w.reject(err); failed != nil {
+			d.unkept++
 			outcome, err = Unavailable, fmt.Errorf("the dead letter cannot be written: %w", failed)
 		}
 		w.now = w.partition.clock()
