@@ -84,7 +84,7 @@ func (a *app) invoke(ctx context.Context, cluster settings.Kafka, i invocation) 
 		if err != nil {
 			return err
 		}
-		defer func() { _ = os.RemoveAll(data) }() // what is left is in the folder for such
+		p.add("throwaway data", func(context.Context) error { return os.RemoveAll(data) }) // once the broker has written its last into it
 		if err := p.openBroker(ctx, data, "127.0.0.1:0"); err != nil {
 			return err
 		}

@@ -84,6 +84,19 @@ func TestInvokeSaysHowItWent(t *testing.T) {
 	}
 }
 
+// TestThrowawayLeavesNothing: neither of what was done nor of what the broker writes as it ends.
+func TestThrowawayLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for _, function := range []string{"create-contact", "contact-created", "get-contact"} {
+		c, folder := command(t, "invoke", function, "--throwaway"), t.TempDir()
+		c.Env = append(c.Env, "TMPDIR="+folder)
+		finish(t, c, "")
+		left, err := os.ReadDir(folder)
+		require.NoError(t, err)
+		assert.Empty(t, left, function)
+	}
+}
+
 // TestSampleWritesWhatWasAskedFor: as many records over as many partitions, the same each time, and as many that are no events.
 func TestSampleWritesWhatWasAskedFor(t *testing.T) {
 	t.Parallel()
