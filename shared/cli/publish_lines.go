@@ -80,12 +80,25 @@ func (p *publishing) run(ctx context.Context, publisher *kafka.Publisher) error 
 func (p *publishing) settle(n int) error {
 	for _, s := range p.waiting[:n] {
 		if _, err := s.pending.Wait(context.Background()); err != nil {
-			return fmt.Errorf("line %d was not confirmed, and what follows was not published: %w", s.line, err)
+			return fmt.Errorf("%s: %w", p.doubt(s.line), err)
 		}
 		p.published++
 	}
 	p.waiting = append(p.waiting[:0], p.waiting[n:]...)
 	return p.bar.Add(n)
+}
+
+// doubt says what is not known once the acknowledgement of a line does not come: those behind it may be on their way too.
+func (p *publishing) doubt(first int) string {
+	what := fmt.Sprintf("line %d was not confirmed and", first)
+	if last := p.waiting[len(p.waiting)-1].line; last > first {
+		what = fmt.Sprintf("lines %d to %d were sent, not confirmed and", first, last)
+	}
+	again := "sent again they may stand there twice, which --idempotency-key from the first time on is for"
+	if p.key != "" {
+		again = "run it again with the same lines and the same --idempotency-key"
+	}
+	return what + " may be published or not, what follows was not published; " + again
 }
 
 // lines reads standard input until it ends or ctx is done. A read cannot be interrupted, so it has a goroutine of its own,

@@ -149,7 +149,7 @@ func TestPublishAndTailSayThatNobodyAnswers(t *testing.T) {
 	}
 }
 
-// The brokers go away in the middle: what was not confirmed is named, and the rest is not published.
+// The brokers go away in the middle: what was not confirmed is named, all of it, and what to do about it.
 func TestPublishEndsWhenTheBrokersGoAway(t *testing.T) {
 	t.Parallel()
 	s := serve(t, t.TempDir())
@@ -166,13 +166,14 @@ func TestPublishEndsWhenTheBrokersGoAway(t *testing.T) {
 		return nil
 	})
 	s.kill()
-	_, err = io.WriteString(in, aContact+"\n")
+	_, err = io.WriteString(in, strings.Repeat(aContact+"\n", 3))
 	require.NoError(t, err)
 	require.NoError(t, in.Close())
 	started := time.Now()
 	assert.Equal(t, 1, p.wait())
 	assert.Less(t, time.Since(started), 15*time.Second)
-	assert.Contains(t, p.stderr.String(), "line 2 was not confirmed")
+	assert.Contains(t, p.stderr.String(), "lines 2 to 4 were sent, not confirmed and may be published or not, what follows was not published; sent again")
+	assert.Contains(t, p.stderr.String(), "--idempotency-key")
 	assert.Contains(t, p.stderr.String(), "published 1, refused 0")
 }
 
