@@ -28,7 +28,8 @@ func CreateTable(ctx context.Context, cfg aws.Config, table string) error {
 	}
 	defer s.Close()
 	found, err := s.describe(ctx)
-	if missing(err) {
+	made := missing(err)
+	if made {
 		err = s.call(ctx, func(ctx context.Context) error {
 			_, err := s.client.CreateTable(ctx, Description(table))
 			if inUse := (*types.ResourceInUseException)(nil); errors.As(err, &inUse) {
@@ -40,7 +41,9 @@ func CreateTable(ctx context.Context, cfg aws.Config, table string) error {
 			found, err = s.describe(ctx)
 		}
 	}
-	for err == nil && !active(found) {
+	// What was just made may be missing for some seconds still
+	// (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeTable.html).
+	for made && missing(err) || err == nil && !active(found) {
 		if err := sleep(ctx, askEvery); err != nil {
 			return ended(err)
 		}

@@ -1,0 +1,63 @@
+package dynamodb
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// slow is a DynamoDB that shows a table some time after it was made, and takes longer to make it.
+type slow struct {
+	asked []string
+	looks int
+}
+
+func (s *slow) Do(r *http.Request) (*http.Response, error) {
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	s.asked = append(s.asked, operation)
+	status, body := http.StatusOK, "{}"
+	if operation == "DescribeTable" {
+		switch s.looks++; {
+		case s.looks < 4: // before it was made, and twice behind
+			status, body = http.StatusBadRequest, `{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"}`
+		case s.looks < 6:
+			body = `{"Table":{"TableStatus":"CREATING"}}`
+		default:
+			body = described()
+		}
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
+func described() string {
+	d := Description("drinks")
+	table := types.TableDescription{TableStatus: types.TableStatusActive, KeySchema: d.KeySchema, AttributeDefinitions: d.AttributeDefinitions}
+	for _, i := range d.GlobalSecondaryIndexes {
+		table.GlobalSecondaryIndexes = append(table.GlobalSecondaryIndexes, types.GlobalSecondaryIndexDescription{
+			IndexName: i.IndexName, KeySchema: i.KeySchema, Projection: i.Projection, IndexStatus: types.IndexStatusActive,
+		})
+	}
+	text, err := json.Marshal(map[string]any{"Table": table})
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+func TestATableThatWasJustMadeIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, err := FromEnvironment(func(name string) string { return map[string]string{"DYNAMODB_ENDPOINT": "http://dynamodb.test"}[name] })
+		require.NoError(t, err)
+		s := &slow{}
+		cfg.HTTPClient = s
+		require.NoError(t, CreateTable(t.Context(), cfg, "drinks"))
+		assert.Equal(t, "DescribeTable CreateTable DescribeTable DescribeTable DescribeTable DescribeTable DescribeTable", strings.Join(s.asked, " "))
+	})
+}
