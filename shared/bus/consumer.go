@@ -62,7 +62,17 @@ func decode[T events.Payload](r *Record, into *events.Event[T]) (err error) {
 	}()
 	*into, err = events.Decode[T](r.Value)
 	if err == nil && into.Metadata.Timestamp.IsZero() {
-		into.Metadata.Timestamp = events.At(r.Timestamp)
+		into.Metadata.Timestamp = made(r, into)
 	}
 	return err
+}
+
+// made is when an event was made that does not say so: when its record was. That may be any number, of a producer that
+// writes nanoseconds for milliseconds say, and no moment that can be written again; then it is when the thing happened.
+func made[T events.Payload](r *Record, e *events.Event[T]) events.Time {
+	at := events.At(r.Timestamp)
+	if _, err := at.MarshalText(); err != nil {
+		return e.Data.HappenedAt()
+	}
+	return at
 }
