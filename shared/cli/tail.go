@@ -100,14 +100,14 @@ type recordJSON struct {
 	Topic     string            `json:"topic"`
 	Partition int32             `json:"partition"`
 	Offset    int64             `json:"offset"`
-	Timestamp time.Time         `json:"timestamp"`
+	Timestamp string            `json:"timestamp"` // RFC 3339, but that its year is as large as the producer's clock has it
 	Key       *string           `json:"key"`
 	Value     any               `json:"value"` // the JSON where it is JSON, otherwise the text; null for a tombstone
 	Headers   map[string]string `json:"headers,omitempty"`
 }
 
 func (a *app) showRecordJSON(r bus.Record) error {
-	out := recordJSON{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp.UTC()}
+	out := recordJSON{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp.UTC().Format(time.RFC3339Nano)}
 	if r.Key != nil {
 		key := string(r.Key)
 		out.Key = &key
