@@ -91,6 +91,14 @@ type limitedConn struct {
 	leave func()
 }
 
+// CloseWrite is how net/http tells a client that is still sending that its answer is whole, before it resets the connection.
+func (c *limitedConn) CloseWrite() error {
+	if tcp, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return tcp.CloseWrite()
+	}
+	return nil
+}
+
 func (c *limitedConn) Close() error {
 	defer c.leave()
 	return c.Conn.Close()

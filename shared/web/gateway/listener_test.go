@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"io"
 	"net"
 	"net/netip"
 	"testing"
@@ -85,4 +86,26 @@ func TestLimit(t *testing.T) {
 		require.NoError(t, l.Close())
 		assert.ErrorIs(t, <-ended, net.ErrClosed, "Close ends the waiting")
 	})
+}
+
+// Where a client still sends what nobody reads, net/http ends its own side first, or the reset could take the answer along.
+func TestALimitedConnectionEndsItsOwnSide(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l := Limit(inner, settings.Web{MaxConnections: 1})
+	defer l.Close()
+	client, err := net.Dial("tcp", inner.Addr().String())
+	require.NoError(t, err)
+	defer client.Close()
+	server, err := l.Accept()
+	require.NoError(t, err)
+	defer server.Close()
+	_, err = server.Write([]byte("answer"))
+	require.NoError(t, err)
+	require.NoError(t, server.(interface{ CloseWrite() error }).CloseWrite())
+	answer, err := io.ReadAll(client)
+	require.NoError(t, err)
+	assert.Equal(t, "answer", string(answer))
+	_, err = client.Write([]byte("more"))
+	assert.NoError(t, err, "the other side is open")
 }
