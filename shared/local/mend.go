@@ -99,7 +99,7 @@ func readTopics(dir string) (map[string]partition, error) {
 	}
 	// Without meta.json kfake takes the folder for a new one and starts its files anew.
 	if _, err := os.Stat(filepath.Join(dir, "meta.json")); err != nil {
-		return nil, fmt.Errorf("%w: topics.json without meta.json: %w", ErrDamaged, err)
+		return nil, fmt.Errorf("%w: topics.json without meta.json: %w; restore the folder from a copy", ErrDamaged, err)
 	}
 	var list struct {
 		Topics []struct {
@@ -108,7 +108,7 @@ func readTopics(dir string) (map[string]partition, error) {
 		} `json:"topics"`
 	}
 	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, fmt.Errorf("%w: topics.json: %w", ErrDamaged, err)
+		return nil, fmt.Errorf("%w: topics.json: %w; restore the folder from a copy", ErrDamaged, err)
 	}
 	known := make(map[string]partition)
 	for _, t := range list.Topics {

@@ -144,6 +144,9 @@ func TestDamageIsRefusedAndNotTouched(t *testing.T) {
 		"cluster file lost": func(t *testing.T, dir string) {
 			require.NoError(t, os.Remove(filepath.Join(dir, "meta.json")))
 		},
+		"a commit unreadable": func(t *testing.T, dir string) {
+			require.NoError(t, writeSynced(filepath.Join(dir, "groups.log"), os.O_APPEND, appendStateEntry(nil, []byte("{"))))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filled(t, 10)
@@ -151,7 +154,7 @@ func TestDamageIsRefusedAndNotTouched(t *testing.T) {
 			before := must(os.ReadFile(segmentFile(dir)))
 			_, err := Open(t.Context(), Options{Dir: dir, Address: "127.0.0.1:0", Topics: topics(1)})
 			require.ErrorIs(t, err, ErrDamaged)
-			t.Log(err)
+			require.ErrorContains(t, err, "restore", "what to do")
 			assert.Equal(t, before, must(os.ReadFile(segmentFile(dir))))
 		})
 	}

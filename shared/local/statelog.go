@@ -37,7 +37,7 @@ func mendStateLog(path string, log *slog.Logger, visit func(json.RawMessage) err
 			break
 		}
 		if err := visit(json.RawMessage(body[2:])); err != nil {
-			return fmt.Errorf("%s: %w", filepath.Base(path), err)
+			return fmt.Errorf("%w: %s: %w; restore the folder from a copy", ErrDamaged, filepath.Base(path), err)
 		}
 		whole += entryPrefix + int(n)
 	}
