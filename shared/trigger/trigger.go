@@ -5,6 +5,5 @@
 // back and comes again, and so does what stands behind it in its partition. What cannot be read makes the invocation fail.
 // When [Handler.Invoke] has returned nothing runs on, for Lambda freezes the process then.
 //
-// It knows neither Lambda's runtime (Invoke is what its Handler interface asks for) nor Kafka's protocol. What plays AWS's
-// pollers where there is no AWS is package poller beside it.
+// It knows neither Lambda's runtime (Invoke is what its Handler interface asks for) nor Kafka's protocol.
 package trigger
