@@ -95,7 +95,7 @@ func (a *app) openStore(ctx context.Context, where string) (store.Store, error) 
 				a.logger.Warn(name+" counts for nothing without STORE=dynamodb", "store", where)
 			}
 		}
-		if err := os.MkdirAll(filepath.Dir(where), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(where), 0o700); err != nil { // as `sipeat serve` makes it
 			return nil, fmt.Errorf("STORE: %w", err)
 		}
 	}

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -22,6 +24,9 @@ func TestWhatCountsForNothingIsSaid(t *testing.T) {
 		s, err := a.openStore(t.Context(), settings.DefaultStore)
 		require.NoError(t, err)
 		require.NoError(t, s.Close())
+		folder, err := os.Stat(filepath.Dir(settings.DefaultStore))
+		require.NoError(t, err)
+		assert.Zero(t, folder.Mode().Perm()&0o077, "what people said is this user's alone")
 		assert.Equal(t, says, strings.Contains(log.String(), "DYNAMODB_ENDPOINT counts for nothing without STORE=dynamodb"), log.String())
 		assert.NotContains(t, log.String(), "TABLE_NAME")
 	}

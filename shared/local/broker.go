@@ -31,7 +31,7 @@ var (
 
 // Options says where the broker keeps its data and where it listens.
 type Options struct {
-	Dir     string       // data folder, created when missing
+	Dir     string       // data folder, created when missing, for this user alone: what people said is in it
 	Address string       // host:port of one interface, DefaultAddress when empty; port 0 is a free port
 	Topics  []Topic      // made to exist by Open
 	Logger  *slog.Logger // nil: silent
@@ -68,7 +68,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("local broker: create data folder: %w", err)
 	}
 	lock, err := lockDir(o.Dir)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -31,6 +32,17 @@ func TestKeepsRecordsAndTellsItsNewAddressAfterReopening(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, host, brokers[0].Host)
 	assert.Equal(t, port, itoa(brokers[0].Port))
+}
+
+func TestTheFolderIsThisUsersAlone(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such rights")
+	}
+	dir := filepath.Join(t.TempDir(), "made", "by-open")
+	start(t, Options{Dir: dir})
+	for _, folder := range []string{dir, filepath.Dir(dir)} {
+		assert.Equal(t, os.FileMode(0o700), must(os.Stat(folder)).Mode().Perm())
+	}
 }
 
 func TestCloseTwiceIsOnce(t *testing.T) {
