@@ -68,9 +68,10 @@ func (w *worker) commit(ctx context.Context, client *kgo.Client) bool {
 }
 
 func (w *worker) committed(offsets map[int32]kgo.EpochOffset, response *kmsg.OffsetCommitResponse, err error) (all bool) {
+	logger := limited(w.options.Logger) // while a group rebalances each try fails
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
-			w.options.Logger.Warn("offsets could not be committed; events may come again", "group", w.consumer.Group, "error", err)
+			logger.Warn("offsets could not be committed; events may come again", "group", w.consumer.Group, "error", err)
 		}
 		return false
 	}
@@ -81,7 +82,7 @@ func (w *worker) committed(offsets map[int32]kgo.EpochOffset, response *kmsg.Off
 		for _, answer := range topic.Partitions {
 			if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
 				all = false
-				w.options.Logger.Warn("an offset could not be committed; events may come again",
+				logger.Warn("an offset could not be committed; events may come again",
 					"group", w.consumer.Group, "partition", answer.Partition, "error", err)
 			} else if p := w.partitions[answer.Partition]; p != nil {
 				p.committed = offsets[answer.Partition].Offset
