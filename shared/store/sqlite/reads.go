@@ -43,17 +43,25 @@ func (r *reads) fault(ctx context.Context, err error) error {
 	return fault(ctx, err)
 }
 
+// prepared waits for a connection outside of the lock: others have a statement already, or less time.
 func (r *reads) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if stmt := r.stmt[text]; stmt != nil {
+	stmt := r.stmt[text]
+	r.mu.Unlock()
+	if stmt != nil {
 		return stmt, nil
 	}
-	stmt, err := r.db.PrepareContext(ctx, text) //nolint:sqlclosecheck // kept, and closed with the pool
-	if err == nil {
-		r.stmt[text] = stmt
+	stmt, err := r.db.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
 	}
-	return stmt, err
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if first := r.stmt[text]; first != nil { // somebody was faster
+		return first, stmt.Close() //nolint:sqlclosecheck // the other is kept, and closed with the pool
+	}
+	r.stmt[text] = stmt
+	return stmt, nil
 }
 
 // each runs a question and calls scan for each row.
