@@ -9,7 +9,7 @@ import (
 )
 
 // The limits of what can be kept and asked. They are DynamoDB's, so that every store refuses the same things: a sort
-// key has at most 1024 bytes, an item 400 KB, a transaction 100 writes (an item and its drinks, in two generations).
+// key has at most 1024 bytes, an item 400 KB, a transaction 100 writes (an item and its drinks).
 const (
 	MaxID     = 512       // bytes of an item's Type and ID, and of a claim's id
 	MaxData   = 256 << 10 // bytes of an item's Data
