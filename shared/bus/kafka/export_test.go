@@ -22,3 +22,6 @@ var Limited = limited
 
 // CommitsPartition is where a group's commits are looked for.
 var CommitsPartition = commitsPartition
+
+// Denied is what is said of a right that is missing.
+var Denied = denied

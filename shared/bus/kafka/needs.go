@@ -94,6 +94,14 @@ func (n Needs) groupFaults(ctx context.Context, client *kgo.Client, cluster sett
 	return faults
 }
 
+// actions are MSK's names of Kafka's rights (https://docs.aws.amazon.com/msk/latest/developerguide/kafka-actions.html).
+var actions = map[string]string{
+	"topic Read": "kafka-cluster:ReadData", "topic Write": "kafka-cluster:WriteData", "topic Create": "kafka-cluster:CreateTopic",
+	"topic Describe": "kafka-cluster:DescribeTopic", "topic DescribeConfigs": "kafka-cluster:DescribeTopicDynamicConfiguration",
+	"group Read": "kafka-cluster:AlterGroup and kafka-cluster:DescribeGroup", "group Describe": "kafka-cluster:DescribeGroup",
+	"cluster DescribeConfigs": "kafka-cluster:DescribeClusterDynamicConfiguration",
+}
+
 // denied is a right that is missing, and how it is given.
 func denied(cluster settings.Kafka, what, operation, kind, name string) error {
 	user, principal := "whoever does not log in", "ANONYMOUS"
@@ -101,7 +109,7 @@ func denied(cluster settings.Kafka, what, operation, kind, name string) error {
 		user, principal = fmt.Sprintf("user %q", cluster.Username), cluster.Username
 	}
 	if cluster.Mechanism == settings.AWSMSKIAM {
-		return fmt.Errorf("the AWS identity may not %s %s %s: its policy has to allow the kafka-cluster action for %s there", what, kind, name, operation)
+		return fmt.Errorf("the AWS identity may not %s %s %s: its policy has to allow %s there", what, kind, name, actions[kind+" "+operation])
 	}
 	return fmt.Errorf("%s may not %s %s %s: whoever runs Kafka has to allow it (kafka-acls --bootstrap-server %s --add --allow-principal User:%s --operation %s --%s %s)",
 		user, what, kind, name, cluster.Brokers[0], principal, operation, kind, name)
