@@ -48,7 +48,7 @@ func eachBroker(t *testing.T, test func(*testing.T, *kafkaSide)) {
 		groupsOfKafka.Lock() // each test is the only member of the consumer groups
 		t.Cleanup(groupsOfKafka.Unlock)
 		cluster := settings.Kafka{Brokers: strings.Split(brokers, ",")}
-		_, err := kafka.EnsureTopics(within(t), cluster, kafka.Topics(events.Catalogue()...)...)
+		_, err := kafka.MakeTopics(within(t), cluster, 0, kafka.Topics(events.Catalogue()...)...)
 		require.NoError(t, err)
 		test(t, &kafkaSide{t, scripts, brokers, func() *serving { return host(t, cluster) }})
 	})

@@ -80,16 +80,21 @@ func TestLetterThatIsRefusedForItsSize(t *testing.T) {
 	})
 }
 
-func TestEnsureTopics(t *testing.T) {
+func TestMakeTopics(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		week := events.Definition{Topic: b.topic, Partitions: 3, Retention: 7 * 24 * time.Hour}
 		wanted := kafka.Topics(week)
-		created, err := kafka.EnsureTopics(t.Context(), b.Kafka, wanted...)
-		require.NoError(t, err)
-		assert.Equal(t, []string{b.topic, b.topic + ".dead-letters"}, created)
-		created, err = kafka.EnsureTopics(t.Context(), b.Kafka, wanted...)
-		require.NoError(t, err)
-		assert.Empty(t, created, "they are there")
+		for _, created := range []bool{true, false} {
+			states, err := kafka.MakeTopics(t.Context(), b.Kafka, 0, wanted...)
+			require.NoError(t, err)
+			require.Len(t, states, 2)
+			for i, s := range states {
+				assert.Equal(t, wanted[i].Name, s.Topic)
+				assert.Equal(t, created, s.Created)
+				assert.True(t, s.Exists)
+				assert.Empty(t, s.Differences)
+			}
+		}
 
 		for _, topic := range []struct {
 			name              string

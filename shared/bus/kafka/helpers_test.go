@@ -80,7 +80,7 @@ func connect(t *testing.T, brokers []string) *broker {
 // create makes the test's topic and that of its dead letters, as Topics declares them.
 func (b *broker) create(partitions int32) {
 	b.t.Helper()
-	_, err := kafka.EnsureTopics(b.t.Context(), b.Kafka,
+	_, err := kafka.MakeTopics(b.t.Context(), b.Kafka, 0,
 		kafka.Topics(events.Definition{Topic: b.topic, Partitions: partitions, Retention: events.Forever})...)
 	require.NoError(b.t, err)
 }

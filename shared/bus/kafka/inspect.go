@@ -9,14 +9,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // TopicState is a declared topic as it stands on the cluster.
@@ -38,101 +36,11 @@ type Difference struct {
 	Remedy  string `json:"remedy"`
 }
 
-// Replication is on how many brokers a partition shall be: wanted, or as many as there are up to three.
-func Replication(wanted, brokers int) int {
-	if wanted > 0 {
-		return wanted
-	}
-	return max(1, min(3, brokers))
-}
-
-// Replicated is the topic with the settings that follow from a replication: of three copies, two have to be written before
-// an event counts as published, so that one broker may be missing.
-func (t Topic) Replicated(replication int) Topic {
-	config := maps.Clone(t.Config)
-	if config == nil {
-		config = map[string]string{}
-	}
-	config["min.insync.replicas"] = strconv.Itoa(min(2, max(1, replication-1)))
-	t.Config = config
-	return t
-}
-
 // InspectTopics compares topics with what was declared. replication 0 is what the cluster can do. It changes nothing.
 func InspectTopics(ctx context.Context, cluster settings.Kafka, replication int, topics ...Topic) ([]TopicState, error) {
 	return withClient(cluster, func(client *kgo.Client) ([]TopicState, error) {
 		return inspect(ctx, client, cluster, replication, topics)
 	})
-}
-
-// MakeTopics creates the topics that are missing and then compares them all.
-func MakeTopics(ctx context.Context, cluster settings.Kafka, replication int, topics ...Topic) ([]TopicState, error) {
-	return withClient(cluster, func(client *kgo.Client) ([]TopicState, error) {
-		admin := kadm.NewClient(client)
-		brokers, err := admin.ListBrokers(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("the brokers do not say who they are: %w", err)
-		}
-		replication := Replication(replication, len(brokers))
-		var created []string
-		for _, t := range topics {
-			made, err := create(ctx, admin, cluster, t.Replicated(replication), int16(replication))
-			if err != nil {
-				return nil, err
-			}
-			if made {
-				created = append(created, t.Name)
-			}
-		}
-		for { // a topic that was created is seen a moment later, and not by all brokers at once
-			states, err := inspect(ctx, client, cluster, replication, topics)
-			if err != nil && len(created) > 0 {
-				return nil, fmt.Errorf("created %s, but they cannot be looked at:\n%w", strings.Join(created, ", "), err)
-			}
-			if err != nil { // who may not see a topic waits for it in vain
-				return nil, err
-			}
-			all := true
-			for i := range states {
-				states[i].Created = slices.Contains(created, states[i].Topic)
-				all = all && states[i].Exists
-			}
-			if all && everywhere(ctx, client, brokers.NodeIDs(), topics) || !pause(ctx) {
-				return states, nil
-			}
-		}
-	})
-}
-
-// everywhere reports whether every broker that answers knows all topics. One that is away does not hold up the others.
-func everywhere(ctx context.Context, client *kgo.Client, brokers []int32, topics []Topic) bool {
-	for _, id := range brokers {
-		request := kmsg.NewPtrMetadataRequest() // of all topics
-		response, err := request.RequestWith(ctx, client.Broker(int(id)))
-		if err != nil {
-			continue
-		}
-		for _, t := range topics {
-			if !slices.ContainsFunc(response.Topics, func(m kmsg.MetadataResponseTopic) bool {
-				return m.Topic != nil && *m.Topic == t.Name && len(m.Partitions) > 0
-			}) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// pause waits a moment before the brokers are asked again; false = ctx is done.
-func pause(ctx context.Context) bool {
-	timer := time.NewTimer(100 * time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 func withAdmin[T any](cluster settings.Kafka, do func(*kadm.Client) (T, error)) (T, error) {
@@ -147,29 +55,6 @@ func withClient[T any](cluster settings.Kafka, do func(*kgo.Client) (T, error)) 
 	}
 	defer client.Close()
 	return do(client)
-}
-
-// create makes one topic unless it is there.
-func create(ctx context.Context, admin *kadm.Client, cluster settings.Kafka, t Topic, replication int16) (made bool, err error) {
-	config := map[string]*string{}
-	for name, value := range t.Config {
-		config[name] = &value
-	}
-	answer, err := admin.CreateTopic(ctx, t.Partitions, replication, config, t.Name)
-	switch {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, kerr.TopicAlreadyExists):
-		return false, nil
-	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
-		return false, denied(cluster, "create", "Create", "topic", t.Name)
-	case errors.Is(err, kerr.InvalidReplicationFactor):
-		return false, fmt.Errorf("topic %s cannot be on %d brokers, there are not as many: start more, or say --replication: %w", t.Name, replication, err)
-	case answer.ErrMessage != "":
-		return false, fmt.Errorf("topic %s cannot be created: %w: %s", t.Name, err, answer.ErrMessage)
-	default:
-		return false, fmt.Errorf("topic %s cannot be created: %w", t.Name, err)
-	}
 }
 
 func inspect(ctx context.Context, client *kgo.Client, cluster settings.Kafka, replication int, topics []Topic) ([]TopicState, error) {
