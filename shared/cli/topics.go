@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -72,10 +73,27 @@ func (a *app) topics(ctx context.Context, cluster settings.Kafka, replication in
 	} else {
 		err = a.showTopics(states)
 	}
-	if err != nil || !check {
+	if err != nil {
 		return err
 	}
+	if !check {
+		return unseen(states)
+	}
 	return amiss(states)
+}
+
+// unseen is nil unless topics were created that the brokers do not show yet.
+func unseen(states []kafka.TopicState) error {
+	var names []string
+	for _, s := range states {
+		if s.Created && !s.Exists {
+			names = append(names, s.Topic)
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	return fmt.Errorf("created, but not all brokers show them yet: %s; look again with `sipeat topics --check`", strings.Join(names, ", "))
 }
 
 // amiss is nil where every topic is there and as declared.
@@ -104,6 +122,9 @@ func (a *app) showTopics(states []kafka.TopicState) error {
 	for _, s := range states {
 		state := "ok"
 		switch {
+		case s.Created && !s.Exists:
+			fmt.Fprintf(table, "%s\t-\t-\t-\t-\tcreated, not seen yet\n", s.Topic)
+			continue
 		case !s.Exists:
 			fmt.Fprintf(table, "%s\t-\t-\t-\t-\tMISSING\n", s.Topic)
 			continue
