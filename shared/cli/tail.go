@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/sipeat/sipeat/shared/bus"
@@ -89,7 +90,7 @@ func printable(b []byte) string {
 		return "-"
 	}
 	for _, c := range string(b) {
-		if c < ' ' || c == utf8.RuneError || 0x7f <= c && c < 0xa0 {
+		if c == utf8.RuneError || unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {
 			return fmt.Sprintf("%q", b)
 		}
 	}
@@ -97,13 +98,14 @@ func printable(b []byte) string {
 }
 
 type recordJSON struct {
-	Topic     string            `json:"topic"`
-	Partition int32             `json:"partition"`
-	Offset    int64             `json:"offset"`
-	Timestamp string            `json:"timestamp"` // RFC 3339, but that its year is as large as the producer's clock has it
-	Key       *string           `json:"key"`
-	Value     any               `json:"value"` // the JSON where it is JSON, otherwise the text; null for a tombstone
-	Headers   map[string]string `json:"headers,omitempty"`
+	Topic     string  `json:"topic"`
+	Partition int32   `json:"partition"`
+	Offset    int64   `json:"offset"`
+	Timestamp string  `json:"timestamp"` // RFC 3339, but that its year is as large as the producer's clock has it
+	Key       *string `json:"key"`
+	Value     any     `json:"value"` // the JSON where it is JSON, otherwise the text; null for a tombstone
+	// Headers has each key's values in order: a dead letter that was sent again and rejected again says twice why.
+	Headers map[string][]string `json:"headers,omitempty"`
 }
 
 func (a *app) showRecordJSON(r bus.Record) error {
@@ -121,9 +123,9 @@ func (a *app) showRecordJSON(r bus.Record) error {
 	}
 	for _, h := range r.Headers {
 		if out.Headers == nil {
-			out.Headers = map[string]string{}
+			out.Headers = map[string][]string{}
 		}
-		out.Headers[h.Key] = string(h.Value)
+		out.Headers[h.Key] = append(out.Headers[h.Key], string(h.Value))
 	}
 	return json.NewEncoder(a.stdout).Encode(out)
 }

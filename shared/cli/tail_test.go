@@ -28,3 +28,23 @@ func TestARecordOfAnyTimeIsShown(t *testing.T) {
 		require.NoError(t, a.showRecord(bus.Record{Timestamp: time.UnixMilli(at)}))
 	}
 }
+
+// What a dead letter was rejected for is told each time that it was.
+func TestRepeatedHeadersAreShown(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{stdout: &out}
+	require.NoError(t, a.showRecordJSON(bus.Record{Headers: []bus.Header{{Key: "why", Value: []byte("first")}, {Key: "a", Value: nil}, {Key: "why", Value: []byte("again")}}}))
+	var shown struct{ Headers map[string][]string }
+	require.NoError(t, json.Unmarshal(out.Bytes(), &shown))
+	assert.Equal(t, map[string][]string{"why": {"first", "again"}, "a": {""}}, shown.Headers)
+}
+
+func TestNoRecordMovesTheCursorOrForgesALine(t *testing.T) {
+	for value, shown := range map[string]string{
+		"Grüße \U0001f469\u200d\U0001f4bb": "Grüße \U0001f469\u200d\U0001f4bb", "a\tb": `"a\tb"`, "\x1b[2J": `"\x1b[2J"`, "\xff": `"\xff"`, "\u0085": `"\u0085"`,
+		"a\u202eb": `"a\u202eb"`, "a\u2066b": `"a\u2066b"`, "a\u2028b": `"a\u2028b"`, "": "",
+	} {
+		assert.Equal(t, shown, printable([]byte(value)))
+	}
+	assert.Equal(t, "-", printable(nil))
+}
