@@ -69,7 +69,7 @@ func Read(getenv func(string) string) (Settings, error) {
 		},
 		Store:               r.text("STORE", DefaultStore),
 		Table:               r.text("TABLE_NAME", "sipeat"),
-		AnnouncedByProducer: r.list("ANNOUNCED_BY_PRODUCER", "sipeat-app"),
+		AnnouncedByProducer: r.producers("ANNOUNCED_BY_PRODUCER", "sipeat-app"),
 		PartialBatches:      r.flag("PARTIAL_BATCH_RESPONSES"),
 	}
 	if err := s.Brokers.Check(); err != nil {
@@ -174,6 +174,14 @@ func (r *reader) list(name, fallback string) []string {
 		}
 	}
 	return values
+}
+
+// producers is a list that may be said to be empty, by the word none.
+func (r *reader) producers(name, fallback string) []string {
+	if given := r.list(name, fallback); !slices.Equal(given, []string{"none"}) {
+		return given
+	}
+	return nil
 }
 
 // flag is false where it is not set.

@@ -1,0 +1,23 @@
+package settings_test
+
+import (
+	"testing"
+
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestWhoAnnouncesByThemselves(t *testing.T) {
+	for said, producers := range map[string][]string{"": {"sipeat-app"}, "shop, kiosk": {"shop", "kiosk"}, "none": nil, "none,shop": {"none", "shop"}} {
+		s, err := settings.Read(environment(map[string]string{"ANNOUNCED_BY_PRODUCER": said}))
+		require.NoError(t, err)
+		assert.Equal(t, producers, s.AnnouncedByProducer, "%q", said)
+	}
+}
+
+func TestNamesAreAllThatCanBeSet(t *testing.T) {
+	names := settings.Names()
+	assert.Subset(t, names, []string{"KAFKA_BROKERS", "STORE", "AUTH", "AUTH_TOKEN", "JWT_ISSUER", "JWT_SCOPE", "THROTTLE_STAFF_BURST", "METRICS"})
+	assert.IsIncreasing(t, names)
+}
