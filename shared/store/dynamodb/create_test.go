@@ -7,10 +7,13 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/shared/events"
 )
 
 // slow is a DynamoDB that shows a table some time after it was made, and takes longer to make it.
@@ -59,5 +62,32 @@ func TestATableThatWasJustMadeIsWaitedFor(t *testing.T) {
 		cfg.HTTPClient = s
 		require.NoError(t, CreateTable(t.Context(), cfg, "drinks"))
 		assert.Equal(t, "DescribeTable CreateTable DescribeTable DescribeTable DescribeTable DescribeTable DescribeTable", strings.Join(s.asked, " "))
+	})
+}
+
+// busy is a DynamoDB that answers to none of the keys it is asked for.
+type busy struct{ asked int }
+
+func (b *busy) Do(r *http.Request) (*http.Response, error) {
+	b.asked++
+	body := `{"Responses":{},"UnprocessedKeys":{"drinks":{"Keys":[{"pk":{"S":"a"},"sk":{"B":"YQ=="}}]}}}`
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
+func TestKeysThatAreNotProcessedAreAThrottle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, err := FromEnvironment(func(name string) string { return map[string]string{"DYNAMODB_ENDPOINT": "http://dynamodb.test"}[name] })
+		require.NoError(t, err)
+		b := &busy{}
+		cfg.HTTPClient = b
+		s, err := Open(cfg, "drinks", WithoutSweeps())
+		require.NoError(t, err)
+		defer s.Close()
+		began := time.Now()
+		_, err = s.rows(t.Context(), []key{{pk: text("a"), sk: text("a")}})
+		require.Equal(t, events.Unavailable, events.KindOf(err))
+		require.ErrorContains(t, err, "is throttled")
+		assert.InDelta(t, patience, time.Since(began), float64(time.Second))
+		assert.Greater(t, b.asked, 5)
 	})
 }

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -142,8 +143,11 @@ func (s *Store) rows(ctx context.Context, keys []key) (map[string]key, error) {
 		ask.Keys = append(ask.Keys, key{pk: k[pk], sk: k[sk]})
 	}
 	rows := make(map[string]key, len(keys))
-	for try := 0; len(ask.Keys) > 0; try++ {
+	for start, try := time.Now(), 0; len(ask.Keys) > 0; try++ {
 		if try > 0 { // DynamoDB was throttled on the way
+			if time.Since(start) > patience {
+				return nil, s.fault(ctx, &types.ProvisionedThroughputExceededException{})
+			}
 			if err := sleep(ctx, backoff(try)); err != nil {
 				return nil, ended(err)
 			}
