@@ -116,7 +116,7 @@ func (s *Store) compare(found *types.TableDescription) error {
 	if wrong == nil {
 		return nil
 	}
-	return events.Errorf(events.Unavailable, "the table %q %s is not a read model of this version: %s; give TABLE_NAME another name, or delete the table and rebuild",
+	return events.Errorf(events.Unavailable, "the table %q %s is not a read model of this version: %s; set TABLE_NAME to one that is, or to a new name: a new table lacks what consumer groups have read already",
 		s.table, s.place, strings.Join(wrong, "; "))
 }
 

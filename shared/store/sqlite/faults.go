@@ -48,7 +48,7 @@ func reason(err error) string {
 	case lib.SQLITE_NOTADB:
 		return "is not a SQLite database: give another path, or move the file away"
 	case lib.SQLITE_CORRUPT:
-		return "is damaged: move the file away and rebuild it from the topics"
+		return "is damaged: end all that use it, and restore it from a copy, or by `sqlite3 OLD .recover | sqlite3 NEW`"
 	}
 	return "failed"
 }
