@@ -81,12 +81,17 @@ func (a *app) listen(address string) (net.Listener, error) {
 	if err := a.settings.Web.Auth.CheckListen(address); err != nil {
 		return nil, usageError{fmt.Errorf("--http (SIPEAT_HTTP): %w", err)}
 	}
+	return listen(address, "--http")
+}
+
+// listen takes an address, which its user has set by that name.
+func listen(address, set string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s is taken by another program: end that one, or name another address with --http (port 0 takes a free one)", address)
+		return nil, fmt.Errorf("%s is taken by another program: end that one, or name another address with %s (port 0 takes a free one)", address, set)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the API cannot listen on %s: %w", address, err)
+		return nil, fmt.Errorf("%s: cannot listen on %s: %w", set, address, err)
 	}
 	return listener, nil
 }

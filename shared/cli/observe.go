@@ -3,9 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 
@@ -55,9 +53,9 @@ func (a *app) observe(ctx context.Context, p *parts) (*seen, error) {
 	if a.settings.Metrics == "" {
 		return s, nil
 	}
-	listener, err := net.Listen("tcp", a.settings.Metrics)
+	listener, err := listen(a.settings.Metrics, "METRICS")
 	if err != nil {
-		return nil, fmt.Errorf("METRICS: cannot listen on %s: %w", a.settings.Metrics, err)
+		return nil, err
 	}
 	s.apart = true
 	mux := http.NewServeMux()
