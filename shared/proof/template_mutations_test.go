@@ -63,7 +63,9 @@ func TestEachDriftIsFound(t *testing.T) {
 		{"RequestCreatedDeadLettersTopic:", "request-created.dead-letters", "request-created.dlq", "no AWS::MSK::Topic makes the topic request-created.dead-letters"},
 		{"RequestCreatedDeadLettersTopic:", "request-created.dead-letters", "request-created.dlq", "RequestCreatedDeadLettersTopic makes the topic request-created.dlq"},
 		{"RequestCreatedTopic:", "PartitionCount: 6", "PartitionCount: 3", "RequestCreatedTopic has 3 as PartitionCount, and it has to be 6"},
-		{"RequestCreatedTopic:", "retention.ms=-1", "retention.ms=604800000", "RequestCreatedTopic has [cleanup.policy=delete max.message.bytes=1048588 retention.bytes=-1 retention.ms=604800000]"},
+		{"RequestCreatedTopic:", `"retention.ms":"-1"`, `"retention.ms":"604800000"`, "RequestCreatedTopic has map[cleanup.policy:delete max.message.bytes:1048588 retention.bytes:-1 retention.ms:604800000], and"},
+		{"RequestCreatedTopic:", `"retention.ms":"-1"`, `"retention.ms":-1`, "RequestCreatedTopic has Configs that are no JSON object of texts"},
+		{"RequestCreatedTopic:", `'{"cleanup.policy":"delete",`, "|\n          cleanup.policy=delete\n          #", "RequestCreatedTopic has Configs that are no JSON object of texts"},
 		{"RequestCreatedTopic:", "DeletionPolicy: Retain", "DeletionPolicy: Delete", "RequestCreatedTopic has Delete as DeletionPolicy"},
 		{"RequestCreatedTopic:", "    Condition: CreateTopics\n", "", "RequestCreatedTopic is made where CreateTopics is false"},
 
