@@ -100,7 +100,8 @@ func TestEachDriftIsFound(t *testing.T) {
 
 		{"CorsConfiguration:", "idempotency-key, ", "", "Api has AllowHeaders \"authorization,content-type,prefer,traceparent,tracestate,x-request-id\", and servers answer Access-Control-Allow-Headers: authorization,content-type,idempotency-key"},
 		{"CorsConfiguration:", "MaxAge: 3600", "MaxAge: 60", "Api has MaxAge \"60\""},
-		{"CorsConfiguration:", "!Split [\",\", !Ref CorsOrigins]", "[\"*\"]", "Api has [*] as CorsConfiguration.AllowOrigins"},
+		{"CorsConfiguration:", "!Split [\",\", !Ref CorsOrigins]", "[\"*\"]", "Api has AllowOrigins \"*\", and it has to be \"https://shop.example\""},
+		{"CorsConfiguration:", " !If\n        - Cors\n", "\n        AllowOrigins: !Split [\",\", !Ref CorsOrigins]\n        Rest:\n        - Cors\n", "Api has a function for AllowOrigins alone"},
 		{"Authorizers:", "header.Authorization", "header.X", "Api has $request.header.X as Auth.Authorizers.Staff.IdentitySource"},
 		{"Api:", "ThrottlingRateLimit: !Ref StaffRate, ", "", "Api has map[ThrottlingBurstLimit:200] as DefaultRouteSettings"},
 		{"RouteSettings:", "!Ref PublicRate", "!Ref StaffRate", "Api has the rate \"100\" for POST /contacts"},

@@ -118,13 +118,20 @@ func canonical(v any) string {
 // api compares what pages may do, and how much of what everybody may call.
 func (d *drifting) api(s *stack, c code) {
 	cors := child(s.resources["Api"], "Properties", "CorsConfiguration")
+	answers, _ := s.value(cors).(map[string]any)
 	for key, header := range map[string]string{
 		"AllowMethods": "Access-Control-Allow-Methods", "AllowHeaders": "Access-Control-Allow-Headers",
 		"ExposeHeaders": "Access-Control-Expose-Headers", "MaxAge": "Access-Control-Max-Age",
 	} {
-		if got, want := s.text(child(cors, key)), c.cors.Get(header); got != want {
-			d.say([]*yaml.Node{child(cors, key), cors}, "Api has %s %q, and servers answer %s: %s (shared/web/gateway/cors.go)", key, got, header, want)
+		if got, want := strings.Join(texts(answers[key]), ","), c.cors.Get(header); got != want {
+			d.say([]*yaml.Node{cors}, "Api has %s %q, and servers answer %s: %s (shared/web/gateway/cors.go)", key, got, header, want)
 		}
+	}
+	if got := strings.Join(texts(answers["AllowOrigins"]), ","); got != s.parameters["CorsOrigins"] {
+		d.say([]*yaml.Node{cors}, "Api has AllowOrigins %q, and it has to be %q: it is a parameter", got, s.parameters["CorsOrigins"])
+	}
+	if origins := child(cors, "AllowOrigins"); origins != nil && origins.ShortTag() != "!!seq" {
+		d.say([]*yaml.Node{origins}, "Api has a function for AllowOrigins alone, and SAM would put that in the place of the whole CorsConfiguration: make the whole one function")
 	}
 	if child(s.resources["Api"], "Properties", "Auth", "DefaultAuthorizer") != nil {
 		d.say([]*yaml.Node{child(s.resources["Api"], "Properties", "Auth")}, "Api has a DefaultAuthorizer, and a preflight carries no token")
@@ -132,7 +139,6 @@ func (d *drifting) api(s *stack, c code) {
 	d.is(s, "Api", map[string]any{"issuer": s.parameters["JwtIssuer"], "audience": []any{s.parameters["JwtAudience"]}}, "these are parameters",
 		"Properties", "Auth", "Authorizers", "Staff", "JwtConfiguration")
 	d.is(s, "Api", "$request.header.Authorization", "that is where clients send their token", "Properties", "Auth", "Authorizers", "Staff", "IdentitySource")
-	d.is(s, "Api", []any{s.parameters["CorsOrigins"]}, "it is a parameter", "Properties", "CorsConfiguration", "AllowOrigins")
 	d.is(s, "Api", map[string]any{"ThrottlingRateLimit": s.parameters["StaffRate"], "ThrottlingBurstLimit": s.parameters["StaffBurst"]},
 		"these are parameters", "Properties", "DefaultRouteSettings")
 	routes := members(child(s.resources["Api"], "Properties", "RouteSettings"))
