@@ -102,6 +102,7 @@ func TestEachDriftIsFound(t *testing.T) {
 		{"CorsConfiguration:", "MaxAge: 3600", "MaxAge: 60", "Api has MaxAge \"60\""},
 		{"CorsConfiguration:", "!Split [\",\", !Ref CorsOrigins]", "[\"*\"]", "Api has AllowOrigins \"*\", and it has to be \"https://shop.example\""},
 		{"CorsConfiguration:", " !If\n        - Cors\n", "\n        AllowOrigins: !Split [\",\", !Ref CorsOrigins]\n        Rest:\n        - Cors\n", "Api has a function for AllowOrigins alone"},
+		{"Description: SipEat's API\n", "      Disable", "      FailOnWarnings: true\n      Disable", "Api has true as FailOnWarnings"},
 		{"Authorizers:", "header.Authorization", "header.X", "Api has $request.header.X as Auth.Authorizers.Staff.IdentitySource"},
 		{"Api:", "ThrottlingRateLimit: !Ref StaffRate, ", "", "Api has map[ThrottlingBurstLimit:200] as DefaultRouteSettings"},
 		{"RouteSettings:", "!Ref PublicRate", "!Ref StaffRate", "Api has the rate \"100\" for POST /contacts"},

@@ -133,6 +133,7 @@ func (d *drifting) api(s *stack, c code) {
 	if origins := child(cors, "AllowOrigins"); origins != nil && origins.ShortTag() != "!!seq" {
 		d.say([]*yaml.Node{origins}, "Api has a function for AllowOrigins alone, and SAM would put that in the place of the whole CorsConfiguration: make the whole one function")
 	}
+	d.is(s, "Api", nil, "SAM's own definition of the API has warnings", "Properties", "FailOnWarnings")
 	if child(s.resources["Api"], "Properties", "Auth", "DefaultAuthorizer") != nil {
 		d.say([]*yaml.Node{child(s.resources["Api"], "Properties", "Auth")}, "Api has a DefaultAuthorizer, and a preflight carries no token")
 	}
