@@ -26,15 +26,20 @@ var (
 		"Environment", "Policies", "Events"}
 	saidOfMappings = []string{"FunctionName", "EventSourceArn", "Topics", "AmazonManagedKafkaEventSourceConfig", "StartingPosition", "BatchSize",
 		"MaximumBatchingWindowInSeconds", "FunctionResponseTypes", "MaximumRetryAttempts", "ProvisionedPollerConfig", "Tags"}
+	saidOfAllFunctions = []string{"Runtime", "Architectures", "LoggingConfig", "Environment"}
+	saidOfRoutes       = []string{"ApiId", "Method", "Path", "Auth"}
 )
 
 // nothingElse finds what a resource says beyond that.
 func (d *drifting) nothingElse(s *stack, id, why string, said []string) {
-	for _, key := range slices.Sorted(maps.Keys(members(child(s.resources[id], "Properties")))) {
-		if !slices.Contains(said, key) {
-			d.is(s, id, nil, why, "Properties", key)
-		}
+	for _, key := range others(child(s.resources[id], "Properties"), said) {
+		d.is(s, id, nil, why, "Properties", key)
 	}
+}
+
+// others are the keys that are not among those said.
+func others(n *yaml.Node, said []string) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(members(n))), func(key string) bool { return slices.Contains(said, key) })
 }
 
 func (d *drifting) functions(s *stack, c code) {
@@ -71,6 +76,9 @@ func (d *drifting) functions(s *stack, c code) {
 		if !listed[id] {
 			d.say([]*yaml.Node{s.resources[id]}, "%s is in no table of functions/*/functions.go", id)
 		}
+	}
+	for _, key := range others(s.globals, saidOfAllFunctions) {
+		d.say([]*yaml.Node{child(s.globals, key)}, "all functions are given %s, which is not looked at here: say it of each, or add it to saidOfAllFunctions", key)
 	}
 	if got := s.list(child(s.globals, "Architectures")); !slices.Equal(got, []string{s.parameters["Architecture"]}) {
 		d.say([]*yaml.Node{child(s.globals, "Architectures"), s.globals}, "functions are for %v, and not for the parameter Architecture, which `make deploy` builds for", got)
@@ -112,6 +120,9 @@ func (d *drifting) trigger(s *stack, id string, f lambda) {
 		}
 		if !slices.Contains(routes, route) {
 			d.say([]*yaml.Node{child(properties, "Path"), event}, "%s has the route %s, and %s says %s", id, route, f.table(), strings.Join(routes, " and "))
+		}
+		for _, key := range others(properties, saidOfRoutes) {
+			d.say([]*yaml.Node{child(properties, key)}, "%s has %s for a route, and it has to be SAM's: payload format 2.0, and as much time as there is", id, key)
 		}
 		authorizer := s.text(child(properties, "Auth", "Authorizer"))
 		switch where := []*yaml.Node{child(properties, "Auth"), event}; {

@@ -40,6 +40,9 @@ func TestEachDriftIsFound(t *testing.T) {
 		{"GetContactFunction:", "Method: HEAD", "Method: PUT", "GetContactFunction has the route PUT /contacts/{id}, and functions/queries/functions.go says GET /contacts/{id} and HEAD /contacts/{id}"},
 		{"CreateContactFunction:", "Method: POST", "Method: PUT", "CreateContactFunction has the route PUT /contacts"},
 		{"GetContactFunction:", "ApiId: !Ref Api", "ApiId: !Ref OtherApi", "GetContactFunction is not reached by the API of this stack"},
+		{"GetContactFunction:", "            Method: GET\n", "            Method: GET\n            PayloadFormatVersion: \"1.0\"\n", "GetContactFunction has PayloadFormatVersion for a route"},
+		{"GetContactFunction:", "            Method: GET\n", "            Method: GET\n            TimeoutInMillis: 1000\n", "GetContactFunction has TimeoutInMillis for a route"},
+		{"Globals:", "    Runtime:", "    Role: arn:aws:iam::111122223333:role/admin\n    Runtime:", "all functions are given Role"},
 		{"GetContactFunction:", "            Auth: {Authorizer: Staff, AuthorizationScopes: [!Ref JwtScope]}\n", "", "GetContactFunction is open to everybody, and functions/queries/functions.go has it for staff"},
 		{"GetContactFunction:", ", AuthorizationScopes: [!Ref JwtScope]", "", "GetContactFunction asks for no JwtScope"},
 		{"CreateContactFunction:", "Path: /contacts\n", "Path: /contacts\n            Auth: {Authorizer: Staff, AuthorizationScopes: [!Ref JwtScope]}\n", "CreateContactFunction asks for a token, and functions/commands/functions.go has it for everybody"},
@@ -123,6 +126,9 @@ func TestEachDriftIsFound(t *testing.T) {
 		{"MachineCreatedLag:", "Minimum", "Maximum", "MachineCreatedLag has Maximum as Statistic"},
 		{"MachineCreatedLag:", "OffsetLag", "IteratorAge", "no alarm looks at OffsetLag of MachineCreatedFunction"},
 		{"DeadLetters:\n    Type: AWS::CloudWatch", "AlarmActions", "OKActions", "DeadLetters has nothing as AlarmActions"},
+		{"ApiServerErrors:", "Value: !Ref Api}", "Value: sipeat}", "no alarm looks at AWS/ApiGateway 5xx Sum of ApiId <Api>"},
+		{"QueriesErrors:", "Stat: Sum", "Stat: Average", "no alarm looks at Errors of GetContactFunction"},
+		{"MachineCreatedLag:", "AWS/Lambda", "AWS/Kafka", "no alarm looks at OffsetLag of MachineCreatedFunction"},
 		{"ApiServerErrors:", "MetricName: 5xx", "MetricName: 4xx", "no alarm looks at AWS/ApiGateway 5xx"},
 	} {
 		before, rest, found := strings.Cut(text, row.behind)

@@ -207,17 +207,18 @@ func (d *drifting) alarms(s *stack, c code) {
 		if s.text(child(properties, "MetricName")) == "OffsetLag" {
 			d.is(s, id, "Minimum", "a busy consumer comes to its end now and then", "Properties", "Statistic")
 		}
-		watch := func(metric *yaml.Node) {
+		watch := func(metric *yaml.Node, statistic string) {
+			what := strings.Join([]string{s.text(child(metric, "Namespace")), s.text(child(metric, "MetricName")), statistic}, " ")
 			for _, dimension := range contents(child(metric, "Dimensions")) {
-				watched[s.text(child(metric, "MetricName"))+" of "+s.text(child(dimension, "Value"))] = true
+				what += " of " + s.text(child(dimension, "Name")) + " " + s.text(child(dimension, "Value"))
 			}
-			watched[s.text(child(metric, "Namespace"))+" "+s.text(child(metric, "MetricName"))] = true
+			watched[what] = true
 		}
-		watch(properties)
+		watch(properties, s.text(child(properties, "Statistic")))
 		inputs := 0
 		for _, m := range contents(child(properties, "Metrics")) {
-			watch(child(m, "MetricStat", "Metric"))
-			if child(m, "MetricStat") != nil {
+			if at := child(m, "MetricStat"); at != nil {
+				watch(child(at, "Metric"), s.text(child(at, "Stat")))
 				inputs++
 			} else if got := s.text(child(m, "Expression")); got != "SUM(METRICS())" {
 				d.say([]*yaml.Node{m}, "%s looks at %s, and not at the sum of its functions", id, got)
@@ -228,17 +229,18 @@ func (d *drifting) alarms(s *stack, c code) {
 		}
 	}
 	for _, f := range c.functions {
-		metrics := []string{"Errors", "Throttles"}
+		metrics := []string{"Errors Sum", "Throttles Sum"}
 		if f.topic != "" {
-			metrics = append(metrics, "OffsetLag")
+			metrics = append(metrics, "OffsetLag Minimum")
 		}
 		for _, metric := range metrics {
-			if !watched[metric+" of <"+f.logical()+"Function>"] {
-				d.say([]*yaml.Node{s.resources[f.logical()+"Function"]}, "no alarm looks at %s of %sFunction", metric, f.logical())
+			if !watched["AWS/Lambda "+metric+" of FunctionName <"+f.logical()+"Function>"] {
+				name, statistic, _ := strings.Cut(metric, " ")
+				d.say([]*yaml.Node{s.resources[f.logical()+"Function"]}, "no alarm looks at %s of %sFunction, of the namespace AWS/Lambda, by its %s", name, f.logical(), statistic)
 			}
 		}
 	}
-	for _, metric := range []string{"sipeat DeadLetters", "AWS/ApiGateway 5xx"} {
+	for _, metric := range []string{"sipeat DeadLetters Sum", "AWS/ApiGateway 5xx Sum of ApiId <Api>"} {
 		if !watched[metric] {
 			d.say(nil, "no alarm looks at %s", metric)
 		}
