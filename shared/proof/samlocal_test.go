@@ -3,9 +3,12 @@ package proof
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,6 +27,7 @@ func TestSAMLocal(t *testing.T) {
 		name string
 		play func(*samLocal, *testing.T)
 	}{
+		{"what SAM makes of the template", (*samLocal).keepsTheCORS},
 		{"a broken setting", (*samLocal).saysWhatIsBroken},
 		{"each function on its sample", (*samLocal).answersTheSamples},
 		{"sam local start-api", (*samLocal).carriesAContact},
@@ -33,6 +37,20 @@ func TestSAMLocal(t *testing.T) {
 			return // each stands on those before it
 		}
 	}
+}
+
+// keepsTheCORS on the way to CloudFormation, of which `sam local` shows nothing: SAM changes what stands in the template.
+func (s *samLocal) keepsTheCORS(t *testing.T) {
+	c := s.command(s.sam, "validate", "--debug")
+	c.Env = append(c.Environ(), "AWS_DEFAULT_REGION=us-east-1")
+	got := finish(t, c, "")
+	require.Equal(t, 0, got.status, got.stderr)
+	_, text, found := strings.Cut(got.stderr, "Translated template is:\n")
+	require.True(t, found, got.stderr)
+	made, err := readStack(regexp.MustCompile(`(?ms)^\d{4}-\d\d-\d\d .*`).ReplaceAllString(text, ""), nil) // the log goes on
+	require.NoError(t, err)
+	cors, _ := made.value(child(made.resources["Api"], "Properties", "Body", "x-amazon-apigateway-cors")).(map[string]any)
+	assert.ElementsMatch(t, []string{"allowOrigins", "allowMethods", "allowHeaders", "exposeHeaders", "maxAge"}, slices.Collect(maps.Keys(cors)), "what browsers are told, by the document that API Gateway gets")
 }
 
 // saysWhatIsBroken in one line, and in what whoever invokes it is told.
