@@ -92,6 +92,7 @@ func TestPublishWithoutAnAnswerIsUnavailableWithinTheBound(t *testing.T) {
 	require.ErrorAs(t, err, &unknown)
 	assert.Equal(t, events.Unavailable, unknown.Kind)
 	assert.Equal(t, "id-b", unknown.EventID, "so that it can be published again under the same id")
+	assert.Contains(t, unknown.Message, "may still be written")
 
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
@@ -122,6 +123,50 @@ func TestPublishIsRefusedAtOnceWhenTooManyWait(t *testing.T) {
 	}
 	_, err := p.Publish(t.Context(), toTopic{nil, b.topic, "a", "v"})
 	assert.ErrorIs(t, err, kgo.ErrMaxBuffered)
+	neverSent(t, err)
+}
+
+// neverSent checks that nobody is told of an event that may be written, where it cannot be.
+func neverSent(t *testing.T, err error) {
+	t.Helper()
+	var e *events.Error
+	require.ErrorAs(t, err, &e)
+	assert.Equal(t, events.Unavailable, e.Kind)
+	assert.Empty(t, e.EventID)
+	assert.Contains(t, e.Message, "was not sent")
+}
+
+func TestPublishOnceClosed(t *testing.T) {
+	t.Parallel()
+	b := fake(t)
+	b.create(1)
+	p := publisher(t, b.Kafka)
+	_, err := p.Publish(t.Context(), toTopic{nil, b.topic, "a", "v"})
+	require.NoError(t, err)
+	require.NoError(t, p.Close(t.Context()))
+	_, err = p.Publish(t.Context(), toTopic{nil, b.topic, "b", "v"})
+	neverSent(t, err)
+}
+
+// The client gives up what it has sent, and nobody knows whether that was written.
+func TestPublishThatIsCutShort(t *testing.T) {
+	t.Parallel()
+	b, broker := fakeWithSilence(t)
+	b.create(1)
+	p := publisher(t, b.Kafka)
+	_, err := p.Publish(t.Context(), toTopic{nil, b.topic, "a", "v"})
+	require.NoError(t, err)
+	broker.set(true)
+	sent := p.Send(t.Context(), toTopic{nil, b.topic, "b", "v"})
+	now, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, p.Close(now), context.Canceled)
+	_, err = sent.Wait(t.Context())
+	var unknown *events.Error
+	require.ErrorAs(t, err, &unknown)
+	assert.Equal(t, events.Unavailable, unknown.Kind)
+	assert.Equal(t, "id-b", unknown.EventID)
+	assert.Contains(t, unknown.Message, "may have been written")
 }
 
 func TestPublishOfAnEventThatIsTooLarge(t *testing.T) {
@@ -139,7 +184,7 @@ func TestPublishToNoTopic(t *testing.T) {
 	t.Parallel()
 	b := fake(t)
 	_, err := publisher(t, b.Kafka).Publish(t.Context(), toTopic{nil, "none", "a", "v"})
-	assert.Equal(t, events.Unavailable, events.KindOf(err))
+	neverSent(t, err)
 }
 
 func TestNoBrokersAreSaidInPlainWords(t *testing.T) {

@@ -58,8 +58,8 @@ func producing(more ...kgo.Opt) []kgo.Opt {
 	}, more...)
 }
 
-// Publish writes the event and waits for the brokers, at most [PublishTimeout] and as long as ctx allows. When neither
-// answers in time the error is Unavailable: the event may still be written, later even.
+// Publish writes the event and waits for the brokers, at most [PublishTimeout] and as long as ctx allows. When they do not
+// confirm it the error is Unavailable: with the event's id it may have been written, or be later even, without it never was.
 func (p *Publisher) Publish(ctx context.Context, e events.Any) (bus.Position, error) {
 	return p.Send(ctx, e).Wait(ctx)
 }
@@ -70,7 +70,10 @@ func (p *Publisher) Send(ctx context.Context, e events.Any) *Pending {
 	if err != nil {
 		return &Pending{eventID: e.EventID(), failed: err}
 	}
-	record := &kgo.Record{Topic: e.Topic(), Key: []byte(e.Key()), Value: value}
+	if p.client.Context().Err() != nil {
+		return &Pending{failed: notSent(kgo.ErrClientClosed)}
+	}
+	record := &kgo.Record{Topic: e.Topic(), Partition: nowhere, Key: []byte(e.Key()), Value: value}
 	if parent, ok := trace.From(ctx); ok {
 		record.Headers = []kgo.RecordHeader{{Key: trace.Header, Value: []byte(parent)}}
 	}
@@ -97,10 +100,24 @@ func (p *Pending) Wait(ctx context.Context) (bus.Position, error) {
 	if errors.Is(err, kerr.MessageTooLarge) {
 		return bus.Position{}, &events.Error{Kind: events.Invalid, Message: "the event is larger than its topic takes", EventID: p.eventID, Err: err}
 	}
-	return bus.Position{}, &events.Error{
-		Kind: events.Unavailable, EventID: p.eventID, Err: err,
-		Message: "the event was not confirmed in time; it may still be written",
+	unknown := &events.Error{Kind: events.Unavailable, EventID: p.eventID, Err: err}
+	switch {
+	case r == nil:
+		unknown.Message = "the event was not confirmed in time; it may still be written"
+	case r.Partition == nowhere:
+		return bus.Position{}, notSent(err)
+	default: // the client gave it up, and it may have gone more than once before
+		unknown.Message = "the event was not confirmed; it may have been written all the same"
 	}
+	return bus.Position{}, unknown
+}
+
+// nowhere is the partition of a record until the client has chosen one, before which it cannot go: it goes to none when
+// too many wait already, or when no broker told what partitions its topic has.
+const nowhere = -1
+
+func notSent(cause error) error {
+	return events.Wrap(events.Unavailable, cause, "the event was not sent, and will not be; try again")
 }
 
 // Ping reports whether a broker answers.
