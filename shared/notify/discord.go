@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -76,7 +75,7 @@ func (d *Discord) Notify(ctx context.Context, m Message) error {
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", userAgent)
 	response, err := d.client.Do(request)
-	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
+	if Unreached(err) {
 		return unavailable(Cause(ctx, err), "no connection to Discord")
 	}
 	if err != nil {

@@ -44,6 +44,12 @@ func Cause(ctx context.Context, err error) error {
 	return fmt.Errorf("a %T", err)
 }
 
+// Unreached reports whether err is that no connection was made: whoever should take the message has seen nothing of it.
+func Unreached(err error) bool {
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && e.Op == "dial"
+}
+
 func unavailable(cause error, format string, args ...any) error {
 	return events.Wrap(events.Unavailable, cause, format, args...)
 }

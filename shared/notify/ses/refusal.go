@@ -19,6 +19,9 @@ import (
 // https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html. Texts hold addresses: they are read, and
 // never repeated.
 func explain(ctx context.Context, err error, named bool) error {
+	if notify.Unreached(err) {
+		return events.Wrap(events.Unavailable, notify.Cause(ctx, err), "no connection to SES")
+	}
 	refusal, ok := errors.AsType[smithy.APIError](err)
 	if !ok || ctx.Err() != nil {
 		return events.Wrap(events.Unavailable, notify.Cause(ctx, err), "SES did not answer; it may have taken the mail, which is sent again")

@@ -160,6 +160,17 @@ func TestNobodyTriesAgainInHere(t *testing.T) {
 	assert.Equal(t, 1, a.asked)
 }
 
+// Whoever reads the log learns whether somebody may have the mail already.
+func TestNoConnectionIsNoDoubt(t *testing.T) {
+	a := newAWS(t)
+	a.answer = func(http.ResponseWriter, request) { panic(http.ErrAbortHandler) }
+	require.ErrorContains(t, open(t, a).Notify(t.Context(), notifytest.Message("n-1")), "it may have taken the mail")
+	a.Close()
+	err := open(t, a).Notify(t.Context(), notifytest.Message("n-1"))
+	require.ErrorContains(t, err, "no connection to SES: dial tcp")
+	assert.NotContains(t, err.Error(), "may have taken")
+}
+
 func TestSESTakesNoOtherLetters(t *testing.T) {
 	m := notifytest.Message("n-1")
 	m.Recipient = "jürgen@example.com"
