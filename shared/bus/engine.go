@@ -60,6 +60,9 @@ type Report struct {
 	Err       error
 }
 
+// Rewrote reports whether the handler was not run: its dead letter alone was tried again.
+func (r Report) Rewrote() bool { return r.Unkept > 1 || r.Unkept == 1 && r.Outcome == Rejected }
+
 // NewEngine makes an engine for a consumer.
 func NewEngine(c Consumer, letters DeadLetters, o Options) *Engine {
 	setDefault(&o.Concurrency, 64)

@@ -103,17 +103,22 @@ func (m *Metrics) Events(topic, group string) func(bus.Report) {
 		m.letters.WithLabelValues(topic, group, string(c)) // so that the first one is an increase
 	}
 	return func(r bus.Report) {
-		if r.Attempt > 1 {
-			retries.Inc()
-		}
 		switch r.Outcome {
 		case bus.Done:
 			done.Inc()
-			doneTook.Observe(r.Took.Seconds())
-			return
 		case bus.Rejected:
 			rejected.Inc()
 			m.letters.WithLabelValues(topic, group, string(r.Class)).Inc()
+		}
+		if r.Rewrote() {
+			return
+		}
+		if r.Attempt > 1 {
+			retries.Inc()
+		}
+		if r.Outcome == bus.Done {
+			doneTook.Observe(r.Took.Seconds()) // spares the look into the map
+			return
 		}
 		outcomes[r.Outcome].Observe(r.Took.Seconds())
 	}
