@@ -2,7 +2,7 @@ package bus
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"runtime/debug"
 
 	"github.com/sipeat/sipeat/shared/events"
@@ -56,7 +56,7 @@ func NewConsumer[T events.Payload](group string, steps ...Handler[T]) Consumer {
 func decode[T events.Payload](r *Record, into *events.Event[T]) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
-			cause := errors.Join(events.ErrNotUnderstood, &panicked{value, debug.Stack()})
+			cause := fmt.Errorf("%w: %w", events.ErrNotUnderstood, &panicked{value, debug.Stack()})
 			err = events.Wrap(events.Invalid, cause, "the decoder panics on it")
 		}
 	}()

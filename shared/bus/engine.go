@@ -35,7 +35,8 @@ type Options struct {
 	MinBackoff     time.Duration // the first pause before a retry; 100 ms
 	MaxBackoff     time.Duration // the longest; 30 s
 
-	// Report, if set, is told of every try, from several goroutines at once.
+	// Report, if set, is told of every try, from several goroutines at once. Without it nothing is logged of a try but a
+	// panic.
 	Report func(Report)
 	// Tracer, if set, follows every event.
 	Tracer Tracer
@@ -58,6 +59,7 @@ type Report struct {
 	Unkept    int   // how often its dead letter could not be written
 	Took      time.Duration
 	Err       error
+	Stack     string // of a panic
 }
 
 // Rewrote reports whether the handler was not run: its dead letter alone was tried again.

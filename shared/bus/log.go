@@ -6,8 +6,8 @@ import (
 )
 
 // Log is an [Options.Report] that logs a line for each event of a consumer group: at level info when it is handled, warn when
-// it is to be tried again, error when it went into the dead letters. Of an event that is tried again and again the lines
-// grow rare: 1st, 2nd, 4th, 8th try, and so of a dead letter that cannot be written.
+// it is to be tried again, error when it went into the dead letters; of a panic with its stack. Of an event that is tried
+// again and again the lines grow rare: 1st, 2nd, 4th, 8th try, and so of a dead letter that cannot be written.
 func Log(logger *slog.Logger, group string) func(Report) {
 	return func(r Report) {
 		level := slog.LevelInfo
@@ -36,6 +36,9 @@ func Log(logger *slog.Logger, group string) func(Report) {
 		}
 		if r.Err != nil {
 			attrs = append(attrs, slog.String("error", r.Err.Error()))
+		}
+		if r.Stack != "" {
+			attrs = append(attrs, slog.String("stack", r.Stack))
 		}
 		logger.LogAttrs(context.Background(), level, "event", attrs...)
 	}

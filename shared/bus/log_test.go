@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // Lines grow rare and never end, whatever the number of attempts is: an event that is handled no more and is in no dead
@@ -36,5 +38,64 @@ func TestADeadLetterThatCannotBeWrittenIsLogged(t *testing.T) {
 		assert.Greater(t, letters, 2000)
 		assert.Equal(t, 3, strings.Count(lines.String(), "outcome=failed"), "of tries 1 to 4")
 		assert.Equal(t, bits.Len(uint(letters)), strings.Count(lines.String(), "no right to write"), "1st, 2nd, 4th … of %d", letters)
+	})
+}
+
+// A panic is in one line for each try that is logged, with its ids and its stack, whether somebody is told of tries or not.
+func TestAPanicIsLoggedOnceWithItsStack(t *testing.T) {
+	for what, report := range map[string]bool{"told of tries": true, "told of nothing": false} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, bus.Options{}, nil)
+				o := bus.Options{Attempts: 2, Logger: slog.New(slog.NewTextHandler(sink{r}, nil))}
+				if report {
+					o.Report = bus.Log(o.Logger, "movers")
+				}
+				explode := func(context.Context, event) error { panic("boom") }
+				p := bus.NewEngine(bus.NewConsumer("movers", explode), r, o).Open(7, nil)
+				p.Deliver(batch(4, "a1"))
+				assert.NoError(t, p.Wait(t.Context()))
+				assert.NoError(t, p.Close(t.Context()))
+				lines := strings.Split(strings.TrimSpace(r.log.String()), "\n")
+				require.Len(t, lines, 2, "a line for each try")
+				for i, outcome := range []string{"level=WARN ", "level=ERROR "} {
+					for _, says := range []string{outcome, "partition=7 offset=4 event_id=e-a1", `error="panic: boom"`, "stack=", "TestAPanicIsLoggedOnceWithItsStack"} {
+						assert.Contains(t, lines[i], says)
+					}
+				}
+			})
+		})
+	}
+}
+
+// fragile panics in the decoder.
+type fragile struct{ Moved }
+
+func (*fragile) UnmarshalJSON([]byte) error { panic("boom") }
+
+// The letter cannot be written at first, so that it is tried again without the decoder.
+func TestAPanicOfTheDecoderIsLoggedOnceWithItsStack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, nil)
+		refusals := 3
+		r.refuse = func(bus.Letter) error {
+			if refusals--; refusals >= 0 {
+				return errors.New("no right to write")
+			}
+			return nil
+		}
+		logger := slog.New(slog.NewTextHandler(sink{r}, nil))
+		nothing := func(context.Context, events.Event[fragile]) error { return nil }
+		p := bus.NewEngine(bus.NewConsumer("movers", nothing), r, bus.Options{Report: bus.Log(logger, "movers")}).Open(7, nil)
+		p.Deliver(batch(4, "a1"))
+		assert.NoError(t, p.Wait(t.Context()))
+		assert.NoError(t, p.Close(t.Context()))
+		require.Len(t, r.letters, 1)
+		assert.Equal(t, bus.Undecodable, r.letters[0].Class)
+		assert.Equal(t, 1, strings.Count(r.log.String(), "stack="))
+		first, _, _ := strings.Cut(r.log.String(), "\n")
+		for _, says := range []string{"level=WARN ", "partition=7 offset=4", "no right to write", "the decoder panics on it", "panic: boom", "fragile"} {
+			assert.Contains(t, first, says)
+		}
 	})
 }

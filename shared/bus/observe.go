@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
@@ -56,7 +57,8 @@ func (e *Engine) report(w *worker, outcome Outcome, err error) {
 	if d.trouble != nil {
 		followed = d.traced.trace
 	}
-	if e.options.Report == nil && followed == nil {
+	p, _ := errors.AsType[*panicked](err)
+	if e.options.Report == nil && followed == nil && p == nil {
 		return
 	}
 	r := Report{
@@ -72,14 +74,20 @@ func (e *Engine) report(w *worker, outcome Outcome, err error) {
 	if err != nil {
 		r.Err = events.Masked(err, events.Said(d.record.Value)...)
 	}
+	if p != nil && !r.Rewrote() {
+		r.Stack = string(p.stack)
+	}
 	if followed != nil {
 		if outcome == Done || outcome == Rejected {
 			d.traced.trace = nil
 		}
 		followed.Tried(r)
 	}
-	if e.options.Report != nil {
+	switch {
+	case e.options.Report != nil:
 		e.options.Report(r)
+	case r.Stack != "":
+		Log(e.options.Logger, e.consumer.Group)(r)
 	}
 }
 

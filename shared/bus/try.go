@@ -25,7 +25,7 @@ func (w *worker) try() (pause time.Duration) {
 		d.troubled().verdict = err
 		if failed := w.reject(err); failed != nil {
 			d.unkept++
-			outcome, err = Unavailable, fmt.Errorf("the dead letter cannot be written: %w", failed)
+			outcome, err = Unavailable, fmt.Errorf("the dead letter cannot be written: %w; it says: %w", failed, err)
 		}
 		w.now = w.partition.clock()
 	}
@@ -71,10 +71,7 @@ func (w *worker) handle() (err error) {
 		w.now = w.partition.clock()
 		timed.end(w.now >= limit)
 		if value := recover(); value != nil {
-			stack := debug.Stack()
-			err = &panicked{value, stack}
-			e.options.Logger.Error("a handler panics", "topic", e.consumer.Topic, "group", e.consumer.Group,
-				"event", d.eventID, "panic", events.Mask(fmt.Sprint(value), events.Said(d.record.Value)...), "stack", string(stack))
+			err = &panicked{value, debug.Stack()}
 		} else if !returned {
 			w.exited = true
 		}
