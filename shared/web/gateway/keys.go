@@ -20,6 +20,8 @@ const (
 	keysKept = 24 * time.Hour
 	// keysPause stands between two readings, so that tokens with invented key ids are no way to flood the issuer.
 	keysPause = 5 * time.Second
+	// keysSaid stands between two lines in the log about an issuer that is away: each 503 that follows says why by itself.
+	keysSaid = 15 * time.Minute
 )
 
 // keys are the public keys of an issuer, read when they are first needed. At most one reading runs at a time, and nobody
@@ -36,6 +38,7 @@ type keys struct {
 	tried      time.Time     // when that was last begun
 	reading    chan struct{} // closed at its end; nil = none runs
 	err        error         // of the last try
+	said       time.Time     // when that was last logged; zero = all is well
 }
 
 func newKeys(url string, logger *slog.Logger, now func() time.Time) *keys {
@@ -125,10 +128,16 @@ func (k *keys) start(now time.Time) {
 		defer close(done)
 		k.reading, k.err = nil, err
 		if err != nil {
-			k.logger.Warn("the keys of JWT_ISSUER cannot be read", "error", err, "known", len(k.byID))
+			if k.said.IsZero() || now.Sub(k.said) >= keysSaid {
+				k.said = now
+				k.logger.Warn("the keys of JWT_ISSUER cannot be read", "error", err, "known", len(k.byID))
+			}
 			return
 		}
-		k.read = now
+		if !k.said.IsZero() {
+			k.logger.Info("the keys of JWT_ISSUER can be read again")
+		}
+		k.read, k.said = now, time.Time{}
 		if !sameKeys(k.byID, byID) {
 			k.byID = byID
 			k.generation++

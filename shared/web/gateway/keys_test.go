@@ -95,6 +95,36 @@ func TestOutage(t *testing.T) {
 	assert.Equal(t, 200, staff(h, token).Code)
 }
 
+// Each 503 says why, and the issuer's own line comes once in a while, whatever the number of tries.
+func TestAnOutageIsSaidOnceInAWhile(t *testing.T) {
+	c, i := newClock(), newTestIssuer(t, "p256")
+	i.down.Store(true)
+	h, _, l := jwtGateway(i, c)
+	token := sign(jose.ES256, "p256", i.claimsAt(c.now(), nil))
+	said := func() int { return strings.Count(l.String(), "of JWT_ISSUER cannot be read") }
+	for n := range 20 {
+		problem(t, 503, staff(h, token))
+		assert.EqualValues(t, n+1, i.reads.Load())
+		c.move(keysPause)
+	}
+	assert.Equal(t, 1, said())
+	assert.Equal(t, 20+1, strings.Count(l.String(), "502 Bad Gateway"), "each 503 has the reason")
+	c.move(keysSaid)
+	problem(t, 503, staff(h, token))
+	assert.Equal(t, 2, said(), "it lasts")
+	assert.NotContains(t, l.String(), "can be read again")
+
+	i.down.Store(false)
+	c.move(keysPause)
+	staff(h, token)
+	staff(h, token)
+	assert.Equal(t, 1, strings.Count(l.String(), "can be read again"))
+	i.down.Store(true)
+	c.move(keysPause)
+	problem(t, 503, staff(h, sign(jose.ES256, "new", i.claimsAt(c.now(), nil))))
+	assert.Equal(t, 3, said(), "another outage is news")
+}
+
 // All who come while keys are read for the first time wait for that one reading, each no longer than its own context.
 func TestFirstReading(t *testing.T) {
 	c := newClock()
