@@ -88,13 +88,16 @@ type run struct {
 	err  error // once done is closed
 }
 
+// errExited stands until a probe returns, which it does not if it ends its goroutine.
+var errExited = errors.New("the probe ended its goroutine (runtime.Goexit)")
+
 func (p *probe) start() *run {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.running != nil {
 		return p.running
 	}
-	this := &run{done: make(chan struct{})}
+	this := &run{done: make(chan struct{}), err: errExited}
 	p.running = this
 	// Not under the request's context: one who stops asking must not spoil the outcome for the others.
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,6 +27,12 @@ func TestHealth(t *testing.T) {
 			}
 			return nil
 		}},
+		Check{"gone", func(context.Context) error {
+			if store != nil {
+				runtime.Goexit()
+			}
+			return nil
+		}},
 	), Log(logger))
 
 	w := call(h, "GET", "/healthz", "")
@@ -41,11 +48,12 @@ func TestHealth(t *testing.T) {
 	w = call(h, "GET", "/readyz", "")
 	assert.Equal(t, 503, w.Code)
 	p := problemOf(t, w)
-	assert.Equal(t, "Not reachable: kafka, store, mail.", p.Detail)
-	assert.Equal(t, []string{"kafka", "store", "mail"}, p.Unreachable)
+	assert.Equal(t, "Not reachable: kafka, store, mail, gone.", p.Detail)
+	assert.Equal(t, []string{"kafka", "store", "mail", "gone"}, p.Unreachable)
 	assert.NotContains(t, w.Body.String(), "hunter2")
 	assert.Equal(t, "5", w.Header().Get("Retry-After"))
 	assert.Contains(t, log.String(), "kafka: dial tcp: hunter2")
+	assert.Contains(t, log.String(), "gone: the probe ended its goroutine")
 	assert.Contains(t, log.String(), `"level":"WARN"`)
 	assert.Equal(t, 200, call(h, "GET", "/healthz", "").Code)
 	assert.Equal(t, 405, call(h, "POST", "/readyz", "").Code)
