@@ -9,81 +9,81 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-func (w *worker) assign(_ context.Context, client *kgo.Client, added map[string][]int32) {
-	numbers := added[w.consumer.Topic]
-	w.mu.Lock()
+func (m *member) assign(_ context.Context, client *kgo.Client, added map[string][]int32) {
+	numbers := added[m.consumer.Topic]
+	m.mu.Lock()
 	for _, n := range numbers {
-		only := map[string][]int32{w.consumer.Topic: {n}}
+		only := map[string][]int32{m.consumer.Topic: {n}}
 		client.ResumeFetchPartitions(only) // it may have been taken away while it was paused
 		p := &assigned{room: make(chan struct{}, 1)}
-		p.Partition = w.engine.Open(n, func() {
+		p.Partition = m.engine.Open(n, func() {
 			client.ResumeFetchPartitions(only)
 			select {
 			case p.room <- struct{}{}:
 			default: // said already
 			}
 		})
-		w.partitions[n] = p
+		m.partitions[n] = p
 	}
-	w.mu.Unlock()
-	w.options.Assigned(w.consumer.Topic, w.all())
+	m.mu.Unlock()
+	m.options.Assigned(m.consumer.Topic, m.all())
 }
 
-func (w *worker) revoke(_ context.Context, client *kgo.Client, removed map[string][]int32) {
-	w.giveUp(client, removed[w.consumer.Topic], w.commit)
-	if w.failed() != nil {
+func (m *member) revoke(_ context.Context, client *kgo.Client, removed map[string][]int32) {
+	m.giveUp(client, removed[m.consumer.Topic], m.commit)
+	if m.failed() != nil {
 		select {} // a handler is still running: the process ends before anybody gets its key
 	}
-	w.options.Assigned(w.consumer.Topic, w.all())
+	m.options.Assigned(m.consumer.Topic, m.all())
 }
 
 // lose is a rebalance that went on without us: the partitions may be another's already, and so may their offsets.
-func (w *worker) lose(_ context.Context, client *kgo.Client, removed map[string][]int32) {
-	w.giveUp(client, removed[w.consumer.Topic], nil)
-	w.options.Assigned(w.consumer.Topic, w.all())
+func (m *member) lose(_ context.Context, client *kgo.Client, removed map[string][]int32) {
+	m.giveUp(client, removed[m.consumer.Topic], nil)
+	m.options.Assigned(m.consumer.Topic, m.all())
 }
 
 // giveUp ends the delivery of partitions and commits what is handled; commit is nil for those that are no longer ours.
-func (w *worker) giveUp(client *kgo.Client, numbers []int32, commit func(context.Context, *kgo.Client) bool) {
-	timeout := w.options.CloseTimeout
-	if commit == nil || w.failed() != nil {
+func (m *member) giveUp(client *kgo.Client, numbers []int32, commit func(context.Context, *kgo.Client) bool) {
+	timeout := m.options.CloseTimeout
+	if commit == nil || m.failed() != nil {
 		timeout = 0
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	w.mu.Lock()
+	m.mu.Lock()
 	given := map[int32]*assigned{}
 	for _, n := range numbers {
-		if p := w.partitions[n]; p != nil {
+		if p := m.partitions[n]; p != nil {
 			given[n] = p
 		}
 	}
-	w.mu.Unlock()
+	m.mu.Unlock()
 	var closing sync.WaitGroup
 	for _, p := range given {
 		closing.Go(func() {
 			if err := p.Close(ctx); err != nil {
-				w.options.Logger.Warn("work in hand was not finished; it will be done again", "group", w.consumer.Group, "error", err)
+				m.options.Logger.Warn("work in hand was not finished; it will be done again", "group", m.consumer.Group, "error", err)
 			}
 		})
 	}
 	closing.Wait()
 	if commit != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), w.options.CloseTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), m.options.CloseTimeout)
 		defer cancel()
 		commit(ctx, client)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for n, p := range given {
-		if w.partitions[n] == p { // it may have come back meanwhile
-			delete(w.partitions, n)
+		if m.partitions[n] == p { // it may have come back meanwhile
+			delete(m.partitions, n)
 		}
 	}
 }
 
-func (w *worker) all() []int32 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Sorted(maps.Keys(w.partitions))
+func (m *member) all() []int32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.partitions))
 }

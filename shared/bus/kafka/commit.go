@@ -10,24 +10,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-func (w *worker) commitRegularly(ctx context.Context) {
-	ticker := time.NewTicker(w.options.CommitInterval)
+func (m *member) commitRegularly(ctx context.Context) {
+	ticker := time.NewTicker(m.options.CommitInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			w.commit(ctx, w.client)
+			m.commit(ctx, m.client)
 		}
 	}
 }
 
 // commitAll commits until the brokers take it: while a group rebalances they do not.
-func (w *worker) commitAll(ctx context.Context, client *kgo.Client) bool {
+func (m *member) commitAll(ctx context.Context, client *kgo.Client) bool {
 	retry := time.NewTicker(100 * time.Millisecond)
 	defer retry.Stop()
-	for !w.commit(ctx, client) {
+	for !m.commit(ctx, client) {
 		select {
 		case <-retry.C:
 		case <-ctx.Done():
@@ -39,52 +39,52 @@ func (w *worker) commitAll(ctx context.Context, client *kgo.Client) bool {
 
 // commit commits the offsets behind what is handled, and reports whether all of them are. What fails is committed the
 // next time, or its events come again.
-func (w *worker) commit(ctx context.Context, client *kgo.Client) bool {
-	ctx, cancel := context.WithTimeout(ctx, w.options.CloseTimeout)
+func (m *member) commit(ctx context.Context, client *kgo.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, m.options.CloseTimeout)
 	defer cancel()
 	select {
-	case w.committing <- struct{}{}:
-		defer func() { <-w.committing }()
+	case m.committing <- struct{}{}:
+		defer func() { <-m.committing }()
 	case <-ctx.Done():
 		return false
 	}
 	offsets := map[int32]kgo.EpochOffset{}
-	w.mu.Lock()
-	for n, p := range w.partitions {
+	m.mu.Lock()
+	for n, p := range m.partitions {
 		if handled, ok := p.Handled(); ok && handled > p.committed {
 			offsets[n] = kgo.EpochOffset{Epoch: -1, Offset: handled}
 		}
 	}
-	w.mu.Unlock()
+	m.mu.Unlock()
 	if len(offsets) == 0 {
 		return true
 	}
 	all := false
-	client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{w.consumer.Topic: offsets},
+	client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{m.consumer.Topic: offsets},
 		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
-			all = w.committed(offsets, response, err)
+			all = m.committed(offsets, response, err)
 		})
 	return all
 }
 
-func (w *worker) committed(offsets map[int32]kgo.EpochOffset, response *kmsg.OffsetCommitResponse, err error) (all bool) {
-	logger := limited(w.options.Logger) // while a group rebalances each try fails
+func (m *member) committed(offsets map[int32]kgo.EpochOffset, response *kmsg.OffsetCommitResponse, err error) (all bool) {
+	logger := limited(m.options.Logger) // while a group rebalances each try fails
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
-			logger.Warn("offsets could not be committed; events may come again", "group", w.consumer.Group, "error", err)
+			logger.Warn("offsets could not be committed; events may come again", "group", m.consumer.Group, "error", err)
 		}
 		return false
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	all = true
 	for _, topic := range response.Topics {
 		for _, answer := range topic.Partitions {
 			if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
 				all = false
 				logger.Warn("an offset could not be committed; events may come again",
-					"group", w.consumer.Group, "partition", answer.Partition, "error", err)
-			} else if p := w.partitions[answer.Partition]; p != nil {
+					"group", m.consumer.Group, "partition", answer.Partition, "error", err)
+			} else if p := m.partitions[answer.Partition]; p != nil {
 				p.committed = offsets[answer.Partition].Offset
 			}
 		}

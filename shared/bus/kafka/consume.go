@@ -37,44 +37,44 @@ type Options struct {
 // A handler that ignores its deadline makes it return an error, and then it stays in the group: the process must end, so
 // that nobody else works on that handler's key while it runs.
 func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Options) error {
-	w := &worker{
+	m := &member{
 		consumer: c, options: o.withDefaults(cluster), partitions: map[int32]*assigned{}, committing: make(chan struct{}, 1),
 	}
-	ctx, w.stop = context.WithCancel(ctx)
-	defer w.stop()
-	if w.options.Letters == nil {
+	ctx, m.stop = context.WithCancel(ctx)
+	defer m.stop()
+	if m.options.Letters == nil {
 		letters, err := NewDeadLetters(cluster, o.Logger)
 		if err != nil {
 			return err
 		}
 		defer letters.Close()
-		w.options.Letters = letters
+		m.options.Letters = letters
 	}
-	delivery := w.options.Delivery
-	delivery.Overrun = w.fail
-	w.engine = bus.NewEngine(c, w.options.Letters, delivery)
-	client, err := newClient(cluster, o.Logger, joining(w, cluster,
+	delivery := m.options.Delivery
+	delivery.Overrun = m.fail
+	m.engine = bus.NewEngine(c, m.options.Letters, delivery)
+	client, err := newClient(cluster, o.Logger, joining(m, cluster,
 		kgo.ConsumerGroup(c.Group),
 		kgo.ConsumeTopics(c.Topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(), // a partition is not taken away while its records are being handed over
-		kgo.SessionTimeout(w.options.SessionTimeout),
-		kgo.HeartbeatInterval(w.options.SessionTimeout/4),
-		kgo.RebalanceTimeout(2*w.options.CloseTimeout+w.options.SessionTimeout), // giveUp's handlers and commit, and some
+		kgo.SessionTimeout(m.options.SessionTimeout),
+		kgo.HeartbeatInterval(m.options.SessionTimeout/4),
+		kgo.RebalanceTimeout(2*m.options.CloseTimeout+m.options.SessionTimeout), // giveUp's handlers and commit, and some
 		kgo.FetchMaxBytes(8<<20),
 		kgo.FetchMaxWait(500*time.Millisecond), // a partition that is resumed waits for the fetch that is under way
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.OnPartitionsAssigned(w.assign),
-		kgo.OnPartitionsRevoked(w.revoke),
-		kgo.OnPartitionsLost(w.lose),
+		kgo.OnPartitionsAssigned(m.assign),
+		kgo.OnPartitionsRevoked(m.revoke),
+		kgo.OnPartitionsLost(m.lose),
 	)...)
 	if err != nil {
 		return err
 	}
-	w.client = client
-	defer o.Watch.begin(w)()
-	return w.run(ctx)
+	m.client = client
+	defer o.Watch.begin(m)()
+	return m.run(ctx)
 }
 
 func (o Options) withDefaults(cluster settings.Kafka) Options {
@@ -101,8 +101,8 @@ func (o Options) withDefaults(cluster settings.Kafka) Options {
 	return o
 }
 
-// worker is one member of a consumer group.
-type worker struct {
+// member is one of a consumer group: a worker, for one topic.
+type member struct {
 	consumer bus.Consumer
 	options  Options
 	engine   *bus.Engine
@@ -112,71 +112,71 @@ type worker struct {
 	committing chan struct{} // holds whoever commits: a commit that is late must not undo one that came after it
 	mu         sync.Mutex
 	partitions map[int32]*assigned
-	failure    error // why the worker ended, when nobody asked it to
+	failure    error // why it ended, when nobody asked it to
 }
 
-// assigned is a partition that this worker has.
+// assigned is a partition that this member has.
 type assigned struct {
 	*bus.Partition
 	room      chan struct{} // says that a full partition may have room again
 	committed int64
 }
 
-func (w *worker) run(ctx context.Context) error {
+func (m *member) run(ctx context.Context) error {
 	var committing sync.WaitGroup
-	committing.Go(func() { w.commitRegularly(ctx) })
+	committing.Go(func() { m.commitRegularly(ctx) })
 	for ctx.Err() == nil {
-		fetches := w.client.PollFetches(ctx)
-		fetches.EachError(w.fetchError)
-		fetches.EachPartition(w.deliver)
-		w.holdBack(ctx, fetches)
-		w.client.AllowRebalance()
+		fetches := m.client.PollFetches(ctx)
+		fetches.EachError(m.fetchError)
+		fetches.EachPartition(m.deliver)
+		m.holdBack(ctx, fetches)
+		m.client.AllowRebalance()
 	}
 	committing.Wait()
-	w.giveUp(w.client, w.all(), w.commitAll)
-	if err := w.failed(); err != nil {
+	m.giveUp(m.client, m.all(), m.commitAll)
+	if err := m.failed(); err != nil {
 		return err
 	}
-	w.leave()
-	return w.failed()
+	m.leave()
+	return m.failed()
 }
 
 // leave leaves the group and closes the client, unless no broker answers for too long.
-func (w *worker) leave() {
+func (m *member) leave() {
 	left := make(chan struct{})
 	go func() {
-		w.client.CloseAllowingRebalance()
+		m.client.CloseAllowingRebalance()
 		close(left)
 	}()
-	timer := time.NewTimer(w.options.CloseTimeout)
+	timer := time.NewTimer(m.options.CloseTimeout)
 	defer timer.Stop()
 	select {
 	case <-left:
 	case <-timer.C:
-		w.options.Logger.Warn("the group could not be left in time; others have to wait for the session to end", "group", w.consumer.Group)
+		m.options.Logger.Warn("the group could not be left in time; others have to wait for the session to end", "group", m.consumer.Group)
 	}
 }
 
-// fail ends the worker.
-func (w *worker) fail(err error) {
-	w.mu.Lock()
-	if w.failure == nil {
-		w.failure = fmt.Errorf("consumer %s: %w", w.consumer.Group, err)
+// fail ends the member.
+func (m *member) fail(err error) {
+	m.mu.Lock()
+	if m.failure == nil {
+		m.failure = fmt.Errorf("consumer %s: %w", m.consumer.Group, err)
 	}
-	w.mu.Unlock()
-	w.stop()
+	m.mu.Unlock()
+	m.stop()
 }
 
-func (w *worker) failed() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.failure
+func (m *member) failed() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failure
 }
 
-func (w *worker) deliver(fetched kgo.FetchTopicPartition) {
-	w.mu.Lock()
-	p := w.partitions[fetched.Partition]
-	w.mu.Unlock()
+func (m *member) deliver(fetched kgo.FetchTopicPartition) {
+	m.mu.Lock()
+	p := m.partitions[fetched.Partition]
+	m.mu.Unlock()
 	if p == nil || len(fetched.Records) == 0 {
 		return
 	}
@@ -188,21 +188,21 @@ func (w *worker) deliver(fetched kgo.FetchTopicPartition) {
 const patience = 50 * time.Millisecond
 
 // holdBack waits until none of the partitions that got records is full, and pauses those that stay so.
-func (w *worker) holdBack(ctx context.Context, fetches kgo.Fetches) {
+func (m *member) holdBack(ctx context.Context, fetches kgo.Fetches) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	fetches.EachPartition(func(fetched kgo.FetchTopicPartition) {
-		w.mu.Lock()
-		p := w.partitions[fetched.Partition]
-		w.mu.Unlock()
+		m.mu.Lock()
+		p := m.partitions[fetched.Partition]
+		m.mu.Unlock()
 		for p != nil && p.Full() {
 			select {
 			case <-p.room:
 			case <-ctx.Done():
-				only := map[string][]int32{w.consumer.Topic: {fetched.Partition}}
-				w.client.PauseFetchPartitions(only)
+				only := map[string][]int32{m.consumer.Topic: {fetched.Partition}}
+				m.client.PauseFetchPartitions(only)
 				if !p.Full() { // it emptied before the pause, so nobody else will end it
-					w.client.ResumeFetchPartitions(only)
+					m.client.ResumeFetchPartitions(only)
 				}
 				return
 			}
@@ -210,15 +210,15 @@ func (w *worker) holdBack(ctx context.Context, fetches kgo.Fetches) {
 	})
 }
 
-func (w *worker) fetchError(topic string, partition int32, err error) {
+func (m *member) fetchError(topic string, partition int32, err error) {
 	var session *kgo.ErrGroupSession
-	logger := limited(w.options.Logger).With("group", w.consumer.Group)
+	logger := limited(m.options.Logger).With("group", m.consumer.Group)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed):
 	case errors.As(err, &session):
-		logger.Error("cannot take part in the consumer group; it is joined again", "topic", w.consumer.Topic, "error", session.Err)
+		logger.Error("cannot take part in the consumer group; it is joined again", "topic", m.consumer.Topic, "error", session.Err)
 	case topic == "" || partition < 0: // no partition of it alone
-		logger.Error("cannot read", "topic", w.consumer.Topic, "error", err)
+		logger.Error("cannot read", "topic", m.consumer.Topic, "error", err)
 	default:
 		logger.Error("cannot read", "topic", topic, "partition", partition, "error", err)
 	}

@@ -12,17 +12,17 @@ import (
 // Watch shows a consumer while it runs. The zero value is ready for [Options]; it is for one consumer.
 type Watch struct {
 	mu     sync.Mutex
-	worker *worker // nil = it does not run
+	member *member // nil = it does not run
 }
 
-func (w *Watch) begin(of *worker) (end func()) {
+func (w *Watch) begin(of *member) (end func()) {
 	if w == nil {
 		return func() {}
 	}
-	set := func(to *worker) {
+	set := func(to *member) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.worker = to
+		w.member = to
 	}
 	set(of)
 	return func() { set(nil) }
@@ -38,39 +38,39 @@ type PartitionState struct {
 // Look looks at the consumer and the partitions that it has. ok is false while it does not run.
 func (w *Watch) Look() (partitions []PartitionState, stalled, ok bool) {
 	w.mu.Lock()
-	worker := w.worker
+	member := w.member
 	w.mu.Unlock()
-	if worker == nil {
+	if member == nil {
 		return nil, false, false
 	}
-	paused := worker.client.PauseFetchPartitions(nil)[worker.consumer.Topic]
-	worker.mu.Lock()
-	defer worker.mu.Unlock()
-	for n, p := range worker.partitions {
+	paused := member.client.PauseFetchPartitions(nil)[member.consumer.Topic]
+	member.mu.Lock()
+	defer member.mu.Unlock()
+	for n, p := range member.partitions {
 		partitions = append(partitions, PartitionState{n, slices.Contains(paused, n), p.State()})
 	}
-	return partitions, worker.engine.Stalled(), true
+	return partitions, member.engine.Stalled(), true
 }
 
 // Lag asks the brokers how many records of each partition that the consumer has are not handled yet. Records that were
 // removed by retention, and markers of transactions, count as records.
 func (w *Watch) Lag(ctx context.Context) (map[int32]int64, error) {
 	w.mu.Lock()
-	worker := w.worker
+	member := w.member
 	w.mu.Unlock()
-	if worker == nil {
+	if member == nil {
 		return nil, nil
 	}
-	topic := worker.consumer.Topic
-	starts, ends, err := bounds(ctx, kadm.NewClient(worker.client), topic)
+	topic := member.consumer.Topic
+	starts, ends, err := bounds(ctx, kadm.NewClient(member.client), topic)
 	if err != nil {
 		return nil, err
 	}
-	committed := worker.client.CommittedOffsets()[topic]
+	committed := member.client.CommittedOffsets()[topic]
 	lag := map[int32]int64{}
-	worker.mu.Lock()
-	defer worker.mu.Unlock()
-	for n, p := range worker.partitions {
+	member.mu.Lock()
+	defer member.mu.Unlock()
+	for n, p := range member.partitions {
 		at, handled := p.Handled()
 		if !handled {
 			at = starts[n]
