@@ -30,10 +30,11 @@ func NewDeadLetters(cluster settings.Kafka, logger *slog.Logger) (*DeadLetters, 
 }
 
 // Write writes the letter. One that its topic refuses for its size is written without its value, as class too-large:
-// the headers say where the record stands.
+// the headers say where the record stands, and the reason begins with the class that it was rejected for.
 func (d *DeadLetters) Write(ctx context.Context, l bus.Letter) error {
 	err := d.write(ctx, l)
 	if errors.Is(err, kerr.MessageTooLarge) {
+		l.Reason = string(l.Class) + ": " + l.Reason
 		l.Class, l.Record.Value = bus.TooLarge, nil
 		err = d.write(ctx, l)
 	}

@@ -67,7 +67,7 @@ func TestLetterThatIsRefusedForItsSize(t *testing.T) {
 		require.NoError(t, err)
 		defer letters.Close()
 		large := bus.Record{Topic: b.topic, Offset: 42, Key: []byte("a"), Value: make([]byte, 20_000)}
-		require.NoError(t, letters.Write(t.Context(), bus.Letter{Record: large, Class: bus.Refused}))
+		require.NoError(t, letters.Write(t.Context(), bus.Letter{Record: large, Class: bus.Refused, Reason: "no such drink"}))
 		kept := b.read(bus.DeadLetterTopic(b.topic), 1)[0]
 		assert.Nil(t, kept.Value)
 		assert.Equal(t, []byte("a"), kept.Key)
@@ -76,6 +76,7 @@ func TestLetterThatIsRefusedForItsSize(t *testing.T) {
 			headers[h.Key] = string(h.Value)
 		}
 		assert.Equal(t, "too-large", headers[bus.HeaderClass])
+		assert.Equal(t, "refused: no such drink", headers[bus.HeaderReason])
 		assert.Equal(t, "42", headers[bus.HeaderOffset])
 	})
 }
