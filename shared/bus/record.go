@@ -41,8 +41,8 @@ type Position struct {
 
 // Publisher writes events to their topics.
 type Publisher interface {
-	// Publish returns when the event is written to all in-sync replicas. An Unavailable error that carries the event's
-	// id means that its fate is not known: it may be written later, and whoever tries again can make the same event. One
-	// without means that it never will be.
+	// Publish returns when the event is written to all in-sync replicas. An Unavailable error means that its fate is
+	// not known, unless its text says otherwise: it may be written later. It carries the event's id, so that whoever tries
+	// again can make the same event.
 	Publish(ctx context.Context, e events.Any) (Position, error)
 }

@@ -132,7 +132,7 @@ func neverSent(t *testing.T, err error) {
 	var e *events.Error
 	require.ErrorAs(t, err, &e)
 	assert.Equal(t, events.Unavailable, e.Kind)
-	assert.Empty(t, e.EventID)
+	assert.NotEmpty(t, e.EventID)
 	assert.Contains(t, e.Message, "was not sent")
 }
 

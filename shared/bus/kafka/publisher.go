@@ -59,7 +59,7 @@ func producing(more ...kgo.Opt) []kgo.Opt {
 }
 
 // Publish writes the event and waits for the brokers, at most [PublishTimeout] and as long as ctx allows. When they do not
-// confirm it the error is Unavailable: with the event's id it may have been written, or be later even, without it never was.
+// confirm it the error is Unavailable, with the event's id, and says whether it may still be written, later even, or was not sent.
 func (p *Publisher) Publish(ctx context.Context, e events.Any) (bus.Position, error) {
 	return p.Send(ctx, e).Wait(ctx)
 }
@@ -71,7 +71,7 @@ func (p *Publisher) Send(ctx context.Context, e events.Any) *Pending {
 		return &Pending{eventID: e.EventID(), failed: err}
 	}
 	if p.client.Context().Err() != nil {
-		return &Pending{failed: notSent(kgo.ErrClientClosed)}
+		return &Pending{eventID: e.EventID(), failed: notSent(e.EventID(), kgo.ErrClientClosed)}
 	}
 	record := &kgo.Record{Topic: e.Topic(), Partition: nowhere, Key: []byte(e.Key()), Value: value}
 	if parent, ok := trace.From(ctx); ok {
@@ -105,7 +105,7 @@ func (p *Pending) Wait(ctx context.Context) (bus.Position, error) {
 	case r == nil:
 		unknown.Message = "the event was not confirmed in time; it may still be written"
 	case r.Partition == nowhere:
-		return bus.Position{}, notSent(err)
+		return bus.Position{}, notSent(p.eventID, err)
 	default: // the client gave it up, and it may have gone more than once before
 		unknown.Message = "the event was not confirmed; it may have been written all the same"
 	}
@@ -116,8 +116,8 @@ func (p *Pending) Wait(ctx context.Context) (bus.Position, error) {
 // too many wait already, or when no broker told what partitions its topic has.
 const nowhere = -1
 
-func notSent(cause error) error {
-	return events.Wrap(events.Unavailable, cause, "the event was not sent, and will not be; try again")
+func notSent(eventID string, cause error) error {
+	return &events.Error{Kind: events.Unavailable, EventID: eventID, Err: cause, Message: "the event was not sent, and will not be; try again"}
 }
 
 // Ping reports whether a broker answers.
