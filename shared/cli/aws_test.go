@@ -149,7 +149,8 @@ func whoNeedsAWS(a *app) map[string]func(context.Context) error {
 		"NOTIFY=ses":     func(ctx context.Context) error { _, err := a.openNotifier(ctx); return err },
 		"KAFKA_SASL_MECHANISM=AWS_MSK_IAM": func(ctx context.Context) error {
 			cluster, err := a.cluster("")
-			return errors.Join(err, a.reach(ctx, cluster, kafka.Needs{}))
+			_, reached := a.reach(ctx, cluster, kafka.Needs{})
+			return errors.Join(err, reached)
 		},
 	}
 }
@@ -247,7 +248,8 @@ func TestAWSIsAskedOnlyIfNeeded(t *testing.T) {
 	a.settings.Brokers.Mechanism = ""
 	cluster, err := a.cluster("")
 	require.NoError(t, err)
-	require.Error(t, a.reach(t.Context(), cluster, kafka.Needs{}))
+	_, err = a.reach(t.Context(), cluster, kafka.Needs{})
+	require.Error(t, err)
 	assert.Zero(t, asked.Load())
 
 	t.Setenv("DYNAMODB_ENDPOINT", "localhost:8000")

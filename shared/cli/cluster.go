@@ -39,11 +39,12 @@ func (a *app) cluster(brokers string) (settings.Kafka, error) {
 	return cluster, nil
 }
 
-// reach fails in plain words where the brokers or what is needed of them cannot be had.
-func (a *app) reach(ctx context.Context, cluster settings.Kafka, needs kafka.Needs) error {
+// reach returns the cluster as it can be used, and fails in plain words where the brokers or what is needed of them cannot
+// be had.
+func (a *app) reach(ctx context.Context, cluster settings.Kafka, needs kafka.Needs) (settings.Kafka, error) {
 	if cluster.Mechanism == settings.AWSMSKIAM {
 		if _, err := a.aws.load(ctx); err != nil {
-			return fmt.Errorf("KAFKA_SASL_MECHANISM=%s: %w", settings.AWSMSKIAM, err)
+			return cluster, fmt.Errorf("KAFKA_SASL_MECHANISM=%s: %w", settings.AWSMSKIAM, err)
 		}
 	}
 	return kafka.Reach(ctx, cluster, a.logger, needs)

@@ -53,7 +53,8 @@ func topicNames() []string {
 }
 
 func (a *app) publish(ctx context.Context, cluster settings.Kafka, d events.Definition, key string) error {
-	if err := a.reach(ctx, cluster, kafka.Needs{Write: []string{d.Topic}}); err != nil {
+	cluster, err := a.reach(ctx, cluster, kafka.Needs{Write: []string{d.Topic}})
+	if err != nil {
 		return err
 	}
 	publisher, err := kafka.NewPublisher(cluster, a.logger)

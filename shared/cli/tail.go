@@ -36,7 +36,7 @@ func (a *app) tailCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.reach(c.Context(), cluster, kafka.Needs{Read: args}); err != nil {
+			if cluster, err = a.reach(c.Context(), cluster, kafka.Needs{Read: args}); err != nil {
 				return err
 			}
 			show := a.showRecord

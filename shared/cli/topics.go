@@ -53,7 +53,8 @@ func (a *app) topicsCommand() *cobra.Command {
 }
 
 func (a *app) topics(ctx context.Context, cluster settings.Kafka, replication int, check, asJSON bool) error {
-	if err := a.reach(ctx, cluster, kafka.Needs{}); err != nil {
+	cluster, err := a.reach(ctx, cluster, kafka.Needs{})
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*reachTimeout)

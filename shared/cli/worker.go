@@ -71,7 +71,7 @@ func (a *app) worker(ctx context.Context, cluster settings.Kafka, only []string)
 	chosen := func(f consumers.Function) bool {
 		return len(only) == 0 || slices.Contains(only, f.Consumer.Topic)
 	}
-	if err := a.reach(ctx, cluster, needs(allConsumers(), chosen)); err != nil {
+	if p.cluster, err = a.reach(ctx, cluster, needs(allConsumers(), chosen)); err != nil {
 		return p.unlessAsked(ctx, err)
 	}
 	if err := p.open(ctx, a.settings.Store); err != nil {
@@ -92,7 +92,7 @@ func (a *app) worker(ctx context.Context, cluster settings.Kafka, only []string)
 	}
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	go s.watchLag(watching, cluster)
+	go s.watchLag(watching, p.cluster)
 	return p.wait(ctx)
 }
 

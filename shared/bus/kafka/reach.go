@@ -24,31 +24,34 @@ const askTimeout = 6 * time.Second
 
 // Reach says, before anything relies on it, whether the brokers can be reached, and whether what is needed is there and
 // allowed: each fault in its own words, within 15 s. What is wrong with some brokers only is logged.
-func Reach(ctx context.Context, cluster settings.Kafka, logger *slog.Logger, n Needs) error {
+//
+// It returns the cluster with those of its addresses that let us through. A client that is given the others too may ask them
+// first, and where one hangs it learns nothing of the cluster for 10 s and more; once it has, it knows all brokers by name.
+func Reach(ctx context.Context, cluster settings.Kafka, logger *slog.Logger, n Needs) (usable settings.Kafka, err error) {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	through, err := reachAny(ctx, cluster, cluster.Brokers, logger)
 	if err != nil {
-		return err
+		return cluster, err
 	}
-	seeds := cluster
-	seeds.Brokers = through
-	client, err := newClient(seeds, logger)
+	usable = cluster
+	usable.Brokers = through
+	client, err := newClient(usable, logger)
 	if err != nil {
-		return err
+		return cluster, err
 	}
 	defer client.Close()
 	metadata, err := n.ask(ctx, client, cluster)
 	if err != nil {
-		return err
+		return cluster, err
 	}
 	if advertised := advertised(metadata, cluster.Brokers); len(advertised) == len(metadata.Brokers) { // we know none of them
 		if _, err := reachAny(ctx, cluster, advertised, logger); err != nil {
-			return fmt.Errorf("%s answers, but says that its brokers are to be found at %s (their advertised.listeners), where none can be reached:\n%w",
+			return cluster, fmt.Errorf("%s answers, but says that its brokers are to be found at %s (their advertised.listeners), where none can be reached:\n%w",
 				strings.Join(through, ", "), strings.Join(advertised, ", "), err)
 		}
 	}
-	return errors.Join(append(n.topicFaults(metadata, cluster), n.groupFaults(ctx, client, cluster)...)...)
+	return usable, errors.Join(append(n.topicFaults(metadata, cluster), n.groupFaults(ctx, client, cluster)...)...)
 }
 
 // reachAny goes to all brokers at once. It is an error if none lets us through; otherwise those that do not are logged.

@@ -35,7 +35,7 @@ func reach(t *testing.T, c settings.Kafka, n kafka.Needs) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
-	err := kafka.Reach(ctx, c, slog.New(slog.DiscardHandler), n)
+	_, err := kafka.Reach(ctx, c, slog.New(slog.DiscardHandler), n)
 	require.NoError(t, ctx.Err())
 	return err
 }
@@ -124,6 +124,13 @@ func TestReachTellsAddressTLSAndLoginApart(t *testing.T) {
 		t.Parallel()
 		both := settings.Kafka{Brokers: []string{gone.Addr().String(), open.Brokers[0]}}
 		assert.NoError(t, reach(t, both, kafka.Needs{Read: []string{"there"}}))
+	})
+	t.Run("one broker of three", func(t *testing.T) {
+		t.Parallel()
+		some := settings.Kafka{Brokers: []string{silent.Addr().String(), open.Brokers[0], gone.Addr().String()}}
+		usable, err := kafka.Reach(t.Context(), some, slog.New(slog.DiscardHandler), kafka.Needs{Read: []string{"there"}})
+		require.NoError(t, err)
+		assert.Equal(t, open.Brokers, usable.Brokers) // a client that asks the silent one first learns nothing for 10 s
 	})
 }
 
