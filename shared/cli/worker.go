@@ -51,6 +51,9 @@ func (a *app) workerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if c.Flags().Changed("only") && len(only) == 0 { // a variable of a script that is not set
+				return wrongUsage(c, fmt.Errorf("--only: names no topic; leave it out to consume all, or name some of %s", strings.Join(topicNames(), ", ")))
+			}
 			for _, topic := range only {
 				if !slices.Contains(topicNames(), topic) {
 					return wrongUsage(c, fmt.Errorf("--only: %q is none of %s", topic, strings.Join(topicNames(), ", ")))

@@ -52,6 +52,7 @@ func TestServersRefuseToStart(t *testing.T) {
 	assert.Contains(t, folder.stderr, "STORE")
 	for says, arguments := range map[string][]string{
 		"0.0.0.0": {"api", "--http", "0.0.0.0:0"}, "contact-deleted": {"worker", "--only", "contact-deleted"}, "--replication": {"topics", "--replication", "-1"},
+		"names no topic": {"worker", "--only", ""}, // what a variable gives that is not set
 	} {
 		wrong := f.run(arguments...)
 		assert.Equal(t, 2, wrong.status, arguments)
