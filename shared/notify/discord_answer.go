@@ -52,7 +52,7 @@ func (d *Discord) refused(response *http.Response, body []byte) error {
 	case status >= 400 && status < 500 && status != http.StatusRequestTimeout:
 		return events.Errorf(events.Unknown, "%s: nothing says whether it is for this message", what)
 	default:
-		e := &events.Error{Kind: events.Unavailable, Message: what, RetryAfter: header(response, "Retry-After")}
+		e := &events.Error{Kind: events.Unavailable, Message: what, RetryAfter: d.pause.retryAfter(response)}
 		return e
 	}
 }
@@ -82,11 +82,19 @@ func (p *pause) extend(wait time.Duration) {
 // heed reads the headers of an answer: the wait that a refusal asks for, and that after the last message of a window.
 func (p *pause) heed(response *http.Response) {
 	if response.StatusCode == http.StatusTooManyRequests {
-		p.extend(header(response, "Retry-After"))
+		p.extend(p.retryAfter(response))
 	}
 	if response.Header.Get("X-RateLimit-Remaining") == "0" {
 		p.extend(header(response, "X-RateLimit-Reset-After"))
 	}
+}
+
+// retryAfter is in seconds where Discord says it; what stands before it may name a date (RFC 9110 section 10.2.3).
+func (p *pause) retryAfter(response *http.Response) time.Duration {
+	if date, err := http.ParseTime(response.Header.Get("Retry-After")); err == nil {
+		return seconds(date.Sub(p.now()).Seconds())
+	}
+	return header(response, "Retry-After")
 }
 
 func header(response *http.Response, name string) time.Duration {

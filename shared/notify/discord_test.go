@@ -196,6 +196,16 @@ func TestDiscordsWaitsAreKept(t *testing.T) {
 		assert.Error(t, d.Notify(t.Context(), notifytest.Message("n-1")), "the last of this window was the one before")
 		assert.Equal(t, 2, r.asked)
 	}
+	for status, said := range map[int]string{429: "Mon, 23 Nov 2026 12:00:07 GMT", 503: "Monday, 23-Nov-26 12:00:07 GMT"} { // what proxies say
+		r := newRoom(t)
+		r.answer = func(w http.ResponseWriter, _ []byte) {
+			w.Header().Set("Retry-After", said)
+			w.WriteHeader(status)
+		}
+		var e *events.Error
+		require.ErrorAs(t, newDiscord(t, r, func() time.Time { return noon }).Notify(t.Context(), notifytest.Message("n-1")), &e)
+		assert.Equal(t, 7*time.Second, e.RetryAfter, status)
+	}
 	for _, odd := range []string{`-5`, `"x"`, `1e999`, `null`} {
 		r := newRoom(t)
 		r.status(429, `{"retry_after":`+odd+`}`)()
