@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/go-logr/logr"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -32,9 +33,16 @@ func NewTracing(ctx context.Context, getenv func(string) string, version string,
 	if exporter == "" || exporter == "none" || strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
 		return nil, nil
 	}
+	var faults complaints
+	otel.SetLogger(logr.New(&faults))
 	out, err := autoexport.NewSpanExporter(ctx)
+	otel.SetLogger(logr.Discard())
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_TRACES_EXPORTER: %q cannot be used; for example otlp, console or none: %w", exporter, err)
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(fmt.Errorf("OTEL_EXPORTER_OTLP_HEADERS, _ENDPOINT, _TIMEOUT or _CERTIFICATE: OpenTelemetry cannot %s; "+
+			"for example OTEL_EXPORTER_OTLP_HEADERS=api-key=KEY and OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", strings.Join(faults, ", nor ")), out.Shutdown(ctx))
 	}
 	res, err := resource.New(ctx,
 		resource.WithAttributes(semconv.ServiceName("sipeat"), semconv.ServiceVersion(version)),

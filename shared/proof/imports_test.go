@@ -64,7 +64,7 @@ var libraries = []struct {
 	{"SQL is met in one place", []string{"modernc.org/...", "database/sql/..."}, []string{"shared/store/sqlite/..."}},
 	{"a handler knows no HTTP server", []string{"net/http/..."}, []string{"shared/...", "functions/*/bootstrap"}},
 	{"the command line is met in cli", []string{"github.com/spf13/...", "github.com/jedib0t/...", "github.com/schollz/...", "github.com/joho/..."}, []string{"shared/cli/..."}},
-	{"metrics and traces are met in observe", []string{"github.com/prometheus/...", "go.opentelemetry.io/..."}, []string{"shared/observe/...", "shared/proof/..."}},
+	{"metrics and traces are met in observe", []string{"github.com/prometheus/...", "go.opentelemetry.io/...", "github.com/go-logr/..."}, []string{"shared/observe/...", "shared/proof/..."}},
 	{"tests test", []string{"github.com/stretchr/..."}, []string{"shared/store/storetest/...", "shared/notify/notifytest/...", "shared/proof/..."}},
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 
@@ -141,6 +142,23 @@ func TestServeRefusesAnUnknownExporter(t *testing.T) {
 	got := finish(t, c, "")
 	assert.Equal(t, 2, got.status)
 	assert.Contains(t, got.stderr, "OTEL_TRACES_EXPORTER")
+}
+
+// TestServeRefusesHeadersOfTheExporterThatCannotBeRead: without them nothing would arrive, and they hold its key.
+func TestServeRefusesHeadersOfTheExporterThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for _, setting := range []string{
+		"OTEL_EXPORTER_OTLP_HEADERS=Authorization: Bearer key-canary", "OTEL_EXPORTER_OTLP_HEADERS=api-key=%zzkey-canary",
+		"OTEL_EXPORTER_OTLP_HEADERS=an id=key-canary", "OTEL_EXPORTER_OTLP_ENDPOINT=::key-canary::",
+	} {
+		c := command(t, "serve", "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0")
+		c.Env = append(c.Env, "OTEL_TRACES_EXPORTER=otlp", setting)
+		got := finish(t, c, "")
+		name, _, _ := strings.Cut(setting, "=")
+		assert.Equal(t, 2, got.status, setting)
+		assert.Contains(t, got.stderr, "_"+name[strings.LastIndex(name, "_")+1:])
+		assert.NotContains(t, got.stdout+got.stderr, "key-canary")
+	}
 }
 
 // receiver takes OTLP over HTTP.
