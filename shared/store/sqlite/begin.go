@@ -14,15 +14,18 @@ import (
 const (
 	askEvery = 250 * time.Microsecond
 	patience = 20 * time.Second // then the lock counts as an outage; a transaction takes milliseconds
+	// openPatience is less than the 10 s that SQLite itself waits when a file is opened: so where somebody keeps the lock it is
+	// asked once, and a start says so within 15 s.
+	openPatience = 9 * time.Second
 )
 
 // begin starts a transaction for writing, as soon as no other process is in one.
-func begin(ctx context.Context, conn *sql.Conn) error {
-	return patiently(ctx, func() error { _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); return err })
+func begin(ctx context.Context, conn *sql.Conn, patience time.Duration) error {
+	return patiently(ctx, patience, func() error { _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); return err })
 }
 
 // patiently tries for as long as another process has the lock.
-func patiently(ctx context.Context, try func() error) error {
+func patiently(ctx context.Context, patience time.Duration, try func() error) error {
 	for start := time.Now(); ; {
 		err := try()
 		if err == nil || !busy(err) || time.Since(start) > patience {

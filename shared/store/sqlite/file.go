@@ -38,7 +38,7 @@ func prepare(ctx context.Context, path string, relaxed bool) (*sql.DB, error) {
 }
 
 func set(ctx context.Context, db *sql.DB, path string, made bool) error {
-	if err := patiently(ctx, func() error { return db.PingContext(ctx) }); err != nil {
+	if err := patiently(ctx, openPatience, func() error { return db.PingContext(ctx) }); err != nil {
 		return opening(path, err)
 	}
 	if made {

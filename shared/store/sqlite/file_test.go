@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -89,6 +90,24 @@ func TestOpenTakesAnyName(t *testing.T) {
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 	_, err = open(t, path).Get(t.Context(), i.Type, i.ID)
 	require.NoError(t, err)
+}
+
+// TestOpenSaysInTimeThatTheFileIsLocked, before whoever started it has lost patience: 15 s.
+func TestOpenSaysInTimeThatTheFileIsLocked(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "model.db")
+	require.NoError(t, open(t, path).Close())
+	db, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	t.Cleanup(func() { db.Close() })
+	keeps, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	_, err = keeps.ExecContext(t.Context(), "BEGIN EXCLUSIVE")
+	require.NoError(t, err)
+	began := time.Now()
+	_, err = Open(t.Context(), path)
+	require.ErrorContains(t, err, "is locked by another process")
+	assert.Less(t, time.Since(began), 15*time.Second)
 }
 
 func TestOpenHeedsItsContext(t *testing.T) {

@@ -73,12 +73,12 @@ func migrate(ctx context.Context, db *sql.DB, path string) error {
 		return err
 	}
 	if version == 0 {
-		if err := patiently(ctx, func() error { _, err := db.ExecContext(ctx, "PRAGMA page_size = 8192"); return err }); err != nil {
+		if err := patiently(ctx, openPatience, func() error { _, err := db.ExecContext(ctx, "PRAGMA page_size = 8192"); return err }); err != nil {
 			return opening(path, err)
 		}
 	}
 	var mode string
-	err = patiently(ctx, func() error { return db.QueryRowContext(ctx, "PRAGMA journal_mode = wal").Scan(&mode) })
+	err = patiently(ctx, openPatience, func() error { return db.QueryRowContext(ctx, "PRAGMA journal_mode = wal").Scan(&mode) })
 	if err != nil {
 		return opening(path, err)
 	}
@@ -90,7 +90,7 @@ func migrate(ctx context.Context, db *sql.DB, path string) error {
 		return opening(path, err)
 	}
 	defer conn.Close()
-	if err := begin(ctx, conn); err != nil {
+	if err := begin(ctx, conn, openPatience); err != nil {
 		return opening(path, err)
 	}
 	if err := upgrade(ctx, conn, path); err != nil {
@@ -127,7 +127,7 @@ func state(ctx context.Context, db querier, path string) (version int, err error
 	var application, tables int
 	ask := strings.Join([]string{"SELECT (SELECT * FROM pragma_application_id)", "(SELECT * FROM pragma_user_version)",
 		"(SELECT count(*) FROM sqlite_schema)"}, ", ")
-	err = patiently(ctx, func() error { return db.QueryRowContext(ctx, ask).Scan(&application, &version, &tables) })
+	err = patiently(ctx, openPatience, func() error { return db.QueryRowContext(ctx, ask).Scan(&application, &version, &tables) })
 	switch {
 	case err != nil:
 		return 0, opening(path, err)

@@ -189,7 +189,7 @@ func (b *brokenJob) Unwrap() error { return b.error }
 
 func (w *writer) transaction(jobs []*job, results []error) error {
 	ctx := context.Background() // a batch is not anybody's own
-	if err := begin(ctx, w.conn); err != nil {
+	if err := begin(ctx, w.conn, patience); err != nil {
 		w.rollback()
 		return err
 	}
