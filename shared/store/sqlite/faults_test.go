@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,6 +48,27 @@ func TestAFileThatMayNotBeWrittenIsAnOutageForWritersAlone(t *testing.T) {
 	require.NoError(t, s.Ping(t.Context()))
 	pragma(t, s, "query_only = 0")
 	require.NoError(t, s.Put(t.Context(), request(2)))
+}
+
+// TestAFileThatIsDeletedIsAnOutage: whoever thought that it can be thrown away while it is open would lose what comes next.
+func TestAFileThatIsDeletedIsAnOutage(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "model.db")
+	s := open(t, path)
+	require.NoError(t, s.Put(t.Context(), request(1)))
+	outage := func() {
+		for _, err := range []error{s.Put(t.Context(), request(2)), s.Ping(t.Context())} {
+			assert.Equal(t, events.Unavailable, events.KindOf(err))
+			require.ErrorContains(t, err, "deleted or moved")
+		}
+	}
+	require.NoError(t, os.Rename(path, path+".away"))
+	outage()
+	require.NoError(t, os.WriteFile(path, nil, 0o600)) // another one in its place
+	outage()
+	require.NoError(t, os.Rename(path+".away", path))
+	require.NoError(t, s.Put(t.Context(), request(2)))
+	require.NoError(t, s.Ping(t.Context()))
 }
 
 func TestABusyHandleStarvesNoOther(t *testing.T) {

@@ -65,7 +65,11 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := startWriter(ctx, file)
+	where, err := placeOf(path)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	w, err := startWriter(ctx, file, where)
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -80,8 +84,11 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// Ping reads the one row that every question needs.
+// Ping reads the one row that every question needs, of a file that is where it was.
 func (s *Store) Ping(ctx context.Context) error {
+	if err := s.writer.place.check(); err != nil {
+		return err
+	}
 	_, _, err := s.Generations(ctx)
 	return err
 }

@@ -27,6 +27,7 @@ type job struct {
 
 // writer runs jobs one after the other, as many as are queued in one transaction, on the only connection that writes.
 type writer struct {
+	place
 	file *sql.DB
 	conn *sql.Conn
 	stmt statements
@@ -40,12 +41,12 @@ type writer struct {
 	spare []*job // the last queue, to be filled again
 }
 
-func startWriter(ctx context.Context, file *sql.DB) (*writer, error) {
+func startWriter(ctx context.Context, file *sql.DB, where place) (*writer, error) {
 	conn, err := file.Conn(ctx)
 	if err != nil {
 		return nil, fault(ctx, err)
 	}
-	w := &writer{file: file, conn: conn, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	w := &writer{place: where, file: file, conn: conn, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	err = w.stmt.prepare(ctx, conn)
 	if err == nil {
 		_, err = conn.ExecContext(ctx, "PRAGMA busy_timeout = 0") // from here on begin does the waiting
@@ -188,6 +189,9 @@ type brokenJob struct{ error }
 func (b *brokenJob) Unwrap() error { return b.error }
 
 func (w *writer) transaction(jobs []*job, results []error) error {
+	if err := w.check(); err != nil {
+		return err
+	}
 	ctx := context.Background() // a batch is not anybody's own
 	if err := begin(ctx, w.conn, patience); err != nil {
 		w.rollback()
