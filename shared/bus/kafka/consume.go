@@ -20,6 +20,7 @@ type Options struct {
 	CommitInterval time.Duration   // how often offsets are committed; 1 s
 	SessionTimeout time.Duration   // after how long a worker that died is given up by the group; the cluster's, or 10 s
 	CloseTimeout   time.Duration   // how long handlers may go on at a rebalance and at the end; 10 s
+	MetadataAge    time.Duration   // after how long partitions that were added to the topic are seen; 30 s
 	Logger         *slog.Logger
 	// Assigned, if set, is told which partitions this worker has, each time that changes.
 	Assigned func(topic string, partitions []int32)
@@ -62,6 +63,9 @@ func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Opti
 		kgo.SessionTimeout(m.options.SessionTimeout),
 		kgo.HeartbeatInterval(m.options.SessionTimeout/4),
 		kgo.RebalanceTimeout(2*m.options.CloseTimeout+m.options.SessionTimeout), // giveUp's handlers and commit, and some
+		// By default after 5 minutes; publishers that came later write to those partitions long before.
+		kgo.MetadataMaxAge(m.options.MetadataAge),
+		kgo.MetadataMinAge(min(m.options.MetadataAge, 5*time.Second)), // the client's own, where it may be
 		kgo.FetchMaxBytes(8<<20),
 		kgo.FetchMaxWait(500*time.Millisecond), // a partition that is resumed waits for the fetch that is under way
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -84,7 +88,7 @@ func (o Options) withDefaults(cluster settings.Kafka) Options {
 	for _, d := range []struct {
 		value *time.Duration
 		def   time.Duration
-	}{{&o.CommitInterval, time.Second}, {&o.SessionTimeout, 10 * time.Second}, {&o.CloseTimeout, 10 * time.Second}} {
+	}{{&o.CommitInterval, time.Second}, {&o.SessionTimeout, 10 * time.Second}, {&o.CloseTimeout, 10 * time.Second}, {&o.MetadataAge, 30 * time.Second}} {
 		if *d.value == 0 {
 			*d.value = d.def
 		}

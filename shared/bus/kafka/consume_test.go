@@ -43,6 +43,24 @@ func TestNewGroupBeginsAtTheEarliestRecordAndGoesOnWhereItStopped(t *testing.T) 
 	})
 }
 
+// Events on a partition that was added while the worker runs wait for no restart.
+func TestPartitionsThatAreAddedAreRead(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		b.write(moved(0, "a", 1))
+		d := newDiary(t)
+		w := b.consume(kafka.Options{MetadataAge: 100 * time.Millisecond}, d.handler)
+		d.waitFor(map[string]int{"a": 1})
+		_, err := b.admin.UpdatePartitions(t.Context(), 2, b.topic)
+		require.NoError(t, err)
+		later := connect(t, b.Brokers) // a publisher that came later
+		later.topic = b.topic
+		later.write(moved(1, "b", 1))
+		d.waitFor(map[string]int{"b": 1})
+		require.NoError(t, w.end())
+	})
+}
+
 // Whichever program committed them: the TypeScript app's groups go on here.
 func TestGoesOnAtOffsetsThatAnotherProgramCommitted(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
