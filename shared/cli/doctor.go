@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -105,8 +107,8 @@ func (a *app) doctor(ctx context.Context, cluster settings.Kafka, api string, as
 		if err := encoder.Encode(map[string]any{"ok": faults == 0, "findings": findings}); err != nil {
 			return err
 		}
-	} else {
-		a.showFindings(findings)
+	} else if err := a.showFindings(findings); err != nil {
+		return err
 	}
 	if faults > 0 {
 		return fmt.Errorf("%d of %d findings are wrong", faults, len(findings))
@@ -142,7 +144,7 @@ func examine(ctx context.Context, checks []check) (all []finding) {
 }
 
 // showFindings aligns the findings; colour is for terminals whose owner does not mind (https://no-color.org).
-func (a *app) showFindings(findings []finding) {
+func (a *app) showFindings(findings []finding) error {
 	paint := map[string]*color.Color{
 		well: color.New(color.FgGreen), noted: color.New(color.FgYellow), wrong: color.New(color.FgRed), skipped: color.New(color.Faint),
 	}
@@ -157,10 +159,13 @@ func (a *app) showFindings(findings []finding) {
 	for _, f := range findings {
 		parts, subjects = max(parts, utf8.RuneCountInString(f.Part)), max(subjects, utf8.RuneCountInString(f.Subject))
 	}
+	var out strings.Builder
 	for _, f := range findings {
-		fmt.Fprintf(a.stdout, "%s  %-*s  %-*s  %s\n", paint[f.Status].Sprintf("%-7s", f.Status), parts, f.Part, subjects, f.Subject, f.Says)
+		fmt.Fprintf(&out, "%s  %-*s  %-*s  %s\n", paint[f.Status].Sprintf("%-7s", f.Status), parts, f.Part, subjects, f.Subject, f.Says)
 		if f.Remedy != "" {
-			fmt.Fprintf(a.stdout, "%*s  -> %s\n", 7+2+parts+2+subjects, "", f.Remedy)
+			fmt.Fprintf(&out, "%*s  -> %s\n", 7+2+parts+2+subjects, "", f.Remedy)
 		}
 	}
+	_, err := io.WriteString(a.stdout, out.String())
+	return err
 }

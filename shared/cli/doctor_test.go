@@ -53,9 +53,9 @@ func TestChecksRunTogetherAndNoneIsWaitedForTooLong(t *testing.T) {
 func TestFindingsAreAligned(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{stdout: &out}
-	a.showFindings([]finding{
+	require.NoError(t, a.showFindings([]finding{
 		{Part: "kafka", Subject: "kafka-1:9092", Status: wrong, Says: "gone", Remedy: "start it"}, {Part: "groups", Subject: "ü", Status: well, Says: "there"},
-	})
+	}))
 	assert.Equal(t, ""+
 		"wrong    kafka   kafka-1:9092  gone\n"+
 		"                               -> start it\n"+
