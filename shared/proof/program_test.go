@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/require"
 )
 
@@ -60,16 +61,18 @@ func command(t testing.TB, arguments ...string) *exec.Cmd {
 	return c
 }
 
+// cleanEnvironment has no setting of whoever runs the tests, and no port that somebody else may have.
 func cleanEnvironment() []string {
+	names := settings.Names()
 	var kept []string
 	for _, setting := range os.Environ() {
 		name, _, _ := strings.Cut(setting, "=")
-		if !strings.HasPrefix(name, "SIPEAT_") && !strings.HasPrefix(name, "KAFKA") &&
-			!strings.HasPrefix(name, "OTEL_") && name != "METRICS" && name != "LOG_FORMAT" && name != "STORE" && name != "LOG_LEVEL" && name != "ANNOUNCED_BY_PRODUCER" {
+		if !slices.Contains(names, name) && !strings.HasPrefix(name, "SIPEAT_") && !strings.HasPrefix(name, "KAFKA") && !strings.HasPrefix(name, "OTEL_") {
 			kept = append(kept, setting)
 		}
 	}
-	return append(kept, "AWS_EC2_METADATA_DISABLED=true") // whose credentials would it find?
+	return append(kept, "SIPEAT_HTTP=127.0.0.1:0", "SIPEAT_KAFKA=127.0.0.1:0",
+		"AWS_EC2_METADATA_DISABLED=true") // whose credentials would it find?
 }
 
 // result is how a run ended.

@@ -238,7 +238,7 @@ func TestTheTableIsNamedWhenItIsMissing(t *testing.T) {
 	s := open(t, local(t), "there-is-none")
 	err := s.Ping(t.Context())
 	require.ErrorContains(t, err, `"there-is-none" at http`)
-	require.ErrorContains(t, err, "create it")
+	require.ErrorContains(t, err, "`sipeat worker`")
 
 	cfg := local(t)
 	cfg.BaseEndpoint = aws.String("http://127.0.0.1:1") // nobody listens there
