@@ -17,13 +17,13 @@ import (
 //
 //	required                     it is not empty
 //	omitempty                    it may be empty, whatever is said behind
-//	min=N, max=N                 characters of a text, entries of a list
+//	min=N, max=N                 characters of a text, entries of a list, or how large a number is
 //	oneof=a b                    it is one of these
 //	text, prose, token           see isText, isProse, isToken
 //	address, phone, moment       see isAddress, isPhone, isMoment
 //	dive                         what is said behind is for each entry of the list
 //
-// It panics on a tag that says something else. The walk is our own: go-playground/validator, in whose tags this is, fills
+// It panics on a tag that says something else, or what its field cannot be asked. The walk is our own: go-playground/validator, in whose tags this is, fills
 // tables of countries and formats when a process starts and calls methods by name, so that the linker keeps all there are. It
 // was a fifth of a Lambda function's init and a third of its binary.
 func Validate(value any) error {
@@ -111,10 +111,39 @@ func readRules(t reflect.Type, f reflect.StructField, tag string) (rules []rule)
 		if !ok {
 			panic(fmt.Sprintf("events: %s.%s: there is no rule %q", t, f.Name, said))
 		}
+		if kind := asked(f.Type, rules); !r.suits(kind) {
+			panic(fmt.Sprintf("events: %s.%s: the rule %q is not for a %s", t, f.Name, said, kind))
+		}
 		rules = append(rules, r)
 	}
 	return rules
 }
+
+// asked is what the rule behind these is for: the field, or an entry of it.
+func asked(t reflect.Type, before []rule) reflect.Type {
+	for _, r := range before {
+		if r.name == "dive" && t.Kind() == reflect.Slice {
+			t = t.Elem()
+		}
+	}
+	return t
+}
+
+func (r rule) suits(t reflect.Type) bool {
+	text := t.Kind() == reflect.String || t == reflect.TypeFor[Time]()
+	switch r.name {
+	case "dive":
+		return t.Kind() == reflect.Slice
+	case "min", "max":
+		return text || t.Kind() == reflect.Slice || isNumber(t.Kind())
+	case "required", "omitempty":
+		return true
+	default:
+		return text
+	}
+}
+
+func isNumber(k reflect.Kind) bool { return reflect.Int <= k && k <= reflect.Float64 }
 
 // check appends the first fault of a value, or, of a list, of each entry.
 func check(faults []FieldError, v reflect.Value, pointer string, rules []rule) []FieldError {
@@ -141,9 +170,9 @@ func (r rule) allows(v reflect.Value) bool {
 	case "required":
 		return !v.IsZero()
 	case "min":
-		return size(v) >= r.number
+		return size(v) >= float64(r.number)
 	case "max":
-		return size(v) <= r.number
+		return size(v) <= float64(r.number)
 	case "oneof":
 		for choice := range strings.FieldsSeq(r.param) {
 			if v.String() == choice {
@@ -158,11 +187,18 @@ func (r rule) allows(v reflect.Value) bool {
 	return r.holds(v.String())
 }
 
-func size(v reflect.Value) int {
-	if v.Kind() == reflect.String {
-		return utf8.RuneCountInString(v.String())
+func size(v reflect.Value) float64 {
+	switch {
+	case v.CanInt():
+		return float64(v.Int())
+	case v.CanUint():
+		return float64(v.Uint())
+	case v.CanFloat():
+		return v.Float()
+	case v.Kind() == reflect.String:
+		return float64(utf8.RuneCountInString(v.String()))
 	}
-	return v.Len()
+	return float64(v.Len())
 }
 
 // detail says what is wrong with a field and what to do, without what stands in it.
@@ -178,6 +214,9 @@ func detail(broken rule, v reflect.Value) string {
 		return "is blank: it must hold something that can be seen"
 	}
 	isList := v.Kind() == reflect.Slice
+	if isNumber(v.Kind()) && broken.name != "required" {
+		return map[string]string{"min": "is smaller than ", "max": "is larger than "}[broken.name] + broken.param
+	}
 	switch broken.name {
 	case "max":
 		if isList {
