@@ -81,6 +81,9 @@ func Read(getenv func(string) string) (Settings, error) {
 	if s.Metrics = r.text("METRICS", ""); s.Metrics != "" {
 		r.check("METRICS", Address(s.Metrics))
 	}
+	if s.Store != DynamoDB && strings.HasPrefix(strings.ToLower(s.Store), "dynamo") {
+		r.check("STORE", fmt.Errorf("%q is nearly %s; for example STORE=%s, or STORE=./%s for a file of that name", s.Store, DynamoDB, DynamoDB, s.Store))
+	}
 	if !isTable(s.Table) {
 		r.check("TABLE_NAME", fmt.Errorf("%q is no name of 3 to 255 letters, digits, dots, dashes and underscores; for example TABLE_NAME=sipeat", s.Table))
 	}
@@ -131,7 +134,11 @@ func Address(address string) error {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil || host == "" {
-		return fmt.Errorf("%q is no host:port with a port from 0 to 65535; for example 127.0.0.1:9092", address)
+		example := "9092"
+		if p := strings.TrimPrefix(address, ":"); p != "" && strings.Trim(p, "0123456789") == "" {
+			example = p
+		}
+		return fmt.Errorf("%q is no host:port with a port from 0 to 65535; for example 127.0.0.1:%s", address, example)
 	}
 	return nil
 }
