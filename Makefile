@@ -89,7 +89,7 @@ settings: docker ## where what `make up` started listens, as settings
 	printf '\nSettings, for .env:\n\n'; \
 	test -z "$$kafka" || echo "KAFKA_BROKERS=$$kafka"; \
 	test -z "$$cluster" || echo "$${kafka:+# }KAFKA_BROKERS=$$cluster"; \
-	test -z "$$dynamodb" || printf '%s\n' "DYNAMODB_ENDPOINT=$$dynamodb" AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local; \
+	test -z "$$dynamodb" || printf '%s\n' STORE=dynamodb "DYNAMODB_ENDPOINT=$$dynamodb" AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local; \
 	test -z "$$smtp" || echo "SMTP_URL=$$smtp"
 
 down: docker ## end what `make up` started; its data stay, unless VOLUMES=1

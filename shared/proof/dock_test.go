@@ -138,17 +138,13 @@ func (d *dock) program(t *testing.T, arguments ...string) *exec.Cmd {
 	return c
 }
 
-// running are the settings that a person has put into .env when they were first shown; the read model is in DynamoDB Local where that runs.
+// running are the settings that a person has put into .env when they were first shown.
 func (d *dock) running(t *testing.T) []string {
 	t.Helper()
 	if len(d.shown) == 0 {
 		d.shown = d.settings(t)
 	}
-	s := append(slices.Clone(d.shown), "LOG_FORMAT=text")
-	if _, there := d.ports["DOCKER_DYNAMODB_PORT"]; there && len(d.shown) > 0 {
-		s = append(s, "STORE=dynamodb")
-	}
-	return s
+	return append(slices.Clone(d.shown), "LOG_FORMAT=text")
 }
 
 func (d *dock) sipeat(t *testing.T, arguments ...string) result {
