@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,12 @@ func (a *app) publishCommand() *cobra.Command {
 			"ended half-way can be run again.\n\nTypes: " + strings.Join(topicNames(), ", "),
 		Example: "  sipeat publish contact-created < contacts.jsonl\n" +
 			"  sipeat publish request-created --brokers kafka1:9092,kafka2:9092 --idempotency-key import-7 < requests.jsonl",
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 && slices.Contains(topicNames(), args[0]) {
+				return nil
+			}
+			return fmt.Errorf("%q is not one type of events, which are %s", strings.Join(args, " "), strings.Join(topicNames(), ", "))
+		},
 		ValidArgs: topicNames(),
 		RunE: func(c *cobra.Command, args []string) error {
 			definition, _ := events.Lookup(args[0])
@@ -67,12 +73,19 @@ func (a *app) publish(ctx context.Context, cluster settings.Kafka, d events.Defi
 		cancel()
 		_ = publisher.Close(now)
 	}()
+	if f, ok := a.stdin.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
+		fmt.Fprintf(a.stderr, "Type one JSON object a line; Ctrl-D ends.\n")
+	}
 	p := &publishing{app: a, definition: d, key: key, bar: a.progress("published")}
 	err = p.run(ctx, publisher)
-	_ = p.bar.Exit() // it only draws
+	_ = p.bar.Clear() // it only draws
 	fmt.Fprintf(a.stderr, "published %d, refused %d\n", p.published, p.refused)
 	if err == nil && p.refused > 0 {
-		err = fmt.Errorf("%d of %d lines were refused; the others are published", p.refused, p.published+p.refused)
+		others := "; the others are published"
+		if p.published == 0 {
+			others = ""
+		}
+		err = fmt.Errorf("%d of %d lines were refused%s", p.refused, p.published+p.refused, others)
 	}
 	return err
 }

@@ -57,7 +57,8 @@ func (p *publishing) run(ctx context.Context, publisher *kafka.Publisher) error 
 		event, err := p.event(l)
 		if err != nil {
 			p.refused++
-			fmt.Fprintf(p.app.stderr, "line %d: %v\n", l.number, err)
+			_ = p.bar.Clear() // it only draws
+			fmt.Fprintf(p.app.stderr, "line %d: %s\n", l.number, faults(err))
 			continue
 		}
 		p.waiting = append(p.waiting, sent{l.number, publisher.Send(ctx, event)})
@@ -74,6 +75,19 @@ func (p *publishing) run(ctx context.Context, publisher *kafka.Publisher) error 
 		return fmt.Errorf("interrupted after line %d; what follows was not published", last)
 	}
 	return nil
+}
+
+// faults is what is wrong with a line: each field that is, or the error where that names none.
+func faults(err error) string {
+	var e *events.Error
+	if !errors.As(err, &e) || len(e.Fields) == 0 {
+		return err.Error()
+	}
+	var all []string
+	for _, f := range e.Fields {
+		all = append(all, strings.TrimSpace(f.Pointer+" "+f.Detail))
+	}
+	return strings.Join(all, "; ")
 }
 
 // settle waits for the acknowledgement of the oldest n lines. Each wait bounds itself.

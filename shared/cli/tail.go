@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -26,7 +27,12 @@ func (a *app) tailCommand() *cobra.Command {
 		Example: "  sipeat tail contact-created\n" +
 			"  sipeat tail request-created --from-start --no-follow --json | jq .value.data.city\n" +
 			"  sipeat tail contact-created.dead-letters --from-start -n 10",
-		Args:              cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("name one topic, such as %s", strings.Join(topicNames(), ", "))
+			}
+			return nil
+		},
 		ValidArgsFunction: completeTopics,
 		RunE: func(c *cobra.Command, args []string) error {
 			if count < 0 {

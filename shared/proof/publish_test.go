@@ -54,6 +54,7 @@ func TestPublishNamesLinesThatAreNotAcceptable(t *testing.T) {
 	}
 	assert.Contains(t, refused[1], "nmae")
 	assert.Contains(t, refused[2], "/email")
+	assert.NotContains(t, got.stderr, "See errors")
 	assert.NotContains(t, refused[2], "nobody", "what stands in a line is somebody's")
 	assert.Equal(t, "published 2, refused 4", refused[4])
 	assert.Equal(t, "sipeat: 4 of 6 lines were refused; the others are published", refused[5])
@@ -62,6 +63,8 @@ func TestPublishNamesLinesThatAreNotAcceptable(t *testing.T) {
 	long := s.publish("contact-created", aContact+"\n"+strings.Repeat("x", 2<<20)+"\n"+aContact)
 	assert.Equal(t, 1, long.status)
 	assert.Contains(t, long.stderr, "line 2 ")
+	none := s.publish("contact-created", "{}")
+	assert.Contains(t, none.stderr, "sipeat: 1 of 1 lines were refused\n")
 	nothing := s.publish("contact-created", "")
 	assert.Equal(t, 0, nothing.status)
 	assert.Contains(t, nothing.stderr, "published 0, refused 0")
