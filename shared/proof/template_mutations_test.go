@@ -159,11 +159,11 @@ func TestWhatIsNewInTheCodeIsMissed(t *testing.T) {
 		"there is no GetOrderFunction for get-order of functions/queries/functions.go": func(c *code) {
 			c.functions = append(c.functions, lambda{name: "get-order", side: "queries", route: "GET /orders/{id}", staff: true})
 		},
-		"there is no RefillRequestedMapping for the topic refill-requested": func(c *code) {
-			c.functions = append(c.functions, lambda{name: "refill-requested", side: "consumers", topic: "refill-requested", group: "g"})
+		"there is no CupReturnedMapping for the topic cup-returned": func(c *code) {
+			c.functions = append(c.functions, lambda{name: "cup-returned", side: "consumers", topic: "cup-returned", group: "g"})
 		},
-		"no AWS::MSK::Topic makes the topic refill-requested": func(c *code) { c.topics = append(c.topics, kafka.Topic{Name: "refill-requested"}) },
-		"CreateContactFunction is open to everybody":          func(c *code) { c.functions[0].staff = true },
+		"no AWS::MSK::Topic makes the topic cup-returned": func(c *code) { c.topics = append(c.topics, kafka.Topic{Name: "cup-returned"}) },
+		"CreateContactFunction is open to everybody":      func(c *code) { c.functions[0].staff = true },
 		"CreateContactFunction may not dynamodb:PutItem": func(c *code) {
 			c.functions[0].needs = append(slices.Clone(c.functions[0].needs), "dynamodb:PutItem <ReadModel.Arn>")
 		},
