@@ -72,7 +72,7 @@ func (a *app) api(ctx context.Context, cluster settings.Kafka, address string) (
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	showEndpoints(table, endpoints)
 	_ = table.Flush() // whoever reads it may have gone
-	fmt.Fprintf(a.stdout, "\nTry:\n\n  %s\n\nCtrl-C ends it.\n", curlLine(url))
+	fmt.Fprintf(a.stdout, "\nThe read model is %s. Try:\n\n  %s\n\nCtrl-C ends it.\n", a.storeName(), curlLine(url))
 	return p.wait(ctx)
 }
 

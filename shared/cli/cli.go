@@ -67,6 +67,7 @@ func (a *app) command() *cobra.Command {
 		Example: "  sipeat serve                            everything in one process, on this machine\n" +
 			"  sipeat publish contact-created < contacts.jsonl\n" +
 			"  sipeat tail request-created",
+		Version:           currentVersion().Version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return a.configure(c) },
@@ -75,6 +76,7 @@ func (a *app) command() *cobra.Command {
 			return c.Help()
 		},
 	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)

@@ -84,6 +84,14 @@ func (p *parts) openDeadLetters() (*kafka.DeadLetters, error) {
 	return letters, nil
 }
 
+// storeName is what people know the read model by.
+func (a *app) storeName() string {
+	if a.settings.Store == settings.DynamoDB {
+		return "DynamoDB's table " + a.settings.Table
+	}
+	return a.settings.Store
+}
+
 // openStore opens the read model that STORE names.
 func (a *app) openStore(ctx context.Context, where string) (store.Store, error) {
 	if where == settings.DynamoDB {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -82,6 +83,9 @@ func (p *parts) openBroker(ctx context.Context, data, address string) error {
 	broker, err := local.Open(ctx, local.Options{
 		Dir: filepath.Join(data, "kafka"), Address: address, Topics: localTopics(), Logger: p.app.logger,
 	})
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: name a folder that this user may write to, by --data or SIPEAT_DATA", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -85,6 +85,7 @@ func (a *app) worker(ctx context.Context, cluster settings.Kafka, only []string)
 	if err := p.startConsumers(functions, s.assigned); err != nil {
 		return err
 	}
+	a.logger.Info("joining the groups: partitions of a worker that was killed are free when its session ends")
 	select {
 	case <-s.ready:
 		s.welcome()
@@ -151,7 +152,7 @@ func (s *shift) welcome() {
 	table := tabwriter.NewWriter(s.app.stdout, 0, 0, 2, ' ', 0)
 	showConsumers(table, s.functions)
 	_ = table.Flush() // whoever reads it may have gone
-	fmt.Fprint(s.app.stdout, "\nCtrl-C ends it.\n")
+	fmt.Fprintf(s.app.stdout, "\nThe read model is %s. Ctrl-C ends it.\n", s.app.storeName())
 }
 
 // lagInterval is how often a worker says how far behind its groups are, if they are.
