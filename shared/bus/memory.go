@@ -18,7 +18,7 @@ type counts struct{ tries, failures int }
 const remembered = 1024 // events
 
 func (m *memory) keep(d *delivery) {
-	if d == nil || d.trouble == nil || d.failures == 0 {
+	if d.trouble == nil || d.failures == 0 {
 		return
 	}
 	m.mu.Lock()

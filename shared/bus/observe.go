@@ -100,7 +100,9 @@ func (p *Partition) giveBack() {
 		return
 	}
 	for _, l := range p.lanes {
-		p.engine.memory.keep(l.head)
+		for d := l.head; d != nil; d = d.next { // one behind the first may have failed in a delivery before this
+			p.engine.memory.keep(d)
+		}
 		if d := l.head; d != nil && d.trouble != nil && d.traced.trace != nil {
 			d.traced.trace.GivenBack()
 			d.traced.trace = nil

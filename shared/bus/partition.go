@@ -183,6 +183,9 @@ func (p *Partition) decodeSome() {
 	p.mu.Lock()
 	p.decoding = false
 	if p.closed {
+		for i := range c.used {
+			p.engine.memory.keep(&c.deliveries[i])
+		}
 		p.idle.Broadcast()
 		return
 	}

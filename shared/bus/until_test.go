@@ -84,3 +84,29 @@ func TestAttemptsAreRememberedOfWhatIsGivenBack(t *testing.T) {
 		require.NoError(t, r.Close(t.Context()))
 	})
 }
+
+// What an event has failed is not forgotten in an invocation in which its turn does not come.
+func TestAttemptsAreRememberedOfWhatWaitsForItsKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outage := false
+		r := &rig{t: t, running: map[string]int{}, waiting: map[int64]bool{}}
+		r.handle = func(_ context.Context, e event) error {
+			switch {
+			case outage || e.Data.ID == "b":
+				return events.Errorf(events.Unavailable, "not now")
+			case e.Data.Seq == 2:
+				return errors.New("what is this?")
+			}
+			return nil
+		}
+		engine := r.newEngine(bus.Options{MinBackoff: time.Minute, Attempts: 2})
+		for _, outage = range []bool{false, true, false} {
+			r.openUntil(engine, time.Second)
+			r.deliver(batch(0, "b1", "a1", "a2")...)
+			_ = r.Wait(t.Context())
+			require.NoError(t, r.Close(t.Context()))
+		}
+		require.Len(t, r.letters, 1)
+		assert.Equal(t, 2, r.letters[0].Attempts)
+	})
+}
