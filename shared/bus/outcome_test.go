@@ -195,3 +195,27 @@ func TestHandlerThatIgnoresItsTimeoutIsAnOverrun(t *testing.T) {
 		pass(time.Hour)
 	})
 }
+
+// A report that does not end, of a log whose reader has stopped say, is no handler that ignores its deadline, and takes no time
+// from the next one.
+func TestSlowReportIsNoOverrun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var left []time.Duration
+		handler := func(ctx context.Context, _ event) error {
+			deadline, _ := ctx.Deadline()
+			left = append(left, time.Until(deadline))
+			return nil
+		}
+		var overrun error
+		engine := bus.NewEngine(bus.NewConsumer("movers", handler), nil, bus.Options{
+			Report:  func(bus.Report) { time.Sleep(10 * time.Minute) },
+			Overrun: func(err error) { overrun = err },
+		})
+		p := engine.Open(7, nil)
+		p.Deliver(batch(0, "a1", "a2"))
+		require.NoError(t, p.Wait(t.Context()))
+		require.NoError(t, p.Close(t.Context()))
+		require.NoError(t, overrun)
+		assert.Equal(t, []time.Duration{30 * time.Second, 30 * time.Second}, left)
+	})
+}

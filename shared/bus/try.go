@@ -67,7 +67,9 @@ func (w *worker) handle() (err error) {
 	limit := w.limit()
 	timed := &handlerContext{Context: ctx, deadline: w.partition.opened.Add(limit)}
 	returned := false
+	w.handling.Store(true)
 	defer func() {
+		w.handling.Store(false)
 		w.now = w.partition.clock()
 		timed.end(w.now >= limit)
 		if value := recover(); value != nil {
@@ -109,9 +111,6 @@ func (e *Engine) judge(d *delivery, err error, abandoned bool) Outcome {
 // reject writes the dead letter.
 func (w *worker) reject(verdict error) error {
 	p, d := w.partition, w.current
-	p.mu.Lock()
-	w.writing = true
-	p.mu.Unlock()
 	reason := strings.ToValidUTF8(verdict.Error(), "\uFFFD")
 	if len(reason) > 1000 {
 		reason = strings.ToValidUTF8(reason[:1000], "")

@@ -21,7 +21,7 @@ func (p *Partition) watch() {
 		var late string
 		if now := p.clock(); v.judges(now) {
 			for _, w := range p.workers {
-				if w.current != nil && !w.writing && now > w.limit()+o.Grace {
+				if w.handling.Load() && now > w.limit()+o.Grace {
 					late = w.current.eventID
 				}
 			}

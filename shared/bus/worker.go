@@ -2,6 +2,7 @@ package bus
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,7 +13,7 @@ type worker struct {
 	current   *delivery     // nil = in no handler
 	began     time.Duration // the try of current, on the partition's clock
 	now       time.Duration // the end of the last try; 0 = long ago
-	writing   bool          // the handler of current is over, its dead letter is being written
+	handling  atomic.Bool   // its handler runs: it does not while what became of it is reported, or its dead letter is written
 	exited    bool          // the handler of current ended the goroutine
 }
 
@@ -48,7 +49,7 @@ func (p *Partition) occupy(w *worker) bool {
 			if w.now == 0 {
 				w.now = p.clock()
 			}
-			w.current, w.began, w.writing = l.head, w.now, false
+			w.current, w.began = l.head, w.now
 			p.running++
 			p.share()
 			return true
@@ -84,7 +85,7 @@ func (p *Partition) settle(w *worker, pause time.Duration) {
 			p.ready.push(l)
 		}
 		p.advance(d)
-		p.makeRoom(w)
+		p.makeRoom()
 	case !p.closed && pause < p.end-p.clock():
 		p.retrying++
 		l.retry = time.AfterFunc(pause, func() { p.resume(l) })
@@ -92,6 +93,9 @@ func (p *Partition) settle(w *worker, pause time.Duration) {
 	w.current = nil
 	p.running--
 	p.pace(w.now - w.began)
+	if o := &p.engine.options; o.Report != nil || o.Tracer != nil {
+		w.now = 0 // whom it was told may have taken their time, which is not the next handler's
+	}
 	if p.count == 0 || p.closed {
 		p.idle.Broadcast()
 	}
@@ -119,7 +123,7 @@ func (p *Partition) advance(d *delivery) {
 
 // makeRoom tells that a partition that was full has room again. It gives up the lock for the call; the worker counts as
 // running meanwhile, so that Close waits for the call.
-func (p *Partition) makeRoom(w *worker) {
+func (p *Partition) makeRoom() {
 	o := &p.engine.options
 	if !p.full || p.count > o.Ahead/2 || p.bytes > o.AheadBytes/2 {
 		return
@@ -129,7 +133,6 @@ func (p *Partition) makeRoom(w *worker) {
 		return
 	}
 	p.hire()
-	w.writing = true // no handler runs
 	p.mu.Unlock()
 	p.room()
 	p.mu.Lock()
