@@ -49,6 +49,7 @@ type Options struct {
 // Report tells how one try to handle an event ended. It holds ids only, nothing of what the event says: see [events.Masked]
 // for the text of Err.
 type Report struct {
+	Context   context.Context // the values that the event's handler has: of its trace, and of the invocation that brought it; nil = none
 	Topic     string
 	Partition int32
 	Offset    int64
@@ -94,7 +95,7 @@ func setDefault[N int | time.Duration](n *N, value N) {
 // Open starts the delivery of one partition. room is called, from any goroutine and without locks held, each time a
 // partition that was full has room again; it may be nil.
 func (e *Engine) Open(partition int32, room func()) *Partition {
-	p := e.partition(partition)
+	p := e.partition(context.Background(), partition)
 	p.room = room
 	go p.watch()
 	return p
@@ -102,16 +103,16 @@ func (e *Engine) Open(partition int32, room func()) *Partition {
 
 // OpenUntil starts the delivery of one partition that ends at a time that is known from the start, as an invocation does.
 // No handler has longer than until then, no retry is waited for that would begin later, and [Partition.Wait] returns as
-// soon as nothing else is left. Whoever opened it closes it at that time.
-func (e *Engine) OpenUntil(partition int32, until time.Time) *Partition {
-	p := e.partition(partition)
+// soon as nothing else is left. Whoever opened it closes it at that time: of ctx the handlers have the values alone.
+func (e *Engine) OpenUntil(ctx context.Context, partition int32, until time.Time) *Partition {
+	p := e.partition(context.WithoutCancel(ctx), partition)
 	p.end = max(until.Sub(p.opened), 1)
 	go p.watch()
 	return p
 }
 
-func (e *Engine) partition(number int32) *Partition {
-	ctx, cancel := context.WithCancel(context.Background())
+func (e *Engine) partition(parent context.Context, number int32) *Partition {
+	ctx, cancel := context.WithCancel(parent)
 	p := &Partition{engine: e, number: number, opened: time.Now(), end: never, reached: -1, ctx: ctx, cancel: cancel, lanes: map[string]*lane{}}
 	p.idle.L = &p.mu
 	return p

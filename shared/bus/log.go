@@ -24,7 +24,11 @@ func Log(logger *slog.Logger, group string) func(Report) {
 			}
 			level = slog.LevelWarn
 		}
-		if !logger.Enabled(context.Background(), level) {
+		ctx := r.Context
+		if ctx == nil {
+			ctx = context.Background()
+		}
+		if !logger.Enabled(ctx, level) {
 			return
 		}
 		attrs := append(make([]slog.Attr, 0, 10),
@@ -40,6 +44,6 @@ func Log(logger *slog.Logger, group string) func(Report) {
 		if r.Stack != "" {
 			attrs = append(attrs, slog.String("stack", r.Stack))
 		}
-		logger.LogAttrs(context.Background(), level, "event", attrs...)
+		logger.LogAttrs(ctx, level, "event", attrs...)
 	}
 }

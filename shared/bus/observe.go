@@ -62,7 +62,8 @@ func (e *Engine) report(w *worker, outcome Outcome, err error) {
 		return
 	}
 	r := Report{
-		Topic: d.record.Topic, Partition: d.record.Partition, Offset: d.record.Offset, EventID: d.eventID,
+		Context: w.ctx,
+		Topic:   d.record.Topic, Partition: d.record.Partition, Offset: d.record.Offset, EventID: d.eventID,
 		Outcome: outcome, Attempt: d.tries, Took: w.now - w.began,
 	}
 	if d.trouble != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -91,6 +92,10 @@ func TestTheTraceOfARecordReachesItsHandler(t *testing.T) {
 		r.deliver(records...)
 		r.allHandled(3)
 		assert.Equal(t, map[string]trace.Parent{"a1": parent, "a2": "", "a3": ""}, came)
+		for _, report := range r.reports {
+			said, _ := trace.From(report.Context)
+			assert.Equal(t, came[strings.TrimPrefix(report.EventID, "e-")], said, report.EventID)
+		}
 	})
 }
 

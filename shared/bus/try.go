@@ -19,7 +19,7 @@ func (w *worker) try() (pause time.Duration) {
 	outcome, err := Rejected, d.decided()
 	if err == nil {
 		err = w.handle()
-		outcome = e.judge(d, err, w.abandoned())
+		outcome = e.judge(w.ctx, d, err, w.abandoned())
 	}
 	if outcome == Rejected {
 		d.troubled().verdict = err
@@ -60,12 +60,12 @@ func (w *worker) handle() (err error) {
 		return errExited
 	}
 	d.tries++
-	ctx := w.context()
+	w.ctx = w.context()
 	if d.trouble != nil && d.fault != nil {
 		return d.fault
 	}
 	limit := w.limit()
-	timed := &handlerContext{Context: ctx, deadline: w.partition.opened.Add(limit)}
+	timed := &handlerContext{Context: w.ctx, deadline: w.partition.opened.Add(limit)}
 	returned := false
 	w.handling.Store(true)
 	defer func() {
@@ -84,12 +84,12 @@ func (w *worker) handle() (err error) {
 }
 
 // judge adds to the table of outcomes what depends on the tries before.
-func (e *Engine) judge(d *delivery, err error, abandoned bool) Outcome {
+func (e *Engine) judge(ctx context.Context, d *delivery, err error, abandoned bool) Outcome {
 	outcome := outcomeOf(err)
 	switch outcome {
 	case Done:
 		if e.breaker.succeeded() {
-			e.options.Logger.Info("no longer stalled: an event succeeded", "topic", e.consumer.Topic, "group", e.consumer.Group)
+			e.options.Logger.InfoContext(ctx, "no longer stalled: an event succeeded", "topic", e.consumer.Topic, "group", e.consumer.Group)
 		}
 	case Failed:
 		if abandoned {
@@ -101,7 +101,7 @@ func (e *Engine) judge(d *delivery, err error, abandoned bool) Outcome {
 				return Rejected
 			}
 		} else if d.tries >= e.options.Attempts && e.breaker.stall() {
-			e.options.Logger.Error("stalled: different events fail in a row for an unknown reason; none is rejected until one succeeds",
+			e.options.Logger.ErrorContext(ctx, "stalled: different events fail in a row for an unknown reason; none is rejected until one succeeds",
 				"topic", e.consumer.Topic, "group", e.consumer.Group, "in a row", e.options.StallAfter)
 		}
 	}
@@ -119,7 +119,8 @@ func (w *worker) reject(verdict error) error {
 	if p.end != never {
 		timeout = min(timeout, p.end-p.clock())
 	}
-	ctx, cancel := context.WithTimeout(w.context(), timeout)
+	w.ctx = w.context()
+	ctx, cancel := context.WithTimeout(w.ctx, timeout)
 	defer cancel()
 	return p.engine.letters.Write(ctx, Letter{
 		Record: *d.record, Consumer: p.engine.consumer.Group, Class: classOf(verdict), Reason: reason,

@@ -15,7 +15,7 @@ import (
 
 // openUntil opens the rig's partition again, as an invocation does.
 func (r *rig) openUntil(engine *bus.Engine, d time.Duration) {
-	r.Partition = engine.OpenUntil(7, time.Now().Add(d))
+	r.Partition = engine.OpenUntil(r.t.Context(), 7, time.Now().Add(d))
 }
 
 // newEngine is an engine whose partitions the test opens itself.

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -10,11 +11,12 @@ import (
 // more when no lane is ready, and ends when there is neither.
 type worker struct {
 	partition *Partition
-	current   *delivery     // nil = in no handler
-	began     time.Duration // the try of current, on the partition's clock
-	now       time.Duration // the end of the last try; 0 = long ago
-	handling  atomic.Bool   // its handler runs: it does not while what became of it is reported, or its dead letter is written
-	exited    bool          // the handler of current ended the goroutine
+	current   *delivery       // nil = in no handler
+	ctx       context.Context // of current
+	began     time.Duration   // the try of current, on the partition's clock
+	now       time.Duration   // the end of the last try; 0 = long ago
+	handling  atomic.Bool     // its handler runs: it does not while what became of it is reported, or its dead letter is written
+	exited    bool            // the handler of current ended the goroutine
 }
 
 func (w *worker) work() {
@@ -49,7 +51,7 @@ func (p *Partition) occupy(w *worker) bool {
 			if w.now == 0 {
 				w.now = p.clock()
 			}
-			w.current, w.began = l.head, w.now
+			w.current, w.ctx, w.began = l.head, p.ctx, w.now
 			p.running++
 			p.share()
 			return true

@@ -49,7 +49,7 @@ func (h *Handler) deliver(ctx context.Context, all []share) {
 	defer context.AfterFunc(h.whole, stop)()
 	for i := range all {
 		s := &all[i]
-		s.Partition = h.engine.OpenUntil(s.positions[0].Partition, end)
+		s.Partition = h.engine.OpenUntil(ctx, s.positions[0].Partition, end)
 		s.Deliver(s.records)
 	}
 	var over sync.WaitGroup
@@ -91,7 +91,7 @@ func (h *Handler) close(ctx context.Context, s *share, end time.Time) {
 	closing, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()
 	if err := s.Close(closing); err != nil {
-		h.options.Logger.Warn("work in hand was not finished; it will be done again", "topic", h.topic, "error", err)
+		h.options.Logger.WarnContext(ctx, "work in hand was not finished; it will be done again", "topic", h.topic, "error", err)
 	}
 }
 

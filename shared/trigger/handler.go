@@ -115,7 +115,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, failure
 	}
 	if len(failure.parts) > 0 {
-		h.options.Logger.Warn("records are given back", "topic", h.topic, "error", failure)
+		h.options.Logger.WarnContext(ctx, "records are given back", "topic", h.topic, "error", failure)
 	}
 	return failure.Response.MarshalJSON()
 }

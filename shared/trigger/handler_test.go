@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -99,6 +100,47 @@ func TestTheAnswerInAWSsForm(t *testing.T) {
 		_, err = r.invoke(30*time.Second, batch(t, "0/99:a1", "0/100:b1"))
 		require.EqualError(t, err, "1 of 2 records are not handled and must come again: 1 of moved-0 from offset 100, for which there was no time")
 	})
+}
+
+// Each line of the log can be led back to its invocation, by what the runtime has put into its context.
+func TestTheLogKnowsTheInvocation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type invocation struct{}
+		var lines []string
+		logger := slog.New(ear{slog.DiscardHandler, func(ctx context.Context, r slog.Record) {
+			lines = append(lines, fmt.Sprint(r.Message, " of ", ctx.Value(invocation{})))
+		}})
+		handler := func(ctx context.Context, e event) error {
+			logger.InfoContext(ctx, "handler")
+			return unless(errDown, "a1")(ctx, e)
+		}
+		h := trigger.New(bus.NewConsumer("movers", handler), nil, trigger.Options{
+			Partial: true, Logger: logger, Delivery: bus.Options{Report: bus.Log(logger, "movers"), MinBackoff: time.Minute},
+		})
+		for _, id := range []string{"one", "two"} {
+			ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), invocation{}, id), 30*time.Second)
+			_, err := h.Invoke(ctx, batch(t, "0/0:a1"))
+			cancel()
+			require.NoError(t, err)
+		}
+		assert.Equal(t, []string{
+			"handler of one", "event of one", "records are given back of one",
+			"handler of two", "event of two", "records are given back of two",
+		}, lines)
+	})
+}
+
+// ear hears each line of a log.
+type ear struct {
+	slog.Handler
+	hear func(context.Context, slog.Record)
+}
+
+func (o ear) Enabled(context.Context, slog.Level) bool { return true }
+
+func (o ear) Handle(ctx context.Context, r slog.Record) error {
+	o.hear(ctx, r)
+	return nil
 }
 
 func TestInvokeRefuses(t *testing.T) {
