@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/settings"
@@ -16,6 +17,7 @@ import (
 // than the records they hold, and larger than the source topics take.
 type DeadLetters struct {
 	client *kgo.Client
+	unsure unsure
 }
 
 var _ bus.DeadLetters = (*DeadLetters)(nil)
@@ -26,10 +28,11 @@ func NewDeadLetters(cluster settings.Kafka, logger *slog.Logger) (*DeadLetters, 
 	if err != nil {
 		return nil, err
 	}
-	return &DeadLetters{client}, nil
+	return &DeadLetters{client: client}, nil
 }
 
-// Write writes the letter. One that its topic refuses for its size is written without its value, as class too-large:
+// Write writes the letter. If one of the same record was given up on the way lately, it waits for that instead: during an outage
+// each try would be one letter more. One that its topic refuses for its size is written without its value, as class too-large:
 // the headers say where the record stands, and the reason begins with the class that it was rejected for.
 func (d *DeadLetters) Write(ctx context.Context, l bus.Letter) error {
 	err := d.write(ctx, l)
@@ -45,7 +48,15 @@ func (d *DeadLetters) Write(ctx context.Context, l bus.Letter) error {
 }
 
 func (d *DeadLetters) write(ctx context.Context, l bus.Letter) error {
-	_, err := await(ctx, produce(ctx, d.client, toKgo(l.Encode())), PublishTimeout)
+	of := letterOf{bus.Position{Topic: l.Record.Topic, Partition: l.Record.Partition, Offset: l.Record.Offset}, l.Consumer}
+	sent := d.unsure.take(of)
+	if sent.written == nil {
+		sent = letter{produce(ctx, d.client, toKgo(l.Encode())), time.Now()}
+	}
+	r, err := await(ctx, sent.written, PublishTimeout)
+	if r == nil {
+		d.unsure.keep(of, sent)
+	}
 	return err
 }
 
