@@ -44,6 +44,11 @@ func (i Item) Check() error {
 	return nil
 }
 
+// LastHonest is where a lease that is running can end at the latest, when one that begins now would be so long: an hour for clocks
+// that differ, and for leases that do. What ends later was made by a clock that was wrong, and counts as run out, or
+// nobody would be told until that clock was right.
+func LastHonest(now time.Time, lease time.Duration) time.Time { return now.Add(lease + time.Hour) }
+
 // CheckClaim refuses, as Invalid, a claim that no store can make.
 func CheckClaim(id string, lease time.Duration) error {
 	if !named(id) {

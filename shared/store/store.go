@@ -113,7 +113,7 @@ const (
 // belong to no generation: a rebuilt model tells nobody anything twice.
 type Claims interface {
 	// Claim asks for the sole right to do the effect id for the length of the lease, at least a millisecond. A lease
-	// that has run out can be claimed again. After Unavailable it may be claimed: the next try then finds it Held until
+	// that has run out can be claimed again, and so can one that ends after [LastHonest]. After Unavailable it may be claimed: the next try then finds it Held until
 	// the lease ends. Of a Held one left is how long that is, by this Store's clock; otherwise 0.
 	Claim(ctx context.Context, id string, lease time.Duration) (claim Claim, left time.Duration, err error)
 	// Complete marks the effect as done for ever, whoever holds the claim: it is only called when it has happened.

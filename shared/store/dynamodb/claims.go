@@ -26,9 +26,10 @@ func (s *Store) Claim(ctx context.Context, id string, lease time.Duration) (stor
 			pk: text(claimKey(id)), sk: data(alone), "owner": text(s.owner), "call": text(mine), "done": &types.AttributeValueMemberBOOL{},
 			"until": number(now.Add(lease + time.Millisecond - 1).UnixMilli()),
 		},
-		ConditionExpression:                 aws.String("attribute_not_exists(pk) OR (done = :no AND #until <= :now)"),
-		ExpressionAttributeNames:            map[string]string{"#until": "until"},
-		ExpressionAttributeValues:           key{":no": &types.AttributeValueMemberBOOL{}, ":now": number(now.UnixMilli())},
+		ConditionExpression:      aws.String("attribute_not_exists(pk) OR (done = :no AND (#until <= :now OR #until > :last))"),
+		ExpressionAttributeNames: map[string]string{"#until": "until"},
+		ExpressionAttributeValues: key{":no": &types.AttributeValueMemberBOOL{}, ":now": number(now.UnixMilli()),
+			":last": number(store.LastHonest(now, lease).UnixMilli())},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}
 	err := s.call(ctx, func(ctx context.Context) error { _, err := s.client.PutItem(ctx, in); return err })

@@ -37,7 +37,7 @@ func (t *tx) claim(id, owner string, now time.Time, lease time.Duration) (store.
 		return store.Held, 0, err
 	case err == nil && done:
 		return store.Done, 0, nil
-	case err == nil && now.UnixMilli() < until:
+	case err == nil && now.UnixMilli() < until && until <= store.LastHonest(now, lease).UnixMilli():
 		return store.Held, time.UnixMilli(until).Sub(now), nil
 	}
 	_, err = t.stmt.claim.Exec(id, owner, now.Add(lease+time.Millisecond-1).UnixMilli(), false)

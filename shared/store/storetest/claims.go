@@ -74,6 +74,22 @@ var claims = []promise{
 		assert.Equal(b, store.Done, b.claim(other, "late"))
 		assert.Equal(b, store.Done, b.claim(other, "never claimed"))
 	}},
+	{"a lease that was made by a clock far ahead holds up nobody for so long", func(b *bench) {
+		other := b.handle()
+		b.clock.advance(1000 * time.Hour)
+		assert.Equal(b, store.Claimed, b.claim(b, "mail"))
+		b.clock.advance(-1000 * time.Hour)
+		assert.Equal(b, store.Claimed, b.claim(other, "mail"))
+		assert.Equal(b, store.Held, b.claim(b, "mail"))
+
+		b.clock.advance(50 * time.Minute) // by which the clocks of several machines may differ
+		assert.Equal(b, store.Claimed, b.claim(b, "other mail"))
+		b.clock.advance(-50 * time.Minute)
+		c, left, err := other.Claim(b.Context(), "other mail", lease)
+		require.NoError(b, err)
+		assert.Equal(b, store.Held, c)
+		assert.Equal(b, 50*time.Minute+lease, left)
+	}},
 	{"what is released can be claimed at once", func(b *bench) {
 		b.claim(b, "mail")
 		require.NoError(b, b.Release(b.Context(), "mail"))
