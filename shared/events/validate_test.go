@@ -204,7 +204,7 @@ func TestNumbersHaveLimits(t *testing.T) {
 	type refill struct {
 		Left  int     `json:"left" validate:"min=0,max=40"`
 		Litre float64 `json:"litre" validate:"required,max=2"`
-		Cups  []int `json:"cups" validate:"dive,max=9"`
+		Cups  []int   `json:"cups" validate:"dive,max=9"`
 	}
 	assert.NoError(t, events.Validate(refill{Left: 0, Litre: 2, Cups: []int{9}}))
 	var e *events.Error
