@@ -18,6 +18,6 @@ func publish[T events.Payload](ctx context.Context, c Commands, data T, seed str
 		return web.Accepted{}, err
 	}
 	return web.Accepted{
-		ID: event.ThingID(), EventID: event.ID, Topic: at.Topic, Partition: at.Partition, Offset: at.Offset,
+		ID: event.ResourceID(), EventID: event.ID, Topic: at.Topic, Partition: at.Partition, Offset: at.Offset,
 	}, nil
 }

@@ -18,8 +18,8 @@ func announce[T events.Payload](ctx context.Context, c Consumers, cause events.E
 		return nil
 	}
 	notification := events.Notification{
-		Thing:  events.Thing{Timestamp: cause.Data.HappenedAt()},
-		Notice: events.Notice{Type: subject, Message: sentence(text), SubjectID: cause.ThingID()},
+		Base:   events.Base{Timestamp: cause.Data.HappenedAt()},
+		Notice: events.Notice{Type: subject, Message: sentence(text), SubjectID: cause.ResourceID()},
 	}
 	event, err := events.Make(c.Events, notification, events.CausedBy(cause, "notification"))
 	if events.KindOf(err) == events.Invalid {

@@ -16,9 +16,9 @@ import (
 )
 
 func TestEachEventIsAnnouncedOnce(t *testing.T) {
-	contact := events.ContactCreated{Thing: thing("c-1"), Contact: events.Contact{Name: "Ada", CompanyName: "Engines Ltd"}}
-	machine := events.MachineCreated{Thing: thing("m-1"), Machine: events.Machine{Name: "Lobby", City: "Berlin", Country: "Germany"}}
-	request := events.RequestCreated{Thing: thing("r-1"), Request: events.Request{Name: "Grace", City: "New York", DrinksList: []string{"Mate", "Tea"}}}
+	contact := events.ContactCreated{Base: thing("c-1"), Contact: events.Contact{Name: "Ada", CompanyName: "Engines Ltd"}}
+	machine := events.MachineCreated{Base: thing("m-1"), Machine: events.Machine{Name: "Lobby", City: "Berlin", Country: "Germany"}}
+	request := events.RequestCreated{Base: thing("r-1"), Request: events.Request{Name: "Grace", City: "New York", DrinksList: []string{"Mate", "Tea"}}}
 	for subject, c := range map[string]struct {
 		react func(*world) error
 		id    string
@@ -58,7 +58,7 @@ func TestEachEventIsAnnouncedOnce(t *testing.T) {
 
 func TestWhoAnnouncesTheirOwnIsNotAnnouncedTwice(t *testing.T) {
 	w := newWorld(t)
-	contact := events.ContactCreated{Thing: thing("c-1")}
+	contact := events.ContactCreated{Base: thing("c-1")}
 	require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("sipeat-app", contact)))
 	assert.Empty(t, w.topic.published)
 	require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("", contact)))
@@ -67,7 +67,7 @@ func TestWhoAnnouncesTheirOwnIsNotAnnouncedTwice(t *testing.T) {
 
 func TestAChainIsFollowed(t *testing.T) {
 	w := newWorld(t)
-	e := read("a", events.ContactCreated{Thing: thing("c-1")})
+	e := read("a", events.ContactCreated{Base: thing("c-1")})
 	e.Metadata.CorrelationID = "the-first"
 	require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), e))
 	assert.Equal(t, "the-first", w.topic.published[0].Metadata.CorrelationID)
@@ -133,7 +133,7 @@ func TestWhatIsUnderstoodIsNeverADeadLetter(t *testing.T) {
 func TestASubjectThatNoNotificationMayHaveIsLeftOut(t *testing.T) {
 	for _, id := range []string{strings.Repeat("i", 129), "a b", "\x00"} {
 		w := newWorld(t)
-		require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("a", events.ContactCreated{Thing: thing(id)})))
+		require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("a", events.ContactCreated{Base: thing(id)})))
 		require.Len(t, w.topic.published, 1)
 		assert.Empty(t, w.topic.published[0].Data.SubjectID)
 		assert.Equal(t, w.topic.published[0].Data.ID, w.topic.keys[0])

@@ -138,6 +138,6 @@ func read[T events.Payload](producer string, data T) events.Event[T] {
 	}
 }
 
-func thing(id string) events.Thing {
-	return events.Thing{ID: id, Timestamp: events.At(noon.Add(-time.Hour))}
+func thing(id string) events.Base {
+	return events.Base{ID: id, Timestamp: events.At(noon.Add(-time.Hour))}
 }

@@ -22,11 +22,11 @@ func (h OnNotification) Project(ctx context.Context, e events.Event[events.Notif
 // goes to that one alone.
 func (h OnNotification) React(ctx context.Context, e events.Event[events.Notification]) error {
 	message := notify.Message{
-		ID: e.ThingID(), EventID: e.ID, Type: e.Data.Type, SubjectID: e.Data.SubjectID,
+		ID: e.ResourceID(), EventID: e.ID, Type: e.Data.Type, SubjectID: e.Data.SubjectID,
 		Recipient: e.Data.RecipientEmail, Text: e.Data.Message,
 	}
 	return notify.Each(h.Notifier, func(c notify.Channel) error {
-		return h.tell(ctx, c, message, claimID(e.Type, e.ThingID(), c.Name))
+		return h.tell(ctx, c, message, claimID(e.Type, e.ResourceID(), c.Name))
 	})
 }
 

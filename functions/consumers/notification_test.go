@@ -147,7 +147,7 @@ func TestWhatWasSentIsMarkedWhateverTheDeadlineSays(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	w.told.during = cancel
-	e := read("a", events.Notification{Thing: thing("n-1")})
+	e := read("a", events.Notification{Base: thing("n-1")})
 	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.React(ctx, e))
 	claim, _, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
 	require.NoError(t, err)
@@ -158,7 +158,7 @@ func TestALeaseOutlastsItsHandler(t *testing.T) {
 	w := newWorld(t)
 	leases := &leases{Store: w.model}
 	w.Store = leases
-	e := read("a", events.Notification{Thing: thing("n-1")})
+	e := read("a", events.Notification{Base: thing("n-1")})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
 	defer cancel()
 	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.React(ctx, e))

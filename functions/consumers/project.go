@@ -20,7 +20,7 @@ func project[T events.Payload](ctx context.Context, c Consumers, e events.Event[
 		return err
 	}
 	return c.Store.Put(ctx, store.Item{
-		Type: e.Type, ID: e.ThingID(), EventID: e.ID, CreatedAt: e.Metadata.Timestamp.Time(),
+		Type: e.Type, ID: e.ResourceID(), EventID: e.ID, CreatedAt: e.Metadata.Timestamp.Time(),
 		Data: data, Digest: digest, Labels: labels, Drinks: drinks,
 	})
 }

@@ -16,7 +16,7 @@ import (
 func TestProjectIsSafeToRepeat(t *testing.T) {
 	w := newWorld(t)
 	on := consumers.OnRequestCreated{Consumers: w.Consumers}
-	e := read("a", events.RequestCreated{Thing: thing("r-1"), Request: events.Request{
+	e := read("a", events.RequestCreated{Base: thing("r-1"), Request: events.Request{
 		Name: "Grace", City: "Berlin", Country: "Germany", MachineID: "m-1", DrinksList: []string{"Mate", "Tea", "Mate"},
 	}})
 	for range 3 {
@@ -66,7 +66,7 @@ func TestEachSampleIsProjected(t *testing.T) {
 			assert.Equal(t, bus.Done, report.Outcome, "%v", report.Err)
 			e, err := d.Decode(sample)
 			require.NoError(t, err)
-			_, err = w.model.Get(t.Context(), d.Topic, e.ThingID())
+			_, err = w.model.Get(t.Context(), d.Topic, e.ResourceID())
 			assert.NoError(t, err)
 		})
 	}
@@ -89,9 +89,9 @@ func TestAReplayTellsNobody(t *testing.T) {
 
 func TestListsCanBeNarrowedByWhatIsKept(t *testing.T) {
 	w := newWorld(t)
-	machine := events.MachineCreated{Thing: thing("m-1"), Machine: events.Machine{City: "Lyon", Country: "France"}}
+	machine := events.MachineCreated{Base: thing("m-1"), Machine: events.Machine{City: "Lyon", Country: "France"}}
 	require.NoError(t, consumers.OnMachineCreated{Consumers: w.Consumers}.Project(t.Context(), read("a", machine)))
-	told := events.Notification{Thing: thing("n-1"), Notice: events.Notice{Type: "machine"}}
+	told := events.Notification{Base: thing("n-1"), Notice: events.Notice{Type: "machine"}}
 	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.Project(t.Context(), read("a", told)))
 	for topic, match := range map[string]store.Labels{
 		"machine-created": {City: "Lyon", Country: "France"}, "notification": {Type: "machine"},

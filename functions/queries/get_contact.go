@@ -7,6 +7,6 @@ import (
 )
 
 // GetContact answers GET /contacts/{id}.
-func (q Queries) GetContact(ctx context.Context, in ByID) (Thing[events.ContactCreated], error) {
+func (q Queries) GetContact(ctx context.Context, in ByID) (Resource[events.ContactCreated], error) {
 	return get[events.ContactCreated](ctx, q, in.ID)
 }

@@ -7,6 +7,6 @@ import (
 )
 
 // GetMachine answers GET /machines/{id}.
-func (q Queries) GetMachine(ctx context.Context, in ByID) (Thing[events.MachineCreated], error) {
+func (q Queries) GetMachine(ctx context.Context, in ByID) (Resource[events.MachineCreated], error) {
 	return get[events.MachineCreated](ctx, q, in.ID)
 }

@@ -7,6 +7,6 @@ import (
 )
 
 // GetNotification answers GET /notifications/{id}.
-func (q Queries) GetNotification(ctx context.Context, in ByID) (Thing[events.Notification], error) {
+func (q Queries) GetNotification(ctx context.Context, in ByID) (Resource[events.Notification], error) {
 	return get[events.Notification](ctx, q, in.ID)
 }

@@ -7,6 +7,6 @@ import (
 )
 
 // GetRequest answers GET /requests/{id}.
-func (q Queries) GetRequest(ctx context.Context, in ByID) (Thing[events.RequestCreated], error) {
+func (q Queries) GetRequest(ctx context.Context, in ByID) (Resource[events.RequestCreated], error) {
 	return get[events.RequestCreated](ctx, q, in.ID)
 }

@@ -68,7 +68,7 @@ func ids[T events.Payload](t *testing.T, page queries.List[T], err error) (found
 	t.Helper()
 	require.NoError(t, err)
 	for _, thing := range page.Items {
-		found = append(found, thing.Data.ThingID())
+		found = append(found, thing.Data.ResourceID())
 	}
 	return found, page.NextCursor != nil
 }

@@ -22,11 +22,11 @@ type Page struct {
 }
 
 // get reads one thing of T.
-func get[T events.Payload](ctx context.Context, q Queries, id string) (Thing[T], error) {
+func get[T events.Payload](ctx context.Context, q Queries, id string) (Resource[T], error) {
 	var t T
 	item, err := q.Store.Get(ctx, t.Topic(), id)
 	if err != nil {
-		return Thing[T]{}, err
+		return Resource[T]{}, err
 	}
 	thing, err := show[T](item)
 	if err != nil {
@@ -44,7 +44,7 @@ func list[T events.Payload](ctx context.Context, q Queries, page Page, match sto
 	if err != nil {
 		return List[T]{}, err
 	}
-	l := List[T]{Items: make([]Thing[T], len(found.Items)), NextCursor: next(found.Next)}
+	l := List[T]{Items: make([]Resource[T], len(found.Items)), NextCursor: next(found.Next)}
 	for i, item := range found.Items {
 		if l.Items[i], err = show[T](item); err != nil {
 			return List[T]{}, fmt.Errorf("%s %s: %w", t.Topic(), item.ID, err)

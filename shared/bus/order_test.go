@@ -156,7 +156,7 @@ func TestUndecodableInTheMiddleOfAKey(t *testing.T) {
 }
 
 // panicky is a type whose decoding panics.
-type panicky struct{ events.Thing }
+type panicky struct{ events.Base }
 
 func (panicky) Topic() string { return "panicky" }
 func (p panicky) Key() string {

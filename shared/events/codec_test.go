@@ -47,7 +47,7 @@ func TestTheTypeScriptAppIsUnderstood(t *testing.T) {
 			e, err := d.Decode(record)
 			require.NoError(t, err)
 			assert.Regexp(t, `^\d{13}-[a-z0-9]{9}$`, e.EventID())
-			assert.NotEmpty(t, e.ThingID())
+			assert.NotEmpty(t, e.ResourceID())
 
 			b, err := e.Encode()
 			require.NoError(t, err)
@@ -63,7 +63,7 @@ func TestTheTypeScriptAppIsUnderstood(t *testing.T) {
 	e, err := events.Decode[events.Notification](record)
 	require.NoError(t, err)
 	assert.Empty(t, e.Data.ID)
-	assert.Equal(t, e.ID, e.ThingID(), "a notification without id is kept under its event's")
+	assert.Equal(t, e.ID, e.ResourceID(), "a notification without id is kept under its event's")
 	assert.Empty(t, e.Data.Key(), "and is about nothing")
 	assert.Equal(t, e.ID, e.Correlation())
 	assert.Equal(t, "sipeat-app", e.Metadata.Producer)
@@ -175,7 +175,7 @@ func refusedAs(t *testing.T, what, says string, decode func([]byte) (any, error)
 func TestDigestIsOfWhatIsSaid(t *testing.T) {
 	digest := func(change func(*events.Event[events.RequestCreated])) [32]byte {
 		var e events.Event[events.RequestCreated]
-		e.ID, e.Data = "e", events.RequestCreated{Thing: events.Thing{ID: "r", Timestamp: events.At(noon)}, Request: request()}
+		e.ID, e.Data = "e", events.RequestCreated{Base: events.Base{ID: "r", Timestamp: events.At(noon)}, Request: request()}
 		change(&e)
 		d, err := e.Digest()
 		require.NoError(t, err)

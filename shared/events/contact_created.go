@@ -12,7 +12,7 @@ type Contact struct {
 
 // ContactCreated says that somebody left their contact.
 type ContactCreated struct {
-	Thing
+	Base
 	Contact
 }
 

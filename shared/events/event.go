@@ -21,46 +21,46 @@ type Metadata struct {
 	CausationID   string `json:"causationId,omitempty"`   // the event that caused this one
 }
 
-// Payload is what an event says. Every payload type embeds [Thing], adds its fields and names its topic.
+// Payload is what an event says. Every payload type embeds [Base], adds its fields and names its topic.
 type Payload interface {
-	Topic() string    // the topic, which is also the event type
-	Key() string      // the id of the thing that the event is about; "" if it is about nothing else
-	ThingID() string  // data.id
-	HappenedAt() Time // data.timestamp
+	Topic() string      // the topic, which is also the event type
+	Key() string        // the id of the thing that the event is about; "" if it is about nothing else
+	ResourceID() string // data.id
+	HappenedAt() Time   // data.timestamp
 
-	readable() error // what a reader insists on; Thing's, unless the type has its own
+	readable() error // what a reader insists on; Base's, unless the type has its own
 }
 
-// Thing is what all payloads have: the id of the thing that the event made known, and when it happened. The factory
+// Base is what all payloads have: the id of the thing that the event made known, and when it happened. The factory
 // fills both where they are empty.
-type Thing struct {
+type Base struct {
 	ID        string `json:"id,omitempty" validate:"required,max=128,token"`
 	Timestamp Time   `json:"timestamp,omitzero" validate:"moment"`
 }
 
 // Key is the thing's id: whatever happens to one thing stays in order.
-func (t Thing) Key() string { return t.ID }
+func (b Base) Key() string { return b.ID }
 
-func (t Thing) ThingID() string { return t.ID }
+func (b Base) ResourceID() string { return b.ID }
 
-func (t Thing) HappenedAt() Time { return t.Timestamp }
+func (b Base) HappenedAt() Time { return b.Timestamp }
 
 // readable: without an id nothing can be kept.
-func (t Thing) readable() error {
-	if t.ID == "" {
+func (b Base) readable() error {
+	if b.ID == "" {
 		return notUnderstood("no data.id")
 	}
 	return nil
 }
 
-func (t *Thing) setTime(at Time) { t.Timestamp = at }
+func (b *Base) setTime(at Time) { b.Timestamp = at }
 
-func (t *Thing) stamp(id string, at Time) {
-	if t.ID == "" {
-		t.ID = id
+func (b *Base) stamp(id string, at Time) {
+	if b.ID == "" {
+		b.ID = id
 	}
-	if t.Timestamp.IsZero() {
-		t.Timestamp = at
+	if b.Timestamp.IsZero() {
+		b.Timestamp = at
 	}
 }
 
@@ -69,7 +69,7 @@ type Any interface {
 	Topic() string
 	Key() string
 	EventID() string
-	ThingID() string
+	ResourceID() string
 	Encode() ([]byte, error)
 }
 
@@ -81,15 +81,15 @@ func (e Event[T]) Key() string {
 	if key := e.Data.Key(); key != "" {
 		return key
 	}
-	return e.ThingID()
+	return e.ResourceID()
 }
 
 // EventID is the event's own id, by which a repeat is known.
 func (e Event[T]) EventID() string { return e.ID }
 
-// ThingID is the id under which the thing is kept: the payload's, or the event's where the payload has none.
-func (e Event[T]) ThingID() string {
-	if id := e.Data.ThingID(); id != "" {
+// ResourceID is the id under which the thing is kept: the payload's, or the event's where the payload has none.
+func (e Event[T]) ResourceID() string {
+	if id := e.Data.ResourceID(); id != "" {
 		return id
 	}
 	return e.ID
@@ -97,7 +97,7 @@ func (e Event[T]) ThingID() string {
 
 // Identified is e with the id under which the thing is kept in its payload, so that what is shown can be asked for.
 func (e Event[T]) Identified() Event[T] {
-	any(&e.Data).(interface{ stamp(string, Time) }).stamp(e.ThingID(), e.Data.HappenedAt())
+	any(&e.Data).(interface{ stamp(string, Time) }).stamp(e.ResourceID(), e.Data.HappenedAt())
 	return e
 }
 
@@ -113,7 +113,7 @@ func (e Event[T]) Correlation() string {
 // another for a different statement about the same thing.
 func (e Event[T]) Digest() ([sha256.Size]byte, error) {
 	data := e.Data
-	any(&data).(interface{ setTime(Time) }).setTime(Time{}) // every payload embeds Thing
+	any(&data).(interface{ setTime(Time) }).setTime(Time{}) // every payload embeds Base
 	b, err := EncodePayload(data)
 	if err != nil {
 		return [sha256.Size]byte{}, fmt.Errorf("digest of %s %s: %w", e.Type, e.ID, err)

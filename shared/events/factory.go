@@ -19,14 +19,14 @@ type Factory struct {
 // Option says what is special about one event.
 type Option func(*origin)
 
-type origin struct{ thingID, eventID, correlation, causation string }
+type origin struct{ resourceID, eventID, correlation, causation string }
 
 // DerivedFrom makes the ids of the thing and of the event from a seed (UUIDv5), so that the same seed gives the same
 // event again: a repeat that every reader can tell. An empty seed changes nothing.
 func DerivedFrom(seed string) Option {
 	return func(o *origin) {
 		if seed != "" {
-			o.thingID, o.eventID = derive("thing", seed), derive("event", seed)
+			o.resourceID, o.eventID = derive("thing", seed), derive("event", seed)
 		}
 	}
 }
@@ -70,14 +70,14 @@ func Make[T Payload](f Factory, data T, options ...Option) (Event[T], error) {
 	if f.Producer == "" {
 		f.Producer = Producer
 	}
-	if o.thingID == "" {
-		o.thingID, o.eventID = f.NewID(), f.NewID()
+	if o.resourceID == "" {
+		o.resourceID, o.eventID = f.NewID(), f.NewID()
 	}
 	if o.correlation == "" {
 		o.correlation = o.eventID
 	}
 	now := At(f.Now())
-	any(&data).(interface{ stamp(string, Time) }).stamp(o.thingID, now) // every payload embeds Thing
+	any(&data).(interface{ stamp(string, Time) }).stamp(o.resourceID, now) // every payload embeds Base
 	if err := Validate(data); err != nil {
 		return Event[T]{}, err
 	}

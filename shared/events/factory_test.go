@@ -35,7 +35,7 @@ func TestANewEventIsComplete(t *testing.T) {
 	assert.Equal(t, uuid.Version(7), uuid.MustParse(e.Data.ID).Version())
 	assert.NotEqual(t, e.ID, e.Data.ID, "the event and the thing are two")
 	assert.Equal(t, e.Data.ID, e.Key())
-	assert.Equal(t, e.Data.ID, e.ThingID())
+	assert.Equal(t, e.Data.ID, e.ResourceID())
 	assert.Equal(t, e.ID, e.EventID())
 	assert.Equal(t, "sipeat-api", e.Metadata.Producer)
 	assert.Equal(t, e.ID, e.Metadata.CorrelationID, "it begins a chain")
@@ -61,7 +61,7 @@ func TestClockIdsAndProducerAreInputs(t *testing.T) {
 
 func TestWhatIsGivenIsKept(t *testing.T) {
 	happened := events.At(noon.AddDate(-1, 0, 0))
-	given := events.RequestCreated{Thing: events.Thing{ID: "r-7", Timestamp: happened}, Request: request()}
+	given := events.RequestCreated{Base: events.Base{ID: "r-7", Timestamp: happened}, Request: request()}
 	for _, options := range [][]events.Option{nil, {events.DerivedFrom("seed")}} {
 		e, err := events.Make(fixed(), given, options...)
 		require.NoError(t, err)
@@ -134,14 +134,14 @@ func TestWhatIsNotAcceptableIsNoEvent(t *testing.T) {
 	assert.Zero(t, e)
 	assert.Equal(t, events.ContactCreated{Contact: c}, given)
 
-	for pointer, thing := range map[string]events.Thing{
+	for pointer, thing := range map[string]events.Base{
 		"/id":        {ID: "an id"},
 		"/timestamp": {Timestamp: events.At(time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC))},
 	} {
-		_, err := events.New(events.ContactCreated{Thing: thing, Contact: contact()})
+		_, err := events.New(events.ContactCreated{Base: thing, Contact: contact()})
 		assert.Equal(t, []string{pointer}, pointers(t, err))
 	}
-	_, err = events.New(events.ContactCreated{Thing: events.Thing{Timestamp: events.At(time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC))}, Contact: contact()})
+	_, err = events.New(events.ContactCreated{Base: events.Base{Timestamp: events.At(time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC))}, Contact: contact()})
 	assert.NoError(t, err, "long ago is possible")
 }
 

@@ -13,7 +13,7 @@ type Machine struct {
 
 // MachineCreated says that an operator registered a machine.
 type MachineCreated struct {
-	Thing
+	Base
 	Machine
 }
 

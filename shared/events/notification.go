@@ -10,7 +10,7 @@ type Notice struct {
 
 // Notification says that people shall be told something.
 type Notification struct {
-	Thing
+	Base
 	Notice
 }
 

@@ -14,7 +14,7 @@ type Request struct {
 
 // RequestCreated says that a customer asked for drinks.
 type RequestCreated struct {
-	Thing
+	Base
 	Request
 }
 

@@ -36,7 +36,7 @@ func TestANewTypeInThreeSteps(t *testing.T) {
 	}
 	for _, name := range listed {
 		if _, ok := types[name]; !ok {
-			t.Errorf("step 1, declare the type: the catalogue lists %s\n\tin shared/events/%s.go declare:\n\ttype %s struct { Thing; … }", name, strings.ReplaceAll(kebab(name), "-", "_"), name)
+			t.Errorf("step 1, declare the type: the catalogue lists %s\n\tin shared/events/%s.go declare:\n\ttype %s struct { Base; … }", name, strings.ReplaceAll(kebab(name), "-", "_"), name)
 		}
 	}
 	if !t.Failed() { // what is not named or listed right has no sample either
@@ -76,7 +76,7 @@ func blankEvent(topic string) string {
 
 type declaration struct{ file, topic string }
 
-// declared finds the types that embed Thing, and their topics, in the source: what is not listed cannot be found
+// declared finds the types that embed Base, and their topics, in the source: what is not listed cannot be found
 // otherwise.
 func declared(t *testing.T) map[string]declaration {
 	found, topics := map[string]declaration{}, map[string]string{}
@@ -107,7 +107,7 @@ func declared(t *testing.T) map[string]declaration {
 func embedsThing(s *ast.StructType) bool {
 	return slices.ContainsFunc(s.Fields.List, func(f *ast.Field) bool {
 		name, ok := f.Type.(*ast.Ident)
-		return ok && len(f.Names) == 0 && name.Name == "Thing"
+		return ok && len(f.Names) == 0 && name.Name == "Base"
 	})
 }
 

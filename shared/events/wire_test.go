@@ -14,7 +14,7 @@ import (
 
 // TestWireNames pins the wire contract, which other programs hold us to. A name in it never changes.
 func TestWireNames(t *testing.T) {
-	thing := events.Thing{ID: "t-1"}
+	thing := events.Base{ID: "t-1"}
 	for _, c := range []struct {
 		topic      string
 		full, bare events.Any
@@ -22,19 +22,19 @@ func TestWireNames(t *testing.T) {
 	}{
 		{
 			"contact-created",
-			made(t, events.ContactCreated{Contact: contact()}), raw(events.ContactCreated{Thing: thing}),
+			made(t, events.ContactCreated{Contact: contact()}), raw(events.ContactCreated{Base: thing}),
 			[]string{"id", "name", "email", "phone", "message", "companyName", "machineLocation", "timestamp"},
 			[]string{"id", "name", "email", "phone", "message"},
 		},
 		{
 			"machine-created",
-			made(t, events.MachineCreated{Machine: machine()}), raw(events.MachineCreated{Thing: thing}),
+			made(t, events.MachineCreated{Machine: machine()}), raw(events.MachineCreated{Base: thing}),
 			[]string{"id", "name", "address", "city", "country", "contactName", "contactEmail", "contactPhone", "timestamp"},
 			[]string{"id", "name", "address", "city", "country", "contactName", "contactEmail", "contactPhone"},
 		},
 		{
 			"request-created",
-			made(t, events.RequestCreated{Request: request()}), raw(events.RequestCreated{Thing: thing}),
+			made(t, events.RequestCreated{Request: request()}), raw(events.RequestCreated{Base: thing}),
 			[]string{"id", "name", "email", "phone", "address", "city", "country", "drinksList", "machineId", "timestamp"},
 			[]string{"id", "name", "email", "phone", "address", "city", "country", "drinksList"},
 		},
@@ -59,7 +59,7 @@ func TestWireNames(t *testing.T) {
 			assert.ElementsMatch(t, []string{"producer"}, names(metadata))
 		})
 	}
-	_, data, _ := parts(t, raw(events.RequestCreated{Thing: thing}))
+	_, data, _ := parts(t, raw(events.RequestCreated{Base: thing}))
 	assert.Equal(t, []any{}, data["drinksList"], "a list is never null")
 }
 

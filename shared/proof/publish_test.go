@@ -20,7 +20,7 @@ func (s *serving) publish(topic, lines string, more ...string) result {
 	return run(s.t, lines, append([]string{"publish", topic, "--brokers", s.kafka}, more...)...)
 }
 
-func TestPublishedLinesBecomeThings(t *testing.T) {
+func TestPublishedLinesBecomeResources(t *testing.T) {
 	t.Parallel()
 	s := serve(t, t.TempDir())
 	for _, e := range endpoints {

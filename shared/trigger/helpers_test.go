@@ -20,7 +20,7 @@ import (
 
 // Moved is an event type that only tests have: many events about one thing, numbered, so that their order can be seen.
 type Moved struct {
-	events.Thing
+	events.Base
 	Seq int `json:"seq"`
 }
 

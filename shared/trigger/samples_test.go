@@ -53,7 +53,7 @@ func TestSamples(t *testing.T) {
 				e, err := d.Decode(r.Value)
 				require.NoError(t, err)
 				assert.Equal(t, e.Key(), string(r.Key))
-				found, err := w.Store.(store.Reader).Get(t.Context(), f.Consumer.Topic, e.ThingID())
+				found, err := w.Store.(store.Reader).Get(t.Context(), f.Consumer.Topic, e.ResourceID())
 				require.NoError(t, err)
 				assert.Equal(t, e.EventID(), found.EventID)
 			}

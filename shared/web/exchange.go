@@ -57,7 +57,7 @@ func (x *exchange) WriteHeader(status int) {
 	}
 	x.swallow = true
 	if to := x.Header().Get("Location"); to != "" {
-		x.Header().Set("Location", frontOf(x.request.Context()).Prefix+to)
+		x.Header().Set("Location", proxyInfoOf(x.request.Context()).Prefix+to)
 	}
 	Problem{Status: status, Detail: x.unmatched(status)}.Write(x.ResponseWriter, x.request)
 }

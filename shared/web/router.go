@@ -156,12 +156,12 @@ func (rt *router) finish(x *exchange) {
 	}
 }
 
-// requestID takes the caller's own X-Request-Id, or that of [Front], or makes one.
+// requestID takes the caller's own X-Request-Id, or that of [ProxyInfo], or makes one.
 func requestID(r *http.Request) string {
 	if values := r.Header["X-Request-Id"]; len(values) == 1 && loggableID(values[0]) {
 		return values[0]
 	}
-	if id := frontOf(r.Context()).RequestID; loggableID(id) {
+	if id := proxyInfoOf(r.Context()).RequestID; loggableID(id) {
 		return id
 	}
 	return rand.Text()

@@ -126,7 +126,7 @@ func (b *broker) committed(partition int32) int64 {
 
 // step is one event of a thing, numbered, so that order can be seen.
 type step struct {
-	events.Thing
+	events.Base
 	Seq int `json:"seq"`
 }
 

@@ -8,7 +8,7 @@
 //
 //   - The handler gets the request that net/http's server would give it, and its caller the same answer, byte for byte, headers
 //     of the connection aside. What API Gateway changes on the way is put right where that can be: a path that
-//     it has decoded, a stage in front of it ([web.Front]), cookies, bodies in base64.
+//     it has decoded, a stage in front of it ([web.ProxyInfo]), cookies, bodies in base64.
 //   - What it cannot undo: API Gateway joins several headers of one name by commas. One value with commas means the same as
 //     they do (RFC 9110 section 5.3), and package web reads it so. A path shows in Location and problems as it is spelt by
 //     this package, where API Gateway has decoded it.
@@ -134,7 +134,7 @@ func (a *Adapter) request(ctx context.Context, e *event) (*http.Request, error) 
 	if r.ProtoMajor, r.ProtoMinor, ok = http.ParseHTTPVersion(r.Proto); !ok {
 		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
 	}
-	ctx = web.WithFront(ctx, web.Front{Prefix: prefix, RequestID: e.RequestContext.RequestID})
+	ctx = web.WithProxyInfo(ctx, web.ProxyInfo{Prefix: prefix, RequestID: e.RequestContext.RequestID})
 	if claims := e.claims(); claims != nil {
 		ctx = context.WithValue(ctx, claimsKey{}, claims)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 func TestFront(t *testing.T) {
-	ctx := WithFront(context.Background(), Front{Prefix: "/prod%20x", RequestID: "JKJaXmPLvHcESHA="})
+	ctx := WithProxyInfo(context.Background(), ProxyInfo{Prefix: "/prod%20x", RequestID: "JKJaXmPLvHcESHA="})
 	h := post(accept(nil))
 
 	w := callWith(ctx, h, "POST", "/requests", "{}", asJSON)
@@ -28,7 +28,7 @@ func TestFront(t *testing.T) {
 	assert.Equal(t, "/prod%20x/requests?a=b", w.Header().Get("Location"))
 	assert.Equal(t, "JKJaXmPLvHcESHA=", w.Header().Get("X-Request-Id"))
 
-	w = callWith(WithFront(ctx, Front{RequestID: "a\nb"}), h, "GET", "/nothing", "")
+	w = callWith(WithProxyInfo(ctx, ProxyInfo{RequestID: "a\nb"}), h, "GET", "/nothing", "")
 	assert.Len(t, w.Header().Get("X-Request-Id"), 26, "one that no log line can hold is replaced")
 	assert.Equal(t, "/nothing", problemOf(t, w).Instance)
 }

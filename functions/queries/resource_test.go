@@ -11,15 +11,15 @@ import (
 )
 
 // bare is a payload that says nothing.
-type bare struct{ events.Thing }
+type bare struct{ events.Base }
 
 func (bare) Topic() string { return "bare" }
 
-func TestThingIsOneObject(t *testing.T) {
-	b, err := json.Marshal(queries.Thing[bare]{EventID: "e", CreatedAt: events.At(began)})
+func TestResourceIsOneObject(t *testing.T) {
+	b, err := json.Marshal(queries.Resource[bare]{EventID: "e", CreatedAt: events.At(began)})
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"eventId":"e","createdAt":"2026-11-23T06:00:00.000Z"}`, string(b))
-	b, err = json.Marshal(queries.Thing[bare]{Data: bare{events.Thing{ID: "i"}}, EventID: "e", CreatedAt: events.At(began)})
+	b, err = json.Marshal(queries.Resource[bare]{Data: bare{events.Base{ID: "i"}}, EventID: "e", CreatedAt: events.At(began)})
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"id":"i","eventId":"e","createdAt":"2026-11-23T06:00:00.000Z"}`, string(b))
 }

@@ -7,15 +7,15 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Thing is one thing as it is shown: its payload, and beside those fields which event made it known and when.
-type Thing[T events.Payload] struct {
+// Resource is one thing as it is shown: its payload, and beside those fields which event made it known and when.
+type Resource[T events.Payload] struct {
 	Data      T
 	EventID   string
 	CreatedAt events.Time
 }
 
 // MarshalJSON writes one object: the payload's fields, then eventId and createdAt.
-func (t Thing[T]) MarshalJSON() ([]byte, error) {
+func (t Resource[T]) MarshalJSON() ([]byte, error) {
 	b, err := events.EncodePayload(t.Data)
 	if err != nil {
 		return nil, err
@@ -38,14 +38,14 @@ func (t Thing[T]) MarshalJSON() ([]byte, error) {
 
 // List is a page of things, newest first. NextCursor asks for the next page; null at the end.
 type List[T events.Payload] struct {
-	Items      []Thing[T] `json:"items"`
-	NextCursor *string    `json:"nextCursor"`
+	Items      []Resource[T] `json:"items"`
+	NextCursor *string       `json:"nextCursor"`
 }
 
-func show[T events.Payload](item store.Item) (Thing[T], error) {
+func show[T events.Payload](item store.Item) (Resource[T], error) {
 	data, err := events.DecodePayload[T](item.Data)
 	if err != nil {
-		return Thing[T]{}, err
+		return Resource[T]{}, err
 	}
-	return Thing[T]{data, item.EventID, events.At(item.CreatedAt)}, nil
+	return Resource[T]{data, item.EventID, events.At(item.CreatedAt)}, nil
 }
