@@ -110,6 +110,7 @@ func (p *parts) startAPI(listener net.Listener, callers settings.Web) []web.Func
 	options := append(gateway.New(callers, p.app.logger, time.Now).Options(), web.Log(p.app.logger))
 	router := web.Router(slices.Concat(endpoints, health, p.seen.functions(listener.Addr().String())), p.seen.router(options...)...)
 	server := web.Server(router, p.app.logger)
+	server.IdleTimeout = callers.IdleTimeout
 	p.served = true
 	go func() {
 		if err := server.Serve(gateway.Limit(listener, callers)); !errors.Is(err, http.ErrServerClosed) {

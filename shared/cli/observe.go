@@ -61,6 +61,7 @@ func (a *app) observe(ctx context.Context, p *parts) (*seen, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics.Handler())
 	srv := web.Server(mux, a.logger)
+	srv.IdleTimeout = a.settings.Web.IdleTimeout
 	go func() {
 		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			a.logger.Error("metrics are not served any more", "error", err)

@@ -37,7 +37,7 @@ var namesSet = []struct {
 // namesLeft are what the program reads and a function is not given, and why.
 var namesLeft = map[string]string{
 	"AUTH AUTH_TOKEN JWT_ISSUER JWT_AUDIENCE CORS_ORIGINS THROTTLE_RATE THROTTLE_BURST THROTTLE_STAFF_RATE THROTTLE_STAFF_BURST " +
-		"TRUSTED_PROXIES TLS_IN_FRONT HTTP_MAX_CONNECTIONS": "API Gateway does that",
+		"TRUSTED_PROXIES TLS_IN_FRONT HTTP_MAX_CONNECTIONS HTTP_IDLE_TIMEOUT": "API Gateway does that",
 	"AWS_SAM_LOCAL":                        "sam local sets it",
 	"SIPEAT_HTTP SIPEAT_KAFKA SIPEAT_DATA": "of sipeat serve",
 	"STORE":                                "a function has DynamoDB and nothing else",

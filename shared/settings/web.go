@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Web is who may call the API, how often, and from which pages. On AWS, API Gateway is told the same by template.yaml.
@@ -20,6 +21,7 @@ type Web struct {
 	TrustedProxies []netip.Prefix // TRUSTED_PROXIES: whose X-Forwarded-For counts
 	TLSInFront     bool           // TLS_IN_FRONT: callers come by https alone
 	MaxConnections int            // HTTP_MAX_CONNECTIONS: open at the same time
+	IdleTimeout    time.Duration  // HTTP_IDLE_TIMEOUT: when an idle keep-alive connection is closed
 }
 
 // Auth is how staff is told. The zero Auth asks nobody.
@@ -52,6 +54,7 @@ func (r *reader) web() Web {
 		Public:         Limit{Rate: r.rate("THROTTLE_RATE", "10"), Burst: r.count("THROTTLE_BURST", "20")},
 		Staff:          Limit{Rate: r.rate("THROTTLE_STAFF_RATE", "50"), Burst: r.count("THROTTLE_STAFF_BURST", "100")},
 		MaxConnections: r.count("HTTP_MAX_CONNECTIONS", "1024"),
+		IdleTimeout:    r.idleTimeout(),
 	}
 	for i, origin := range w.CORSOrigins {
 		if origin == "*" && len(w.CORSOrigins) > 1 {
@@ -152,6 +155,15 @@ func (r *reader) rate(name, fallback string) float64 {
 		r.check(name, fmt.Errorf("%q is no number of requests a second from 0.001 to 1000000, nor off; for example %s=%s", text, name, fallback))
 	}
 	return rate
+}
+
+func (r *reader) idleTimeout() time.Duration {
+	text := r.text("HTTP_IDLE_TIMEOUT", "90s")
+	d, err := time.ParseDuration(text)
+	if err != nil || d < time.Second || d > time.Hour {
+		r.check("HTTP_IDLE_TIMEOUT", fmt.Errorf("%q is no duration from 1s to 1h; for example HTTP_IDLE_TIMEOUT=90s", text))
+	}
+	return d
 }
 
 func (r *reader) count(name, fallback string) int {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,7 +22,7 @@ func env(pairs ...string) func(string) string {
 func TestWebOnALaptop(t *testing.T) {
 	s, err := Read(env())
 	require.NoError(t, err)
-	assert.Equal(t, Web{Public: Limit{10, 20}, Staff: Limit{50, 100}, MaxConnections: 1024}, s.Web)
+	assert.Equal(t, Web{Public: Limit{10, 20}, Staff: Limit{50, 100}, MaxConnections: 1024, IdleTimeout: 90 * time.Second}, s.Web)
 }
 
 const longToken = "0123456789abcdef0123456789ABCDEF-._~+/=="
@@ -29,7 +30,7 @@ const longToken = "0123456789abcdef0123456789ABCDEF-._~+/=="
 func TestWeb(t *testing.T) {
 	s, err := Read(env("AUTH=jwt", "JWT_ISSUER=https://login.example.com/", "JWT_AUDIENCE=a, b", "JWT_SCOPE=sipeat/staff admin",
 		"CORS_ORIGINS=https://Shop.example, http://localhost:3000,http://[::1]:3000", "THROTTLE_RATE=off", "THROTTLE_STAFF_RATE=0.5", "THROTTLE_STAFF_BURST=7",
-		"TRUSTED_PROXIES=10.1.2.3/8,192.0.2.7,2001:db8::/32", "TLS_IN_FRONT=true", "HTTP_MAX_CONNECTIONS=50"))
+		"TRUSTED_PROXIES=10.1.2.3/8,192.0.2.7,2001:db8::/32", "TLS_IN_FRONT=true", "HTTP_MAX_CONNECTIONS=50", "HTTP_IDLE_TIMEOUT=2m"))
 	require.NoError(t, err)
 	assert.Equal(t, Auth{Mode: "jwt", JWT: JWT{"https://login.example.com/", []string{"a", "b"}, []string{"sipeat/staff", "admin"}}}, s.Web.Auth)
 	assert.Equal(t, []string{"https://shop.example", "http://localhost:3000", "http://[::1]:3000"}, s.Web.CORSOrigins)
@@ -38,6 +39,7 @@ func TestWeb(t *testing.T) {
 	assert.Equal(t, Limit{0.5, 7}, s.Web.Staff)
 	assert.Equal(t, "[10.0.0.0/8 192.0.2.7/32 2001:db8::/32]", fmt.Sprint(s.Web.TrustedProxies))
 	assert.True(t, s.Web.TLSInFront)
+	assert.Equal(t, 2*time.Minute, s.Web.IdleTimeout)
 
 	s, err = Read(env("AUTH=token", "AUTH_TOKEN="+longToken+" , "+strings.Repeat("x", 32), "CORS_ORIGINS=*"))
 	require.NoError(t, err)
@@ -62,6 +64,8 @@ func TestWebFaults(t *testing.T) {
 		{[]string{"THROTTLE_RATE=fast", "THROTTLE_BURST=0", "THROTTLE_STAFF_RATE=NaN", "THROTTLE_STAFF_BURST=1.5", "HTTP_MAX_CONNECTIONS=-1", "TLS_IN_FRONT=maybe"},
 			[]string{`THROTTLE_RATE: "fast" is no number`, `THROTTLE_BURST: "0" is no whole`, `THROTTLE_STAFF_RATE: "NaN" is no number`, `THROTTLE_STAFF_BURST: "1.5"`,
 				`HTTP_MAX_CONNECTIONS: "-1"`, `TLS_IN_FRONT: "maybe" is neither true nor false; for example TLS_IN_FRONT=true`}},
+		{[]string{"HTTP_IDLE_TIMEOUT=90"}, []string{`HTTP_IDLE_TIMEOUT: "90" is no duration from 1s to 1h`}},
+		{[]string{"HTTP_IDLE_TIMEOUT=999ms"}, []string{`HTTP_IDLE_TIMEOUT: "999ms"`}},
 		{[]string{"TRUSTED_PROXIES=proxy.example,10.0.0.0/33,::ffff:10.0.0.1"}, []string{`"proxy.example" is no IP address`, `"10.0.0.0/33"`, `"::ffff:10.0.0.1"`}},
 		{[]string{"CORS_ORIGINS=*,https://shop.example"}, []string{"CORS_ORIGINS: * means every origin, so it stands alone"}},
 	} {

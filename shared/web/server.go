@@ -16,14 +16,16 @@ const (
 	readTimeout = 30 * time.Second
 	// writeTimeout runs from the end of the header, so it holds the reading of the body and the handler too.
 	writeTimeout = 45 * time.Second
-	idleTimeout  = 60 * time.Second
-	maxHeader    = 16 << 10 // bytes; net/http adds 4 KiB
+	// idleTimeout is longer than the 60 s after which AWS's load balancers and nginx close an idle connection to their
+	// upstream: the side that sends requests has to close first, or a request meets a connection that is being closed (502).
+	idleTimeout = 90 * time.Second
+	maxHeader   = 16 << 10 // bytes; net/http adds 4 KiB
 )
 
 type drainingKey struct{}
 
-// Server serves handler within limits: 5 s for the header, 30 s for the whole request, 45 s for the answer, 60 s idle, 16 KiB
-// of header. Shutdown ends the waits of Prefer at once, with the answer there is. The number of connections is not
+// Server serves handler within limits: 5 s for the header, 30 s for the whole request, 45 s for the answer, 16 KiB of
+// header, and 90 s idle (IdleTimeout may be changed before the server runs). Shutdown ends the waits of Prefer at once, with the answer there is. The number of connections is not
 // limited: that is the listener's. What net/http itself has to say goes to logger at level warn.
 func Server(handler http.Handler, logger *slog.Logger) *http.Server {
 	down, stop := context.WithCancel(context.Background())

@@ -82,6 +82,22 @@ func TestKeepAlive(t *testing.T) {
 	assert.Equal(t, 405, res.StatusCode)
 }
 
+// A proxy in front must be the one that closes an idle connection: nginx and AWS's load balancers do after 60 s.
+func TestIdleConnections(t *testing.T) {
+	srv := Server(http.NotFoundHandler(), quiet())
+	assert.GreaterOrEqual(t, srv.IdleTimeout, 75*time.Second)
+	assert.LessOrEqual(t, srv.IdleTimeout, 120*time.Second)
+
+	_, addr := serve(t, post(accept(nil)), func(s *http.Server) { s.IdleTimeout = 50 * time.Millisecond })
+	c, r := dial(t, addr)
+	fmt.Fprintf(c, "%sContent-Length: 2\r\n\r\n{}", head)
+	res, _ := answer(t, r)
+	assert.Equal(t, 202, res.StatusCode)
+	assert.False(t, res.Close)
+	_, err := r.ReadByte()
+	assert.ErrorIs(t, err, io.EOF, "closed when it was idle for that long")
+}
+
 func TestTooLargeOnTheWire(t *testing.T) {
 	_, addr := serve(t, post(accept(nil)), nil)
 	c, r := dial(t, addr)
