@@ -23,7 +23,7 @@ type world struct {
 	topic   *topic
 	told    *told
 	model   store.Store
-	letters []bus.Letter
+	letters []bus.DeadLetter
 }
 
 func newWorld(t *testing.T) *world {
@@ -77,7 +77,7 @@ func (n *told) Notify(_ context.Context, m notify.Message) error {
 }
 
 // Write implements bus.DeadLetters.
-func (w *world) Write(_ context.Context, l bus.Letter) error {
+func (w *world) Write(_ context.Context, l bus.DeadLetter) error {
 	w.letters = append(w.letters, l)
 	return nil
 }

@@ -13,11 +13,11 @@ func DeadLetterTopic(topic string) string { return topic + ".dead-letters" }
 type DeadLetters interface {
 	// Write returns when the letter is written to all in-sync replicas. If it returns an error the event does not count
 	// as handled.
-	Write(ctx context.Context, l Letter) error
+	Write(ctx context.Context, l DeadLetter) error
 }
 
-// Letter is a rejected record, and why.
-type Letter struct {
+// DeadLetter is a rejected record, and why.
+type DeadLetter struct {
 	Record   Record // as it came, byte for byte
 	Consumer string // the consumer group that rejected it
 	Class    Class
@@ -41,7 +41,7 @@ const (
 
 // Encode is the letter as it stands on its topic: the record's key, value and headers, and behind those our own. The
 // partition is left to the writer.
-func (l Letter) Encode() Record {
+func (l DeadLetter) Encode() Record {
 	r := l.Record
 	own := []Header{
 		{HeaderClass, []byte(l.Class)},

@@ -87,7 +87,7 @@ func TestDeadLetterIsWaitedFor(t *testing.T) {
 					}
 					return nil
 				})
-				r.refuse = func(bus.Letter) error { return errors.New("full") }
+				r.refuse = func(bus.DeadLetter) error { return errors.New("full") }
 				r.deliver(batch(0, "a1", "a2")...)
 				pass(time.Hour)
 				tries := len(r.began)
@@ -118,7 +118,7 @@ func TestSlowDeadLetterIsNoOverrun(t *testing.T) {
 			<-ctx.Done()
 			return events.Errorf(events.Invalid, "no")
 		})
-		r.refuse = func(bus.Letter) error {
+		r.refuse = func(bus.DeadLetter) error {
 			r.mu.Unlock()
 			time.Sleep(time.Minute)
 			r.mu.Lock()

@@ -25,15 +25,15 @@ type Engine struct {
 
 // Options tune an engine; the zero value of each means its default.
 type Options struct {
-	Concurrency    int           // handlers running at the same time in one partition; 64
-	Ahead          int           // events in hand in one partition before it is full, see [Partition.Full]; 4096
-	AheadBytes     int           // bytes in hand in one partition before it is full; 16 MiB
-	Attempts       int           // tries of an event that fails for an unknown reason, outages not counted; 5
-	StallAfter     int           // different events failing in a row that count as an outage; 3
-	HandlerTimeout time.Duration // what one try may take; 30 s
-	Grace          time.Duration // how long a handler may go on after that, or after being cancelled; 5 s
-	MinBackoff     time.Duration // the first pause before a retry; 100 ms
-	MaxBackoff     time.Duration // the longest; 30 s
+	Concurrency      int           // handlers running at the same time in one partition; 64
+	MaxBuffered      int           // events in hand in one partition before it is full, see [Partition.Full]; 4096
+	MaxBufferedBytes int           // bytes in hand in one partition before it is full; 16 MiB
+	Attempts         int           // tries of an event that fails for an unknown reason, outages not counted; 5
+	StallAfter       int           // different events failing in a row that count as an outage; 3
+	HandlerTimeout   time.Duration // what one try may take; 30 s
+	Grace            time.Duration // how long a handler may go on after that, or after being cancelled; 5 s
+	MinBackoff       time.Duration // the first pause before a retry; 100 ms
+	MaxBackoff       time.Duration // the longest; 30 s
 
 	// Report, if set, is told of every try, from several goroutines at once. Without it nothing is logged of a try but a
 	// panic.
@@ -49,28 +49,30 @@ type Options struct {
 // Report tells how one try to handle an event ended. It holds ids only, nothing of what the event says: see [events.Masked]
 // for the text of Err.
 type Report struct {
-	Context   context.Context // the values that the event's handler has: of its trace, and of the invocation that brought it; nil = none
-	Topic     string
-	Partition int32
-	Offset    int64
-	EventID   string // "" = not decodable
-	Outcome   Outcome
-	Class     Class // of a rejected one
-	Attempt   int   // how often the handler was run; a dead letter that is written again does not count
-	Unkept    int   // how often its dead letter could not be written
-	Took      time.Duration
-	Err       error
-	Stack     string // of a panic
+	Context            context.Context // the values that the event's handler has: of its trace, and of the invocation that brought it; nil = none
+	Topic              string
+	Partition          int32
+	Offset             int64
+	EventID            string // "" = not decodable
+	Outcome            Outcome
+	Class              Class // of a rejected one
+	Attempt            int   // how often the handler was run; a dead letter that is written again does not count
+	DeadLetterFailures int   // how often its dead letter could not be written
+	Took               time.Duration
+	Err                error
+	Stack              string // of a panic
 }
 
-// Rewrote reports whether the handler was not run: its dead letter alone was tried again.
-func (r Report) Rewrote() bool { return r.Unkept > 1 || r.Unkept == 1 && r.Outcome == Rejected }
+// DeadLetterOnly reports whether the handler was not run: its dead letter alone was tried again.
+func (r Report) DeadLetterOnly() bool {
+	return r.DeadLetterFailures > 1 || r.DeadLetterFailures == 1 && r.Outcome == Rejected
+}
 
 // NewEngine makes an engine for a consumer.
 func NewEngine(c Consumer, letters DeadLetters, o Options) *Engine {
 	setDefault(&o.Concurrency, 64)
-	setDefault(&o.Ahead, 4096)
-	setDefault(&o.AheadBytes, 16<<20)
+	setDefault(&o.MaxBuffered, 4096)
+	setDefault(&o.MaxBufferedBytes, 16<<20)
 	setDefault(&o.Attempts, 5)
 	setDefault(&o.StallAfter, 3)
 	setDefault(&o.HandlerTimeout, 30*time.Second)

@@ -33,7 +33,7 @@ func (r *rig) roomCalls() int {
 func TestFullCountsFromTheFirstUnhandledEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{}
-		r := newRig(t, bus.Options{Ahead: 10}, g.handle)
+		r := newRig(t, bus.Options{MaxBuffered: 10}, g.handle)
 		r.deliver(batch(0, "a1", "b1", "c1", "d1", "e1", "f1", "g1", "h1", "i1")...)
 		pass(time.Second)
 		assert.Len(t, r.done, 8)
@@ -55,7 +55,7 @@ func TestFullCountsBytes(t *testing.T) {
 		g := &gate{}
 		large := moved(0, "a1")
 		large.Headers = []bus.Header{{Key: "h", Value: make([]byte, 999)}}
-		r := newRig(t, bus.Options{AheadBytes: 1000}, g.handle)
+		r := newRig(t, bus.Options{MaxBufferedBytes: 1000}, g.handle)
 		assert.False(t, r.Full())
 		r.deliver(large)
 		assert.True(t, r.Full())
@@ -70,7 +70,7 @@ func TestFullCountsBytes(t *testing.T) {
 // never be told.
 func TestRoomIsCalledOnceAtHalf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{Ahead: 10}, func(context.Context, event) error {
+		r := newRig(t, bus.Options{MaxBuffered: 10}, func(context.Context, event) error {
 			time.Sleep(time.Second)
 			return nil
 		})
@@ -89,7 +89,7 @@ func TestRoomIsCalledOnceAtHalf(t *testing.T) {
 
 func TestRoomIsNotCalledUnlessFullWasAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{Ahead: 1}, nil)
+		r := newRig(t, bus.Options{MaxBuffered: 1}, nil)
 		r.deliver(batch(0, "a1", "a2", "a3")...)
 		r.allHandled(3)
 		synctest.Wait()
@@ -109,7 +109,7 @@ func TestRoomMayDeliver(t *testing.T) {
 				next += 4
 			}
 		}
-		p = bus.NewEngine(bus.NewConsumer("g", r.handler), r, bus.Options{Ahead: 8}).Open(0, func() { more() })
+		p = bus.NewEngine(bus.NewConsumer("g", r.handler), r, bus.Options{MaxBuffered: 8}).Open(0, func() { more() })
 		more()
 		synctest.Wait()
 		assert.Len(t, r.done, 100)

@@ -64,14 +64,14 @@ type rig struct {
 	done    []string // without error, in order of completion
 	running map[string]int
 	most    int // handlers running at the same time
-	letters []bus.Letter
+	letters []bus.DeadLetter
 	reports []bus.Report
 	rooms   int
 	overrun error
 	log     strings.Builder
 
 	handle  func(ctx context.Context, e event) error // what the handler does; nil = nothing
-	refuse  func(bus.Letter) error                   // what the letter store answers; nil = it is written
+	refuse  func(bus.DeadLetter) error               // what the letter store answers; nil = it is written
 	waiting map[int64]bool                           // the offsets delivered that are neither done nor in a letter
 }
 
@@ -148,7 +148,7 @@ func (r *rig) report(report bus.Report) {
 	}
 }
 
-func (r *rig) Write(_ context.Context, l bus.Letter) error {
+func (r *rig) Write(_ context.Context, l bus.DeadLetter) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refuse != nil {

@@ -16,8 +16,8 @@ func Log(logger *slog.Logger, group string) func(Report) {
 			level = slog.LevelError
 		case Unavailable, Failed:
 			n := r.Attempt
-			if r.Unkept > 0 { // the attempts are over
-				n = r.Unkept
+			if r.DeadLetterFailures > 0 { // the attempts are over
+				n = r.DeadLetterFailures
 			}
 			if n&(n-1) != 0 {
 				return

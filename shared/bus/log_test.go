@@ -23,7 +23,7 @@ func TestADeadLetterThatCannotBeWrittenIsLogged(t *testing.T) {
 		r := newRig(t, bus.Options{Attempts: 5, MinBackoff: time.Second, MaxBackoff: time.Second}, func(context.Context, event) error {
 			return errors.New("?")
 		})
-		r.refuse = func(bus.Letter) error { return errors.New("no right to write") }
+		r.refuse = func(bus.DeadLetter) error { return errors.New("no right to write") }
 		r.deliver(moved(0, "a1"))
 		pass(time.Hour)
 		var lines strings.Builder
@@ -33,7 +33,7 @@ func TestADeadLetterThatCannotBeWrittenIsLogged(t *testing.T) {
 		letters := 0
 		for _, report := range r.reports {
 			log(report)
-			letters = max(letters, report.Unkept)
+			letters = max(letters, report.DeadLetterFailures)
 		}
 		assert.Greater(t, letters, 2000)
 		assert.Equal(t, 3, strings.Count(lines.String(), "outcome=failed"), "of tries 1 to 4")
@@ -78,7 +78,7 @@ func TestAPanicOfTheDecoderIsLoggedOnceWithItsStack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, bus.Options{}, nil)
 		refusals := 3
-		r.refuse = func(bus.Letter) error {
+		r.refuse = func(bus.DeadLetter) error {
 			if refusals--; refusals >= 0 {
 				return errors.New("no right to write")
 			}

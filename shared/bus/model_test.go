@@ -81,7 +81,7 @@ func model(t *testing.T, random *rand.Rand) {
 		number[r.Offset] = e
 	}
 	r := newRig(t, bus.Options{
-		Ahead: 1 + roll(200), Concurrency: 1 + roll(10), Attempts: 1 + roll(3), HandlerTimeout: time.Second,
+		MaxBuffered: 1 + roll(200), Concurrency: 1 + roll(10), Attempts: 1 + roll(3), HandlerTimeout: time.Second,
 		MinBackoff: time.Millisecond, MaxBackoff: time.Second,
 	}, func(ctx context.Context, e event) error {
 		switch roll(30) {
@@ -106,7 +106,7 @@ func model(t *testing.T, random *rand.Rand) {
 		end(e.Data.ID, e.Data.Seq)
 		return nil
 	})
-	r.refuse = func(l bus.Letter) error {
+	r.refuse = func(l bus.DeadLetter) error {
 		if roll(4) == 0 {
 			return errors.New("not now")
 		}

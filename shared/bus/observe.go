@@ -19,7 +19,7 @@ type Tracer interface {
 // Trace follows one event, from one goroutine at a time.
 type Trace interface {
 	Tried(Report) // after each try; the last is done or rejected
-	GivenBack()   // instead of that: the partition was closed, and whoever takes it next begins anew
+	Returned()    // instead of that: the partition was closed, and whoever takes it next begins anew
 }
 
 // traced is what a tracer made of an event.
@@ -67,7 +67,7 @@ func (e *Engine) report(w *worker, outcome Outcome, err error) {
 		Outcome: outcome, Attempt: d.tries, Took: w.now - w.began,
 	}
 	if d.trouble != nil {
-		r.Unkept = d.unkept
+		r.DeadLetterFailures = d.unkept
 	}
 	if outcome == Rejected {
 		r.Class = classOf(err)
@@ -75,7 +75,7 @@ func (e *Engine) report(w *worker, outcome Outcome, err error) {
 	if err != nil {
 		r.Err = events.Masked(err, events.Said(d.record.Value)...)
 	}
-	if p != nil && !r.Rewrote() {
+	if p != nil && !r.DeadLetterOnly() {
 		r.Stack = string(p.stack)
 	}
 	if followed != nil {
@@ -105,7 +105,7 @@ func (p *Partition) giveBack() {
 			p.engine.memory.keep(d)
 		}
 		if d := l.head; d != nil && d.trouble != nil && d.traced.trace != nil {
-			d.traced.trace.GivenBack()
+			d.traced.trace.Returned()
 			d.traced.trace = nil
 		}
 	}
@@ -123,17 +123,17 @@ func (e *Engine) Stalled() bool {
 
 // State is a look at a partition in delivery.
 type State struct {
-	InHand, Bytes int       // from the first that is not handled to the last delivered
-	Running       int       // handlers
-	Oldest        time.Time // the timestamp of the first that is not handled; zero = there is none, or it is being decoded
-	Handled       int64     // see [Partition.Handled]; 0 = nothing yet
+	Buffered, Bytes int       // from the first that is not handled to the last delivered
+	Running         int       // handlers
+	Oldest          time.Time // the timestamp of the first that is not handled; zero = there is none, or it is being decoded
+	Handled         int64     // see [Partition.Handled]; 0 = nothing yet
 }
 
 // State looks at the partition.
 func (p *Partition) State() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := State{InHand: p.count, Bytes: p.bytes, Running: p.running, Handled: p.handled}
+	s := State{Buffered: p.count, Bytes: p.bytes, Running: p.running, Handled: p.handled}
 	switch {
 	case p.front != nil:
 		s.Oldest = p.front.deliveries[p.front.handled].record.Timestamp

@@ -46,7 +46,7 @@ type followed struct {
 func (f followed) Tried(r bus.Report) {
 	f.say("%s %d %s%s", f.eventID, r.Attempt, r.Outcome, r.Class)
 }
-func (f followed) GivenBack() { f.say("%s given back", f.eventID) }
+func (f followed) Returned() { f.say("%s given back", f.eventID) }
 
 func TestATracerFollowsEachEventOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestState(t *testing.T) {
 		synctest.Wait()
 		s := r.State()
 		assert.Equal(t, time.Unix(1e9, 0), s.Oldest)
-		assert.Equal(t, 2, s.InHand)
+		assert.Equal(t, 2, s.Buffered)
 		assert.Positive(t, s.Bytes)
 		outage = false
 		r.allHandled(7)

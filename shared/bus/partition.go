@@ -63,13 +63,13 @@ func (p *Partition) Deliver(records []Record) {
 	p.share()
 }
 
-// Full reports whether enough is in hand: [Options.Ahead] events or [Options.AheadBytes] from the first that is not
+// Full reports whether enough is in hand: [Options.MaxBuffered] events or [Options.MaxBufferedBytes] from the first that is not
 // handled to the last delivered. Whoever feeds the partition then stops until room is called, which is when half of
 // that is left; until then the answer stays true.
 func (p *Partition) Full() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.count >= p.engine.options.Ahead || p.bytes >= p.engine.options.AheadBytes {
+	if p.count >= p.engine.options.MaxBuffered || p.bytes >= p.engine.options.MaxBufferedBytes {
 		p.full = true
 	}
 	return p.full

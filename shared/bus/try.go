@@ -122,7 +122,7 @@ func (w *worker) reject(verdict error) error {
 	w.ctx = w.context()
 	ctx, cancel := context.WithTimeout(w.ctx, timeout)
 	defer cancel()
-	return p.engine.letters.Write(ctx, Letter{
+	return p.engine.letters.Write(ctx, DeadLetter{
 		Record: *d.record, Consumer: p.engine.consumer.Group, Class: classOf(verdict), Reason: reason,
 		Attempts: d.tries, At: time.Now(),
 	})

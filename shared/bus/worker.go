@@ -127,7 +127,7 @@ func (p *Partition) advance(d *delivery) {
 // running meanwhile, so that Close waits for the call.
 func (p *Partition) makeRoom() {
 	o := &p.engine.options
-	if !p.full || p.count > o.Ahead/2 || p.bytes > o.AheadBytes/2 {
+	if !p.full || p.count > o.MaxBuffered/2 || p.bytes > o.MaxBufferedBytes/2 {
 		return
 	}
 	p.full = false

@@ -192,7 +192,7 @@ func (k *kafkaChecks) groups(ctx context.Context) []finding {
 const lettersTimeout = 5 * time.Second
 
 // byClass is why the newest were rejected, most frequent first.
-func byClass(c kafka.LetterCount) string {
+func byClass(c kafka.DeadLetterCount) string {
 	if c.Newest == 0 {
 		return ""
 	}
@@ -218,7 +218,7 @@ func (k *kafkaChecks) deadLetters(ctx context.Context) []finding {
 		}
 		looking, enough := context.WithTimeout(ctx, lettersTimeout)
 		defer enough()
-		counts, err := kafka.Letters(looking, k.usable, topics...)
+		counts, err := kafka.CountDeadLetters(looking, k.usable, topics...)
 		var missing []string // said of the topics
 		for _, t := range topics {
 			c, there := counts[t]

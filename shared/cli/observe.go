@@ -104,7 +104,7 @@ func (s *seen) consumer(c bus.Consumer, letters bus.DeadLetters) kafka.Options {
 	watch := &kafka.Watch{}
 	s.metrics.Watch(c.Topic, c.Group, watch)
 	return kafka.Options{
-		Logger: s.logger, Watch: watch, Letters: s.tracing.Letters(letters),
+		Logger: s.logger, Watch: watch, DeadLetters: s.tracing.DeadLetters(letters),
 		Delivery: bus.Options{
 			Report: observe.All(bus.Log(s.logger, c.Group), s.metrics.Events(c.Topic, c.Group)),
 			Tracer: s.tracing.Events(),

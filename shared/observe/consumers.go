@@ -73,7 +73,7 @@ func (c watchedConsumer) collect(to chan<- prometheus.Metric) {
 	gauge(stalled, oneIf(stall))
 	for _, p := range partitions {
 		n := strconv.Itoa(int(p.Partition))
-		gauge(inHand, float64(p.InHand), n)
+		gauge(inHand, float64(p.Buffered), n)
 		gauge(bytes, float64(p.Bytes), n)
 		gauge(running, float64(p.Running), n)
 		gauge(paused, oneIf(p.Paused), n)

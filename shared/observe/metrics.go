@@ -110,7 +110,7 @@ func (m *Metrics) Events(topic, group string) func(bus.Report) {
 			rejected.Inc()
 			m.letters.WithLabelValues(topic, group, string(r.Class)).Inc()
 		}
-		if r.Rewrote() {
+		if r.DeadLetterOnly() {
 			return
 		}
 		if r.Attempt > 1 {

@@ -21,7 +21,7 @@ import (
 // fullStore takes no letter for a while.
 type fullStore struct{ refuses int }
 
-func (f *fullStore) Write(context.Context, bus.Letter) error {
+func (f *fullStore) Write(context.Context, bus.DeadLetter) error {
 	if f.refuses--; f.refuses >= 0 {
 		return errors.New("no right to write")
 	}

@@ -99,20 +99,20 @@ func where(at bus.Position) []attribute.KeyValue {
 	return []attribute.KeyValue{semconv.MessagingDestinationPartitionID(strconv.Itoa(int(at.Partition))), semconv.MessagingKafkaOffset(int(at.Offset))}
 }
 
-// Letters is next, with a span for each letter. The letter keeps the headers of its record, traceparent among them.
-func (t *Tracing) Letters(next bus.DeadLetters) bus.DeadLetters {
+// DeadLetters is next, with a span for each letter. The letter keeps the headers of its record, traceparent among them.
+func (t *Tracing) DeadLetters(next bus.DeadLetters) bus.DeadLetters {
 	if t == nil {
 		return next
 	}
-	return &tracedLetters{t, next}
+	return &tracedDeadLetters{t, next}
 }
 
-type tracedLetters struct {
+type tracedDeadLetters struct {
 	tracing *Tracing
 	next    bus.DeadLetters
 }
 
-func (w *tracedLetters) Write(ctx context.Context, l bus.Letter) error {
+func (w *tracedDeadLetters) Write(ctx context.Context, l bus.DeadLetter) error {
 	topic := bus.DeadLetterTopic(l.Record.Topic)
 	ctx, span := w.tracing.start(ctx, "send "+topic, oteltrace.SpanKindProducer,
 		append(sending(topic), attribute.String("sipeat.dead_letter.class", string(l.Class)))...)
@@ -181,7 +181,7 @@ func (p process) Tried(r bus.Report) {
 	}
 }
 
-func (p process) GivenBack() {
+func (p process) Returned() {
 	fail(p.span, "given back")
 	p.span.End()
 }

@@ -48,7 +48,7 @@ func (n *needing) Publish(_ context.Context, e events.Any) (bus.Position, error)
 func (n *needing) Notify(context.Context, notify.Message) error { return n.fails }
 
 // Write implements bus.DeadLetters.
-func (n *needing) Write(_ context.Context, l bus.Letter) error {
+func (n *needing) Write(_ context.Context, l bus.DeadLetter) error {
 	n.note("kafka-cluster:WriteData topic/" + l.Encode().Topic)
 	return nil
 }

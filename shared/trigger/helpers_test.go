@@ -102,7 +102,7 @@ func (r *rig) handler(ctx context.Context, e event) error {
 	return nil
 }
 
-func (r *rig) Write(_ context.Context, l bus.Letter) error {
+func (r *rig) Write(_ context.Context, l bus.DeadLetter) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refuse == nil {

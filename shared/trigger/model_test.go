@@ -88,7 +88,7 @@ func (m *model) handle(ctx context.Context, e event) error {
 	return nil
 }
 
-func (m *model) Write(_ context.Context, l bus.Letter) error {
+func (m *model) Write(_ context.Context, l bus.DeadLetter) error {
 	if m.roll(4) == 0 {
 		return errors.New("not now")
 	}

@@ -86,7 +86,7 @@ const (
 // world is the consumers on a real read model, with a publisher and a notifier that count.
 type world struct {
 	consumers.Consumers
-	letters []bus.Letter
+	letters []bus.DeadLetter
 	told    int
 }
 
@@ -121,7 +121,7 @@ func (w *world) Notify(context.Context, notify.Message) error {
 	return nil
 }
 
-func (w *world) Write(_ context.Context, l bus.Letter) error {
+func (w *world) Write(_ context.Context, l bus.DeadLetter) error {
 	w.letters = append(w.letters, l)
 	return nil
 }

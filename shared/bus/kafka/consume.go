@@ -16,7 +16,7 @@ import (
 // Options tune a consumer; the zero value of each means its default.
 type Options struct {
 	Delivery       bus.Options
-	Letters        bus.DeadLetters // where rejected events go; by default the topic's dead-letter topic
+	DeadLetters    bus.DeadLetters // where rejected events go; by default the topic's dead-letter topic
 	CommitInterval time.Duration   // how often offsets are committed; 1 s
 	SessionTimeout time.Duration   // after how long a worker that died is given up by the group; the cluster's, or 10 s
 	CloseTimeout   time.Duration   // how long handlers may go on at a rebalance and at the end; 10 s
@@ -43,17 +43,17 @@ func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Opti
 	}
 	ctx, m.stop = context.WithCancel(ctx)
 	defer m.stop()
-	if m.options.Letters == nil {
+	if m.options.DeadLetters == nil {
 		letters, err := NewDeadLetters(cluster, o.Logger)
 		if err != nil {
 			return err
 		}
 		defer letters.Close()
-		m.options.Letters = letters
+		m.options.DeadLetters = letters
 	}
 	delivery := m.options.Delivery
 	delivery.Overrun = m.fail
-	m.engine = bus.NewEngine(c, m.options.Letters, delivery)
+	m.engine = bus.NewEngine(c, m.options.DeadLetters, delivery)
 	client, err := newClient(cluster, o.Logger, joining(m, cluster,
 		kgo.ConsumerGroup(c.Group),
 		kgo.ConsumeTopics(c.Topic),

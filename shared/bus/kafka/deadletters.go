@@ -34,7 +34,7 @@ func NewDeadLetters(cluster settings.Kafka, logger *slog.Logger) (*DeadLetters, 
 // Write writes the letter. If one of the same record was given up on the way lately, it waits for that instead: during an outage
 // each try would be one letter more. One that its topic refuses for its size is written without its value, as class too-large:
 // the headers say where the record stands, and the reason begins with the class that it was rejected for.
-func (d *DeadLetters) Write(ctx context.Context, l bus.Letter) error {
+func (d *DeadLetters) Write(ctx context.Context, l bus.DeadLetter) error {
 	err := d.write(ctx, l)
 	if errors.Is(err, kerr.MessageTooLarge) {
 		l.Reason = string(l.Class) + ": " + l.Reason
@@ -47,7 +47,7 @@ func (d *DeadLetters) Write(ctx context.Context, l bus.Letter) error {
 	return nil
 }
 
-func (d *DeadLetters) write(ctx context.Context, l bus.Letter) error {
+func (d *DeadLetters) write(ctx context.Context, l bus.DeadLetter) error {
 	of := letterOf{bus.Position{Topic: l.Record.Topic, Partition: l.Record.Partition, Offset: l.Record.Offset}, l.Consumer}
 	sent := d.unsure.take(of)
 	if sent.written == nil {

@@ -30,7 +30,7 @@ func TestDeadLetterHoldsTheRecordByteForByte(t *testing.T) {
 			{Key: []byte{0, 0xff}, Value: []byte{0xff, '\n', 0}, Headers: []bus.Header{{Key: "", Value: []byte{0xfe}}}},
 		} {
 			r.Topic, r.Partition, r.Offset, r.Timestamp = b.topic, 3, int64(i), time.Unix(1e9, 0)
-			require.NoError(t, letters.Write(t.Context(), bus.Letter{Record: r, Consumer: "g", Class: bus.Refused, Reason: "no"}))
+			require.NoError(t, letters.Write(t.Context(), bus.DeadLetter{Record: r, Consumer: "g", Class: bus.Refused, Reason: "no"}))
 			kept := b.read(bus.DeadLetterTopic(b.topic), i+1)[i]
 			assert.Equal(t, r.Key, kept.Key) // tells nil from empty
 			assert.Equal(t, r.Value, kept.Value)
@@ -68,7 +68,7 @@ func TestLetterThatIsRefusedForItsSize(t *testing.T) {
 		require.NoError(t, err)
 		defer letters.Close()
 		large := bus.Record{Topic: b.topic, Offset: 42, Key: []byte("a"), Value: make([]byte, 20_000)}
-		require.NoError(t, letters.Write(t.Context(), bus.Letter{Record: large, Class: bus.Refused, Reason: "no such drink"}))
+		require.NoError(t, letters.Write(t.Context(), bus.DeadLetter{Record: large, Class: bus.Refused, Reason: "no such drink"}))
 		kept := b.read(bus.DeadLetterTopic(b.topic), 1)[0]
 		assert.Nil(t, kept.Value)
 		assert.Equal(t, []byte("a"), kept.Key)
@@ -93,7 +93,7 @@ func TestLetterThatIsTriedAgainDuringAnOutageIsWrittenOnce(t *testing.T) {
 	write := func(offset int64, consumer string, patience time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		return letters.Write(ctx, bus.Letter{Record: bus.Record{Topic: b.topic, Offset: offset}, Consumer: consumer, Class: bus.Refused})
+		return letters.Write(ctx, bus.DeadLetter{Record: bus.Record{Topic: b.topic, Offset: offset}, Consumer: consumer, Class: bus.Refused})
 	}
 	require.NoError(t, write(0, "g", patience))
 

@@ -13,8 +13,8 @@ import (
 // lettersRead is how many dead letters of a partition are looked at, from its end.
 const lettersRead = 200
 
-// LetterCount says how many dead letters a topic holds, and of what class the newest are.
-type LetterCount struct {
+// DeadLetterCount says how many dead letters a topic holds, and of what class the newest are.
+type DeadLetterCount struct {
 	All     int64
 	Newest  int               // so many were looked at
 	Classes map[bus.Class]int // of those; what is no letter of ours is "other"
@@ -22,9 +22,9 @@ type LetterCount struct {
 
 var classes = []bus.Class{bus.Undecodable, bus.Refused, bus.Conflicting, bus.Exhausted, bus.Panicked, bus.TooLarge}
 
-// Letters counts dead letters by topic; a topic that is missing is left out. When ctx ends it tells what it has seen by then.
-func Letters(ctx context.Context, cluster settings.Kafka, topics ...string) (map[string]LetterCount, error) {
-	return withClient(cluster, func(client *kgo.Client) (map[string]LetterCount, error) {
+// CountDeadLetters counts dead letters by topic; a topic that is missing is left out. When ctx ends it tells what it has read by then.
+func CountDeadLetters(ctx context.Context, cluster settings.Kafka, topics ...string) (map[string]DeadLetterCount, error) {
+	return withClient(cluster, func(client *kgo.Client) (map[string]DeadLetterCount, error) {
 		admin := kadm.NewClient(client)
 		starts, err := ends(ctx, admin.ListStartOffsets, topics)
 		if err != nil {
@@ -34,9 +34,9 @@ func Letters(ctx context.Context, cluster settings.Kafka, topics ...string) (map
 		if err != nil {
 			return nil, err
 		}
-		counts, from, until := map[string]LetterCount{}, map[string]map[int32]kgo.Offset{}, map[string]map[int32]int64{}
+		counts, from, until := map[string]DeadLetterCount{}, map[string]map[int32]kgo.Offset{}, map[string]map[int32]int64{}
 		for topic, partitions := range ends {
-			c := LetterCount{Classes: map[bus.Class]int{}}
+			c := DeadLetterCount{Classes: map[bus.Class]int{}}
 			from[topic], until[topic] = map[int32]kgo.Offset{}, map[int32]int64{}
 			for partition, end := range partitions {
 				start := starts[topic][partition].Offset

@@ -27,16 +27,16 @@ func TestLettersAreCountedByClass(t *testing.T) {
 			b.write(letter(1, "undecodable"))
 		}
 		b.write(letter(0, "panic"), letter(0, "conflict"), letter(0, "panic", "conflict"), letter(0), letter(0, "<b>"))
-		counts, err := kafka.Letters(t.Context(), b.Kafka, letters, b.topic, "missing")
+		counts, err := kafka.CountDeadLetters(t.Context(), b.Kafka, letters, b.topic, "missing")
 		require.NoError(t, err)
-		assert.Equal(t, map[string]kafka.LetterCount{
+		assert.Equal(t, map[string]kafka.DeadLetterCount{
 			b.topic: {Classes: map[bus.Class]int{}},
 			letters: {All: 255, Newest: 205, Classes: map[bus.Class]int{bus.Undecodable: 200, bus.Panicked: 1, bus.Conflicting: 2, "other": 2}},
 		}, counts, "the last header is ours, a record's own stand before it")
 
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err = kafka.Letters(ctx, b.Kafka, letters)
+		_, err = kafka.CountDeadLetters(ctx, b.Kafka, letters)
 		require.Error(t, err, "not even how many")
 	})
 }
