@@ -15,11 +15,16 @@ import (
 // then written to the dead letters, waited for. Otherwise it is unavailable and tried again, for ever: when its error asks
 // for it ([events.Error.RetryAfter]), else with exponential backoff and jitter; a dead letter that cannot be written is, too. When [Options.StallAfter] different events in a row
 // fail for an unknown reason the engine stalls: it takes that for an outage and rejects none of them until one succeeds.
+//
+// An event that is unavailable for itself alone ([events.Error.EventOnly]) is rejected once it is older than
+// [Options.GiveUpAfter], or once it has failed for an hour while later events of its partition wait for it. In an outage
+// none is: other events must have succeeded in the last half hour.
 type Engine struct {
 	consumer Consumer
 	letters  DeadLetters
 	options  Options
 	breaker  breaker
+	giveUp   giveUp
 	memory   memory
 }
 
@@ -31,6 +36,7 @@ type Options struct {
 	Attempts         int           // tries of an event that fails for an unknown reason, outages not counted; 5
 	StallAfter       int           // different events failing in a row that count as an outage; 3
 	HandlerTimeout   time.Duration // what one try may take; 30 s
+	GiveUpAfter      time.Duration // age of an event that is refused for itself alone at which it is rejected, see [Engine]; 24 h
 	Grace            time.Duration // how long a handler may go on after that, or after being cancelled; 5 s
 	MinBackoff       time.Duration // the first pause before a retry; 100 ms
 	MaxBackoff       time.Duration // the longest; 30 s
@@ -76,6 +82,7 @@ func NewEngine(c Consumer, letters DeadLetters, o Options) *Engine {
 	setDefault(&o.Attempts, 5)
 	setDefault(&o.StallAfter, 3)
 	setDefault(&o.HandlerTimeout, 30*time.Second)
+	setDefault(&o.GiveUpAfter, 24*time.Hour)
 	setDefault(&o.Grace, 5*time.Second)
 	setDefault(&o.MinBackoff, 100*time.Millisecond)
 	setDefault(&o.MaxBackoff, 30*time.Second)

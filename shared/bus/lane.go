@@ -39,6 +39,7 @@ type trouble struct {
 	failures int   // tries that failed for an unknown reason, those during an outage not counted
 	unkept   int   // dead letters of it that could not be written
 	backoff  *backoff.ExponentialBackOff
+	since    time.Time // first refused for itself alone
 	traced   traced
 }
 

@@ -3,6 +3,7 @@ package bus
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // memory keeps how often an event has failed while it is given back and not in hand, so that an event that fails slowly
@@ -13,12 +14,15 @@ type memory struct {
 	failed map[Position]counts
 }
 
-type counts struct{ tries, failures int }
+type counts struct {
+	tries, failures int
+	since           time.Time
+}
 
 const remembered = 1024 // events
 
 func (m *memory) keep(d *delivery) {
-	if d.trouble == nil || d.failures == 0 {
+	if d.trouble == nil || d.failures == 0 && d.since.IsZero() {
 		return
 	}
 	m.mu.Lock()
@@ -32,7 +36,7 @@ func (m *memory) keep(d *delivery) {
 		}
 		delete(m.failed, stale)
 	}
-	m.failed[d.position()] = counts{d.tries, d.failures}
+	m.failed[d.position()] = counts{d.tries, d.failures, d.since}
 	m.some.Store(true)
 }
 
@@ -43,7 +47,7 @@ func (m *memory) restore(d *delivery) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if c, known := m.failed[d.position()]; known {
-		d.tries, d.troubled().failures = c.tries, c.failures
+		d.tries, d.troubled().failures, d.since = c.tries, c.failures, c.since
 		delete(m.failed, d.position())
 		m.some.Store(len(m.failed) > 0)
 	}

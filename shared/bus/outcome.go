@@ -59,6 +59,7 @@ const (
 	Conflicting Class = "conflict"    // its id is taken by other content
 	Exhausted   Class = "exhausted"   // still failing for an unknown reason after all attempts
 	Panicked    Class = "panic"       // the handler panicked at the last attempt
+	Expired     Class = "expired"     // refused for now, and for itself alone, longer than [Options.GiveUpAfter]
 	TooLarge    Class = "too-large"   // the letter did not fit with its value, which is left out
 )
 
@@ -73,6 +74,8 @@ func classOf(err error) Class {
 		return Refused
 	case kind == events.Conflict:
 		return Conflicting
+	case kind == events.Unavailable:
+		return Expired
 	default:
 		return Exhausted
 	}

@@ -75,6 +75,15 @@ func (p *Partition) Full() bool {
 	return p.full
 }
 
+// blocked reports whether later events wait for those in hand: the buffer is full, or the delivery is one invocation, whose
+// mapping repeats all that follows an event that it returns.
+func (p *Partition) blocked() bool {
+	o := &p.engine.options
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.end != never || p.count >= o.MaxBuffered || p.bytes >= o.MaxBufferedBytes
+}
+
 // Handled is the offset to go on from: everything before it is handled. ok is false while nothing is.
 func (p *Partition) Handled() (offset int64, ok bool) {
 	p.mu.Lock()

@@ -20,6 +20,11 @@ func (w *worker) try() (pause time.Duration) {
 	if err == nil {
 		err = w.handle()
 		outcome = e.judge(w.ctx, d, err, w.abandoned())
+		if outcome == Unavailable {
+			if reason := e.giveUp.due(d, err, w.partition.blocked(), e.options.GiveUpAfter); reason != nil {
+				outcome, err = Rejected, reason
+			}
+		}
 	}
 	if outcome == Rejected {
 		d.troubled().verdict = err
@@ -88,6 +93,7 @@ func (e *Engine) judge(ctx context.Context, d *delivery, err error, abandoned bo
 	outcome := outcomeOf(err)
 	switch outcome {
 	case Done:
+		e.giveUp.succeeded()
 		if e.breaker.succeeded() {
 			e.options.Logger.InfoContext(ctx, "no longer stalled: an event succeeded", "topic", e.consumer.Topic, "group", e.consumer.Group)
 		}

@@ -27,6 +27,7 @@ type Error struct {
 	Fields     []FieldError  // Invalid: every faulty field
 	EventID    string        // Unavailable: the event whose fate is not known, because it may still be written
 	RetryAfter time.Duration // Unavailable: the wait that whoever refused has asked for; 0 = unsaid
+	EventOnly  bool          // Unavailable: for this event alone, as one recipient's full mailbox is; it may be given up after a bounded age
 	Err        error
 }
 

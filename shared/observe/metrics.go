@@ -99,7 +99,7 @@ func (m *Metrics) Events(topic, group string) func(bus.Report) {
 	doneTook := outcomes[bus.Done]
 	rejected := m.handled.WithLabelValues(topic, group, string(bus.Rejected))
 	retries := m.retries.WithLabelValues(topic, group)
-	for _, c := range []bus.Class{bus.Undecodable, bus.Refused, bus.Conflicting, bus.Exhausted, bus.Panicked} {
+	for _, c := range []bus.Class{bus.Undecodable, bus.Refused, bus.Conflicting, bus.Exhausted, bus.Panicked, bus.Expired} {
 		m.letters.WithLabelValues(topic, group, string(c)) // so that the first one is an increase
 	}
 	return func(r bus.Report) {

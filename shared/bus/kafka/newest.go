@@ -20,7 +20,7 @@ type DeadLetterCount struct {
 	Classes map[bus.Class]int // of those; what is no letter of ours is "other"
 }
 
-var classes = []bus.Class{bus.Undecodable, bus.Refused, bus.Conflicting, bus.Exhausted, bus.Panicked, bus.TooLarge}
+var classes = []bus.Class{bus.Undecodable, bus.Refused, bus.Conflicting, bus.Exhausted, bus.Panicked, bus.Expired, bus.TooLarge}
 
 // CountDeadLetters counts dead letters by topic; a topic that is missing is left out. When ctx ends it tells what it has read by then.
 func CountDeadLetters(ctx context.Context, cluster settings.Kafka, topics ...string) (map[string]DeadLetterCount, error) {
