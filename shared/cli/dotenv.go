@@ -6,37 +6,37 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/joho/godotenv"
 )
 
-// loadDotenv takes what a file .env sets into the environment, where nothing else has set it; there need be no such file.
+// loadDotenv adds the variables of the file .env to the environment. Variables that are already set win.
+// Values are literal: $ expands nothing, because it is more often part of a password than a reference.
 //
-// A fault in it is told by its line and without a word of the file: godotenv's own errors repeat what stands there, down
-// to the end of the file, and passwords are what such files are for.
+// Errors repeat nothing of the file (godotenv's do), because it holds passwords.
 func loadDotenv() error {
 	text, err := os.ReadFile(".env")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf(".env cannot be read: %w", err)
+		return fmt.Errorf(".env: %w", err)
 	}
-	if _, err := godotenv.UnmarshalBytes(text); err != nil {
-		return fmt.Errorf(".env: line %d cannot be read, or a quote that opens there is not closed; each line is NAME=value, for example KAFKA_BROKERS=127.0.0.1:9092", faultyLine(text))
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	const dollar = "\x00" // godotenv cannot leave $ alone, so it never gets to see one; no variable can hold a NUL
+	values, err := godotenv.UnmarshalBytes(bytes.ReplaceAll(text, []byte("$"), []byte(dollar)))
+	if err != nil || bytes.Contains(text, []byte(dollar)) {
+		return errors.New(".env: invalid syntax: each line must be NAME=value, for example KAFKA_BROKERS=127.0.0.1:9092, " +
+			"and each quote that is opened must be closed")
 	}
-	return godotenv.Load()
-}
-
-// faultyLine is the line behind the longest beginning of a text that can be read. A beginning may end within a quoted
-// value of several lines and not be read for that; a longer one is, if the quote is closed.
-func faultyLine(text []byte) int {
-	line, end := 0, 0
-	for i, l := range bytes.SplitAfter(text, []byte("\n")) {
-		end += len(l)
-		if _, err := godotenv.UnmarshalBytes(text[:end]); err == nil {
-			line = i + 1
+	for name, value := range values {
+		if _, set := os.LookupEnv(name); set {
+			continue
+		}
+		if err := os.Setenv(name, strings.ReplaceAll(value, dollar, "$")); err != nil {
+			return fmt.Errorf(".env: %w", err)
 		}
 	}
-	return line + 1
+	return nil
 }

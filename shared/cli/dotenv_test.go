@@ -8,32 +8,60 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAFaultInDotenvIsToldWithoutItsSecrets(t *testing.T) {
-	for name, c := range map[string]struct{ text, line string }{
-		"no name":                         {"KAFKA_BROKERS=127.0.0.1:9092\nKAFKA BROKERS\nAUTH_TOKEN=s3cret\n", "line 2 "},
-		"a quote that is not closed":      {"KAFKA_SASL_USERNAME=sipeat\nKAFKA_SASL_PASSWORD=\"s3cret\n", "line 2 "},
-		"behind a value of several lines": {"A=\"one\ntwo\"\n\n# why\nKAFKA BROKERS\nAUTH_TOKEN=\"s3cret\"\n", "line 5 "},
-		"at its end":                      {"KAFKA_SASL_PASSWORD='s3cret", "line 1 "},
+func writeDotenv(t *testing.T, text string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile(".env", []byte(text), 0o600))
+}
+
+// unset unsets a variable until the test ends.
+func unset(t *testing.T, name string) {
+	t.Setenv(name, "")
+	require.NoError(t, os.Unsetenv(name))
+}
+
+func TestDotenvErrorsShowNoSecrets(t *testing.T) {
+	for name, text := range map[string]string{
+		"no name":                 "KAFKA_BROKERS=127.0.0.1:9092\nKAFKA BROKERS\nAUTH_TOKEN=s3cret\n",
+		"unterminated quote":      "KAFKA_SASL_USERNAME=sipeat\nKAFKA_SASL_PASSWORD=\"s3cret\n",
+		"unterminated at the end": "KAFKA_SASL_PASSWORD='s3cret",
+		"NUL":                     "KAFKA_SASL_PASSWORD=s3\x00cret",
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Chdir(t.TempDir())
-			require.NoError(t, os.WriteFile(".env", []byte(c.text), 0o600))
+			writeDotenv(t, text)
 			err := loadDotenv()
-			require.Error(t, err)
-			assert.Contains(t, err.Error(), c.line)
-			assert.NotContains(t, err.Error(), "s3cret")
+			require.ErrorContains(t, err, "NAME=value")
+			assert.NotContains(t, err.Error(), "s3")
 		})
 	}
 }
 
-func TestDotenvYieldsToTheEnvironment(t *testing.T) {
+func TestEnvironmentOverridesDotenv(t *testing.T) {
 	t.Chdir(t.TempDir())
-	require.NoError(t, loadDotenv(), "none is no fault")
+	require.NoError(t, loadDotenv(), "the file is optional")
+	writeDotenv(t, "SIPEAT_TEST_SET=file\nSIPEAT_TEST_NEW=file\n")
 	t.Setenv("SIPEAT_TEST_SET", "environment")
-	t.Setenv("SIPEAT_TEST_NEW", "") // so that it is as it was when the test ends
-	require.NoError(t, os.Unsetenv("SIPEAT_TEST_NEW"))
-	require.NoError(t, os.WriteFile(".env", []byte("SIPEAT_TEST_SET=file\nSIPEAT_TEST_NEW=file\n"), 0o600))
+	unset(t, "SIPEAT_TEST_NEW")
 	require.NoError(t, loadDotenv())
 	assert.Equal(t, "environment", os.Getenv("SIPEAT_TEST_SET"))
 	assert.Equal(t, "file", os.Getenv("SIPEAT_TEST_NEW"))
+}
+
+func TestDotenvValuesAreLiteral(t *testing.T) {
+	for line, want := range map[string]string{
+		`S=xTvDqw$27`:        "xTvDqw$27",
+		`S="xTvDqw$27"`:      "xTvDqw$27",
+		`S='xTvDqw$27'`:      "xTvDqw$27",
+		`S=${HOME}/$(PATH)`:  "${HOME}/$(PATH)",
+		`S="$HOME" # home`:   "$HOME",
+		`S="one\ntwo\$"`:     "one\ntwo$",
+		"\ufeffS=after-mark": "after-mark",
+	} {
+		t.Run(line, func(t *testing.T) {
+			writeDotenv(t, line+"\n")
+			unset(t, "S")
+			require.NoError(t, loadDotenv())
+			assert.Equal(t, want, os.Getenv("S"))
+		})
+	}
 }
