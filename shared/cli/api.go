@@ -73,7 +73,15 @@ func (a *app) api(ctx context.Context, cluster settings.Kafka, address string) (
 	showEndpoints(table, endpoints)
 	_ = table.Flush() // whoever reads it may have gone
 	fmt.Fprintf(a.stdout, "\nThe read model is %s. Try:\n\n  %s\n\nCtrl-C ends it.\n", a.storeName(), curlLine(url))
+	a.logCallers()
 	return p.wait(ctx)
+}
+
+// logCallers says where AUTH has to be set. It follows the ready line, which may share its file with the log.
+func (a *app) logCallers() {
+	if a.settings.Web.Auth.Mode == "" {
+		a.logger.Info("AUTH is not set: only callers on this machine are served; behind a reverse proxy, set AUTH")
+	}
 }
 
 // listen takes the address, unless that would open the API to more than may use it.

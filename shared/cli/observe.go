@@ -14,6 +14,7 @@ import (
 	"github.com/sipeat/sipeat/shared/observe"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web"
+	"github.com/sipeat/sipeat/shared/web/gateway"
 	"github.com/spf13/cobra"
 )
 
@@ -59,7 +60,11 @@ func (a *app) observe(ctx context.Context, p *parts) (*seen, error) {
 	}
 	s.apart = true
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", s.metrics.Handler())
+	metrics := s.metrics.Handler()
+	if settings.IsLoopback(listener.Addr().String()) {
+		metrics = gateway.OwnName(metrics)
+	}
+	mux.Handle("GET /metrics", metrics)
 	srv := web.Server(mux, a.logger)
 	srv.IdleTimeout = a.settings.Web.IdleTimeout
 	go func() {
@@ -72,12 +77,13 @@ func (a *app) observe(ctx context.Context, p *parts) (*seen, error) {
 	return s, nil
 }
 
-// functions is /metrics beside the API, where only this machine can reach it.
+// functions is /metrics beside the API, where only this machine can reach it: AUTH lets a proxy in, and not to /metrics.
 func (s *seen) functions(api string) []web.Function {
 	if s.apart || !settings.IsLoopback(api) {
 		return nil
 	}
-	return []web.Function{{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: s.metrics.Handler()}}
+	handler := gateway.Local(s.metrics.Handler(), "Set METRICS=HOST:PORT to serve /metrics on a listener of its own.")
+	return []web.Function{{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: handler}}
 }
 
 func (s *seen) router(options ...web.Option) []web.Option {

@@ -75,6 +75,7 @@ func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
 	callers.Public.Rate, callers.Staff.Rate = 0, 0 // all of them are this machine
 	endpoints := p.startAPI(listener, callers)
 	a.welcome("http://"+listener.Addr().String(), p.cluster.Brokers[0], s.Data, endpoints)
+	a.logCallers()
 	return p.wait(ctx)
 }
 

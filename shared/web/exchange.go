@@ -20,6 +20,7 @@ type exchange struct {
 	err     error  // for the log
 	stack   string // of a panic
 	watch   bool   // the function's Watch
+	problem bool   // the answer is a [Problem], not the mux's own
 	swallow bool   // what follows is the mux's own text
 	said    any    // a command's body, which must not be in the log
 
@@ -51,7 +52,7 @@ func (x *exchange) WriteHeader(status int) {
 		return
 	}
 	x.status = status
-	if x.route != "" || status < 300 {
+	if x.route != "" || x.problem || status < 300 {
 		x.ResponseWriter.WriteHeader(status)
 		return
 	}

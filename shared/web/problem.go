@@ -55,6 +55,9 @@ type Problem struct {
 
 // Write answers with the problem.
 func (p Problem) Write(w http.ResponseWriter, r *http.Request) {
+	if x := exchangeOf(r.Context()); x != nil {
+		x.problem = true
+	}
 	if p.Type == "" {
 		p.Type = "about:blank"
 	}

@@ -42,7 +42,7 @@ func Throttle(throttle func(f Function, next http.Handler) http.Handler) Option 
 }
 
 // Around names what stands before everything else, the router's own answers and the guard too: CORS, for one, whose
-// headers must be on each answer. What it answers itself, a success, is logged as the router's.
+// headers must be on each answer. What it answers itself, a success or a [Problem], is logged as the router's.
 func Around(around func(next http.Handler) http.Handler) Option {
 	return func(rt *router) { rt.around = around }
 }

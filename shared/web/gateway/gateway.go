@@ -17,7 +17,9 @@
 //   - The issuer's keys are kept while it is away, for a day; before they were ever read, the answer is 503.
 //   - Each caller has a token bucket: staff by subject, others by address (IPv6: /64). Memory is bounded, so a flood from
 //     more than 16384 addresses makes old buckets full again.
-//   - Without AUTH, functions for staff answer programs and pages of this machine only, whatever name it was reached by.
+//   - Without AUTH, callers on this machine only are served: whatever shows that a proxy relays it, or that it is meant for
+//     another host's name, is refused before anything else. A proxy needs AUTH, because not every one shows. Functions for
+//     staff are closed to the pages of other hosts, unless CORS_ORIGINS names them.
 //   - No token, and no claim but the subject, is in an answer or a log line.
 //
 // What it is not: no sessions, no revocation (a JWT is good until exp or until its key is gone), no roles: staff is staff.
@@ -63,13 +65,19 @@ func New(s settings.Web, logger *slog.Logger, now func() time.Time) *Gateway {
 
 // Options are what a router is given.
 func (g *Gateway) Options() []web.Option {
-	options := []web.Option{web.Guard(g.guard), web.Throttle(g.throttle)}
-	if g.verifier == nil {
-		options[0] = web.Guard(g.local)
-	}
+	guard, around := g.guard, func(next http.Handler) http.Handler { return next }
 	if len(g.settings.CORSOrigins) > 0 {
-		options = append(options, web.Around(newCORS(g.settings.CORSOrigins).around))
+		around = newCORS(g.settings.CORSOrigins).around
 	}
+	if g.verifier == nil {
+		const remedy = "Set AUTH to serve others, also where a proxy leads here."
+		cors := around
+		around = func(next http.Handler) http.Handler { return admit(cors(next), notProxied(remedy), ownName(remedy)) }
+		guard = func(next http.Handler) http.Handler {
+			return admit(next, ownPage(g.settings.NamesOrigin, "Add its origin to CORS_ORIGINS, or set AUTH."))
+		}
+	}
+	options := []web.Option{web.Guard(guard), web.Throttle(g.throttle), web.Around(around)}
 	if g.settings.TLSInFront {
 		options = append(options, web.BehindTLS())
 	}

@@ -184,13 +184,14 @@ func newRouter(s settings.Web, c *clock) http.Handler {
 	return routerOf(New(s, slog.New(slog.DiscardHandler), c.now))
 }
 
-// call sends a request. Headers are "Name: value"; Host and RemoteAddr are taken out of them.
+// call sends a request to localhost. Headers are "Name: value"; Host and RemoteAddr are taken out of them.
 func call(h http.Handler, method, target string, headers ...string) *httptest.ResponseRecorder {
 	var body *strings.Reader
 	if body = strings.NewReader(""); method == http.MethodPost {
 		body = strings.NewReader("{}")
 	}
 	r := httptest.NewRequest(method, target, body)
+	r.Host = "localhost:8080"
 	r.Header.Set("Content-Type", "application/json")
 	for _, header := range headers {
 		switch name, value, _ := strings.Cut(header, ": "); name {

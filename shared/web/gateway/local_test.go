@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/web"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// everything is a request to each kind of route, and the status where it passes.
+var everything = map[[2]string]int{
+	{"GET", "/contacts"}: 200, {"POST", "/contacts"}: 202, {"GET", "/healthz"}: 200, {"GET", "/readyz"}: 200,
+	{"GET", "/metrics"}: 200, {"GET", "/nothing"}: 404, {"PUT", "/contacts"}: 405, {"OPTIONS", "/contacts"}: 405,
+}
+
+// withMetrics is a server as `sipeat serve` has it on loopback.
+func withMetrics(s settings.Web) http.Handler {
+	g := New(s, (&log{}).logger(), time.Now)
+	metrics := web.Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: Local(text("metrics"), "Set METRICS.")}
+	return web.Router(append(functions(), metrics), append(g.Options(), web.Log(g.logger))...)
+}
+
+// Signs of a proxy, of DNS rebinding and of other hosts' pages, without AUTH.
+func TestLocal(t *testing.T) {
+	h := withMetrics(settings.Web{CORSOrigins: []string{"https://shop.example"}})
+	for _, host := range []string{"localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "[::1]"} {
+		for request, status := range everything {
+			w := call(h, request[0], request[1], "Host: "+host)
+			assert.Equal(t, status, w.Code, "%v %s", request, w.Body)
+		}
+	}
+	for _, bad := range []string{"Host: evil.example", "Host: 192.168.1.7:8080", "Host: localhost.evil.example", "Host: ", "Host: [::",
+		"Forwarded: for=1.2.3.4", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "x-forwarded-host: sipeat.example", "Via: 1.1 varnish",
+		"X-Real-IP: 1.2.3.4", "CF-Connecting-IP: 1.2.3.4", "True-Client-IP: 1.2.3.4", "X-Client-IP: 1.2.3.4", "Fly-Client-IP: 1.2.3.4",
+		"X-Original-Host: sipeat.example", "CDN-Loop: cloudflare", "X-Amzn-Trace-Id: Root=1", "Tailscale-User-Login: ada"} {
+		for request := range everything {
+			w := call(h, request[0], request[1], bad)
+			assert.Contains(t, problem(t, 403, w), "Set AUTH", "%s, %v", bad, request)
+			assert.NotEmpty(t, w.Header().Get("X-Request-Id"))
+		}
+	}
+	preflighted := call(h, "OPTIONS", "/contacts", append(preflight, "Origin: "+shop, "Host: evil.example")...)
+	problem(t, 403, preflighted)
+
+	assert.Equal(t, 200, call(h, "GET", "/contacts", "Origin: https://shop.example").Code, "the origin is named")
+	assert.Equal(t, 200, call(h, "GET", "/contacts", "Origin: http://localhost:3000").Code)
+	any := withMetrics(settings.Web{CORSOrigins: []string{"*"}})
+	for _, h := range []http.Handler{h, any} {
+		for _, origin := range []string{"https://evil.example", "null", "http://localhost.evil.example"} {
+			assert.Contains(t, problem(t, 403, call(h, "GET", "/contacts", "Origin: "+origin)), "CORS_ORIGINS")
+			assert.Contains(t, problem(t, 403, call(h, "GET", "/metrics", "Origin: "+origin)), "Set METRICS")
+			assert.Equal(t, 202, call(h, "POST", "/contacts", "Origin: "+origin).Code, "what is public is CORS's")
+		}
+	}
+	problem(t, 403, call(h, "GET", "/contacts", "Origin: https://shop.example", "Origin: https://evil.example"))
+}
+
+// With AUTH a proxy may lead here, to everything but /metrics.
+func TestProxiedWithAuth(t *testing.T) {
+	h := withMetrics(tokenSettings(tokenA))
+	for _, sign := range []string{"Host: sipeat.example", "X-Forwarded-For: 1.2.3.4", "Via: 1.1 varnish"} {
+		for request, status := range everything {
+			w := call(h, request[0], request[1], sign, "Authorization: Bearer "+tokenA)
+			if request[1] == "/metrics" {
+				assert.Contains(t, problem(t, 403, w), "Set METRICS", sign)
+			} else {
+				assert.Equal(t, status, w.Code, "%s, %v", sign, request)
+			}
+		}
+	}
+	own := OwnName(text("metrics"))
+	assert.Equal(t, 200, call(own, "GET", "/metrics", "Via: 1.1 varnish").Code)
+	problem(t, 403, call(own, "GET", "/metrics", "Host: evil.example"))
+	problem(t, 403, call(own, "GET", "/metrics", "Origin: https://evil.example"))
+}
+
+// Real proxies at their defaults, over real connections: Go's adds X-Forwarded-For, nginx 1.22 speaks HTTP/1.0 and adds nothing.
+func TestRealProxies(t *testing.T) {
+	server := httptest.NewServer(withMetrics(settings.Web{}))
+	defer server.Close()
+	upstream := must(url.Parse(server.URL))
+	proxy := httptest.NewServer(httputil.NewSingleHostReverseProxy(upstream))
+	defer proxy.Close()
+	keepsHost := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(upstream)
+		r.Out.Host = "sipeat.example"
+	}})
+	defer keepsHost.Close()
+	for request, status := range everything {
+		for target, want := range map[string]int{server.URL: status, proxy.URL: 403, keepsHost.URL: 403} {
+			r := must(http.NewRequestWithContext(t.Context(), request[0], target+request[1], strings.NewReader("{}")))
+			r.Header.Set("Content-Type", "application/json")
+			res, err := http.DefaultClient.Do(r)
+			require.NoError(t, err)
+			res.Body.Close()
+			assert.Equal(t, want, res.StatusCode, "%v %s", request, target)
+		}
+		for _, host := range []string{upstream.Host, "localhost"} {
+			conn, err := net.Dial("tcp", upstream.Host)
+			require.NoError(t, err)
+			fmt.Fprintf(conn, "%s %s HTTP/1.0\r\nHost: %s\r\nConnection: close\r\n\r\n", request[0], request[1], host)
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			res.Body.Close()
+			conn.Close()
+			assert.Equal(t, 403, res.StatusCode, "%v", request)
+		}
+	}
+}
