@@ -143,7 +143,7 @@ func TestCloseTwiceAndAtTheSameTime(t *testing.T) {
 			closing.Go(func() { r.Deliver(batch(n, "b1")) })
 		}
 		closing.Wait()
-		handled, _ := r.Handled()
+		handled, _, _ := r.Handled()
 		require.NoError(t, r.Close(t.Context()))
 		r.Deliver(batch(100, "c1"))
 		pass(time.Hour)
@@ -160,7 +160,7 @@ func TestCloseWhileDecoding(t *testing.T) {
 				r.deliver(batch(3*n, "a1", "b1", "c1")...)
 			}
 			require.NoError(t, r.Close(t.Context()))
-			handled, _ := r.Handled()
+			handled, _, _ := r.Handled()
 			done := len(r.done)
 			synctest.Wait()
 			assert.Len(t, r.done, done)

@@ -60,6 +60,9 @@ func decode[T events.Payload](r *Record, into *events.Event[T]) (err error) {
 			err = events.Wrap(events.Invalid, cause, "the decoder panics on it")
 		}
 	}()
+	if r.Unreadable != nil {
+		return events.Wrap(events.Invalid, fmt.Errorf("%w: %w", errTooLarge, r.Unreadable), "the record cannot be read")
+	}
 	*into, err = events.Decode[T](r.Value)
 	if err == nil && into.Metadata.Timestamp.IsZero() {
 		into.Metadata.Timestamp = made(r, into)

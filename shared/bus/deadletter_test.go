@@ -227,3 +227,18 @@ func TestThreePoisonInARowOnAQuietTopicStall(t *testing.T) {
 		assert.Len(t, r.letters, 3)
 	})
 }
+
+func TestUnreadableRecordIsRejectedAsTooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, func(context.Context, event) error { return nil })
+		after := moved(43, "a1")
+		after.LeaderEpoch = 6
+		r.deliver(bus.Record{Topic: "moved", Offset: 42, LeaderEpoch: 5, Unreadable: errors.New("it decompresses to more than 4 MiB")}, after)
+		r.allHandled(44)
+		require.Len(t, r.letters, 1)
+		assert.Equal(t, bus.TooLarge, r.letters[0].Class)
+		assert.Contains(t, r.letters[0].Reason, "more than 4 MiB")
+		_, epoch, _ := r.Handled()
+		assert.EqualValues(t, 6, epoch)
+	})
+}

@@ -134,7 +134,7 @@ func (r *rig) handler(ctx context.Context, e event) error {
 
 // report checks at every report that Handled has not passed an event that is not handled.
 func (r *rig) report(report bus.Report) {
-	handled, _ := r.Handled()
+	handled, _, _ := r.Handled()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reports = append(r.reports, report)
@@ -175,7 +175,7 @@ func (r *rig) allHandled(next int64) {
 
 func (r *rig) handledUpTo(next int64) {
 	r.t.Helper()
-	handled, ok := r.Handled()
+	handled, _, ok := r.Handled()
 	assert.Equal(r.t, next, handled)
 	assert.Equal(r.t, next > 0, ok)
 }

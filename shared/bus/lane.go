@@ -30,6 +30,7 @@ type delivery struct {
 	next     *delivery // of the same lane
 
 	handledAt int64 // the offset behind it, once it is handled
+	epoch     int32 // of its record, once it is handled
 }
 
 // trouble is what is known of an event that did not succeed at once.

@@ -122,13 +122,13 @@ func model(t *testing.T, random *rand.Rand) {
 			next += n
 		}
 		pass(time.Duration(roll(int(time.Second))))
-		if now, ok := r.Handled(); ok {
+		if now, _, ok := r.Handled(); ok {
 			require.GreaterOrEqual(t, now, handled)
 			handled = now
 		}
 		if roll(10) == 0 {
 			_ = r.Close(within(t, time.Duration(roll(int(time.Second)))))
-			if now, ok := r.Handled(); ok {
+			if now, _, ok := r.Handled(); ok {
 				handled = now
 			}
 			for next = 0; next < total && records[next].Offset < handled; next++ {

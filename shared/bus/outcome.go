@@ -60,12 +60,17 @@ const (
 	Exhausted   Class = "exhausted"   // still failing for an unknown reason after all attempts
 	Panicked    Class = "panic"       // the handler panicked at the last attempt
 	Expired     Class = "expired"     // refused for now, and for itself alone, longer than [Options.GiveUpAfter]
-	TooLarge    Class = "too-large"   // the letter did not fit with its value, which is left out
+	TooLarge    Class = "too-large"   // it does not fit in memory or, as a dead letter, in its topic; its value is left out
 )
+
+// errTooLarge marks a record that its source could not read, see [Record.Unreadable].
+var errTooLarge = errors.New("too large")
 
 func classOf(err error) Class {
 	var p *panicked
 	switch kind := events.KindOf(err); {
+	case errors.Is(err, errTooLarge):
+		return TooLarge
 	case errors.Is(err, events.ErrNotUnderstood):
 		return Undecodable
 	case errors.As(err, &p):

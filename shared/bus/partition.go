@@ -37,6 +37,7 @@ type Partition struct {
 	bytes    int   // of those
 	reached  int64 // the highest offset that was begun; -1 = none
 	handled  int64 // the offset behind the last handled event; 0 = none yet
+	epoch    int32 // of the last handled event's record
 	full     bool  // Full was answered with true since there was room
 	closed   bool
 	final    bool // Close has returned
@@ -84,11 +85,12 @@ func (p *Partition) blocked() bool {
 	return p.end != never || p.count >= o.MaxBuffered || p.bytes >= o.MaxBufferedBytes
 }
 
-// Handled is the offset to go on from: everything before it is handled. ok is false while nothing is.
-func (p *Partition) Handled() (offset int64, ok bool) {
+// Handled is the offset to go on from: everything delivered before it is handled. epoch is the leader epoch of the record
+// before it. ok is false while nothing is handled.
+func (p *Partition) Handled() (offset int64, epoch int32, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.handled, p.handled > 0
+	return p.handled, p.epoch, p.handled > 0
 }
 
 var (

@@ -16,6 +16,9 @@ type Record struct {
 	Key       []byte // nil = none
 	Value     []byte // nil = a tombstone
 	Headers   []Header
+
+	LeaderEpoch int32 // of the batch that the record came in, for its offset's commit; see KIP-320
+	Unreadable  error // why its source could not read it; it is then rejected as [TooLarge] without key, value and headers
 }
 
 // Header is one header of a record; a key may repeat.

@@ -105,12 +105,12 @@ func (p *Partition) settle(w *worker, pause time.Duration) {
 
 // advance moves the window past what is handled at its front.
 func (p *Partition) advance(d *delivery) {
-	handledAt := d.record.Offset + 1
+	done := delivery{size: d.size, handledAt: d.record.Offset + 1, epoch: d.record.LeaderEpoch}
 	*d.record = Record{} // the records of one Deliver share a slice: let go of what is handled
-	*d = delivery{size: d.size, handledAt: handledAt}
+	*d = done
 	for c := p.front; c != nil; c = p.front {
 		for c.handled < c.used && c.deliveries[c.handled].handledAt > 0 {
-			p.handled = c.deliveries[c.handled].handledAt
+			p.handled, p.epoch = c.deliveries[c.handled].handledAt, c.deliveries[c.handled].epoch
 			p.bytes -= c.deliveries[c.handled].size
 			p.count--
 			c.handled++

@@ -71,7 +71,7 @@ func (h *Handler) givenBack(all []share) *GivenBackError {
 		e.Records += len(s.positions)
 		handled := int64(0)
 		if s.Partition != nil {
-			handled, _ = s.Handled()
+			handled, _, _ = s.Handled()
 		}
 		first := slices.IndexFunc(s.positions, func(p bus.Position) bool { return p.Offset >= handled })
 		if first < 0 {

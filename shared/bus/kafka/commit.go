@@ -51,8 +51,8 @@ func (m *member) commit(ctx context.Context, client *kgo.Client) bool {
 	offsets := map[int32]kgo.EpochOffset{}
 	m.mu.Lock()
 	for n, p := range m.partitions {
-		if handled, ok := p.Handled(); ok && handled > p.committed {
-			offsets[n] = kgo.EpochOffset{Epoch: -1, Offset: handled}
+		if handled, epoch, ok := p.Handled(); ok && handled != p.committed {
+			offsets[n] = kgo.EpochOffset{Epoch: epoch, Offset: handled}
 		}
 	}
 	m.mu.Unlock()

@@ -35,7 +35,7 @@ func fromKgo(records []*kgo.Record) []bus.Record {
 	out := make([]bus.Record, len(records))
 	for i, r := range records {
 		out[i] = bus.Record{
-			Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp,
+			Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp, LeaderEpoch: r.LeaderEpoch,
 			Key: own(r.Key), Value: own(r.Value),
 		}
 		if len(r.Headers) > 0 {

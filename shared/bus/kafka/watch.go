@@ -71,7 +71,7 @@ func (w *Watch) Lag(ctx context.Context) (map[int32]int64, error) {
 	member.mu.Lock()
 	defer member.mu.Unlock()
 	for n, p := range member.partitions {
-		at, handled := p.Handled()
+		at, _, handled := p.Handled()
 		if !handled {
 			at = starts[n]
 			if c, ok := committed[n]; ok && c.Offset > at {
