@@ -2,6 +2,8 @@ module github.com/sipeat/sipeat
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require (
 	github.com/agnivade/levenshtein v1.2.2
 	github.com/aws/aws-lambda-go v1.55.1

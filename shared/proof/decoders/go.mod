@@ -2,6 +2,8 @@ module github.com/sipeat/sipeat/shared/proof/decoders
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require (
 	github.com/bytedance/sonic v1.15.5
 	github.com/go-json-experiment/json v1.27.2
