@@ -18,6 +18,7 @@ type exchange struct {
 	status  int    // 0 = not answered yet
 	eventID string
 	err     error  // for the log
+	logged  bool   // what went wrong is logged elsewhere
 	stack   string // of a panic
 	watch   bool   // the function's Watch
 	problem bool   // the answer is a [Problem], not the mux's own
@@ -110,6 +111,9 @@ func (x *exchange) log(logger *slog.Logger) {
 		x.status = http.StatusOK // net/http's own, for a handler that wrote nothing
 	}
 	level := levelOf(x.status)
+	if x.logged {
+		level = slog.LevelInfo
+	}
 	if x.watch && x.status < http.StatusBadRequest {
 		level = slog.LevelDebug
 	}

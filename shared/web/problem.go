@@ -123,6 +123,15 @@ const retryAfter = 5 * time.Second
 // Fail answers with what err means, as a query's error would be: for a [Guard] that cannot do its work.
 func Fail(w http.ResponseWriter, r *http.Request, err error) { fail(w, r, err, queries) }
 
+// FailLogged is Fail for an error that the caller logs at its own pace: the request's log line is at level info and has no
+// cause.
+func FailLogged(w http.ResponseWriter, r *http.Request, err error) {
+	fail(w, r, err, queries)
+	if x := exchangeOf(r.Context()); x != nil {
+		x.err, x.logged = nil, true
+	}
+}
+
 // fail answers with what err means.
 func fail(w http.ResponseWriter, r *http.Request, err error, s side) {
 	var e *events.Error

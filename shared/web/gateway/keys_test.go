@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -95,20 +96,31 @@ func TestOutage(t *testing.T) {
 	assert.Equal(t, 200, staff(h, token).Code)
 }
 
-// Each 503 says why, and the issuer's own line comes once in a while, whatever the number of tries.
+// An outage is logged with its cause once in a while, however many ask; their 503s are throttled as refusals are.
 func TestAnOutageIsSaidOnceInAWhile(t *testing.T) {
 	c, i := newClock(), newTestIssuer(t, "p256")
 	i.down.Store(true)
-	h, _, l := jwtGateway(i, c)
+	l := &log{}
+	s := i.settings()
+	s.Staff = settings.Limit{Rate: 10, Burst: 20}
+	h := routerOf(New(s, l.logger(), c.now))
 	token := sign(jose.ES256, "p256", i.claimsAt(c.now(), nil))
 	said := func() int { return strings.Count(l.String(), "of JWT_ISSUER cannot be read") }
-	for n := range 20 {
-		problem(t, 503, staff(h, token))
-		assert.EqualValues(t, n+1, i.reads.Load())
+	statuses := map[int]int{}
+	for range 200 {
+		w := staff(h, token)
+		statuses[w.Code]++
+		assert.NotEmpty(t, w.Header().Get("Retry-After"))
+	}
+	assert.Equal(t, map[int]int{503: 20, 429: 180}, statuses)
+	assert.Equal(t, 202, call(h, "POST", "/contacts").Code)
+	for range 20 {
 		c.move(keysPause)
+		problem(t, 503, staff(h, token))
 	}
 	assert.Equal(t, 1, said())
-	assert.Equal(t, 20+1, strings.Count(l.String(), "502 Bad Gateway"), "each 503 has the reason")
+	assert.Equal(t, 1, strings.Count(l.String(), "502 Bad Gateway"), "the cause")
+	assert.Equal(t, 1, strings.Count(l.String(), `"level":"WARN"`))
 	c.move(keysSaid)
 	problem(t, 503, staff(h, token))
 	assert.Equal(t, 2, said(), "it lasts")

@@ -17,7 +17,8 @@ func tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration) {
 	web.Problem{Status: http.StatusTooManyRequests, Detail: "Too many requests came from you; try again in " + seconds + " s."}.Write(w, r)
 }
 
-// guard lets staff pass. Refusals count against the address they came from; a good token passes whatever its neighbours do.
+// guard lets staff pass. Refusals, and tokens that cannot be verified while the issuer is away, count against the address
+// that they came from; a good token passes whatever its neighbours do.
 func (g *Gateway) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		subject, err := g.identify(r)
@@ -25,16 +26,16 @@ func (g *Gateway) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r.WithContext(web.WithCaller(r.Context(), subject)))
 			return
 		}
-		refused, ok := err.(*bearer.Refusal) //nolint:errorlint // made by identify, never wrapped
-		if !ok {
-			web.Fail(w, r, err)
-			return
-		}
 		if g.staff != nil {
 			if wait := g.staff.take(bucketKey{address: g.clients.of(r)}); wait > 0 {
 				tooMany(w, r, wait)
 				return
 			}
+		}
+		refused, ok := err.(*bearer.Refusal) //nolint:errorlint // made by identify, never wrapped
+		if !ok {
+			web.FailLogged(w, r, err) // the keys' own log line has the cause
+			return
 		}
 		g.logger.LogAttrs(r.Context(), slog.LevelDebug, "caller refused",
 			slog.String("reason", refused.Description), slog.String("request_id", web.RequestID(r.Context())))
