@@ -39,7 +39,7 @@ func (h OnNotification) tell(ctx context.Context, n notify.Notifier, m notify.Me
 	case claim == store.Done:
 		return nil
 	case claim == store.Held:
-		return &events.Error{Kind: events.Unavailable, RetryAfter: left, Message: "another consumer is sending notification " + m.ID + ", or was ended meanwhile"}
+		return &events.Error{Kind: events.Unavailable, RetryAfter: left, Message: "another consumer is sending notification " + events.LogID(m.ID) + ", or was ended meanwhile"}
 	}
 	err := n.Notify(ctx, m)
 	// Whatever the deadline says by now, what became of the message is written down.

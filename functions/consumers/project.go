@@ -13,7 +13,7 @@ func project[T events.Payload](ctx context.Context, c Consumers, e events.Event[
 	e = e.Identified()
 	data, err := events.EncodePayload(e.Data)
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", e.Type, e.ID, err)
+		return fmt.Errorf("%s %s: %w", e.Type, events.LogID(e.ID), err)
 	}
 	digest, err := e.Digest()
 	if err != nil {

@@ -30,7 +30,7 @@ func get[T events.Payload](ctx context.Context, q Queries, id string) (Resource[
 	}
 	thing, err := show[T](item)
 	if err != nil {
-		return thing, fmt.Errorf("%s %s: %w", t.Topic(), id, err)
+		return thing, fmt.Errorf("%s %s: %w", t.Topic(), events.LogID(id), err)
 	}
 	return thing, nil
 }
@@ -47,7 +47,7 @@ func list[T events.Payload](ctx context.Context, q Queries, page Page, match sto
 	l := List[T]{Items: make([]Resource[T], len(found.Items)), NextCursor: next(found.Next)}
 	for i, item := range found.Items {
 		if l.Items[i], err = show[T](item); err != nil {
-			return List[T]{}, fmt.Errorf("%s %s: %w", t.Topic(), item.ID, err)
+			return List[T]{}, fmt.Errorf("%s %s: %w", t.Topic(), events.LogID(item.ID), err)
 		}
 	}
 	return l, nil

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/trace"
 )
 
@@ -13,7 +14,10 @@ import (
 // (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html). LOG_LEVEL says how much, alone: the
 // function's own ApplicationLogLevel (AWS_LAMBDA_LOG_LEVEL) is what Lambda lets through, and template.yaml has it drop nothing.
 func logs(to io.Writer, level slog.Level) slog.Handler {
-	return trace.Logs(invocation{slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level, ReplaceAttr: lambdacontext.ReplaceAttr})})
+	rename := func(groups []string, a slog.Attr) slog.Attr {
+		return lambdacontext.ReplaceAttr(groups, events.LogAttr(groups, a))
+	}
+	return trace.Logs(invocation{slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level, ReplaceAttr: rename})})
 }
 
 // invocation adds the id of the invocation.

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/sipeat/sipeat/shared/events"
 )
@@ -39,7 +38,7 @@ func NewConsumer[T events.Payload](group string, steps ...Handler[T]) Consumer {
 					c.deliveries[i].troubled().fault = err
 					continue
 				}
-				c.deliveries[i].message = message{e, e.ID, e.Data.Key()}
+				c.deliveries[i].message = message{e, events.LogID(e.ID), e.Data.Key()}
 			}
 		},
 		handle: func(ctx context.Context, event any) error {
@@ -56,7 +55,7 @@ func NewConsumer[T events.Payload](group string, steps ...Handler[T]) Consumer {
 func decode[T events.Payload](r *Record, into *events.Event[T]) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
-			cause := fmt.Errorf("%w: %w", events.ErrNotUnderstood, &panicked{value, debug.Stack()})
+			cause := fmt.Errorf("%w: %w", events.ErrNotUnderstood, events.Recovered(value))
 			err = events.Wrap(events.Invalid, cause, "the decoder panics on it")
 		}
 	}()

@@ -52,8 +52,7 @@ type Options struct {
 	Logger  *slog.Logger // the default one
 }
 
-// Report tells how one try to handle an event ended. It holds ids only, nothing of what the event says: see [events.Masked]
-// for the text of Err.
+// Report is how one try to handle an event ended. It holds ids and error texts, and neither holds payload (see package events).
 type Report struct {
 	Context            context.Context // the values that the event's handler has: of its trace, and of the invocation that brought it; nil = none
 	Topic              string

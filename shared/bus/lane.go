@@ -46,8 +46,8 @@ type trouble struct {
 
 // message is a decoded event, and the key that it is ordered by.
 type message struct {
-	event   any // *events.Event[T]
-	eventID string
+	event   any    // *events.Event[T]
+	eventID string // for logs and traces, see [events.LogID]
 	key     string
 }
 

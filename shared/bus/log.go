@@ -3,6 +3,8 @@ package bus
 import (
 	"context"
 	"log/slog"
+
+	"github.com/sipeat/sipeat/shared/events"
 )
 
 // Log is an [Options.Report] that logs a line for each event of a consumer group: at level info when it is handled, warn when
@@ -39,7 +41,7 @@ func Log(logger *slog.Logger, group string) func(Report) {
 			attrs = append(attrs, slog.String("class", string(r.Class)))
 		}
 		if r.Err != nil {
-			attrs = append(attrs, slog.String("error", r.Err.Error()))
+			attrs = append(attrs, slog.String("error", events.LogText(r.Err.Error())))
 		}
 		if r.Stack != "" {
 			attrs = append(attrs, slog.String("stack", r.Stack))

@@ -41,6 +41,29 @@ func TestADeadLetterThatCannotBeWrittenIsLogged(t *testing.T) {
 	})
 }
 
+// Ids are another program's text, of any length.
+func TestALogLineIsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, nil)
+		for what, value := range map[string]string{
+			"handled":  `{"eventId":"` + strings.Repeat("e", 900_000) + `","eventType":"moved","data":{"id":"a"}}`,
+			"rejected": `{"eventId":"e","eventType":"` + strings.Repeat("moved", 200_000) + `","data":{"id":"a"}}`,
+		} {
+			r.log.Reset()
+			logger := slog.New(slog.NewTextHandler(sink{r}, nil))
+			nothing := func(context.Context, event) error { return nil }
+			p := bus.NewEngine(bus.NewConsumer("movers", nothing), r, bus.Options{Report: bus.Log(logger, "movers")}).Open(7, nil)
+			record := moved(0, "a1")
+			record.Value = []byte(value)
+			p.Deliver([]bus.Record{record})
+			assert.NoError(t, p.Wait(t.Context()))
+			assert.NoError(t, p.Close(t.Context()))
+			assert.Contains(t, r.log.String(), "event_id=", what)
+			assert.Less(t, r.log.Len(), 1000, what)
+		}
+	})
+}
+
 // A panic is in one line for each try that is logged, with its ids and its stack, whether somebody is told of tries or not.
 func TestAPanicIsLoggedOnceWithItsStack(t *testing.T) {
 	for what, report := range map[string]bool{"told of tries": true, "told of nothing": false} {
@@ -51,7 +74,7 @@ func TestAPanicIsLoggedOnceWithItsStack(t *testing.T) {
 				if report {
 					o.Report = bus.Log(o.Logger, "movers")
 				}
-				explode := func(context.Context, event) error { panic("boom") }
+				explode := func(_ context.Context, e event) error { return []error{}[len(e.ID)] }
 				p := bus.NewEngine(bus.NewConsumer("movers", explode), r, o).Open(7, nil)
 				p.Deliver(batch(4, "a1"))
 				assert.NoError(t, p.Wait(t.Context()))
@@ -59,7 +82,7 @@ func TestAPanicIsLoggedOnceWithItsStack(t *testing.T) {
 				lines := strings.Split(strings.TrimSpace(r.log.String()), "\n")
 				require.Len(t, lines, 2, "a line for each try")
 				for i, outcome := range []string{"level=WARN ", "level=ERROR "} {
-					for _, says := range []string{outcome, "partition=7 offset=4 event_id=e-a1", `error="panic: boom"`, "stack=", "TestAPanicIsLoggedOnceWithItsStack"} {
+					for _, says := range []string{outcome, "partition=7 offset=4 event_id=e-a1", `error="panic: runtime error: index out of range [4] with length 0"`, "stack=", "TestAPanicIsLoggedOnceWithItsStack"} {
 						assert.Contains(t, lines[i], says)
 					}
 				}
@@ -94,7 +117,7 @@ func TestAPanicOfTheDecoderIsLoggedOnceWithItsStack(t *testing.T) {
 		assert.Equal(t, bus.Undecodable, r.letters[0].Class)
 		assert.Equal(t, 1, strings.Count(r.log.String(), "stack="))
 		first, _, _ := strings.Cut(r.log.String(), "\n")
-		for _, says := range []string{"level=WARN ", "partition=7 offset=4", "no right to write", "the decoder panics on it", "panic: boom", "fragile"} {
+		for _, says := range []string{"level=WARN ", "partition=7 offset=4", "no right to write", "the decoder panics on it", "panic: a value of type string", "fragile"} {
 			assert.Contains(t, first, says)
 		}
 	})

@@ -50,14 +50,14 @@ func (w *worker) context() context.Context {
 	return ctx
 }
 
-// report tells of a try. What err repeats of the event is cut out of its text.
+// report reports the outcome of a try.
 func (e *Engine) report(w *worker, outcome Outcome, err error) {
 	d := w.current
 	var followed Trace
 	if d.trouble != nil {
 		followed = d.traced.trace
 	}
-	p, _ := errors.AsType[*panicked](err)
+	p, _ := errors.AsType[*events.Panic](err)
 	if e.options.Report == nil && followed == nil && p == nil {
 		return
 	}
@@ -72,11 +72,9 @@ func (e *Engine) report(w *worker, outcome Outcome, err error) {
 	if outcome == Rejected {
 		r.Class = classOf(err)
 	}
-	if err != nil {
-		r.Err = events.Masked(err, events.Said(d.record.Value)...)
-	}
+	r.Err = err
 	if p != nil && !r.DeadLetterOnly() {
-		r.Stack = string(p.stack)
+		r.Stack = string(p.Stack)
 	}
 	if followed != nil {
 		if outcome == Done || outcome == Rejected {

@@ -108,10 +108,9 @@ func TestAReportHoldsNothingOfTheEvent(t *testing.T) {
 		record.Value = []byte(`{"eventId":"e","eventType":"moved","data":{"id":"a","seq":1,"name":"Ada Lovelace"}}`)
 		r.deliver(record)
 		r.allHandled(1)
-		assert.EqualError(t, r.reports[0].Err, "panic: cannot keep a of ***")
+		assert.EqualError(t, r.reports[0].Err, "panic: a value of type string")
 		assert.Equal(t, bus.Panicked, r.reports[0].Class)
 		assert.Equal(t, 0, r.logged("Lovelace"))
-		assert.Equal(t, "panic: cannot keep a of Ada Lovelace", r.letters[0].Reason, "who may read the letter may read its value")
 	})
 }
 

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/sipeat/sipeat/shared/events"
@@ -67,7 +66,7 @@ const (
 var errTooLarge = errors.New("too large")
 
 func classOf(err error) Class {
-	var p *panicked
+	var p *events.Panic
 	switch kind := events.KindOf(err); {
 	case errors.Is(err, errTooLarge):
 		return TooLarge
@@ -85,11 +84,3 @@ func classOf(err error) Class {
 		return Exhausted
 	}
 }
-
-// panicked is a handler's panic as an error, with the stack for the log.
-type panicked struct {
-	value any
-	stack []byte
-}
-
-func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -55,7 +54,7 @@ func (w *worker) abandoned() bool {
 	return w.partition.ctx.Err() != nil || w.now >= w.partition.end
 }
 
-var errExited = &panicked{value: "the handler ended its goroutine (runtime.Goexit)"}
+var errExited = &events.Panic{Text: "the handler ended its goroutine (runtime.Goexit)"}
 
 // handle runs the handler, if there is anything for it.
 func (w *worker) handle() (err error) {
@@ -78,7 +77,7 @@ func (w *worker) handle() (err error) {
 		w.now = w.partition.clock()
 		timed.end(w.now >= limit)
 		if value := recover(); value != nil {
-			err = &panicked{value, debug.Stack()}
+			err = events.Recovered(value)
 		} else if !returned {
 			w.exited = true
 		}
@@ -117,7 +116,7 @@ func (e *Engine) judge(ctx context.Context, d *delivery, err error, abandoned bo
 // reject writes the dead letter.
 func (w *worker) reject(verdict error) error {
 	p, d := w.partition, w.current
-	reason := strings.ToValidUTF8(verdict.Error(), "\uFFFD")
+	reason := events.LogText(verdict.Error())
 	if len(reason) > 1000 {
 		reason = strings.ToValidUTF8(reason[:1000], "")
 	}

@@ -23,7 +23,7 @@ var ErrNotUnderstood = errors.New("not understood")
 func (e Event[T]) Encode() ([]byte, error) {
 	b, err := json.Marshal(e, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		return nil, fmt.Errorf("encode %s %s: %w", e.Type, e.ID, err)
+		return nil, fmt.Errorf("encode %s %s: %w", e.Type, LogID(e.ID), err)
 	}
 	return b, nil
 }

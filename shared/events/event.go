@@ -116,7 +116,7 @@ func (e Event[T]) Digest() ([sha256.Size]byte, error) {
 	any(&data).(interface{ setTime(Time) }).setTime(Time{}) // every payload embeds Base
 	b, err := EncodePayload(data)
 	if err != nil {
-		return [sha256.Size]byte{}, fmt.Errorf("digest of %s %s: %w", e.Type, e.ID, err)
+		return [sha256.Size]byte{}, fmt.Errorf("digest of %s %s: %w", e.Type, LogID(e.ID), err)
 	}
 	return sha256.Sum256(b), nil
 }

@@ -1,25 +1,62 @@
 package events
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// OneLine makes any text one that every field of one line takes, if anything in it can be seen: control characters and
-// runs of space become one space, what is not UTF-8 becomes U+FFFD, and the end is cut off beyond limit characters.
+// OneLine makes any text fit for one line: runs of control characters and space become one space, invalid UTF-8 becomes
+// U+FFFD, and a text of more than limit characters ends in an ellipsis. It reads no more of the text than it needs.
 func OneLine(text string, limit int) string {
-	clean := strings.Map(func(r rune) rune {
-		if isControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-	clean = strings.Join(strings.Fields(clean), " ")
-	if utf8.RuneCountInString(clean) > limit {
-		return string([]rune(clean)[:limit-1]) + "…"
+	if len(text) <= limit && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return text
 	}
-	return clean
+	var b strings.Builder
+	n, cut, space := 0, 0, false // characters, where to cut, whether space precedes the next one
+	add := func(r rune) bool {
+		if n == limit-1 {
+			cut = b.Len()
+		}
+		n++
+		b.WriteRune(r)
+		return n <= limit
+	}
+	for _, r := range text { // invalid bytes come as U+FFFD
+		if unicode.IsSpace(r) || isControl(r) {
+			space = n > 0
+			continue
+		}
+		if space && !add(' ') || !add(r) {
+			return b.String()[:cut] + "…"
+		}
+		space = false
+	}
+	return b.String()
+}
+
+// EscapeControls escapes in a JSON text the control characters that JSON allows in strings and a terminal obeys: DEL and C1
+// (U+007F to U+009F). The JSON means the same afterwards.
+func EscapeControls(json []byte) []byte {
+	var out []byte // nil until there is something to escape
+	from := 0
+	for i := 0; i < len(json); i++ {
+		var c, size = json[i], 1
+		switch {
+		case c == 0x7f:
+		case c == 0xc2 && i+1 < len(json) && 0x80 <= json[i+1] && json[i+1] <= 0x9f:
+			c, size = json[i+1], 2
+		default:
+			continue
+		}
+		out = fmt.Appendf(append(out, json[from:i]...), `\u%04x`, c)
+		from, i = i+size, i+size-1
+	}
+	if out == nil {
+		return json
+	}
+	return append(out, json[from:]...)
 }
 
 // isText: one line that says something.

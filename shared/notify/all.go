@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -51,7 +50,7 @@ func Each(n Notifier, do func(Channel) error) error {
 		all.Go(func() {
 			defer func() {
 				if p := recover(); p != nil {
-					panics[i] = fmt.Errorf("%s: %v\n%s", c.Name, p, debug.Stack())
+					panics[i] = events.Recovered(p)
 				}
 			}()
 			failures[i] = do(c)

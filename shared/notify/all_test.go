@@ -88,7 +88,7 @@ func TestLogSaysWhereAndNotWhat(t *testing.T) {
 	var out bytes.Buffer
 	l := notify.Log{Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	require.NoError(t, l.Notify(t.Context(), notifytest.Message("n-1")))
-	assert.Contains(t, out.String(), "type=contact id=n-1 subject=c-1 event=e-n-1")
+	assert.Contains(t, out.String(), "type=contact notification_id=n-1 subject_id=c-1 event_id=e-n-1")
 	assert.NotContains(t, strings.ToLower(out.String()), "canary")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

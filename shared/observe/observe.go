@@ -9,9 +9,8 @@
 //
 // What it promises:
 //
-//   - Nothing of what an event or a request says is in any of it, and no secret: ids, names of ours, outcomes, times. An
-//     error's text is logged, without what it repeats of the event or request (see [events.Masked]); traces and metrics hold no
-//     text at all.
+//   - None of it holds payload or a secret: only ids, our own names, outcomes and times. Error texts are logged, and are made
+//     without payload (see package events); traces and metrics hold no texts.
 //   - The values of a metric's labels are few: topics, consumer groups, partitions, routes, statuses, outcomes, classes.
 //   - Tracing is off unless OTEL_TRACES_EXPORTER names an exporter. It then costs nothing: every function returns what it was
 //     given. A request's traceparent goes on through the topics all the same, see package trace.
@@ -24,6 +23,7 @@ import (
 	"log/slog"
 
 	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/trace"
 )
 
@@ -31,6 +31,7 @@ import (
 func Logger(w io.Writer, json bool, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if json {
+		o.ReplaceAttr = events.LogAttr
 		return slog.New(trace.Logs(slog.NewJSONHandler(w, o)))
 	}
 	return slog.New(trace.Logs(slog.NewTextHandler(w, o)))

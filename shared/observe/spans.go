@@ -50,7 +50,7 @@ func (t *Tracing) Web(ctx context.Context, r *http.Request) (context.Context, fu
 		}
 		span.SetAttributes(semconv.HTTPResponseStatusCode(a.Status))
 		if a.EventID != "" {
-			span.SetAttributes(attribute.String("sipeat.event_id", a.EventID))
+			span.SetAttributes(attribute.String("sipeat.event_id", events.LogID(a.EventID)))
 		}
 		if a.Status >= http.StatusInternalServerError { // what a caller did wrong is no error of this span
 			fail(span, strconv.Itoa(a.Status))
@@ -62,6 +62,14 @@ func (t *Tracing) Web(ctx context.Context, r *http.Request) (context.Context, fu
 func fail(span oteltrace.Span, kind string) {
 	span.SetAttributes(semconv.ErrorTypeKey.String(kind))
 	span.SetStatus(codes.Error, kind)
+}
+
+// end ends a span. Deferred directly, the span's own End would record the value of a panic, which may hold payload.
+func end(span oteltrace.Span, failure *string) {
+	if *failure != "" {
+		fail(span, *failure)
+	}
+	span.End()
 }
 
 // Publisher is next, with a span for each event. The event's record carries that span's traceparent.
@@ -79,15 +87,14 @@ type tracedPublisher struct {
 
 func (p *tracedPublisher) Publish(ctx context.Context, e events.Any) (bus.Position, error) {
 	ctx, span := p.tracing.start(ctx, "send "+e.Topic(), oteltrace.SpanKindProducer,
-		append(sending(e.Topic()), semconv.MessagingMessageID(e.EventID()))...)
-	defer span.End()
+		append(sending(e.Topic()), semconv.MessagingMessageID(events.LogID(e.EventID())))...)
+	failure := "panic"
+	defer end(span, &failure)
 	at, err := p.next.Publish(ctx, e)
-	if err != nil {
-		fail(span, outcome(err, ""))
-		return at, err
+	if failure = outcome(err, ""); err == nil {
+		span.SetAttributes(where(at)...)
 	}
-	span.SetAttributes(where(at)...)
-	return at, nil
+	return at, err
 }
 
 func sending(topic string) []attribute.KeyValue {
@@ -116,11 +123,10 @@ func (w *tracedDeadLetters) Write(ctx context.Context, l bus.DeadLetter) error {
 	topic := bus.DeadLetterTopic(l.Record.Topic)
 	ctx, span := w.tracing.start(ctx, "send "+topic, oteltrace.SpanKindProducer,
 		append(sending(topic), attribute.String("sipeat.dead_letter.class", string(l.Class)))...)
-	defer span.End()
+	failure := "panic"
+	defer end(span, &failure)
 	err := w.next.Write(ctx, l)
-	if err != nil {
-		fail(span, outcome(err, ""))
-	}
+	failure = outcome(err, "")
 	return err
 }
 
@@ -138,12 +144,11 @@ type tracedNotifier struct {
 }
 
 func (n *tracedNotifier) Notify(ctx context.Context, m notify.Message) error {
-	ctx, span := n.tracing.start(ctx, "notify", oteltrace.SpanKindClient, attribute.String("sipeat.event_id", m.EventID))
-	defer span.End()
+	ctx, span := n.tracing.start(ctx, "notify", oteltrace.SpanKindClient, attribute.String("sipeat.event_id", events.LogID(m.EventID)))
+	failure := "panic"
+	defer end(span, &failure)
 	err := n.next.Notify(ctx, m)
-	if err != nil {
-		fail(span, outcome(err, ""))
-	}
+	failure = outcome(err, "")
 	return err
 }
 

@@ -43,7 +43,7 @@ var layers = []struct {
 	{"the parts never import each other", []string{"shared/store/..."}, []string{"shared/store/...", "shared/events", "shared/settings"}},
 	{"the parts never import each other", []string{"shared/notify/..."}, []string{"shared/notify/...", "shared/events", "shared/settings"}},
 	{"the trigger is the engine's second way in, as bus/kafka is the first, and knows no other part", []string{"shared/trigger/..."}, []string{"shared/trigger/...", "shared/bus", "shared/events", "shared/settings"}},
-	{"what the entry points share knows of no side", []string{"shared/bootstrap"}, []string{"shared/trace", "shared/settings"}},
+	{"what the entry points share knows of no side", []string{"shared/bootstrap"}, []string{"shared/events", "shared/trace", "shared/settings"}},
 	{"local is a broker, and knows nothing of what it carries", []string{"shared/local/..."}, []string{"shared/local/...", "shared/settings"}},
 	{"observe looks at the parts, and no part knows it", []string{"shared/observe/..."}, []string{"shared/web", "shared/bus/...", "shared/notify", "shared/trace", "shared/events"}},
 	{"events, settings and trace stand on nothing of ours", []string{"shared/events/...", "shared/settings/...", "shared/trace/..."}, nil},

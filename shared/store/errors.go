@@ -8,12 +8,12 @@ import (
 // dead letters.
 func OtherContent(eventType, id string) error {
 	return events.Errorf(events.Conflict,
-		"%s %q is kept already, with other content: the first stays as it is; if this one is meant too, send it under another id", eventType, id)
+		"%s %q is kept already, with other content: the first stays as it is; if this one is meant too, send it under another id", eventType, events.LogID(id))
 }
 
 // Missing is the NotFound of an item.
 func Missing(id string) error {
-	return events.Errorf(events.NotFound, "nothing is known under the id %q (yet)", id)
+	return events.Errorf(events.NotFound, "nothing is known under the id %q (yet)", events.LogID(id))
 }
 
 // NotBuilding is the Conflict of a generation that is not the one being built (0 = none).

@@ -47,9 +47,6 @@ type command[In any] struct {
 func (c *command[In]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cmd := new(Command[In])
 	x := exchangeOf(r.Context())
-	if x != nil {
-		x.said = &cmd.Body
-	}
 	key, p := idempotencyKey(r.Header)
 	if p == nil {
 		p = readBody(w, r, c.shape, reflect.ValueOf(&cmd.Body).Elem())
@@ -73,6 +70,6 @@ func (c *command[In]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x != nil {
 		x.eventID = accepted.EventID
 	}
-	w.Header().Set("Location", strings.TrimRight(asked(r), "/")+"/"+url.PathEscape(accepted.ID))
+	w.Header().Set("Location", strings.TrimRight(requestPath(r), "/")+"/"+url.PathEscape(accepted.ID))
 	writeJSON(w, r, http.StatusAccepted, &accepted)
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/sipeat/sipeat/shared/events"
 )
 
 // exchange is one request under a router, and what has become of it.
@@ -23,7 +25,6 @@ type exchange struct {
 	watch   bool   // the function's Watch
 	problem bool   // the answer is a [Problem], not the mux's own
 	swallow bool   // what follows is the mux's own text
-	said    any    // a command's body, which must not be in the log
 
 	observed []func(Answered)
 }
@@ -103,6 +104,9 @@ func levelOf(status int) slog.Level {
 	return slog.LevelInfo
 }
 
+// maxLogPath is how much of the path of a request without a route is logged, in bytes of its percent-encoded form.
+const maxLogPath = 200
+
 func (x *exchange) log(logger *slog.Logger) {
 	if logger == nil {
 		logger = slog.Default()
@@ -121,17 +125,20 @@ func (x *exchange) log(logger *slog.Logger) {
 	if !logger.Enabled(ctx, level) {
 		return
 	}
-	attrs := append(make([]slog.Attr, 0, 8),
+	attrs := append(make([]slog.Attr, 0, 9),
 		slog.String("method", bounded(x.request.Method, 16)),
 		slog.String("route", x.route),
 		slog.Int("status", x.status),
 		slog.Duration("duration", time.Since(x.start)),
 		slog.String("request_id", x.id))
+	if x.route == "" {
+		attrs = append(attrs, slog.String("path", bounded(requestPath(x.request), maxLogPath)))
+	}
 	if x.eventID != "" {
-		attrs = append(attrs, slog.String("event_id", x.eventID))
+		attrs = append(attrs, slog.String("event_id", events.LogID(x.eventID)))
 	}
 	if x.err != nil {
-		attrs = append(attrs, slog.String("error", x.loggable(x.err)))
+		attrs = append(attrs, slog.String("error", events.LogText(x.err.Error())))
 	}
 	if x.stack != "" {
 		attrs = append(attrs, slog.String("stack", x.stack))

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sipeat/sipeat/shared/events"
 )
 
 // Check is a part without which requests cannot be served.
@@ -105,7 +107,7 @@ func (p *probe) start() *run {
 		defer cancel()
 		defer func() {
 			if fault := recover(); fault != nil {
-				this.err = fmt.Errorf("panic: %v", fault)
+				this.err = events.Recovered(fault)
 			}
 			p.mu.Lock()
 			p.running = nil

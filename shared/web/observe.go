@@ -3,11 +3,8 @@ package web
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/trace"
 )
 
@@ -57,24 +54,4 @@ func (x *exchange) tell() {
 	for i := len(x.observed) - 1; i >= 0; i-- {
 		x.observed[i](a)
 	}
-}
-
-// loggable is an error's text without what the request says: nobody knows what those who made the text have put into it.
-func (x *exchange) loggable(err error) string {
-	r := x.request
-	said := append(strings.Split(r.URL.Path, "/"), r.URL.RawQuery)
-	for _, values := range r.URL.Query() {
-		said = append(said, values...)
-	}
-	for _, name := range []string{"Authorization", "Cookie", "Idempotency-Key"} {
-		for _, value := range r.Header[name] {
-			said = append(append(said, value), strings.Fields(value)...)
-		}
-	}
-	if x.said != nil {
-		if body, err := json.Marshal(x.said, answerOptions); err == nil {
-			said = append(said, events.Said(body)...)
-		}
-	}
-	return events.Mask(err.Error(), said...)
 }

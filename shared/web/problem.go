@@ -68,7 +68,7 @@ func (p Problem) Write(w http.ResponseWriter, r *http.Request) {
 		p.Title = phrase(p.Status)
 	}
 	if p.Instance == "" {
-		p.Instance = bounded(asked(r), 200)
+		p.Instance = bounded(requestPath(r), 200)
 	}
 	p.Detail = printable(p.Detail, 500)
 	if len(p.Errors) > maxFaults {
@@ -183,7 +183,7 @@ func fail(w http.ResponseWriter, r *http.Request, err error, s side) {
 		if x != nil {
 			x.err = err
 		} else {
-			slog.LogAttrs(r.Context(), levelOf(p.Status), "request failed", slog.Int("status", p.Status), slog.String("error", (&exchange{request: r}).loggable(err)))
+			slog.LogAttrs(r.Context(), levelOf(p.Status), "request failed", slog.Int("status", p.Status), slog.String("error", events.LogText(err.Error())))
 		}
 	}
 	p.Write(w, r)

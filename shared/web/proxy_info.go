@@ -28,5 +28,7 @@ func proxyInfoOf(ctx context.Context) ProxyInfo {
 	return ProxyInfo{}
 }
 
-// asked is the path of a request as its caller sent it.
-func asked(r *http.Request) string { return proxyInfoOf(r.Context()).Prefix + r.URL.EscapedPath() }
+// requestPath is the path of a request as its caller sent it, percent-encoded.
+func requestPath(r *http.Request) string {
+	return proxyInfoOf(r.Context()).Prefix + r.URL.EscapedPath()
+}

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sipeat/sipeat/shared/events"
 )
 
 // Option is a choice for [Router].
@@ -144,7 +145,8 @@ func (rt *router) finish(x *exchange) {
 	switch {
 	case fault == any(http.ErrAbortHandler): // the handler means to cut the connection
 	case cut:
-		x.err, x.stack = fmt.Errorf("panic: %v", fault), string(debug.Stack())
+		p := events.Recovered(fault)
+		x.err, x.stack = p, string(p.Stack)
 		if cut = x.status != 0; !cut {
 			Problem{Status: http.StatusInternalServerError, Detail: kinds[""].detail}.Write(x, x.request)
 		}

@@ -158,7 +158,7 @@ func refused(err error) bool {
 // if DynamoDB says that it is too large, which store.Item.Check lets none be.
 func (s *Store) refusal(o *op, err error) error {
 	if refused(err) && strings.Contains(err.Error()+cancellation(err), "Item size has exceeded") {
-		return events.Wrap(events.Invalid, err, "%s %q is larger than DynamoDB keeps", o.row.item.Type, o.row.item.ID)
+		return events.Wrap(events.Invalid, err, "%s %q is larger than DynamoDB keeps", o.row.item.Type, events.LogID(o.row.item.ID))
 	}
 	return s.fault(o.ctx, err)
 }

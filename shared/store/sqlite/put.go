@@ -36,7 +36,7 @@ func newRow(item store.Item) (*row, error) {
 	if l != (store.Labels{}) || len(item.Drinks) > 0 {
 		b, err := json.Marshal(extra{l.City, l.Country, l.MachineID, l.Type, item.Drinks})
 		if err != nil {
-			return nil, events.Wrap(events.Invalid, err, "the labels of %s %q cannot be kept", item.Type, item.ID)
+			return nil, events.Wrap(events.Invalid, err, "the labels of %s %q cannot be kept", item.Type, events.LogID(item.ID))
 		}
 		more = string(b)
 	}
