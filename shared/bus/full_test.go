@@ -2,6 +2,8 @@ package bus_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -50,20 +52,31 @@ func TestFullCountsFromTheFirstUnhandledEvent(t *testing.T) {
 	})
 }
 
-func TestFullCountsBytes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := &gate{}
-		large := moved(0, "a1")
-		large.Headers = []bus.Header{{Key: "h", Value: make([]byte, 999)}}
-		r := newRig(t, bus.Options{MaxBufferedBytes: 1000}, g.handle)
-		assert.False(t, r.Full())
-		r.deliver(large)
-		assert.True(t, r.Full())
-		g.open.Store(true)
-		r.allHandled(1)
-		synctest.Wait()
-		assert.Equal(t, 1, r.roomCalls())
-	})
+// Each part of a record counts, and so does what it takes beside its bytes: a million empty headers are 100 MB.
+func TestFullCountsMemory(t *testing.T) {
+	for what, record := range map[string]bus.Record{
+		"value":         {Value: make([]byte, 1<<20)},
+		"key":           {Key: make([]byte, 1<<20)},
+		"header value":  {Headers: []bus.Header{{Value: make([]byte, 1<<20)}}},
+		"header key":    {Headers: []bus.Header{{Key: strings.Repeat("k", 1<<20)}}},
+		"empty headers": {Headers: make([]bus.Header, 1<<20/40)},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, bus.Options{MaxBufferedBytes: 1 << 20}, nil)
+				r.refuse = func(bus.DeadLetter) error { return errors.New("not now") }
+				assert.False(t, r.Full())
+				r.deliver(record)
+				assert.True(t, r.Full())
+				r.mu.Lock()
+				r.refuse = nil
+				r.mu.Unlock()
+				r.allHandled(1)
+				synctest.Wait()
+				assert.Equal(t, 1, r.roomCalls())
+			})
+		})
+	}
 }
 
 // Room is made when half is left. Until then the partition stays full, whoever asks, or the feeder that stopped would

@@ -27,8 +27,15 @@ type Header struct {
 	Value []byte
 }
 
+// What a record and a header take in memory beside their bytes, as a record of the Kafka client and as ours.
+const (
+	recordOverhead = 512
+	headerOverhead = 96
+)
+
+// size is about what the record takes in memory.
 func (r *Record) size() int {
-	n := len(r.Key) + len(r.Value)
+	n := recordOverhead + len(r.Key) + len(r.Value) + headerOverhead*len(r.Headers)
 	for _, h := range r.Headers {
 		n += len(h.Key) + len(h.Value)
 	}
