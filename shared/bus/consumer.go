@@ -38,7 +38,7 @@ func NewConsumer[T events.Payload](group string, steps ...Handler[T]) Consumer {
 					c.deliveries[i].troubled().fault = err
 					continue
 				}
-				c.deliveries[i].message = message{e, events.LogID(e.ID), e.Data.Key()}
+				c.deliveries[i].message = message{e, events.LogID(e.ID), e.Key()}
 			}
 		},
 		handle: func(ctx context.Context, event any) error {

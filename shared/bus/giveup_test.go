@@ -92,7 +92,7 @@ func TestOutageGivesUpNothing(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				outage := false
-				r := newRig(t, bus.Options{}, func(ctx context.Context, e event) error {
+				r := newRig(t, bus.Options{MaxBackoff: 5 * time.Minute}, func(ctx context.Context, e event) error {
 					if outage {
 						return fault
 					}
@@ -105,7 +105,7 @@ func TestOutageGivesUpNothing(t *testing.T) {
 				pass(72 * time.Hour)
 				assert.Empty(t, r.letters)
 				outage = false
-				pass(time.Minute)
+				pass(5 * time.Minute)
 				assert.Len(t, r.letters, 1, "a1; a2 has only begun to fail")
 			})
 		})

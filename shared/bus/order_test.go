@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -107,24 +108,35 @@ func TestRecordsWithoutKeyAreOrderedByTheirThing(t *testing.T) {
 	})
 }
 
-func TestNotificationWithoutSubjectIsOrderedByItsPartition(t *testing.T) {
+// The TypeScript app writes notifications without key and subject. Each is a queue of its own, with its repeats.
+func TestNotificationsWithoutSubjectRunConcurrently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var done []string
+		running, done := map[string]bool{}, 0
+		var mu sync.Mutex
 		c := bus.NewConsumer("g", func(_ context.Context, e events.Event[events.Notification]) error {
-			time.Sleep(time.Duration(10-len(done)) * time.Second)
-			done = append(done, e.ID)
+			mu.Lock()
+			assert.False(t, running[e.ID], "%s and its repeat at the same time", e.ID)
+			running[e.ID] = true
+			mu.Unlock()
+			if time.Sleep(200 * time.Millisecond); e.ID == "n150" {
+				time.Sleep(6 * time.Second)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			running[e.ID] = false
+			done++
 			return nil
 		})
 		p := bus.NewEngine(c, nil, bus.Options{}).Open(0, nil)
-		var records []bus.Record
-		for i := range 4 {
-			records = append(records, bus.Record{Offset: int64(i), Value: fmt.Appendf(nil,
-				`{"eventId":"n%d","eventType":"notification","data":{"type":"machine"}}`, i)})
+		for i := range 602 {
+			p.Deliver([]bus.Record{{Offset: int64(i), Value: fmt.Appendf(nil,
+				`{"eventId":"n%d","eventType":"notification","data":{"type":"machine"}}`, i/2)}})
 		}
-		p.Deliver(records)
-		require.NoError(t, p.Wait(t.Context()))
+		pass(3 * time.Second)
+		assert.Equal(t, 600, done)
+		handled, _, _ := p.Handled()
+		assert.Equal(t, int64(300), handled, "all before the slow one")
 		require.NoError(t, p.Close(t.Context()))
-		assert.Equal(t, []string{"n0", "n1", "n2", "n3"}, done)
 	})
 }
 
