@@ -125,7 +125,11 @@ func (p *parts) startAPI(listener net.Listener, callers settings.Web) []web.Func
 			p.fail(err)
 		}
 	}()
-	p.add("API", server.Shutdown)
+	p.add("API", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+		defer cancel()
+		return server.Shutdown(ctx)
+	})
 	return endpoints
 }
 

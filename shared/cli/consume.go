@@ -27,19 +27,18 @@ func (p *parts) startConsumers(functions []consumers.Function, assigned func(top
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for _, function := range functions {
 		running.Go(func() {
 			options := p.seen.consumer(function.Consumer, letters)
 			options.Assigned = assigned
-			if err := kafka.Consume(ctx, p.cluster, function.Consumer, options); err != nil {
+			if err := kafka.Consume(p.running, p.cluster, function.Consumer, options); err != nil {
 				p.fail(err)
 			}
 		})
 	}
 	p.add("consumers", func(context.Context) error { // they bound themselves
-		stop()
+		p.stop()
 		running.Wait()
 		return nil
 	})

@@ -18,8 +18,11 @@ import (
 	"github.com/sipeat/sipeat/shared/store/sqlite"
 )
 
-// drainTimeout is how long each part may take to end in order.
-const drainTimeout = 10 * time.Second
+// stopTimeout bounds the stop of a server, below the 10 s after which Docker kills a container.
+const stopTimeout = 8 * time.Second
+
+// drainTimeout is how much of that requests in hand may take.
+const drainTimeout = 6 * time.Second
 
 // parts are what functions stand on, opened from the settings. This file is where an implementation is chosen; nothing
 // else in the program knows which it is.
@@ -34,10 +37,14 @@ type parts struct {
 	failed    chan error // the first failure of what runs beside
 	brief     bool       // one call is all there is: its end waits for nothing, and is nobody's news
 	closers   []closer
+	running   context.Context // of the consumers
+	stop      context.CancelFunc
 }
 
 func (a *app) newParts(cluster settings.Kafka) *parts {
-	return &parts{app: a, cluster: cluster, failed: make(chan error, 1)}
+	p := &parts{app: a, cluster: cluster, failed: make(chan error, 1)}
+	p.running, p.stop = context.WithCancel(context.Background())
+	return p
 }
 
 // open opens the read model, the publisher and the notifier, and what is seen of them.
@@ -212,21 +219,24 @@ func (p *parts) add(name string, end func(context.Context) error) {
 	p.closers = append(p.closers, closer{name, end})
 }
 
-// close ends parts in the opposite order to that in which they were added.
+// close ends parts in the opposite order to that in which they were added, in [stopTimeout]. The consumers begin to stop
+// while the API drains.
 func (p *parts) close() error {
+	p.stop()
+	timeout := stopTimeout
+	if p.brief {
+		timeout = 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
 	var errs []error
 	for i := len(p.closers) - 1; i >= 0; i-- {
-		patience := drainTimeout
-		if p.brief {
-			patience = 0
-		} else {
+		if !p.brief {
 			p.app.logger.Info("ending " + p.closers[i].name)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		if err := p.closers[i].end(ctx); err != nil && !p.brief {
 			errs = append(errs, fmt.Errorf("%s: %w", p.closers[i].name, err))
 		}
-		cancel()
 	}
 	return errors.Join(errs...)
 }

@@ -31,7 +31,7 @@ func (a *app) workerCommand() *cobra.Command {
 			"joined every group, is: ready topics=TOPIC,… groups=GROUP,…\n\n" +
 			"Standard error has a line for each partition that comes or goes, each event (ids, outcome, time), and\n" +
 			"now and then how far behind it is; LOG_LEVEL=warn leaves only what is not as it should be. SIGTERM or\n" +
-			"Ctrl-C finishes the work in hand, commits it and leaves the groups; the exit status is 0.\n\n" +
+			"Ctrl-C finishes the work in hand, commits it and leaves the groups, within 8 s; the exit status is 0.\n\n" +
 			"It does not start when the brokers cannot be reached, do not let it in, or lack a topic or a right: it says\n" +
 			"which, and ends with status 1 (2 for wrong settings). What breaks later is tried again and shown.\n\n" +
 			"After kill -9 or a power cut a worker's partitions go to the others once KAFKA_SESSION_TIMEOUT is over (10s;\n" +

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -30,7 +31,7 @@ func (m *member) assign(_ context.Context, client *kgo.Client, added map[string]
 }
 
 func (m *member) revoke(_ context.Context, client *kgo.Client, removed map[string][]int32) {
-	m.giveUp(client, removed[m.consumer.Topic], m.commit)
+	m.giveUp(client, removed[m.consumer.Topic], 2*m.options.CloseTimeout, m.commit)
 	if m.failed() != nil {
 		select {} // a handler is still running: the process ends before anybody gets its key
 	}
@@ -39,17 +40,18 @@ func (m *member) revoke(_ context.Context, client *kgo.Client, removed map[strin
 
 // lose is a rebalance that went on without us: the partitions may be another's already, and so may their offsets.
 func (m *member) lose(_ context.Context, client *kgo.Client, removed map[string][]int32) {
-	m.giveUp(client, removed[m.consumer.Topic], nil)
+	m.giveUp(client, removed[m.consumer.Topic], 0, nil)
 	m.options.Assigned(m.consumer.Topic, m.all())
 }
 
-// giveUp ends the delivery of partitions and commits what is handled; commit is nil for those that are no longer ours.
-func (m *member) giveUp(client *kgo.Client, numbers []int32, commit func(context.Context, *kgo.Client) bool) {
-	timeout := m.options.CloseTimeout
-	if commit == nil || m.failed() != nil {
+// giveUp ends the delivery of partitions and commits what is handled, within timeout: half of it is for the handlers. commit is
+// nil for partitions that are no longer ours.
+func (m *member) giveUp(client *kgo.Client, numbers []int32, timeout time.Duration, commit func(context.Context, *kgo.Client) bool) {
+	end := time.Now().Add(timeout)
+	if m.failed() != nil {
 		timeout = 0
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout/2)
 	defer cancel()
 	m.mu.Lock()
 	given := map[int32]*assigned{}
@@ -69,7 +71,7 @@ func (m *member) giveUp(client *kgo.Client, numbers []int32, commit func(context
 	}
 	closing.Wait()
 	if commit != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), m.options.CloseTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), max(time.Until(end), lastRequest))
 		defer cancel()
 		commit(ctx, client)
 	}

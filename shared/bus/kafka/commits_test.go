@@ -78,7 +78,7 @@ func TestACommitThatFailsIsSaidOnceInAWhile(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- kafka.Consume(ctx, b.Kafka, c, kafka.Options{Logger: logTo(&l, slog.LevelInfo), CommitInterval: time.Millisecond, CloseTimeout: 300 * time.Millisecond})
+		ended <- kafka.Consume(ctx, b.Kafka, c, kafka.Options{Logger: logTo(&l, slog.LevelInfo), CommitInterval: time.Millisecond, StopTimeout: 600 * time.Millisecond})
 	}()
 	for range 20 {
 		<-tries

@@ -19,7 +19,8 @@ type Options struct {
 	DeadLetters    bus.DeadLetters // where rejected events go; by default the topic's dead-letter topic
 	CommitInterval time.Duration   // how often offsets are committed; 1 s
 	SessionTimeout time.Duration   // after how long a worker that died is given up by the group; the cluster's, or 10 s
-	CloseTimeout   time.Duration   // how long handlers may go on at a rebalance and at the end; 10 s
+	CloseTimeout   time.Duration   // how long handlers may go on at a rebalance; 10 s
+	StopTimeout    time.Duration   // how long the end may take in all, half of it for handlers; 8 s: Docker kills after 10 s
 	MetadataAge    time.Duration   // after how long partitions that were added to the topic are seen; 30 s
 	Logger         *slog.Logger
 	// Assigned, if set, is told which partitions this worker has, each time that changes.
@@ -88,7 +89,7 @@ func (o Options) withDefaults(cluster settings.Kafka) Options {
 	for _, d := range []struct {
 		value *time.Duration
 		def   time.Duration
-	}{{&o.CommitInterval, time.Second}, {&o.SessionTimeout, 10 * time.Second}, {&o.CloseTimeout, 10 * time.Second}, {&o.MetadataAge, 30 * time.Second}} {
+	}{{&o.CommitInterval, time.Second}, {&o.SessionTimeout, 10 * time.Second}, {&o.CloseTimeout, 10 * time.Second}, {&o.StopTimeout, 8 * time.Second}, {&o.MetadataAge, 30 * time.Second}} {
 		if *d.value == 0 {
 			*d.value = d.def
 		}
@@ -136,23 +137,27 @@ func (m *member) run(ctx context.Context) error {
 		m.holdBack(ctx, fetches)
 		m.client.AllowRebalance()
 	}
+	end := time.Now().Add(m.options.StopTimeout)
 	committing.Wait()
-	m.giveUp(m.client, m.all(), m.commitAll)
+	m.giveUp(m.client, m.all(), m.options.StopTimeout, m.commitAll)
 	if err := m.failed(); err != nil {
 		return err
 	}
-	m.leave()
+	m.leave(max(time.Until(end), lastRequest))
 	return m.failed()
 }
 
-// leave leaves the group and closes the client, unless no broker answers for too long.
-func (m *member) leave() {
+// lastRequest is what a broker that answers needs at least, when the time is over.
+const lastRequest = 500 * time.Millisecond
+
+// leave leaves the group and closes the client, unless no broker answers in time.
+func (m *member) leave(timeout time.Duration) {
 	left := make(chan struct{})
 	go func() {
 		m.client.CloseAllowingRebalance()
 		close(left)
 	}()
-	timer := time.NewTimer(m.options.CloseTimeout)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-left:

@@ -228,7 +228,7 @@ func TestShutdownAbandonsWhatTakesTooLong(t *testing.T) {
 		b.create(1)
 		b.write(moved(0, "a", 1))
 		running := make(chan struct{})
-		w := b.consume(kafka.Options{CloseTimeout: 100 * time.Millisecond}, func(ctx context.Context, _ event) error {
+		w := b.consume(kafka.Options{StopTimeout: 200 * time.Millisecond}, func(ctx context.Context, _ event) error {
 			close(running)
 			<-ctx.Done()
 			return ctx.Err()
@@ -247,7 +247,7 @@ func TestShutdownWhileNoBrokerAnswers(t *testing.T) {
 	b.create(1)
 	b.write(moved(0, "a", 1))
 	d := newDiary(t)
-	w := b.consume(kafka.Options{CloseTimeout: 300 * time.Millisecond, CommitInterval: time.Hour}, d.handler)
+	w := b.consume(kafka.Options{StopTimeout: 600 * time.Millisecond, CommitInterval: time.Hour}, d.handler)
 	d.waitFor(map[string]int{"a": 1})
 	broker.set(true)
 	began := time.Now()

@@ -93,7 +93,7 @@ func TestAnOutageIsSaidInFewLines(t *testing.T) {
 	consumer.Topic = b.topic
 	go func() {
 		ended <- kafka.Consume(ctx, b.Kafka, consumer, kafka.Options{
-			Logger: logTo(&l, slog.LevelDebug), CloseTimeout: time.Second,
+			Logger: logTo(&l, slog.LevelDebug), StopTimeout: 2 * time.Second,
 			Assigned: func(string, []int32) {
 				select {
 				case <-joined:

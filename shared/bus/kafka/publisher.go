@@ -25,6 +25,16 @@ const abandonAfter = 30 * time.Second
 // of the client's own besides, 250 ms to 2.5 s.
 const metadataMinAge = 250 * time.Millisecond
 
+// A request that a broker does not answer within the sum of these ends its connection, so that one that has died silently
+// costs publishers 5 s; the client's own are 10 s each.
+const (
+	produceTimeout = 3 * time.Second // what the broker has for the replicas
+	answerTimeout  = 2 * time.Second // and for everything else
+)
+
+// maxWaitingBytes is how large the records may be that wait for the brokers; one more is refused at once.
+const maxWaitingBytes = 64 << 20
+
 // maxWaiting is how many records may wait for the brokers; one more is refused at once.
 const maxWaiting = 10_000
 
@@ -53,6 +63,9 @@ func producing(more ...kgo.Opt) []kgo.Opt {
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.ProducerLinger(0), // a request publishes one event and waits for it
 		kgo.RecordDeliveryTimeout(abandonAfter),
+		kgo.ProduceRequestTimeout(produceTimeout),
+		kgo.RequestTimeoutOverhead(answerTimeout),
+		kgo.MaxBufferedBytes(maxWaitingBytes),
 		// Whoever was without brokers asks again soon: by default 5 s later, which is all that a request waits.
 		kgo.MetadataMinAge(metadataMinAge),
 	}, more...)
