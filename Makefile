@@ -70,7 +70,7 @@ integration: ## the suites that want real servers: those of `make up`, or KAFKA_
 	test -n "$$KAFKA_BROKERS" -a -n "$$DYNAMODB_ENDPOINT" || { echo 'There is nothing to test against: `make up` first, or set KAFKA_BROKERS and DYNAMODB_ENDPOINT to servers that may be written to.'; exit 2; }; \
 	echo "against KAFKA_BROKERS=$$KAFKA_BROKERS DYNAMODB_ENDPOINT=$$DYNAMODB_ENDPOINT"; \
 	elsewhere='^Test(Docker|SAMLocal)'; test -n "$$KAFKA_SASL_BROKERS" || elsewhere="$$elsewhere|^TestLoginAtApacheKafka$$"; \
-	said="$$(mktemp)"; trap 'rm -f "$$said"' EXIT; \
+	said="$$(mktemp "$${TMPDIR:-/tmp}/sipeat.XXXXXX")"; trap 'rm -f "$$said"' EXIT; \
 	KAFKAJS='$(CURDIR)/$(KAFKAJS)' go test -count=1 -v -skip "$$elsewhere" $(INTEGRATION) | tee "$$said"; \
 	if grep -E '^ *--- SKIP' "$$said"; then echo 'Here a test that is skipped is a failure.'; exit 1; fi; \
 	test -n "$$KAFKA_SASL_BROKERS" || echo 'Not run: the login over TLS, which `make up` does not have. It wants KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM=SCRAM-SHA-512, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE of a Kafka that has.'
@@ -130,37 +130,43 @@ worker-start: ## the worker, as `make worker-build` built it
 	@test -x bin/sipeat || { echo 'There is no bin/sipeat: `make worker-build` first.' >&2; exit 1; }
 	@exec bin/sipeat worker
 
-# --- AWS: template.yaml says what there is, samconfig.toml how it is called. A binary for another architecture than the functions' would start
-# nowhere, so what is deployed is built for the Architecture that stands in samconfig.toml, where the first deployment writes it.
-.PHONY: build deploy validate sam-local
+# --- AWS: template.yaml lists the resources. The first deployment keeps the answers to SAM's questions in samconfig.local.toml, which git ignores.
+# A binary for another architecture than its function's does not start, so `build` reads the Architecture from there.
+.PHONY: build deploy validate sam-local need-sam
 
 SAM := sam
 CFN_LINT := cfn-lint
-STACK = awk -F'"' '/^\[/ {ours = $$0 == "[default.deploy.parameters]"} ours && /^stack_name/ {print $$2}' samconfig.toml
-ARCHITECTURE = $(shell awk '/^\[/ {ours = $$0 == "[default.deploy.parameters]"} ours' samconfig.toml | grep -q 'Architecture=[\\"]*x86_64' && echo amd64 || echo arm64)
+STACK_CONFIG := samconfig.local.toml
+ANSWERS = { file=$(STACK_CONFIG); test -f $$file || file=samconfig.toml; awk '/^\[/ {section = $$0} section == "[default.deploy.parameters]"' $$file; }
+STACK = $(shell $(ANSWERS) | sed -n 's/^stack_name *= *"\(.*\)"/\1/p')
+ARCHITECTURE = $(shell $(ANSWERS) | grep -q 'Architecture=[\"]*x86_64' && echo amd64 || echo arm64)
 ARCH := $(ARCHITECTURE)
 
-# Same sources, same bytes: no path, no commit and no time is in them, so that SAM deploys what has changed alone.
+# Same sources, same bytes: the binaries contain no path, commit or time, so SAM deploys only what has changed.
 build: ## the three binaries of the Lambda functions, in dist; ARCH=amd64 for x86_64
 	@test '$(ARCH)' = arm64 -o '$(ARCH)' = amd64 || { echo 'ARCH=$(ARCH): Lambda has arm64 and amd64.' >&2; exit 2; }
 	@for side in commands queries consumers; do \
 		(set -x; GOOS=linux GOARCH=$(ARCH) CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -tags lambda.norpc -o dist/$$side/bootstrap ./functions/$$side/bootstrap) || exit 1; \
 	done
 
-sam-local: ## plays the functions under the SAM CLI, beside containers of its own: what `make up` started stays
-	@command -v $(SAM) >/dev/null || { echo 'This needs the SAM CLI: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/install-sam-cli.html, or SAM=where/it/is.' >&2; exit 2; }
-	@$(MAKE) --no-print-directory docker
+need-sam:
+	@command -v $(SAM) >/dev/null || { echo 'This needs the SAM CLI: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/install-sam-cli.html, or SAM=path/to/sam.' >&2; exit 2; }
+
+sam-local: need-sam docker ## test the functions under the SAM CLI, in containers of their own: those of `make up` are left alone
 	DOCKER=1 SAM='$(SAM)' go test -count=1 -v -timeout 20m -run '^TestSAMLocal' ./shared/proof
 
-validate: ## template.yaml by `sam validate --lint` and by cfn-lint, which sees what SAM makes of it
+validate: need-sam ## template.yaml by `sam validate --lint` and by cfn-lint, which sees what SAM makes of it
 	AWS_DEFAULT_REGION="$${AWS_DEFAULT_REGION:-us-east-1}" $(SAM) validate --lint
 	$(CFN_LINT) template.yaml
 
-deploy: ## build and deploy to AWS; the first time SAM asks for the stack's name and parameters
-	@test '$(ARCH)' = '$(ARCHITECTURE)' || { echo 'ARCH=$(ARCH), but samconfig.toml says $(ARCHITECTURE) (Architecture; arm64 where it says nothing): leave out ARCH, or change it there.' >&2; exit 2; }
-	@$(MAKE) --no-print-directory build
-	@if test -n "$$($(STACK))"; then $(SAM) deploy; else $(SAM) deploy --guided; fi
-	@test '$(ARCH)' = "$$($(MAKE) --no-print-directory --eval='architecture:; @echo $$(ARCHITECTURE)' architecture)" || { echo 'Architecture was changed: built and deployed again.'; $(MAKE) --no-print-directory deploy; }
+# SAM may ask for the Architecture after the build. Another answer than ARCH is an error here, and no reason to deploy twice in one go.
+deploy: need-sam ## build and deploy to AWS; the first time SAM asks for the stack's name and parameters
+	@test -z '$(STACK)' -o '$(ARCH)' = '$(ARCHITECTURE)' || { echo 'ARCH=$(ARCH), but $(STACK_CONFIG) says $(ARCHITECTURE) (Architecture; arm64 by default): leave out ARCH, or change it there.' >&2; exit 2; }
+	@$(MAKE) --no-print-directory build ARCH='$(ARCH)'
+	@test -f $(STACK_CONFIG) || cp samconfig.toml $(STACK_CONFIG)
+	$(SAM) deploy --config-file $(STACK_CONFIG)$(if $(STACK),, --guided --parameter-overrides Architecture=$(ARCH:amd64=x86_64))
+	@deployed=$$($(ANSWERS) | sed -n 's/.*Architecture=[\"]*\([a-z0-9_]*\).*/\1/p'); \
+	test '$(ARCH:amd64=x86_64)' = "$${deployed:-$(ARCH:amd64=x86_64)}" || { echo "The functions are $$deployed now, but their binaries were built for $(ARCH:amd64=x86_64) and do not start: run \`make deploy\` again." >&2; exit 1; }
 
 $(GOLANGCI_LINT):
 	GOBIN=$(TOOLS)/new go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0

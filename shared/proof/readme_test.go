@@ -53,7 +53,7 @@ var (
 		"make worker-dev":   `"worker-dev")`,
 		"make build":        "make build",
 		"make validate":     "make validate",
-		"make deploy":       `"deploy", "SAM=./sam"`,
+		"make deploy":       `c.make("deploy")`,
 	}
 )
 
@@ -86,7 +86,7 @@ func TestEveryCommandInREADMEWorks(t *testing.T) {
 		}
 	}
 	played := string(ci) + source(t, "shared", "proof", "docker_test.go") + source(t, "shared", "proof", "dock_test.go") +
-		source(t, "shared", "proof", "template_calls_test.go") + source(t, "shared", "proof", "sam_test.go")
+		source(t, "shared", "proof", "makefile", "deploy_test.go") + source(t, "shared", "proof", "sam_test.go")
 	for command, there := range playedInCI {
 		assert.Contains(t, played, there, "CI does not play %q", command)
 	}

@@ -1,11 +1,7 @@
 package proof
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -42,57 +38,4 @@ func TestSAMIsCalledAsTheRestHasIt(t *testing.T) {
 	assert.ElementsMatch(t, []string{
 		"default local_invoke", "default local_start_api", "default local_start_lambda", "amd64 local_invoke", "amd64 local_start_api", "amd64 local_start_lambda",
 	}, names)
-}
-
-// What is deployed is built for the Architecture that stands in samconfig.toml: the first time SAM asks for it, and another answer than
-// what was built for is built and deployed again; ARCH cannot say otherwise.
-func TestDeployBuildsForTheArchitectureThatIsDeployed(t *testing.T) {
-	t.Parallel()
-	if _, err := exec.LookPath("make"); err != nil {
-		t.Skip("this needs make")
-	}
-	dir := t.TempDir()
-	write := func(name, text string, mode os.FileMode) {
-		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), mode))
-	}
-	write("Makefile", source(t, "Makefile"), 0o644)
-	write("samconfig.toml", source(t, "samconfig.toml"), 0o644)
-	write("go", "#!/bin/sh\ncase $1 in build) echo built $GOARCH >>said;; *) echo test;; esac\n", 0o755)
-	write("sam", `#!/bin/sh
-echo "$@" >>said
-if [ "$2" = --guided ]; then
-	sed -i.bak '/^\[default.deploy.parameters\]/a\
-stack_name = "sipeat"\
-parameter_overrides = "TableName=\\"sipeat\\" Architecture=\\"x86_64\\""
-' samconfig.toml
-fi
-`, 0o755)
-	deploy := func(arguments ...string) (said []string, err error) {
-		_ = os.Remove(filepath.Join(dir, "said"))
-		c := exec.Command("make", append([]string{"deploy", "SAM=./sam"}, arguments...)...)
-		c.Dir, c.Env = dir, append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
-		output, err := c.CombinedOutput()
-		if err != nil {
-			return []string{string(output)}, err
-		}
-		text, err := os.ReadFile(filepath.Join(dir, "said"))
-		return lines(strings.TrimSpace(string(text))), err
-	}
-	built := func(arch string) []string { return []string{"built " + arch, "built " + arch, "built " + arch} }
-
-	said, err := deploy()
-	require.NoError(t, err, said)
-	again := append(append(append(built("arm64"), "deploy --guided"), built("amd64")...), "deploy")
-	assert.Equal(t, again, said)
-
-	said, err = deploy()
-	require.NoError(t, err, said)
-	assert.Equal(t, append(built("amd64"), "deploy"), said)
-
-	said, err = deploy("ARCH=arm64")
-	require.Error(t, err)
-	assert.Contains(t, said[0], "ARCH=arm64, but samconfig.toml says amd64")
-	said, err = deploy("ARCH=mips")
-	require.Error(t, err, said)
 }
