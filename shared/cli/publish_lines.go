@@ -141,7 +141,7 @@ func (p *publishing) scan(read chan<- line) {
 	n := 0
 	for scanner.Scan() {
 		n++
-		if text := bytes.TrimSpace(scanner.Bytes()); len(text) > 0 {
+		if text := bytes.TrimSpace(bytes.TrimPrefix(scanner.Bytes(), []byte("\xef\xbb\xbf"))); len(text) > 0 { // a byte order mark
 			read <- line{number: n, text: bytes.Clone(text)}
 		}
 	}

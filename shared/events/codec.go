@@ -29,18 +29,20 @@ func (e Event[T]) Encode() ([]byte, error) {
 }
 
 // Decode reads an event of T from a record's value. It tolerates all that can be understood: unknown, null, missing and
-// empty fields, no metadata, ids of any form. A field of another JSON type than its own (a number where text is
+// empty fields, no metadata, ids of any form, a byte order mark. In metadata a number counts as its text, and any other value
+// that is no text as absent; only its timestamp must be one. A field of another JSON type than its own (a number where text is
 // wanted) is not understood: which text it would be is a guess, and ids are compared by their text. What is refused is
 // an Invalid error that wraps [ErrNotUnderstood] and says what is missing, without any of the event's content.
 func Decode[T Payload](value []byte) (Event[T], error) {
 	var wire struct {
-		ID       string    `json:"eventId"`
-		Type     string    `json:"eventType"`
-		Data     *T        `json:"data"`
-		Metadata *Metadata `json:"metadata"`
+		ID       string       `json:"eventId"`
+		Type     string       `json:"eventType"`
+		Data     *T           `json:"data"`
+		Metadata wireMetadata `json:"metadata"`
 	}
 	var e Event[T]
 	topic := e.Data.Topic()
+	value = bytes.TrimPrefix(value, byteOrderMark)
 	if len(bytes.TrimSpace(value)) == 0 {
 		return e, notUnderstood("the record has no value")
 	}
@@ -60,11 +62,43 @@ func Decode[T Payload](value []byte) (Event[T], error) {
 	if err := (*wire.Data).readable(); err != nil {
 		return e, err
 	}
-	e.ID, e.Type, e.Data = wire.ID, wire.Type, *wire.Data
-	if wire.Metadata != nil {
-		e.Metadata = *wire.Metadata
+	return Event[T]{ID: wire.ID, Type: wire.Type, Data: *wire.Data, Metadata: wire.Metadata.metadata()}, nil
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// wireMetadata is metadata as other programs may write it.
+type wireMetadata struct {
+	Timestamp     Time      `json:"timestamp"`
+	Producer      looseText `json:"producer"`
+	CorrelationID looseText `json:"correlationId"`
+	CausationID   looseText `json:"causationId"`
+}
+
+func (m *wireMetadata) metadata() Metadata {
+	return Metadata{m.Timestamp, string(m.Producer), string(m.CorrelationID), string(m.CausationID)}
+}
+
+func (m *wireMetadata) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != '{' {
+		return d.SkipValue()
 	}
-	return e, nil
+	type object wireMetadata
+	return json.UnmarshalDecode(d, (*object)(m))
+}
+
+// looseText is the text of a string or a number, and empty for any other value.
+type looseText string
+
+func (t *looseText) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	switch d.PeekKind() {
+	case '"', '0':
+		token, err := d.ReadToken()
+		*t = looseText(token.String())
+		return err
+	}
+	*t = ""
+	return d.SkipValue()
 }
 
 func notUnderstood(format string, args ...any) error {

@@ -25,7 +25,7 @@ func TestPublishedLinesBecomeResources(t *testing.T) {
 	s := serve(t, t.TempDir())
 	for _, e := range endpoints {
 		mine := with(t, e.body, map[string]any{"id": "my-" + e.topic, "timestamp": "2020-01-02T03:04:05Z"})
-		got := s.publish(e.topic, e.body+"\n\n"+mine) // a blank line is none, and the last needs no end
+		got := s.publish(e.topic, "\ufeff"+e.body+"\n\n"+mine) // a byte order mark, a blank line, and no line break at the end
 		assert.Equal(t, 0, got.status, got.stderr)
 		assert.Empty(t, got.stdout)
 		assert.Contains(t, got.stderr, "published 2, refused 0")

@@ -98,5 +98,5 @@ func utf8JSON(contentType string) bool {
 		return false
 	}
 	charset, given := params["charset"]
-	return !given || strings.EqualFold(charset, "utf-8")
+	return !given || strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }

@@ -48,6 +48,7 @@ func TestCommandMedia(t *testing.T) {
 	}{
 		{202, []string{"Content-Type: application/json; charset=UTF-8"}},
 		{202, []string{`Content-Type: Application/JSON;charset="utf-8";profile=x`}},
+		{202, []string{"Content-Type: application/json; charset=utf8"}},
 		{202, []string{asJSON, "Content-Encoding: identity"}},
 		{415, nil},
 		{415, []string{"Content-Type: "}},

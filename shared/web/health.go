@@ -15,22 +15,27 @@ import (
 // Check is a part without which requests cannot be served.
 type Check struct {
 	Name  string                      // shown to callers, such as "kafka"
-	Probe func(context.Context) error // nil = it is reachable. It has 2 s; what it says is for the log.
+	Probe func(context.Context) error // nil = reachable. It has 2 s; the text of its error is for the log.
 }
 
-const probeTimeout = 2 * time.Second
+const (
+	probeTimeout = 2 * time.Second
+	probeFor     = time.Second // how long an outcome answers further requests
+)
 
-// Health is GET /healthz, which answers 200 while the process runs, and GET /readyz, which asks all checks at the same time
-// and answers 200, or 503 with the names of those that failed. However many ask, and however long a probe
-// hangs, each check has at most one probe running: those who ask meanwhile get its outcome.
+// Health is GET /healthz, which answers 200 while the process runs, and GET /readyz, which runs all checks at the same time
+// and answers 200, or 503 with the names of those that failed. Each check has at most one probe running, and its outcome is
+// used again for a second, so requests without limit cost the parts behind the checks one probe a second.
 func Health(checks ...Check) []Function {
-	ready := &readiness{}
+	var probes []*probe
 	for _, c := range checks {
-		ready.probes = append(ready.probes, &probe{check: c})
+		probes = append(probes, &probe{check: c})
 	}
 	return []Function{
-		{Name: "healthz", Route: "GET /healthz", Handler: http.HandlerFunc(alive), Watch: true},
-		{Name: "readyz", Route: "GET /readyz", Handler: ready, Watch: true},
+		{Name: "healthz", Route: "GET /healthz", Watch: true, Handler: http.HandlerFunc(
+			func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, http.StatusOK, health{"alive"}) })},
+		{Name: "readyz", Route: "GET /readyz", Watch: true, Handler: http.HandlerFunc(
+			func(w http.ResponseWriter, r *http.Request) { ready(w, r, probes) })},
 	}
 }
 
@@ -38,35 +43,26 @@ type health struct {
 	Status string `json:"status"`
 }
 
-func alive(w http.ResponseWriter, r *http.Request) { well(w, r, "alive") }
-
-func well(w http.ResponseWriter, r *http.Request, status string) {
-	writeJSON(w, r, http.StatusOK, health{status})
-}
-
-type readiness struct{ probes []*probe }
-
-func (rd *readiness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func ready(w http.ResponseWriter, r *http.Request, probes []*probe) {
 	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 	defer cancel()
-	runs := make([]*run, len(rd.probes))
-	for i, p := range rd.probes {
+	runs := make([]*probeRun, len(probes))
+	for i, p := range probes {
 		runs[i] = p.start()
 	}
 	var names []string
 	var errs []error
 	for i, run := range runs {
 		if err := run.wait(ctx); err != nil {
-			name := rd.probes[i].check.Name
-			names = append(names, name)
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			names = append(names, probes[i].check.Name)
+			errs = append(errs, fmt.Errorf("%s: %w", probes[i].check.Name, err))
 		}
 	}
 	if len(names) == 0 {
-		well(w, r, "ready")
+		writeJSON(w, r, http.StatusOK, health{"ready"})
 		return
 	}
-	if err := r.Context().Err(); err != nil { // says nothing about the checks
+	if err := r.Context().Err(); err != nil { // it says nothing about the checks
 		fail(w, r, err, queries)
 		return
 	}
@@ -78,57 +74,60 @@ func (rd *readiness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Detail: "Not reachable: " + strings.Join(names, ", ") + ".", Unreachable: names}.Write(w, r)
 }
 
-// probe is a check that runs at most once at a time.
+// probe runs a check, at most once at a time.
 type probe struct {
-	check   Check
-	mu      sync.Mutex
-	running *run // nil = none
+	check  Check
+	mu     sync.Mutex
+	latest *probeRun // nil = none yet
 }
 
-type run struct {
-	done chan struct{}
-	err  error // once done is closed
+type probeRun struct {
+	done  chan struct{}
+	err   error // once done is closed
+	until time.Time
 }
 
-// errExited stands until a probe returns, which it does not if it ends its goroutine.
-var errExited = errors.New("the probe ended its goroutine (runtime.Goexit)")
-
-func (p *probe) start() *run {
+// start starts a run, unless one is running or its outcome still counts.
+func (p *probe) start() *probeRun {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.running != nil {
-		return p.running
+	if p.latest != nil && (p.latest.running() || time.Now().Before(p.latest.until)) {
+		return p.latest
 	}
-	this := &run{done: make(chan struct{}), err: errExited}
-	p.running = this
-	// Not under the request's context: one who stops asking must not spoil the outcome for the others.
+	run := &probeRun{done: make(chan struct{}), err: errors.New("the probe ended its goroutine (runtime.Goexit)")}
+	p.latest = run
+	// Not under the request's context: a client that goes away must not spoil the outcome for the others.
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	go func() {
 		defer cancel()
 		defer func() {
-			if fault := recover(); fault != nil {
-				this.err = events.Recovered(fault)
+			if value := recover(); value != nil {
+				run.err = events.Recovered(value)
 			}
-			p.mu.Lock()
-			p.running = nil
-			p.mu.Unlock()
-			close(this.done)
+			run.until = time.Now().Add(probeFor)
+			close(run.done)
 		}()
-		this.err = p.check.Probe(ctx)
+		run.err = p.check.Probe(ctx)
 	}()
-	return this
+	return run
 }
 
-func (run *run) wait(ctx context.Context) error {
+func (run *probeRun) running() bool {
 	select {
 	case <-run.done:
-		return run.err
-	case <-ctx.Done():
-	}
-	select { // both may be true, and an outcome counts
-	case <-run.done:
-		return run.err
+		return false
 	default:
-		return ctx.Err()
+		return true
 	}
+}
+
+func (run *probeRun) wait(ctx context.Context) error {
+	select {
+	case <-run.done:
+	case <-ctx.Done():
+		if run.running() { // both may be true, and an outcome counts
+			return ctx.Err()
+		}
+	}
+	return run.err
 }

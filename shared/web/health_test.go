@@ -14,7 +14,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestHealth(t *testing.T) {
+func TestHealth(t *testing.T) { synctest.Test(t, testHealth) }
+
+func testHealth(t *testing.T) {
 	logger, log := logged()
 	hunter2 := errors.New("dial tcp: hunter2")
 	var kafka, store error
@@ -45,6 +47,8 @@ func TestHealth(t *testing.T) {
 	assert.NotContains(t, log.String(), `"level":"INFO"`)
 
 	kafka, store = hunter2, hunter2
+	assert.Equal(t, 200, call(h, "GET", "/readyz", "").Code, "the outcome counts for a second")
+	time.Sleep(probeFor)
 	w = call(h, "GET", "/readyz", "")
 	assert.Equal(t, 503, w.Code)
 	p := problemOf(t, w)
@@ -58,6 +62,21 @@ func TestHealth(t *testing.T) {
 	assert.Equal(t, 200, call(h, "GET", "/healthz", "").Code)
 	assert.Equal(t, 405, call(h, "POST", "/readyz", "").Code)
 	assert.Equal(t, 200, call(Router(Health(), Log(quiet())), "GET", "/readyz", "").Code)
+}
+
+// Nothing throttles /readyz, so what it costs must not grow with the requests.
+func TestReadinessCostsOneProbeASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var probes atomic.Int32
+		h := Router(Health(Check{"kafka", func(context.Context) error { probes.Add(1); return errors.New("down") }}), Log(quiet()))
+		for range 100 { // 10 s
+			for range 20 {
+				assert.Equal(t, 503, call(h, "GET", "/readyz", "").Code)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		assert.EqualValues(t, 10, probes.Load())
+	})
 }
 
 // However many ask while probes hang, each is asked once, and all of them have their answer within 2 s.
@@ -90,6 +109,6 @@ func TestHangingProbes(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		assert.Equal(t, 200, call(h, "GET", "/readyz", "").Code)
-		assert.EqualValues(t, 4, asked.Load())
+		assert.EqualValues(t, 2, asked.Load(), "the outcomes of those that hung")
 	})
 }
