@@ -16,7 +16,7 @@ import (
 // channels gives the world two notifiers.
 func (w *world) channels() (mail, chat *told) {
 	mail, chat = &told{}, &told{}
-	w.Notifier = notify.All(notify.Channel{Name: "smtp", Notifier: mail}, notify.Channel{Name: "discord", Notifier: chat})
+	w.Notifier = notify.Channels{{Name: "smtp", Notifier: mail}, {Name: "discord", Notifier: chat}}
 	return mail, chat
 }
 

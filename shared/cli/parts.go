@@ -160,7 +160,7 @@ func (a *app) dynamoDB(ctx context.Context) (cfg aws.Config, local bool, err err
 func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
 	n := a.settings.Notify
 	var away error // AWS's credentials: the settings may be right
-	joinSES := func(m notify.Mail) (notify.Notifier, error) {
+	joinSES := func(m notify.Composer) (notify.Notifier, error) {
 		cfg, err := a.aws.regional(ctx)
 		if err != nil {
 			if usage := (usageError{}); !errors.As(err, &usage) {
@@ -172,7 +172,7 @@ func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
 	}
 	channels, err := notify.New(notify.Settings{
 		Notify: n.Channels, From: n.From, To: n.To, SMTPURL: n.SMTPURL, DiscordWebhook: n.DiscordWebhook, Logger: a.logger,
-		Further: map[string]func(notify.Mail) (notify.Notifier, error){"ses": joinSES},
+		Extra: map[string]func(notify.Composer) (notify.Notifier, error){"ses": joinSES},
 	})
 	if away != nil {
 		return nil, away

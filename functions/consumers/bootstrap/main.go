@@ -32,7 +32,7 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	notifier, err := notify.New(notify.Settings{
 		Notify: s.Notify.Channels, From: s.Notify.From, To: s.Notify.To, SMTPURL: s.Notify.SMTPURL,
 		DiscordWebhook: s.Notify.DiscordWebhook, Logger: logger,
-		Further: map[string]func(notify.Mail) (notify.Notifier, error){"ses": ses.Join(ses.Environment(os.Getenv))},
+		Extra: map[string]func(notify.Composer) (notify.Notifier, error){"ses": ses.Join(ses.Environment(os.Getenv))},
 	})
 	if err != nil {
 		return nil, err
