@@ -2,7 +2,6 @@ package consumers
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -26,14 +25,14 @@ func (h OnNotification) React(ctx context.Context, e events.Event[events.Notific
 		Recipient: e.Data.RecipientEmail, Text: e.Data.Message,
 	}
 	return notify.Each(h.Notifier, func(c notify.Channel) error {
-		return h.tell(ctx, c, message, claimID(e.Type, e.ResourceID(), c.Name))
+		return h.tell(ctx, c, message, c.Name)
 	})
 }
 
 // tell claims the message, sends it and marks it as sent. A crash between sending and marking sends it again once the
 // lease is over: a message twice is better than none.
-func (h OnNotification) tell(ctx context.Context, n notify.Notifier, m notify.Message, id string) error {
-	switch claim, left, err := h.Store.Claim(ctx, id, lease(ctx)); {
+func (h OnNotification) tell(ctx context.Context, n notify.Notifier, m notify.Message, channel string) error {
+	switch claim, left, err := h.Claims.Claim(ctx, m.ID, channel, lease(ctx)); {
 	case err != nil:
 		return err
 	case claim == store.Done:
@@ -46,9 +45,9 @@ func (h OnNotification) tell(ctx context.Context, n notify.Notifier, m notify.Me
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), toTell)
 	defer cancel()
 	if err == nil {
-		return h.Store.Complete(ctx, id)
+		return h.Claims.Complete(ctx, m.ID, channel)
 	}
-	if released := h.Store.Release(ctx, id); released != nil {
+	if released := h.Claims.Release(ctx, m.ID, channel); released != nil {
 		// By its text alone: the kind of the error is the notifier's.
 		return fmt.Errorf("%w (and the claim is kept until its lease ends: %s)", err, released.Error())
 	}
@@ -66,15 +65,4 @@ func lease(ctx context.Context) time.Duration {
 		return max(time.Until(deadline), 0) + beyond
 	}
 	return time.Minute
-}
-
-// claimID is the id of the effect, within what a store takes: of a channel that has a name, that comes last.
-func claimID(topic, id, channel string) string {
-	if channel != "" {
-		channel = "/" + channel
-	}
-	if claim := topic + "/" + id + channel; len(claim) <= store.MaxID {
-		return claim
-	}
-	return fmt.Sprintf("%s/sha256:%x%s", topic, sha256.Sum256([]byte(id)), channel)
 }

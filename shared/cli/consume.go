@@ -13,7 +13,7 @@ import (
 
 func (p *parts) consumers() consumers.Consumers {
 	return consumers.Consumers{
-		Publisher: p.seen.publisher(p.publisher), Notifier: p.notifier, Store: p.store, AnnouncedBy: p.app.settings.AnnouncedByProducer,
+		Publisher: p.seen.publisher(p.publisher), Notifier: p.notifier, Store: p.store, Claims: p.claims, AnnouncedBy: p.app.settings.AnnouncedByProducer,
 	}
 }
 

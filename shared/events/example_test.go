@@ -34,8 +34,8 @@ func ExampleNew_invalid() {
 		}
 	}
 	// Output:
-	// /email must be one e-mail address, such as ada@example.com, and nothing else
-	// /drinksList/1 is blank: it needs visible characters
+	// /email must be one e-mail address, such as ada@example.com, with nothing before or behind it
+	// /drinksList/1 is blank: it must hold something that can be seen
 }
 
 // A record's value becomes an event, of whichever producer it is.

@@ -35,7 +35,9 @@ type Settings struct {
 	Web                 Web
 	Notify              Notify
 	Store               string     // STORE: the path of a SQLite file, or dynamodb
-	Table               string     // TABLE_NAME: DynamoDB's table
+	Table               string     // TABLE_NAME: DynamoDB's table of the read model
+	ClaimsTable         string     // CLAIMS_TABLE_NAME: DynamoDB's table of the delivery claims; it stays when TABLE_NAME changes
+	ClaimsFile          string     // CLAIMS_FILE: the SQLite file of the delivery claims; "" = claims.db in the folder of STORE
 	AnnouncedByProducer []string   // ANNOUNCED_BY_PRODUCER: producers that write their own notifications
 	PartialBatches      bool       // PARTIAL_BATCH_RESPONSES: on Lambda, the mapping takes answers that name what failed (ReportBatchItemFailures)
 	LogLevel            slog.Level // LOG_LEVEL: debug, info, warn or error
@@ -69,6 +71,8 @@ func Read(getenv func(string) string) (Settings, error) {
 		},
 		Store:               r.text("STORE", DefaultStore),
 		Table:               r.text("TABLE_NAME", "sipeat"),
+		ClaimsTable:         r.text("CLAIMS_TABLE_NAME", "sipeat-claims"),
+		ClaimsFile:          r.text("CLAIMS_FILE", ""),
 		AnnouncedByProducer: r.producers("ANNOUNCED_BY_PRODUCER", "sipeat-app"),
 		PartialBatches:      r.flag("PARTIAL_BATCH_RESPONSES"),
 	}
@@ -84,8 +88,13 @@ func Read(getenv func(string) string) (Settings, error) {
 	if s.Store != DynamoDB && strings.HasPrefix(strings.ToLower(s.Store), "dynamo") {
 		r.check("STORE", fmt.Errorf("%q is nearly %s; for example STORE=%s, or STORE=./%s for a file of that name", s.Store, DynamoDB, DynamoDB, s.Store))
 	}
-	if !isTable(s.Table) {
-		r.check("TABLE_NAME", fmt.Errorf("%q is no name of 3 to 255 letters, digits, dots, dashes and underscores; for example TABLE_NAME=sipeat", s.Table))
+	for setting, table := range map[string]string{"TABLE_NAME": s.Table, "CLAIMS_TABLE_NAME": s.ClaimsTable} {
+		if !isTable(table) {
+			r.check(setting, fmt.Errorf("%q is no name of 3 to 255 letters, digits, dots, dashes and underscores; for example %s=sipeat", table, setting))
+		}
+	}
+	if s.Table == s.ClaimsTable {
+		r.check("CLAIMS_TABLE_NAME", fmt.Errorf("%q is TABLE_NAME too: the delivery claims need a table of their own", s.ClaimsTable))
 	}
 	if level := r.text("LOG_LEVEL", "info"); s.LogLevel.UnmarshalText([]byte(level)) != nil {
 		r.check("LOG_LEVEL", fmt.Errorf("%q is none of debug, info, warn, error; for example LOG_LEVEL=info", level))
