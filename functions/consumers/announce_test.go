@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -65,6 +66,30 @@ func TestWhoAnnouncesTheirOwnIsNotAnnouncedTwice(t *testing.T) {
 	assert.Len(t, w.topic.published, 1, "an unknown producer announces nothing")
 }
 
+// The same statement made again as another event, of another producer too, is announced by the same notification event.
+func TestARepeatedStatementIsAnnouncedOnce(t *testing.T) {
+	w := newWorld(t)
+	for _, eventID := range []string{"e-1", "e-2"} {
+		e := read("a", events.ContactCreated{Base: thing("c-1"), Contact: events.Contact{Name: "Ada"}})
+		e.ID = eventID
+		e.Data.Timestamp = events.At(noon.Add(time.Duration(len(w.topic.published)) * time.Minute))
+		on := consumers.OnContactCreated{Consumers: w.Consumers}
+		require.NoError(t, on.Project(t.Context(), e))
+		require.NoError(t, on.React(t.Context(), e))
+		n := w.topic.published[len(w.topic.published)-1]
+		record, err := n.Encode()
+		require.NoError(t, err)
+		assert.Equal(t, bus.Done, w.deliver(t, "notification", record).Outcome)
+	}
+	require.Len(t, w.topic.published, 2)
+	assert.Equal(t, w.topic.published[0].ID, w.topic.published[1].ID)
+	assert.Len(t, w.told.messages, 1)
+
+	another := read("a", events.ContactCreated{Base: thing("c-2"), Contact: events.Contact{Name: "Ada"}})
+	require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), another))
+	assert.NotEqual(t, w.topic.published[0].ID, w.topic.published[2].ID)
+}
+
 func TestAChainIsFollowed(t *testing.T) {
 	w := newWorld(t)
 	e := read("a", events.ContactCreated{Base: thing("c-1")})
@@ -117,7 +142,7 @@ func TestWhatIsUnderstoodIsNeverADeadLetter(t *testing.T) {
 		if topic == "notification" {
 			assert.Len(t, w.told.messages, 1)
 		} else if assert.Len(t, w.topic.published, 1) {
-			assert.NoError(t, events.Validate(w.topic.published[0].Data))
+			assert.Empty(t, w.topic.published[0].Data.Validate())
 		}
 	}
 	for _, topic := range []string{"contact-created", "machine-created", "request-created", "notification"} {

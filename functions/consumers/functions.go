@@ -14,15 +14,20 @@ type Consumers struct {
 	Events    events.Factory
 	Publisher bus.Publisher
 	Notifier  notify.Notifier
-	Store     store.Writer
-	Claims    store.Claims
+	Store     interface {
+		store.Writer
+		store.Claims
+	}
 	// AnnouncedBy lists the producers that write their own notification beside each other event, as the TypeScript app
 	// does: none is derived from theirs, or everybody would be told twice.
 	AnnouncedBy []string
+
+	sent *sent
 }
 
 // Functions lists the consumers. Their groups are those of the TypeScript app, whose place they take at its offsets.
 func (c Consumers) Functions() []Function {
+	c.sent = &sent{}
 	return []Function{
 		function("contact-created", "sipeat-contact-consumer", OnContactCreated{c}),
 		function("machine-created", "sipeat-machine-consumer", OnMachineCreated{c}),

@@ -20,10 +20,12 @@ import (
 // world is the consumers on a real read model, with a publisher and a notifier that remember.
 type world struct {
 	consumers.Consumers
-	topic   *topic
-	told    *told
-	model   store.Store
-	letters []bus.DeadLetter
+	topic *topic
+	told  *told
+	model store.Store
+
+	storeAway bool
+	letters   []bus.DeadLetter
 }
 
 func newWorld(t *testing.T) *world {
@@ -31,12 +33,9 @@ func newWorld(t *testing.T) *world {
 	model, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "model.db"), sqlite.WithRelaxedSync())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, model.Close()) })
-	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"), sqlite.WithRelaxedSync())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, claims.Close()) })
 	w := &world{topic: &topic{}, told: &told{}, model: model}
 	w.Consumers = consumers.Consumers{
-		Publisher: w.topic, Notifier: w.told, Store: model, Claims: claims, AnnouncedBy: []string{"sipeat-app"},
+		Publisher: w.topic, Notifier: w.told, Store: model, AnnouncedBy: []string{"sipeat-app"},
 		Events: events.Factory{Now: func() time.Time { return noon }},
 	}
 	return w

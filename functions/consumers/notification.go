@@ -2,6 +2,7 @@ package consumers
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -10,59 +11,82 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// OnNotification handles notification: it can be asked for, and people are told.
+// OnNotification handles notification: it can be queried, and is delivered by every channel.
 type OnNotification struct{ Consumers }
 
 func (h OnNotification) Project(ctx context.Context, e events.Event[events.Notification]) error {
 	return project(ctx, h.Consumers, e, store.Labels{Type: e.Data.Type})
 }
 
-// React tells people by every channel there is, each with a claim of its own: what comes again, because one of them failed,
-// goes to that one alone.
+// React delivers by all channels, each with a claim of its own: a retry reaches only the channels that failed.
 func (h OnNotification) React(ctx context.Context, e events.Event[events.Notification]) error {
 	message := notify.Message{
 		ID: e.ResourceID(), EventID: e.ID, Type: e.Data.Type, SubjectID: e.Data.SubjectID,
 		Recipient: e.Data.RecipientEmail, Text: e.Data.Message,
 	}
 	return notify.Each(h.Notifier, func(c notify.Channel) error {
-		return h.tell(ctx, c, message, c.Name)
+		return h.deliver(ctx, c, message, claimID(e.Type, e.ResourceID(), c.Name))
 	})
 }
 
-// tell claims the message, sends it and marks it as sent. A crash between sending and marking sends it again once the
-// lease is over: a message twice is better than none.
-func (h OnNotification) tell(ctx context.Context, n notify.Notifier, m notify.Message, channel string) error {
-	switch claim, left, err := h.Claims.Claim(ctx, m.ID, channel, lease(ctx)); {
+// deliver claims the message, sends it and completes the claim. If the process ends between sending and completing, the
+// message is sent again once the lease has ended: twice is better than never.
+func (h OnNotification) deliver(ctx context.Context, n notify.Notifier, m notify.Message, id string) error {
+	if h.sent.has(id) {
+		return h.complete(ctx, id)
+	}
+	switch claim, left, err := h.Store.Claim(ctx, id, lease(ctx)); {
 	case err != nil:
 		return err
 	case claim == store.Done:
 		return nil
 	case claim == store.Held:
-		return &events.Error{Kind: events.Unavailable, RetryAfter: left, Message: "another consumer is sending notification " + events.LogID(m.ID) + ", or was ended meanwhile"}
+		return &events.Error{Kind: events.Unavailable, RetryAfter: left,
+			Message: "another consumer is sending notification " + events.LogID(m.ID) + ", or ended while sending it"}
 	}
 	err := n.Notify(ctx, m)
-	// Whatever the deadline says by now, what became of the message is written down.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), toTell)
+	// The claim is updated even if the deadline has passed.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completeTimeout)
 	defer cancel()
 	if err == nil {
-		return h.Claims.Complete(ctx, m.ID, channel)
+		h.sent.add(id)
+		return h.complete(ctx, id)
 	}
-	if released := h.Claims.Release(ctx, m.ID, channel); released != nil {
-		// By its text alone: the kind of the error is the notifier's.
-		return fmt.Errorf("%w (and the claim is kept until its lease ends: %s)", err, released.Error())
+	if releaseErr := h.Store.Release(ctx, id); releaseErr != nil {
+		// As text: the kind of the error is the notifier's.
+		return fmt.Errorf("%w (the claim is kept until its lease ends: %s)", err, releaseErr.Error())
+	}
+	return err
+}
+
+func (h OnNotification) complete(ctx context.Context, id string) error {
+	err := h.Store.Complete(ctx, id)
+	if err == nil {
+		h.sent.remove(id)
 	}
 	return err
 }
 
 const (
-	toTell = 3 * time.Second // what marking may take beyond the deadline; less than the engine's grace of 5 s
-	beyond = 5 * time.Second // what a lease lasts beyond the deadline
+	completeTimeout = 3 * time.Second // after the deadline; less than the engine's grace of 5 s
+	leaseMargin     = 5 * time.Second // of a lease after the deadline
 )
 
 // lease is as long as this handler may take, and a little more.
 func lease(ctx context.Context) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
-		return max(time.Until(deadline), 0) + beyond
+		return max(time.Until(deadline), 0) + leaseMargin
 	}
 	return time.Minute
+}
+
+// claimID is the id of the effect, within the limit of the store.
+func claimID(topic, id, channel string) string {
+	if channel != "" {
+		channel = "/" + channel
+	}
+	if claim := topic + "/" + id + channel; len(claim) <= store.MaxID {
+		return claim
+	}
+	return fmt.Sprintf("%s/sha256:%x%s", topic, sha256.Sum256([]byte(id)), channel)
 }

@@ -16,7 +16,7 @@ import (
 // channels gives the world two notifiers.
 func (w *world) channels() (mail, chat *told) {
 	mail, chat = &told{}, &told{}
-	w.Notifier = notify.All(notify.Channel{Name: "smtp", Notifier: mail}, notify.Channel{Name: "discord", Notifier: chat})
+	w.Notifier = notify.Channels{{Name: "smtp", Notifier: mail}, {Name: "discord", Notifier: chat}}
 	return mail, chat
 }
 
@@ -58,7 +58,7 @@ func TestNobodyIsGivenUpWhileAnotherIsDown(t *testing.T) {
 func TestALivingClaimOfOneChannelKeepsNoOtherWaiting(t *testing.T) {
 	w := newWorld(t)
 	mail, chat := w.channels()
-	claim, _, err := w.Claims.Claim(t.Context(), "n-1", "smtp", time.Hour)
+	claim, _, err := w.model.Claim(t.Context(), "notification/n-1/smtp", time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, store.Claimed, claim)
 	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)

@@ -55,7 +55,7 @@ func (a *app) checkIssuer(ctx context.Context) []finding {
 func (a *app) checkNotifiers(ctx context.Context) []finding {
 	channels, err := a.openNotifier(ctx)
 	if err != nil {
-		return []finding{{Subject: a.settings.Notify.Channels, Status: wrong, Says: err.Error(), Remedy: "set what is missing, or take the channel out of NOTIFY"}}
+		return []finding{{Subject: "NOTIFY", Status: wrong, Says: err.Error(), Remedy: "set what is missing, or take the channel out of NOTIFY"}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/mattn/go-isatty"
 	"github.com/sipeat/sipeat/shared/bus"
@@ -106,14 +107,14 @@ func (s *seen) notifier(channels notify.Channels) notify.Channels {
 }
 
 // consumer is how a consumer is run so that it is seen.
-func (s *seen) consumer(c bus.Consumer, letters bus.DeadLetters) kafka.Options {
+func (s *seen) consumer(c bus.Consumer, letters bus.DeadLetters, retryFor time.Duration) kafka.Options {
 	watch := &kafka.Watch{}
 	s.metrics.Watch(c.Topic, c.Group, watch)
 	return kafka.Options{
 		Logger: s.logger, Watch: watch, DeadLetters: s.tracing.DeadLetters(letters),
 		Delivery: bus.Options{
 			Report: observe.All(bus.Log(s.logger, c.Group), s.metrics.Events(c.Topic, c.Group)),
-			Tracer: s.tracing.Events(),
+			Tracer: s.tracing.Events(), GiveUpAfter: retryFor,
 		},
 	}
 }

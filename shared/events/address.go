@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// isAddress: one mail address in its plain form (RFC 5321: at most 254 bytes, 64 before the @), without display name,
-// comment, quotes or literal host, at a host that has a dot and is no IP address.
-func isAddress(s string) bool {
+// IsEmail reports whether s is one mail address in plain form (RFC 5321: at most 254 bytes, 64 before the @), without display
+// name, comment, quotes or literal host, at a host that has a dot and is no IP address.
+func IsEmail(s string) bool {
 	if len(s) > 254 || !isToken(s) || strings.ContainsAny(s, `"<>()[],;:\`) {
 		return false
 	}
@@ -36,13 +36,13 @@ func notInHost(r rune) bool {
 	return r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
 }
 
-// extension is what may stand behind a phone number, as libphonenumber reads it.
+// extension is the end of a phone number that libphonenumber reads as an extension.
 var extension = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)[\pZ,;]*(?:ext(?:n|ension)?\b\.?|x|#)[\pZ:=]*\p{Nd}{1,8}\pZ*$`)
 })
 
-// isPhone: what people write down as a phone number, in the digits and with the punctuation of their script. 15 digits
-// is the longest number there is (ITU-T E.164); two more make room for 00 in front.
+// isPhone accepts phone numbers as people write them, in the digits and punctuation of their script. The longest number has 15
+// digits (ITU-T E.164); two more make room for a leading 00.
 func isPhone(s string) bool {
 	if utf8.RuneCountInString(s) > 40 {
 		return false

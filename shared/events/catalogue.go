@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Forever is the retention of topics that are the truth: everything else is rebuilt from them.
+// Forever is the retention of topics that are the source of truth: the read model is rebuilt from them.
 const Forever time.Duration = -1
 
-// Definition is what the program knows of one event type.
+// Definition describes one event type.
 type Definition struct {
 	Topic       string        // the topic, which is also the event type
 	Description string        // one sentence
-	Partitions  int32         // when the topic is created; more can be added, which moves keys
+	Partitions  int32         // at creation; adding partitions later moves keys
 	Retention   time.Duration // Forever, or how long the topic keeps an event
 
 	payload func() any
@@ -20,12 +20,12 @@ type Definition struct {
 	decode  func([]byte) (Any, error)
 }
 
-// catalogue lists every event type once. Who must know the list reads it from here or is tested against it.
+// catalogue lists every event type once. Everything else that needs the list reads it from here or is tested against it.
 var catalogue = []Definition{
-	define[ContactCreated]("Somebody left their contact."),
+	define[ContactCreated]("A visitor left contact details."),
 	define[MachineCreated]("An operator registered a vending machine."),
-	define[RequestCreated]("A customer asked for drinks."),
-	define[Notification]("People shall be told something."),
+	define[RequestCreated]("A customer requested drinks."),
+	define[Notification]("A notification is to be delivered."),
 }
 
 // define describes the type T. Six partitions let six workers share a topic.
@@ -54,21 +54,21 @@ func Lookup(topic string) (Definition, bool) {
 	return Definition{}, false
 }
 
-// Payload is a pointer to an empty payload of the type, to be filled by a decoder and given to [Definition.Event].
+// Payload is a pointer to an empty payload of the type, for a decoder to fill and for [Definition.Event].
 func (d Definition) Payload() any { return d.payload() }
 
-// Event makes an event from what [Definition.Payload] gave, as [Make] does.
+// Event makes an event of a payload from [Definition.Payload], as [Make] does.
 func (d Definition) Event(f Factory, payload any, options ...Option) (Any, error) {
 	return d.event(f, payload, options)
 }
 
-// Decode reads a record's value, as the function [Decode] does.
+// Decode reads a record's value as [Decode] does.
 func (d Definition) Decode(value []byte) (Any, error) { return d.decode(value) }
 
 //go:embed testdata/*.json
 var samples embed.FS
 
-// Sample is one event of the type as it was first released; whatever the program becomes, it must decode it for ever.
+// Sample is one event of the type as first released. Every later version must decode it.
 func (d Definition) Sample() ([]byte, error) {
 	return samples.ReadFile("testdata/" + d.Topic + ".json")
 }

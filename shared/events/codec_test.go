@@ -144,7 +144,7 @@ func TestWhatIsRefused(t *testing.T) {
 		{"number in text", head + `"data":{"id":"c","phone":4930555}}`, "data.phone is a number and must be text"},
 		{"object in text", head + `"data":{"id":"c","name":{"secret":1}}}`, "data.name is an object and must be text"},
 		{"true in text", head + `"data":{"id":"c","name":true}}`, "data.name is true and must be text"},
-		{"no moment", head + `"data":{"id":"c","timestamp":"secret"}}`, "data.timestamp is no timestamp: RFC 3339 is wanted, such as "},
+		{"no moment", head + `"data":{"id":"c","timestamp":"secret"}}`, "data.timestamp is no timestamp: use RFC 3339, such as "},
 		{"empty moment", head + `"data":{"id":"c","timestamp":""}}`, "data.timestamp is no timestamp"},
 		{"moment of no zone", head + `"data":{"id":"c","timestamp":"2026-11-23T12:00:00"}}`, "data.timestamp is no timestamp"},
 		{"number moment", head + `"data":{"id":"c"},"metadata":{"timestamp":1719400000000}}`, "metadata.timestamp is a number and must be text"},

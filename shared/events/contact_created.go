@@ -1,19 +1,30 @@
 package events
 
-// Contact is what somebody leaves who wants to be called back.
+// Contact is what a visitor leaves to be called back.
 type Contact struct {
-	Name            string `json:"name" validate:"text,max=200"`
-	Email           string `json:"email" validate:"address"`
-	Phone           string `json:"phone" validate:"phone"`
-	Message         string `json:"message" validate:"prose,max=4000"`
-	CompanyName     string `json:"companyName,omitempty" validate:"omitempty,text,max=200"`
-	MachineLocation string `json:"machineLocation,omitempty" validate:"omitempty,prose,max=400"`
+	Name            string `json:"name"`
+	Email           string `json:"email"`
+	Phone           string `json:"phone"`
+	Message         string `json:"message"`
+	CompanyName     string `json:"companyName,omitempty"`
+	MachineLocation string `json:"machineLocation,omitempty"`
 }
 
-// ContactCreated says that somebody left their contact.
+// ContactCreated is the event that a visitor left contact details.
 type ContactCreated struct {
 	Base
 	Contact
 }
 
 func (ContactCreated) Topic() string { return "contact-created" }
+
+func (c ContactCreated) Validate() []FieldError {
+	v := validator{c.Base.Validate()}
+	v.text("/name", c.Name, maxName, required)
+	v.email("/email", c.Email, required)
+	v.phone("/phone", c.Phone, required)
+	v.prose("/message", c.Message, maxMessage, required)
+	v.text("/companyName", c.CompanyName, maxName, optional)
+	v.prose("/machineLocation", c.MachineLocation, maxAddress, optional)
+	return v.faults
+}

@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// Kind says what a failure means to whoever must react to it. There are few, because only two tables read them:
-// the HTTP status in package web and the delivery outcome in package bus.
+// Kind classifies a failure by the reaction it needs. There are few, because only two tables read them: the HTTP status in
+// package web and the delivery outcome in package bus.
 type Kind string
 
 const (
-	Unknown     Kind = ""            // a fault nobody foresaw; its text is logged, never shown to a caller
+	Unknown     Kind = ""            // unforeseen; its text is logged and never shown to a caller
 	Invalid     Kind = "invalid"     // the input is not acceptable, and will not be when tried again
-	NotFound    Kind = "not found"   // there is no such thing (yet)
+	NotFound    Kind = "not found"   // it does not exist (yet)
 	Conflict    Kind = "conflict"    // the id is taken by other content
-	Unavailable Kind = "unavailable" // a part that is needed cannot be reached now; trying again later may help
+	Unavailable Kind = "unavailable" // a part that is needed cannot be reached now; a retry may help
 )
 
-// Error is a failure with a meaning. Message is written for the caller: what is wrong and what to do about it.
-// Err, the cause, is for the log.
+// Error is a failure of a kind. Message is for the caller: what is wrong and what to do about it. Err, the cause, is for the
+// log. Neither holds payload: both name fields and positions, not values.
 type Error struct {
 	Kind       Kind
 	Message    string
 	Fields     []FieldError  // Invalid: every faulty field
-	EventID    string        // Unavailable: the event whose fate is not known, because it may still be written
-	RetryAfter time.Duration // Unavailable: the wait that whoever refused has asked for; 0 = unsaid
+	EventID    string        // Unavailable: the event that may still be written
+	RetryAfter time.Duration // Unavailable: how long the refusing part asked to wait; 0 = not given
 	EventOnly  bool          // Unavailable: for this event alone, as one recipient's full mailbox is; it may be given up after a bounded age
 	Err        error
 }
@@ -56,17 +56,17 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errorf makes an error of a kind whose text a caller may read.
+// Errorf makes an error of a kind with a text for the caller.
 func Errorf(kind Kind, format string, args ...any) error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
 }
 
-// Wrap makes an error of a kind from a cause that is for the log alone.
+// Wrap makes an error of a kind with a text for the caller and a cause for the log.
 func Wrap(kind Kind, cause error, format string, args ...any) error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...), Err: cause}
 }
 
-// KindOf tells the kind of the first [Error] in err's chain; Unknown if there is none.
+// KindOf is the kind of the first [Error] in err's chain; Unknown if there is none.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {

@@ -5,15 +5,15 @@ import (
 	"fmt"
 )
 
-// Event is one event as it travels: what happened (Data) in its envelope.
+// Event is an event as it travels: its payload (Data) in an envelope.
 type Event[T Payload] struct {
-	ID       string   `json:"eventId"`   // UUIDv7, or UUIDv5 when derived; another producer's may be any string
+	ID       string   `json:"eventId"`   // UUIDv7, or UUIDv5 when derived; other producers may use any string
 	Type     string   `json:"eventType"` // equals the topic
 	Data     T        `json:"data"`
 	Metadata Metadata `json:"metadata"`
 }
 
-// Metadata says where an event came from. Events of other producers may lack all of it.
+// Metadata is the origin of an event. Events of other producers may lack all of it.
 type Metadata struct {
 	Timestamp     Time   `json:"timestamp,omitzero"` // when the event was made
 	Producer      string `json:"producer"`
@@ -21,31 +21,40 @@ type Metadata struct {
 	CausationID   string `json:"causationId,omitempty"`   // the event that caused this one
 }
 
-// Payload is what an event says. Every payload type embeds [Base], adds its fields and names its topic.
+// Payload is the content of an event. Every payload type embeds [Base], adds its fields and their validation, and names its
+// topic.
 type Payload interface {
-	Topic() string      // the topic, which is also the event type
-	Key() string        // the id of the thing that the event is about; "" if it is about nothing else
-	ResourceID() string // data.id
-	HappenedAt() Time   // data.timestamp
+	Topic() string          // the topic, which is also the event type
+	Key() string            // the id of the subject, by which events are ordered; "" = none
+	ResourceID() string     // data.id
+	HappenedAt() Time       // data.timestamp
+	Validate() []FieldError // every faulty field, for events that are written
 
-	readable() error // what a reader insists on; Base's, unless the type has its own
+	readable() error // what a reader requires; Base's, unless the type has its own
 }
 
-// Base is what all payloads have: the id of the thing that the event made known, and when it happened. The factory
-// fills both where they are empty.
+// Base is what all payloads have: the id of the resource that the event makes known, and when it happened. The factory fills
+// in both where they are empty.
 type Base struct {
-	ID        string `json:"id,omitempty" validate:"required,max=128,token"`
-	Timestamp Time   `json:"timestamp,omitzero" validate:"moment"`
+	ID        string `json:"id,omitempty"`
+	Timestamp Time   `json:"timestamp,omitzero"`
 }
 
-// Key is the thing's id: whatever happens to one thing stays in order.
+// Key is the resource's id, so that events about one resource stay in order.
 func (b Base) Key() string { return b.ID }
 
 func (b Base) ResourceID() string { return b.ID }
 
 func (b Base) HappenedAt() Time { return b.Timestamp }
 
-// readable: without an id nothing can be kept.
+func (b Base) Validate() []FieldError {
+	var v validator
+	v.id("/id", b.ID, required)
+	v.time("/timestamp", b.Timestamp)
+	return v.faults
+}
+
+// readable requires an id, because without one nothing can be kept.
 func (b Base) readable() error {
 	if b.ID == "" {
 		return notUnderstood("no data.id")
@@ -53,16 +62,10 @@ func (b Base) readable() error {
 	return nil
 }
 
-func (b *Base) setTime(at Time) { b.Timestamp = at }
+// base gives access to the Base of any payload through a pointer to it.
+func (b *Base) base() *Base { return b }
 
-func (b *Base) stamp(id string, at Time) {
-	if b.ID == "" {
-		b.ID = id
-	}
-	if b.Timestamp.IsZero() {
-		b.Timestamp = at
-	}
-}
+func baseOf[T Payload](data *T) *Base { return any(data).(interface{ base() *Base }).base() }
 
 // Any is an event of any type, ready to be written.
 type Any interface {
@@ -76,7 +79,7 @@ type Any interface {
 // Topic is the topic that the event belongs on.
 func (e Event[T]) Topic() string { return e.Data.Topic() }
 
-// Key is the Kafka key: the id of the thing that the event is about, so that its events stay in order.
+// Key is the Kafka key: the id of the subject, or of the resource where there is none.
 func (e Event[T]) Key() string {
 	if key := e.Data.Key(); key != "" {
 		return key
@@ -84,10 +87,10 @@ func (e Event[T]) Key() string {
 	return e.ResourceID()
 }
 
-// EventID is the event's own id, by which a repeat is known.
+// EventID is the event's own id, by which a repeat is recognized.
 func (e Event[T]) EventID() string { return e.ID }
 
-// ResourceID is the id under which the thing is kept: the payload's, or the event's where the payload has none.
+// ResourceID is the id under which the resource is kept: the payload's, or the event's where the payload has none.
 func (e Event[T]) ResourceID() string {
 	if id := e.Data.ResourceID(); id != "" {
 		return id
@@ -95,9 +98,9 @@ func (e Event[T]) ResourceID() string {
 	return e.ID
 }
 
-// Identified is e with the id under which the thing is kept in its payload, so that what is shown can be asked for.
+// Identified is e with its ResourceID in the payload, so that a resource that is shown can also be requested.
 func (e Event[T]) Identified() Event[T] {
-	any(&e.Data).(interface{ stamp(string, Time) }).stamp(e.ResourceID(), e.Data.HappenedAt())
+	baseOf(&e.Data).ID = e.ResourceID()
 	return e
 }
 
@@ -109,11 +112,11 @@ func (e Event[T]) Correlation() string {
 	return e.ID
 }
 
-// Digest is a hash of what the event says, leaving out when it happened: the same for a repeat of the same statement,
-// another for a different statement about the same thing.
+// Digest is a hash of the payload without its timestamp: equal for a repeat of the same statement, different for any other
+// statement about the same resource.
 func (e Event[T]) Digest() ([sha256.Size]byte, error) {
 	data := e.Data
-	any(&data).(interface{ setTime(Time) }).setTime(Time{}) // every payload embeds Base
+	baseOf(&data).Timestamp = Time{}
 	b, err := EncodePayload(data)
 	if err != nil {
 		return [sha256.Size]byte{}, fmt.Errorf("digest of %s %s: %w", e.Type, LogID(e.ID), err)

@@ -1,11 +1,11 @@
-// Package events says what an event is: the payload types and their envelope, the factory that makes events, the rules
-// that they are held to, the codec, and the catalogue of all types.
+// Package events defines the events: payload types and envelope, the factory that makes them, validation, the codec and the
+// catalogue of all types.
 //
-// It is strict when writing and tolerant when reading. [New] checks an event in full. [Decode] refuses only what cannot
-// be understood, because other programs write to the same topics, the existing TypeScript app among them: events without
-// ids of our form, with empty fields, without correlation.
+// It is strict when writing and tolerant when reading. [New] validates an event in full. [Decode] rejects only records that
+// cannot be understood, because other programs write to the same topics, among them the existing TypeScript app: events
+// with ids of other forms, with empty fields, without correlation.
 //
-// The wire form is frozen. What stands under testdata was released, and must decode for ever.
+// The wire format is frozen: the samples in testdata were released and must decode for ever.
 //
-// The package knows nothing of Kafka, of HTTP or of databases.
+// Error texts hold no payload: they name field, kind and position. So every error may be logged; [LogText] bounds it.
 package events

@@ -34,8 +34,8 @@ func ExampleNew_invalid() {
 		}
 	}
 	// Output:
-	// /email must be one e-mail address, such as ada@example.com, with nothing before or behind it
-	// /drinksList/1 is blank: it must hold something that can be seen
+	// /email must be one e-mail address, such as ada@example.com, and nothing else
+	// /drinksList/1 is blank: it needs visible characters
 }
 
 // A record's value becomes an event, of whichever producer it is.
@@ -73,6 +73,6 @@ func ExampleMake() {
 		fmt.Println(event.ID, event.Metadata.CausationID == cause.ID, err)
 	}
 	// Output:
-	// ac1e98c2-9127-5449-81f3-5ba9e5391316 true <nil>
-	// ac1e98c2-9127-5449-81f3-5ba9e5391316 true <nil>
+	// 5abde079-e715-5b68-85d4-80a1089cd666 true <nil>
+	// 5abde079-e715-5b68-85d4-80a1089cd666 true <nil>
 }

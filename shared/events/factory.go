@@ -16,13 +16,13 @@ type Factory struct {
 	NewID    func() string // a new UUIDv7
 }
 
-// Option says what is special about one event.
+// Option sets the origin of one event.
 type Option func(*origin)
 
 type origin struct{ resourceID, eventID, correlation, causation string }
 
-// DerivedFrom makes the ids of the thing and of the event from a seed (UUIDv5), so that the same seed gives the same
-// event again: a repeat that every reader can tell. An empty seed changes nothing.
+// DerivedFrom derives the ids of the resource and of the event from a seed (UUIDv5), so that the same seed makes the same event
+// again: a repeat that every reader recognizes. An empty seed changes nothing.
 func DerivedFrom(seed string) Option {
 	return func(o *origin) {
 		if seed != "" {
@@ -31,17 +31,17 @@ func DerivedFrom(seed string) Option {
 	}
 }
 
-// CausedBy makes the event a link in cause's chain. Its ids derive from the cause (UUIDv5) and the purpose, so that
-// one cause has one effect for each purpose however often it is handled.
+// CausedBy makes the event a link in cause's chain. Its ids derive from the purpose, and from the cause's topic and resource
+// (UUIDv5): one statement has one effect for each purpose, however often it is handled, and also if it is made again as
+// another event.
 func CausedBy[T Payload](cause Event[T], purpose string) Option {
 	return func(o *origin) {
-		DerivedFrom(purpose + "\n" + cause.Topic() + "\n" + cause.ID)(o)
+		DerivedFrom(purpose + "\n" + cause.Topic() + "\n" + cause.ResourceID())(o)
 		o.correlation, o.causation = short(cause.Correlation()), short(cause.ID)
 	}
 }
 
-// short stands for an id of any length, which another producer may have made, so that a chain cannot grow beyond what
-// a topic takes.
+// short replaces a long id, which another producer may have made, so that an event never outgrows its topic's limit.
 func short(id string) string {
 	if len(id) > 512 {
 		return derive("long", id)
@@ -49,13 +49,13 @@ func short(id string) string {
 	return id
 }
 
-// New makes the event that says data, with the default [Factory].
+// New makes an event of data with the default [Factory].
 func New[T Payload](data T, options ...Option) (Event[T], error) {
 	return Make(Factory{}, data, options...)
 }
 
-// Make makes the event that says data: it fills in the ids, times and producer, and checks all of it. What is not
-// acceptable comes back as one Invalid error that names every faulty field.
+// Make makes an event of data: it fills in ids, times and producer, and validates the whole. The error is Invalid and lists
+// every faulty field.
 func Make[T Payload](f Factory, data T, options ...Option) (Event[T], error) {
 	var o origin
 	for _, option := range options {
@@ -77,9 +77,15 @@ func Make[T Payload](f Factory, data T, options ...Option) (Event[T], error) {
 		o.correlation = o.eventID
 	}
 	now := At(f.Now())
-	any(&data).(interface{ stamp(string, Time) }).stamp(o.resourceID, now) // every payload embeds Base
-	if err := Validate(data); err != nil {
-		return Event[T]{}, err
+	base := baseOf(&data)
+	if base.ID == "" {
+		base.ID = o.resourceID
+	}
+	if base.Timestamp.IsZero() {
+		base.Timestamp = now
+	}
+	if faults := data.Validate(); len(faults) > 0 {
+		return Event[T]{}, &Error{Kind: Invalid, Message: "some fields are not acceptable", Fields: faults}
 	}
 	return Event[T]{
 		ID: o.eventID, Type: data.Topic(), Data: data,

@@ -1,20 +1,32 @@
 package events
 
-// Machine is a vending machine and whom to call about it.
+// Machine is a vending machine and the contact for it.
 type Machine struct {
-	Name         string `json:"name" validate:"text,max=200"`
-	Address      string `json:"address" validate:"prose,max=400"`
-	City         string `json:"city" validate:"text,max=120"`
-	Country      string `json:"country" validate:"text,max=120"`
-	ContactName  string `json:"contactName" validate:"text,max=200"`
-	ContactEmail string `json:"contactEmail" validate:"address"`
-	ContactPhone string `json:"contactPhone" validate:"phone"`
+	Name         string `json:"name"`
+	Address      string `json:"address"`
+	City         string `json:"city"`
+	Country      string `json:"country"`
+	ContactName  string `json:"contactName"`
+	ContactEmail string `json:"contactEmail"`
+	ContactPhone string `json:"contactPhone"`
 }
 
-// MachineCreated says that an operator registered a machine.
+// MachineCreated is the event that an operator registered a machine.
 type MachineCreated struct {
 	Base
 	Machine
 }
 
 func (MachineCreated) Topic() string { return "machine-created" }
+
+func (m MachineCreated) Validate() []FieldError {
+	v := validator{m.Base.Validate()}
+	v.text("/name", m.Name, maxName, required)
+	v.prose("/address", m.Address, maxAddress, required)
+	v.text("/city", m.City, maxPlace, required)
+	v.text("/country", m.Country, maxPlace, required)
+	v.text("/contactName", m.ContactName, maxName, required)
+	v.email("/contactEmail", m.ContactEmail, required)
+	v.phone("/contactPhone", m.ContactPhone, required)
+	return v.faults
+}

@@ -1,14 +1,19 @@
 package events
 
-// Notice is something that people shall be told.
+import "slices"
+
+// Notice is the content of a notification.
 type Notice struct {
-	Type           string `json:"type" validate:"oneof=contact machine request"` // what it is about
-	Message        string `json:"message" validate:"prose,max=4000"`
-	RecipientEmail string `json:"recipientEmail,omitempty" validate:"omitempty,address"`
-	SubjectID      string `json:"subjectId,omitempty" validate:"omitempty,max=128,token"` // the contact, machine or request
+	Type           string `json:"type"` // of its subject
+	Message        string `json:"message"`
+	RecipientEmail string `json:"recipientEmail,omitempty"`
+	SubjectID      string `json:"subjectId,omitempty"` // the id of the contact, machine or request
 }
 
-// Notification says that people shall be told something.
+// noticeTypes are what a notification can be about.
+var noticeTypes = []string{"contact", "machine", "request"}
+
+// Notification is the event that a notification is to be delivered.
 type Notification struct {
 	Base
 	Notice
@@ -16,14 +21,22 @@ type Notification struct {
 
 func (Notification) Topic() string { return "notification" }
 
-// Key is the subject's id: what is told of one thing stays in order. It is empty for a notification about nothing.
+// Key is the subject's id, so that notifications about one subject stay in order; empty for a notification without one.
 func (n Notification) Key() string { return n.SubjectID }
 
-// readable: a notification needs no id, being kept under its event's, but it must be about something we know.
+func (n Notification) Validate() []FieldError {
+	v := validator{n.Base.Validate()}
+	v.oneOf("/type", n.Type, noticeTypes)
+	v.prose("/message", n.Message, maxMessage, required)
+	v.email("/recipientEmail", n.RecipientEmail, optional)
+	v.id("/subjectId", n.SubjectID, optional)
+	return v.faults
+}
+
+// readable needs no id, because a notification without one is kept under its event's, but a type that is known.
 func (n Notification) readable() error {
-	switch n.Type {
-	case "contact", "machine", "request":
-		return nil
+	if !slices.Contains(noticeTypes, n.Type) {
+		return notUnderstood("data.type is none of contact, machine and request")
 	}
-	return notUnderstood("data.type is none of contact, machine and request")
+	return nil
 }

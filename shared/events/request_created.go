@@ -1,21 +1,39 @@
 package events
 
-// Request is a wish for drinks.
+import "strconv"
+
+// Request is a customer's request for drinks.
 type Request struct {
-	Name       string   `json:"name" validate:"text,max=200"`
-	Email      string   `json:"email" validate:"address"`
-	Phone      string   `json:"phone" validate:"phone"`
-	Address    string   `json:"address" validate:"prose,max=400"`
-	City       string   `json:"city" validate:"text,max=120"`
-	Country    string   `json:"country" validate:"text,max=120"`
-	DrinksList []string `json:"drinksList" validate:"min=1,max=20,dive,text,max=120"`
-	MachineID  string   `json:"machineId,omitempty" validate:"omitempty,max=128,token"`
+	Name       string   `json:"name"`
+	Email      string   `json:"email"`
+	Phone      string   `json:"phone"`
+	Address    string   `json:"address"`
+	City       string   `json:"city"`
+	Country    string   `json:"country"`
+	DrinksList []string `json:"drinksList"`
+	MachineID  string   `json:"machineId,omitempty"`
 }
 
-// RequestCreated says that a customer asked for drinks.
+// RequestCreated is the event that a customer requested drinks.
 type RequestCreated struct {
 	Base
 	Request
 }
 
 func (RequestCreated) Topic() string { return "request-created" }
+
+func (r RequestCreated) Validate() []FieldError {
+	v := validator{r.Base.Validate()}
+	v.text("/name", r.Name, maxName, required)
+	v.email("/email", r.Email, required)
+	v.phone("/phone", r.Phone, required)
+	v.prose("/address", r.Address, maxAddress, required)
+	v.text("/city", r.City, maxPlace, required)
+	v.text("/country", r.Country, maxPlace, required)
+	v.entries("/drinksList", len(r.DrinksList), 1, maxDrinks)
+	for i, drink := range r.DrinksList[:min(len(r.DrinksList), maxDrinks)] {
+		v.text("/drinksList/"+strconv.Itoa(i), drink, maxDrink, required)
+	}
+	v.id("/machineId", r.MachineID, optional)
+	return v.faults
+}

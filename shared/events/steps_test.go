@@ -29,6 +29,9 @@ func TestANewTypeInThreeSteps(t *testing.T) {
 		if d.topic != topic {
 			t.Errorf("step 1, declare the type: %s has no topic of its name\n\tin shared/events/%s write:\n\tfunc (%s) Topic() string { return %q }", name, d.file, name, topic)
 		}
+		if !d.validated {
+			t.Errorf("step 1, declare the type: %s validates only the fields of Base\n\tin shared/events/%s write:\n\tfunc (x %s) Validate() []FieldError { v := validator{x.Base.Validate()}; …; return v.faults }", name, d.file, name)
+		}
 		if !slices.Contains(listed, name) {
 			t.Errorf("step 3, list it: %s is not in the catalogue\n\tin shared/events/catalogue.go add the line:\n\tdefine[%s](\"What it says, in one sentence.\"),\n"+
 				"\tand write one event of it, as it will stand on the topic, to shared/events/testdata/%s.json", name, name, topic)
@@ -74,41 +77,57 @@ func blankEvent(topic string) string {
 	return fmt.Sprintf(`{"eventId":"0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d","eventType":%q,"data":{"id":"0198f1c2-7d39-7c10-8f21-5a4b3c2d1e0f","timestamp":"2026-11-23T06:54:21.120Z"},"metadata":{"timestamp":"2026-11-23T06:54:21.123Z","producer":"sipeat-api","correlationId":"0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d"}}`, topic)
 }
 
-type declaration struct{ file, topic string }
+type declaration struct {
+	file, topic string
+	validated   bool
+}
 
 // declared finds the types that embed Base, and their topics, in the source: what is not listed cannot be found
 // otherwise.
 func declared(t *testing.T) map[string]declaration {
-	found, topics := map[string]declaration{}, map[string]string{}
+	found, topics, validated := map[string]declaration{}, map[string]string{}, map[string]bool{}
 	for file, tree := range source(t) {
 		ast.Inspect(tree, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.TypeSpec:
-				if s, ok := n.Type.(*ast.StructType); ok && embedsThing(s) {
+				if s, ok := n.Type.(*ast.StructType); ok && embedsBase(s) {
 					found[n.Name.Name] = declaration{file: file}
 				}
 			case *ast.FuncDecl:
-				if text, ok := returned(n); ok && n.Recv != nil && n.Name.Name == "Topic" {
-					if receiver, ok := n.Recv.List[0].Type.(*ast.Ident); ok {
-						topics[receiver.Name] = text
-					}
+				if receiver, ok := receiverOf(n); ok && n.Name.Name == "Validate" {
+					validated[receiver] = true
+				}
+				text, returns := returned(n)
+				if receiver, ok := receiverOf(n); ok && returns && n.Name.Name == "Topic" {
+					topics[receiver] = text
 				}
 			}
 			return true
 		})
 	}
 	for name, d := range found {
-		found[name] = declaration{d.file, topics[name]}
+		found[name] = declaration{d.file, topics[name], validated[name]}
 	}
 	require.NotEmpty(t, found, "this test no longer reads the source as it is")
 	return found
 }
 
-func embedsThing(s *ast.StructType) bool {
+func embedsBase(s *ast.StructType) bool {
 	return slices.ContainsFunc(s.Fields.List, func(f *ast.Field) bool {
 		name, ok := f.Type.(*ast.Ident)
 		return ok && len(f.Names) == 0 && name.Name == "Base"
 	})
+}
+
+func receiverOf(f *ast.FuncDecl) (string, bool) {
+	if f.Recv == nil {
+		return "", false
+	}
+	name, ok := f.Recv.List[0].Type.(*ast.Ident)
+	if !ok {
+		return "", false
+	}
+	return name.Name, true
 }
 
 // returned is the text that a function of one return returns.

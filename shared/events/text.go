@@ -59,34 +59,34 @@ func EscapeControls(json []byte) []byte {
 	return append(out, json[from:]...)
 }
 
-// isText: one line that says something.
+// isText accepts one line with visible characters.
 func isText(s string) bool {
 	return !isBlank(s) && utf8.ValidString(s) && !strings.ContainsFunc(s, isControl)
 }
 
-// isProse: text that may have lines and tabs.
+// isProse accepts text that may have line breaks and tabs.
 func isProse(s string) bool {
 	return isText(strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(s))
 }
 
-// isToken: an id, or another text that is compared and not read, so nothing in it may be hidden.
+// isToken accepts text that is compared and not read, such as an id, so nothing in it may be invisible.
 func isToken(s string) bool {
 	return isText(s) && !strings.ContainsFunc(s, isHidden)
 }
 
-// isBlank: nothing in it can be seen.
+// isBlank reports whether nothing in s is visible.
 func isBlank(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !isHidden(r) && !unicode.IsMark(r) })
 }
 
-// isControl: the characters that change how a line is shown or parsed: controls (C0, C1), line and paragraph
-// separators, and the bidirectional overrides by which text can pose as other text (Unicode TR 36). The joiners that
-// Persian, Indic scripts and emoji are written with, and the marks of direction that Hebrew and Arabic use, are none.
+// isControl accepts the characters that change how a line is shown or parsed: controls (C0, C1), line and paragraph
+// separators, and the bidirectional overrides that make text look like other text (Unicode TR 36). Not among them are the
+// joiners that Persian, Indic scripts and emoji need and the direction marks of Hebrew and Arabic.
 func isControl(r rune) bool {
 	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }
 
-// isHidden: what is there and cannot be seen.
+// isHidden accepts invisible characters.
 func isHidden(r rune) bool {
 	return unicode.IsSpace(r) || isControl(r) || unicode.Is(unicode.Cf, r) ||
 		unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) || r == '\u2800' // the empty braille pattern

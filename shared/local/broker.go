@@ -101,6 +101,7 @@ func open(ctx context.Context, o Options, lock *flock.Flock, ln net.Listener) (*
 		return nil, fmt.Errorf("local broker: open %s: %w", o.Dir, err)
 	}
 	forgetDeletedGroups(cluster, o.Dir)
+	guardRequests(cluster)
 	if size > 16<<20 {
 		debug.FreeOSMemory() // kfake has read the whole log; the heap would stay that large for minutes
 	}
@@ -128,13 +129,16 @@ func open(ctx context.Context, o Options, lock *flock.Flock, ln net.Listener) (*
 const century = 100 * 365 * 24 * time.Hour
 
 func clusterOptions(o Options, log kfake.Logger, ln net.Listener) []kfake.Opt {
+	refused := func(from net.Addr, reason error) {
+		o.Logger.Debug("local broker: closed a connection", "from", from.String(), "reason", reason)
+	}
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.DataDir(o.Dir),
 		kfake.ClusterID("sipeat-local"),
 		kfake.WithLogger(log),
 		// kfake asks for 127.0.0.1 whatever it is told; it gets the listener that is open already.
-		kfake.ListenFn(func(string, string) (net.Listener, error) { return ln, nil }),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return newGuard(ln, versions(), refused), nil }),
 		kfake.MaxVersions(versions()),
 		kfake.BrokerConfigs(map[string]string{
 			// The cleaner's interval. It carries out retention, for *all* topics as soon as one
@@ -156,6 +160,7 @@ func clusterOptions(o Options, log kfake.Logger, ln net.Listener) []kfake.Opt {
 // throws a NullPointerException or sees nothing. Java then asks the older way.
 func versions() *kversion.Versions {
 	v := kversion.Stable()
+	v.SetMaxKeyVersion(int16(kmsg.Produce), 12) // 13 panics if two topics are unknown
 	v.SetMaxKeyVersion(int16(kmsg.DescribeTopicPartitions), -1)
 	v.SetMaxKeyVersion(int16(kmsg.CreateTopics), 4)
 	v.SetMaxKeyVersion(int16(kmsg.ListGroups), 4)

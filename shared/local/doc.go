@@ -4,6 +4,7 @@
 //
 // It promises:
 //   - One process per folder and one per address, each refused in plain words ([ErrLocked], [ErrAddressTaken]).
+//   - Bytes that are no request of a Kafka client, or too large, close their connection: browsers and port scans do no harm.
 //   - Once acknowledged, a record survives the process being killed, in order and once; so does a committed offset.
 //     Both are synced to the disk first, for a power cut, unless [Options].NoSync.
 //   - Clients that outlive the broker go on when it is back at its address, without a stall. A producer's records stand

@@ -3,77 +3,95 @@ package notify
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// Discord tells staff by a channel's webhook
-// (https://docs.discord.com/developers/resources/webhook#execute-webhook). The webhook's URL is its secret.
+// Discord posts to a channel's webhook (https://docs.discord.com/developers/resources/webhook#execute-webhook). The webhook's
+// URL is its secret.
 type Discord struct {
-	url    string
-	client *http.Client
-	pause  *pause
+	url    url.URL
+	client http.Client
+	now    func() time.Time
+
+	mu    sync.Mutex
+	until time.Time // of the wait that Discord asked for
 }
 
-// maxContent is the length of a message. The documentation says characters; they are code points
-// (https://github.com/discord/discord-api-docs/issues/1315), but clients count UTF-16 code units, which are never fewer, so
-// those are counted here.
+// maxContent is the length of a message in UTF-16 code units, which clients count; the documented characters are code points
+// (https://github.com/discord/discord-api-docs/issues/1315) and never more.
 const maxContent = 2000
 
 // webhookPath is that of https://discord.com/api/webhooks/123/abc, with or without a version of the API.
 var webhookPath = regexp.MustCompile(`^/api(/v\d+)?/webhooks/\d+/[A-Za-z0-9._-]+$`)
 
-// userAgent has the form that Discord asks for: https://docs.discord.com/developers/reference#user-agent
-const userAgent = "DiscordBot (https://github.com/sipeat/sipeat, 1)"
-
-// NewDiscord reads DISCORD_WEBHOOK. A query such as ?thread_id=123 is kept. Client nil is one of its own; redirects are
-// never followed, they would take the secret elsewhere.
+// NewDiscord reads DISCORD_WEBHOOK. A query such as ?thread_id=123 is kept. client nil is one of its own; redirects are never
+// followed, because they would carry the secret elsewhere.
 func NewDiscord(webhook string, client *http.Client, now func() time.Time) (*Discord, error) {
-	fault := errors.New("DISCORD_WEBHOOK: is not the URL that Discord shows under Integrations, Webhooks, Copy Webhook URL; for example https://discord.com/api/webhooks/123456789/abcdef")
 	u, err := url.Parse(webhook)
+	if err == nil {
+		_, err = url.ParseQuery(u.RawQuery)
+	}
 	if err != nil || !webhookPath.MatchString(u.Path) || u.User != nil || u.Fragment != "" ||
-		u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
-		return nil, fault
+		u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		return nil, errors.New("DISCORD_WEBHOOK: must be the URL that Discord shows under Integrations, Webhooks, Copy Webhook URL; " +
+			"for example https://discord.com/api/webhooks/123456789/abcdef")
 	}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return nil, fault
-	}
-	query.Set("wait", "true") // without it Discord answers before it knows whether it takes the message
-	u.RawQuery = query.Encode()
-	own := http.Client{}
+	d := &Discord{url: *u, now: now}
 	if client != nil {
-		own = *client
+		d.client = *client
 	}
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Discord{url: u.String(), client: &own, pause: &pause{now: now}}, nil
+	d.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return d, nil
 }
 
 func (d *Discord) Notify(ctx context.Context, m Message) error {
-	if wait := d.pause.left(); wait > 0 {
-		return &events.Error{Kind: events.Unavailable, Message: "Discord has asked for fewer messages", RetryAfter: wait}
+	// Without the wait, every message would be refused, and Discord bans an address after 10,000 refusals in 10 minutes
+	// (https://docs.discord.com/developers/topics/rate-limits#invalid-request-limit).
+	if wait := d.wait(0); wait > 0 {
+		return &events.Error{Kind: events.Unavailable, Message: "Discord asked for fewer messages", RetryAfter: wait}
 	}
-	ctx, cancel := context.WithTimeout(ctx, longest)
-	defer cancel()
 	body, err := json.Marshal(post(m))
 	if err != nil {
 		return fmt.Errorf("a message for Discord cannot be written: a %T", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url, bytes.NewReader(body))
+	u := d.url
+	query := u.Query()
+	query.Set("wait", "true") // Discord answers once it has accepted the message
+	u.RawQuery = query.Encode()
+	return d.do(ctx, http.MethodPost, u, body)
+}
+
+// Probe reads the webhook, which posts nothing (https://docs.discord.com/developers/resources/webhook#get-webhook-with-token).
+func (d *Discord) Probe(ctx context.Context) (string, error) {
+	u := d.url
+	u.RawQuery = ""
+	return "Discord knows the webhook", d.do(ctx, http.MethodGet, u, nil)
+}
+
+func (d *Discord) do(ctx context.Context, method string, u url.URL, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("a request to Discord cannot be made: a %T", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("User-Agent", userAgent)
+	// https://docs.discord.com/developers/reference#user-agent
+	request.Header.Set("User-Agent", "DiscordBot (https://github.com/sipeat/sipeat, 1)")
 	response, err := d.client.Do(request)
 	if Unreached(err) {
 		return unavailable(Cause(ctx, err), "no connection to Discord")
@@ -82,33 +100,80 @@ func (d *Discord) Notify(ctx context.Context, m Message) error {
 		return unavailable(Cause(ctx, err), "Discord did not answer; it may have posted the message, which is sent again")
 	}
 	defer response.Body.Close()
-	said, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
-	d.pause.heed(response)
-	switch {
-	case response.StatusCode >= 200 && response.StatusCode < 300:
-		return nil // posted, whatever became of the rest of the answer
-	case err != nil:
-		return unavailable(Cause(ctx, err), "Discord answered %d and broke off", response.StatusCode)
+	if response.StatusCode >= 200 && response.StatusCode < 300 {
+		return nil
 	}
-	return d.refused(response, said)
+	var a answer
+	if text, err := io.ReadAll(io.LimitReader(response.Body, 64<<10)); err == nil {
+		_ = json.Unmarshal(text, &a) // a proxy's answer is no JSON; its status counts all the same
+	}
+	return d.refused(response, a)
 }
 
-// message is what Discord is sent. It pings nobody, shows no previews, and speaks under a name of its own.
+// answer is Discord's body of a refusal. Its texts may quote the message, and are not read.
+type answer struct {
+	Code       int                       `json:"code"`
+	RetryAfter float64                   `json:"retry_after"` // seconds
+	Errors     map[string]jsontext.Value `json:"errors"`      // by field
+}
+
+// contentCodes refuse this message (https://docs.discord.com/developers/topics/opcodes-and-status-codes#json): explicit
+// content, an empty message, blocked by moderation, blocked links.
+var contentCodes = []int{20009, 50006, 200000, 240000}
+
+const invalidForm = 50035 // some field is not acceptable; only content comes from the notification
+
+// refused tells a fault of the message from an outage. A webhook that is gone or may not post refuses every message.
+func (d *Discord) refused(response *http.Response, a answer) error {
+	status := response.StatusCode
+	what := fmt.Sprintf("Discord answered %d", status)
+	if a.Code != 0 {
+		what += fmt.Sprintf(", code %d", a.Code)
+	}
+	_, content := a.Errors["content"]
+	switch {
+	case status == http.StatusBadRequest && (slices.Contains(contentCodes, a.Code) || a.Code == invalidForm && content):
+		return events.Errorf(events.Invalid, "%s: it does not accept this message", what)
+	case status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusNotFound:
+		return events.Errorf(events.Unavailable, "%s: the webhook is gone or may not post; make another and set DISCORD_WEBHOOK", what)
+	case status >= 400 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests:
+		return events.Errorf(events.Unknown, "%s", what)
+	}
+	wait, err := time.ParseDuration(response.Header.Get("Retry-After") + "s")
+	if err != nil || a.RetryAfter > 0 {
+		wait = time.Duration(min(max(a.RetryAfter, 0), maxWait.Seconds()) * float64(time.Second))
+	}
+	wait = min(max(wait, 0), maxWait)
+	if status == http.StatusTooManyRequests {
+		wait = d.wait(wait)
+	}
+	return &events.Error{Kind: events.Unavailable, Message: what, RetryAfter: wait}
+}
+
+const maxWait = 24 * time.Hour // a longer one is a mistake
+
+// wait is what is left of the wait that Discord asked for, once it is extended to at least the given time.
+func (d *Discord) wait(extend time.Duration) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.now()
+	if until := now.Add(extend); until.After(d.until) {
+		d.until = until
+	}
+	return d.until.Sub(now)
+}
+
+// message is the body of a post. It mentions nobody and has no previews.
 type message struct {
-	Content         string          `json:"content"`
-	Username        string          `json:"username"`
-	AllowedMentions allowedMentions `json:"allowed_mentions"`
-	Flags           int             `json:"flags"`
-}
-
-type allowedMentions struct {
-	Parse []string `json:"parse"`
+	Content         string              `json:"content"`
+	Username        string              `json:"username"`
+	AllowedMentions map[string][]string `json:"allowed_mentions"`
+	Flags           int                 `json:"flags"`
 }
 
 const suppressEmbeds = 1 << 2
 
-// post puts what comes from elsewhere into a code block: there Discord reads no markdown, no link and no mention, and the
-// one thing that ends it is three backticks.
+// post puts foreign text into a code block: Discord reads no markdown, link or mention there, and only three backticks end it.
 func post(m Message) message {
 	head, tail := "**SipEat: "+m.subject()+"**\n```\n", "\n```"
 	if r := m.reference(); r != "" {
@@ -116,9 +181,9 @@ func post(m Message) message {
 	}
 	return message{
 		Content:  head + cut(fenced(prose(m.Text)), maxContent-units(head)-units(tail)) + tail,
-		Username: "SipEat", AllowedMentions: allowedMentions{Parse: []string{}}, Flags: suppressEmbeds,
+		Username: "SipEat", AllowedMentions: map[string][]string{"parse": {}}, Flags: suppressEmbeds,
 	}
 }
 
-// fenced parts backticks that stand together by a space without width.
+// fenced separates adjacent backticks by a zero-width space.
 func fenced(text string) string { return strings.ReplaceAll(text, "``", "`\u200b`\u200b") }

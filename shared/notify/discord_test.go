@@ -80,7 +80,7 @@ func TestDiscord(t *testing.T) {
 		r := newRoom(t)
 		return notifytest.Subject{
 			Notifier: newDiscord(t, r, nil),
-			Told: func() []string {
+			Delivered: func() []string {
 				r.mutex.Lock()
 				defer r.mutex.Unlock()
 				return r.posts
@@ -162,55 +162,76 @@ func TestWhatDiscordMayHavePosted(t *testing.T) {
 	assert.ErrorContains(t, err, "it may have posted the message")
 }
 
-func TestDiscordsWaitsAreKept(t *testing.T) {
-	now := noon
-	var mutex sync.Mutex
-	clock := func() time.Time { mutex.Lock(); defer mutex.Unlock(); return now }
-	for what, answer := range map[string]func(w http.ResponseWriter, _ []byte){
-		"by its body": func(w http.ResponseWriter, _ []byte) {
-			w.WriteHeader(http.StatusTooManyRequests)
-			fmt.Fprint(w, `{"retry_after":2.5}`)
-		},
-		"by its header": func(w http.ResponseWriter, _ []byte) {
-			w.Header().Set("Retry-After", "2.5")
-			w.WriteHeader(http.StatusTooManyRequests)
-		},
+func TestDiscordsWaitIsKept(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		header string
+		body   string
+		wait   time.Duration
+	}{
+		"body":     {429, "", `{"retry_after":2.5}`, 2500 * time.Millisecond},
+		"header":   {429, "2.5", ``, 2500 * time.Millisecond},
+		"a proxy":  {503, "7", `<html>`, 7 * time.Second},
+		"negative": {429, "-5", `{"retry_after":-5}`, 0},
+		"text":     {429, "soon", `{"retry_after":"x"}`, 0},
+		"too long": {429, "", `{"retry_after":1e300}`, 24 * time.Hour},
 	} {
-		r := newRoom(t)
-		r.answer = answer
-		d := newDiscord(t, r, clock)
-		for range 3 { // only the first of them asks
-			err := d.Notify(t.Context(), notifytest.Message("n-1"))
-			require.Equal(t, events.Unavailable, events.KindOf(err))
-			var e *events.Error
-			require.ErrorAs(t, err, &e)
-			assert.Equal(t, 2500*time.Millisecond, e.RetryAfter, what)
-		}
-		assert.Equal(t, 1, r.asked)
-		r.answer = func(w http.ResponseWriter, _ []byte) {
-			w.Header().Set("X-RateLimit-Remaining", "0")
-			w.Header().Set("X-RateLimit-Reset-After", "1")
-		}
-		now = now.Add(2500 * time.Millisecond)
-		require.NoError(t, d.Notify(t.Context(), notifytest.Message("n-1")))
-		assert.Error(t, d.Notify(t.Context(), notifytest.Message("n-1")), "the last of this window was the one before")
-		assert.Equal(t, 2, r.asked)
+		t.Run(name, func(t *testing.T) {
+			now := noon
+			r := newRoom(t)
+			r.answer = func(w http.ResponseWriter, _ []byte) {
+				w.Header().Set("Retry-After", c.header)
+				w.WriteHeader(c.status)
+				fmt.Fprint(w, c.body)
+			}
+			d := newDiscord(t, r, func() time.Time { return now })
+			for range 3 {
+				var e *events.Error
+				require.ErrorAs(t, d.Notify(t.Context(), notifytest.Message("n-1")), &e)
+				assert.Equal(t, events.Unavailable, e.Kind)
+				assert.Equal(t, c.wait, e.RetryAfter)
+			}
+			if c.status == 429 && c.wait > 0 {
+				assert.Equal(t, 1, r.asked, "the others wait")
+			}
+			r.answer = nil
+			now = now.Add(c.wait)
+			require.NoError(t, d.Notify(t.Context(), notifytest.Message("n-1")))
+		})
 	}
-	for status, said := range map[int]string{429: "Mon, 23 Nov 2026 12:00:07 GMT", 503: "Monday, 23-Nov-26 12:00:07 GMT"} { // what proxies say
-		r := newRoom(t)
+}
+
+// prober is the only channel of a notifier.
+func prober(t *testing.T, n notify.Notifier) notify.Prober {
+	t.Helper()
+	if channels, ok := n.(notify.Channels); ok {
+		require.Len(t, channels, 1)
+		n = channels[0].Notifier
+	}
+	p, ok := n.(notify.Prober)
+	require.True(t, ok, "%T", n)
+	return p
+}
+
+func TestDiscordProbe(t *testing.T) {
+	r := newRoom(t)
+	n := newDiscord(t, r, time.Now)
+	result, err := prober(t, n).Probe(t.Context())
+	require.NoError(t, err)
+	assert.NotContains(t, result, "canary")
+	assert.Equal(t, http.MethodGet, r.last.Method)
+	assert.Equal(t, webhook, r.last.URL.String(), "without the query of a post")
+	for status, text := range map[int]string{404: "the webhook is gone", 401: "the webhook is gone", 500: "answered 500", 302: "answered 302"} {
 		r.answer = func(w http.ResponseWriter, _ []byte) {
-			w.Header().Set("Retry-After", said)
+			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(status)
 		}
-		var e *events.Error
-		require.ErrorAs(t, newDiscord(t, r, func() time.Time { return noon }).Notify(t.Context(), notifytest.Message("n-1")), &e)
-		assert.Equal(t, 7*time.Second, e.RetryAfter, status)
+		_, err = prober(t, n).Probe(t.Context())
+		require.ErrorContains(t, err, text)
+		assert.NotContains(t, err.Error(), "canary")
 	}
-	for _, odd := range []string{`-5`, `"x"`, `1e999`, `null`} {
-		r := newRoom(t)
-		r.status(429, `{"retry_after":`+odd+`}`)()
-		var e *events.Error
-		require.ErrorAs(t, newDiscord(t, r, clock).Notify(t.Context(), notifytest.Message("n-1")), &e)
-		assert.Zero(t, e.RetryAfter, odd)
-	}
+	r.Close()
+	_, err = prober(t, n).Probe(t.Context())
+	require.ErrorContains(t, err, "no connection to Discord")
+	assert.NotContains(t, err.Error(), "canary")
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// Cause is what may be said of a failed connection. Errors of libraries hold URLs (a webhook's is its secret) and what the
-// other side said (which may be what it was sent), so only those are repeated that are known to hold neither; of any
-// other, the type is named.
+// Cause is the part of a connection's error that may be logged. Errors of libraries contain URLs (a webhook's is its secret)
+// and server texts (which quote what the server was sent), so only errors known to contain neither are repeated; of any other
+// the type is named.
 func Cause(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return ended // and not the closed connection that it led to
@@ -24,7 +24,7 @@ func Cause(ctx context.Context, err error) error {
 		}
 	}
 	if errors.Is(err, io.EOF) {
-		return errors.New("the connection was closed by the other side")
+		return errors.New("the other side closed the connection")
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok { // of addresses and system calls; refusals of TLS too
 		return e
@@ -44,7 +44,7 @@ func Cause(ctx context.Context, err error) error {
 	return fmt.Errorf("a %T", err)
 }
 
-// Unreached reports whether err is that no connection was made: whoever should take the message has seen nothing of it.
+// Unreached reports whether err says that no connection was made: the receiver has not seen the message.
 func Unreached(err error) bool {
 	e, ok := errors.AsType[*net.OpError](err)
 	return ok && e.Op == "dial"

@@ -7,8 +7,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// Log tells people by the log: who runs the program sees that there is something to see, and where. What the message
-// says is not logged, because it is about people.
+// Log logs that there is a notification, and its ids. The text is about people and is not logged.
 type Log struct{ Logger *slog.Logger }
 
 func (l Log) Notify(ctx context.Context, m Message) error {

@@ -13,16 +13,18 @@ import (
 	"github.com/sipeat/sipeat/shared/notify"
 )
 
-func compose(t *testing.T, m notify.Message) letter {
+func compose(t *testing.T, m notify.Message) received {
 	t.Helper()
-	mail, err := notify.NewMail("Überbar <notify@sipeat.example>", "staff@sipeat.example, owner@sipeat.example", func() time.Time { return noon })
+	mail, err := notify.NewComposer("Überbar <notify@sipeat.example>", "staff@sipeat.example, owner@sipeat.example", func() time.Time { return noon })
 	require.NoError(t, err)
 	l, err := mail.Compose(m)
 	require.NoError(t, err)
-	return letter{from: l.From, to: l.To, raw: string(l.Raw)}
+	raw, err := l.Raw()
+	require.NoError(t, err)
+	return received{to: l.To, raw: string(raw)}
 }
 
-func TestALetter(t *testing.T) {
+func TestCompose(t *testing.T) {
 	l := compose(t, notify.Message{ID: "n-1", Type: "contact", SubjectID: "c-1", Text: "Neuer Kontakt: Jürgen 👋\r\nzweite Zeile\n.\nEnde"})
 	header, subject, text := l.parsed(t)
 	assert.Equal(t, "SipEat contact: Neuer Kontakt: Jürgen 👋 zweite Zeile . Ende", subject)
@@ -48,7 +50,7 @@ func TestALetter(t *testing.T) {
 // TestNoHeaderCanBeAdded: whatever stands in a field, the header has the fields it always has, and ends where it should.
 func TestNoHeaderCanBeAdded(t *testing.T) {
 	names := regexp.MustCompile(`(?m)^[A-Za-z-]+:`)
-	head := func(l letter) string { h, _, _ := strings.Cut(l.raw, "\r\n\r\n"); return h }
+	head := func(l received) string { h, _, _ := strings.Cut(l.raw, "\r\n\r\n"); return h }
 	want := names.FindAllString(head(compose(t, notify.Message{ID: "n-1", Type: "contact", SubjectID: "c-1", Text: "x"})), -1)
 	require.Len(t, want, 11)
 	for _, attack := range []string{
@@ -65,13 +67,13 @@ func TestNoHeaderCanBeAdded(t *testing.T) {
 		assert.NotContains(t, subject, "\n")
 		assert.NotContains(t, header.Get("Subject"), "\x00")
 
-		mail, err := notify.NewMail("notify@sipeat.example", "staff@sipeat.example", time.Now)
+		mail, err := notify.NewComposer("notify@sipeat.example", "staff@sipeat.example", time.Now)
 		require.NoError(t, err)
 		_, err = mail.Compose(notify.Message{ID: "n-1", Recipient: attack})
 		assert.Equal(t, events.Invalid, events.KindOf(err), "%q as the recipient", attack)
 		_, err = mail.Compose(notify.Message{ID: "n-1", Recipient: "a@b.co" + attack})
 		assert.Equal(t, events.Invalid, events.KindOf(err), "%q behind the recipient", attack)
-		_, err = notify.NewMail("a@b.co"+attack, "staff@sipeat.example", time.Now)
+		_, err = notify.NewComposer("a@b.co"+attack, "staff@sipeat.example", time.Now)
 		assert.Error(t, err, "%q as the sender", attack)
 	}
 }

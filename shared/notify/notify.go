@@ -1,41 +1,45 @@
-// Package notify says how people are told: by log, by mail over SMTP, by a Discord webhook, and by Amazon SES, which has
-// its own package so that nothing else links the AWS SDK. [New] makes of the settings what shall be told, and names
-// everything in them that is wrong.
+// Package notify delivers notifications: to the log, by mail over SMTP, to a Discord webhook, and by Amazon SES, which has a
+// package of its own so that nothing else links the AWS SDK. [New] opens the channels that the settings name.
 //
-// A notification with a recipient is mailed to that address; one without goes to the addresses that the settings name.
-// Discord and the log are for staff: they are told of every notification, and of no address.
+// A notification with a recipient is mailed to that address; one without goes to the addresses of NOTIFY_TO. Discord and the
+// log are for staff: they get every notification and no address.
 //
-// What every [Notifier] promises, and package notifytest holds it to:
+// Guarantees of every [Notifier], tested by package notifytest:
 //
-//   - It returns nil once whoever carries the message has taken it. A message that nobody answered for may have been
-//     delivered all the same; it counts as failed, so that it comes again and arrives twice rather than never. A mail that
-//     comes again has the same Message-ID. (SES puts its own in its place, and a webhook knows no repeats.)
-//   - Its errors are those of package events. Invalid: refused for what this message is, whatever is tried. Unavailable:
-//     everything that is not proven to be this message's fault: the network, TLS, a login, a limit, a right, a policy. With
-//     it goes the wait that was asked for. Unknown: refused, and nobody said whose fault it is.
-//   - It ends when its context does, and leaves nothing running.
-//   - No error text holds anything of a message, an address, or a secret. What a server says is read and never repeated,
-//     because servers quote what they were sent.
+//   - It returns nil once the receiver has accepted the message. A message whose acceptance is unknown counts as failed: it
+//     is sent again and may arrive twice, but never not at all. A repeated mail has the same Message-ID (SES replaces it, and
+//     Discord does not recognise repeats).
+//   - Its errors are those of package events. Invalid: this message was refused for good. Unavailable: an outage, a limit, a
+//     login, a right or a policy, with the wait that the receiver asked for; with EventOnly where the receiver accepts other
+//     recipients. Unknown: refused, and the answer does not tell why.
+//   - It returns when its context ends, and leaves nothing running.
+//   - No error text contains any of the message, an address or a secret. Servers quote what they were sent, so their texts are
+//     read and never repeated.
 //
-// It is no queue: it neither tries again nor remembers whom it told. The delivery engine does the one, a claim for each
-// [Channel] the other.
+// The package neither retries nor remembers what it delivered: the delivery engine retries, and a claim per [Channel]
+// remembers.
 package notify
 
 import "context"
 
-// Message is what somebody is told.
+// Message is one notification.
 type Message struct {
-	ID        string // of the notification; the same for a repeat
+	ID        string // of the notification; a repeat has the same
 	EventID   string
 	Type      string // contact, machine or request
-	SubjectID string // the thing it is about; may be empty
-	Recipient string // an e-mail address; empty = whoever the settings name
+	SubjectID string // of the contact, machine or request; may be empty
+	Recipient string // an e-mail address; empty = the addresses of NOTIFY_TO
 	Text      string
 }
 
-// Notifier tells people.
+// Notifier delivers messages.
 type Notifier interface {
-	// Notify returns when the message is on its way. An Invalid error says that it never will be, whatever is tried; an
-	// Unavailable one that it may be later.
+	// Notify returns nil when the receiver has accepted the message; see the package for its errors.
 	Notify(ctx context.Context, m Message) error
+}
+
+// Prober is a notifier that can check its receiver without delivering anything. The result is one sentence for an operator;
+// errors are those of [Notifier.Notify].
+type Prober interface {
+	Probe(ctx context.Context) (result string, err error)
 }

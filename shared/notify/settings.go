@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Settings are the environment's, as they stand there. Empty strings are what is not set.
+// Settings are those of the environment, unparsed. Empty strings are not set.
 type Settings struct {
 	Notify         string // NOTIFY: channels, separated by commas; by default log
 	From           string // NOTIFY_FROM
@@ -20,89 +20,63 @@ type Settings struct {
 	SMTPURL        string // SMTP_URL
 	DiscordWebhook string // DISCORD_WEBHOOK
 
-	Logger *slog.Logger     // of the channel log
+	Logger *slog.Logger     // of the channel log; nil = the default one
 	Now    func() time.Time // nil = [time.Now]
-	Roots  *x509.CertPool   // who may vouch for the mail server; nil = the system's
+	Roots  *x509.CertPool   // verify the mail server's certificate; nil = the system's
 	HTTP   *http.Client     // to Discord; nil = one of its own
 
-	// Further are the channels that the caller joins, by name: ses, which only package ses can make.
-	Further map[string]func(Mail) (Notifier, error)
+	// Extra are channels of other packages, by name: ses, which only package ses can open.
+	Extra map[string]func(Composer) (Notifier, error)
 }
 
-// New makes the channels that the settings name. Its error names everything that is wrong or missing for those channels,
-// one to a line, each with an example, and repeats no value but the names of channels.
+// New opens the channels that the settings name. Its error lists everything that is wrong or missing for those channels, one
+// to a line, each with an example, and repeats no value: it could be a secret in the wrong place.
 func New(s Settings) (Channels, error) {
 	if s.Now == nil {
 		s.Now = time.Now
 	}
+	if s.Logger == nil {
+		s.Logger = slog.Default()
+	}
 	if strings.TrimSpace(s.Notify) == "" {
 		s.Notify = "log"
 	}
+	composer, mailFault := NewComposer(s.From, s.To, s.Now)
+	open := map[string]func() (Notifier, error){
+		"log":     func() (Notifier, error) { return Log{Logger: s.Logger}, nil },
+		"smtp":    func() (Notifier, error) { return NewSMTP(s.SMTPURL, composer, s.Roots) },
+		"discord": func() (Notifier, error) { return NewDiscord(s.DiscordWebhook, s.HTTP, s.Now) },
+	}
+	for name, join := range s.Extra {
+		open[name] = func() (Notifier, error) { return join(composer) }
+	}
 	var channels Channels
 	var faults []error
-	mail := mailOnce(s)
-	for name := range strings.SplitSeq(s.Notify, ",") {
+	for i, name := range strings.Split(s.Notify, ",") {
 		name = strings.TrimSpace(name)
 		if name == "" {
 			continue
 		}
-		if slices.ContainsFunc(channels, func(c Channel) bool { return c.Name == name }) {
-			faults = append(faults, fmt.Errorf("NOTIFY: %s stands there twice; for example log,smtp", name))
+		if slices.ContainsFunc(channels, func(c Channel) bool { return c.Name == name }) || open[name] == nil {
+			known := slices.Sorted(maps.Keys(open))
+			faults = append(faults, fmt.Errorf("NOTIFY: entry %d must be one of %s, each once; for example log,smtp", i+1, strings.Join(known, ", ")))
 			continue
 		}
-		notifier, err := s.channel(name, mail)
+		notifier, err := open[name]()
+		if name != "log" && name != "discord" {
+			err = errors.Join(mailFault, err)
+			mailFault = nil // reported once
+		}
 		if err != nil {
 			faults = append(faults, err)
 		}
 		channels = append(channels, Channel{Name: name, Notifier: notifier})
 	}
-	if len(channels) == 0 {
+	if len(channels)+len(faults) == 0 {
 		faults = append(faults, errors.New("NOTIFY: names no channel; for example log,smtp"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
 	return channels, nil
-}
-
-func (s Settings) channel(name string, mail func() (Mail, error)) (Notifier, error) {
-	switch {
-	case name == "log" && s.Logger != nil:
-		return Log{Logger: s.Logger}, nil
-	case name == "log":
-		return Log{Logger: slog.Default()}, nil
-	case name == "smtp":
-		m, fault := mail()
-		smtp, err := NewSMTP(s.SMTPURL, m, s.Roots)
-		return smtp, errors.Join(fault, err)
-	case name == "discord":
-		return NewDiscord(s.DiscordWebhook, s.HTTP, s.Now)
-	case s.Further[name] != nil:
-		m, fault := mail()
-		further, err := s.Further[name](m)
-		return further, errors.Join(fault, err)
-	}
-	known := slices.Concat([]string{"log", "smtp", "discord"}, slices.Sorted(maps.Keys(s.Further)))
-	return nil, fmt.Errorf("NOTIFY: %s is none of the channels that there are here: %s; for example log,smtp", shown(name), strings.Join(known, ", "))
-}
-
-// mailOnce reads what SMTP and SES have in common, and tells its faults to the first of them only.
-func mailOnce(s Settings) func() (Mail, error) {
-	told := false
-	return func() (Mail, error) {
-		m, err := NewMail(s.From, s.To, s.Now)
-		if told {
-			return m, nil
-		}
-		told = true
-		return m, err
-	}
-}
-
-// shown is a mistyped name, and not a secret that was pasted into the wrong setting.
-func shown(name string) string {
-	if len(name) > 16 || strings.ContainsFunc(name, func(r rune) bool { return r != '-' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') }) {
-		return "one entry"
-	}
-	return fmt.Sprintf("%q", name)
 }

@@ -20,7 +20,7 @@ func TestTheDefaultIsTheLog(t *testing.T) {
 func TestAnyOfThemTogether(t *testing.T) {
 	s := settings("smtps://"+escaped+"@mail.example.com", nil)
 	s.Notify, s.DiscordWebhook = " log, smtp,discord,ses ", "https://discord.com/api/v10/webhooks/123/abc"
-	s.Further = map[string]func(notify.Mail) (notify.Notifier, error){"ses": func(m notify.Mail) (notify.Notifier, error) {
+	s.Extra = map[string]func(notify.Composer) (notify.Notifier, error){"ses": func(m notify.Composer) (notify.Notifier, error) {
 		assert.Equal(t, "notify@sipeat.example", m.From.Address)
 		return failing(nil), nil
 	}}
@@ -36,7 +36,7 @@ func TestAnyOfThemTogether(t *testing.T) {
 func TestAllThatIsWrongIsNamedTogether(t *testing.T) {
 	_, err := notify.New(notify.Settings{Notify: "smtp,discord,telegram,log,log", To: "x"})
 	require.Error(t, err)
-	for _, name := range []string{"NOTIFY_FROM: ", "NOTIFY_TO: entry 1", "SMTP_URL: ", "DISCORD_WEBHOOK: ", `NOTIFY: "telegram"`, "NOTIFY: log stands there twice"} {
+	for _, name := range []string{"NOTIFY_FROM: ", "NOTIFY_TO: entry 1", "SMTP_URL: ", "DISCORD_WEBHOOK: ", `NOTIFY: entry 3`, "NOTIFY: entry 5"} {
 		assert.ErrorContains(t, err, name)
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {

@@ -7,100 +7,211 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/textproto"
+	"os"
 	"strings"
 	"time"
+
+	gomail "github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// SMTP tells people by mail.
+// SMTP delivers by mail through one server.
 //
-// It makes a connection for each message, a few at a time, and keeps none. So nothing is stale after a Lambda was frozen,
-// nothing needs closing, and a failure is one message's own; it costs about seven round trips a message, most of them TLS
-// and login.
+// It makes a connection for each message, a few at a time, and keeps none: nothing is stale after a Lambda was frozen,
+// nothing needs closing, and a failure concerns one message. The cost is about seven round trips a message.
 type SMTP struct {
-	mail   Mail
-	server server
-	tls    *tls.Config
-	places chan struct{}
+	composer Composer
+	server   server
+	roots    *x509.CertPool
+	slots    chan struct{} // one per connection
 }
 
-// longest is how long one letter may take where its context says nothing shorter.
-const longest = time.Minute
+// sendTimeout bounds one message whose context has no earlier deadline.
+const sendTimeout = time.Minute
 
-// NewSMTP reads SMTP_URL, as parseServer describes it. Roots are who may vouch for the server; nil is the system's.
-func NewSMTP(url string, mail Mail, roots *x509.CertPool) (*SMTP, error) {
+// NewSMTP reads SMTP_URL, see parseServer. roots verify the server's certificate; nil = the system's.
+func NewSMTP(url string, c Composer, roots *x509.CertPool) (*SMTP, error) {
 	s, err := parseServer(url)
 	if err != nil {
-		var faults []error
-		for text := range strings.SplitSeq(err.Error(), "\n") {
-			faults = append(faults, fmt.Errorf("SMTP_URL: %s; for example smtp://user:password@mail.example.com:587", text))
-		}
-		return nil, errors.Join(faults...)
+		return nil, fmt.Errorf("SMTP_URL: %w; for example smtp://user:password@mail.example.com:587", err)
 	}
-	return &SMTP{
-		mail: mail, server: s, places: make(chan struct{}, s.connections),
-		tls: &tls.Config{ServerName: s.host, RootCAs: roots, MinVersion: tls.VersionTLS12},
-	}, nil
+	return &SMTP{composer: c, server: s, roots: roots, slots: make(chan struct{}, s.connections)}, nil
 }
 
 func (s *SMTP) Notify(ctx context.Context, m Message) error {
-	letter, err := s.mail.Compose(m)
+	mail, err := s.composer.Compose(m)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, longest)
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	select {
-	case s.places <- struct{}{}:
-		defer func() { <-s.places }()
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
 	case <-ctx.Done():
 		return unavailable(ctx.Err(), "all connections to the mail server are busy")
 	}
-	return s.send(ctx, letter)
-}
-
-func (s *SMTP) send(ctx context.Context, letter Letter) error {
-	conn, err := s.dial(ctx)
+	c, err := s.connect(ctx, mail.ASCII())
 	if err != nil {
-		return unavailable(Cause(ctx, err), "no connection to the mail server %s", s.server.address())
+		return err
 	}
-	// Closing is what ends a conversation at any point of it: its deadlines are not all ours to set.
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer conn.Close()
-	defer stop()
-
-	c := conversation{server: s.server, tls: s.tls}
-	if err := c.send(conn, letter); err != nil {
-		return c.explain(ctx, err, letter.Named)
+	defer c.close()
+	if known, _ := c.session.Extension("SMTPUTF8"); !known && !mail.ASCII() {
+		return events.Errorf(events.Invalid, "the mail server %s accepts only ASCII before the @ of an address", s.server.address())
+	}
+	if err := c.client.SendWithSMTPClient(c.session, mail.Msg); err != nil && !mail.IsDelivered() {
+		return s.sendError(ctx, c, mail, err)
 	}
 	return nil
 }
 
-func (s *SMTP) dial(ctx context.Context) (net.Conn, error) {
-	if s.server.secure == implicit {
-		return (&tls.Dialer{Config: s.tls}).DialContext(ctx, "tcp", s.server.address())
+// Probe connects and logs in.
+func (s *SMTP) Probe(ctx context.Context) (string, error) {
+	c, err := s.connect(ctx, true)
+	if err != nil {
+		return "", err
 	}
-	return (&net.Dialer{}).DialContext(ctx, "tcp", s.server.address())
+	c.close()
+	result := "the mail server " + s.server.address() + " answers"
+	if s.server.security != unencrypted {
+		result += ", TLS ok"
+	}
+	if s.server.user != "" {
+		result += ", login ok"
+	}
+	return result, nil
 }
 
-// explain gives a failure its kind, and the text that may be shown.
-func (c *conversation) explain(ctx context.Context, err error, named bool) error {
-	if r, ok := replyOf(err); ok && ctx.Err() == nil {
-		switch kind := r.verdict(c.at, named); {
-		case kind == events.Invalid:
-			return events.Errorf(kind, "the mail server %s refuses this mail: %s to %s", c.server.address(), r, c.at)
-		case kind == events.Unavailable && r.refusesRecipient(c.at):
-			return events.Errorf(kind, "the mail server %s refuses an address of NOTIFY_TO: %s to %s", c.server.address(), r, c.at)
-		default:
-			return events.Errorf(kind, "the mail server %s does not take mail from us: %s to %s", c.server.address(), r, c.at)
+// connection is a session that is logged in. It is closed when its context ends, at whatever step it is.
+type connection struct {
+	client  *gomail.Client
+	session *smtp.Client
+	close   func()
+}
+
+func (s *SMTP) connect(ctx context.Context, ascii bool) (*connection, error) {
+	tlsConfig := &tls.Config{ServerName: s.server.host, RootCAs: s.roots, MinVersion: tls.VersionTLS12}
+	var dialer interface {
+		DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	} = &net.Dialer{}
+	if s.server.security == implicitTLS {
+		dialer = &tls.Dialer{Config: tlsConfig}
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", s.server.address())
+	if err != nil {
+		return nil, unavailable(Cause(ctx, err), "no connection to the mail server %s", s.server.address())
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	abort := func() {
+		stop()
+		_ = conn.Close()
+	}
+	options := []gomail.Option{
+		gomail.WithDialContextFunc(func(context.Context, string, string) (net.Conn, error) { return conn, nil }),
+		gomail.WithTimeout(sendTimeout), gomail.WithHELO(s.helo(conn)), gomail.WithoutNoop(), gomail.WithoutRset(),
+		gomail.WithTLSConfig(tlsConfig), gomail.WithTLSPolicy(gomail.TLSMandatory),
+	}
+	if s.server.security != startTLS {
+		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS))
+	}
+	if s.server.user != "" {
+		options = append(options, gomail.WithUsername(s.server.user), gomail.WithPassword(s.server.password),
+			gomail.WithOpportunisticSMTPAuth(gomail.SMTPAuthPlain, gomail.SMTPAuthLogin, gomail.SMTPAuthSCRAMSHA256))
+	}
+	if ascii { // other servers on the way may reject a mail that needs SMTPUTF8
+		options = append(options, gomail.WithoutSMTPUTF8())
+	}
+	client, err := gomail.NewClient(s.server.host, options...)
+	if err != nil {
+		abort()
+		return nil, fmt.Errorf("a session with the mail server %s cannot be configured: a %T", s.server.address(), err)
+	}
+	session, err := client.DialToSMTPClientWithContext(ctx)
+	if err != nil {
+		abort()
+		return nil, s.connectError(ctx, err)
+	}
+	return &connection{client, session, func() {
+		if session.UpdateDeadline(quitTimeout) == nil {
+			_ = session.Quit() // the mail is accepted or refused by now
+		}
+		abort()
+	}}, nil
+}
+
+const quitTimeout = time.Second
+
+// helo is the name of the greeting. Some servers refuse "localhost" (smtp-relay.gmail.com does), so it is this machine's
+// fully qualified name or else its address (RFC 5321, 4.1.4).
+func (s *SMTP) helo(conn net.Conn) string {
+	if s.server.helo != "" {
+		return s.server.helo
+	}
+	if host, err := os.Hostname(); err == nil && strings.Contains(host, ".") && isHostName(host) {
+		return host
+	}
+	host, _, _ := net.SplitHostPort(conn.LocalAddr().String())
+	if strings.Contains(host, ":") {
+		host, _, _ = strings.Cut(host, "%")
+		return "[IPv6:" + host + "]"
+	}
+	return "[" + host + "]"
+}
+
+// connectError is Unavailable: before MAIL nothing depends on the message.
+func (s *SMTP) connectError(ctx context.Context, err error) error {
+	step, text := "the session", err.Error() // go-mail has no types for its steps
+	switch {
+	case ctx.Err() != nil:
+	case strings.Contains(text, "does not support STARTTLS"):
+		return events.Errorf(events.Unavailable, "the mail server %s offers no STARTTLS, and mail is not sent unencrypted; "+
+			"if it should be, add ?tls=none to SMTP_URL", s.server.address())
+	case strings.Contains(text, "does not support SMTP AUTH"), errors.Is(err, gomail.ErrNoSupportedAuthDiscovered):
+		return events.Errorf(events.Unavailable, "the mail server %s offers none of the logins PLAIN, LOGIN and SCRAM-SHA-256", s.server.address())
+	case strings.HasPrefix(text, "SMTP AUTH failed"):
+		step = "the login (SMTP AUTH)"
+	}
+	if reply, ok := errors.AsType[*textproto.Error](err); ok && ctx.Err() == nil {
+		return events.Errorf(events.Unavailable, "the mail server %s refuses %s: %d", s.server.address(), step, reply.Code)
+	}
+	return unavailable(Cause(ctx, err), "the mail server %s failed in %s", s.server.address(), step)
+}
+
+// sendError tells a fault of the message from an outage. A refusal of the recipient concerns the message only if it named the
+// recipient and the server accepts another in the same session; codes of policy (5.7.x: relaying, reputation) concern us.
+func (s *SMTP) sendError(ctx context.Context, c *connection, mail Mail, err error) error {
+	failure, ok := errors.AsType[*gomail.SendError](err)
+	if !ok || ctx.Err() != nil || failure.ErrorCode() == 0 {
+		if !ok || failure.Reason != gomail.ErrSMTPMailFrom && failure.Reason != gomail.ErrSMTPRcptTo && failure.Reason != gomail.ErrSMTPData {
+			return unavailable(Cause(ctx, err), "the mail server %s did not say whether it accepted the mail; "+
+				"it is sent again with the same Message-ID", s.server.address())
+		}
+		return unavailable(Cause(ctx, err), "the connection to the mail server %s broke", s.server.address())
+	}
+	reply := strings.TrimSpace(fmt.Sprint(failure.ErrorCode(), " ", failure.EnhancedStatusCode()))
+	permanent := failure.ErrorCode() >= 500
+	switch failure.Reason {
+	case gomail.ErrSMTPRcptTo:
+		if !mail.Named || permanent && strings.HasPrefix(failure.EnhancedStatusCode(), "5.7.") || !c.accepts(s.composer) {
+			break
+		}
+		if permanent {
+			return events.Errorf(events.Invalid, "the mail server %s refuses the recipient: %s", s.server.address(), reply)
+		}
+		return &events.Error{Kind: events.Unavailable, EventOnly: true,
+			Message: fmt.Sprintf("the mail server %s refuses the recipient for now: %s", s.server.address(), reply)}
+	case gomail.ErrSMTPData, gomail.ErrWriteContent, gomail.ErrSMTPDataClose:
+		if permanent { // a policy may be about the content or about us
+			return events.Errorf(events.Unknown, "the mail server %s refuses the mail: %s", s.server.address(), reply)
 		}
 	}
-	if fault, ok := errors.AsType[refusal](err); ok && ctx.Err() == nil {
-		return events.Errorf(fault.kind, "the mail server %s %s", c.server.address(), fault.text)
-	}
-	if c.at == stageEnd {
-		return unavailable(Cause(ctx, err), "the mail server %s did not say whether it took the mail; it is sent again, with the same Message-ID", c.server.address())
-	}
-	return unavailable(Cause(ctx, err), "the mail server %s failed at %s", c.server.address(), c.at)
+	return events.Errorf(events.Unavailable, "the mail server %s accepts no mail from us now: %s", s.server.address(), reply)
+}
+
+// accepts reports whether the server would take a mail to the first address of NOTIFY_TO.
+func (c *connection) accepts(to Composer) bool {
+	return c.session.Mail("<"+to.From.Address+">") == nil && c.session.Rcpt("<"+to.To[0]+">") == nil
 }

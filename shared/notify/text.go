@@ -8,19 +8,18 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-const maxID = 128 // of the characters of an id that are shown; ours have 36
+const maxID = 128 // characters of an id that are shown; ours have 36
 
-// subjects are the things that a notification can be about. A type from elsewhere is not repeated.
-var subjects = map[string]string{"contact": "contact", "machine": "machine", "request": "request"}
-
+// subject is the kind of the notification's subject. A foreign type is not repeated.
 func (m Message) subject() string {
-	if s, ok := subjects[m.Type]; ok {
-		return s
+	switch m.Type {
+	case "contact", "machine", "request":
+		return m.Type
 	}
 	return "notification"
 }
 
-// reference tells staff what to look up.
+// reference is what staff look up.
 func (m Message) reference() string {
 	var lines []string
 	if id := events.OneLine(m.SubjectID, maxID); id != "" {
@@ -32,8 +31,8 @@ func (m Message) reference() string {
 	return strings.Join(lines, "\n")
 }
 
-// prose makes any text one that is only text: it keeps lines and tabs, and loses what a terminal or a reader would obey:
-// controls, and the bidirectional overrides by which text can pose as other text (Unicode TR 36).
+// prose keeps lines and tabs of a text, and removes what a terminal or a reader would obey: controls, and the bidirectional
+// overrides by which text can pose as other text (Unicode TR 36).
 func prose(text string) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	text = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n").Replace(text)

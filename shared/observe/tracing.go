@@ -29,8 +29,7 @@ type Tracing struct {
 // (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/), but that it is off when
 // OTEL_TRACES_EXPORTER is not set. What the exporter has to complain of goes to logger.
 func NewTracing(ctx context.Context, getenv func(string) string, version string, logger *slog.Logger) (*Tracing, error) {
-	exporter := getenv("OTEL_TRACES_EXPORTER")
-	if exporter == "" || exporter == "none" || strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
+	if exporter := getenv("OTEL_TRACES_EXPORTER"); exporter == "" || exporter == "none" || strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
 		return nil, nil
 	}
 	var faults complaints
@@ -38,7 +37,7 @@ func NewTracing(ctx context.Context, getenv func(string) string, version string,
 	out, err := autoexport.NewSpanExporter(ctx)
 	otel.SetLogger(logr.Discard())
 	if err != nil {
-		return nil, fmt.Errorf("OTEL_TRACES_EXPORTER: %q cannot be used; for example otlp, console or none: %w", exporter, err)
+		return nil, errors.New("OTEL_TRACES_EXPORTER: must be otlp, console or none, with the OTEL_EXPORTER_OTLP_ settings of that exporter")
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(fmt.Errorf("OTEL_EXPORTER_OTLP_HEADERS, _ENDPOINT, _TIMEOUT or _CERTIFICATE: OpenTelemetry cannot %s; "+
@@ -48,7 +47,7 @@ func NewTracing(ctx context.Context, getenv func(string) string, version string,
 		resource.WithAttributes(semconv.ServiceName("sipeat"), semconv.ServiceVersion(version)),
 		resource.WithTelemetrySDK(), resource.WithFromEnv()) // the last one wins
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err), out.Shutdown(ctx))
+		return nil, errors.Join(errors.New("OTEL_RESOURCE_ATTRIBUTES: must be key=value pairs, separated by commas"), out.Shutdown(ctx))
 	}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("traces cannot be exported", "error", err) }))
 	return TracingTo(sdk.NewTracerProvider(sdk.WithBatcher(out), sdk.WithResource(res))), nil

@@ -29,10 +29,9 @@ var namesSet = []struct {
 	{[]string{"API_BASE_PATH"}, func(f lambda) bool { return f.route != "" }},
 	{[]string{"JWT_SCOPE"}, func(f lambda) bool { return f.staff }},
 	{[]string{"TABLE_NAME", "DYNAMODB_ENDPOINT"}, func(f lambda) bool { return f.side != "commands" }},
-	{[]string{"CLAIMS_TABLE_NAME"}, func(f lambda) bool { return f.topic == "notification" }},
 	{[]string{"PARTIAL_BATCH_RESPONSES"}, func(f lambda) bool { return f.side == "consumers" }},
 	{[]string{"ANNOUNCED_BY_PRODUCER"}, func(f lambda) bool { return f.side == "consumers" && f.topic != "notification" }},
-	{[]string{"NOTIFY", "NOTIFY_FROM", "NOTIFY_TO", "SMTP_URL", "DISCORD_WEBHOOK"}, func(f lambda) bool { return f.topic == "notification" }},
+	{[]string{"NOTIFY", "NOTIFY_FROM", "NOTIFY_TO", "NOTIFY_RETRY_FOR", "SMTP_URL", "DISCORD_WEBHOOK"}, func(f lambda) bool { return f.topic == "notification" }},
 }
 
 // namesLeft are what the program reads and a function is not given, and why.
@@ -41,7 +40,7 @@ var namesLeft = map[string]string{
 		"TRUSTED_PROXIES TLS_IN_FRONT HTTP_MAX_CONNECTIONS HTTP_IDLE_TIMEOUT": "API Gateway does that",
 	"AWS_SAM_LOCAL":                        "sam local sets it",
 	"SIPEAT_HTTP SIPEAT_KAFKA SIPEAT_DATA": "of sipeat serve",
-	"STORE CLAIMS_FILE":                    "a function has DynamoDB and nothing else",
+	"STORE":                                "a function has DynamoDB and nothing else",
 	"METRICS":                              "CloudWatch has them",
 	"LOG_FORMAT":                           "a function logs JSON",
 	"KAFKA_TLS KAFKA_TLS_CA_FILE KAFKA_SASL_USERNAME KAFKA_SASL_PASSWORD":                     "IAM login is TLS, by Amazon's public certificates and the role's credentials",

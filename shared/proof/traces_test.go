@@ -138,10 +138,11 @@ func TestATraceGoesOnWithoutAnExporter(t *testing.T) {
 func TestServeRefusesAnUnknownExporter(t *testing.T) {
 	t.Parallel()
 	c := command(t, "serve", "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0")
-	c.Env = append(c.Env, "OTEL_TRACES_EXPORTER=jeager")
+	c.Env = append(c.Env, "OTEL_TRACES_EXPORTER=key-canary")
 	got := finish(t, c, "")
 	assert.Equal(t, 2, got.status)
 	assert.Contains(t, got.stderr, "OTEL_TRACES_EXPORTER")
+	assert.NotContains(t, got.stderr, "canary")
 }
 
 // TestServeRefusesHeadersOfTheExporterThatCannotBeRead: without them nothing would arrive, and they hold its key.

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// The ways to log in, as Kafka spells them. With AWS_MSK_IAM it is AWS's own credentials that count.
+// The login mechanisms, as Kafka spells them. AWS_MSK_IAM uses AWS's own credentials.
 const (
 	Plain       = "PLAIN"
 	ScramSHA256 = "SCRAM-SHA-256"
@@ -21,22 +21,20 @@ const (
 	AWSMSKIAM   = "AWS_MSK_IAM"
 )
 
-var mechanisms = []string{Plain, ScramSHA256, ScramSHA512, AWSMSKIAM}
-
 // Kafka says how to reach the brokers.
 type Kafka struct {
 	Brokers   []string // host:port of some of the brokers, which name the others; KAFKA_BROKERS
-	TLS       bool     // KAFKA_TLS; true too where KAFKA_TLS_CA_FILE or AWS_MSK_IAM says so
-	CAFile    string   // KAFKA_TLS_CA_FILE: whom to trust, in PEM; "" = whom the system trusts
-	Mechanism string   // KAFKA_SASL_MECHANISM: one of those above; "" = nobody asks
+	TLS       bool     // KAFKA_TLS; implied by KAFKA_TLS_CA_FILE and AWS_MSK_IAM
+	CAFile    string   // KAFKA_TLS_CA_FILE: trusted authorities, in PEM; "" = the system's
+	Mechanism string   // KAFKA_SASL_MECHANISM: one of those above; "" = no login
 	Username  string   // KAFKA_SASL_USERNAME
 	Password  string   // KAFKA_SASL_PASSWORD
-	InTheOpen bool     // KAFKA_TLS=false was said: a password may cross the network as it is
+	Plaintext bool     // KAFKA_TLS=false is set: a password may cross the network unencrypted
 
-	SessionTimeout time.Duration // KAFKA_SESSION_TIMEOUT: after how long a group gives up a worker that died; 0 = the default
+	SessionTimeout time.Duration // KAFKA_SESSION_TIMEOUT: after which a group gives up a dead worker; 0 = the default
 	InstanceID     string        // KAFKA_INSTANCE_ID: this worker's own name in its groups; "" = none
 
-	// AWSCredentials, if set, is asked at each login of AWS_MSK_IAM; otherwise it is AWS_ACCESS_KEY_ID and its like.
+	// AWSCredentials, if set, returns the credentials of each login of AWS_MSK_IAM; otherwise they are AWS_ACCESS_KEY_ID and so on.
 	AWSCredentials func(context.Context) (AWSCredentials, error)
 }
 
@@ -49,75 +47,56 @@ func (r *reader) kafka() Kafka {
 		CAFile:     r.text("KAFKA_TLS_CA_FILE", ""),
 		Mechanism:  strings.ToUpper(r.text("KAFKA_SASL_MECHANISM", "")),
 		Username:   r.text("KAFKA_SASL_USERNAME", ""),
-		Password:   r.getenv("KAFKA_SASL_PASSWORD"), // a blank may belong to it
+		Password:   r.getenv("KAFKA_SASL_PASSWORD"), // may begin or end with a space
 		InstanceID: r.text("KAFKA_INSTANCE_ID", ""),
 	}
 	k.TLS = k.CAFile != "" || k.Mechanism == AWSMSKIAM
-	if said := r.text("KAFKA_TLS", ""); said != "" {
-		on, err := strconv.ParseBool(said)
-		if err != nil {
-			r.check("KAFKA_TLS", fmt.Errorf("%q is neither true nor false; for example KAFKA_TLS=true", said))
-		} else {
-			k.TLS, k.InTheOpen = on, !on
-		}
+	if text := r.text("KAFKA_TLS", ""); text != "" {
+		on, err := strconv.ParseBool(text)
+		r.check(err != nil, "KAFKA_TLS", "must be true or false")
+		k.TLS, k.Plaintext = on, err == nil && !on
 	}
-	if said := r.text("KAFKA_SESSION_TIMEOUT", ""); said != "" {
-		d, err := time.ParseDuration(said)
-		if err != nil || d < time.Second || d > 30*time.Minute {
-			err = fmt.Errorf("%q is no time from 1s to 30m; for example KAFKA_SESSION_TIMEOUT=10s", said)
-		}
-		r.check("KAFKA_SESSION_TIMEOUT", err)
-		k.SessionTimeout = d
+	if r.text("KAFKA_SESSION_TIMEOUT", "") != "" {
+		k.SessionTimeout = r.duration("KAFKA_SESSION_TIMEOUT", "10s", time.Second, 30*time.Minute)
 	}
 	return k
 }
 
-// Check says what cannot be right, all of it, each with an example.
+// Check returns everything that is wrong, with examples.
 func (k Kafka) Check() error {
 	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if len(k.Brokers) == 0 {
-		fault("KAFKA_BROKERS: no broker is named; for example KAFKA_BROKERS=127.0.0.1:9092")
-	}
-	for _, b := range k.Brokers {
-		if err := Address(b); err != nil {
-			fault("KAFKA_BROKERS: %w", err)
+	check := func(wrong bool, text string) {
+		if wrong {
+			faults = append(faults, errors.New(text))
 		}
 	}
-	if k.InTheOpen && k.CAFile != "" {
-		fault("KAFKA_TLS=false and KAFKA_TLS_CA_FILE: a certificate is looked at in TLS only; leave out one of the two")
-	}
-	if k.InTheOpen && k.Mechanism == AWSMSKIAM {
-		fault("KAFKA_TLS=false and KAFKA_SASL_MECHANISM=AWS_MSK_IAM: MSK takes that login over TLS only; leave out KAFKA_TLS")
-	}
+	check(len(k.Brokers) == 0 || slices.ContainsFunc(k.Brokers, func(b string) bool { return Address(b) != nil }),
+		"KAFKA_BROKERS: must be host:port of one or more brokers, separated by commas; for example 127.0.0.1:9092")
+	check(k.Plaintext && k.CAFile != "", "KAFKA_TLS_CA_FILE: has no meaning with KAFKA_TLS=false; remove one of the two")
+	check(k.Plaintext && k.Mechanism == AWSMSKIAM, "KAFKA_SASL_MECHANISM=AWS_MSK_IAM: needs TLS; remove KAFKA_TLS=false")
 	if _, err := k.TLSConfig(); err != nil {
-		fault("KAFKA_TLS_CA_FILE: %w", err)
+		faults = append(faults, fmt.Errorf("KAFKA_TLS_CA_FILE: %w", err))
 	}
-	login := k.Username != "" || k.Password != ""
-	switch {
-	case k.Mechanism == "" && login:
-		fault("KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD without KAFKA_SASL_MECHANISM: say how to log in; for example KAFKA_SASL_MECHANISM=SCRAM-SHA-512 (or %s)",
-			strings.Join([]string{ScramSHA256, Plain, AWSMSKIAM}, ", "))
-	case k.Mechanism == "":
-	case !slices.Contains(mechanisms, k.Mechanism):
-		fault("KAFKA_SASL_MECHANISM: %q is none of %s", k.Mechanism, strings.Join(mechanisms, ", "))
-	case k.Mechanism == AWSMSKIAM && login:
-		fault("KAFKA_SASL_MECHANISM=AWS_MSK_IAM takes AWS's credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID and their like); leave out KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
-	case k.Mechanism == AWSMSKIAM:
-	case k.Username == "" || k.Password == "":
-		fault("KAFKA_SASL_MECHANISM=%s wants both KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD; for example KAFKA_SASL_USERNAME=sipeat", k.Mechanism)
-	case k.Mechanism == Plain && !k.TLS && !k.InTheOpen && slices.ContainsFunc(k.Brokers, func(b string) bool { return !loopback(b) }):
-		fault("KAFKA_SASL_MECHANISM=PLAIN without TLS sends the password over the network for all to read: set KAFKA_TLS=true, or KAFKA_TLS=false if that network is yours alone")
+	switch login := k.Username != "" || k.Password != ""; k.Mechanism {
+	case "":
+		check(login, "KAFKA_SASL_MECHANISM: must be set with KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD; for example SCRAM-SHA-512")
+	case AWSMSKIAM:
+		check(login, "KAFKA_SASL_MECHANISM=AWS_MSK_IAM: uses AWS's credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID and so on); "+
+			"remove KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
+	case Plain, ScramSHA256, ScramSHA512:
+		check(k.Username == "" || k.Password == "", "KAFKA_SASL_MECHANISM: needs both KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
+		remote := slices.ContainsFunc(k.Brokers, func(b string) bool { return !IsLoopback(b) })
+		check(k.Mechanism == Plain && !k.TLS && !k.Plaintext && remote, "KAFKA_SASL_MECHANISM=PLAIN: sends the password unencrypted; "+
+			"set KAFKA_TLS=true, or KAFKA_TLS=false if the network is trusted")
+	default:
+		check(true, "KAFKA_SASL_MECHANISM: must be PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or AWS_MSK_IAM")
 	}
-	if strings.ContainsFunc(k.InstanceID, func(c rune) bool {
-		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("._-", c)
-	}) || len(k.InstanceID) > 249 {
-		fault("KAFKA_INSTANCE_ID: %q has to be at most 249 letters, digits, dots, dashes and underscores; for example KAFKA_INSTANCE_ID=worker-1", k.InstanceID)
-	}
+	check(len(k.InstanceID) > 249 || !isName(k.InstanceID),
+		"KAFKA_INSTANCE_ID: must be at most 249 letters, digits, dots, dashes and underscores; for example worker-1")
 	return errors.Join(faults...)
 }
 
-// TLSConfig is how to speak TLS to the brokers; nil = not at all. It reads the CA file.
+// TLSConfig is the TLS configuration for the brokers; nil = no TLS. It reads the CA file.
 func (k Kafka) TLSConfig() (*tls.Config, error) {
 	if !k.TLS {
 		return nil, nil
@@ -128,11 +107,11 @@ func (k Kafka) TLSConfig() (*tls.Config, error) {
 	}
 	pem, err := os.ReadFile(k.CAFile)
 	if err != nil {
-		return nil, fmt.Errorf("it cannot be read: %w", err)
+		return nil, fmt.Errorf("cannot be read: %w", errors.Unwrap(err)) // without the path
 	}
 	config.RootCAs = x509.NewCertPool()
 	if !config.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM (-----BEGIN CERTIFICATE-----); for example KAFKA_TLS_CA_FILE=/etc/kafka/ca.pem", k.CAFile)
+		return nil, errors.New("must be a file with certificates in PEM (-----BEGIN CERTIFICATE-----); for example /etc/kafka/ca.pem")
 	}
 	return config, nil
 }

@@ -4,7 +4,6 @@ package main
 import (
 	"log/slog"
 	"os"
-	"time"
 
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bootstrap"
@@ -26,18 +25,14 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	if err != nil {
 		return nil, err
 	}
-	table, err := dynamodb.Open(cfg, s.Table)
-	if err != nil {
-		return nil, err
-	}
-	claims, err := dynamodb.OpenClaims(cfg, s.ClaimsTable, time.Now)
+	table, err := dynamodb.Open(cfg, s.Table, dynamodb.WithoutSweeps())
 	if err != nil {
 		return nil, err
 	}
 	notifier, err := notify.New(notify.Settings{
 		Notify: s.Notify.Channels, From: s.Notify.From, To: s.Notify.To, SMTPURL: s.Notify.SMTPURL,
 		DiscordWebhook: s.Notify.DiscordWebhook, Logger: logger,
-		Further: map[string]func(notify.Mail) (notify.Notifier, error){"ses": ses.Join(ses.Environment(os.Getenv))},
+		Extra: map[string]func(notify.Composer) (notify.Notifier, error){"ses": ses.Join(ses.Environment(os.Getenv))},
 	})
 	if err != nil {
 		return nil, err
@@ -51,9 +46,9 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 		return nil, err
 	}
 	functions := bootstrap.Functions{}
-	for _, f := range (consumers.Consumers{Publisher: publisher, Notifier: notifier, Store: table, Claims: claims, AnnouncedBy: s.AnnouncedByProducer}).Functions() {
+	for _, f := range (consumers.Consumers{Publisher: publisher, Notifier: notifier, Store: table, AnnouncedBy: s.AnnouncedByProducer}).Functions() {
 		functions[f.Name] = trigger.New(f.Consumer, letters, trigger.Options{
-			Partial: s.PartialBatches, Logger: logger, Delivery: bus.Options{Report: bus.Log(logger, f.Consumer.Group)},
+			Partial: s.PartialBatches, Logger: logger, Delivery: bus.Options{Report: bus.Log(logger, f.Consumer.Group), GiveUpAfter: s.Notify.RetryFor},
 		})
 	}
 	return functions, nil

@@ -1,9 +1,9 @@
-// Package ses tells people by mail over Amazon SES, API version 2. It is the only notifier that links the AWS SDK, and does
-// so without its config package: that one doubles the cold start of a Lambda.
+// Package ses delivers mail over Amazon SES, API version 2. It is the only notifier that links the AWS SDK, without its config
+// package, which would double the cold start of a Lambda.
 //
-// What is sent is the same letter that SMTP sends, as raw MIME, so a role needs ses:SendRawEmail beside ses:SendEmail. SES
-// puts its own Message-ID in place of ours, so a mail that comes again cannot be told from the first by it; the reference in
-// the text is the same (https://docs.aws.amazon.com/ses/latest/dg/header-fields.html).
+// It sends the mail of [notify.SMTP] as raw MIME, so a role needs ses:SendRawEmail beside ses:SendEmail. SES replaces our
+// Message-ID, so a repeat is recognised only by the reference in the text
+// (https://docs.aws.amazon.com/ses/latest/dg/header-fields.html).
 package ses
 
 import (
@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/notify"
@@ -26,20 +27,18 @@ type Settings struct {
 	Region          string // AWS_REGION
 	AccessKeyID     string // AWS_ACCESS_KEY_ID
 	SecretAccessKey string // AWS_SECRET_ACCESS_KEY
-	SessionToken    string // AWS_SESSION_TOKEN; empty for a key that lasts
+	SessionToken    string // AWS_SESSION_TOKEN; empty for a permanent key
 	Endpoint        string // AWS_ENDPOINT_URL_SESV2, or AWS_ENDPOINT_URL; empty = AWS
 	HTTP            *http.Client
 }
 
 // Environment reads the settings by getenv, such as [os.Getenv].
 func Environment(getenv func(string) string) Settings {
-	first := func(names ...string) string {
-		for _, name := range names {
-			if value := getenv(name); value != "" {
-				return value
-			}
+	first := func(name, other string) string {
+		if value := getenv(name); value != "" {
+			return value
 		}
-		return ""
+		return getenv(other)
 	}
 	return Settings{
 		Region:          first("AWS_REGION", "AWS_DEFAULT_REGION"),
@@ -50,19 +49,21 @@ func Environment(getenv func(string) string) Settings {
 	}
 }
 
-// Notifier tells people by SES. It is safe for use by several goroutines; its connections are the HTTP client's.
+// Notifier delivers by SES. It is safe for use by several goroutines.
 type Notifier struct {
-	mail   notify.Mail
-	client *sesv2.Client
+	composer notify.Composer
+	client   *sesv2.Client
 }
 
-// Join is this package for notify.Settings.Further["ses"].
-func Join(s Settings) func(notify.Mail) (notify.Notifier, error) {
-	return func(m notify.Mail) (notify.Notifier, error) { return New(m, s) }
+var _ notify.Prober = (*Notifier)(nil)
+
+// Join is this package for notify.Settings.Extra["ses"].
+func Join(s Settings) func(notify.Composer) (notify.Notifier, error) {
+	return func(c notify.Composer) (notify.Notifier, error) { return New(c, s) }
 }
 
-// New says everything that the settings lack.
-func New(m notify.Mail, s Settings) (*Notifier, error) {
+// New returns an error that lists every missing setting.
+func New(c notify.Composer, s Settings) (*Notifier, error) {
 	var faults []error
 	for _, needed := range []struct{ value, name, example string }{
 		{s.Region, "AWS_REGION", "eu-central-1"},
@@ -88,48 +89,61 @@ func New(m notify.Mail, s Settings) (*Notifier, error) {
 	if s.HTTP != nil {
 		cfg.HTTPClient = s.HTTP
 	}
-	return FromConfig(m, cfg), nil
+	return FromConfig(c, cfg), nil
 }
 
-// FromConfig is for servers, which look AWS's settings up by its config package.
-func FromConfig(m notify.Mail, cfg aws.Config) *Notifier {
-	return &Notifier{mail: m, client: sesv2.NewFromConfig(cfg, func(o *sesv2.Options) {
-		// Who tries again is the delivery engine: a second try in here could send twice what one was asked for.
-		o.Retryer = aws.NopRetryer{}
+// FromConfig is for servers, which find AWS's settings by its config package.
+func FromConfig(c notify.Composer, cfg aws.Config) *Notifier {
+	return &Notifier{composer: c, client: sesv2.NewFromConfig(cfg, func(o *sesv2.Options) {
+		o.Retryer = aws.NopRetryer{} // the delivery engine retries, and counts it
 	})}
 }
 
-// longest is how long one letter may take where its context says nothing shorter.
-const longest = time.Minute
+// sendTimeout bounds one mail whose context has no earlier deadline.
+const sendTimeout = time.Minute
 
 func (n *Notifier) Notify(ctx context.Context, m notify.Message) error {
-	letter, err := n.mail.Compose(m)
+	mail, err := n.composer.Compose(m)
 	if err != nil {
 		return err
 	}
-	if !ascii(letter.To) {
-		return events.Errorf(events.Invalid, "SES takes no address with other letters than ASCII before the @")
+	if !mail.ASCII() {
+		return events.Errorf(events.Invalid, "SES accepts only ASCII before the @ of an address")
 	}
-	ctx, cancel := context.WithTimeout(ctx, longest)
+	raw, err := mail.Raw()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	_, err = n.client.SendEmail(ctx, &sesv2.SendEmailInput{
-		FromEmailAddress: aws.String(letter.From),
-		Destination:      &types.Destination{ToAddresses: letter.To},
-		Content:          &types.EmailContent{Raw: &types.RawMessage{Data: letter.Raw}},
+		FromEmailAddress: aws.String(n.composer.From.Address),
+		Destination:      &types.Destination{ToAddresses: mail.To},
+		Content:          &types.EmailContent{Raw: &types.RawMessage{Data: raw}},
 	})
 	if err == nil {
 		return nil
 	}
-	return explain(ctx, err, letter.Named)
+	return explain(ctx, err, mail.Named)
 }
 
-func ascii(addresses []string) bool {
-	for _, a := range addresses {
-		for _, r := range a {
-			if r > 127 {
-				return false
-			}
-		}
+// Probe reads the state of the account. A role that may only send lacks the right (ses:GetAccount); that SES says so shows that
+// it is reached and knows the credentials.
+func (n *Notifier) Probe(ctx context.Context) (string, error) {
+	account, err := n.client.GetAccount(ctx, &sesv2.GetAccountInput{})
+	refusal, answered := errors.AsType[smithy.APIError](err)
+	if answered && refusal.ErrorCode() == "AccessDeniedException" {
+		return "SES answers and knows the credentials; to see whether the account may send, allow ses:GetAccount", nil
 	}
-	return true
+	switch {
+	case err != nil && !answered:
+		return "", events.Wrap(events.Unavailable, notify.Cause(ctx, err), "SES did not answer")
+	case err != nil:
+		return "", explain(ctx, err, false)
+	case !account.SendingEnabled:
+		return "", events.Errorf(events.Unavailable, "SES has paused sending of this account in this region; its console has the reason")
+	case !account.ProductionAccessEnabled:
+		return "SES answers; the account is in the sandbox and can only send to verified addresses", nil
+	}
+	return "SES answers, and the account may send", nil
 }

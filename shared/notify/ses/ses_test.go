@@ -25,12 +25,12 @@ import (
 // aws is Amazon SES.
 type aws struct {
 	*httptest.Server
-	mutex  sync.Mutex
-	asked  int
-	last   request
-	header http.Header
-	told   []string
-	answer func(w http.ResponseWriter, q request)
+	mutex     sync.Mutex
+	asked     int
+	last      request
+	header    http.Header
+	delivered []string
+	answer    func(w http.ResponseWriter, q request)
 }
 
 type request struct {
@@ -57,7 +57,7 @@ func (a *aws) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m, err := mail.ReadMessage(strings.NewReader(string(q.Content.Raw.Data)))
 		if err == nil {
 			body, _ := io.ReadAll(quotedprintable.NewReader(m.Body))
-			a.told = append(a.told, string(body))
+			a.delivered = append(a.delivered, string(body))
 		}
 		fmt.Fprint(w, `{"MessageId":"1"}`)
 	}
@@ -87,7 +87,7 @@ func open(t *testing.T, a *aws) notify.Notifier {
 	}
 	channels, err := notify.New(notify.Settings{
 		Notify: "ses", From: "SipEat <notify@sipeat.example>", To: "staff@sipeat.example", Now: func() time.Time { return time.Unix(0, 0) },
-		Further: map[string]func(notify.Mail) (notify.Notifier, error){"ses": ses.Join(ses.Environment(func(name string) string { return environment[name] }))},
+		Extra: map[string]func(notify.Composer) (notify.Notifier, error){"ses": ses.Join(ses.Environment(func(name string) string { return environment[name] }))},
 	})
 	require.NoError(t, err)
 	return channels
@@ -98,10 +98,10 @@ func TestSES(t *testing.T) {
 		a := newAWS(t)
 		return notifytest.Subject{
 			Notifier: open(t, a),
-			Told: func() []string {
+			Delivered: func() []string {
 				a.mutex.Lock()
 				defer a.mutex.Unlock()
-				return a.told
+				return a.delivered
 			},
 			Outages: map[string]func(){
 				"throttled":             a.refuse(400, "ThrottlingException", "Maximum sending rate exceeded"),
@@ -164,11 +164,11 @@ func TestNobodyTriesAgainInHere(t *testing.T) {
 func TestNoConnectionIsNoDoubt(t *testing.T) {
 	a := newAWS(t)
 	a.answer = func(http.ResponseWriter, request) { panic(http.ErrAbortHandler) }
-	require.ErrorContains(t, open(t, a).Notify(t.Context(), notifytest.Message("n-1")), "it may have taken the mail")
+	require.ErrorContains(t, open(t, a).Notify(t.Context(), notifytest.Message("n-1")), "it may have accepted the mail")
 	a.Close()
 	err := open(t, a).Notify(t.Context(), notifytest.Message("n-1"))
 	require.ErrorContains(t, err, "no connection to SES: dial tcp")
-	assert.NotContains(t, err.Error(), "may have taken")
+	assert.NotContains(t, err.Error(), "may have accepted")
 }
 
 func TestSESTakesNoOtherLetters(t *testing.T) {
@@ -178,7 +178,7 @@ func TestSESTakesNoOtherLetters(t *testing.T) {
 }
 
 func TestAllThatIsMissingIsNamedTogether(t *testing.T) {
-	_, err := ses.New(notify.Mail{}, ses.Settings{})
+	_, err := ses.New(notify.Composer{}, ses.Settings{})
 	require.Error(t, err)
 	for _, name := range []string{"AWS_REGION: ", "AWS_ACCESS_KEY_ID: ", "AWS_SECRET_ACCESS_KEY: "} {
 		assert.ErrorContains(t, err, name)

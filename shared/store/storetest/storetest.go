@@ -1,6 +1,6 @@
-// Package storetest is the contract suite of package store, one named test for each guarantee, for every implementation.
+// Package storetest holds every implementation of package store to its contract, one named test for each promise.
 //
-// It needs no sleeps: clocks are given, and concurrent work is waited for. Random tests print their seed.
+// It needs no sleeps: clocks are given, and whatever is concurrent is waited for. Random data print their seed.
 package storetest
 
 import (
@@ -19,30 +19,35 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Run tests read models, each guarantee on one of its own, in parallel. data makes an empty read model and returns how to open it: each
-// call of open is another handle on the same data, as another process would have. The suite closes what it opens.
-func Run(t *testing.T, data func(*testing.T) (open func() store.Store)) {
+// Data makes an empty read model and returns how to open it. Each call of open is another handle on the same data, as
+// another process would have, which takes the time from clock. The suite closes what it opens.
+type Data func(t *testing.T, clock func() time.Time) (open func() store.Store)
+
+// Run runs the whole suite, each promise on data of its own, in parallel.
+func Run(t *testing.T, data Data) {
 	for _, group := range []struct {
-		name       string
-		guarantees []guarantee
+		name     string
+		promises []promise
 	}{
-		{"put", puts}, {"list", lists}, {"cursor", cursors}, {"demand", demands}, {"marks", marks}, {"ends", ends},
+		{"put", puts}, {"list", lists}, {"cursor", cursors}, {"demand", demands},
+		{"generations", generations}, {"claims", claims}, {"ends", ends},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()
-			for _, g := range group.guarantees {
-				t.Run(g.name, func(t *testing.T) {
+			for _, p := range group.promises {
+				t.Run(p.name, func(t *testing.T) {
 					t.Parallel()
-					b := &bench{T: t, open: data(t)}
+					b := &bench{T: t, clock: &clock{now: noon}}
+					b.open = data(t, b.clock.Now)
 					b.Store = b.handle()
-					g.test(b)
+					p.test(b)
 				})
 			}
 		})
 	}
 }
 
-type guarantee struct {
+type promise struct {
 	name string
 	test func(*bench)
 }
@@ -51,7 +56,8 @@ type guarantee struct {
 type bench struct {
 	*testing.T
 	store.Store
-	open func() store.Store
+	clock *clock
+	open  func() store.Store
 }
 
 // handle opens the same data again.
@@ -63,12 +69,29 @@ func (b *bench) handle() store.Store {
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
 const (
 	contact = "contact-created"
 	request = "request-created"
 )
 
-// item is a request, so many seconds after noon, whose content is its id and note.
+// item is a request, so many seconds after noon, whose content is told by its id and note.
 func item(id string, seconds int, note string, drinks ...string) store.Item {
 	data, err := json.Marshal(map[string]string{"id": id, "note": note})
 	if err != nil {
@@ -80,7 +103,7 @@ func item(id string, seconds int, note string, drinks ...string) store.Item {
 	}
 }
 
-// put puts an item, again when the store is overloaded, as the contract says.
+// put keeps an item, again when the store is overrun, as the contract says.
 func (b *bench) put(s store.Store, i store.Item) error {
 	for try := 0; ; try++ {
 		err := s.Put(b.Context(), i)
@@ -109,7 +132,7 @@ func (b *bench) all(s store.Store, q store.Query, between ...func()) []store.Ite
 	b.Helper()
 	var items []store.Item
 	for pages := 0; ; pages++ {
-		require.Less(b, pages, 2000, "the list does not end")
+		require.Less(b, pages, 2000, "the list has no end")
 		page, err := s.List(b.Context(), q)
 		require.NoError(b, err)
 		require.LessOrEqual(b, len(page.Items), q.Limit)
@@ -132,7 +155,7 @@ func (b *bench) demand(s store.Store, q store.DemandQuery) []store.Demand {
 	}
 	var rows []store.Demand
 	for pages := 0; ; pages++ {
-		require.Less(b, pages, 2000, "the demand does not end")
+		require.Less(b, pages, 2000, "the demand has no end")
 		page, err := s.Demand(b.Context(), q)
 		require.NoError(b, err)
 		require.LessOrEqual(b, len(page.Items), q.Limit)
@@ -144,19 +167,10 @@ func (b *bench) demand(s store.Store, q store.DemandQuery) []store.Demand {
 	}
 }
 
-func isKind(t require.TestingT, kind events.Kind, err error) {
-	require.Error(t, err)
-	require.Equalf(t, kind, events.KindOf(err), "%v", err)
-}
-
 func (b *bench) isKind(kind events.Kind, err error) {
 	b.Helper()
-	isKind(b, kind, err)
-}
-
-func (b *bench) list(s store.Store) []string {
-	b.Helper()
-	return ids(b.all(s, store.Query{Type: request, Limit: 100}))
+	require.Error(b, err)
+	require.Equalf(b, kind, events.KindOf(err), "%v", err)
 }
 
 // together runs n calls at once and returns their errors.
@@ -189,8 +203,8 @@ func ids(items []store.Item) []string {
 	return out
 }
 
-func ended(t *testing.T) context.Context {
-	ctx, cancel := context.WithCancel(t.Context())
+func (b *bench) ended() context.Context {
+	ctx, cancel := context.WithCancel(b.Context())
 	cancel()
 	return ctx
 }

@@ -30,23 +30,23 @@ const (
 	escaped  = "user-canary:pass%2Fword%40canary"
 )
 
-// post is a mail server.
-type post struct {
+// mailServer is a real mail server that keeps what it accepts.
+type mailServer struct {
 	address string
 	roots   *x509.CertPool
-	login   []string // the mechanisms it offers
-	fail    map[string]*smtp.SMTPError
-	vanish  bool // closes the connection in the middle of the mail
+	login   []string                   // the mechanisms it offers
+	fail    map[string]*smtp.SMTPError // by command; RCPT refuses all but the staff, "RCPT all" these too
+	vanish  bool                       // closes the connection in the middle of the mail
 	hang    chan struct{}
 	quit    chan struct{}
 
-	mutex   sync.Mutex
-	letters []letter
-	busy    int // letters between MAIL and their end
-	most    int // of them at a time
+	mutex sync.Mutex
+	mails []received
+	busy  int // mails between MAIL and their end
+	most  int // of them at a time
 }
 
-type letter struct {
+type received struct {
 	from, user string
 	to         []string
 	raw        string
@@ -61,14 +61,14 @@ const (
 	knowsNoTLS
 )
 
-func newPost(t *testing.T, o offer) *post {
+func newMailServer(t *testing.T, o offer) *mailServer {
 	t.Helper()
 	config, roots := certificate(t)
-	p := &post{roots: roots, login: []string{"PLAIN"}, fail: map[string]*smtp.SMTPError{}, quit: make(chan struct{})}
+	p := &mailServer{roots: roots, login: []string{"PLAIN"}, fail: map[string]*smtp.SMTPError{}, quit: make(chan struct{})}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	p.address = listener.Addr().String()
-	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) { return &session{post: p, conn: c}, nil }))
+	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) { return &session{server: p, conn: c}, nil }))
 	server.Domain, server.AllowInsecureAuth, server.EnableSMTPUTF8 = "post.example", true, true
 	server.ErrorLog = log.New(io.Discard, "", 0)
 	switch o {
@@ -88,20 +88,20 @@ func newPost(t *testing.T, o offer) *post {
 	return p
 }
 
-// received are the letters so far.
-func (p *post) received() []letter {
+// accepted are the mails so far.
+func (p *mailServer) accepted() []received {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	return p.letters
+	return p.mails
 }
 
 type session struct {
-	post *post
-	conn *smtp.Conn
-	letter
+	server *mailServer
+	conn   *smtp.Conn
+	received
 }
 
-func (s *session) AuthMechanisms() []string { return s.post.login }
+func (s *session) AuthMechanisms() []string { return s.server.login }
 
 func (s *session) Auth(mechanism string) (sasl.Server, error) {
 	check := func(u, p string) error {
@@ -119,7 +119,7 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 
 // failing is a failure that is not a nil of its type.
 func (s *session) failing(at string) error {
-	if e := s.post.fail[at]; e != nil {
+	if e := s.server.fail[at]; e != nil {
 		return e
 	}
 	return nil
@@ -127,70 +127,73 @@ func (s *session) failing(at string) error {
 
 func (s *session) Mail(from string, o *smtp.MailOptions) error {
 	s.from, s.utf8 = from, o.UTF8
-	s.post.mutex.Lock()
-	s.post.busy++
-	s.post.most = max(s.post.most, s.post.busy)
-	s.post.mutex.Unlock()
+	s.server.mutex.Lock()
+	s.server.busy++
+	s.server.most = max(s.server.most, s.server.busy)
+	s.server.mutex.Unlock()
 	return s.failing("MAIL")
 }
 
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	s.to = append(s.to, to)
-	return s.failing("RCPT")
+	if !strings.HasPrefix(to, "staff@") && s.server.fail["RCPT"] != nil {
+		return s.failing("RCPT")
+	}
+	return s.failing("RCPT all")
 }
 
 func (s *session) Data(r io.Reader) error {
-	if s.post.vanish {
+	if s.server.vanish {
 		s.conn.Conn().Close()
 	}
 	raw, err := io.ReadAll(r)
-	if s.post.hang != nil {
+	if s.server.hang != nil {
 		select {
-		case s.post.hang <- struct{}{}:
+		case s.server.hang <- struct{}{}:
 		default:
 		}
-		<-s.post.quit
+		<-s.server.quit
 		return errors.New("too late")
 	}
-	if e := s.post.fail["DATA"]; e != nil {
+	if e := s.server.fail["DATA"]; e != nil {
 		return &smtp.SMTPError{Code: e.Code, EnhancedCode: e.EnhancedCode, Message: e.Message + ": " + strings.ReplaceAll(string(raw), "\r\n", " ")}
 	}
 	if err != nil {
 		return err
 	}
 	s.raw = string(raw)
-	s.post.mutex.Lock()
-	defer s.post.mutex.Unlock()
-	s.post.letters = append(s.post.letters, s.letter)
-	s.post.busy--
+	s.server.mutex.Lock()
+	defer s.server.mutex.Unlock()
+	s.server.mails = append(s.server.mails, s.received)
+	s.server.busy--
 	return nil
 }
 
-func (s *session) Reset() { s.letter = letter{user: s.user} }
+func (s *session) Reset() { s.received = received{user: s.user} }
 
 func (s *session) Logout() error { return nil }
 
 // loginServer is the server's side of AUTH LOGIN, which go-sasl no longer has.
 type loginServer struct {
-	check func(user, password string) error
-	said  []string
+	check   func(user, password string) error
+	answers []string
 }
 
 func (l *loginServer) Next(response []byte) ([]byte, bool, error) {
 	if response != nil {
-		l.said = append(l.said, string(response))
+		l.answers = append(l.answers, string(response))
 	}
-	switch len(l.said) {
+	switch len(l.answers) {
 	case 0:
 		return []byte("Username:"), false, nil
 	case 1:
 		return []byte("Password:"), false, nil
 	}
-	return nil, true, l.check(l.said[0], l.said[1])
+	return nil, true, l.check(l.answers[0], l.answers[1])
 }
 
-// parsed reads a letter as its recipient would.
-func (l letter) parsed(t *testing.T) (header mail.Header, subject, text string) {
+// parsed reads a mail as its recipient would.
+func (l received) parsed(t *testing.T) (header mail.Header, subject, text string) {
 	t.Helper()
 	m, err := mail.ReadMessage(strings.NewReader(l.raw))
 	require.NoError(t, err)
@@ -202,7 +205,8 @@ func (l letter) parsed(t *testing.T) (header mail.Header, subject, text string) 
 	return m.Header, subject, strings.ReplaceAll(string(body), "\r\n", "\n")
 }
 
-// script is a mail server that says what it is told to, and quotes what it has heard in every refusal.
+// script is a mail server with fixed answers, by command; it quotes all that it received in every refusal. RCPT answers for
+// all addresses but the staff's, "RCPT all" for these too.
 func script(t *testing.T, answers map[string]string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -223,8 +227,8 @@ func script(t *testing.T, answers map[string]string) string {
 func recite(conn net.Conn, answers map[string]string) {
 	defer conn.Close()
 	heard, in, inMail := "", bufio.NewScanner(conn), false
-	say := func(stage, fallback string) bool {
-		answer, ok := answers[stage]
+	reply := func(command, fallback string) bool {
+		answer, ok := answers[command]
 		if !ok {
 			answer = fallback
 		}
@@ -237,26 +241,28 @@ func recite(conn net.Conn, answers map[string]string) {
 		_, err := fmt.Fprintf(conn, "%s\r\n", answer)
 		return err == nil
 	}
-	if !say("greeting", "220 here") {
+	if !reply("greeting", "220 here") {
 		return
 	}
 	for in.Scan() {
 		line := in.Text()
 		heard += line + " "
-		word, _, _ := strings.Cut(strings.ToUpper(line), " ")
+		command, _, _ := strings.Cut(strings.ToUpper(line), " ")
 		ok := true
 		switch {
 		case inMail && line == ".":
 			inMail = false
-			ok = say("end", "250 ok")
+			ok = reply("end", "250 ok")
 		case inMail:
-		case word == "EHLO" || word == "HELO":
-			ok = say("EHLO", "250 here")
-		case word == "DATA":
+		case command == "EHLO":
+			ok = reply("EHLO", "250-here\r\n250 ENHANCEDSTATUSCODES")
+		case command == "DATA":
 			inMail = answers["DATA"] == ""
-			ok = say("DATA", "354 go on")
+			ok = reply("DATA", "354 go on")
+		case command == "RCPT" && (strings.Contains(line, "staff@") || answers["RCPT"] == ""):
+			ok = reply("RCPT all", "250 ok")
 		default:
-			ok = say(word, "250 ok")
+			ok = reply(command, "250 ok")
 		}
 		if !ok {
 			return

@@ -24,29 +24,33 @@ func (b by) Notify(ctx context.Context, _ notify.Message) error { return b(ctx) 
 
 func failing(err error) by { return func(context.Context) error { return err } }
 
-func TestAllHaveIt(t *testing.T) {
+func TestEveryChannelGetsTheMessage(t *testing.T) {
 	refused := events.Errorf(events.Invalid, "refused")
 	unknown := errors.New("odd")
 	down := &events.Error{Kind: events.Unavailable, Message: "down", RetryAfter: time.Second}
+	full := &events.Error{Kind: events.Unavailable, Message: "full", EventOnly: true}
 	slow := &events.Error{Kind: events.Unavailable, Message: "slow", RetryAfter: time.Minute}
 	for _, c := range []struct {
 		errs []error
 		kind events.Kind
 		wait time.Duration
+		only bool
 		text string
 	}{
-		{[]error{nil, nil}, "", 0, ""},
-		{[]error{refused}, events.Invalid, 0, "refused"},
-		{[]error{nil, refused}, events.Invalid, 0, "1 of 2 channels are not told: b: refused"},
-		{[]error{refused, unknown}, events.Unknown, 0, "2 of 2 channels are not told: a: refused; b: odd"},
-		{[]error{unknown, down, refused}, events.Unavailable, time.Second, "3 of 3 channels are not told: a: odd; b: down; c: refused"},
-		{[]error{slow, down}, events.Unavailable, time.Minute, "2 of 2 channels are not told: a: slow; b: down"},
+		{[]error{nil, nil}, "", 0, false, ""},
+		{[]error{refused}, events.Invalid, 0, false, "refused"},
+		{[]error{nil, refused}, events.Invalid, 0, false, "1 of 2 channels failed: b: refused"},
+		{[]error{refused, unknown}, events.Unknown, 0, false, "2 of 2 channels failed: a: refused; b: odd"},
+		{[]error{unknown, down, refused}, events.Unavailable, time.Second, false, "3 of 3 channels failed: a: odd; b: down; c: refused"},
+		{[]error{slow, down}, events.Unavailable, time.Minute, false, "2 of 2 channels failed: a: slow; b: down"},
+		{[]error{full, down}, events.Unavailable, time.Second, false, "2 of 2 channels failed: a: full; b: down"},
+		{[]error{full, refused}, events.Unavailable, 0, true, "2 of 2 channels failed: a: full; b: refused"},
 	} {
 		var channels notify.Channels
 		for i, err := range c.errs {
 			channels = append(channels, notify.Channel{Name: string(rune('a' + i)), Notifier: failing(err)})
 		}
-		err := notify.All(channels...).Notify(t.Context(), notify.Message{})
+		err := channels.Notify(t.Context(), notify.Message{})
 		if c.text == "" {
 			assert.NoError(t, err)
 			continue
@@ -54,8 +58,9 @@ func TestAllHaveIt(t *testing.T) {
 		require.EqualError(t, err, c.text)
 		assert.Equal(t, c.kind, events.KindOf(err))
 		var e *events.Error
-		if c.wait > 0 && assert.ErrorAs(t, err, &e) {
+		if len(c.errs) > 1 && assert.ErrorAs(t, err, &e) {
 			assert.Equal(t, c.wait, e.RetryAfter)
+			assert.Equal(t, c.only, e.EventOnly)
 		}
 		for _, one := range c.errs {
 			if one != nil {
@@ -65,26 +70,25 @@ func TestAllHaveIt(t *testing.T) {
 	}
 }
 
-// TestOneThatHangsKeepsNoOtherWaiting: they are told at the same time.
-func TestOneThatHangsKeepsNoOtherWaiting(t *testing.T) {
+func TestAHangingChannelDelaysNoOther(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	err := notify.All(
-		notify.Channel{Name: "hangs", Notifier: by(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })},
-		notify.Channel{Name: "works", Notifier: by(func(context.Context) error { cancel(); return nil })},
-	).Notify(ctx, notify.Message{})
+	err := notify.Channels{
+		{Name: "hangs", Notifier: by(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })},
+		{Name: "works", Notifier: by(func(context.Context) error { cancel(); return nil })},
+	}.Notify(ctx, notify.Message{})
 	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestAPanicIsTheCallers(t *testing.T) {
 	ok := notify.Channel{Name: "ok", Notifier: failing(nil)}
 	assert.Panics(t, func() {
-		_ = notify.All(ok, notify.Channel{Name: "bad", Notifier: by(func(context.Context) error { panic("boom") })}).Notify(t.Context(), notify.Message{})
+		_ = notify.Channels{ok, {Name: "bad", Notifier: by(func(context.Context) error { panic("boom") })}}.Notify(t.Context(), notify.Message{})
 	})
-	err := notify.All(ok, notify.Channel{Name: "gone", Notifier: by(func(context.Context) error { runtime.Goexit(); return nil })}).Notify(t.Context(), notify.Message{})
-	assert.ErrorContains(t, err, "gone: it ended its goroutine")
+	err := notify.Channels{ok, {Name: "gone", Notifier: by(func(context.Context) error { runtime.Goexit(); return nil })}}.Notify(t.Context(), notify.Message{})
+	assert.ErrorContains(t, err, "gone: the notifier ended its goroutine")
 }
 
-func TestLogSaysWhereAndNotWhat(t *testing.T) {
+func TestLogHasIDsAndNoText(t *testing.T) {
 	var out bytes.Buffer
 	l := notify.Log{Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	require.NoError(t, l.Notify(t.Context(), notifytest.Message("n-1")))
