@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -61,3 +62,28 @@ func (l DeadLetter) Encode() Record {
 		Headers: append(append([]Header(nil), r.Headers...), own...),
 	}
 }
+
+// DeadLetterSource identifies a rejection: a redelivery may write the dead letter of one more than once.
+type DeadLetterSource struct {
+	Position
+	Consumer string
+}
+
+// SourceOf tells whose dead letter a record is, and of which class; ok is false for a record that is none. Its headers stand
+// behind those of the record that was rejected, which may have been a dead letter once, too.
+func SourceOf(r Record) (s DeadLetterSource, class Class, ok bool) {
+	found := map[string]string{}
+	for _, h := range r.Headers {
+		found[h.Key] = string(h.Value)
+	}
+	partition, err := strconv.ParseInt(found[HeaderPartition], 10, 32)
+	if err != nil {
+		return s, "", false
+	}
+	offset, err := strconv.ParseInt(found[HeaderOffset], 10, 64)
+	s = DeadLetterSource{Position{found[HeaderTopic], int32(partition), offset}, found[HeaderConsumer]}
+	class = Class(found[HeaderClass])
+	return s, class, err == nil && s.Topic != "" && slices.Contains(classes, class)
+}
+
+var classes = []Class{Undecodable, Refused, Conflicting, Exhausted, Panicked, Expired, TooLarge}

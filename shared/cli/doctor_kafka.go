@@ -108,15 +108,10 @@ func (k *kafkaChecks) topics(ctx context.Context) []finding {
 // settings looks at what the brokers do behind a topic's back.
 func (k *kafkaChecks) settings(ctx context.Context) []finding {
 	return k.asked(ctx, func(ctx context.Context) (found []finding, err error) {
-		const election, creation, session, forget = "unclean.leader.election.enable", "auto.create.topics.enable",
-			"group.min.session.timeout.ms", "offsets.retention.minutes"
-		set, err := kafka.BrokerSettings(ctx, k.usable, election, creation, session, forget)
+		const creation, session, forget = "auto.create.topics.enable", "group.min.session.timeout.ms", "offsets.retention.minutes"
+		set, err := kafka.BrokerSettings(ctx, k.usable, creation, session, forget)
 		if err != nil {
 			return nil, err
-		}
-		if slices.Contains(set[election], "true") {
-			found = append(found, finding{Subject: election, Status: wrong, Says: "true: after a failure a broker that lacks events may lead, and they are gone",
-				Remedy: "kafka-configs --bootstrap-server " + k.usable.Brokers[0] + " --alter --entity-type brokers --entity-default --add-config " + election + "=false"})
 		}
 		if slices.Contains(set[creation], "true") {
 			found = append(found, finding{Subject: creation, Status: noted, Says: "true: whoever mistypes a topic makes one, with other settings than ours",
@@ -154,9 +149,6 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// commitsTimeout is how long the time of the last commits is worth.
-const commitsTimeout = 3 * time.Second
-
 func (k *kafkaChecks) groups(ctx context.Context) []finding {
 	return k.asked(ctx, func(ctx context.Context) (found []finding, err error) {
 		topicOf := map[string]string{}
@@ -164,36 +156,47 @@ func (k *kafkaChecks) groups(ctx context.Context) []finding {
 			topicOf[f.Consumer.Group] = f.Consumer.Topic
 		}
 		groups, err := kafka.Groups(ctx, k.usable, topicOf)
-		looking, enough := context.WithTimeout(ctx, commitsTimeout)
-		defer enough()
-		commits := kafka.LastCommits(looking, k.usable, slices.Collect(maps.Keys(topicOf))...)
 		for _, g := range groups {
-			f := finding{Subject: g.Group, Status: well, Says: fmt.Sprintf("%s, %s, %d events behind on %s, %d committed", g.State, counted(len(g.Members), "member"), g.Lag, g.Topic, g.Committed)}
-			if at, known := commits[g.Group]; known {
-				f.Says += ", the last at " + at.UTC().Format(time.RFC3339)
+			for _, l := range g.Lost {
+				found = append(found, finding{Subject: g.Group, Status: wrong,
+					Says:   fmt.Sprintf("offsets %d to %d of %s/%d are committed or due, but not in the log: %s", l.From, l.To-1, g.Topic, l.Partition, l.Reason),
+					Remedy: "a running worker resumes where the log does, and logs the range: look for its events in a backup, or publish them again"})
 			}
-			switch {
-			case g.Partitions == 0: // said of the topic
-				f.Status, f.Says = noted, fmt.Sprintf("there is no topic %s for it", g.Topic)
-			case len(g.Members) == 0:
-				f.Status, f.Remedy = wrong, "nobody consumes "+g.Topic+": start `sipeat worker`, or see why it ended"
-			case g.State != "Stable":
-				f.Status, f.Remedy = noted, "members are joining or leaving; look again, and if it stays so look at the workers' logs"
-			case g.Lag > 0:
-				f.Status, f.Remedy = noted, "look again: if it does not fall, the worker's log says what it waits for (LOG_LEVEL=info)"
-			}
-			found = append(found, f)
+			found = append(found, judgeGroup(g, time.Now()))
 		}
 		return found, err
 	})
 }
 
-// lettersTimeout is how long the reasons of dead letters are worth.
-const lettersTimeout = 5 * time.Second
+func judgeGroup(g kafka.GroupState, now time.Time) finding {
+	behind := "nothing"
+	if g.Lag > 0 {
+		behind = counted(int(g.Lag), "event")
+		if !g.Oldest.IsZero() {
+			behind += fmt.Sprintf(", the oldest %s old,", max(now.Sub(g.Oldest), 0).Round(time.Second))
+		}
+	}
+	f := finding{Subject: g.Group, Status: well, Says: fmt.Sprintf("%s, %s, %s to handle on %s, %d committed",
+		g.State, counted(len(g.Members), "member"), behind, g.Topic, g.Committed)}
+	switch {
+	case g.Partitions == 0:
+		f.Status, f.Says = noted, fmt.Sprintf("its topic %s does not exist, see topics", g.Topic)
+	case len(g.Members) == 0:
+		f.Status, f.Remedy = wrong, "nothing consumes "+g.Topic+": start `sipeat worker`, or see why it ended"
+	case g.State != "Stable":
+		f.Status, f.Remedy = noted, "members are joining or leaving; run doctor again, and if it stays so see the workers' logs"
+	case g.Lag > 0:
+		f.Status, f.Remedy = noted, "run doctor again: if it does not fall, the worker's log and its /readyz say what it waits for"
+	}
+	return f
+}
+
+// deadLettersTimeout is how long the dead letters may take to read.
+const deadLettersTimeout = 5 * time.Second
 
 // byClass is why the newest were rejected, most frequent first.
 func byClass(c kafka.DeadLetterCount) string {
-	if c.Newest == 0 {
+	if c.Read == 0 {
 		return ""
 	}
 	names := slices.SortedFunc(maps.Keys(c.Classes), func(a, b bus.Class) int {
@@ -204,8 +207,8 @@ func byClass(c kafka.DeadLetterCount) string {
 		parts[i] = fmt.Sprintf("%d %s", c.Classes[name], name)
 	}
 	of := ""
-	if int64(c.Newest) < c.All {
-		of = fmt.Sprintf("of the newest %d ", c.Newest)
+	if !c.Complete {
+		of = fmt.Sprintf("of the newest %d ", c.Read)
 	}
 	return ": " + of + strings.Join(parts, ", ")
 }
@@ -216,7 +219,7 @@ func (k *kafkaChecks) deadLetters(ctx context.Context) []finding {
 		for _, t := range topicNames() {
 			topics = append(topics, bus.DeadLetterTopic(t))
 		}
-		looking, enough := context.WithTimeout(ctx, lettersTimeout)
+		looking, enough := context.WithTimeout(ctx, deadLettersTimeout)
 		defer enough()
 		counts, err := kafka.CountDeadLetters(looking, k.usable, topics...)
 		var missing []string // said of the topics
@@ -225,8 +228,12 @@ func (k *kafkaChecks) deadLetters(ctx context.Context) []finding {
 			if !there {
 				missing = append(missing, t)
 			}
-			if c.All > 0 {
-				found = append(found, finding{Subject: t, Status: noted, Says: counted(int(c.All), "rejected event") + byClass(c), Classes: c.Classes,
+			if c.Records > 0 {
+				says := counted(c.Events, "rejected event")
+				if !c.Complete {
+					says = fmt.Sprintf("%d dead letters", c.Records)
+				}
+				found = append(found, finding{Subject: t, Status: noted, Says: says + byClass(c), Classes: c.Classes,
 					Remedy: "see why: sipeat tail " + t + " --from-start --no-follow --json"})
 			}
 		}

@@ -35,18 +35,26 @@ func perPartition(name, help string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, []string{"topic", "consumer", "partition"}, nil)
 }
 
+func perConsumer(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, []string{"topic", "consumer"}, nil)
+}
+
 var (
 	inHand  = perPartition("sipeat_events_in_hand", "Events from the first that is not handled to the last that was fetched.")
 	bytes   = perPartition("sipeat_events_in_hand_bytes", "Size of the events in hand.")
 	running = perPartition("sipeat_handlers_running", "Events that a handler is working on.")
 	paused  = perPartition("sipeat_partition_paused", "1 while so much is in hand that nothing more is fetched.")
 	age     = perPartition("sipeat_oldest_unhandled_event_age_seconds", "Time since the first event in hand that is not handled was written; 0 = there is none.")
-	lag     = perPartition("sipeat_consumer_lag_events", "Records of the partition that are not handled yet, by the brokers' word.")
-	stalled = prometheus.NewDesc("sipeat_consumer_stalled", "1 while events fail in a row for an unknown reason, so that none is rejected.", []string{"topic", "consumer"}, nil)
+	lag     = perPartition("sipeat_consumer_lag_events", "Records of the partition that are not handled yet, as reported by the brokers; 0 = no record is left to read.")
+	joined  = perConsumer("sipeat_consumer_joined", "1 while the consumer is a member of its group.")
+	stalled = perConsumer("sipeat_consumer_stalled", "1 while events fail in a row for an unknown reason, so that none is rejected.")
+
+	unreadable = perConsumer("sipeat_partitions_unreadable", "Partitions that cannot be read.")
+	lost       = perConsumer("sipeat_lost_offsets_total", "Offsets that the log lost before this consumer handled them, as far as it knows.")
 )
 
 func (w *watched) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inHand, bytes, running, paused, age, lag, stalled} {
+	for _, d := range []*prometheus.Desc{inHand, bytes, running, paused, age, lag, joined, stalled, unreadable, lost} {
 		to <- d
 	}
 }
@@ -63,15 +71,18 @@ func (w *watched) Collect(to chan<- prometheus.Metric) {
 }
 
 func (c watchedConsumer) collect(to chan<- prometheus.Metric) {
-	partitions, stall, ok := c.watch.Look()
+	status, ok := c.watch.Status()
 	if !ok {
 		return
 	}
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{c.topic, c.group}, labels...)...)
 	}
-	gauge(stalled, oneIf(stall))
-	for _, p := range partitions {
+	gauge(joined, oneIf(status.Joined))
+	gauge(stalled, oneIf(status.Stalled))
+	gauge(unreadable, float64(len(status.Unreadable)))
+	to <- prometheus.MustNewConstMetric(lost, prometheus.CounterValue, float64(status.LostOffsets), c.topic, c.group)
+	for _, p := range c.watch.Partitions() {
 		n := strconv.Itoa(int(p.Partition))
 		gauge(inHand, float64(p.Buffered), n)
 		gauge(bytes, float64(p.Bytes), n)

@@ -60,7 +60,7 @@ func (m *member) commit(ctx context.Context, client *kgo.Client) bool {
 		return true
 	}
 	all := false
-	client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{m.consumer.Topic: offsets},
+	client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{m.Topic: offsets},
 		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
 			all = m.committed(offsets, response, err)
 		})
@@ -71,7 +71,7 @@ func (m *member) committed(offsets map[int32]kgo.EpochOffset, response *kmsg.Off
 	logger := limited(m.options.Logger) // while a group rebalances each try fails
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
-			logger.Warn("offsets could not be committed; events may come again", "group", m.consumer.Group, "error", err)
+			logger.Warn("offsets could not be committed; events may come again", "group", m.Group, "error", err)
 		}
 		return false
 	}
@@ -83,7 +83,7 @@ func (m *member) committed(offsets map[int32]kgo.EpochOffset, response *kmsg.Off
 			if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
 				all = false
 				logger.Warn("an offset could not be committed; events may come again",
-					"group", m.consumer.Group, "partition", answer.Partition, "error", err)
+					"group", m.Group, "partition", answer.Partition, "error", err)
 			} else if p := m.partitions[answer.Partition]; p != nil {
 				p.committed = offsets[answer.Partition].Offset
 			}

@@ -5,35 +5,33 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// DeadLetters writes rejected records to the dead-letter topic of theirs. It has a client of its own: letters are larger
-// than the records they hold, and larger than the source topics take.
-type DeadLetters struct {
-	client *kgo.Client
-	unsure unsure
-}
+// DeadLetters writes rejected records to the dead-letter topic of their topic. It has a client of its own: dead letters are
+// larger than the records they hold, and larger than what the source topics take.
+type DeadLetters struct{ producer *producer }
 
 var _ bus.DeadLetters = (*DeadLetters)(nil)
 
-// NewDeadLetters makes the writer. It dials nobody until the first letter.
+// NewDeadLetters makes the writer. It does not dial before the first dead letter.
 func NewDeadLetters(cluster settings.Kafka, logger *slog.Logger) (*DeadLetters, error) {
-	client, err := newClient(cluster, logger, producing(kgo.ProducerBatchMaxBytes(deadLetterMaxBytes))...)
+	p, err := newProducer(cluster, logger, kgo.ProducerBatchMaxBytes(deadLetterMaxBytes))
 	if err != nil {
 		return nil, err
 	}
-	return &DeadLetters{client: client}, nil
+	return &DeadLetters{p}, nil
 }
 
-// Write writes the letter. If one of the same record was given up on the way lately, it waits for that instead: during an outage
-// each try would be one letter more. One that its topic refuses for its size is written without its value, as class too-large:
-// the headers say where the record stands, and the reason begins with the class that it was rejected for.
+// Write writes the dead letter. One that its topic refuses for its size is written without its value, as class too-large: the
+// headers say where the record stands, and the reason begins with the class that it was rejected for. A Write that fails may
+// still take effect later, so that a retry leaves two dead letters of one source.
 func (d *DeadLetters) Write(ctx context.Context, l bus.DeadLetter) error {
 	err := d.write(ctx, l)
 	if errors.Is(err, kerr.MessageTooLarge) {
@@ -48,17 +46,68 @@ func (d *DeadLetters) Write(ctx context.Context, l bus.DeadLetter) error {
 }
 
 func (d *DeadLetters) write(ctx context.Context, l bus.DeadLetter) error {
-	of := letterOf{bus.Position{Topic: l.Record.Topic, Partition: l.Record.Partition, Offset: l.Record.Offset}, l.Consumer}
-	sent := d.unsure.take(of)
-	if sent.written == nil {
-		sent = letter{produce(ctx, d.client, toKgo(l.Encode())), time.Now()}
-	}
-	r, err := await(ctx, sent.written, PublishTimeout)
-	if r == nil {
-		d.unsure.keep(of, sent)
-	}
+	_, err := await(ctx, d.producer.produce(ctx, toKgo(l.Encode()), nil), PublishTimeout)
 	return err
 }
 
-// Close ends the client. Every Write waited for its letter, so nothing is in flight that anybody relies on.
-func (d *DeadLetters) Close() { d.client.Close() }
+// Close closes the client. Every Write waited for its dead letter, so nothing that matters is in flight.
+func (d *DeadLetters) Close() { d.producer.current().Close() }
+
+// deadLettersRead is how many dead letters of a partition are read, from its end.
+const deadLettersRead = 1000
+
+// DeadLetterCount says how many dead letters a topic holds, and of what class the newest are.
+type DeadLetterCount struct {
+	Records  int64             // on the topic
+	Read     int               // of those, the newest
+	Events   int               // among those that were read; an event that was delivered again may have several dead letters
+	Classes  map[bus.Class]int // of the events; a record that is no dead letter of ours counts as "other"
+	Complete bool              // all were read
+}
+
+// CountDeadLetters counts dead letters by topic; a topic that does not exist is left out. When ctx ends, it returns what it has
+// read by then.
+func CountDeadLetters(ctx context.Context, cluster settings.Kafka, topics ...string) (map[string]DeadLetterCount, error) {
+	return withClient(cluster, func(client *kgo.Client) (map[string]DeadLetterCount, error) {
+		counts, seen := map[string]DeadLetterCount{}, map[bus.DeadLetterSource]bool{}
+		from, until := map[string]map[int32]int64{}, map[string]map[int32]int64{}
+		for _, topic := range topics {
+			starts, ends, err := bounds(ctx, kadm.NewClient(client), topic)
+			if events.KindOf(err) == events.NotFound {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			c := DeadLetterCount{Classes: map[bus.Class]int{}}
+			for n, end := range ends {
+				c.Records += end - starts[n]
+				starts[n] = max(starts[n], end-deadLettersRead)
+			}
+			counts[topic], from[topic], until[topic] = c, starts, ends
+		}
+		err := read(ctx, client, from, until, false, func(r bus.Record) error {
+			c := counts[r.Topic]
+			c.Read++
+			source, class, ok := bus.SourceOf(r)
+			if !ok {
+				source, class = bus.DeadLetterSource{Position: bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}}, "other"
+			}
+			if !seen[source] {
+				seen[source] = true
+				c.Events++
+				c.Classes[class]++
+			}
+			counts[r.Topic] = c
+			return nil
+		})
+		if ctx.Err() != nil {
+			err = nil // what was read is true
+		}
+		for topic, c := range counts {
+			c.Complete = int64(c.Read) == c.Records
+			counts[topic] = c
+		}
+		return counts, err
+	})
+}

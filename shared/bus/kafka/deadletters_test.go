@@ -2,7 +2,6 @@ package kafka_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -80,37 +79,6 @@ func TestLetterThatIsRefusedForItsSize(t *testing.T) {
 		assert.Equal(t, "refused: no such drink", headers[bus.HeaderReason])
 		assert.Equal(t, "42", headers[bus.HeaderOffset])
 	})
-}
-
-// A letter that is tried again and again while a broker is stopped stands once in the topic when it goes on.
-func TestLetterThatIsTriedAgainDuringAnOutageIsWrittenOnce(t *testing.T) {
-	t.Parallel()
-	b, broker := fakeWithSilence(t)
-	b.create(1)
-	letters, err := kafka.NewDeadLetters(b.Kafka, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	defer letters.Close()
-	write := func(offset int64, consumer string, patience time.Duration) error {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		return letters.Write(ctx, bus.DeadLetter{Record: bus.Record{Topic: b.topic, Offset: offset}, Consumer: consumer, Class: bus.Refused})
-	}
-	require.NoError(t, write(0, "g", patience))
-
-	broker.set(true)
-	for range 10 {
-		require.Error(t, write(0, "g", 10*time.Millisecond), "what was written before is another matter")
-		require.Error(t, write(1, "g", 10*time.Millisecond))
-		require.Error(t, write(1, "other", 10*time.Millisecond))
-	}
-	broker.set(false)
-	require.NoError(t, write(0, "g", patience))
-	require.NoError(t, write(1, "g", patience))
-	require.NoError(t, write(1, "other", patience))
-	ends, err := b.admin.ListEndOffsets(t.Context(), bus.DeadLetterTopic(b.topic))
-	require.NoError(t, err)
-	end, _ := ends.Lookup(bus.DeadLetterTopic(b.topic), 0)
-	assert.EqualValues(t, 1+3, end.Offset)
 }
 
 func TestMakeTopics(t *testing.T) {

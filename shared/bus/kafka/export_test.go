@@ -20,8 +20,5 @@ func FirstMessage(t *testing.T, cluster settings.Kafka) []byte {
 // Limited is what our clients log to.
 var Limited = limited
 
-// CommitsPartition is where a group's commits are looked for.
-var CommitsPartition = commitsPartition
-
 // Denied is what is said of a right that is missing.
 var Denied = denied

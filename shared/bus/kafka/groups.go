@@ -4,47 +4,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"time"
 
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// GroupState is how a consumer group stands to its topic.
+// GroupState is a consumer group's progress on its topic.
 type GroupState struct {
-	Group      string   `json:"group"`
-	Topic      string   `json:"topic"`
-	State      string   `json:"state"` // as Kafka names it: Stable, Empty, PreparingRebalance, Dead (there is none) ...
-	Members    []string `json:"members,omitempty"`
-	Lag        int64    `json:"lag"`        // events that are not committed as handled
-	Committed  int64    `json:"committed"`  // the sum of the committed offsets
-	Partitions int      `json:"partitions"` // of the topic
-	Begun      int      `json:"begun"`      // of those, with a committed offset
+	Group      string
+	Topic      string
+	State      string    // as Kafka names it: Stable, Empty, PreparingRebalance, Dead (it does not exist) ...
+	Members    []string  // client@host
+	Lag        int64     // events that are not committed as handled; 0 = no record is left to read
+	Oldest     time.Time // when the first of them was written; zero = unknown
+	Committed  int64     // the sum of the committed offsets
+	Partitions int       // of the topic; 0 = it does not exist
+	Lost       []Loss    // committed offsets that the log does not hold any more
 }
 
-// Groups says how groups stand to their topics, which topicOf gives by group.
+// Groups describes groups, given their topics by group, in the order of their names.
 func Groups(ctx context.Context, cluster settings.Kafka, topicOf map[string]string) ([]GroupState, error) {
-	return withAdmin(cluster, func(admin *kadm.Client) ([]GroupState, error) {
-		var groups, topics []string
-		for group, topic := range topicOf {
-			groups, topics = append(groups, group), append(topics, topic)
-		}
-		slices.Sort(groups)
-		starts, err := ends(ctx, admin.ListStartOffsets, topics)
-		if err != nil {
-			return nil, err
-		}
-		ends, err := ends(ctx, admin.ListEndOffsets, topics)
-		if err != nil {
-			return nil, err
-		}
+	return withClient(cluster, func(client *kgo.Client) ([]GroupState, error) {
+		admin := kadm.NewClient(client)
+		groups := slices.Sorted(maps.Keys(topicOf))
 		described, err := admin.DescribeGroups(ctx, groups...)
-		for errors.Is(err, kerr.CoordinatorNotAvailable) && pause(ctx) { // until the first group is asked for there is none
+		// There is no coordinator until the first group is described.
+		for errors.Is(err, kerr.CoordinatorNotAvailable) && pause(ctx, 100*time.Millisecond) {
 			described, err = admin.DescribeGroups(ctx, groups...)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the brokers do not say who is in the consumer groups: %w", err)
+			return nil, fmt.Errorf("describe the consumer groups: %w", err)
 		}
 		states := make([]GroupState, len(groups))
 		for i, group := range groups {
@@ -61,43 +56,79 @@ func Groups(ctx context.Context, cluster settings.Kafka, topicOf map[string]stri
 					s.Members = append(s.Members, m.ClientID+"@"+m.ClientHost)
 				}
 			}
-			committed, err := admin.FetchOffsets(ctx, group)
-			if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-				return nil, fmt.Errorf("consumer group %s: its offsets: %w", group, err)
+			if err := s.progress(ctx, client); err != nil {
+				return nil, fmt.Errorf("consumer group %s: %w", group, err)
 			}
-			s.count(starts, ends, committed)
 		}
 		return states, nil
 	})
 }
 
-// count adds up how far the group is on its topic. Where it has committed nothing it begins at the earliest record.
-func (s *GroupState) count(starts, ends kadm.ListedOffsets, committed kadm.OffsetResponses) {
-	for partition, end := range ends[s.Topic] {
-		s.Partitions++
-		at := starts[s.Topic][partition].Offset
-		if c, ok := committed.Lookup(s.Topic, partition); ok && c.At >= 0 {
-			s.Begun++
-			s.Committed += c.At
-			at = max(at, c.At)
-		}
-		s.Lag += max(0, end.Offset-at)
+// progress adds how far the group is on its topic. Where it has committed nothing it begins at the earliest record.
+func (s *GroupState) progress(ctx context.Context, client *kgo.Client) error {
+	admin := kadm.NewClient(client)
+	committed, err := admin.FetchOffsets(ctx, s.Group)
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return fmt.Errorf("its offsets: %w", err)
 	}
-}
-
-func ends(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topics []string) (kadm.ListedOffsets, error) {
-	offsets, err := list(ctx, topics...)
+	starts, ends, err := bounds(ctx, admin, s.Topic)
+	if events.KindOf(err) == events.NotFound {
+		return nil
+	}
 	if err != nil {
-		return nil, fmt.Errorf("the brokers do not say what is on the topics: %w", err)
+		return err
 	}
-	for topic, partitions := range offsets { // one that is missing is said elsewhere
-		for _, p := range partitions {
-			if errors.Is(p.Err, kerr.UnknownTopicOrPartition) {
-				delete(offsets, topic)
-			} else if p.Err != nil {
-				return nil, fmt.Errorf("topic %s/%d: %w", topic, p.Partition, p.Err)
+	s.Partitions = len(ends)
+	at, epochs := map[int32]int64{}, kadm.OffsetForLeaderEpochRequest{}
+	for n := range ends {
+		at[n] = starts[n]
+		if c, ok := committed.Lookup(s.Topic, n); ok && c.At >= 0 {
+			at[n] = c.At
+			s.Committed += c.At
+			if c.LeaderEpoch >= 0 {
+				epochs.Add(s.Topic, n, c.LeaderEpoch)
 			}
 		}
 	}
-	return offsets, nil
+	if err := s.losses(ctx, admin, starts, at, epochs); err != nil {
+		return err
+	}
+	backlogs, err := backlogs(ctx, client, s.Topic, at)
+	for _, b := range backlogs {
+		s.Lag += b.events
+		if !b.oldest.IsZero() && (s.Oldest.IsZero() || b.oldest.Before(s.Oldest)) {
+			s.Oldest = b.oldest
+		}
+	}
+	return err
+}
+
+// losses adds the committed offsets that the log does not hold any more.
+func (s *GroupState) losses(
+	ctx context.Context, admin *kadm.Client, starts, at map[int32]int64, epochs kadm.OffsetForLeaderEpochRequest,
+) error {
+	ends, err := admin.ListEndOffsets(ctx, s.Topic) // records of open transactions are there, too
+	if err != nil {
+		return err
+	}
+	var diverged kadm.OffsetsForLeaderEpochs
+	if len(epochs) > 0 {
+		if diverged, err = admin.OffsetForLeaderEpoch(ctx, epochs); err != nil {
+			return fmt.Errorf("compare the committed offsets with the log: %w", err)
+		}
+	}
+	for n, offset := range at {
+		end, _ := ends.Lookup(s.Topic, n)
+		epochEnd, known := diverged[s.Topic][n]
+		switch {
+		case offset < starts[n]:
+			s.Lost = append(s.Lost, Loss{n, offset, starts[n], deletedUnhandled})
+		case end.Err == nil && offset > end.Offset:
+			s.Lost = append(s.Lost, Loss{n, end.Offset, offset, pastTheEnd})
+		case known && epochEnd.Err == nil && epochEnd.EndOffset >= 0 && epochEnd.EndOffset < offset:
+			s.Lost = append(s.Lost, Loss{n, epochEnd.EndOffset, offset, truncated})
+		}
+	}
+	slices.SortFunc(s.Lost, func(a, b Loss) int { return int(a.Partition - b.Partition) })
+	return nil
 }

@@ -26,18 +26,23 @@ const patience = 20 * time.Second
 
 // onBrokers runs a test on kfake, and on the Kafka at KAFKA_BROKERS if that is set.
 func onBrokers(t *testing.T, test func(t *testing.T, b *broker)) {
-	t.Run("kfake", func(t *testing.T) {
-		t.Parallel()
-		test(t, fake(t))
-	})
-	t.Run("kafka", func(t *testing.T) {
-		t.Parallel()
-		brokers := os.Getenv("KAFKA_BROKERS")
-		if brokers == "" {
-			t.Skip("set KAFKA_BROKERS=host:port to the brokers of a Kafka that may be written to")
-		}
-		test(t, connect(t, strings.Split(brokers, ",")))
-	})
+	for _, name := range []string{"kfake", "kafka"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, onBroker(t, name))
+		})
+	}
+}
+
+func onBroker(t *testing.T, name string) *broker {
+	if name == "kfake" {
+		return fake(t)
+	}
+	brokers := os.Getenv("KAFKA_BROKERS")
+	if brokers == "" {
+		t.Skip("set KAFKA_BROKERS=host:port to the brokers of a Kafka that may be written to")
+	}
+	return connect(t, strings.Split(brokers, ","))
 }
 
 // broker is a cluster, and a client of it to look at what happened.

@@ -30,6 +30,7 @@ func newClient(cluster settings.Kafka, logger *slog.Logger, options ...kgo.Opt) 
 		return nil, err
 	}
 	connection = append(connection, kgo.WithLogger(kslog.New(slog.New(quiet{limited(logger).Handler()}).With("part", "kafka client"))))
+	connection = append(connection, boundDecompression()...)
 	client, err := kgo.NewClient(append(connection, options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("Kafka client for %v: %w", cluster.Brokers, err)

@@ -107,13 +107,13 @@ func TestAnOutageIsSaidInFewLines(t *testing.T) {
 	began := time.Now()
 	b.fake.Close()
 	require.Eventually(t, func() bool {
-		return len(l.with("level=DEBUG", "unable to open connection to broker")) >= 5 && len(l.with("cannot take part in the consumer group")) > 0
+		return len(l.with("level=DEBUG", "unable to open connection to broker")) >= 5 && len(l.with("lost the consumer group session")) > 0
 	}, patience, 10*time.Millisecond)
 	most := 1 + int(time.Since(began)/(5*time.Second))
 	assert.LessOrEqual(t, len(l.with("level=WARN", "unable to open connection to broker")), 2*most, "the seed's address, and the broker's")
-	assert.LessOrEqual(t, len(l.with("level=ERROR", "cannot take part")), most)
+	assert.LessOrEqual(t, len(l.with("level=ERROR", "lost the consumer")), most)
 	assert.Empty(t, l.with(`topic=""`))
-	assert.NotEmpty(t, l.with("cannot take part in the consumer group", "topic="+b.topic, "group="+b.group))
+	assert.NotEmpty(t, l.with("lost the consumer group session", "topic="+b.topic, "group="+b.group))
 	stop()
 	if err := <-ended; err != nil {
 		assert.False(t, errors.Is(err, context.DeadlineExceeded), "%v", err)

@@ -3,13 +3,19 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/trace"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -25,14 +31,14 @@ const abandonAfter = 30 * time.Second
 // of the client's own besides, 250 ms to 2.5 s.
 const metadataMinAge = 250 * time.Millisecond
 
-// A request that a broker does not answer within the sum of these ends its connection, so that one that has died silently
-// costs publishers 5 s; the client's own are 10 s each.
+// A request that a broker does not answer within the sum of these ends its connection, so that one that died silently
+// costs publishers 5 s; the client's defaults are 10 s each.
 const (
 	produceTimeout = 3 * time.Second // what the broker has for the replicas
 	answerTimeout  = 2 * time.Second // and for everything else
 )
 
-// maxWaitingBytes is how large the records may be that wait for the brokers; one more is refused at once.
+// maxWaitingBytes is how large the records may be that wait for the brokers; one more is refused.
 const maxWaitingBytes = 64 << 20
 
 // maxWaiting is how many records may wait for the brokers; one more is refused at once.
@@ -41,34 +47,22 @@ const maxWaiting = 10_000
 // Publisher writes events, one record each, acknowledged by all in-sync replicas and, by the idempotent producer, once
 // per call. It is safe for use by several goroutines.
 type Publisher struct {
-	client  *kgo.Client
-	timeout time.Duration
+	producer *producer
+	timeout  time.Duration
+
+	mu     sync.Mutex
+	absent map[string]bool // topics that did not exist when an event was last sent to them
 }
 
 var _ bus.Publisher = (*Publisher)(nil)
 
-// NewPublisher makes a publisher. It dials nobody yet.
+// NewPublisher makes a publisher. It does not dial yet.
 func NewPublisher(cluster settings.Kafka, logger *slog.Logger) (*Publisher, error) {
-	client, err := newClient(cluster, logger, producing(kgo.MaxBufferedRecords(maxWaiting), kgo.ProducerBatchMaxBytes(topicMaxBytes))...)
+	p, err := newProducer(cluster, logger, kgo.MaxBufferedRecords(maxWaiting), kgo.ProducerBatchMaxBytes(topicMaxBytes))
 	if err != nil {
 		return nil, err
 	}
-	return &Publisher{client, PublishTimeout}, nil
-}
-
-// producing is what all our producers have in common.
-func producing(more ...kgo.Opt) []kgo.Opt {
-	return append([]kgo.Opt{
-		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchCompression(kgo.NoCompression()),
-		kgo.ProducerLinger(0), // a request publishes one event and waits for it
-		kgo.RecordDeliveryTimeout(abandonAfter),
-		kgo.ProduceRequestTimeout(produceTimeout),
-		kgo.RequestTimeoutOverhead(answerTimeout),
-		kgo.MaxBufferedBytes(maxWaitingBytes),
-		// Whoever was without brokers asks again soon: by default 5 s later, which is all that a request waits.
-		kgo.MetadataMinAge(metadataMinAge),
-	}, more...)
+	return &Publisher{producer: p, timeout: PublishTimeout, absent: map[string]bool{}}, nil
 }
 
 // Publish writes the event and waits for the brokers, at most [PublishTimeout] and as long as ctx allows. When they do not
@@ -83,14 +77,26 @@ func (p *Publisher) Send(ctx context.Context, e events.Any) *Pending {
 	if err != nil {
 		return &Pending{eventID: e.EventID(), failed: err}
 	}
-	if p.client.Context().Err() != nil {
+	if p.producer.current().Context().Err() != nil {
 		return &Pending{eventID: e.EventID(), failed: notSent(e.EventID(), kgo.ErrClientClosed)}
 	}
 	record := &kgo.Record{Topic: e.Topic(), Partition: nowhere, Key: []byte(e.Key()), Value: value}
 	if parent, ok := trace.From(ctx); ok {
 		record.Headers = []kgo.RecordHeader{{Key: trace.Header, Value: []byte(parent)}}
 	}
-	return &Pending{eventID: e.EventID(), timeout: p.timeout, written: produce(ctx, p.client, record)}
+	return &Pending{eventID: e.EventID(), timeout: p.timeout, written: p.producer.produce(ctx, record, p.note)}
+}
+
+// note notes whether the topic of a record that was sent exists.
+func (p *Publisher) note(r *kgo.Record, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		p.absent[r.Topic] = true
+	case err == nil:
+		delete(p.absent, r.Topic)
+	}
 }
 
 // Pending is an event on its way.
@@ -133,29 +139,40 @@ func notSent(eventID string, cause error) error {
 	return &events.Error{Kind: events.Unavailable, EventID: eventID, Err: cause, Message: "the event was not sent, and will not be; try again"}
 }
 
-// Ping reports whether a broker answers.
-func (p *Publisher) Ping(ctx context.Context) error { return p.client.Ping(ctx) }
+// Ping reports whether a broker answers, and whether the topics exist to which an event could not be sent.
+func (p *Publisher) Ping(ctx context.Context) error {
+	client := p.producer.current()
+	p.mu.Lock()
+	absent := slices.Collect(maps.Keys(p.absent))
+	p.mu.Unlock()
+	if len(absent) == 0 {
+		return client.Ping(ctx)
+	}
+	topics, err := kadm.NewClient(client).ListTopics(ctx, absent...)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, t := range topics {
+		if t.Err == nil {
+			delete(p.absent, name)
+		}
+	}
+	if len(p.absent) == 0 {
+		return nil
+	}
+	return fmt.Errorf("topics were deleted: %s; `sipeat topics` creates them", strings.Join(slices.Sorted(maps.Keys(p.absent)), ", "))
+}
 
-// Close waits for the records in flight, as long as ctx allows, and ends the client.
+// Close waits for the records in flight, as long as ctx allows, and closes the client.
 func (p *Publisher) Close(ctx context.Context) error {
-	defer p.client.Close()
-	return p.client.Flush(ctx)
+	client := p.producer.current()
+	defer client.Close()
+	return client.Flush(ctx)
 }
 
 var errTimeout = errors.New("no broker confirmed the record in time")
-
-// written is what became of a record.
-type written struct {
-	record *kgo.Record
-	err    error
-}
-
-// produce begins to write one record; whoever goes away does not take it along.
-func produce(ctx context.Context, client *kgo.Client, record *kgo.Record) <-chan written {
-	done := make(chan written, 1)
-	client.TryProduce(context.WithoutCancel(ctx), record, func(r *kgo.Record, err error) { done <- written{r, err} })
-	return done
-}
 
 // await waits on a timer of its own, because no option of the client bounds a record that is in flight: the client
 // cannot give one up without leaving a gap in its sequence numbers.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
@@ -15,68 +17,162 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TailOptions says which records [Tail] shows.
+// TailOptions says which records [Tail] shows. The later of FromStart, Since and Offset in this order counts.
 type TailOptions struct {
-	FromStart bool // from the earliest record; otherwise from the end
-	Follow    bool // go on for ever; otherwise end at the records that were there at the start
-	Logger    *slog.Logger
+	FromStart  bool      // from the earliest record; otherwise from the end
+	Since      time.Time // from the first record that was written then or later
+	Offset     int64     // from this offset on, where HasOffset
+	HasOffset  bool
+	Partitions []int32 // only these; nil = all
+	Follow     bool    // go on until ctx is done; otherwise end at the records that were there at the start
+	Logger     *slog.Logger
 }
 
-// tailTimeout is how long Tail waits for the brokers' first answer.
-const tailTimeout = 10 * time.Second
-
-// Tail reads a topic's records without a consumer group and gives each to show, until ctx is done or show returns an
-// error, which it returns. Records come in order within a partition. A topic that is not there is NotFound.
+// Tail reads a topic's records without a consumer group and calls show with each, until ctx is done or show returns an
+// error, which it returns. Records come in order within a partition. A batch that cannot be decompressed comes as one
+// unreadable record. A topic or partition that does not exist is NotFound.
 func Tail(ctx context.Context, cluster settings.Kafka, topic string, o TailOptions, show func(bus.Record) error) error {
-	client, err := newClient(cluster, o.Logger, kgo.KeepControlRecords()) // a transaction's marker may be the last record
+	client, err := newClient(cluster, o.Logger, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(time.Second))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	starts, ends, err := bounds(ctx, kadm.NewClient(client), topic)
+	from, ends, err := o.bounds(ctx, kadm.NewClient(client), topic)
 	if err != nil {
 		return err
 	}
-	from, until := map[int32]kgo.Offset{}, map[int32]int64{}
-	for partition, end := range ends {
-		start := end
-		if o.FromStart {
-			start = starts[partition]
-		}
-		from[partition] = kgo.NewOffset().At(start)
-		if start < end {
-			until[partition] = end
+	return read(ctx, client, map[string]map[int32]int64{topic: from}, map[string]map[int32]int64{topic: ends}, o.Follow, show)
+}
+
+// bounds are where to begin and where to end, by partition.
+func (o TailOptions) bounds(ctx context.Context, admin *kadm.Client, topic string) (from, ends map[int32]int64, err error) {
+	from, ends, err = bounds(ctx, admin, topic)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range o.Partitions {
+		if _, ok := ends[n]; !ok {
+			return nil, nil, events.Errorf(events.NotFound, "topic %s has no partition %d: its partitions are 0 to %d", topic, n, len(ends)-1)
 		}
 	}
-	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: from})
-	for o.Follow || len(until) > 0 {
-		fetches := client.PollFetches(ctx)
+	if o.Partitions != nil {
+		maps.DeleteFunc(ends, func(n int32, _ int64) bool { return !slices.Contains(o.Partitions, n) })
+	}
+	since := map[int32]int64{}
+	if !o.Since.IsZero() {
+		ctx, cancel := context.WithTimeout(ctx, boundsTimeout)
+		defer cancel()
+		listed, err := admin.ListOffsetsAfterMilli(ctx, o.Since.UnixMilli(), topic)
+		if err == nil {
+			err = listed.Error()
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("list the offsets of %s since %s: %w", topic, o.Since.Format(time.RFC3339), err)
+		}
+		listed.Each(func(l kadm.ListedOffset) { since[l.Partition] = l.Offset })
+	}
+	start := maps.Clone(ends)
+	for n := range start {
+		switch {
+		case o.HasOffset:
+			start[n] = max(o.Offset, from[n])
+		case !o.Since.IsZero():
+			start[n] = since[n]
+		case o.FromStart:
+			start[n] = from[n]
+		}
+	}
+	return start, ends, nil
+}
+
+// idle is how long a poll may bring nothing before read looks whether anything is left.
+const idle = 500 * time.Millisecond
+
+// read calls show with the records from there on, by topic and partition. Unless it follows, it ends before until. The client
+// must read committed records only.
+func read(
+	ctx context.Context, client *kgo.Client, from, until map[string]map[int32]int64, follow bool, show func(bus.Record) error,
+) error {
+	consume := map[string]map[int32]kgo.Offset{}
+	left := map[string]map[int32]int64{} // where to go on
+	for topic, partitions := range from {
+		consume[topic], left[topic] = map[int32]kgo.Offset{}, map[int32]int64{}
+		for n, at := range partitions {
+			if follow || at < until[topic][n] {
+				consume[topic][n], left[topic][n] = kgo.NewOffset().At(at), at
+			}
+		}
+	}
+	done := func() bool {
+		for topic, partitions := range left {
+			maps.DeleteFunc(partitions, func(n int32, at int64) bool { return at >= until[topic][n] })
+			if len(partitions) == 0 {
+				delete(left, topic)
+			}
+		}
+		return len(left) == 0
+	}
+	client.AddConsumePartitions(consume)
+	for follow || !done() {
+		polling, stop := context.WithTimeout(ctx, idle)
+		fetches := client.PollFetches(polling)
+		stop()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		for _, e := range fetches.Errors() {
-			return fmt.Errorf("read %s/%d: %w", e.Topic, e.Partition, e.Err)
-		}
 		for r := range fetches.RecordsAll() {
-			if end := ends[r.Partition]; !r.Attrs.IsControl() && (o.Follow || r.Offset < end) {
+			if follow || r.Offset < until[r.Topic][r.Partition] {
 				if err := show(fromKgo([]*kgo.Record{r})[0]); err != nil {
 					return err
 				}
 			}
-			if r.Offset+1 >= until[r.Partition] {
-				delete(until, r.Partition)
+			if partitions := left[r.Topic]; partitions != nil {
+				partitions[r.Partition] = r.Offset + 1
+			}
+		}
+		for _, e := range fetches.Errors() {
+			tooLarge := (*kgo.ErrDecompressTooLarge)(nil)
+			switch {
+			case errors.Is(e.Err, context.DeadlineExceeded) && !follow: // what is left may be no record
+				for topic, partitions := range left {
+					rest, err := backlogs(ctx, client, topic, partitions)
+					if err != nil {
+						return err
+					}
+					for n, b := range rest {
+						if b.events == 0 {
+							partitions[n] = until[topic][n]
+						}
+					}
+				}
+			case errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, errUnpolled):
+			case errors.As(e.Err, &tooLarge):
+				if err := show(unreadableRecord(tooLarge)); err != nil {
+					return err
+				}
+				if partitions := left[e.Topic]; partitions != nil {
+					partitions[e.Partition] = tooLarge.NextOffset
+				}
+				client.SetOffsets(map[string]map[int32]kgo.EpochOffset{
+					e.Topic: {e.Partition: {Epoch: tooLarge.Epoch, Offset: tooLarge.NextOffset}},
+				})
+			default:
+				return fmt.Errorf("read %s/%d: %w", e.Topic, e.Partition, e.Err)
 			}
 		}
 	}
 	return nil
 }
 
-// bounds are the first offset and the one behind the last, by partition.
+// boundsTimeout is how long the brokers may take to say what a topic holds.
+const boundsTimeout = 10 * time.Second
+
+// bounds are the first offset and the one behind the last that is committed, by partition.
 func bounds(ctx context.Context, admin *kadm.Client, topic string) (starts, ends map[int32]int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, tailTimeout)
+	ctx, cancel := context.WithTimeout(ctx, boundsTimeout)
 	defer cancel()
 	listed := make([]map[int32]int64, 2)
-	for i, list := range []func(context.Context, ...string) (kadm.ListedOffsets, error){admin.ListStartOffsets, admin.ListEndOffsets} {
+	for i, list := range []func(context.Context, ...string) (kadm.ListedOffsets, error){admin.ListStartOffsets, admin.ListCommittedOffsets} {
 		offsets, err := list(ctx, topic)
 		if err == nil {
 			err = offsets.Error()

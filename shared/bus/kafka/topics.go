@@ -52,6 +52,8 @@ func config(retention string, maxBytes int) map[string]string {
 	return map[string]string{
 		"cleanup.policy": "delete", "retention.ms": retention, "retention.bytes": "-1",
 		"max.message.bytes": strconv.Itoa(maxBytes),
+		// A broker that lacks acknowledged events must not become the leader: they would be gone.
+		"unclean.leader.election.enable": "false",
 	}
 }
 
@@ -109,7 +111,7 @@ func MakeTopics(ctx context.Context, cluster settings.Kafka, replication int, to
 				states[i].Created = slices.Contains(created, states[i].Topic)
 				all = all && states[i].Exists
 			}
-			if all && everywhere(ctx, client, brokers.NodeIDs(), topics) || !pause(ctx) {
+			if all && everywhere(ctx, client, brokers.NodeIDs(), topics) || !pause(ctx, 100*time.Millisecond) {
 				return states, nil
 			}
 		}
@@ -135,9 +137,9 @@ func everywhere(ctx context.Context, client *kgo.Client, brokers []int32, topics
 	return true
 }
 
-// pause waits a moment before the brokers are asked again; false = ctx is done.
-func pause(ctx context.Context) bool {
-	timer := time.NewTimer(100 * time.Millisecond)
+// pause waits; false = ctx is done.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -1,0 +1,216 @@
+package kafka_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// commit commits an offset of partition 0 for the test's group.
+func (b *broker) commit(offset int64, epoch int32) {
+	b.t.Helper()
+	offsets := kadm.Offsets{}
+	offsets.AddOffset(b.topic, 0, offset, epoch)
+	require.NoError(b.t, b.admin.CommitAllOffsets(b.t.Context(), b.group, offsets))
+}
+
+// deleteRecords deletes those of partition 0 before an offset, as retention does.
+func (b *broker) deleteRecords(before int64) {
+	b.t.Helper()
+	offsets := kadm.Offsets{}
+	offsets.AddOffset(b.topic, 0, before, -1)
+	_, err := b.admin.DeleteRecords(b.t.Context(), offsets)
+	require.NoError(b.t, err)
+}
+
+// groupState is what doctor sees of the test's group.
+func (b *broker) groupState() kafka.GroupState {
+	b.t.Helper()
+	groups, err := kafka.Groups(b.t.Context(), b.Kafka, map[string]string{b.group: b.topic})
+	require.NoError(b.t, err)
+	return groups[0]
+}
+
+// A committed offset that the log does not hold any more is never passed over in silence, and all that the log holds is handled.
+func TestCommittedOffsetThatTheLogDoesNotHold(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		committed      int64
+		epoch          int32
+		deleted        int64
+		from, to       int64
+		handled        []string
+		reasonContains string
+	}{
+		{"deleted by retention", 1, -1, 2, 1, 2, []string{"a-3"}, "deleted"},
+		{"past the end, by another program", 10, -1, 0, 3, 10, []string{"a-1", "a-2", "a-3"}, "past the end"},
+		{"past the end of its leader epoch", 10, 0, 0, 3, 10, nil, "truncated"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			onBrokers(t, func(t *testing.T, b *broker) {
+				b.create(1)
+				b.write(moved(0, "a", 1), moved(0, "a", 2), moved(0, "a", 3))
+				b.commit(c.committed, c.epoch)
+				if c.deleted > 0 {
+					b.deleteRecords(c.deleted)
+				}
+				require.Len(t, b.groupState().Lost, 1)
+				assert.Equal(t, [2]int64{c.from, c.to}, [2]int64{b.groupState().Lost[0].From, b.groupState().Lost[0].To})
+
+				d := newDiary(t)
+				d.last["a"] = 3 - len(c.handled)
+				watch := &kafka.Watch{}
+				w := b.consume(kafka.Options{Watch: watch}, d.handler)
+				require.Eventually(t, func() bool { s, _ := watch.Status(); return len(s.Lost) > 0 }, patience, time.Millisecond)
+				b.write(moved(0, "a", 4))
+				d.waitFor(map[string]int{"a": 4})
+				status, ok := watch.Status()
+				require.True(t, ok)
+				assert.False(t, status.Healthy())
+				require.Len(t, status.Lost, 1)
+				assert.Equal(t, [2]int64{c.from, c.to}, [2]int64{status.Lost[0].From, status.Lost[0].To})
+				assert.Contains(t, status.Lost[0].Reason, c.reasonContains)
+				assert.Equal(t, c.to-c.from, status.LostOffsets)
+				require.NoError(t, w.end())
+				assert.Equal(t, append(c.handled, "a-4"), d.done)
+				assert.EqualValues(t, 4, b.committed(0), "the commit goes back, too")
+				assert.Empty(t, b.groupState().Lost)
+			})
+		})
+	}
+}
+
+// Retention that overtakes a worker is a loss, too.
+func TestRecordsDeletedUnderAStuckWorker(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		b.write(moved(0, "a", 1))
+		d := newDiary(t)
+		watch := &kafka.Watch{}
+		w := b.consume(kafka.Options{Watch: watch}, d.handler)
+		d.waitFor(map[string]int{"a": 1})
+		require.NoError(t, w.end())
+		b.write(moved(0, "x", 1), moved(0, "x", 2), moved(0, "a", 2))
+		b.deleteRecords(3)
+		w = b.consume(kafka.Options{Watch: watch}, d.handler)
+		d.waitFor(map[string]int{"a": 2})
+		status, _ := watch.Status()
+		require.NoError(t, w.end())
+		assert.Equal(t, []kafka.Loss{{Partition: 0, From: 1, To: 3, Reason: status.Lost[0].Reason}}, status.Lost)
+	})
+}
+
+// A topic that is deleted and created again under a living worker and publisher is used again, from its start.
+func TestTopicIsReplaced(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		d := newDiary(t)
+		watch := &kafka.Watch{}
+		w := b.consume(kafka.Options{Watch: watch, MetadataAge: time.Second}, d.handler)
+		b.write(moved(0, "a", 1), moved(0, "a", 2))
+		d.waitFor(map[string]int{"a": 2})
+
+		_, err := b.admin.DeleteTopic(t.Context(), b.topic)
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { s, _ := watch.Status(); return s.Fault != "" }, 3*patience, 10*time.Millisecond)
+		status, _ := watch.Status()
+		assert.False(t, status.Healthy())
+		b.create(1)
+		later := connect(t, b.Brokers)
+		later.topic = b.topic
+		later.write(moved(0, "b", 1), moved(0, "b", 2), moved(0, "b", 3))
+		d.waitFor(map[string]int{"b": 3})
+		require.Eventually(t, func() bool { s, _ := watch.Status(); return s.Healthy() }, patience, 10*time.Millisecond)
+		require.NoError(t, w.end())
+		assert.Zero(t, d.repeats)
+		assert.EqualValues(t, 3, b.committed(0))
+	})
+}
+
+// Seen from a publisher: the event that meets the new topic fails, those after it are written.
+func TestPublisherOfATopicThatIsReplaced(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		p := publisher(t, b.Kafka)
+		publish := func() error {
+			_, err := p.Publish(t.Context(), toTopic{nil, b.topic, "k", "v"})
+			return err
+		}
+		require.NoError(t, publish())
+		_, err := b.admin.DeleteTopic(t.Context(), b.topic)
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return publish() != nil && p.Ping(t.Context()) != nil }, patience, 10*time.Millisecond)
+		b.create(1)
+		require.Eventually(t, func() bool { return publish() == nil }, patience, 10*time.Millisecond)
+		require.NoError(t, p.Ping(t.Context()))
+		require.NoError(t, publish())
+		var n int64
+		require.NoError(t, kafka.Tail(t.Context(), b.Kafka, b.topic, kafka.TailOptions{FromStart: true}, func(r bus.Record) error {
+			n = r.Offset + 1
+			return nil
+		}))
+		assert.EqualValues(t, 2, n)
+	})
+}
+
+// Lag is 0 when every readable record is handled, whatever the log ends with.
+func TestLagEndsAtTheLastReadableRecord(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.TransactionalID(b.topic))
+		require.NoError(t, err)
+		defer client.Close()
+		transaction := func(end kgo.TransactionEndTry, records ...*kgo.Record) {
+			require.NoError(t, client.BeginTransaction())
+			for _, r := range records {
+				r.Topic = b.topic
+			}
+			require.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
+			require.NoError(t, client.EndTransaction(t.Context(), end))
+		}
+		transaction(kgo.TryCommit, moved(0, "a", 1))
+		d := newDiary(t)
+		watch := &kafka.Watch{}
+		w := b.consume(kafka.Options{Watch: watch}, d.handler)
+		d.waitFor(map[string]int{"a": 1})
+		lag := func() (events int64) {
+			lag, err := watch.Lag(t.Context())
+			require.NoError(t, err)
+			return lag[0]
+		}
+		require.Eventually(t, func() bool { return lag() == 0 && b.groupState().Lag == 0 }, patience, 10*time.Millisecond)
+		var aborted []*kgo.Record
+		for n := range 500 {
+			aborted = append(aborted, moved(0, fmt.Sprint("aborted", n), 1))
+		}
+		transaction(kgo.TryAbort, aborted...)
+		require.Eventually(t, func() bool { return lag() == 0 && b.groupState().Lag == 0 }, patience, 10*time.Millisecond)
+		require.NoError(t, w.end())
+		transaction(kgo.TryCommit, moved(0, "a", 2))
+		state := b.groupState()
+		assert.Positive(t, state.Lag)
+		assert.WithinDuration(t, time.Now(), state.Oldest, time.Minute)
+
+		var shown int
+		require.NoError(t, kafka.Tail(t.Context(), b.Kafka, b.topic, kafka.TailOptions{FromStart: true}, func(bus.Record) error {
+			shown++
+			return nil
+		}))
+		assert.Equal(t, 2, shown)
+		enough := errors.New("enough")
+		err = kafka.Tail(t.Context(), b.Kafka, b.topic, kafka.TailOptions{HasOffset: true, Offset: 1}, func(r bus.Record) error {
+			assert.Greater(t, r.Offset, int64(1))
+			return enough
+		})
+		require.ErrorIs(t, err, enough)
+	})
+}
