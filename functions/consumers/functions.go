@@ -14,10 +14,8 @@ type Consumers struct {
 	Events    events.Factory
 	Publisher bus.Publisher
 	Notifier  notify.Notifier
-	Store     interface {
-		store.Writer
-		store.Claims
-	}
+	Store     store.Writer
+	Claims    store.Claims
 	// AnnouncedBy lists the producers that write their own notification beside each other event, as the TypeScript app
 	// does: none is derived from theirs, or everybody would be told twice.
 	AnnouncedBy []string

@@ -33,9 +33,12 @@ func newWorld(t *testing.T) *world {
 	model, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "model.db"), sqlite.WithRelaxedSync())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, model.Close()) })
+	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"), sqlite.WithRelaxedSync())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, claims.Close()) })
 	w := &world{topic: &topic{}, told: &told{}, model: model}
 	w.Consumers = consumers.Consumers{
-		Publisher: w.topic, Notifier: w.told, Store: model, AnnouncedBy: []string{"sipeat-app"},
+		Publisher: w.topic, Notifier: w.told, Store: model, Claims: claims, AnnouncedBy: []string{"sipeat-app"},
 		Events: events.Factory{Now: func() time.Time { return noon }},
 	}
 	return w

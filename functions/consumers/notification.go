@@ -2,7 +2,6 @@ package consumers
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -25,17 +24,17 @@ func (h OnNotification) React(ctx context.Context, e events.Event[events.Notific
 		Recipient: e.Data.RecipientEmail, Text: e.Data.Message,
 	}
 	return notify.Each(h.Notifier, func(c notify.Channel) error {
-		return h.deliver(ctx, c, message, claimID(e.Type, e.ResourceID(), c.Name))
+		return h.deliver(ctx, c, message, c.Name)
 	})
 }
 
 // deliver claims the message, sends it and completes the claim. If the process ends between sending and completing, the
 // message is sent again once the lease has ended: twice is better than never.
-func (h OnNotification) deliver(ctx context.Context, n notify.Notifier, m notify.Message, id string) error {
-	if h.sent.has(id) {
-		return h.complete(ctx, id)
+func (h OnNotification) deliver(ctx context.Context, n notify.Notifier, m notify.Message, channel string) error {
+	if h.sent.has(m.ID, channel) {
+		return h.complete(ctx, m.ID, channel)
 	}
-	switch claim, left, err := h.Store.Claim(ctx, id, lease(ctx)); {
+	switch claim, left, err := h.Claims.Claim(ctx, m.ID, channel, lease(ctx)); {
 	case err != nil:
 		return err
 	case claim == store.Done:
@@ -49,20 +48,20 @@ func (h OnNotification) deliver(ctx context.Context, n notify.Notifier, m notify
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completeTimeout)
 	defer cancel()
 	if err == nil {
-		h.sent.add(id)
-		return h.complete(ctx, id)
+		h.sent.add(m.ID, channel)
+		return h.complete(ctx, m.ID, channel)
 	}
-	if releaseErr := h.Store.Release(ctx, id); releaseErr != nil {
+	if releaseErr := h.Claims.Release(ctx, m.ID, channel); releaseErr != nil {
 		// As text: the kind of the error is the notifier's.
 		return fmt.Errorf("%w (the claim is kept until its lease ends: %s)", err, releaseErr.Error())
 	}
 	return err
 }
 
-func (h OnNotification) complete(ctx context.Context, id string) error {
-	err := h.Store.Complete(ctx, id)
+func (h OnNotification) complete(ctx context.Context, id, channel string) error {
+	err := h.Claims.Complete(ctx, id, channel)
 	if err == nil {
-		h.sent.remove(id)
+		h.sent.remove(id, channel)
 	}
 	return err
 }
@@ -78,15 +77,4 @@ func lease(ctx context.Context) time.Duration {
 		return max(time.Until(deadline), 0) + leaseMargin
 	}
 	return time.Minute
-}
-
-// claimID is the id of the effect, within the limit of the store.
-func claimID(topic, id, channel string) string {
-	if channel != "" {
-		channel = "/" + channel
-	}
-	if claim := topic + "/" + id + channel; len(claim) <= store.MaxID {
-		return claim
-	}
-	return fmt.Sprintf("%s/sha256:%x%s", topic, sha256.Sum256([]byte(id)), channel)
 }

@@ -58,7 +58,7 @@ func TestNobodyIsGivenUpWhileAnotherIsDown(t *testing.T) {
 func TestALivingClaimOfOneChannelKeepsNoOtherWaiting(t *testing.T) {
 	w := newWorld(t)
 	mail, chat := w.channels()
-	claim, _, err := w.model.Claim(t.Context(), "notification/n-1/smtp", time.Hour)
+	claim, _, err := w.Claims.Claim(t.Context(), "n-1", "smtp", time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, store.Claimed, claim)
 	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)

@@ -45,13 +45,13 @@ func TestANotificationWithoutIdIsToldOnce(t *testing.T) {
 
 func TestALivingClaimIsWaitedFor(t *testing.T) {
 	w := newWorld(t)
-	claim, _, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
+	claim, _, err := w.Claims.Claim(t.Context(), "n-1", "", time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, store.Claimed, claim)
 	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
 	assert.Empty(t, w.told.messages)
 
-	require.NoError(t, w.model.Release(t.Context(), "notification/n-1"))
+	require.NoError(t, w.Claims.Release(t.Context(), "n-1", ""))
 	assert.Equal(t, bus.Done, w.deliver(t, "notification", []byte(record)).Outcome)
 	assert.Len(t, w.told.messages, 1)
 }
@@ -59,11 +59,11 @@ func TestALivingClaimIsWaitedFor(t *testing.T) {
 // TestAKilledSendersLeaseIsWaitedForAndNoLonger: whoever is killed while it sends holds people up for its lease, and for
 // nothing beside: not before it ends are they told by another, and at once when it does.
 func TestAKilledSendersLeaseIsWaitedForAndNoLonger(t *testing.T) {
-	for _, named := range []string{"", "/smtp"} {
+	for _, named := range []string{"", "smtp"} {
 		synctest.Test(t, func(t *testing.T) {
 			const lease = 35 * time.Second
 			w := &world{told: &told{}}
-			w.Consumers = consumers.Consumers{Notifier: w.told, Store: &leased{until: map[string]time.Time{"notification/n-1" + named: time.Now().Add(lease)}}}
+			w.Consumers = consumers.Consumers{Notifier: w.told, Store: noModel{}, Claims: &leased{until: map[string]time.Time{"n-1/" + named: time.Now().Add(lease)}}}
 			mail := w.told
 			if named != "" {
 				mail, _ = w.channels()
@@ -82,17 +82,21 @@ func TestAKilledSendersLeaseIsWaitedForAndNoLonger(t *testing.T) {
 	}
 }
 
-// leased is a store in a bubble of synctest, where SQLite's does not end: it looks at the clock until time has passed.
+// noModel keeps nothing, in a bubble of synctest, where SQLite does not work: it polls the clock.
+type noModel struct{ store.Store }
+
+func (noModel) Put(context.Context, store.Item) error { return nil }
+
+// leased are the claims in such a bubble.
 type leased struct {
-	store.Store
+	store.Claims
 	mu    sync.Mutex
 	until map[string]time.Time
 	done  sync.Map
 }
 
-func (l *leased) Put(context.Context, store.Item) error { return nil }
-
-func (l *leased) Claim(_ context.Context, id string, lease time.Duration) (store.Claim, time.Duration, error) {
+func (l *leased) Claim(_ context.Context, id, channel string, lease time.Duration) (store.Claim, time.Duration, error) {
+	id += "/" + channel
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, done := l.done.Load(id); done {
@@ -105,8 +109,8 @@ func (l *leased) Claim(_ context.Context, id string, lease time.Duration) (store
 	return store.Claimed, 0, nil
 }
 
-func (l *leased) Complete(_ context.Context, id string) error {
-	l.done.Store(id, true)
+func (l *leased) Complete(_ context.Context, id, channel string) error {
+	l.done.Store(id+"/"+channel, true)
 	return nil
 }
 
@@ -119,7 +123,7 @@ func TestANotifiersErrorKeepsItsMeaning(t *testing.T) {
 			failure := errors.New("the notifier's")
 			w.told.err = events.Wrap(kind, failure, "not told")
 			if releaseFails {
-				w.Store = noRelease{w.model}
+				w.Claims = noRelease{w.Claims}
 			}
 			report := w.deliver(t, "notification", []byte(record))
 			assert.Equal(t, outcome, report.Outcome, "%q, release fails: %t", kind, releaseFails)
@@ -129,17 +133,17 @@ func TestANotifiersErrorKeepsItsMeaning(t *testing.T) {
 				assert.ErrorContains(t, report.Err, "no database", "what else went wrong is in the log")
 				continue
 			}
-			claim, _, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
+			claim, _, err := w.Claims.Claim(t.Context(), "n-1", "", time.Hour)
 			require.NoError(t, err)
 			assert.Equal(t, store.Claimed, claim, "released: the next try need not wait")
 		}
 	}
 }
 
-// noRelease is a store that is gone by the time a claim is given back.
-type noRelease struct{ store.Store }
+// noRelease are claims that are unavailable when one is released.
+type noRelease struct{ store.Claims }
 
-func (noRelease) Release(context.Context, string) error {
+func (noRelease) Release(context.Context, string, string) error {
 	return events.Wrap(events.Unavailable, context.DeadlineExceeded, "no database")
 }
 
@@ -149,7 +153,7 @@ func TestWhatWasSentIsMarkedWhateverTheDeadlineSays(t *testing.T) {
 	w.told.during = cancel
 	e := read("a", events.Notification{Base: thing("n-1")})
 	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.React(ctx, e))
-	claim, _, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
+	claim, _, err := w.Claims.Claim(t.Context(), "n-1", "", time.Hour)
 	require.NoError(t, err)
 	assert.Equal(t, store.Done, claim)
 }
@@ -157,7 +161,8 @@ func TestWhatWasSentIsMarkedWhateverTheDeadlineSays(t *testing.T) {
 // A process that cannot complete a claim after it has sent the message completes it later and does not send again.
 func TestASentMessageIsNotSentAgainWhileTheStoreIsAway(t *testing.T) {
 	w := newWorld(t)
-	w.Store = noComplete{w.model, &w.storeAway}
+	claims := w.Claims
+	w.Claims = noComplete{claims, &w.storeAway}
 	w.storeAway = true
 	consumer := w.function(t, "notification").Consumer
 	for range 3 {
@@ -168,28 +173,28 @@ func TestASentMessageIsNotSentAgainWhileTheStoreIsAway(t *testing.T) {
 		assert.Equal(t, bus.Done, w.run(t, consumer, []byte(record)).Outcome, "although the lease is still running")
 	}
 	assert.Len(t, w.told.messages, 1)
-	claim, _, err := w.model.Claim(t.Context(), "notification/n-1", time.Hour)
+	claim, _, err := claims.Claim(t.Context(), "n-1", "", time.Hour)
 	require.NoError(t, err)
 	assert.Equal(t, store.Done, claim)
 }
 
-// noComplete is a store that is away by the time a claim is completed.
+// noComplete are claims that are unavailable when one is completed.
 type noComplete struct {
-	store.Store
+	store.Claims
 	away *bool
 }
 
-func (s noComplete) Complete(ctx context.Context, id string) error {
+func (s noComplete) Complete(ctx context.Context, id, channel string) error {
 	if *s.away {
 		return events.Wrap(events.Unavailable, context.DeadlineExceeded, "no database")
 	}
-	return s.Store.Complete(ctx, id)
+	return s.Claims.Complete(ctx, id, channel)
 }
 
 func TestALeaseOutlastsItsHandler(t *testing.T) {
 	w := newWorld(t)
-	leases := &leases{Store: w.model}
-	w.Store = leases
+	leases := &leases{Claims: w.Claims}
+	w.Claims = leases
 	e := read("a", events.Notification{Base: thing("n-1")})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
 	defer cancel()
@@ -201,13 +206,13 @@ func TestALeaseOutlastsItsHandler(t *testing.T) {
 }
 
 type leases struct {
-	store.Store
+	store.Claims
 	asked []time.Duration
 }
 
-func (l *leases) Claim(ctx context.Context, id string, lease time.Duration) (store.Claim, time.Duration, error) {
+func (l *leases) Claim(ctx context.Context, id, channel string, lease time.Duration) (store.Claim, time.Duration, error) {
 	l.asked = append(l.asked, lease)
-	return l.Store.Claim(ctx, id, lease)
+	return l.Claims.Claim(ctx, id, channel, lease)
 }
 
 func TestLongIdsAreToldOnceEach(t *testing.T) {

@@ -9,17 +9,17 @@ const maxSent = 4096
 // remembers nothing.
 type sent struct {
 	mu  sync.Mutex
-	ids map[string]struct{}
+	ids map[[2]string]struct{} // id and channel
 }
 
-func (s *sent) add(id string) {
+func (s *sent) add(id, channel string) {
 	if s == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ids == nil {
-		s.ids = map[string]struct{}{}
+		s.ids = map[[2]string]struct{}{}
 	}
 	for other := range s.ids {
 		if len(s.ids) < maxSent {
@@ -27,24 +27,24 @@ func (s *sent) add(id string) {
 		}
 		delete(s.ids, other)
 	}
-	s.ids[id] = struct{}{}
+	s.ids[[2]string{id, channel}] = struct{}{}
 }
 
-func (s *sent) has(id string) bool {
+func (s *sent) has(id, channel string) bool {
 	if s == nil {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.ids[id]
+	_, ok := s.ids[[2]string{id, channel}]
 	return ok
 }
 
-func (s *sent) remove(id string) {
+func (s *sent) remove(id, channel string) {
 	if s == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.ids, id)
+	delete(s.ids, [2]string{id, channel})
 }

@@ -13,7 +13,7 @@ import (
 
 func (p *parts) consumers() consumers.Consumers {
 	return consumers.Consumers{
-		Publisher: p.seen.publisher(p.publisher), Notifier: p.notifier, Store: p.store, AnnouncedBy: p.app.settings.AnnouncedByProducer,
+		Publisher: p.seen.publisher(p.publisher), Notifier: p.notifier, Store: p.store, Claims: p.claims, AnnouncedBy: p.app.settings.AnnouncedByProducer,
 	}
 }
 
@@ -31,7 +31,7 @@ func (p *parts) startConsumers(functions []consumers.Function, assigned func(top
 	for _, function := range functions {
 		running.Go(func() {
 			options := p.seen.consumer(function.Consumer, letters, p.app.settings.Notify.RetryFor)
-			options.Assigned = assigned
+			options.Assigned, options.Advance = assigned, p.store.Advance
 			if err := kafka.Consume(p.running, p.cluster, function.Consumer, options); err != nil {
 				p.fail(err)
 			}

@@ -152,11 +152,11 @@ func (p *parts) function(ctx context.Context, name, where string) (invoker, erro
 	if err != nil {
 		return nil, err
 	}
-	all := consumers.Consumers{Publisher: p.publisher, Notifier: notifier, Store: p.store, AnnouncedBy: p.app.settings.AnnouncedByProducer}
+	all := consumers.Consumers{Publisher: p.publisher, Notifier: notifier, Store: p.store, Claims: p.claims, AnnouncedBy: p.app.settings.AnnouncedByProducer}
 	for _, f := range all.Functions() {
 		if f.Name == name {
 			return trigger.New(f.Consumer, letters, trigger.Options{
-				Partial: p.app.settings.PartialBatches, Logger: p.app.logger,
+				Advance: p.store.Advance, Partial: p.app.settings.PartialBatches, Logger: p.app.logger,
 				Delivery: bus.Options{Report: bus.Log(p.app.logger, f.Consumer.Group)},
 			}), nil
 		}

@@ -4,18 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/notify/ses"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/store"
-	"github.com/sipeat/sipeat/shared/store/dynamodb"
-	"github.com/sipeat/sipeat/shared/store/sqlite"
 )
 
 // stopTimeout bounds the stop of a server, below the 10 s after which Docker kills a container.
@@ -30,6 +25,7 @@ type parts struct {
 	app       *app
 	cluster   settings.Kafka
 	store     store.Store
+	claims    store.Claims
 	publisher *kafka.Publisher
 	notifier  notify.Notifier
 	seen      *seen
@@ -71,11 +67,16 @@ func (p *parts) openPublisher() (err error) {
 	return nil
 }
 
+// openStore opens the read model and the delivery claims.
 func (p *parts) openStore(ctx context.Context, where string) (err error) {
 	if p.store, err = p.app.openStore(ctx, where); err != nil {
 		return err
 	}
 	p.add("read model", func(context.Context) error { return p.store.Close() })
+	if p.claims, err = p.app.openClaims(ctx, where); err != nil {
+		return err
+	}
+	p.add("delivery claims", func(context.Context) error { return p.claims.Close() })
 	return nil
 }
 
@@ -89,71 +90,6 @@ func (p *parts) openDeadLetters() (*kafka.DeadLetters, error) {
 		return nil
 	})
 	return letters, nil
-}
-
-// storeName is what people know the read model by.
-func (a *app) storeName() string {
-	if a.settings.Store == settings.DynamoDB {
-		return "DynamoDB's table " + a.settings.Table
-	}
-	return a.settings.Store
-}
-
-// openStore opens the read model that STORE names.
-func (a *app) openStore(ctx context.Context, where string) (store.Store, error) {
-	if where == settings.DynamoDB {
-		return a.openDynamoDB(ctx, a.settings.Table)
-	}
-	if where == settings.DefaultStore { // nobody has thought about it
-		for _, name := range []string{"DYNAMODB_ENDPOINT", "TABLE_NAME"} {
-			if os.Getenv("STORE") == "" && os.Getenv(name) != "" {
-				a.logger.Warn(name+" counts for nothing without STORE=dynamodb", "store", where)
-			}
-		}
-		if err := os.MkdirAll(filepath.Dir(where), 0o700); err != nil { // as `sipeat serve` makes it
-			return nil, fmt.Errorf("STORE: %w", err)
-		}
-	}
-	s, err := sqlite.Open(ctx, where)
-	if err != nil {
-		return nil, fmt.Errorf("STORE: %w", err)
-	}
-	return s, nil
-}
-
-// openDynamoDB opens the table, which on DynamoDB Local is made if it is not there.
-func (a *app) openDynamoDB(ctx context.Context, table string) (store.Store, error) {
-	cfg, local, err := a.dynamoDB(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("STORE=dynamodb: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
-	defer cancel()
-	if local {
-		if err := dynamodb.CreateTable(ctx, cfg, table); err != nil {
-			return nil, fmt.Errorf("STORE=dynamodb: %w", err)
-		}
-	}
-	s, err := dynamodb.Open(cfg, table)
-	if err != nil {
-		return nil, fmt.Errorf("STORE=dynamodb: %w", err)
-	}
-	if err := s.CheckTable(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("STORE=dynamodb: %w", err), s.Close())
-	}
-	return s, nil
-}
-
-// dynamoDB is where DynamoDB is, and as whom: AWS's, or a local one that DYNAMODB_ENDPOINT names and that wants to know nobody.
-func (a *app) dynamoDB(ctx context.Context) (cfg aws.Config, local bool, err error) {
-	if os.Getenv("DYNAMODB_ENDPOINT") == "" {
-		cfg, err = a.aws.regional(ctx)
-		return cfg, false, err
-	}
-	if cfg, err = dynamodb.FromEnvironment(os.Getenv); err != nil {
-		err = usageError{err}
-	}
-	return cfg, true, err
 }
 
 // openNotifier makes the channels that NOTIFY names.

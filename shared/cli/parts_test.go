@@ -27,7 +27,7 @@ func TestWhatCountsForNothingIsSaid(t *testing.T) {
 		folder, err := os.Stat(filepath.Dir(settings.DefaultStore))
 		require.NoError(t, err)
 		assert.Zero(t, folder.Mode().Perm()&0o077, "what people said is this user's alone")
-		assert.Equal(t, says, strings.Contains(log.String(), "DYNAMODB_ENDPOINT counts for nothing without STORE=dynamodb"), log.String())
+		assert.Equal(t, says, strings.Contains(log.String(), "DYNAMODB_ENDPOINT has no effect without STORE=dynamodb"), log.String())
 		assert.NotContains(t, log.String(), "TABLE_NAME")
 	}
 }

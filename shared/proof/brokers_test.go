@@ -74,12 +74,14 @@ func host(t *testing.T, cluster settings.Kafka) *serving {
 	logger := slog.New(slog.NewJSONHandler(said, nil))
 	readModel, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "read-model.db"))
 	require.NoError(t, err)
+	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"))
+	require.NoError(t, err)
 	publisher, err := kafka.NewPublisher(cluster, logger)
 	require.NoError(t, err)
 
 	ctx, stop := context.WithCancel(context.Background())
 	running := consumers.Consumers{
-		Publisher: publisher, Notifier: notify.Log{Logger: logger}, Store: readModel, AnnouncedBy: []string{"sipeat-app"},
+		Publisher: publisher, Notifier: notify.Log{Logger: logger}, Store: readModel, Claims: claims, AnnouncedBy: []string{"sipeat-app"},
 	}.Functions()
 	ended := make(chan error, len(running))
 	for _, f := range running {
@@ -96,6 +98,7 @@ func host(t *testing.T, cluster settings.Kafka) *serving {
 		}
 		require.NoError(t, publisher.Close(context.Background()))
 		require.NoError(t, readModel.Close())
+		require.NoError(t, claims.Close())
 		if t.Failed() {
 			t.Log(shortened(said.String(), 20))
 		}

@@ -141,11 +141,11 @@ func (k *killing) tellings(s *serving) map[string]int {
 
 // ended takes down after a kill what was told, and what of it was marked: that must not be told again.
 func (k *killing) ended(s *serving) {
-	model, err := sqlite.Open(k.t.Context(), filepath.Join(k.data, "read-model.db"))
+	claims, err := sqlite.OpenClaims(k.t.Context(), filepath.Join(k.data, "claims.db"))
 	require.NoError(k.t, err)
-	defer model.Close()
+	defer claims.Close()
 	for id := range k.tellings(s) {
-		claim, _, err := model.Claim(k.t.Context(), "notification/"+id+"/log", time.Millisecond)
+		claim, _, err := claims.Claim(k.t.Context(), id, "log", time.Millisecond)
 		require.NoError(k.t, err)
 		require.NotEqual(k.t, store.Claimed, claim, "notification %s was told without a claim", id)
 		k.done[id] = claim == store.Done
@@ -233,9 +233,9 @@ func (k *killing) demandIsRight(s *serving) {
 
 // peopleAreTold: of every notification, or a process that was killed has left a claim on it, whose lease must end first.
 func (k *killing) peopleAreTold(s *serving) {
-	model, err := sqlite.Open(k.t.Context(), filepath.Join(k.data, "read-model.db"))
+	claims, err := sqlite.OpenClaims(k.t.Context(), filepath.Join(k.data, "claims.db"))
 	require.NoError(k.t, err)
-	defer model.Close()
+	defer claims.Close()
 	until(k.t, func() error {
 		left := 0
 		now := tellings(s)
@@ -245,11 +245,11 @@ func (k *killing) peopleAreTold(s *serving) {
 				continue
 			}
 			left++
-			switch claim, _, err := model.Claim(k.t.Context(), "notification/"+id+"/log", time.Millisecond); {
+			switch claim, _, err := claims.Claim(k.t.Context(), id, "log", time.Millisecond); {
 			case err != nil:
 				return err
 			case claim != store.Held:
-				if err := model.Release(k.t.Context(), "notification/"+id+"/log"); err != nil { // or it is held the next time
+				if err := claims.Release(k.t.Context(), id, "log"); err != nil { // or it is held the next time
 					return err
 				}
 				return fmt.Errorf("nobody was told of notification %s, and nobody is about to: %v", id, claim)

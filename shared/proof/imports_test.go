@@ -92,7 +92,7 @@ var links = []struct {
 	{"no Lambda binary links metrics or OpenTelemetry, its API either: cold starts", []string{"functions/..."},
 		[]string{"github.com/prometheus/...", "go.opentelemetry.io/...", "shared/observe/..."}},
 	{"a handler knows neither Lambda nor Kafka", handlers, []string{"github.com/aws/...", "github.com/twmb/..."}},
-	{"on AWS the gateway in front checks tokens", []string{"functions/..."}, []string{"github.com/go-jose/...", "shared/web/gateway/..."}},
+	{"on AWS the gateway in front checks tokens", []string{"functions/..."}, []string{"github.com/golang-jwt/...", "shared/web/gateway/..."}},
 	{"what an event is does not depend on how it travels", []string{"shared/events/...", "shared/settings/..."}, []string{"net/http/...", "database/sql", "github.com/twmb/...", "github.com/aws/..."}},
 }
 
@@ -270,8 +270,8 @@ func TestTheRulesBite(t *testing.T) {
 		{graph{in("shared/trigger"): {"github.com/aws/aws-lambda-go/lambda"}, in("functions/queries/bootstrap"): {"github.com/aws/aws-lambda-go/lambda"}}, nil},
 		{graph{in("functions/queries/bootstrap"): {in("functions/queries")}, in("functions/queries"): {in("shared/web")}, in("shared/web"): {"example.com/x"}, "example.com/x": {kafka}},
 			[]string{"functions/queries -> shared/web -> example.com/x -> " + kafka, "a handler knows neither", "functions/queries/bootstrap -> functions/queries -> shared/web -> example.com/x -> " + kafka}},
-		{graph{in("functions/queries"): {"example.com/x"}, "example.com/x": {"github.com/go-jose/go-jose/v4"}},
-			[]string{"the gateway in front checks tokens: functions/queries links github.com/go-jose/go-jose/v4\n\tfunctions/queries -> example.com/x -> github.com/go-jose/go-jose/v4"}},
+		{graph{in("functions/queries"): {"example.com/x"}, "example.com/x": {"github.com/golang-jwt/jwt/v5"}},
+			[]string{"the gateway in front checks tokens: functions/queries links github.com/golang-jwt/jwt/v5\n\tfunctions/queries -> example.com/x -> github.com/golang-jwt/jwt/v5"}},
 		{graph{in("functions/commands/bootstrap"): {"example.com/x"}, "example.com/x": {dynamo}}, []string{"a command never links a database"}},
 		{graph{in("functions/consumers/bootstrap"): {"example.com/x"}, "example.com/x": {"go.opentelemetry.io/otel/trace"}}, []string{"no Lambda binary links metrics"}},
 		{graph{in("functions/consumers/bootstrap"): {"example.com/x"}, "example.com/x": {"github.com/aws/aws-sdk-go-v2/config"}}, []string{"no Lambda binary links"}},

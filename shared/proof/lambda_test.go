@@ -84,12 +84,19 @@ func TestLambdaAnswersTheSamples(t *testing.T) {
 	}
 	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
 	table := "lambda-" + uuid.NewString()
-	environment := []string{"KAFKA_BROKERS=" + broker.Address(), "DYNAMODB_ENDPOINT=" + endpoint, "TABLE_NAME=" + table}
+	environment := []string{"KAFKA_BROKERS=" + broker.Address(), "DYNAMODB_ENDPOINT=" + endpoint, "TABLE_NAME=" + table, "CLAIMS_TABLE_NAME=" + table + "-claims"}
 	cfg, err := dynamodb.FromEnvironment(func(name string) string {
 		return map[string]string{"DYNAMODB_ENDPOINT": endpoint, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}[name]
 	})
 	require.NoError(t, err)
-	require.NoError(t, dynamodb.CreateTable(within(t), cfg, table))
+	model, err := dynamodb.Open(cfg, table)
+	require.NoError(t, err)
+	defer model.Close()
+	require.NoError(t, model.Create(within(t)))
+	claims, err := dynamodb.OpenClaims(cfg, table+"-claims", time.Now)
+	require.NoError(t, err)
+	defer claims.Close()
+	require.NoError(t, claims.Create(within(t)))
 
 	for _, f := range (consumers.Consumers{}).Functions() {
 		l := startLambda(t, "consumers", f.Name, append(environment, "PARTIAL_BATCH_RESPONSES=true")...)

@@ -61,6 +61,9 @@ func watch(t testing.TB, extra ...web.Function) *watching {
 	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "read-model.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { store.Close() })
+	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { claims.Close() })
 	written, err := kafka.NewPublisher(cluster, logger)
 	require.NoError(t, err)
 	t.Cleanup(func() { written.Close(context.Background()) })
@@ -68,7 +71,7 @@ func watch(t testing.TB, extra ...web.Function) *watching {
 	require.NoError(t, err)
 	t.Cleanup(letters.Close)
 	publisher := w.metrics.Publisher(tracing.Publisher(written))
-	joined := consumers.Consumers{Publisher: publisher, Notifier: w.metrics.Notifier(tracing.Notifier(w)), Store: store}
+	joined := consumers.Consumers{Publisher: publisher, Notifier: w.metrics.Notifier(tracing.Notifier(w)), Store: store, Claims: claims}
 
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup

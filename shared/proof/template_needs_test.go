@@ -25,7 +25,7 @@ import (
 )
 
 // needing notes the rights that a function's own code needs, by running it: as a publisher, as a notifier, and as a DynamoDB
-// that answers as one without rows does.
+// whose tables are empty.
 type needing struct {
 	mu     sync.Mutex
 	rights []string
@@ -59,20 +59,24 @@ func (n *needing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	var asked struct {
 		IndexName     string
+		TableName     string
 		TransactItems []map[string]any
+		RequestItems  map[string]any
 	}
 	body, _ := io.ReadAll(r.Body)
 	_ = json.Unmarshal(body, &asked)
-	answer := `{}`
+	answer, resource := `{}`, "<ReadModel.Arn>"
+	if _, claims := asked.RequestItems[claimsTable]; claims || asked.TableName == claimsTable {
+		resource = "<Claims.Arn>"
+	}
 	switch operation {
 	case "TransactWriteItems":
 		for _, part := range asked.TransactItems {
 			for what := range part {
-				n.note("dynamodb:" + what + "Item <ReadModel.Arn>")
+				n.note("dynamodb:" + what + "Item " + resource)
 			}
 		}
 	case "Query":
-		resource := "<ReadModel.Arn>"
 		if asked.IndexName != "" {
 			resource += "/index/" + asked.IndexName
 		}
@@ -82,7 +86,7 @@ func (n *needing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			answer = `{"Items":[{"pk":{"S":"1/demand"},"sk":{"B":"AAAA"},"place":{"S":"1/berlin"},"at":{"B":"AAAA"}}]}`
 		}
 	default:
-		n.note("dynamodb:" + operation + " <ReadModel.Arn>")
+		n.note("dynamodb:" + operation + " " + resource)
 		if operation == "BatchGetItem" {
 			answer = `{"Responses":{},"UnprocessedKeys":{}}`
 		}
@@ -91,16 +95,21 @@ func (n *needing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, answer)
 }
 
-func (n *needing) store(t *testing.T) *dynamodb.Store {
+const claimsTable = "sipeat-claims"
+
+func (n *needing) store(t *testing.T) (*dynamodb.Store, *dynamodb.Claims) {
 	t.Helper()
 	table := httptest.NewServer(n)
 	t.Cleanup(table.Close)
 	cfg, err := dynamodb.FromEnvironment(func(name string) string { return map[string]string{"DYNAMODB_ENDPOINT": table.URL}[name] })
 	require.NoError(t, err)
-	s, err := dynamodb.Open(cfg, "sipeat", dynamodb.WithoutSweeps())
+	s, err := dynamodb.Open(cfg, "sipeat")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.Close() })
-	return s
+	claims, err := dynamodb.OpenClaims(cfg, claimsTable, time.Now)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = claims.Close() })
+	return s, claims
 }
 
 // ask calls a function, whoever may.
@@ -133,7 +142,8 @@ func needsOfCommand(t *testing.T, name string) []string {
 func needsOfQuery(t *testing.T, name string) []string {
 	t.Helper()
 	n := &needing{}
-	for _, f := range (queries.Queries{Store: n.store(t)}).Functions() {
+	store, _ := n.store(t)
+	for _, f := range (queries.Queries{Store: store}).Functions() {
 		if f.Name != name {
 			continue
 		}
@@ -153,8 +163,8 @@ func needsOfConsumer(t *testing.T, name string) []string {
 	n := &needing{}
 	for _, fails := range []error{nil, events.Errorf(events.Invalid, "no such address")} {
 		n.fails = fails
-		store := n.store(t)
-		for _, f := range (consumers.Consumers{Publisher: n, Notifier: n, Store: store}).Functions() {
+		store, claims := n.store(t)
+		for _, f := range (consumers.Consumers{Publisher: n, Notifier: n, Store: store, Claims: claims}).Functions() {
 			if f.Name != name {
 				continue
 			}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/sipeat/sipeat/shared/store/dynamodb"
 	"go.yaml.in/yaml/v3"
 )
@@ -52,39 +53,47 @@ func (d *drifting) kept(s *stack, id, why string) {
 	}
 }
 
-// table compares the read model with dynamodb.Description.
-func (d *drifting) table(s *stack) {
-	ids := s.of("AWS::DynamoDB::Table")
-	if len(ids) != 1 {
-		d.say(nil, "there are %d tables, and the read model is one", len(ids))
-		return
+// tables compares the tables with package dynamodb.
+func (d *drifting) tables(s *stack) {
+	const why = "it is needed to keep mails from being sent twice, or by the functions until another is built"
+	described := map[string]*sdk.CreateTableInput{
+		"ReadModel": dynamodb.Description(s.parameters["TableName"]), "Claims": dynamodb.ClaimsDescription(s.parameters["ClaimsTableName"]),
 	}
-	id, want := ids[0], dynamodb.Description(s.parameters["TableName"])
-	text, err := json.Marshal(want)
-	properties := map[string]any{}
-	if err == nil {
-		err = json.Unmarshal(text, &properties)
-	}
-	if err != nil {
-		d.say(nil, "dynamodb.Description: %v", err)
-		return
-	}
-	maps.DeleteFunc(properties, func(_ string, v any) bool { return v == nil })
-	maps.Copy(properties, map[string]any{
-		"DeletionProtectionEnabled": "true", "SSESpecification": map[string]any{"SSEEnabled": "true"},
-		"PointInTimeRecoverySpecification": map[string]any{"PointInTimeRecoveryEnabled": "true"},
-	})
-	d.kept(s, id, "its claims keep mails from being sent twice")
-	at := child(s.resources[id], "Properties")
-	for _, key := range slices.Sorted(maps.Keys(properties)) {
-		n := child(at, key)
-		if got, want := canonical(s.value(n)), canonical(properties[key]); got != want {
-			d.say([]*yaml.Node{n, at}, "%s has %s as %s, and shared/store/dynamodb/table.go has %s", id, key, got, want)
+	for _, id := range s.of("AWS::DynamoDB::Table") {
+		if described[id] == nil {
+			d.say([]*yaml.Node{s.resources[id]}, "%s is no table of package dynamodb", id)
 		}
 	}
-	for key, n := range members(at) {
-		if properties[key] == nil {
-			d.say([]*yaml.Node{n}, "%s has %s, and shared/store/dynamodb/table.go has none", id, key)
+	for id, want := range described {
+		text, err := json.Marshal(want)
+		properties := map[string]any{}
+		if err == nil {
+			err = json.Unmarshal(text, &properties)
+		}
+		if err != nil || s.resources[id] == nil {
+			d.say(nil, "there is no table %s (%v)", id, err)
+			continue
+		}
+		maps.DeleteFunc(properties, func(_ string, v any) bool { return v == nil })
+		maps.Copy(properties, map[string]any{
+			"DeletionProtectionEnabled": "true", "SSESpecification": map[string]any{"SSEEnabled": "true"},
+			"PointInTimeRecoverySpecification": map[string]any{"PointInTimeRecoveryEnabled": "true"},
+		})
+		if id == "Claims" {
+			properties["TimeToLiveSpecification"] = map[string]any{"AttributeName": dynamodb.Expires, "Enabled": "true"}
+		}
+		d.kept(s, id, why)
+		at := child(s.resources[id], "Properties")
+		for _, key := range slices.Sorted(maps.Keys(properties)) {
+			n := child(at, key)
+			if got, want := canonical(s.value(n)), canonical(properties[key]); got != want {
+				d.say([]*yaml.Node{n, at}, "%s has %s as %s, and shared/store/dynamodb/create.go has %s", id, key, got, want)
+			}
+		}
+		for key, n := range members(at) {
+			if properties[key] == nil {
+				d.say([]*yaml.Node{n}, "%s has %s, and shared/store/dynamodb/create.go has none", id, key)
+			}
 		}
 	}
 }

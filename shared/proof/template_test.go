@@ -107,7 +107,7 @@ func drift(text string, c code) []string {
 		"ClusterArn": "arn:aws:kafka:eu-central-1:111122223333:cluster/sipeat/0f1e-1", "KafkaBrokers": "b-1:9098", "JwtIssuer": "https://login.example/",
 		"JwtAudience": "sipeat-api", "Subnets": "subnet-0a,subnet-0b", "SecurityGroups": "sg-0a", "AlarmTopic": "arn:aws:sns:eu-central-1:111122223333:alarms",
 		"SesIdentity": "sipeat.example", "CreateTopics": "true", "MinimumPollers": "2", "LogRetention": "7",
-		"TableName": "things", "Notify": "ses", "NotifyFrom": "from@sipeat.example", "NotifyTo": "to@sipeat.example", "SmtpUrl": "smtp://mail.example",
+		"TableName": "things", "ClaimsTableName": "claims", "Notify": "ses", "NotifyFrom": "from@sipeat.example", "NotifyTo": "to@sipeat.example", "SmtpUrl": "smtp://mail.example",
 		"DiscordWebhook": "https://discord.example", "AnnouncedByProducer": "another", "LogLevel": "warn", "CorsOrigins": "https://shop.example", "DynamoDBEndpoint": "http://table.example",
 	}
 	full, err := readStack(text, given)
@@ -122,7 +122,7 @@ func drift(text string, c code) []string {
 	d.mappings(full, least, c)
 	d.rights(full, least, c)
 	d.topics(full, least, c)
-	d.table(full)
+	d.tables(full)
 	d.api(full, c)
 	d.logs(full, c)
 	d.alarms(full, c)

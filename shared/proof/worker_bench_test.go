@@ -47,9 +47,9 @@ func BenchmarkProjection(b *testing.B) {
 		}
 		benchProjection(b, 2_000, func() store.Store {
 			table := "bench-" + uuid.NewString()
-			require.NoError(b, dynamodb.CreateTable(b.Context(), cfg, table))
 			s, err := dynamodb.Open(cfg, table)
 			require.NoError(b, err)
+			require.NoError(b, s.Create(b.Context()))
 			return s
 		})
 	})

@@ -21,7 +21,9 @@ type Settings struct {
 	Web                 Web
 	Notify              Notify
 	Store               string     // STORE: the path of a SQLite file, or dynamodb
-	Table               string     // TABLE_NAME: DynamoDB's table
+	Table               string     // TABLE_NAME: DynamoDB's table of the read model
+	ClaimsTable         string     // CLAIMS_TABLE_NAME: DynamoDB's table of the delivery claims; it stays when TABLE_NAME changes
+	ClaimsFile          string     // CLAIMS_FILE: the SQLite file of the delivery claims; "" = claims.db in the folder of STORE
 	AnnouncedByProducer []string   // ANNOUNCED_BY_PRODUCER: producers that write their own notifications
 	PartialBatches      bool       // PARTIAL_BATCH_RESPONSES: on Lambda, the mapping has ReportBatchItemFailures
 	LogLevel            slog.Level // LOG_LEVEL: debug, info, warn or error
@@ -73,6 +75,8 @@ func Read(getenv func(string) string) (Settings, error) {
 		},
 		Store:               r.text("STORE", DefaultStore),
 		Table:               r.text("TABLE_NAME", "sipeat"),
+		ClaimsTable:         r.text("CLAIMS_TABLE_NAME", "sipeat-claims"),
+		ClaimsFile:          r.text("CLAIMS_FILE", ""),
 		AnnouncedByProducer: r.list("ANNOUNCED_BY_PRODUCER", "sipeat-app"),
 		PartialBatches:      r.flag("PARTIAL_BATCH_RESPONSES"),
 		LogFormat:           strings.ToLower(r.text("LOG_FORMAT", "")),
@@ -86,8 +90,11 @@ func Read(getenv func(string) string) (Settings, error) {
 	r.check(s.Metrics != "" && Address(s.Metrics) != nil, "METRICS", "must be host:port; for example 127.0.0.1:9100")
 	r.check(s.LogLevel.UnmarshalText([]byte(r.text("LOG_LEVEL", "info"))) != nil, "LOG_LEVEL", "must be debug, info, warn or error")
 	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
-	r.check(len(s.Table) < 3 || len(s.Table) > 255 || !isName(s.Table), "TABLE_NAME",
-		"must be 3 to 255 letters, digits, dots, dashes and underscores; for example sipeat")
+	for name, table := range map[string]string{"TABLE_NAME": s.Table, "CLAIMS_TABLE_NAME": s.ClaimsTable} {
+		r.check(len(table) < 3 || len(table) > 255 || !isName(table), name,
+			"must be 3 to 255 letters, digits, dots, dashes and underscores; for example sipeat")
+	}
+	r.check(s.Table == s.ClaimsTable, "CLAIMS_TABLE_NAME", "must be another table than TABLE_NAME")
 	return s, errors.Join(append(r.faults, s.Brokers.Check())...)
 }
 

@@ -9,23 +9,23 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// A cursor is base64url of a tag and the position behind which the next page begins. The tag is a hash of the query
-// and the position, so that a cursor of another query, or one that was cut or changed, is told from a good one. It is
-// no secret and guards none. A position names no generation: a cursor outlives a switch.
+// A cursor is base64url of a tag and the position after which the next page begins. The tag is a hash of the query and the
+// position: it detects a cursor of another query and one that was cut or changed. It is not a secret. A cursor is good in every read
+// model, so it outlives a switch to a rebuilt one.
 const tagBytes = 12
 
-// Position is a place in a list: behind the item of this time and id.
+// Position is a place in a list: after the item with this time and id.
 type Position struct {
 	CreatedAt time.Time
 	ID        string
 }
 
-// Next is the cursor of the page behind last.
+// Next is the cursor of the page after last.
 func (q Query) Next(last Item) string {
 	return seal(q.identity(), binary.BigEndian.AppendUint64(nil, uint64(last.CreatedAt.UnixMilli())), []byte(last.ID))
 }
 
-// Start is where the page begins; ok is false for the first page. A Cursor that Next did not make for this query is
+// Start returns where the page begins; ok is false for the first page. A Cursor that Next did not make for this query is
 // Invalid.
 func (q Query) Start() (at Position, ok bool, err error) {
 	if q.Cursor == "" {
@@ -42,12 +42,12 @@ func (q Query) Start() (at Position, ok bool, err error) {
 	return Position{CreatedAt: time.UnixMilli(ms).UTC(), ID: string(fields[1])}, true, nil
 }
 
-// Next is the cursor of the page behind last.
+// Next is the cursor of the page after last.
 func (q DemandQuery) Next(last DemandKey) string {
 	return seal(q.identity(), []byte(last.Country), []byte(last.City), []byte(last.Drink))
 }
 
-// Start is where the page begins; ok is false for the first page. A Cursor that Next did not make for this query is
+// Start returns where the page begins; ok is false for the first page. A Cursor that Next did not make for this query is
 // Invalid.
 func (q DemandQuery) Start() (at DemandKey, ok bool, err error) {
 	if q.Cursor == "" {
@@ -60,7 +60,7 @@ func (q DemandQuery) Start() (at DemandKey, ok bool, err error) {
 	return DemandKey{Country: string(fields[0]), City: string(fields[1]), Drink: string(fields[2])}, true, nil
 }
 
-// identity is what makes two queries the same list.
+// identity is equal for queries of the same list.
 func (q Query) identity() []byte {
 	m := q.Match.Folded()
 	since := []byte{}
@@ -100,7 +100,7 @@ func open(cursor string, identity []byte, fields int) ([][]byte, error) {
 
 func badCursor() error {
 	return &events.Error{Kind: events.Invalid, Message: "the cursor does not belong to this query", Fields: []events.FieldError{{
-		Pointer: "/cursor", Detail: "is none of this query: take it from the page before, with the same filters, or begin without one",
+		Pointer: "/cursor", Detail: "does not belong to this query: use the cursor of the previous page with the same filters, or start without one",
 	}}}
 }
 

@@ -1,14 +1,17 @@
 package store
 
 import (
+	"context"
+	"errors"
+
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// OtherContent is the Conflict of an item whose id is taken. It says nothing of the payload: it goes into logs and
+// OtherContent is the Conflict of an item whose id is taken. It holds nothing of the payload, because it goes into logs and
 // dead letters.
 func OtherContent(eventType, id string) error {
 	return events.Errorf(events.Conflict,
-		"%s %q is kept already, with other content: the first stays as it is; if this one is meant too, send it under another id", eventType, events.LogID(id))
+		"%s %q exists with other content, and the first is kept; if this one is meant as well, send it under another id", eventType, events.LogID(id))
 }
 
 // Missing is the NotFound of an item.
@@ -16,15 +19,20 @@ func Missing(id string) error {
 	return events.Errorf(events.NotFound, "nothing is known under the id %q (yet)", events.LogID(id))
 }
 
-// NotBuilding is the Conflict of a generation that is not the one being built (0 = none).
-func NotBuilding(generation, building int) error {
-	if building == 0 {
-		return events.Errorf(events.Conflict, "generation %d is not being built, and no other is", generation)
-	}
-	return events.Errorf(events.Conflict, "generation %d is not being built, %d is", generation, building)
-}
+// Closed is the error of a call after Close.
+func Closed(what string) error { return events.Errorf(events.Unavailable, "%s is closed", what) }
 
-// AlreadyBuilding is the Conflict of a build that would be the second.
-func AlreadyBuilding(building int) error {
-	return events.Errorf(events.Conflict, "generation %d is being built already: switch to it or abandon it first", building)
+// Fault is the error of a call that failed for a reason of the store's own: that its context ended, or else err with a text that says
+// what is wrong. It is always Unavailable, because no argument can cause one. An error that has a kind already is returned as it is.
+func Fault(ctx context.Context, err error, text func() string) error {
+	var known *events.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return err
+	case ctx.Err() != nil:
+		return events.Wrap(events.Unavailable, ctx.Err(), "the caller stopped waiting for the read model")
+	}
+	return events.Wrap(events.Unavailable, err, "%s", text())
 }

@@ -23,17 +23,17 @@ func TestFold(t *testing.T) {
 	} {
 		got := store.Fold(given)
 		assert.Equal(t, want, got)
-		assert.Equal(t, got, store.Fold(got), "what is folded stays as it is")
+		assert.Equal(t, got, store.Fold(got), "folding is idempotent")
 	}
 }
 
-func TestWishes(t *testing.T) {
+func TestDemandEntries(t *testing.T) {
 	i := store.Item{Labels: store.Labels{Country: " De ", City: "Köln"}, Drinks: []string{"Cola ", "", " COLA", "Tea"}}
 	de := func(drink string) store.DemandKey { return store.DemandKey{Country: "de", City: "köln", Drink: drink} }
-	assert.Equal(t, []store.Wish{
+	assert.Equal(t, []store.DemandEntry{
 		{DemandKey: de("cola"), Shown: store.Demand{Country: "De", City: "Köln", Drink: "Cola", Count: 1}},
 		{DemandKey: de("tea"), Shown: store.Demand{Country: "De", City: "Köln", Drink: "Tea", Count: 1}},
-	}, i.Wishes())
+	}, i.DemandEntries())
 }
 
 func TestCursorsKeepTheirPlace(t *testing.T) {

@@ -64,6 +64,24 @@ func (h *Handler) deliver(ctx context.Context, all []share) {
 	over.Wait()
 }
 
+// advance calls Options.Advance with what was handled.
+func (h *Handler) advance(ctx context.Context, all []share) error {
+	from, to := map[int32]int64{}, map[int32]int64{}
+	for _, s := range all {
+		if s.Partition == nil {
+			continue
+		}
+		first := s.positions[0]
+		if handled, _, ok := s.Handled(); ok && handled > first.Offset {
+			from[first.Partition], to[first.Partition] = first.Offset, handled
+		}
+	}
+	if h.options.Advance == nil || len(to) == 0 {
+		return nil
+	}
+	return h.options.Advance(ctx, h.topic, from, to)
+}
+
 // givenBack is what is given back of a batch, once it was delivered.
 func (h *Handler) givenBack(all []share) *GivenBackError {
 	e := &GivenBackError{}

@@ -21,6 +21,10 @@ type Options struct {
 	Margin  time.Duration // what is kept of it for the answer; 500 ms
 	Finish  time.Duration // how long before the handlers' time is up the last is begun; 1 s
 
+	// Advance, if set, is called with the offsets of a batch that were handled, from one up to another by partition, before they are
+	// reported as handled. Its error fails the invocation, and the batch comes again.
+	Advance func(ctx context.Context, topic string, from, to map[int32]int64) error
+
 	// Delivery tunes the engine. Its Overrun ends the process by default, so that Lambda makes another: the handler that
 	// ignores its deadline must not run on beside the next invocation. If it returns the handler refuses all invocations.
 	Delivery bus.Options
@@ -107,6 +111,9 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	all := shares(batch.Records)
 	h.deliver(ctx, all)
+	if err := h.advance(ctx, all); err != nil {
+		return nil, err
+	}
 	failure := h.givenBack(all)
 	if err := h.refusal(); err != nil {
 		return nil, err

@@ -96,7 +96,10 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, model.Close()) })
 	w := &world{}
-	w.Consumers = consumers.Consumers{Publisher: w, Notifier: w, Store: model}
+	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { claims.Close() })
+	w.Consumers = consumers.Consumers{Publisher: w, Notifier: w, Store: model, Claims: claims}
 	return w
 }
 

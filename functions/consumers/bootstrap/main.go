@@ -4,6 +4,7 @@ package main
 import (
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bootstrap"
@@ -25,7 +26,11 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	if err != nil {
 		return nil, err
 	}
-	table, err := dynamodb.Open(cfg, s.Table, dynamodb.WithoutSweeps())
+	table, err := dynamodb.Open(cfg, s.Table)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := dynamodb.OpenClaims(cfg, s.ClaimsTable, time.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -46,9 +51,9 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 		return nil, err
 	}
 	functions := bootstrap.Functions{}
-	for _, f := range (consumers.Consumers{Publisher: publisher, Notifier: notifier, Store: table, AnnouncedBy: s.AnnouncedByProducer}).Functions() {
+	for _, f := range (consumers.Consumers{Publisher: publisher, Notifier: notifier, Store: table, Claims: claims, AnnouncedBy: s.AnnouncedByProducer}).Functions() {
 		functions[f.Name] = trigger.New(f.Consumer, letters, trigger.Options{
-			Partial: s.PartialBatches, Logger: logger, Delivery: bus.Options{Report: bus.Log(logger, f.Consumer.Group), GiveUpAfter: s.Notify.RetryFor},
+			Advance: table.Advance, Partial: s.PartialBatches, Logger: logger, Delivery: bus.Options{Report: bus.Log(logger, f.Consumer.Group), GiveUpAfter: s.Notify.RetryFor},
 		})
 	}
 	return functions, nil

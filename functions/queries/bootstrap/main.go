@@ -19,7 +19,7 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	if err != nil {
 		return nil, err
 	}
-	table, err := dynamodb.Open(cfg, s.Table, dynamodb.WithoutSweeps())
+	table, err := dynamodb.Open(cfg, s.Table)
 	if err != nil {
 		return nil, err
 	}

@@ -59,6 +59,9 @@ func (m *member) commit(ctx context.Context, client *kgo.Client) bool {
 	if len(offsets) == 0 {
 		return true
 	}
+	if !m.advance(ctx, offsets) {
+		return false
+	}
 	all := false
 	client.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{m.Topic: offsets},
 		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {

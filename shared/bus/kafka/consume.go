@@ -26,6 +26,9 @@ type Options struct {
 	Logger         *slog.Logger
 	// Assigned, if set, is called with the partitions that this worker has, each time they change.
 	Assigned func(topic string, partitions []int32)
+	// Advance, if set, is called when partitions are assigned, with the offsets at which they begin as from and to, and before
+	// each commit, with what it adds to that. Offsets are committed once it has returned nil.
+	Advance func(ctx context.Context, topic string, from, to map[int32]int64) error
 	// Watch, if set, shows the consumer while it runs.
 	Watch *Watch
 }
@@ -107,6 +110,7 @@ func (c *consumption) join() (*member, error) {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepRetryableFetchErrors(), // of these the client would report an unknown topic too late
 		kgo.OnPartitionsAssigned(m.assign),
+		kgo.AdjustFetchOffsetsFn(m.begin),
 		kgo.OnPartitionsRevoked(m.revoke),
 		kgo.OnPartitionsLost(m.lose),
 		kgo.WithHooks(m),

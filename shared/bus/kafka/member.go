@@ -25,6 +25,7 @@ type member struct {
 
 	committing chan struct{} // held by a commit: a late one must not undo one that came after it
 	partitions map[int32]*assigned
+	advanced   map[int32]int64 // up to where Advance was called
 
 	unknownFirst, unknownLast time.Time // errors which said that the topic does not exist
 }

@@ -2,7 +2,9 @@ package dynamodb
 
 import (
 	"context"
-	"errors"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,69 +15,164 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Claim implements [store.Claims], in one conditional write. Each call signs the row, so that one whose answer was lost on the way
-// knows its own claim when it tries again.
-func (s *Store) Claim(ctx context.Context, id string, lease time.Duration) (store.Claim, time.Duration, error) {
-	if err := store.CheckClaim(id, lease); err != nil {
+// Claims are the delivery claims in one table, see [ClaimsDescription]: a row for each id, with an attribute for each channel.
+type Claims struct {
+	*table
+	owner   string // this handle
+	clock   func() time.Time
+	closing sync.Once
+}
+
+var _ store.Claims = (*Claims)(nil)
+
+// OpenClaims opens the claims that are kept in a table. Like [Open] it makes no network call. Leases take the time from clock, such as [time.Now].
+func OpenClaims(cfg aws.Config, name string, clock func() time.Time) (*Claims, error) {
+	t, err := openTable(cfg, "the delivery claims", name, "CLAIMS_TABLE_NAME")
+	if err != nil {
+		return nil, err
+	}
+	return &Claims{table: t, owner: uuid.NewString(), clock: clock}, nil
+}
+
+// channelPrefix keeps the attributes of channels apart from the others.
+const channelPrefix = "channel/"
+
+// set replaces the attribute of a channel, if the condition holds. In it #c is the attribute; #state, #owner and #until are its members.
+func (c *Claims) set(ctx context.Context, id, channel string, claim row, condition string, values row) error {
+	in := &dynamodb.UpdateItemInput{
+		TableName: &c.name, Key: row{"id": text(id)}, UpdateExpression: aws.String("SET #c = :claim, expires = :expires"),
+		ExpressionAttributeNames: map[string]string{"#c": channelPrefix + channel},
+		ExpressionAttributeValues: row{":claim": &types.AttributeValueMemberM{Value: claim},
+			":expires": number(c.clock().Add(store.ClaimsKept).Unix() + 1)},
+	}
+	if condition != "" {
+		in.ConditionExpression = &condition
+		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
+		for name, v := range values {
+			in.ExpressionAttributeValues[name] = v
+		}
+		for _, name := range []string{"state", "owner", "until"} {
+			if strings.Contains(condition, "#"+name) {
+				in.ExpressionAttributeNames["#"+name] = name
+			}
+		}
+	}
+	return c.call(ctx, func(ctx context.Context) error { _, err := c.client.UpdateItem(ctx, in); return err })
+}
+
+// Claim implements [store.Claims], by one conditional write. Each call signs the claim, so that one whose answer was lost recognises its
+// own claim when it is sent again.
+func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Duration) (store.Claim, time.Duration, error) {
+	if err := store.CheckClaim(id, channel, lease); err != nil {
 		return store.Held, 0, err
 	}
-	now, mine := s.clock(), uuid.NewString()
-	in := &dynamodb.PutItemInput{
-		TableName: &s.table,
-		Item: key{
-			pk: text(claimKey(id)), sk: data(alone), "owner": text(s.owner), "call": text(mine), "done": &types.AttributeValueMemberBOOL{},
-			"until": number(now.Add(lease + time.Millisecond - 1).UnixMilli()),
-		},
-		ConditionExpression:      aws.String("attribute_not_exists(pk) OR (done = :no AND (#until <= :now OR #until > :last))"),
-		ExpressionAttributeNames: map[string]string{"#until": "until"},
-		ExpressionAttributeValues: key{":no": &types.AttributeValueMemberBOOL{}, ":now": number(now.UnixMilli()),
-			":last": number(store.LastHonest(now, lease).UnixMilli())},
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	now, call := c.clock(), uuid.NewString()
+	err := c.set(ctx, id, channel,
+		row{"state": text(string(store.Pending)), "owner": text(c.owner), "call": text(call), "until": number(now.Add(lease + time.Millisecond - 1).UnixMilli())},
+		"attribute_not_exists(#c) OR (#c.#state <> :delivered AND (#c.#until <= :now OR #c.#until > :last))",
+		row{":delivered": text(string(store.Delivered)), ":now": number(now.UnixMilli()), ":last": number(store.LatestLease(now, lease).UnixMilli())})
+	found, taken := existing(err)
+	if !taken {
+		if err != nil {
+			return store.Held, 0, err
+		}
+		return store.Claimed, 0, nil
 	}
-	err := s.call(ctx, func(ctx context.Context) error { _, err := s.client.PutItem(ctx, in); return err })
-	var taken *types.ConditionalCheckFailedException
+	claim := claimOf(found, channel)
 	switch {
-	case err == nil:
-		return store.Claimed, 0, nil
-	case !errors.As(err, &taken):
-		return store.Held, 0, err
-	case boolOf(taken.Item["done"]):
+	case textOf(claim["state"]) == string(store.Delivered):
 		return store.Done, 0, nil
-	case textOf(taken.Item["call"]) == mine:
+	case textOf(claim["call"]) == call:
 		return store.Claimed, 0, nil
 	}
-	return store.Held, max(time.UnixMilli(numberOf(taken.Item["until"])).Sub(s.clock()), time.Millisecond), nil
+	return store.Held, max(time.UnixMilli(numberOf(claim["until"])).Sub(c.clock()), time.Millisecond), nil
+}
+
+func claimOf(r row, channel string) row {
+	if m, ok := r[channelPrefix+channel].(*types.AttributeValueMemberM); ok {
+		return m.Value
+	}
+	return nil
 }
 
 // Complete implements [store.Claims].
-func (s *Store) Complete(ctx context.Context, id string) error {
-	if err := store.CheckClaim(id, time.Millisecond); err != nil {
+func (c *Claims) Complete(ctx context.Context, id, channel string) error {
+	if err := store.CheckClaim(id, channel, time.Millisecond); err != nil {
 		return err
 	}
-	return s.call(ctx, func(ctx context.Context) error {
-		_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.table, Item: key{
-			pk: text(claimKey(id)), sk: data(alone), "owner": text(s.owner), "done": &types.AttributeValueMemberBOOL{Value: true},
-		}})
-		return err
-	})
+	return c.set(ctx, id, channel, row{"state": text(string(store.Delivered)), "at": number(c.clock().UnixMilli()), "until": number(0)}, "", nil)
+}
+
+// Fail implements [store.Claims].
+func (c *Claims) Fail(ctx context.Context, id, channel, class string) error {
+	return c.finish(ctx, id, channel,
+		row{"state": text(string(store.Failed)), "at": number(c.clock().UnixMilli()), "class": text(class), "until": number(0)})
 }
 
 // Release implements [store.Claims].
-func (s *Store) Release(ctx context.Context, id string) error {
-	if err := store.CheckClaim(id, time.Millisecond); err != nil {
+func (c *Claims) Release(ctx context.Context, id, channel string) error {
+	return c.finish(ctx, id, channel, row{"state": text(string(store.Pending)), "until": number(0)})
+}
+
+func (c *Claims) finish(ctx context.Context, id, channel string, claim row) error {
+	if err := store.CheckClaim(id, channel, time.Millisecond); err != nil {
 		return err
 	}
-	err := s.call(ctx, func(ctx context.Context) error {
-		_, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-			TableName: &s.table, Key: keyOf(claimKey(id), alone),
-			ConditionExpression:       aws.String("#owner = :me AND done = :no"),
-			ExpressionAttributeNames:  map[string]string{"#owner": "owner"},
-			ExpressionAttributeValues: key{":me": text(s.owner), ":no": &types.AttributeValueMemberBOOL{}},
-		})
-		return err
-	})
-	if other := (*types.ConditionalCheckFailedException)(nil); errors.As(err, &other) {
+	err := c.set(ctx, id, channel, claim, "#c.#owner = :me AND #c.#until > :zero", row{":me": text(c.owner), ":zero": number(0)})
+	if _, notMine := existing(err); notMine {
 		return nil
 	}
 	return err
+}
+
+// Deliveries implements [store.Claims], by one request.
+func (c *Claims) Deliveries(ctx context.Context, ids ...string) (map[string][]store.Delivery, error) {
+	if err := store.CheckIDs(ids); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, c.fault(ctx, err)
+	}
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	var keys []row
+	for _, id := range slices.Compact(ids) {
+		if store.CheckClaim(id, "", time.Second) == nil { // of others nothing can be known
+			keys = append(keys, row{"id": text(id)})
+		}
+	}
+	rows, err := c.get(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string][]store.Delivery{}
+	for _, r := range rows {
+		id := textOf(r["id"])
+		for name := range r {
+			channel, ok := strings.CutPrefix(name, channelPrefix)
+			if !ok {
+				continue
+			}
+			claim := claimOf(r, channel)
+			d := store.Delivery{Channel: channel, State: store.DeliveryState(textOf(claim["state"])), Class: textOf(claim["class"])}
+			if at := numberOf(claim["at"]); at != 0 {
+				d.At = time.UnixMilli(at).UTC()
+			}
+			found[id] = append(found[id], d)
+		}
+		slices.SortFunc(found[id], func(a, b store.Delivery) int { return strings.Compare(a.Channel, b.Channel) })
+	}
+	return found, nil
+}
+
+// Ping implements [store.Claims].
+func (c *Claims) Ping(ctx context.Context) error {
+	_, err := c.Deliveries(ctx, "ping")
+	return err
+}
+
+// Close ends what is under way.
+func (c *Claims) Close() error {
+	c.closing.Do(c.close)
+	return nil
 }

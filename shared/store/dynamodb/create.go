@@ -16,57 +16,166 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// askEvery is how often a table that is being made is looked at; DynamoDB Local makes one at once, AWS in some 10 s.
-const askEvery = 500 * time.Millisecond
+// The attributes of keys. Every index has its own partition key, named like the index, and is sparse: a row without that attribute is
+// not in it. They share the sort key "at".
+const (
+	pk = "pk" // S
+	sk = "sk" // B
+	at = "at" // B
 
-// CreateTable creates the table of [Description] if there is none, and waits until it can be used. A table of that name with another
+	listIndex    = "list"
+	cityIndex    = "city"
+	countryIndex = "country"
+	machineIndex = "machine"
+	kindIndex    = "kind"
+	placeIndex   = "place"
+)
+
+// Description is the table of a read model, as data: what [CreateTable] creates, and what a template of infrastructure must say too.
+//
+// keys.go spells the keys; folded texts are those of store.Fold.
+//
+//	row               pk              sk                  in the indexes
+//	an item           1/item/TYPE/ID  -                   list, and those of its labels: city, country, machine, kind
+//	a counter         1/demand        COUNTRY CITY DRINK  place
+//	a topic's marks   1/marks         TOPIC               none
+//
+//	index                         partition key   sort key        projects
+//	list                          1/TYPE          time ID         all
+//	city, country, machine, kind  1/TYPE/FOLDED   time ID         all
+//	place                         1/CITY          COUNTRY DRINK   keys, so that counting costs it nothing
+//
+//	access                       request                          units
+//	Get                          GetItem, consistent              1 for each 4 KB
+//	List, at most one label      Query the index                  0.5 for each 4 KB of the page
+//	List, several labels         Query the most selective index   0.5 for each 4 KB of all that it looks at, 12 MB at most
+//	Demand, all or of a country  Query the counters, consistent   1 for each 4 KB, about 25 rows
+//	Demand of a city             Query place, then BatchGetItem   1 a row
+//	Put without drinks           PutItem                          1 write unit a KB of item, 1 a KB and index
+//	Put with drinks              TransactWriteItems               2 write units a KB of item, 2 a counter, 1 a KB and index
+//	Advance                      UpdateItem                       1 write unit
+//
+// A partition takes 1000 write units a second, and so does a counter: two transactions a unit, 500 a second
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html). Counters share a partition key;
+// DynamoDB divides such a collection by its sort key when it is hot, which it could not if the table had a local secondary index
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/burst-adaptive-capacity.html). The list of a type grows at one
+// end and cannot be divided: it takes 1000 items of up to 1 KB a second, and throttles the writes of the table beyond
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/gsi-throttling.html).
+func Description(table string) *dynamodb.CreateTableInput {
+	in := &dynamodb.CreateTableInput{
+		TableName:   &table,
+		BillingMode: types.BillingModePayPerRequest,
+		KeySchema:   keySchema(pk, sk),
+		AttributeDefinitions: []types.AttributeDefinition{
+			attribute(pk, types.ScalarAttributeTypeS), attribute(sk, types.ScalarAttributeTypeB), attribute(at, types.ScalarAttributeTypeB),
+		},
+	}
+	for _, name := range []string{listIndex, cityIndex, countryIndex, machineIndex, kindIndex, placeIndex} {
+		projection := types.ProjectionTypeAll
+		if name == placeIndex {
+			projection = types.ProjectionTypeKeysOnly
+		}
+		in.AttributeDefinitions = append(in.AttributeDefinitions, attribute(name, types.ScalarAttributeTypeS))
+		in.GlobalSecondaryIndexes = append(in.GlobalSecondaryIndexes, types.GlobalSecondaryIndex{
+			IndexName: &name, KeySchema: keySchema(name, at), Projection: &types.Projection{ProjectionType: projection},
+		})
+	}
+	return in
+}
+
+// Expires is the attribute of claims by which DynamoDB deletes them (its time to live), in seconds of Unix time.
+const Expires = "expires"
+
+// ClaimsDescription is the table of the delivery claims. A row is an id, with a map for each channel. Each call is one request: Claim,
+// Complete, Fail and Release UpdateItem (1 write unit), Deliveries BatchGetItem (1 read unit an id).
+func ClaimsDescription(table string) *dynamodb.CreateTableInput {
+	return &dynamodb.CreateTableInput{
+		TableName:            &table,
+		BillingMode:          types.BillingModePayPerRequest,
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
+		AttributeDefinitions: []types.AttributeDefinition{attribute("id", types.ScalarAttributeTypeS)},
+	}
+}
+
+func keySchema(partition, sort string) []types.KeySchemaElement {
+	return []types.KeySchemaElement{
+		{AttributeName: aws.String(partition), KeyType: types.KeyTypeHash}, {AttributeName: aws.String(sort), KeyType: types.KeyTypeRange},
+	}
+}
+
+func attribute(name string, t types.ScalarAttributeType) types.AttributeDefinition {
+	return types.AttributeDefinition{AttributeName: &name, AttributeType: t}
+}
+
+// createPoll is how often a table that is being created is checked; DynamoDB Local is done at once, AWS in some 10 s.
+const createPoll = 500 * time.Millisecond
+
+// Create creates the table of the read model if it does not exist, and waits until it can be used. A table of that name with another
 // key or without an index is an error that says what differs. ctx bounds the wait.
-func CreateTable(ctx context.Context, cfg aws.Config, table string) error {
-	s, err := Open(cfg, table, WithoutSweeps())
+func (s *Store) Create(ctx context.Context) error { return s.create(ctx, Description(s.name)) }
+
+// Check compares the table with [Description]; it needs the right dynamodb:DescribeTable.
+func (s *Store) Check(ctx context.Context) error { return s.check(ctx, Description(s.name)) }
+
+// Create creates the table of the claims, like [Store.Create].
+func (c *Claims) Create(ctx context.Context) error {
+	if err := c.create(ctx, ClaimsDescription(c.name)); err != nil {
+		return err
+	}
+	err := c.call(ctx, func(ctx context.Context) error {
+		_, err := c.client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{TableName: &c.name,
+			TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(Expires), Enabled: aws.Bool(true)}})
+		return err
+	})
+	if codeOf(err) == "ValidationException" { // it is enabled
+		return nil
+	}
+	return err
+}
+
+// Check compares the table with [ClaimsDescription], like [Store.Check].
+func (c *Claims) Check(ctx context.Context) error { return c.check(ctx, ClaimsDescription(c.name)) }
+
+func (t *table) check(ctx context.Context, want *dynamodb.CreateTableInput) error {
+	found, err := t.describe(ctx)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
-	found, err := s.describe(ctx)
-	made := missing(err)
-	if made {
-		err = s.call(ctx, func(ctx context.Context) error {
-			_, err := s.client.CreateTable(ctx, Description(table))
+	return t.compare(found, want)
+}
+
+func (t *table) create(ctx context.Context, want *dynamodb.CreateTableInput) error {
+	found, err := t.describe(ctx)
+	created := missing(err)
+	if created {
+		err = t.call(ctx, func(ctx context.Context) error {
+			_, err := t.client.CreateTable(ctx, want)
 			if inUse := (*types.ResourceInUseException)(nil); errors.As(err, &inUse) {
 				return nil // another process was first
 			}
 			return err
 		})
 		if err == nil {
-			found, err = s.describe(ctx)
+			found, err = t.describe(ctx)
 		}
 	}
-	// What was just made may be missing for some seconds still
+	// A new table may be reported missing for some seconds
 	// (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeTable.html).
-	for made && missing(err) || err == nil && !active(found) {
-		if err := sleep(ctx, askEvery); err != nil {
-			return ended(err)
+	for created && missing(err) || err == nil && !active(found) {
+		if err := sleep(ctx, createPoll); err != nil {
+			return t.fault(ctx, err)
 		}
-		found, err = s.describe(ctx)
+		found, err = t.describe(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	return s.compare(found)
+	return t.compare(found, want)
 }
 
-// CheckTable says in what the table differs from [Description]; it needs the right dynamodb:DescribeTable.
-func (s *Store) CheckTable(ctx context.Context) error {
-	found, err := s.describe(ctx)
-	if err != nil {
-		return err
-	}
-	return s.compare(found)
-}
-
-func (s *Store) describe(ctx context.Context) (found *types.TableDescription, err error) {
-	err = s.call(ctx, func(ctx context.Context) error {
-		out, err := s.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
+func (t *table) describe(ctx context.Context) (found *types.TableDescription, err error) {
+	err = t.call(ctx, func(ctx context.Context) error {
+		out, err := t.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &t.name})
 		if err != nil {
 			return err
 		}
@@ -89,8 +198,7 @@ func active(t *types.TableDescription) bool {
 	})
 }
 
-func (s *Store) compare(found *types.TableDescription) error {
-	want := Description(s.table)
+func (t *table) compare(found *types.TableDescription, want *dynamodb.CreateTableInput) error {
 	var wrong []string
 	if got, want := shape(found.KeySchema, found.AttributeDefinitions), shape(want.KeySchema, want.AttributeDefinitions); got != want {
 		wrong = append(wrong, fmt.Sprintf("its key is %s, not %s", got, want))
@@ -116,8 +224,8 @@ func (s *Store) compare(found *types.TableDescription) error {
 	if wrong == nil {
 		return nil
 	}
-	return events.Errorf(events.Unavailable, "the table %q %s is not a read model of this version: %s; set TABLE_NAME to one that is, or to a new name: a new table lacks what consumer groups have read already",
-		s.table, s.place, strings.Join(wrong, "; "))
+	return events.Errorf(events.Unavailable, "%s cannot be in the table %q %s: %s; give another name",
+		t.what, t.name, t.place, strings.Join(wrong, "; "))
 }
 
 // shape is a key in words, such as "pk S, sk B".

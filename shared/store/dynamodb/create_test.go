@@ -16,7 +16,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// slow is a DynamoDB that shows a table some time after it was made, and takes longer to make it.
+// slow is a DynamoDB that reports a new table as missing for some time, and then as being created.
 type slow struct {
 	asked []string
 	looks int
@@ -28,7 +28,7 @@ func (s *slow) Do(r *http.Request) (*http.Response, error) {
 	status, body := http.StatusOK, "{}"
 	if operation == "DescribeTable" {
 		switch s.looks++; {
-		case s.looks < 4: // before it was made, and twice behind
+		case s.looks < 4: // before it is created, and twice afterwards
 			status, body = http.StatusBadRequest, `{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"}`
 		case s.looks < 6:
 			body = `{"Table":{"TableStatus":"CREATING"}}`
@@ -54,18 +54,18 @@ func described() string {
 	return string(text)
 }
 
-func TestATableThatWasJustMadeIsWaitedFor(t *testing.T) {
+func TestCreateWaitsForTheTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg, err := FromEnvironment(func(name string) string { return map[string]string{"DYNAMODB_ENDPOINT": "http://dynamodb.test"}[name] })
 		require.NoError(t, err)
 		s := &slow{}
 		cfg.HTTPClient = s
-		require.NoError(t, CreateTable(t.Context(), cfg, "drinks"))
+		require.NoError(t, open(t, cfg, "drinks").Create(t.Context()))
 		assert.Equal(t, "DescribeTable CreateTable DescribeTable DescribeTable DescribeTable DescribeTable DescribeTable", strings.Join(s.asked, " "))
 	})
 }
 
-// busy is a DynamoDB that answers to none of the keys it is asked for.
+// busy is a DynamoDB that processes none of the keys of a batch.
 type busy struct{ asked int }
 
 func (b *busy) Do(r *http.Request) (*http.Response, error) {
@@ -74,20 +74,17 @@ func (b *busy) Do(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
-func TestKeysThatAreNotProcessedAreAThrottle(t *testing.T) {
+func TestUnprocessedKeysAreAThrottle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg, err := FromEnvironment(func(name string) string { return map[string]string{"DYNAMODB_ENDPOINT": "http://dynamodb.test"}[name] })
 		require.NoError(t, err)
 		b := &busy{}
 		cfg.HTTPClient = b
-		s, err := Open(cfg, "drinks", WithoutSweeps())
-		require.NoError(t, err)
-		defer s.Close()
 		began := time.Now()
-		_, err = s.rows(t.Context(), []key{{pk: text("a"), sk: text("a")}})
+		_, err = open(t, cfg, "drinks").get(t.Context(), []row{{pk: text("a"), sk: text("a")}})
 		require.Equal(t, events.Unavailable, events.KindOf(err))
 		require.ErrorContains(t, err, "is throttled")
-		assert.InDelta(t, patience, time.Since(began), float64(time.Second))
-		assert.Greater(t, b.asked, 5)
+		assert.Less(t, time.Since(began), callTimeout)
+		assert.Equal(t, maxAttempts, b.asked)
 	})
 }

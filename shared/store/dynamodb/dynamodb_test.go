@@ -19,9 +19,28 @@ import (
 func TestContract(t *testing.T) {
 	t.Parallel()
 	local(t)
-	storetest.Run(t, func(t *testing.T, clock func() time.Time) func() store.Store {
-		cfg, name := table(t)
-		return func() store.Store { return open(t, cfg, name, WithClock(clock)) }
+	storetest.Run(t, func(t *testing.T) func() store.Store {
+		cfg, name := newTable(t)
+		return func() store.Store { return open(t, cfg, name) }
+	})
+}
+
+func TestClaimsContract(t *testing.T) {
+	t.Parallel()
+	local(t)
+	storetest.RunClaims(t, func(t *testing.T, clock func() time.Time) func() store.Claims {
+		cfg, name := local(t), newName(t)
+		openClaims := func() *Claims {
+			c, err := OpenClaims(cfg, name, clock)
+			require.NoError(t, err)
+			return c
+		}
+		c := openClaims()
+		defer c.Close()
+		require.NoError(t, c.Create(t.Context()))
+		require.NoError(t, c.Create(t.Context()), "once more")
+		require.NoError(t, c.Check(t.Context()))
+		return func() store.Claims { return openClaims() }
 	})
 }
 
@@ -38,24 +57,32 @@ func local(t testing.TB) aws.Config {
 
 var tables atomic.Int64
 
-// table creates a table of the test's own.
-func table(t testing.TB) (aws.Config, string) {
-	t.Helper()
+// newName is the name of a table of the test's own, which is deleted at its end.
+func newName(t testing.TB) string {
 	cfg := local(t)
 	name := fmt.Sprintf("test-%d-%d-%d", os.Getpid(), time.Now().UnixMilli(), tables.Add(1))
-	require.NoError(t, CreateTable(t.Context(), cfg, name))
 	t.Cleanup(func() {
 		client, _, idle := connect(cfg)
 		_, err := client.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &name})
 		_ = err // its memory is all that is lost
 		idle()
 	})
+	return name
+}
+
+// newTable creates a read model of the test's own.
+func newTable(t testing.TB) (aws.Config, string) {
+	t.Helper()
+	cfg, name := local(t), newName(t)
+	s := open(t, cfg, name)
+	require.NoError(t, s.Create(t.Context()))
+	require.NoError(t, s.Close())
 	return cfg, name
 }
 
-func open(t testing.TB, cfg aws.Config, name string, opts ...Option) *Store {
+func open(t testing.TB, cfg aws.Config, name string) *Store {
 	t.Helper()
-	s, err := Open(cfg, name, opts...)
+	s, err := Open(cfg, name)
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s

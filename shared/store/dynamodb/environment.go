@@ -2,23 +2,18 @@ package dynamodb
 
 import (
 	"context"
-	"net"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// An address that does not answer is an outage soon: a caller of the API waits.
-var dialer = &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
-
-// FromEnvironment is the config that Lambda gives a function in its environment, and what DynamoDB Local needs: AWS_REGION,
+// FromEnvironment makes the config from what Lambda sets in a function's environment and DynamoDB Local needs: AWS_REGION,
 // AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, and DYNAMODB_ENDPOINT for a server that is not AWS's, with which
-// the others may be absent. It is used instead of the AWS config package, which is over half of a cold start; servers,
-// which have profiles and roles to look up, give [Open] a config of that package.
+// the others may be absent. It replaces the AWS config package, which is over half of a cold start; servers, which have profiles and
+// roles to look up, give [Open] a config of that package.
 func FromEnvironment(getenv func(string) string) (aws.Config, error) {
 	cfg := aws.Config{Region: getenv("AWS_REGION")}
 	key := aws.Credentials{
@@ -35,7 +30,7 @@ func FromEnvironment(getenv func(string) string) (aws.Config, error) {
 			cfg.Region = "us-east-1"
 		}
 		if key.AccessKeyID == "" && key.SecretAccessKey == "" {
-			key.AccessKeyID, key.SecretAccessKey = "local", "local" // DynamoDB Local wants some
+			key.AccessKeyID, key.SecretAccessKey = "local", "local" // DynamoDB Local requires some
 		}
 	}
 	var missing []string

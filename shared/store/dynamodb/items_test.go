@@ -10,7 +10,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-func TestEveryListIsServedByAnIndex(t *testing.T) {
+func TestEveryListUsesAnIndex(t *testing.T) {
 	t.Parallel()
 	for n := range 16 {
 		var m store.Labels
@@ -33,7 +33,7 @@ func TestEveryListIsServedByAnIndex(t *testing.T) {
 		if n&8 != 0 {
 			take(machineIndex, "c", &m.MachineID)
 		}
-		in := listing("drinks", 1, store.Query{Type: "t", Match: m}, nil)
+		in := listing(store.Query{Type: "t", Match: m}, nil)
 		assert.Equal(t, index, *in.IndexName)
 		assert.Equal(t, partition, textOf(in.ExpressionAttributeValues[":p"]))
 		assert.False(t, *in.ScanIndexForward)
@@ -48,7 +48,7 @@ func TestEveryListIsServedByAnIndex(t *testing.T) {
 	}
 }
 
-// A filter that nothing passes gives up after some queries, and the next page goes on from there.
+// A list with a filter that nothing passes stops after some queries, and the next page continues from there.
 func TestASparseFilterCostsABoundedPage(t *testing.T) {
 	t.Parallel()
 	s, f := faked(t, nil)
@@ -74,12 +74,20 @@ func TestASparseFilterCostsABoundedPage(t *testing.T) {
 	assert.Contains(t, f.queries[0], "BETWEEN :since AND :until")
 }
 
-func TestDemandIsServedByItsKeyOrAnIndex(t *testing.T) {
+func TestDemandUsesItsKeyOrAnIndex(t *testing.T) {
 	t.Parallel()
-	in := counting("drinks", "", demandKey(1), nil, beyond(nil))
-	assert.True(t, *in.ConsistentRead)
-	assert.Equal(t, "1/demand", textOf(in.ExpressionAttributeValues[":p"]))
-	in = counting("drinks", placeIndex, join(1, "köln"), ordered("", "a"), beyond(nil))
-	assert.Equal(t, placeIndex, *in.IndexName)
-	assert.Nil(t, in.ConsistentRead, "an index cannot be read so")
+	s, f := faked(t, nil)
+	f.query = `{"Items":[]}`
+	for _, q := range []store.DemandQuery{{Limit: 1}, {Limit: 1, Country: "DE", City: "Köln"}, {Limit: 1, City: "Köln"}} {
+		_, err := s.Demand(t.Context(), q)
+		require.NoError(t, err)
+	}
+	require.Len(t, f.queries, 3)
+	for _, query := range f.queries[:2] {
+		assert.Contains(t, query, `"ConsistentRead":true`)
+		assert.Contains(t, query, `{"S":"1/demand"}`)
+	}
+	assert.Contains(t, f.queries[2], `"IndexName":"place"`)
+	assert.Contains(t, f.queries[2], `{"S":"1/köln"}`)
+	assert.NotContains(t, f.queries[2], "ConsistentRead", "an index cannot be read consistently")
 }

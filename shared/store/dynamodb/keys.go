@@ -3,32 +3,35 @@ package dynamodb
 import (
 	"encoding/binary"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Partition keys are texts that can be read in a console: parts joined by slashes, and slashes inside a part escaped (but for the
-// last, which nothing follows), so that no two lists of parts are one key. Sort keys are bytes, because they order things. The longest
-// of each, with store.MaxID and store.FoldedBytes, are 1554 and 770 bytes; DynamoDB takes 2048 and 1024
+// Partition keys are texts that are readable in the AWS console: the version of the layout and parts joined by slashes. Slashes in a
+// part are escaped (but for the last part), so that no two lists of parts are one key. Sort keys are bytes, because they order things.
+// The longest of each, with store.MaxID and store.FoldedBytes, are 1554 and 770 bytes; DynamoDB takes 2048 and 1024
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
 
-type key = map[string]types.AttributeValue
+// layout is the version of the rows. Another version is another read model: build it beside this one.
+const layout = "1"
 
-// alone is the sort key of a row that has its partition key to itself.
-var alone = []byte("-")
+const (
+	demandKey = layout + "/demand"
+	marksKey  = layout + "/marks"
+)
 
-func keyOf(partition string, sort []byte) key { return key{pk: text(partition), sk: data(sort)} }
+// noSortKey is the sort key of a row that has its partition key to itself.
+var noSortKey = []byte("-")
+
+func keyOf(partition string, sort []byte) row { return row{pk: text(partition), sk: data(sort)} }
 
 var escape = strings.NewReplacer("~", "~0", "/", "~1")
 
-func join(generation int, parts ...string) string {
+func join(parts ...string) string {
 	var b strings.Builder
-	b.WriteString(strconv.Itoa(generation))
+	b.WriteString(layout)
 	for i, p := range parts {
 		b.WriteByte('/')
 		if i < len(parts)-1 {
@@ -39,17 +42,7 @@ func join(generation int, parts ...string) string {
 	return b.String()
 }
 
-func itemKey(generation int, eventType, id string) string {
-	return join(generation, "item", eventType, id)
-}
-
-func typesKey(generation int) string { return join(generation, "types") }
-
-func demandKey(generation int) string { return join(generation, "demand") }
-
-func claimKey(id string) string { return "claim/" + id }
-
-const pointerKey = "generations"
+func itemKey(eventType, id string) string { return join("item", eventType, id) }
 
 // when is the sort key of lists: milliseconds, then the id.
 func when(created time.Time, id string) []byte {
@@ -66,7 +59,7 @@ func fromWhen(b []byte) (created time.Time, id string, err error) {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(b) ^ 1<<63)).UTC(), string(b[8:]), nil
 }
 
-// ordered joins texts so that the bytes have the order of the list of texts, whatever is in them: UTF-8 has no byte above 0xF4, so each is
+// ordered joins texts so that the bytes have the order of the list of texts, for any content: UTF-8 has no byte above 0xF4, so each is
 // moved up by one, and 0 ends a text.
 func ordered(texts ...string) []byte {
 	n := 0
@@ -97,8 +90,8 @@ func fromOrdered(b []byte) []string {
 	return texts
 }
 
-// beyond is above everything that begins with b and is made by ordered.
-func beyond(b []byte) []byte { return append(append([]byte{}, b...), 0xFF) }
+// after is above everything that begins with b and is made by ordered.
+func after(b []byte) []byte { return append(append([]byte{}, b...), 0xFF) }
 
 func counterKey(k store.DemandKey) []byte { return ordered(k.Country, k.City, k.Drink) }
 

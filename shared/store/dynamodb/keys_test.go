@@ -17,31 +17,26 @@ import (
 var texts = []string{"", "a", "b", "ab", "a/b", "/", "//", "~", "~1", "~0", "~01", "a~1b", "a\x00b", "\x00", "\x01", "\x00\x00", "ä", "é", "z", "\U0010FFFF", "\uFFFD", "-", "item", "1"}
 
 func TestPartitionKeysAreUnambiguous(t *testing.T) {
-	seen := map[string][3]string{}
+	seen := map[string][2]string{demandKey: {}, marksKey: {}}
 	for _, a := range texts {
 		for _, b := range texts {
-			for generation, g := range []int{1, 11} {
-				k := itemKey(g, a, b)
-				other, taken := seen[k]
-				require.False(t, taken, "%q is the key of %q and %q", k, other, []string{a, b})
-				seen[k] = [3]string{a, b, string(rune(generation))}
-			}
+			k := itemKey(a, b)
+			other, taken := seen[k]
+			require.False(t, taken, "%q is the key of %q and %q", k, other, []string{a, b})
+			seen[k] = [2]string{a, b}
 		}
 	}
-	assert.Equal(t, "1/item/request-created/0198f1c2-7d3a", itemKey(1, "request-created", "0198f1c2-7d3a"))
-	assert.Equal(t, "2/a~1b~0/c/d", join(2, "a/b~", "c/d"))
-	// A claim's key and the pointer's begin with no number, and are no other row's.
-	assert.Equal(t, "claim/1/item/a", claimKey("1/item/a"))
+	assert.Equal(t, "1/item/request-created/0198f1c2-7d3a", itemKey("request-created", "0198f1c2-7d3a"))
+	assert.Equal(t, "1/a~1b~0/c/d", join("a/b~", "c/d"))
 }
 
 func TestKeysAreWithinTheLimits(t *testing.T) {
 	worst := strings.Repeat("/", store.MaxID)
-	assert.LessOrEqual(t, len(itemKey(1_000_000, worst, worst)), 2048)
-	assert.LessOrEqual(t, len(join(1_000_000, worst, strings.Repeat("/", store.FoldedBytes))), 2048)
-	assert.LessOrEqual(t, len(claimKey(worst)), 2048)
+	assert.LessOrEqual(t, len(itemKey(worst, worst)), 2048)
+	assert.LessOrEqual(t, len(join(worst, strings.Repeat("/", store.FoldedBytes))), 2048)
 	assert.LessOrEqual(t, len(when(time.Now(), worst)), 1024)
 	nul := strings.Repeat("\x00", store.FoldedBytes)
-	assert.LessOrEqual(t, len(beyond(ordered(nul, nul, nul))), 1024)
+	assert.LessOrEqual(t, len(after(ordered(nul, nul, nul))), 1024)
 }
 
 func TestCountersAreInTheOrderOfTheirTexts(t *testing.T) {
@@ -54,7 +49,7 @@ func TestCountersAreInTheOrderOfTheirTexts(t *testing.T) {
 		require.Equal(t, want, bytes.Compare(ordered(a[:]...), ordered(b[:]...)), "%q %q", a, b)
 		require.Equal(t, a[:], fromOrdered(ordered(a[:]...)))
 		prefix := ordered(a[0])
-		inside := bytes.Compare(ordered(b[:]...), prefix) >= 0 && bytes.Compare(ordered(b[:]...), beyond(prefix)) <= 0
+		inside := bytes.Compare(ordered(b[:]...), prefix) >= 0 && bytes.Compare(ordered(b[:]...), after(prefix)) <= 0
 		require.Equal(t, a[0] == b[0], inside, "%q %q", a[0], b)
 	}
 	_, err := fromCounterKey(ordered("a", "b"))
@@ -82,17 +77,15 @@ func TestTimesAreInOrder(t *testing.T) {
 func TestARowIsReadAsItWasWritten(t *testing.T) {
 	item := request("an/id")
 	item.Data = []byte("{\"a\":\"\xff\"}") // JSON of bytes that are no text
-	r, err := newRow(item)
-	require.NoError(t, err)
-	v := r.in(3)
-	assert.Equal(t, "3/item/request-created/an/id", textOf(v[pk]))
-	assert.Equal(t, "3/request-created", textOf(v[listIndex]))
-	assert.Equal(t, "3/request-created/berlin", textOf(v[cityIndex]))
+	v := rowOf(item)
+	assert.Equal(t, "1/item/request-created/an/id", textOf(v[pk]))
+	assert.Equal(t, "1/request-created", textOf(v[listIndex]))
+	assert.Equal(t, "1/request-created/berlin", textOf(v[cityIndex]))
 	assert.NotContains(t, v, machineIndex, "an absent label keeps the row out of its index")
-	got, err := fromRow(v)
+	got, err := itemOf(v)
 	require.NoError(t, err)
 	assert.Equal(t, item, got)
 	delete(v, "digest")
-	_, err = fromRow(v)
+	_, err = itemOf(v)
 	require.Error(t, err)
 }

@@ -8,6 +8,8 @@ import (
 
 // Rows are written and read by hand: the SDK's attributevalue package reflects, and would be one more thing to link.
 
+type row = map[string]types.AttributeValue
+
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
 func data(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
@@ -16,7 +18,7 @@ func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-// What is absent, or of another type, reads as nothing.
+// An absent attribute, or one of another type, reads as the zero value.
 
 func textOf(v types.AttributeValue) string {
 	if s, ok := v.(*types.AttributeValueMemberS); ok {
@@ -41,9 +43,4 @@ func numberOf(v types.AttributeValue) int64 {
 		return i
 	}
 	return 0
-}
-
-func boolOf(v types.AttributeValue) bool {
-	b, ok := v.(*types.AttributeValueMemberBOOL)
-	return ok && b.Value
 }

@@ -58,20 +58,25 @@ func benchPut(b *testing.B, goroutines int) {
 
 func benchHand(b *testing.B, batch int) {
 	items := requests(b.N)
-	db, err := prepare(b.Context(), filepath.Join(b.TempDir(), "model.db"), false)
+	path := filepath.Join(b.TempDir(), "model.db")
+	if err := open(b, path).Close(); err != nil {
+		b.Fatal(err)
+	}
+	db, err := connect(path, "journal_mode(wal)", "synchronous(full)", "fullfsync(1)", "cache_size(-32768)", "wal_autocheckpoint(4000)")
 	if err != nil {
 		b.Fatal(err)
 	}
+	db.SetMaxOpenConns(1)
 	defer db.Close()
 	must := func(err error) {
 		if err != nil {
 			b.Fatal(err)
 		}
 	}
-	insert, err := db.Prepare(`INSERT INTO items (generation, type, id, event, created, digest, data, extra, city, country, machine)
-		VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
+	insert, err := db.Prepare(`INSERT INTO items (type, id, event, created, digest, data, extra, city, country, machine)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
 	must(err)
-	count, err := db.Prepare(`INSERT INTO demand VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, 1) ON CONFLICT DO UPDATE SET count = count + 1`)
+	count, err := db.Prepare(`INSERT INTO demand VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1) ON CONFLICT DO UPDATE SET count = count + 1`)
 	must(err)
 	b.ResetTimer()
 	for len(items) > 0 {

@@ -3,65 +3,169 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"sync/atomic"
+	"strings"
+	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/sipeat/sipeat/shared/store"
 )
 
+var deliveryClaims = kind{what: "the file of the delivery claims", application: 0x53697043, version: 1, tables: `
+CREATE TABLE claims (
+	id      TEXT NOT NULL,
+	channel TEXT NOT NULL,
+	state   TEXT NOT NULL,
+	owner   TEXT NOT NULL,
+	until   INTEGER NOT NULL, -- when the lease ends, and the other times: milliseconds of Unix time
+	at      INTEGER NOT NULL, -- when it was delivered or failed
+	class   TEXT NOT NULL,
+	changed INTEGER NOT NULL,
+	PRIMARY KEY (id, channel)
+) WITHOUT ROWID
+`, outdated: func(string) string { return "restore it from a copy" }}
+
+// Claims are the delivery claims in one file.
+type Claims struct {
+	*file
+	owner   string // this handle
+	clock   func() time.Time
+	closing sync.Once
+	closed  error
+}
+
+var _ store.Claims = (*Claims)(nil)
+
+// OpenClaims opens the claims at path and creates the file if there is none, in a folder that must exist, readable by this user alone. It
+// deletes what is older than [store.ClaimsKept].
+func OpenClaims(ctx context.Context, path string, opts ...Option) (*Claims, error) {
+	o := optionsOf(opts)
+	f, err := openFile(ctx, deliveryClaims, path, o)
+	if err != nil {
+		return nil, err
+	}
+	c := &Claims{file: f, owner: uuid.NewString(), clock: o.clock}
+	err = c.write(ctx, "DELETE FROM claims WHERE changed < ?", c.clock().Add(-store.ClaimsKept).UnixMilli())
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Claims) write(ctx context.Context, text string, args ...any) error {
+	return c.do(ctx, func(t *tx) error { _, err := t.exec(text, args...); return err })
+}
+
+const setClaim = `INSERT INTO claims (id, channel, state, owner, until, at, class, changed) VALUES (?, ?, ?, ?, ?, ?, '', ?)
+	ON CONFLICT DO UPDATE SET state = excluded.state, owner = excluded.owner, until = excluded.until, at = excluded.at, class = '', changed = excluded.changed`
+
 // Claim implements [store.Claims].
-func (s *Store) Claim(ctx context.Context, id string, lease time.Duration) (store.Claim, time.Duration, error) {
-	if err := store.CheckClaim(id, lease); err != nil {
+func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Duration) (store.Claim, time.Duration, error) {
+	if err := store.CheckClaim(id, channel, lease); err != nil {
 		return store.Held, 0, err
 	}
-	var became, left atomic.Int64 // not plain variables: the job may outlive the call
-	err := s.writer.do(ctx, func(t *tx) error {
-		c, l, err := t.claim(id, s.owner, s.clock(), lease)
-		became.Store(int64(c))
-		left.Store(int64(l))
+	claim, left := store.Claimed, time.Duration(0)
+	err := c.do(ctx, func(t *tx) error {
+		now := c.clock()
+		claim, left = store.Claimed, 0
+		err := t.each("SELECT state, until FROM claims WHERE id = ? AND channel = ?", []any{id, channel}, func(rows *sql.Rows) error {
+			var state store.DeliveryState
+			var until int64
+			if err := rows.Scan(&state, &until); err != nil {
+				return err
+			}
+			if state == store.Delivered {
+				claim = store.Done
+			} else if now.UnixMilli() < until && until <= store.LatestLease(now, lease).UnixMilli() {
+				claim, left = store.Held, time.UnixMilli(until).Sub(now)
+			}
+			return nil
+		})
+		if err != nil || claim != store.Claimed {
+			return err
+		}
+		_, err = t.exec(setClaim, id, channel, store.Pending, c.owner, now.Add(lease+time.Millisecond-1).UnixMilli(), 0, now.UnixMilli())
 		return err
 	})
 	if err != nil {
 		return store.Held, 0, err
 	}
-	return store.Claim(became.Load()), time.Duration(left.Load()), nil
-}
-
-func (t *tx) claim(id, owner string, now time.Time, lease time.Duration) (store.Claim, time.Duration, error) {
-	var until int64
-	var done bool
-	err := t.stmt.claimed.QueryRow(id).Scan(&until, &done)
-	switch {
-	case err != nil && !errors.Is(err, sql.ErrNoRows):
-		return store.Held, 0, err
-	case err == nil && done:
-		return store.Done, 0, nil
-	case err == nil && now.UnixMilli() < until && until <= store.LastHonest(now, lease).UnixMilli():
-		return store.Held, time.UnixMilli(until).Sub(now), nil
-	}
-	_, err = t.stmt.claim.Exec(id, owner, now.Add(lease+time.Millisecond-1).UnixMilli(), false)
-	return store.Claimed, 0, err
+	return claim, left, nil
 }
 
 // Complete implements [store.Claims].
-func (s *Store) Complete(ctx context.Context, id string) error {
-	if err := store.CheckClaim(id, time.Millisecond); err != nil {
+func (c *Claims) Complete(ctx context.Context, id, channel string) error {
+	if err := store.CheckClaim(id, channel, time.Millisecond); err != nil {
 		return err
 	}
-	return s.writer.do(ctx, func(t *tx) error {
-		_, err := t.stmt.claim.Exec(id, s.owner, 0, true)
-		return err
-	})
+	now := c.clock().UnixMilli()
+	return c.write(ctx, setClaim, id, channel, store.Delivered, c.owner, 0, now, now)
+}
+
+// Fail implements [store.Claims].
+func (c *Claims) Fail(ctx context.Context, id, channel, class string) error {
+	return c.end(ctx, id, channel, store.Failed, c.clock().UnixMilli(), class)
 }
 
 // Release implements [store.Claims].
-func (s *Store) Release(ctx context.Context, id string) error {
-	if err := store.CheckClaim(id, time.Millisecond); err != nil {
+func (c *Claims) Release(ctx context.Context, id, channel string) error {
+	return c.end(ctx, id, channel, store.Pending, 0, "")
+}
+
+func (c *Claims) end(ctx context.Context, id, channel string, state store.DeliveryState, at int64, class string) error {
+	if err := store.CheckClaim(id, channel, time.Millisecond); err != nil {
 		return err
 	}
-	return s.writer.do(ctx, func(t *tx) error {
-		_, err := t.stmt.release.Exec(id, s.owner)
-		return err
+	return c.write(ctx, `UPDATE claims SET state = ?, until = 0, at = ?, class = ?, changed = ?
+		WHERE id = ? AND channel = ? AND owner = ? AND until > 0`, state, at, class, c.clock().UnixMilli(), id, channel, c.owner)
+}
+
+// Deliveries implements [store.Claims].
+func (c *Claims) Deliveries(ctx context.Context, ids ...string) (map[string][]store.Delivery, error) {
+	found := map[string][]store.Delivery{}
+	if err := store.CheckIDs(ids); err != nil {
+		return nil, err
+	}
+	args := make([]any, store.MaxLimit) // always as many, so that there is one statement
+	for i := range args {
+		args[i] = nil
+		if i < len(ids) {
+			args[i] = ids[i]
+		}
+	}
+	text := "SELECT id, channel, state, at, class FROM claims WHERE id IN (?" + strings.Repeat(", ?", store.MaxLimit-1) + ") ORDER BY id, channel"
+	err := c.each(ctx, text, args, func(rows *sql.Rows) error {
+		var id string
+		var d store.Delivery
+		var at int64
+		if err := rows.Scan(&id, &d.Channel, &d.State, &at, &d.Class); err != nil {
+			return err
+		}
+		if at != 0 {
+			d.At = time.UnixMilli(at).UTC()
+		}
+		found[id] = append(found[id], d)
+		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Ping implements [store.Claims].
+func (c *Claims) Ping(ctx context.Context) error {
+	if err := c.inPlace(); err != nil {
+		return err
+	}
+	_, err := c.Deliveries(ctx)
+	return err
+}
+
+// Close commits what is queued, and closes the file.
+func (c *Claims) Close() error {
+	c.closing.Do(func() { c.closed = c.file.close() })
+	return c.closed
 }

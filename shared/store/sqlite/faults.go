@@ -1,37 +1,11 @@
 package sqlite
 
 import (
-	"context"
 	"errors"
 
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
-
-	"github.com/sipeat/sipeat/shared/events"
 )
-
-// fault is what a failure of SQLite means: always Unavailable, because nothing that a caller gave can cause one.
-func fault(ctx context.Context, err error) error {
-	var known *events.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &known):
-		return err
-	case ctx.Err() != nil:
-		return ended(ctx.Err())
-	}
-	return events.Wrap(events.Unavailable, err, "the read model %s", reason(err))
-}
-
-// opening is a failure to open the file at path.
-func opening(path string, err error) error {
-	var known *events.Error
-	if errors.As(err, &known) {
-		return err
-	}
-	return events.Wrap(events.Unavailable, err, "the read model %s %s", path, reason(err))
-}
 
 func reason(err error) string {
 	switch code(err) {
@@ -48,12 +22,13 @@ func reason(err error) string {
 	case lib.SQLITE_NOTADB:
 		return "is not a SQLite database: give another path, or move the file away"
 	case lib.SQLITE_CORRUPT:
-		return "is damaged: end all that use it, and restore it from a copy, or by `sqlite3 OLD .recover | sqlite3 NEW`"
+		return "is damaged: stop all programs that use it and restore it from a copy, by `sqlite3 OLD .recover | sqlite3 NEW`, " +
+			"or (a read model) by `sipeat rebuild`"
 	}
 	return "failed"
 }
 
-// code is SQLite's primary result code; 0 if the error is none of SQLite's.
+// code is SQLite's primary result code; 0 if the error is not SQLite's.
 func code(err error) int {
 	var e *driver.Error
 	if errors.As(err, &e) {
@@ -62,7 +37,7 @@ func code(err error) int {
 	return 0
 }
 
-func busy(err error) bool {
+func locked(err error) bool {
 	c := code(err)
 	return c == lib.SQLITE_BUSY || c == lib.SQLITE_LOCKED || c == lib.SQLITE_PROTOCOL
 }

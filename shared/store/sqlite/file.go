@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -13,69 +14,178 @@ import (
 	driver "modernc.org/sqlite"
 
 	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
 )
 
-// prepare opens the file for writing and brings its schema up to date.
-func prepare(ctx context.Context, path string, relaxed bool) (*sql.DB, error) {
-	made, err := look(path)
-	if err != nil {
-		return nil, err
-	}
-	sync := []string{"synchronous(full)", "fullfsync(1)"} // fullfsync: macOS's fsync stops short of the disk
-	if relaxed {
-		sync = []string{"synchronous(normal)"}
-	}
-	db, err := connect(path, append(sync, "cache_size(-32768)", "temp_store(memory)",
-		"wal_autocheckpoint(4000)", "journal_size_limit(67108864)")...)
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(1)
-	if err := set(ctx, db, path, made); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
+// kind is what a file holds.
+type kind struct {
+	what        string // in error texts
+	application int    // PRAGMA application_id, so that another program's database is never written to
+	version     int    // PRAGMA user_version; it grows when tables change
+	tables      string
+	outdated    func(path string) string // what to do about a file of an older version
 }
 
-func set(ctx context.Context, db *sql.DB, path string, made bool) error {
-	if err := patiently(ctx, openPatience, func() error { return db.PingContext(ctx) }); err != nil {
-		return opening(path, err)
+// file is an open SQLite file: a writer and readers.
+type file struct {
+	kind
+	path   string
+	opened os.FileInfo
+	*writer
+	*readers
+}
+
+// openFile opens the file for writing and creates it if there is none.
+func openFile(ctx context.Context, k kind, path string, o options) (*file, error) {
+	f := &file{kind: k, path: path}
+	isNew, err := f.look()
+	if err != nil {
+		return nil, err
 	}
-	if made {
-		// It holds names and addresses. By name: closing a descriptor of the file would drop SQLite's locks.
-		if err := os.Chmod(path, 0o600); err != nil {
-			return events.Wrap(events.Unavailable, err, "the read model %s cannot be made private", path)
-		}
+	pragmas := []string{"synchronous(full)", "fullfsync(1)"} // fullfsync: macOS's fsync stops short of the disk
+	if o.relaxed {
+		pragmas = []string{"synchronous(normal)"}
 	}
-	return migrate(ctx, db, path)
+	db, err := connect(path, append(pragmas, "cache_size(-32768)", "temp_store(memory)",
+		"wal_autocheckpoint(4000)", "journal_size_limit(67108864)")...)
+	if err != nil {
+		return nil, f.opening(err)
+	}
+	db.SetMaxOpenConns(1)
+	if err := f.prepare(ctx, db, isNew); err != nil {
+		return nil, errors.Join(f.opening(err), db.Close())
+	}
+	if f.writer, err = startWriter(ctx, db, f); err != nil {
+		return nil, errors.Join(f.opening(err), db.Close())
+	}
+	if f.readers, err = openReaders(f); err != nil {
+		f.writer.drain()
+		return nil, errors.Join(f.opening(err), f.writer.close())
+	}
+	return f, nil
+}
+
+func (f *file) close() error {
+	f.drain()
+	// The writer's connection is the last, because the last one moves the log into the file, and readers may not.
+	return errors.Join(f.readers.close(), f.writer.close())
 }
 
 // look finds the mistakes in a path that SQLite only calls "unable to open".
-func look(path string) (made bool, err error) {
-	if path == "" || path == ":memory:" {
-		return false, events.Errorf(events.Unavailable, "the read model needs the path of a file, not %q", path)
+func (f *file) look() (isNew bool, err error) {
+	if f.path == "" || f.path == ":memory:" {
+		return false, events.Errorf(events.Unavailable, "%s needs the path of a file, not %q", f.what, f.path)
 	}
-	info, err := os.Stat(path)
+	info, err := os.Stat(f.path)
 	switch {
 	case err == nil && !info.Mode().IsRegular():
-		return false, events.Errorf(events.Unavailable, "the read model %s is no file: give the path of a file in a folder", path)
+		return false, events.Errorf(events.Unavailable, "%s %s is no file: give the path of a file in a folder", f.what, f.path)
 	case err == nil:
 		return false, nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return false, events.Wrap(events.Unavailable, err, "the read model %s cannot be looked at", path)
+		return false, events.Wrap(events.Unavailable, err, "%s %s cannot be accessed", f.what, f.path)
 	}
-	folder := filepath.Dir(path)
+	folder := filepath.Dir(f.path)
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-		return false, events.Errorf(events.Unavailable, "the folder %s of the read model is not there: make it, or give another path", folder)
+		return false, events.Errorf(events.Unavailable, "the folder %s of %s does not exist: create it, or give another path", folder, f.what)
 	}
 	return true, nil
+}
+
+// prepare makes the file one of its kind, or says why it cannot be one. Until it is known to be one of ours, nothing is changed.
+func (f *file) prepare(ctx context.Context, db *sql.DB, isNew bool) error {
+	if err := whileLocked(ctx, openTimeout, func() error { return db.PingContext(ctx) }); err != nil {
+		return err
+	}
+	if isNew {
+		// It holds names and addresses. By name: closing a descriptor of the file would drop SQLite's locks.
+		if err := os.Chmod(f.path, 0o600); err != nil {
+			return events.Wrap(events.Unavailable, err, "%s %s cannot be made private", f.what, f.path)
+		}
+	}
+	version, err := f.schema(ctx, db)
+	if err != nil {
+		return err
+	}
+	exec := func(text string) error { _, err := db.ExecContext(ctx, text); return err }
+	if version == 0 {
+		if err := whileLocked(ctx, openTimeout, func() error { return exec("PRAGMA page_size = 8192") }); err != nil {
+			return err
+		}
+	}
+	var mode string
+	err = whileLocked(ctx, openTimeout, func() error { return db.QueryRowContext(ctx, "PRAGMA journal_mode = wal").Scan(&mode) })
+	if err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return events.Errorf(events.Unavailable, "%s %s needs a local file system: SQLite's write-ahead log does not work on this one",
+			f.what, f.path)
+	}
+	if f.opened, err = os.Stat(f.path); err != nil {
+		return events.Wrap(events.Unavailable, err, "%s %s cannot be accessed", f.what, f.path)
+	}
+	return f.create(ctx, db)
+}
+
+// create makes the tables. It checks the version again, inside the transaction: another process may have been first. It always writes
+// the version, because SQLite opens a file without complaint that this user may not write.
+func (f *file) create(ctx context.Context, db *sql.DB) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := begin(ctx, conn, openTimeout); err != nil {
+		return err
+	}
+	version, err := f.schema(ctx, conn)
+	tables := f.tables
+	if version > 0 {
+		tables = ""
+	}
+	if err == nil {
+		_, err = conn.ExecContext(ctx, fmt.Sprintf("%s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+			tables, f.application, f.version))
+	}
+	if err != nil {
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+	}
+	return err
+}
+
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// schema returns the version of the file's tables, 0 if it is empty.
+func (f *file) schema(ctx context.Context, db querier) (version int, err error) {
+	var application, tables int
+	const query = `SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)`
+	err = whileLocked(ctx, openTimeout, func() error { return db.QueryRowContext(ctx, query).Scan(&application, &version, &tables) })
+	switch {
+	case err != nil:
+		return 0, err
+	case application == 0 && version == 0 && tables == 0:
+		return 0, nil
+	case application != f.application:
+		return 0, events.Errorf(events.Unavailable, "%s is a database of another program: give %s another path", f.path, f.what)
+	case version < f.version:
+		return 0, events.Errorf(events.Unavailable, "%s %s was written by an older version of this program (schema %d, now %d): %s",
+			f.what, f.path, version, f.version, f.outdated(f.path))
+	case version > f.version:
+		return 0, events.Errorf(events.Unavailable,
+			"%s %s was written by a newer version of this program (its schema is %d, this one knows %d): update this program, or give another path",
+			f.what, f.path, version, f.version)
+	}
+	return version, nil
 }
 
 // connect makes a pool of connections, each with these pragmas.
 func connect(path string, pragmas ...string) (*sql.DB, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return nil, events.Wrap(events.Unavailable, err, "the read model %s cannot be found", path)
+		return nil, err
 	}
 	name := filepath.ToSlash(abs)
 	if !strings.HasPrefix(name, "/") {
@@ -84,7 +194,26 @@ func connect(path string, pragmas ...string) (*sql.DB, error) {
 	q := url.Values{"_pragma": pragmas, "_busy_timeout": {"10000"}, "_dqs": {"0"}, "_error_rc": {"1"}}
 	c, err := driver.NewConnector((&url.URL{Scheme: "file", Path: name, RawQuery: q.Encode()}).String())
 	if err != nil {
-		return nil, events.Wrap(events.Unavailable, err, "the read model %s cannot be opened", path)
+		return nil, err
 	}
 	return sql.OpenDB(c), nil
+}
+
+// inPlace fails if the file was deleted or moved since it was opened: it stays open, and what is written to it is lost. That is an
+// outage until the program is started again or the file is back.
+func (f *file) inPlace() error {
+	if now, err := os.Stat(f.path); err != nil || !os.SameFile(now, f.opened) {
+		return events.Errorf(events.Unavailable, "%s %s was deleted or moved while it was open: restart this program", f.what, f.path)
+	}
+	return nil
+}
+
+// fault says what a failure of SQLite means.
+func (f *file) fault(ctx context.Context, err error) error {
+	return store.Fault(ctx, err, func() string { return f.what + " " + reason(err) })
+}
+
+// opening is fault for a failure to open the file.
+func (f *file) opening(err error) error {
+	return store.Fault(context.Background(), err, func() string { return f.what + " " + f.path + " " + reason(err) })
 }

@@ -42,13 +42,14 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		dir:                                    "is no file",
-		filepath.Join(dir, "none", "model.db"): "make it, or give another path",
+		filepath.Join(dir, "none", "model.db"): "create it, or give another path",
 		write("text.db", []byte("this is text, and long enough not to be taken for an empty file")): "is not a SQLite database",
 		write("damaged.db", whole):                                         "is damaged",
+		altered("older.db", "PRAGMA user_version = 1", ours):               "run `sipeat rebuild --data " + dir + "`",
 		altered("newer.db", "PRAGMA user_version = 99", ours):              "newer version of this program (its schema is 99",
 		altered("foreign.db", "CREATE TABLE t (x)", func(string) {}):       "is a database of another program",
 		altered("marked.db", "PRAGMA application_id = 7", func(string) {}): "is a database of another program",
-		filepath.Join(write("file", nil), "model.db"):                      "cannot be looked at",
+		filepath.Join(write("file", nil), "model.db"):                      "cannot be accessed",
 	} {
 		s, err := Open(t.Context(), path)
 		if assert.Error(t, err, path) {
@@ -92,7 +93,7 @@ func TestOpenTakesAnyName(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestOpenSaysInTimeThatTheFileIsLocked, before whoever started it has lost patience: 15 s.
+// TestOpenSaysInTimeThatTheFileIsLocked: within 15 s.
 func TestOpenSaysInTimeThatTheFileIsLocked(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "model.db")
@@ -119,7 +120,7 @@ func TestOpenHeedsItsContext(t *testing.T) {
 	assert.Equal(t, events.Unavailable, events.KindOf(err))
 }
 
-// Whoever may read the file but not write it is told when it is opened, not at the first event.
+// A file that this user may read but not write is refused when it is opened, not at the first event.
 func TestOpenNeedsTheRightToWrite(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "model.db")
@@ -128,7 +129,8 @@ func TestOpenNeedsTheRightToWrite(t *testing.T) {
 	require.NoError(t, err)
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	err = migrate(t.Context(), db, path)
+	f := &file{kind: readModel, path: path}
+	err = f.opening(f.prepare(t.Context(), db, false))
 	assert.Equal(t, events.Unavailable, events.KindOf(err))
 	assert.ErrorContains(t, err, "needs the right to write the file")
 }

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// spawn starts a process that writes n times to the file; what it says is what was acknowledged.
+// spawn starts a process that writes n times to the file; its output is what was acknowledged.
 func spawn(t *testing.T, path string, n int) (*exec.Cmd, io.Reader) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
@@ -52,14 +52,19 @@ func spawn(t *testing.T, path string, n int) (*exec.Cmd, io.Reader) {
 	return cmd, said
 }
 
-// work puts n items, of which every third is also another process's, claims one effect for each, and says what it was
-// told: "kept ID" or "claimed N".
+// work puts n items, of which every third is also another process's, claims one effect for each, and writes what was acknowledged:
+// "kept ID" or "claimed N".
 func work(path, who string, n int, out io.Writer) error {
 	s, err := Open(context.Background(), path)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	claims, err := OpenClaims(context.Background(), path+".claims")
+	if err != nil {
+		return err
+	}
+	defer claims.Close()
 	var mu sync.Mutex
 	say := func(format string, args ...any) {
 		mu.Lock()
@@ -85,7 +90,7 @@ func work(path, who string, n int, out io.Writer) error {
 					return
 				}
 				say("kept %s", i.ID)
-				c, _, err := s.Claim(context.Background(), strconv.Itoa(k), time.Hour)
+				c, _, err := claims.Claim(context.Background(), strconv.Itoa(k), "", time.Hour)
 				if err != nil {
 					errs <- err
 					return
@@ -104,25 +109,24 @@ func work(path, who string, n int, out io.Writer) error {
 	return nil
 }
 
-// told reads what a process says, until it ends or has said so many lines.
-func told(said *bufio.Reader, lines int, kept, claimed map[string]int) {
+// acknowledged reads the output of a process until it ends or has written so many lines.
+func acknowledged(said *bufio.Reader, lines int, kept, claimed map[string]int) {
 	for range lines {
 		line, err := said.ReadString('\n')
 		if err != nil {
-			return // a line that was cut off by a kill was not said
+			return // a line that a kill cut off does not count
 		}
 		what, id, _ := strings.Cut(strings.TrimSpace(line), " ")
 		map[string]map[string]int{"kept": kept, "claimed": claimed}[what][id]++
 	}
 }
 
-// sound checks that the file is whole, and that what it holds and what it counts agree; it returns how many items that is.
-func sound(t *testing.T, s *Store) int {
+// sound checks that the file is intact and that its items and its demand agree, and returns the number of items.
+func sound(t *testing.T, s *Store) (items int) {
 	t.Helper()
 	var verdict string
-	require.NoError(t, s.reads.row(t.Context(), "PRAGMA integrity_check", &verdict))
+	require.NoError(t, s.readers.db.QueryRow("SELECT (SELECT * FROM pragma_integrity_check), (SELECT count(*) FROM items)").Scan(&verdict, &items))
 	require.Equal(t, "ok", verdict)
-	items, _ := rows(t, s)
 	page, err := s.Demand(t.Context(), store.DemandQuery{Limit: 1})
 	require.NoError(t, err)
 	require.EqualValues(t, items, page.Items[0].Count)
@@ -138,7 +142,7 @@ func TestTwoProcessesWriteAtOnce(t *testing.T) {
 	said := bufio.NewReader(pipeOf)
 	kept, claimed := map[string]int{}, map[string]int{}
 	childKept, childClaimed := map[string]int{}, map[string]int{}
-	told(said, 1, childKept, childClaimed) // it is at work
+	acknowledged(said, 1, childKept, childClaimed) // it is at work
 	own, pipe := io.Pipe()
 	worked := make(chan error, 1)
 	go func() {
@@ -146,8 +150,8 @@ func TestTwoProcessesWriteAtOnce(t *testing.T) {
 		pipe.Close()
 	}()
 	var reading sync.WaitGroup
-	reading.Go(func() { told(bufio.NewReader(own), 2*n+1, kept, claimed) })
-	reading.Go(func() { told(said, 2*n+1, childKept, childClaimed) })
+	reading.Go(func() { acknowledged(bufio.NewReader(own), 2*n+1, kept, claimed) })
+	reading.Go(func() { acknowledged(said, 2*n+1, childKept, childClaimed) })
 	reading.Wait()
 	require.NoError(t, <-worked)
 	require.NoError(t, cmd.Wait())
@@ -171,9 +175,9 @@ func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 		t.Logf("round %d: killed after %d lines", round, lines)
 		cmd, pipe := spawn(t, path, 1<<30)
 		said := bufio.NewReader(pipe)
-		told(said, lines, kept, claimed)
+		acknowledged(said, lines, kept, claimed)
 		require.NoError(t, cmd.Process.Kill())
-		told(said, 1<<30, kept, claimed) // what was still in the pipe
+		acknowledged(said, 1<<30, kept, claimed) // what was still in the pipe
 		require.Error(t, cmd.Wait())
 
 		s := open(t, path)
@@ -182,13 +186,15 @@ func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 			_, err := s.Get(t.Context(), "request-created", id)
 			require.NoError(t, err)
 		}
+		claims := openClaims(t, path+".claims")
 		for id := range claimed {
-			c, _, err := s.Claim(t.Context(), id, time.Second)
+			c, _, err := claims.Claim(t.Context(), id, "", time.Second)
 			require.NoError(t, err)
 			require.Equal(t, store.Held, c)
 		}
 		if round%2 == 0 { // every other child finds the log of the one before
 			require.NoError(t, s.Close())
+			require.NoError(t, claims.Close())
 		}
 	}
 }

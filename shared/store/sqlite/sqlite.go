@@ -1,46 +1,83 @@
-// Package sqlite keeps the read model in one SQLite file, by a driver in pure Go: for one machine, without a server.
+// Package sqlite keeps the read model in one SQLite file and the delivery claims in another, by a driver in pure Go: for one machine,
+// without a server.
 //
-// Promises beyond the contract in package store:
+// Guarantees beyond the contract in package store:
 //
-//   - The file may be open in several processes at once, such as an API and a worker.
-//   - What Put, Claim and Complete acknowledge survives a killed process and, unless [WithRelaxedSync] is given, a lost
-//     power supply, as far as the disk keeps its own promise.
+//   - A file may be open in several processes at once, such as an API and a worker.
+//   - What a write acknowledges survives a killed process and, unless [WithRelaxedSync] is given, a power failure, as far as the
+//     disk keeps its own promise.
 //   - Concurrent writes share transactions and so the wait for the disk; a lone write waits for nothing but itself.
 //
-// Caveats: SQLite's write-ahead log needs a local file system, never a network one. The files beside it, named like it
-// with -wal and -shm behind, belong to it: copy a closed store, or by SQLite's own backup. A process must not open and
-// close the file by other means while it is open here: that drops SQLite's locks (POSIX). Rows of a dropped generation
-// make room for later ones, but the file does not shrink.
+// Caveats: SQLite's write-ahead log needs a local file system, never a network one. The files beside it, with the same name and -wal
+// or -shm at the end, belong to it: copy a closed store, or by SQLite's own backup. A process must not open and
+// close the file by other means while it is open here: that drops SQLite's locks (POSIX).
 package sqlite
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
-	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
 )
 
+// readModel: columns that lists are filtered by hold folded text, NULL where there is none; extra holds labels and drinks as given.
+// items keeps its rowid: rows are large, and appending them is cheaper than sorting them into a tree.
+var readModel = kind{what: "the read model", application: 0x53697045, version: 2, tables: `
+CREATE TABLE items (
+	type       TEXT NOT NULL,
+	id         TEXT NOT NULL,
+	event      TEXT NOT NULL,
+	created    INTEGER NOT NULL, -- milliseconds of Unix time
+	digest     BLOB NOT NULL,
+	data       TEXT NOT NULL,
+	extra      TEXT,
+	city       TEXT,
+	country    TEXT,
+	machine    TEXT,
+	kind       TEXT
+);
+CREATE UNIQUE INDEX items_id ON items (type, id);
+CREATE INDEX items_all ON items (type, created DESC, id DESC);
+CREATE INDEX items_city ON items (type, city, created DESC, id DESC) WHERE city IS NOT NULL;
+CREATE INDEX items_country ON items (type, country, created DESC, id DESC) WHERE country IS NOT NULL;
+CREATE INDEX items_machine ON items (type, machine, created DESC, id DESC) WHERE machine IS NOT NULL;
+CREATE INDEX items_kind ON items (type, kind, created DESC, id DESC) WHERE kind IS NOT NULL;
+CREATE TABLE demand (
+	country       TEXT NOT NULL, -- folded, as city and drink
+	city          TEXT NOT NULL,
+	drink         TEXT NOT NULL,
+	shown_country TEXT NOT NULL,
+	shown_city    TEXT NOT NULL,
+	shown_drink   TEXT NOT NULL,
+	count         INTEGER NOT NULL,
+	PRIMARY KEY (country, city, drink)
+) WITHOUT ROWID;
+CREATE INDEX demand_city ON demand (city, country, drink);
+CREATE TABLE marks (
+	topic     TEXT NOT NULL,
+	partition INTEGER NOT NULL,
+	held      INTEGER NOT NULL,
+	committed INTEGER NOT NULL,
+	PRIMARY KEY (topic, partition)
+) WITHOUT ROWID
+`, outdated: func(path string) string {
+	return fmt.Sprintf("nothing is lost, it can be built again from the topics: run `sipeat rebuild --data %s` if `sipeat serve` wrote it, "+
+		"otherwise `sipeat rebuild --store NEW.db`", filepath.Dir(path))
+}}
+
 // Store is a read model in one file.
 type Store struct {
-	owner string           // this handle, to the claims
-	clock func() time.Time // for leases
-
-	writer *writer
-	reads  *reads
-	sweeps *sweeps
-
+	*file
 	closing sync.Once
 	closed  error
 }
 
 var _ store.Store = (*Store)(nil)
 
-// Option changes how a store is opened.
+// Option changes how a file is opened.
 type Option func(*options)
 
 type options struct {
@@ -52,61 +89,40 @@ type options struct {
 func WithClock(clock func() time.Time) Option { return func(o *options) { o.clock = clock } }
 
 // WithRelaxedSync leaves it to the operating system when to write to the disk: what was acknowledged still survives a
-// killed process, but the last of it may be gone after a power failure. The file stays sound either way.
+// killed process, but the last of it may be lost in a power failure. The file stays sound either way.
 func WithRelaxedSync() Option { return func(o *options) { o.relaxed = true } }
 
-// Open opens the store at path and makes it if there is none, in a folder that must exist, readable by this user alone.
-func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
+func optionsOf(opts []Option) options {
 	o := options{clock: time.Now}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	file, err := prepare(ctx, path, o.relaxed)
+	return o
+}
+
+// Open opens the read model at path and creates it if there is none, in a folder that must exist, readable by this user alone.
+func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
+	f, err := openFile(ctx, readModel, path, optionsOf(opts))
 	if err != nil {
 		return nil, err
 	}
-	where, err := placeOf(path)
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	w, err := startWriter(ctx, file, where)
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	r, err := openReads(path)
-	if err != nil {
-		w.drain()
-		return nil, errors.Join(err, w.close())
-	}
-	s := &Store{owner: uuid.NewString(), clock: o.clock, writer: w, reads: r}
-	s.sweeps = startSweeps(s)
-	s.sweeps.wake()
-	return s, nil
+	return &Store{file: f}, nil
 }
 
-// Ping reads the one row that every question needs, of a file that is where it was.
+// Ping implements [store.Store].
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.writer.place.check(); err != nil {
+	if err := s.inPlace(); err != nil {
 		return err
 	}
-	_, _, err := s.Generations(ctx)
-	return err
+	marks, err := s.Marks(ctx)
+	if err != nil {
+		return err
+	}
+	return marks.Check()
 }
 
 // Close commits what is queued, and closes the file.
 func (s *Store) Close() error {
-	s.closing.Do(func() {
-		s.sweeps.stop()
-		s.writer.drain()
-		// The writer's connection is the last, because the last moves the log into the file, and readers may not.
-		s.closed = errors.Join(s.reads.close(), s.writer.close())
-	})
+	s.closing.Do(func() { s.closed = s.file.close() })
 	return s.closed
-}
-
-func closedError() error { return events.Errorf(events.Unavailable, "the read model is closed") }
-
-// ended is the error of a call whose context has ended.
-func ended(err error) error {
-	return events.Wrap(events.Unavailable, err, "the read model was not waited for any longer")
 }

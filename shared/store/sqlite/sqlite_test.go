@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sipeat/sipeat/shared/store"
@@ -13,9 +14,17 @@ import (
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T, clock func() time.Time) func() store.Store {
+	storetest.Run(t, func(t *testing.T) func() store.Store {
 		path := filepath.Join(t.TempDir(), "model.db")
-		return func() store.Store { return open(t, path, WithClock(clock)) }
+		return func() store.Store { return open(t, path) }
+	})
+}
+
+func TestClaimsContract(t *testing.T) {
+	t.Parallel()
+	storetest.RunClaims(t, func(t *testing.T, clock func() time.Time) func() store.Claims {
+		path := filepath.Join(t.TempDir(), "claims.db")
+		return func() store.Claims { return openClaims(t, path, WithClock(clock)) }
 	})
 }
 
@@ -25,4 +34,28 @@ func open(t testing.TB, path string, opts ...Option) *Store {
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
+}
+
+func openClaims(t testing.TB, path string, opts ...Option) *Claims {
+	t.Helper()
+	c, err := OpenClaims(t.Context(), path, opts...)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestClaimsThatAreTooOldAreDeletedOnOpening(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "claims.db")
+	began := time.Now()
+	require.NoError(t, openClaims(t, path, WithClock(func() time.Time { return began })).Complete(t.Context(), "mail", "smtp"))
+	for _, c := range []struct {
+		age  time.Duration
+		want store.Claim
+	}{{store.ClaimsKept, store.Done}, {store.ClaimsKept + time.Second, store.Claimed}} {
+		later := openClaims(t, path, WithClock(func() time.Time { return began.Add(c.age) }))
+		claim, _, err := later.Claim(t.Context(), "mail", "smtp", time.Second)
+		require.NoError(t, err)
+		assert.Equal(t, c.want, claim)
+	}
 }

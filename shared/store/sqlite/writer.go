@@ -4,21 +4,35 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
 )
 
-// batch is how many writes share a transaction at most: beyond it the wait for the disk is spread thin enough, and
-// other processes wait for the end of it.
-const batch = 1024
+// Several processes take turns at writing. SQLite has no queue for them: a waiting process tries again and again, and SQLite's own
+// busy handler finally tries every 100 ms, which seldom meets the moment between two transactions of a busy process. Here a
+// waiting process tries several times a millisecond: beside a handle that writes without a pause, a lone write took
+// 150 ms at worst, and 700 ms with a try every 50 ms.
+const (
+	lockRetry   = 250 * time.Microsecond
+	lockTimeout = 20 * time.Second // then the lock counts as an outage; a transaction takes milliseconds
+	// openTimeout is less than the 10 s that SQLite itself waits when a file is opened: so where another process keeps the lock it is
+	// tried once, and a start fails within 15 s.
+	openTimeout = 9 * time.Second
+)
 
-// lull is how long nobody has queued a write when gather stops: a fraction of what a commit takes.
-const lull = 50 * time.Microsecond
+// maxBatch is how many writes share a transaction at most: more of them would not save more of the wait for the disk, and make
+// other processes wait longer.
+const maxBatch = 1024
 
-// A job is a write that waits for its turn. It may be run more than once, each time in a new transaction.
+// idleGap is after how long without a new write gather stops: a fraction of what a commit takes.
+const idleGap = 50 * time.Microsecond
+
+// A job is a write in the queue. It may be run more than once, each time in a new transaction.
 type job struct {
 	ctx  context.Context
 	run  func(*tx) error
@@ -27,8 +41,8 @@ type job struct {
 
 // writer runs jobs one after the other, as many as are queued in one transaction, on the only connection that writes.
 type writer struct {
-	place
-	file *sql.DB
+	file *file
+	db   *sql.DB
 	conn *sql.Conn
 	stmt statements
 
@@ -37,37 +51,31 @@ type writer struct {
 	closed  bool
 	wake    chan struct{} // holds one token while the queue may hold jobs
 	stopped chan struct{}
-
-	spare []*job // the last queue, to be filled again
 }
 
-func startWriter(ctx context.Context, file *sql.DB, where place) (*writer, error) {
-	conn, err := file.Conn(ctx)
+func startWriter(ctx context.Context, db *sql.DB, f *file) (*writer, error) {
+	conn, err := db.Conn(ctx)
 	if err != nil {
-		return nil, fault(ctx, err)
+		return nil, err
 	}
-	w := &writer{place: where, file: file, conn: conn, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
-	err = w.stmt.prepare(ctx, conn)
-	if err == nil {
-		_, err = conn.ExecContext(ctx, "PRAGMA busy_timeout = 0") // from here on begin does the waiting
+	if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil { // begin does the waiting
+		return nil, errors.Join(err, conn.Close())
 	}
-	if err != nil {
-		return nil, errors.Join(fault(ctx, err), w.close())
-	}
+	w := &writer{file: f, db: db, conn: conn, stmt: statements{db: conn}, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	go w.loop()
 	return w, nil
 }
 
-// do runs a write and returns when it is committed, or its context ends: then its fate is not known.
+// do runs a write and returns when it is committed, or when its context ends: then its outcome is unknown, and run may still be called.
 func (w *writer) do(ctx context.Context, run func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
-		return ended(err)
+		return w.file.fault(ctx, err)
 	}
 	j := &job{ctx: ctx, run: run, done: make(chan error, 1)}
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
-		return closedError()
+		return store.Closed(w.file.what)
 	}
 	w.queue = append(w.queue, j)
 	w.mu.Unlock()
@@ -76,7 +84,7 @@ func (w *writer) do(ctx context.Context, run func(*tx) error) error {
 	case err := <-j.done:
 		return err
 	case <-ctx.Done():
-		return ended(ctx.Err())
+		return w.file.fault(ctx, ctx.Err())
 	}
 }
 
@@ -97,7 +105,7 @@ func (w *writer) drain() {
 }
 
 func (w *writer) close() error {
-	return fault(context.Background(), errors.Join(w.stmt.close(), w.conn.Close(), w.file.Close()))
+	return w.file.fault(context.Background(), errors.Join(w.stmt.close(), w.conn.Close(), w.db.Close()))
 }
 
 func (w *writer) loop() {
@@ -110,38 +118,31 @@ func (w *writer) loop() {
 		}
 		answered = len(jobs)
 		for rest := jobs; len(rest) > 0; {
-			n := min(len(rest), batch)
+			n := min(len(rest), maxBatch)
 			w.commit(rest[:n])
 			rest = rest[n:]
 		}
-		clear(jobs)
-		w.spare = jobs[:0]
 	}
 }
 
-// take waits for jobs, after so many were answered at once; nil when the writer is closed and nothing is left.
+// take waits for jobs, after so many were answered at the same time; nil when the writer is closed and nothing is left.
 func (w *writer) take(answered int) []*job {
 	if answered > 1 {
 		w.gather(answered)
 	}
 	for {
 		w.mu.Lock()
-		if len(w.queue) > 0 {
-			jobs := w.queue
-			w.queue = w.spare
-			w.mu.Unlock()
-			return jobs
-		}
-		closed := w.closed
+		jobs, closed := w.queue, w.closed
+		w.queue = nil
 		w.mu.Unlock()
-		if closed {
-			return nil
+		if len(jobs) > 0 || closed {
+			return jobs
 		}
 		<-w.wake
 	}
 }
 
-// gather lets those who were just answered queue their next write, for as long as they do: else the first few of them
+// gather lets the callers that were just answered queue their next write, for as long as they do: otherwise the first few of them
 // would have a transaction of their own, and the others wait for it.
 func (w *writer) gather(answered int) {
 	before, last := 0, time.Now()
@@ -155,25 +156,25 @@ func (w *writer) gather(answered int) {
 			return
 		case now > before:
 			before, last = now, time.Now()
-		case time.Since(last) > lull:
+		case time.Since(last) > idleGap:
 			return
 		}
 	}
 }
 
-// commit runs jobs in one transaction and answers them. If one of them fails for a reason that is not its own doing, the
+// commit runs jobs in one transaction and answers them. If one of them fails for a reason other than its arguments, the
 // transaction is undone and each job gets its own, so that none suffers from another.
 func (w *writer) commit(jobs []*job) {
 	results := make([]error, len(jobs))
 	err := w.transaction(jobs, results)
-	var broken *brokenJob
-	if errors.As(err, &broken) && len(jobs) > 1 {
+	var statement *statementError
+	if errors.As(err, &statement) && len(jobs) > 1 {
 		for i := range jobs {
 			w.commit(jobs[i : i+1])
 		}
 		return
 	}
-	err = fault(context.Background(), err)
+	err = w.file.fault(context.Background(), err)
 	for i, j := range jobs {
 		if err != nil {
 			j.done <- err
@@ -183,38 +184,38 @@ func (w *writer) commit(jobs []*job) {
 	}
 }
 
-// brokenJob is a failure of a statement within a transaction.
-type brokenJob struct{ error }
+// statementError is a failure of a statement within a transaction.
+type statementError struct{ error }
 
-func (b *brokenJob) Unwrap() error { return b.error }
+func (s *statementError) Unwrap() error { return s.error }
 
 func (w *writer) transaction(jobs []*job, results []error) error {
-	if err := w.check(); err != nil {
+	if err := w.file.inPlace(); err != nil {
 		return err
 	}
-	ctx := context.Background() // a batch is not anybody's own
-	if err := begin(ctx, w.conn, patience); err != nil {
+	ctx := context.Background() // a batch belongs to no single caller
+	if err := begin(ctx, w.conn, lockTimeout); err != nil {
 		w.rollback()
 		return err
 	}
 	t := tx{stmt: &w.stmt}
 	for i, j := range jobs {
-		if err := j.ctx.Err(); err != nil { // nobody waits for it any longer
-			results[i] = ended(err)
+		if err := j.ctx.Err(); err != nil { // its caller has returned
+			results[i] = w.file.fault(j.ctx, err)
 			continue
 		}
 		err := j.run(&t)
 		if err != nil && events.KindOf(err) == events.Unknown {
 			w.rollback()
-			return &brokenJob{err}
+			return &statementError{err}
 		}
 		results[i] = err
 	}
 	if err := t.count(); err != nil {
 		w.rollback()
-		return &brokenJob{err}
+		return &statementError{err}
 	}
-	if _, err := w.stmt.commit.Exec(); err != nil {
+	if _, err := t.exec("COMMIT"); err != nil {
 		w.rollback()
 		return err
 	}
@@ -223,3 +224,59 @@ func (w *writer) transaction(jobs []*job, results []error) error {
 
 // rollback undoes the transaction, unless SQLite has done so itself.
 func (w *writer) rollback() { _, _ = w.conn.ExecContext(context.Background(), "ROLLBACK") }
+
+// begin starts a transaction for writing, as soon as no other process is in one.
+func begin(ctx context.Context, conn *sql.Conn, timeout time.Duration) error {
+	return whileLocked(ctx, timeout, func() error { _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); return err })
+}
+
+// whileLocked tries again for as long as another process has the lock.
+func whileLocked(ctx context.Context, timeout time.Duration, try func() error) error {
+	for start := time.Now(); ; {
+		err := try()
+		if err == nil || !locked(err) || time.Since(start) > timeout {
+			return err
+		}
+		wait := time.NewTimer(lockRetry/2 + rand.N(lockRetry))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// tx is a transaction for writing. Its errors have a kind if the arguments of a job are at fault, and none if SQLite failed.
+type tx struct {
+	stmt    *statements
+	demand  []store.DemandEntry // counted before the commit: many items of a batch ask for the same
+	indices map[store.DemandKey]int
+}
+
+func (t *tx) exec(text string, args ...any) (sql.Result, error) {
+	stmt, err := t.stmt.get(context.Background(), text) //nolint:sqlclosecheck // kept, and closed with the writer
+	if err != nil {
+		return nil, err
+	}
+	return stmt.Exec(args...)
+}
+
+// each runs a query and calls scan for each row.
+func (t *tx) each(text string, args []any, scan func(*sql.Rows) error) error {
+	stmt, err := t.stmt.get(context.Background(), text) //nolint:sqlclosecheck // kept, and closed with the writer
+	if err != nil {
+		return err
+	}
+	rows, err := stmt.Query(args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

@@ -1,8 +1,12 @@
 package storetest
 
 import (
+	"context"
+	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -12,19 +16,85 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-const lease = 10 * time.Second
+// RunClaims tests delivery claims, as [Run] tests read models. Handles take the time from clock.
+func RunClaims(t *testing.T, data func(t *testing.T, clock func() time.Time) (open func() store.Claims)) {
+	for _, g := range claims {
+		t.Run(g.name, func(t *testing.T) {
+			t.Parallel()
+			b := &claimsBench{T: t, clock: &clock{now: noon}}
+			b.open = data(t, b.clock.Now)
+			b.Claims = b.handle()
+			g.test(b)
+		})
+	}
+}
 
-func (b *bench) claim(s store.Store, id string) store.Claim {
-	b.Helper()
-	c, left, err := s.Claim(b.Context(), id, lease)
-	require.NoError(b, err)
-	assert.Equal(b, c == store.Held, left > 0, "only what is held has time left")
-	assert.LessOrEqual(b, left, lease)
+type claimsBench struct {
+	*testing.T
+	store.Claims
+	clock *clock
+	open  func() store.Claims
+}
+
+// handle opens the same data again.
+func (b *claimsBench) handle() store.Claims {
+	c := b.open()
+	b.Cleanup(func() { assert.NoError(b, c.Close()) })
 	return c
 }
 
-var claims = []promise{
-	{"a claim is held until its lease ends, by whomever it is asked for", func(b *bench) {
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+const lease = 10 * time.Second
+
+func (b *claimsBench) claim(c store.Claims, id string) store.Claim {
+	b.Helper()
+	claim, left, err := c.Claim(b.Context(), id, "smtp", lease)
+	require.NoError(b, err)
+	assert.Equal(b, claim == store.Held, left > 0, "only a held claim has time left")
+	assert.LessOrEqual(b, left, lease)
+	return claim
+}
+
+func (b *claimsBench) deliveries(ids ...string) map[string][]store.Delivery {
+	b.Helper()
+	found, err := b.Deliveries(b.Context(), ids...)
+	require.NoError(b, err)
+	return found
+}
+
+// claimCalls are all methods that take a context, each of which would change something if it could.
+func claimCalls(c store.Claims) map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"Claim":      func(ctx context.Context) error { _, _, err := c.Claim(ctx, "claim", "smtp", lease); return err },
+		"Complete":   func(ctx context.Context) error { return c.Complete(ctx, "complete", "smtp") },
+		"Fail":       func(ctx context.Context) error { return c.Fail(ctx, "held", "smtp", "refused") },
+		"Release":    func(ctx context.Context) error { return c.Release(ctx, "held", "smtp") },
+		"Deliveries": func(ctx context.Context) error { _, err := c.Deliveries(ctx, "held"); return err },
+		"Ping":       c.Ping,
+	}
+}
+
+var claims = []struct {
+	name string
+	test func(*claimsBench)
+}{
+	{"a claim is held until its lease ends, in every handle", func(b *claimsBench) {
 		other := b.handle()
 		assert.Equal(b, store.Claimed, b.claim(b, "mail\x00ü"))
 		assert.Equal(b, store.Held, b.claim(b, "mail\x00ü"))
@@ -36,45 +106,57 @@ var claims = []promise{
 		assert.Equal(b, store.Claimed, b.claim(other, "mail\x00ü"))
 		assert.Equal(b, store.Held, b.claim(b, "mail\x00ü"))
 	}},
-	{"of what is held it is told for how long still", func(b *bench) {
+	{"each channel has a claim of its own", func(b *claimsBench) {
+		for _, channel := range []string{"", "smtp", "discord", "ü/."} {
+			claim, _, err := b.Claims.Claim(b.Context(), "mail", channel, lease)
+			require.NoError(b, err)
+			assert.Equal(b, store.Claimed, claim, channel)
+			require.NoError(b, b.Complete(b.Context(), "mail", channel))
+		}
+		claim, _, err := b.Claims.Claim(b.Context(), "mail", "ses", lease)
+		require.NoError(b, err)
+		assert.Equal(b, store.Claimed, claim)
+	}},
+	{"the time that is left of a held claim is that of the running lease", func(b *claimsBench) {
 		other := b.handle()
 		b.claim(b, "mail")
 		for _, passed := range []time.Duration{0, lease / 4, time.Millisecond / 2, lease / 2} {
 			b.clock.advance(passed)
-			c, left, err := other.Claim(b.Context(), "mail", 9*lease)
+			c, left, err := other.Claim(b.Context(), "mail", "smtp", 9*lease)
 			require.NoError(b, err)
 			require.Equal(b, store.Held, c)
-			assert.InDelta(b, noon.Add(lease).Sub(b.clock.Now()), left, float64(time.Millisecond), "of the lease that runs, not of the one asked for")
+			assert.InDelta(b, noon.Add(lease).Sub(b.clock.Now()), left, float64(time.Millisecond))
 		}
-		_, left, err := other.Claim(b.Context(), "mail", lease)
+		_, left, err := other.Claim(b.Context(), "mail", "smtp", lease)
 		require.NoError(b, err)
 		b.clock.advance(left - time.Millisecond)
 		assert.Equal(b, store.Held, b.claim(other, "mail"))
 		b.clock.advance(time.Millisecond)
-		assert.Equal(b, store.Claimed, b.claim(other, "mail"), "not a moment longer than was said")
+		assert.Equal(b, store.Claimed, b.claim(other, "mail"))
 	}},
-	{"what is complete is done for ever", func(b *bench) {
+	{"a completed effect stays done", func(b *claimsBench) {
 		b.claim(b, "mail")
-		require.NoError(b, b.Complete(b.Context(), "mail"))
-		require.NoError(b, b.Complete(b.Context(), "mail"))
-		require.NoError(b, b.Release(b.Context(), "mail"))
+		require.NoError(b, b.Complete(b.Context(), "mail", "smtp"))
+		require.NoError(b, b.Complete(b.Context(), "mail", "smtp"))
+		require.NoError(b, b.Release(b.Context(), "mail", "smtp"))
+		require.NoError(b, b.Fail(b.Context(), "mail", "smtp", "refused"))
 		b.clock.advance(1000 * time.Hour)
 		assert.Equal(b, store.Done, b.claim(b, "mail"))
 		require.NoError(b, b.Close())
 		assert.Equal(b, store.Done, b.claim(b.handle(), "mail"))
 	}},
-	{"what has happened is complete, whoever holds the claim", func(b *bench) {
+	{"an effect that happened is completed, no matter which handle holds the claim", func(b *claimsBench) {
 		other := b.handle()
 		b.claim(b, "late")
 		b.clock.advance(lease)
 		b.claim(other, "late")
-		require.NoError(b, b.Complete(b.Context(), "late"))
-		require.NoError(b, b.Complete(b.Context(), "never claimed"))
-		require.NoError(b, other.Release(b.Context(), "late"))
+		require.NoError(b, b.Complete(b.Context(), "late", "smtp"))
+		require.NoError(b, b.Complete(b.Context(), "never claimed", "smtp"))
+		require.NoError(b, other.Release(b.Context(), "late", "smtp"))
 		assert.Equal(b, store.Done, b.claim(other, "late"))
 		assert.Equal(b, store.Done, b.claim(other, "never claimed"))
 	}},
-	{"a lease that was made by a clock far ahead holds up nobody for so long", func(b *bench) {
+	{"a lease set by a badly skewed clock is ignored", func(b *claimsBench) {
 		other := b.handle()
 		b.clock.advance(1000 * time.Hour)
 		assert.Equal(b, store.Claimed, b.claim(b, "mail"))
@@ -85,36 +167,44 @@ var claims = []promise{
 		b.clock.advance(50 * time.Minute) // by which the clocks of several machines may differ
 		assert.Equal(b, store.Claimed, b.claim(b, "other mail"))
 		b.clock.advance(-50 * time.Minute)
-		c, left, err := other.Claim(b.Context(), "other mail", lease)
+		c, left, err := other.Claim(b.Context(), "other mail", "smtp", lease)
 		require.NoError(b, err)
 		assert.Equal(b, store.Held, c)
 		assert.Equal(b, 50*time.Minute+lease, left)
 	}},
-	{"what is released can be claimed at once", func(b *bench) {
+	{"a released or failed claim can be claimed at once", func(b *claimsBench) {
 		b.claim(b, "mail")
-		require.NoError(b, b.Release(b.Context(), "mail"))
-		require.NoError(b, b.Release(b.Context(), "mail"))
-		require.NoError(b, b.Release(b.Context(), "never claimed"))
+		require.NoError(b, b.Release(b.Context(), "mail", "smtp"))
+		require.NoError(b, b.Release(b.Context(), "mail", "smtp"))
+		require.NoError(b, b.Release(b.Context(), "never claimed", "smtp"))
+		require.NoError(b, b.Fail(b.Context(), "never claimed", "smtp", "refused"))
 		assert.Equal(b, store.Claimed, b.claim(b.handle(), "mail"))
+		b.clock.advance(lease)
+		assert.Equal(b, store.Claimed, b.claim(b, "mail"))
+		require.NoError(b, b.Fail(b.Context(), "mail", "smtp", "refused"))
+		assert.Equal(b, store.Claimed, b.claim(b.handle(), "mail"))
+		assert.Equal(b, store.Claimed, b.claim(b, "never claimed"))
 	}},
-	{"nobody releases the claim of another", func(b *bench) {
+	{"only the handle that holds a claim ends it", func(b *claimsBench) {
 		other := b.handle()
 		b.claim(b, "mail")
 		b.clock.advance(lease)
 		b.claim(other, "mail")
-		require.NoError(b, b.Release(b.Context(), "mail"))
+		require.NoError(b, b.Release(b.Context(), "mail", "smtp"))
+		require.NoError(b, b.Fail(b.Context(), "mail", "smtp", "refused"))
 		assert.Equal(b, store.Held, b.claim(b, "mail"))
+		assert.Equal(b, []store.Delivery{{Channel: "smtp", State: store.Pending}}, b.deliveries("mail")["mail"])
 	}},
-	{"a claim outlives its store", func(b *bench) {
+	{"a claim outlives its handle", func(b *claimsBench) {
 		b.claim(b, "mail")
 		require.NoError(b, b.Close())
 		assert.Equal(b, store.Held, b.claim(b.handle(), "mail"))
 	}},
-	{"of many at once one gets the claim", func(b *bench) {
-		handles := []store.Store{b.Store, b.handle()}
+	{"of many concurrent calls one gets the claim", func(b *claimsBench) {
+		handles := []store.Claims{b.Claims, b.handle()}
 		var won atomic.Int32
 		for _, err := range together(64, func(n int) error {
-			c, _, err := handles[n%2].Claim(b.Context(), "mail", lease)
+			c, _, err := handles[n%2].Claim(b.Context(), "mail", "smtp", lease)
 			if err == nil && c == store.Claimed {
 				won.Add(1)
 			}
@@ -124,24 +214,71 @@ var claims = []promise{
 		}
 		assert.EqualValues(b, 1, won.Load())
 	}},
-	{"a claim belongs to no generation", func(b *bench) {
-		b.claim(b, "held")
-		require.NoError(b, b.Complete(b.Context(), "done"))
-		require.NoError(b, b.Switch(b.Context(), b.build()))
-		assert.Equal(b, store.Held, b.claim(b, "held"))
-		assert.Equal(b, store.Done, b.claim(b, "done"))
+	{"deliveries say what became of each channel", func(b *claimsBench) {
+		b.claim(b, "sent")
+		b.claim(b, "refused")
+		b.claim(b, "again")
+		b.claim(b, "released")
+		b.clock.advance(time.Second)
+		require.NoError(b, b.Complete(b.Context(), "sent", "smtp"))
+		require.NoError(b, b.Complete(b.Context(), "sent", "discord"))
+		_, _, err := b.Claims.Claim(b.Context(), "sent", "", lease)
+		require.NoError(b, err)
+		require.NoError(b, b.Fail(b.Context(), "refused", "smtp", "invalid"))
+		require.NoError(b, b.Fail(b.Context(), "again", "smtp", "invalid"))
+		b.claim(b, "again")
+		require.NoError(b, b.Release(b.Context(), "released", "smtp"))
+		at := noon.Add(time.Second)
+		assert.Equal(b, map[string][]store.Delivery{
+			"sent":     {{State: store.Pending}, {Channel: "discord", State: store.Delivered, At: at}, {Channel: "smtp", State: store.Delivered, At: at}},
+			"refused":  {{Channel: "smtp", State: store.Failed, At: at, Class: "invalid"}},
+			"again":    {{Channel: "smtp", State: store.Pending}},
+			"released": {{Channel: "smtp", State: store.Pending}},
+		}, b.deliveries("sent", "refused", "again", "released", "unknown", "sent"))
+		assert.Empty(b, b.deliveries())
 	}},
-	{"a claim needs an id and a lease", func(b *bench) {
-		for _, id := range []string{"", strings.Repeat("x", store.MaxID+1), "\xff"} {
-			_, _, err := b.Claim(b.Context(), id, lease)
-			b.isKind(events.Invalid, err)
-			b.isKind(events.Invalid, b.Complete(b.Context(), id))
-			b.isKind(events.Invalid, b.Release(b.Context(), id))
+	{"deliveries of a full page are read at once", func(b *claimsBench) {
+		all := make([]string, store.MaxLimit)
+		for n := range all {
+			all[n] = strings.Repeat("i", store.MaxID-3) + fmt.Sprintf("%03d", n)
+			require.NoError(b, b.Complete(b.Context(), all[n], "smtp"))
 		}
+		assert.Len(b, b.deliveries(all...), store.MaxLimit)
+		_, err := b.Deliveries(b.Context(), append(all, "one more")...)
+		isKind(b, events.Invalid, err)
+	}},
+	{"a claim needs an id, a short channel and a lease", func(b *claimsBench) {
+		check := func(id, channel string) {
+			_, _, err := b.Claims.Claim(b.Context(), id, channel, lease)
+			isKind(b, events.Invalid, err)
+			isKind(b, events.Invalid, b.Complete(b.Context(), id, channel))
+			isKind(b, events.Invalid, b.Fail(b.Context(), id, channel, "refused"))
+			isKind(b, events.Invalid, b.Release(b.Context(), id, channel))
+		}
+		for _, id := range []string{"", strings.Repeat("x", store.MaxID+1), "\xff"} {
+			check(id, "smtp")
+		}
+		check("mail", strings.Repeat("x", 65))
 		for _, d := range []time.Duration{-time.Second, 0, time.Microsecond} {
-			_, _, err := b.Claim(b.Context(), "mail", d)
-			b.isKind(events.Invalid, err)
+			_, _, err := b.Claims.Claim(b.Context(), "mail", "smtp", d)
+			isKind(b, events.Invalid, err)
 		}
 		assert.Equal(b, store.Claimed, b.claim(b, "mail"))
+	}},
+	{"a context that has ended makes every call unavailable, and changes nothing", func(b *claimsBench) {
+		b.claim(b, "held")
+		unavailable(b.T, claimCalls(b))
+		assert.Equal(b, store.Claimed, b.claim(b, "claim"))
+		assert.Equal(b, store.Claimed, b.claim(b, "complete"))
+		assert.Equal(b, store.Held, b.claim(b, "held"))
+	}},
+	{"closed claims are unavailable, and closing them again does nothing", func(b *claimsBench) {
+		require.NoError(b, b.Ping(b.Context()))
+		require.NoError(b, b.Close())
+		for name, call := range claimCalls(b) {
+			err := call(b.Context())
+			require.Equal(b, events.Unavailable, events.KindOf(err), "%s: %v", name, err)
+		}
+		require.NoError(b, b.Close())
 	}},
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-var cursors = []promise{
+var cursors = []guarantee{
 	{"garbage is invalid", func(b *bench) {
 		b.mustPut(item("1", 1, "", "Cola", "Tea"), item("2", 2, ""))
 		page, err := b.List(b.Context(), store.Query{Type: request, Limit: 1})

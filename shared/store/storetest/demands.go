@@ -15,7 +15,7 @@ func asking(id, country, city string, drinks ...string) store.Item {
 	return i
 }
 
-var demands = []promise{
+var demands = []guarantee{
 	{"an event counts each of its drinks once", func(b *bench) {
 		b.mustPut(asking("1", "DE", "Berlin", "Cola", "cola ", "Tea", "COLA"), asking("2", "DE", "Berlin", "Tea"))
 		assert.Equal(b, []store.Demand{{Country: "DE", City: "Berlin", Drink: "Cola", Count: 1}, {Country: "DE", City: "Berlin", Drink: "Tea", Count: 2}},

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -12,52 +13,46 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// calls is every method that takes a context, each of which would change something if it could.
-func calls(s store.Store, building int) map[string]func(context.Context) error {
+// calls are all methods that take a context, each of which would change something if it could.
+func calls(s store.Store) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"Get": func(ctx context.Context) error { _, err := s.Get(ctx, request, "kept"); return err },
 		"List": func(ctx context.Context) error {
 			_, err := s.List(ctx, store.Query{Type: request, Limit: 1})
 			return err
 		},
-		"Demand":      func(ctx context.Context) error { _, err := s.Demand(ctx, store.DemandQuery{Limit: 1}); return err },
-		"Put":         func(ctx context.Context) error { return s.Put(ctx, item("new", 0, "", "Cola")) },
-		"Claim":       func(ctx context.Context) error { _, _, err := s.Claim(ctx, "claim", lease); return err },
-		"Complete":    func(ctx context.Context) error { return s.Complete(ctx, "complete") },
-		"Release":     func(ctx context.Context) error { return s.Release(ctx, "held") },
-		"Generations": func(ctx context.Context) error { _, _, err := s.Generations(ctx); return err },
-		"Build":       func(ctx context.Context) error { _, err := s.Build(ctx); return err },
-		"Rebuild":     func(ctx context.Context) error { return s.Rebuild(ctx, building, item("new", 0, "")) },
-		"Switch":      func(ctx context.Context) error { return s.Switch(ctx, building) },
-		"Abandon":     func(ctx context.Context) error { return s.Abandon(ctx, building) },
-		"Ping":        s.Ping,
+		"Demand":  func(ctx context.Context) error { _, err := s.Demand(ctx, store.DemandQuery{Limit: 1}); return err },
+		"Put":     func(ctx context.Context) error { return s.Put(ctx, item("new", 0, "", "Cola")) },
+		"Advance": func(ctx context.Context) error { return s.Advance(ctx, request, nil, map[int32]int64{0: 9}) },
+		"Marks":   func(ctx context.Context) error { _, err := s.Marks(ctx); return err },
+		"Ping":    s.Ping,
 	}
 }
 
-var ends = []promise{
+// unavailable checks that every call fails with a context that has ended.
+func unavailable(t *testing.T, calls map[string]func(context.Context) error) {
+	late, cancel := context.WithDeadline(t.Context(), noon.Add(-1000*time.Hour))
+	defer cancel()
+	for name, call := range calls {
+		err := call(ended(t))
+		require.Equal(t, events.Unavailable, events.KindOf(err), "%s: %v", name, err)
+		require.ErrorIs(t, err, context.Canceled, name)
+		err = call(late)
+		require.Equal(t, events.Unavailable, events.KindOf(err), "%s: %v", name, err)
+		require.ErrorIs(t, err, context.DeadlineExceeded, name)
+	}
+}
+
+var ends = []guarantee{
 	{"a context that has ended makes every call unavailable, and changes nothing", func(b *bench) {
 		b.mustPut(item("kept", 0, ""))
-		b.claim(b, "held")
-		g := b.build()
-		late, cancel := context.WithDeadline(b.Context(), noon.Add(-1000*time.Hour))
-		defer cancel()
-		for name, call := range calls(b, g) {
-			err := call(b.ended())
-			require.Equal(b, events.Unavailable, events.KindOf(err), "%s: %v", name, err)
-			require.ErrorIs(b, err, context.Canceled, name)
-			err = call(late)
-			require.Equal(b, events.Unavailable, events.KindOf(err), "%s: %v", name, err)
-			require.ErrorIs(b, err, context.DeadlineExceeded, name)
-		}
-		b.at(b, 1, g)
+		unavailable(b.T, calls(b))
 		assert.Equal(b, []string{"kept"}, b.list(b))
-		assert.Equal(b, store.Claimed, b.claim(b, "claim"))
-		assert.Equal(b, store.Claimed, b.claim(b, "complete"))
-		assert.Equal(b, store.Held, b.claim(b, "held"))
-		require.NoError(b, b.Switch(b.Context(), g))
-		assert.Empty(b, b.list(b))
+		marks, err := b.Marks(b.Context())
+		require.NoError(b, err)
+		assert.Empty(b, marks)
 	}},
-	{"contexts that end on the way leave all or nothing, and hinder no others", func(b *bench) {
+	{"contexts that end on the way leave all or nothing, and do not affect other calls", func(b *bench) {
 		const n = 200
 		errs := together(n, func(i int) error {
 			it := item(fmt.Sprint(i), 0, "", "Cola")
@@ -79,11 +74,11 @@ var ends = []promise{
 		assert.GreaterOrEqual(b, len(kept), n/2)
 		assert.EqualValues(b, len(kept), b.demand(b, store.DemandQuery{})[0].Count)
 	}},
-	{"a store that answers is pinged", func(b *bench) { require.NoError(b, b.Ping(b.Context())) }},
+	{"a store that works answers a ping", func(b *bench) { require.NoError(b, b.Ping(b.Context())) }},
 	{"a closed store is unavailable, and closing it again does nothing", func(b *bench) {
 		b.mustPut(item("kept", 0, ""))
 		require.NoError(b, b.Close())
-		for name, call := range calls(b, 2) {
+		for name, call := range calls(b) {
 			err := call(b.Context())
 			require.Equal(b, events.Unavailable, events.KindOf(err), "%s: %v", name, err)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-var lists = []promise{
+var lists = []guarantee{
 	{"newest first, then by the bytes of the id, both descending", func(b *bench) {
 		for _, id := range []string{"b", "B", "ä", "a", "a\x00", "z"} {
 			seconds := 0

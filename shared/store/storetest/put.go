@@ -12,7 +12,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-var puts = []promise{
+var puts = []guarantee{
 	{"the first is kept as it was given", func(b *bench) {
 		i := item("nul\x00 'quote\" ünï 🥤", 0, "x", "Cola ", "Ma\x00te", "")
 		i.Data = []byte(" {\"a\" : \"\\u0000 ü\" ,\n\"b\":1e400}\n")
@@ -50,7 +50,7 @@ var puts = []promise{
 		i.Drinks[0] = "Tee"
 		assert.Equal(b, want, b.get(b, want))
 	}},
-	{"what is not there is not found", func(b *bench) {
+	{"a missing item is not found", func(b *bench) {
 		b.mustPut(item("1", 0, ""))
 		for _, key := range [][2]string{{request, "2"}, {contact, "1"}, {request, ""}, {"", "1"}, {request, "1\x00"}} {
 			_, err := b.Get(b.Context(), key[0], key[1])
@@ -64,7 +64,7 @@ var puts = []promise{
 		assert.Equal(b, a, b.get(b, a))
 		assert.Equal(b, c, b.get(b, c))
 	}},
-	{"a repeat changes nothing, not even after the store was opened again", func(b *bench) {
+	{"a repeat changes nothing, even after the store was opened again", func(b *bench) {
 		i := item("1", 0, "x", "Cola")
 		b.mustPut(i)
 		repeat := i
@@ -76,7 +76,7 @@ var puts = []promise{
 		assert.Equal(b, i, b.get(again, i))
 		assert.Equal(b, []store.Demand{{Country: "DE", City: "Berlin", Drink: "Cola", Count: 1}}, b.demand(again, store.DemandQuery{}))
 	}},
-	{"other content under the same id is a conflict that changes nothing and tells no content", func(b *bench) {
+	{"other content under the same id is a conflict that changes nothing and reveals no content", func(b *bench) {
 		i := item("the-id", 0, "x", "Cola")
 		b.mustPut(i)
 		other := item("the-id", 9, "secret", "Tea")
@@ -89,7 +89,7 @@ var puts = []promise{
 		assert.Equal(b, []store.Item{i}, b.all(b, store.Query{Type: request, Limit: 10}))
 		assert.Len(b, b.demand(b, store.DemandQuery{}), 1)
 	}},
-	{"what cannot be kept is invalid and changes nothing", func(b *bench) {
+	{"an item beyond the limits is invalid and changes nothing", func(b *bench) {
 		bad := map[string]func(*store.Item){
 			"no type":    func(i *store.Item) { i.Type = "" },
 			"no id":      func(i *store.Item) { i.ID = "" },
@@ -119,7 +119,7 @@ var puts = []promise{
 			assert.Equal(b, i, b.get(other, i))
 		}
 	}},
-	{"of 64 at once with one id one is kept, its drinks counted once", func(b *bench) {
+	{"of 64 concurrent items with one id one is kept, its drinks counted once", func(b *bench) {
 		other := b.handle()
 		errs := together(64, func(n int) error {
 			i := item("1", n, fmt.Sprint("content ", n%4), "Cola", fmt.Sprint("drink ", n%4))
@@ -142,7 +142,7 @@ var puts = []promise{
 		assert.Equal(b, []int64{1, 1}, []int64{rows[0].Count, rows[1].Count})
 		assert.Equal(b, kept.Drinks, []string{rows[0].Drink, rows[1].Drink})
 	}},
-	{"of many at once through two handles none is lost, and bad ones hinder no others", func(b *bench) {
+	{"concurrent items through two handles are all kept, and bad ones do not affect the others", func(b *bench) {
 		const n = 300
 		handles := []store.Store{b.Store, b.handle()}
 		b.mustPut(item("taken", 0, "first"))

@@ -1,6 +1,6 @@
-// Package storetest holds every implementation of package store to its contract, one named test for each promise.
+// Package storetest is the contract suite of package store, one named test for each guarantee, for every implementation.
 //
-// It needs no sleeps: clocks are given, and whatever is concurrent is waited for. Random data print their seed.
+// It needs no sleeps: clocks are given, and concurrent work is waited for. Random tests print their seed.
 package storetest
 
 import (
@@ -19,35 +19,30 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Data makes an empty read model and returns how to open it. Each call of open is another handle on the same data, as
-// another process would have, which takes the time from clock. The suite closes what it opens.
-type Data func(t *testing.T, clock func() time.Time) (open func() store.Store)
-
-// Run runs the whole suite, each promise on data of its own, in parallel.
-func Run(t *testing.T, data Data) {
+// Run tests read models, each guarantee on one of its own, in parallel. data makes an empty read model and returns how to open it: each
+// call of open is another handle on the same data, as another process would have. The suite closes what it opens.
+func Run(t *testing.T, data func(*testing.T) (open func() store.Store)) {
 	for _, group := range []struct {
-		name     string
-		promises []promise
+		name       string
+		guarantees []guarantee
 	}{
-		{"put", puts}, {"list", lists}, {"cursor", cursors}, {"demand", demands},
-		{"generations", generations}, {"claims", claims}, {"ends", ends},
+		{"put", puts}, {"list", lists}, {"cursor", cursors}, {"demand", demands}, {"marks", marks}, {"ends", ends},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()
-			for _, p := range group.promises {
-				t.Run(p.name, func(t *testing.T) {
+			for _, g := range group.guarantees {
+				t.Run(g.name, func(t *testing.T) {
 					t.Parallel()
-					b := &bench{T: t, clock: &clock{now: noon}}
-					b.open = data(t, b.clock.Now)
+					b := &bench{T: t, open: data(t)}
 					b.Store = b.handle()
-					p.test(b)
+					g.test(b)
 				})
 			}
 		})
 	}
 }
 
-type promise struct {
+type guarantee struct {
 	name string
 	test func(*bench)
 }
@@ -56,8 +51,7 @@ type promise struct {
 type bench struct {
 	*testing.T
 	store.Store
-	clock *clock
-	open  func() store.Store
+	open func() store.Store
 }
 
 // handle opens the same data again.
@@ -69,29 +63,12 @@ func (b *bench) handle() store.Store {
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 const (
 	contact = "contact-created"
 	request = "request-created"
 )
 
-// item is a request, so many seconds after noon, whose content is told by its id and note.
+// item is a request, so many seconds after noon, whose content is its id and note.
 func item(id string, seconds int, note string, drinks ...string) store.Item {
 	data, err := json.Marshal(map[string]string{"id": id, "note": note})
 	if err != nil {
@@ -103,7 +80,7 @@ func item(id string, seconds int, note string, drinks ...string) store.Item {
 	}
 }
 
-// put keeps an item, again when the store is overrun, as the contract says.
+// put puts an item, again when the store is overloaded, as the contract says.
 func (b *bench) put(s store.Store, i store.Item) error {
 	for try := 0; ; try++ {
 		err := s.Put(b.Context(), i)
@@ -132,7 +109,7 @@ func (b *bench) all(s store.Store, q store.Query, between ...func()) []store.Ite
 	b.Helper()
 	var items []store.Item
 	for pages := 0; ; pages++ {
-		require.Less(b, pages, 2000, "the list has no end")
+		require.Less(b, pages, 2000, "the list does not end")
 		page, err := s.List(b.Context(), q)
 		require.NoError(b, err)
 		require.LessOrEqual(b, len(page.Items), q.Limit)
@@ -155,7 +132,7 @@ func (b *bench) demand(s store.Store, q store.DemandQuery) []store.Demand {
 	}
 	var rows []store.Demand
 	for pages := 0; ; pages++ {
-		require.Less(b, pages, 2000, "the demand has no end")
+		require.Less(b, pages, 2000, "the demand does not end")
 		page, err := s.Demand(b.Context(), q)
 		require.NoError(b, err)
 		require.LessOrEqual(b, len(page.Items), q.Limit)
@@ -167,10 +144,19 @@ func (b *bench) demand(s store.Store, q store.DemandQuery) []store.Demand {
 	}
 }
 
+func isKind(t require.TestingT, kind events.Kind, err error) {
+	require.Error(t, err)
+	require.Equalf(t, kind, events.KindOf(err), "%v", err)
+}
+
 func (b *bench) isKind(kind events.Kind, err error) {
 	b.Helper()
-	require.Error(b, err)
-	require.Equalf(b, kind, events.KindOf(err), "%v", err)
+	isKind(b, kind, err)
+}
+
+func (b *bench) list(s store.Store) []string {
+	b.Helper()
+	return ids(b.all(s, store.Query{Type: request, Limit: 100}))
 }
 
 // together runs n calls at once and returns their errors.
@@ -203,8 +189,8 @@ func ids(items []store.Item) []string {
 	return out
 }
 
-func (b *bench) ended() context.Context {
-	ctx, cancel := context.WithCancel(b.Context())
+func ended(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
 }

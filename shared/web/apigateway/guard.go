@@ -2,7 +2,6 @@ package apigateway
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/sipeat/sipeat/shared/web"
@@ -52,21 +51,13 @@ func (c *claims) judge(scopes []string) (subject string, refused *bearer.Refusal
 	if c == nil {
 		return "", noAuthorizer
 	}
-	if subject, _ = c.Subject.(string); subject == "" {
-		subject, _ = c.ClientID.(string)
-	}
-	if subject == "" {
-		return "", bearer.NoSubject
-	}
 	granted := c.Scope
 	if granted == nil {
 		granted = c.SCP
 	}
-	has := func(scope string) bool { return slices.Contains(scopes, scope) }
-	if len(scopes) > 0 && !slices.ContainsFunc(listed(granted), has) {
-		return "", bearer.Insufficient(scopes)
-	}
-	return subject, nil
+	sub, _ := c.Subject.(string)
+	clientID, _ := c.ClientID.(string)
+	return bearer.Staff(sub, clientID, listed(granted), scopes)
 }
 
 // listed reads a claim with scopes: "a b" (RFC 8693 section 4.2), or a list of some issuers', which API Gateway

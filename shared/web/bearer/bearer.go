@@ -2,7 +2,9 @@
 package bearer
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/sipeat/sipeat/shared/web"
@@ -40,6 +42,20 @@ func Invalid(description string) *Refusal {
 func Insufficient(scope []string) *Refusal {
 	return &Refusal{Status: http.StatusForbidden, Code: "insufficient_scope",
 		Description: "the token has none of the scopes asked for here", Scope: strings.Join(scope, " ")}
+}
+
+// Staff applies API Gateway's rules to the claims of a verified token, and returns its subject: sub, or else client_id. One of
+// the scopes must be granted; no scopes = none is needed.
+func Staff(sub, clientID string, granted, scopes []string) (subject string, refused *Refusal) {
+	subject = cmp.Or(sub, clientID)
+	if subject == "" {
+		return "", NoSubject
+	}
+	has := func(scope string) bool { return slices.Contains(scopes, scope) }
+	if len(scopes) > 0 && !slices.ContainsFunc(granted, has) {
+		return "", Insufficient(scopes)
+	}
+	return subject, nil
 }
 
 // challenge is the value of WWW-Authenticate.

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/stretchr/testify/assert"
@@ -25,12 +24,12 @@ func TestCanary(t *testing.T) {
 	claims := map[string]any{"email": claim, "scope": "staff " + claim, "jti": claim}
 	tokensOf := map[string][]string{
 		"jwt": {
-			sign(jose.ES256, "p256", i.claimsAt(c.now(), claims)),
-			sign(jose.ES256, "p256", i.claimsAt(c.now(), map[string]any{"scope": claim})),
-			sign(jose.ES256, "p256", i.claimsAt(c.now(), map[string]any{"aud": claim})),
-			sign(jose.ES256, "p256", i.claimsAt(c.now(), map[string]any{"iss": claim})),
-			sign(jose.ES256, "p256", i.claimsAt(c.now(), map[string]any{"exp": claim})),
-			sign(jose.ES256, "new", i.claimsAt(c.now(), claims)),
+			sign("ES256", "p256", i.claimsAt(c.now(), claims)),
+			sign("ES256", "p256", i.claimsAt(c.now(), map[string]any{"scope": claim})),
+			sign("ES256", "p256", i.claimsAt(c.now(), map[string]any{"aud": claim})),
+			sign("ES256", "p256", i.claimsAt(c.now(), map[string]any{"iss": claim})),
+			sign("ES256", "p256", i.claimsAt(c.now(), map[string]any{"exp": claim})),
+			sign("ES256", "new", i.claimsAt(c.now(), claims)),
 			part(map[string]any{"alg": claim, "kid": claim}) + "." + part(claims) + ".AAAA",
 			canary, canary + "." + canary64 + "." + canary, canary + "!", canary + " " + canary,
 		},

@@ -4,72 +4,53 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/go-chi/chi/v5/middleware"
 )
 
-// clients tells who sent a request: the peer, or, if that is one of these proxies, who they say it was.
-type clients []netip.Prefix
-
-// of is the client's address; an IPv6 client is its /64, the least that one is given (RFC 6177).
-func (c clients) of(r *http.Request) netip.Prefix {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Prefix{} // no network, such as a unix socket: all are one
+// clientIP finds the client's address for clientNetwork: the peer's, or if that is a trusted proxy, what the proxies say in
+// X-Forwarded-For.
+func clientIP(trusted []netip.Prefix) func(http.Handler) http.Handler {
+	if len(trusted) == 0 {
+		return middleware.ClientIPFromRemoteAddr
 	}
-	client := peer.Addr()
-	if len(c) > 0 {
-		client = c.behind(client, r.Header["X-Forwarded-For"])
+	prefixes := make([]string, len(trusted))
+	for i, p := range trusted {
+		prefixes[i] = p.String()
 	}
-	return network(client)
+	fromXFF := middleware.ClientIPFromXFF(prefixes...)
+	return func(next http.Handler) http.Handler { return bareHops(fromXFF(next)) }
 }
 
-// behind reads X-Forwarded-For from its end, where our own proxies write. The first address that is none of theirs is the
-// client's; what stands before it is what the client wrote.
-func (c clients) behind(client netip.Addr, headers []string) netip.Addr {
-	for i := len(headers) - 1; i >= 0; i-- {
-		for rest, more := headers[i], true; more; {
-			if !c.trusts(client) {
-				return client
+// bareHops removes the ports that some proxies, such as Azure's, write behind the addresses in X-Forwarded-For.
+func bareHops(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for i, value := range r.Header["X-Forwarded-For"] {
+			hops := strings.Split(value, ",")
+			for j, hop := range hops {
+				hops[j] = strings.Trim(hop, " []")
+				if withPort, err := netip.ParseAddrPort(strings.TrimSpace(hop)); err == nil {
+					hops[j] = withPort.Addr().String()
+				}
 			}
-			hop := rest
-			if comma := strings.LastIndexByte(rest, ','); comma >= 0 {
-				rest, hop = rest[:comma], rest[comma+1:]
-			} else {
-				more = false
-			}
-			next, err := hopAddress(strings.TrimSpace(hop))
-			if err != nil {
-				return client
-			}
-			client = next
+			r.Header["X-Forwarded-For"][i] = strings.Join(hops, ",")
 		}
-	}
-	return client
+		next.ServeHTTP(w, r)
+	})
 }
 
-// hopAddress takes an address with or without a port: some proxies write one.
-func hopAddress(hop string) (netip.Addr, error) {
-	if withPort, err := netip.ParseAddrPort(hop); err == nil {
-		return withPort.Addr(), nil
+// clientNetwork is the client's address; of an IPv6 client its /64, the least that a site gets (RFC 6177). Where the proxies
+// say nothing that can be read, it is the peer's; on a unix socket all clients are one.
+func clientNetwork(r *http.Request) netip.Prefix {
+	client := middleware.GetClientIPAddr(r.Context())
+	if !client.IsValid() {
+		peer, _ := netip.ParseAddrPort(r.RemoteAddr)
+		client = peer.Addr().Unmap()
 	}
-	return netip.ParseAddr(strings.Trim(hop, "[]"))
-}
-
-func (c clients) trusts(a netip.Addr) bool {
-	a = a.Unmap().WithZone("")
-	for _, p := range c {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
-func network(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	bits := a.BitLen()
-	if a.Is6() {
+	bits := client.BitLen()
+	if client.Is6() {
 		bits = 64
 	}
-	p, _ := a.Prefix(bits) // an address that was parsed has so many
-	return p
+	network, _ := client.WithZone("").Prefix(bits) // the zero Prefix of an invalid address
+	return network
 }

@@ -1,78 +1,86 @@
-// Package gateway is for a server of ours what API Gateway is on AWS: it stands before the functions and says who may
-// call what, how often, and from which pages.
+// Package gateway is for our own server what API Gateway is on AWS: it decides who may call which function, how often, and
+// from which pages.
 //
 //	g := gateway.New(s.Web, logger, time.Now)
 //	router := web.Router(functions, append(g.Options(), web.Log(logger))...)
 //	err := web.Server(router, logger).Serve(gateway.Limit(listener, s.Web))
 //
-// What it promises:
+// What it guarantees:
 //
-//   - Functions for staff are reached with a token that was verified ("Authorization: Bearer", nowhere else), its subject
-//     being [web.Caller]. Refusals are those of RFC 6750 section 3. What nobody needs a token for ignores one, as a
-//     route without authorizer does.
-//   - A JWT passes here by the rules of API Gateway's JWT authorizer
+//   - Functions for staff need a verified token ("Authorization: Bearer", nowhere else); its subject is [web.Caller].
+//     Refusals are those of RFC 6750 section 3. Public functions ignore tokens, as a route without authorizer does.
+//   - A JWT is accepted by the rules of API Gateway's JWT authorizer
 //     (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html): kid, iss, aud or else
-//     client_id, exp, nbf, iat, one scope of scope or else scp. Beyond them exp is needed, and sub or client_id, to tell
-//     callers apart; clocks may differ by 30 s; and ES, PS and EdDSA pass here, where AWS takes RS only.
-//   - The issuer's keys are kept while it is away, for a day; before they were ever read, the answer is 503.
-//   - Each caller has a token bucket: staff by subject, others by address (IPv6: /64). Memory is bounded, so a flood from
-//     more than 16384 addresses makes old buckets full again.
+//     client_id, exp, nbf, iat, one scope of scope or else scp. In addition exp is required, and sub or client_id, to tell
+//     callers apart; clocks may differ by 30 s; ES, PS and EdDSA are accepted, where AWS takes RS only.
+//   - The issuer's keys are read again every hour, and kept for a day while it is away; before the first read the answer is 503.
+//   - Each caller has a token bucket: staff by subject, others by address (IPv6: /64). Memory is bounded: in a flood from more
+//     than 16384 addresses old buckets are full again.
 //   - Without AUTH, callers on this machine only are served: whatever shows that a proxy relays it, or that it is meant for
 //     another host's name, is refused before anything else. A proxy needs AUTH, because not every one shows. Functions for
 //     staff are closed to the pages of other hosts, unless CORS_ORIGINS names them.
 //   - No token, and no claim but the subject, is in an answer or a log line.
 //
-// What it is not: no sessions, no revocation (a JWT is good until exp or until its key is gone), no roles: staff is staff.
+// It has no sessions, no revocation (a JWT is good until exp or until its key is gone) and no roles: staff is staff.
 package gateway
 
 import (
 	"context"
 	"log/slog"
+	"math"
+	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web"
+	"github.com/sipeat/sipeat/shared/web/bearer"
+	"golang.org/x/net/netutil"
 )
 
 // Gateway stands before the functions of one router.
 type Gateway struct {
 	settings settings.Web
 	logger   *slog.Logger
-	verifier verifier // nil = nobody is asked
+	verifier verifier // nil = AUTH is not set
 	public   *limiter // nil = no limit
 	staff    *limiter
-	clients  clients
 }
 
-// verifier tells whose a token is. It fails with a *bearer.Refusal, or with an error of kind Unavailable if it cannot tell.
+// verifier returns the subject of a token. It fails with a *bearer.Refusal, or with an error of kind Unavailable.
 type verifier interface {
 	verify(ctx context.Context, token string) (subject string, err error)
 }
 
 // New makes a gateway of settings that were checked when read. now is the clock.
 func New(s settings.Web, logger *slog.Logger, now func() time.Time) *Gateway {
-	g := &Gateway{settings: s, logger: logger, clients: s.TrustedProxies,
-		public: newLimiter(s.Public, now), staff: newLimiter(s.Staff, now)}
+	g := &Gateway{settings: s, logger: logger, public: newLimiter(s.Public, now), staff: newLimiter(s.Staff, now)}
 	switch s.Auth.Mode {
 	case "jwt":
-		g.verifier = newJWT(s.Auth.JWT, newKeys(s.Auth.JWT.Issuer, logger, now), now)
+		g.verifier = newJWT(s.Auth.JWT, newIssuer(s.Auth.JWT.Issuer, logger, now))
 	case "token":
 		g.verifier = tokens(s.Auth.Tokens)
 	}
 	return g
 }
 
-// Options are what a router is given.
+// Limit bounds the connections that are open at the same time; others wait in the kernel's queue.
+func Limit(l net.Listener, s settings.Web) net.Listener {
+	return netutil.LimitListener(l, s.MaxConnections)
+}
+
+// Options configure the router.
 func (g *Gateway) Options() []web.Option {
-	guard, around := g.guard, func(next http.Handler) http.Handler { return next }
+	guard, around := g.guard, clientIP(g.settings.TrustedProxies)
 	if len(g.settings.CORSOrigins) > 0 {
-		around = newCORS(g.settings.CORSOrigins).around
+		inner, cors := around, newCORS(g.settings.CORSOrigins)
+		around = func(next http.Handler) http.Handler { return cors.around(inner(next)) }
 	}
 	if g.verifier == nil {
 		const remedy = "Set AUTH to serve others, also where a proxy leads here."
-		cors := around
-		around = func(next http.Handler) http.Handler { return admit(cors(next), notProxied(remedy), ownName(remedy)) }
+		inner := around
+		around = func(next http.Handler) http.Handler { return admit(inner(next), notProxied(remedy), ownName(remedy)) }
 		guard = func(next http.Handler) http.Handler {
 			return admit(next, ownPage(g.settings.NamesOrigin, "Add its origin to CORS_ORIGINS, or set AUTH."))
 		}
@@ -84,10 +92,10 @@ func (g *Gateway) Options() []web.Option {
 	return options
 }
 
-// Ping reads the issuer's keys where there is an issuer: it tells a wrong JWT_ISSUER before a caller does.
+// Ping reads the issuer's keys where there is an issuer: a wrong JWT_ISSUER shows before a caller meets it.
 func (g *Gateway) Ping(ctx context.Context) error {
 	if v, ok := g.verifier.(*jwtVerifier); ok {
-		return v.keys.ping(ctx)
+		return v.issuer.ping(ctx)
 	}
 	return nil
 }
@@ -98,18 +106,55 @@ func (g *Gateway) throttle(f web.Function, next http.Handler) http.Handler {
 	if f.Staff {
 		l = g.staff
 	}
-	if l == nil {
-		return next
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := bucketKey{subject: web.Caller(r.Context())}
 		if caller.subject == "" {
-			caller.address = g.clients.of(r)
+			caller.address = clientNetwork(r)
 		}
-		if wait := l.take(caller); wait > 0 {
-			tooMany(w, r, wait)
+		if !tooMany(w, r, l.take(caller)) {
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// guard lets staff pass. Refusals, and tokens that cannot be verified while the issuer is away, count against the address
+// that they came from; a good token passes whatever its neighbours do.
+func (g *Gateway) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		subject, err := g.identify(r)
+		if err == nil {
+			next.ServeHTTP(w, r.WithContext(web.WithCaller(r.Context(), subject)))
 			return
 		}
-		next.ServeHTTP(w, r)
+		if tooMany(w, r, g.staff.take(bucketKey{address: clientNetwork(r)})) {
+			return
+		}
+		refused, ok := err.(*bearer.Refusal) //nolint:errorlint // made by identify, never wrapped
+		if !ok {
+			web.FailLogged(w, r, err) // the issuer's own log line has the cause
+			return
+		}
+		g.logger.LogAttrs(r.Context(), slog.LevelDebug, "caller refused",
+			slog.String("reason", refused.Description), slog.String("request_id", web.RequestID(r.Context())))
+		refused.Write(w, r)
 	})
+}
+
+func (g *Gateway) identify(r *http.Request) (string, error) {
+	token, refused := tokenOf(r.Header)
+	if refused != nil {
+		return "", refused
+	}
+	return g.verifier.verify(r.Context(), token)
+}
+
+// tooMany answers 429 if there is something to wait for.
+func tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration) bool {
+	if wait <= 0 {
+		return false
+	}
+	seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
+	w.Header().Set("Retry-After", seconds)
+	web.Problem{Status: http.StatusTooManyRequests, Detail: "You have sent too many requests; try again in " + seconds + " s."}.Write(w, r)
+	return true
 }

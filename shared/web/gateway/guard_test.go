@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 )
@@ -45,13 +44,13 @@ func TestTokens(t *testing.T) {
 		"no scheme":             {[]string{"Authorization: "}, 401, none},
 		"a longer scheme":       {[]string{"Authorization: Bearers " + tokenA}, 401, none},
 		"another header":        {[]string{"X-Authorization: Bearer " + tokenA, "Proxy-Authorization: Bearer " + tokenA, "Cookie: token=" + tokenA}, 401, none},
-		"scheme alone":          {[]string{"Authorization: Bearer"}, 400, malformed + `one token stands behind the word Bearer"`},
-		"two tokens":            {[]string{"Authorization: Bearer " + tokenA + " " + tokenB}, 400, malformed + `one token stands behind the word Bearer"`},
-		"a list":                {[]string{"Authorization: Bearer " + tokenA + ",Bearer " + tokenB}, 400, malformed + `one token stands behind the word Bearer"`},
+		"scheme alone":          {[]string{"Authorization: Bearer"}, 400, malformed + `send one token after the word Bearer"`},
+		"two tokens":            {[]string{"Authorization: Bearer " + tokenA + " " + tokenB}, 400, malformed + `send one token after the word Bearer"`},
+		"a list":                {[]string{"Authorization: Bearer " + tokenA + ",Bearer " + tokenB}, 400, malformed + `send one token after the word Bearer"`},
 		"two headers":           {[]string{"Authorization: Bearer " + tokenA, "Authorization: Bearer " + tokenA}, 400, malformed + `send one Authorization header"`},
-		"quotes":                {[]string{`Authorization: Bearer "` + tokenA + `"`}, 400, malformed + `one token stands behind the word Bearer"`},
-		"no ASCII":              {[]string{"Authorization: Bearer ü" + tokenA}, 400, malformed + `one token stands behind the word Bearer"`},
-		"padding alone":         {[]string{"Authorization: Bearer ="}, 400, malformed + `one token stands behind the word Bearer"`},
+		"quotes":                {[]string{`Authorization: Bearer "` + tokenA + `"`}, 400, malformed + `send one token after the word Bearer"`},
+		"no ASCII":              {[]string{"Authorization: Bearer ü" + tokenA}, 400, malformed + `send one token after the word Bearer"`},
+		"padding alone":         {[]string{"Authorization: Bearer ="}, 400, malformed + `send one token after the word Bearer"`},
 		"unknown":               {[]string{"Authorization: Bearer " + tokenA[1:]}, 401, unknown + `the token is not known"`},
 		"beginning of a token":  {[]string{"Authorization: Bearer 0"}, 401, unknown + `the token is not known"`},
 		"in another case":       {[]string{"Authorization: Bearer " + strings.ToUpper(tokenA)}, 401, unknown + `the token is not known"`},
@@ -75,7 +74,7 @@ func TestPublicFunctionsIgnoreTokens(t *testing.T) {
 	for _, s := range []settings.Web{tokenSettings(tokenA), i.settings()} {
 		h := newRouter(s, c)
 		for _, header := range []string{"X-Nothing: x", "Authorization: Bearer garbage", "Authorization: Basic x", "Authorization: Bearer " + tokenA,
-			"Authorization: Bearer " + sign(jose.ES256, "p256", i.claimsAt(c.now(), nil))} {
+			"Authorization: Bearer " + sign("ES256", "p256", i.claimsAt(c.now(), nil))} {
 			w := call(h, "POST", "/contacts", header)
 			assert.Equal(t, 202, w.Code)
 			assert.Equal(t, "/contacts/1", w.Header().Get("Location"), "nobody is known")

@@ -9,6 +9,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -19,8 +20,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/MicahParks/jwkset"
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/stretchr/testify/assert"
@@ -128,7 +129,7 @@ func newTestIssuer(t testing.TB, ids ...string) *testIssuer {
 		defer i.mu.Unlock()
 		set := append([]any(nil), i.extra...)
 		for _, id := range i.ids {
-			set = append(set, jose.JSONWebKey{Key: signers()[id].Public(), KeyID: id, Use: "sig"})
+			set = append(set, jwk(signers()[id].Public(), id, "sig", ""))
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"keys": set})
 	})
@@ -159,11 +160,23 @@ func (i *testIssuer) claimsAt(now time.Time, change map[string]any) map[string]a
 	return c
 }
 
-func sign(alg jose.SignatureAlgorithm, id string, claims any) string {
-	options := (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", id)
-	signer := must(jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: signers()[id]}, options))
-	return must(jwt.Signed(signer).Claims(claims).Serialize())
+func jwk(public any, id string, use jwkset.USE, alg jwkset.ALG) jwkset.JWKMarshal {
+	about := jwkset.JWKMetadataOptions{KID: id, USE: use, ALG: alg}
+	return must(jwkset.NewJWKFromKey(public, jwkset.JWKOptions{Metadata: about, Validate: jwkset.JWKValidateOptions{SkipAll: true}})).Marshal()
 }
+
+func sign(alg, id string, claims any) string {
+	return signWith(signers()[id], map[string]any{"alg": alg, "typ": "JWT", "kid": id}, string(must(json.Marshal(claims))))
+}
+
+// signWith makes tokens of any header and claims.
+func signWith(key any, header map[string]any, claims string) string {
+	text := part(header) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+	signature := must(jwt.GetSigningMethod(header["alg"].(string)).Sign(text, key))
+	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+func part(v any) string { return base64.RawURLEncoding.EncodeToString(must(json.Marshal(v))) }
 
 // functions are one for anybody, one for staff, and the health checks.
 func functions() []web.Function {
@@ -222,14 +235,4 @@ func problem(t *testing.T, status int, w *httptest.ResponseRecorder) string {
 	assert.Equal(t, status, p.Status)
 	require.NotEmpty(t, p.Detail)
 	return p.Detail
-}
-
-// settled waits for the reading of keys that runs.
-func settled(k *keys) {
-	k.mu.Lock()
-	reading := k.reading
-	k.mu.Unlock()
-	if reading != nil {
-		<-reading
-	}
 }

@@ -9,24 +9,23 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// jwtGateway is a gateway, its keys and its log.
-func jwtGateway(i *testIssuer, c *clock) (http.Handler, *keys, *log) {
+// jwtGateway is a gateway, its issuer and its log.
+func jwtGateway(i *testIssuer, c *clock) (http.Handler, *issuer, *log) {
 	l := &log{}
 	g := New(i.settings(), l.logger(), c.now)
-	return routerOf(g), g.verifier.(*jwtVerifier).keys, l
+	return routerOf(g), g.verifier.(*jwtVerifier).issuer, l
 }
 
 func TestRotation(t *testing.T) {
 	c, i := newClock(), newTestIssuer(t, "p256")
 	h, k, _ := jwtGateway(i, c)
-	was := sign(jose.ES256, "p256", i.claimsAt(c.now(), nil))
-	is := sign(jose.ES256, "new", i.claimsAt(c.now(), nil))
+	was := sign("ES256", "p256", i.claimsAt(c.now(), nil))
+	is := sign("ES256", "new", i.claimsAt(c.now(), nil))
 	require.Equal(t, 200, staff(h, was).Code)
 
 	i.has("p256", "new")
@@ -40,8 +39,8 @@ func TestRotation(t *testing.T) {
 	i.has("new")
 	c.move(keysFresh)
 	assert.Equal(t, 200, staff(h, was).Code, "nobody waits for keys that are read again")
-	settled(k)
-	assert.Contains(t, problem(t, 401, staff(h, was)), "key is not known", "a token remembered goes with its key")
+	assert.NoError(t, k.refresh(t.Context()))
+	assert.Contains(t, problem(t, 401, staff(h, was)), "key is not known", "a token goes with its key")
 	assert.Equal(t, 200, staff(h, is).Code)
 	assert.EqualValues(t, 3, i.reads.Load())
 }
@@ -49,7 +48,7 @@ func TestRotation(t *testing.T) {
 func TestInventedKeysDoNotFloodTheIssuer(t *testing.T) {
 	c, i := newClock(), newTestIssuer(t, "p256")
 	h, _, _ := jwtGateway(i, c)
-	invented := sign(jose.ES256, "new", i.claimsAt(c.now(), nil))
+	invented := sign("ES256", "new", i.claimsAt(c.now(), nil))
 	for range 3 {
 		var callers sync.WaitGroup
 		for range 50 {
@@ -65,7 +64,7 @@ func TestOutage(t *testing.T) {
 	c, i := newClock(), newTestIssuer(t, "p256")
 	i.down.Store(true)
 	h, k, l := jwtGateway(i, c)
-	token := sign(jose.ES256, "p256", i.claimsAt(c.now(), map[string]any{"exp": c.now().Add(100 * time.Hour).Unix()}))
+	token := sign("ES256", "p256", i.claimsAt(c.now(), map[string]any{"exp": c.now().Add(100 * time.Hour).Unix()}))
 	for range 3 {
 		w := staff(h, token)
 		problem(t, 503, w)
@@ -85,9 +84,9 @@ func TestOutage(t *testing.T) {
 	for range 4 {
 		c.move(5 * time.Hour)
 		require.Equal(t, 200, staff(h, token).Code, "known keys serve while the issuer is away")
-		settled(k)
+		assert.NoError(t, k.refresh(t.Context()))
 	}
-	invented := sign(jose.ES256, "new", i.claimsAt(c.now(), nil))
+	invented := sign("ES256", "new", i.claimsAt(c.now(), nil))
 	problem(t, 503, staff(h, invented)) // the issuer might know it
 	c.move(5 * time.Hour)
 	problem(t, 503, staff(h, token)) // a day is enough
@@ -104,7 +103,7 @@ func TestAnOutageIsSaidOnceInAWhile(t *testing.T) {
 	s := i.settings()
 	s.Staff = settings.Limit{Rate: 10, Burst: 20}
 	h := routerOf(New(s, l.logger(), c.now))
-	token := sign(jose.ES256, "p256", i.claimsAt(c.now(), nil))
+	token := sign("ES256", "p256", i.claimsAt(c.now(), nil))
 	said := func() int { return strings.Count(l.String(), "of JWT_ISSUER cannot be read") }
 	statuses := map[int]int{}
 	for range 200 {
@@ -121,7 +120,7 @@ func TestAnOutageIsSaidOnceInAWhile(t *testing.T) {
 	assert.Equal(t, 1, said())
 	assert.Equal(t, 1, strings.Count(l.String(), "502 Bad Gateway"), "the cause")
 	assert.Equal(t, 1, strings.Count(l.String(), `"level":"WARN"`))
-	c.move(keysSaid)
+	c.move(outageLog)
 	problem(t, 503, staff(h, token))
 	assert.Equal(t, 2, said(), "it lasts")
 	assert.NotContains(t, l.String(), "can be read again")
@@ -132,9 +131,9 @@ func TestAnOutageIsSaidOnceInAWhile(t *testing.T) {
 	staff(h, token)
 	assert.Equal(t, 1, strings.Count(l.String(), "can be read again"))
 	i.down.Store(true)
-	c.move(keysPause)
-	problem(t, 503, staff(h, sign(jose.ES256, "new", i.claimsAt(c.now(), nil))))
-	assert.Equal(t, 3, said(), "another outage is news")
+	c.move(outageLog)
+	problem(t, 503, staff(h, sign("ES256", "new", i.claimsAt(c.now(), nil))))
+	assert.Equal(t, 3, said(), "another outage")
 }
 
 // All who come while keys are read for the first time wait for that one reading, each no longer than its own context.
@@ -153,7 +152,7 @@ func TestFirstReading(t *testing.T) {
 	})
 	g := New(i.settings(), (&log{}).logger(), c.now)
 	h := routerOf(g)
-	token := sign(jose.ES256, "p256", i.claimsAt(c.now(), nil))
+	token := sign("ES256", "p256", i.claimsAt(c.now(), nil))
 	var callers sync.WaitGroup
 	for range 20 {
 		callers.Go(func() { assert.Equal(t, 200, staff(h, token).Code) })
@@ -191,7 +190,7 @@ func TestIssuersThatAreNotBelieved(t *testing.T) {
 		spoil(i)
 		g := New(i.settings(), (&log{}).logger(), c.now)
 		assert.ErrorContains(t, g.Ping(t.Context()), says)
-		problem(t, 503, staff(routerOf(g), sign(jose.ES256, "p256", i.claimsAt(c.now(), nil))))
+		problem(t, 503, staff(routerOf(g), sign("ES256", "p256", i.claimsAt(c.now(), nil))))
 	}
 	i := newTestIssuer(t, "p256")
 	g := New(i.settings(), (&log{}).logger(), newClock().now)

@@ -14,22 +14,21 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// While all connections are in use, whoever asks what was never asked before waits to prepare it, and holds up nobody else.
-func TestAQuestionEndsWithItsContextWhoeverWaits(t *testing.T) {
+// While all connections are in use, a query that is not prepared yet waits, without the lock of the statements.
+func TestAQueryEndsWithItsContextWhileOthersWait(t *testing.T) {
 	t.Parallel()
 	s := open(t, filepath.Join(t.TempDir(), "model.db"))
-	s.sweeps.stop() // it reads too
 	_, err := s.Get(t.Context(), "x", "y")
 	require.Equal(t, events.NotFound, events.KindOf(err))
-	for range s.reads.db.Stats().MaxOpenConnections {
-		conn, err := s.reads.db.Conn(t.Context())
+	for range s.readers.db.Stats().MaxOpenConnections {
+		conn, err := s.readers.db.Conn(t.Context())
 		require.NoError(t, err)
 		defer conn.Close()
 	}
 	patient, enough := context.WithCancel(t.Context())
 	defer enough()
 	go func() { _, _ = s.List(patient, store.Query{Type: "x", Limit: 1}) }()
-	for s.reads.db.Stats().WaitCount == 0 {
+	for s.readers.db.Stats().WaitCount == 0 {
 		runtime.Gosched()
 	}
 	hasty, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -43,6 +42,6 @@ func TestAQuestionEndsWithItsContextWhoeverWaits(t *testing.T) {
 	case err := <-ended:
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 	case <-time.After(10 * time.Second):
-		t.Error("it waits beyond its time")
+		t.Error("the query outlasts its context")
 	}
 }

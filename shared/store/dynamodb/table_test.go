@@ -32,9 +32,10 @@ func canceled(codes ...string) *types.TransactionCanceledException {
 	return e
 }
 
-func TestWhatAFailureMeans(t *testing.T) {
+func TestFault(t *testing.T) {
 	t.Parallel()
-	s := &Store{table: "drinks", place: "in eu-central-1", ctx: t.Context()}
+	s := &table{what: "the read model", name: "drinks", place: "in eu-central-1", ctx: t.Context()}
+	retries := retryer().IsErrorRetryable
 	for _, c := range []struct {
 		err    error
 		says   string
@@ -50,16 +51,16 @@ func TestWhatAFailureMeans(t *testing.T) {
 		{&types.RequestLimitExceeded{}, "throttled", true},
 		{apiError("ValidationException"), "another program's table", false},
 		{apiError("InternalServerError"), "failed (InternalServerError)", false}, // by its status 500 it passes; see the next
-		{canceled("None", "TransactionConflict"), "by too many at once", true},
-		{canceled("ConditionalCheckFailed", "TransactionConflict"), "by too many at once", true},
+		{canceled("None", "TransactionConflict"), "too many concurrent writes", true},
+		{canceled("ConditionalCheckFailed", "TransactionConflict"), "too many concurrent writes", false},
 		{canceled("None", "ThrottlingError"), "throttled", true},
 		{canceled("ProvisionedThroughputExceeded"), "throttled", true},
-		{canceled("ValidationError"), "too many at once (ValidationError)", false},
+		{canceled("ValidationError"), "too many concurrent writes (ValidationError)", false},
 		{&types.TransactionConflictException{}, "failed (TransactionConflictException)", true},
 		{&types.TransactionInProgressException{}, "throttled", true},
-		{fmt.Errorf("x: %w", context.DeadlineExceeded), "does not answer in time", true},
+		{fmt.Errorf("x: %w", context.DeadlineExceeded), "does not answer in time", true}, // of one attempt
 		{&net.OpError{Op: "dial", Err: errors.New("connection refused")}, "cannot be reached", false},
-		{&net.DNSError{Name: "nowhere"}, "no host of that name", false},
+		{&net.DNSError{Name: "nowhere"}, "unknown host", false},
 		{x509.UnknownAuthorityError{}, "TLS", false},
 		{errors.New("get identity: get credentials: no"), "without credentials", false},
 		{errors.New("what nobody foresaw"), "failed", false},
@@ -70,7 +71,7 @@ func TestWhatAFailureMeans(t *testing.T) {
 		assert.ErrorContains(t, err, `table "drinks" in eu-central-1`)
 		assert.ErrorContains(t, err, c.says, "%v", c.err)
 		if !errors.As(c.err, new(net.Error)) { // of those the SDK decides
-			assert.Equal(t, c.passes, passing(c.err), "%v", c.err)
+			assert.Equal(t, c.passes, retries(c.err), "%v", c.err)
 		}
 	}
 	require.NoError(t, s.fault(t.Context(), nil))
@@ -83,7 +84,7 @@ func TestWhatAFailureMeans(t *testing.T) {
 	assert.ErrorContains(t, s.fault(t.Context(), apiError("ThrottlingException")), "closed")
 }
 
-func TestWhatIsNoDynamoDBIsToldSo(t *testing.T) {
+func TestAnotherServerIsReported(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		status int
@@ -96,24 +97,22 @@ func TestWhatIsNoDynamoDBIsToldSo(t *testing.T) {
 		defer other.Close()
 		cfg, err := FromEnvironment(func(name string) string { return map[string]string{"DYNAMODB_ENDPOINT": other.URL}[name] })
 		require.NoError(t, err)
-		err = CreateTable(t.Context(), cfg, "drinks")
+		err = open(t, cfg, "drinks").Create(t.Context())
 		require.Equal(t, events.Unavailable, events.KindOf(err), "%v", c)
-		assert.ErrorContains(t, err, "does not answer as DynamoDB does", "%v", c)
+		assert.ErrorContains(t, err, "is not on a server that answers like DynamoDB", "%v", c)
 		assert.ErrorContains(t, err, other.URL)
 	}
 }
 
-func TestAnItemIsToBlameOnlyIfItIsTooLarge(t *testing.T) {
+func TestTooLarge(t *testing.T) {
 	t.Parallel()
-	s := &Store{ctx: t.Context()}
-	o := operation(t, t.Context(), "1")
 	large := canceled("ValidationError")
 	large.CancellationReasons[0].Message = aws.String("Item size has exceeded the maximum allowed size")
 	for _, err := range []error{large, &smithy.GenericAPIError{Code: "ValidationException", Message: "Item size has exceeded the maximum allowed size"}} {
-		assert.Equal(t, events.Invalid, events.KindOf(s.refusal(o, err)))
+		assert.True(t, tooLarge(err))
 	}
-	for _, err := range []error{canceled("ValidationError"), apiError("ValidationException"), errors.New("Item size has exceeded")} {
-		assert.Equal(t, events.Unavailable, events.KindOf(s.refusal(o, err)))
+	for _, err := range []error{canceled("ValidationError"), apiError("ValidationException"), errors.New("Item size has exceeded"), nil} {
+		assert.False(t, tooLarge(err))
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,11 +20,12 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// server answers requests as DynamoDB would, and remembers the transactions.
+// server answers requests like DynamoDB, and remembers them.
 type server struct {
 	mu           sync.Mutex
 	transactions [][]string // the actions of each, as JSON
 	answer       func(n int, actions []string) (status int, body string, err error)
+	puts         int      // without transaction
 	queries      []string // their bodies
 	query        string   // the answer to each
 }
@@ -33,6 +33,8 @@ type server struct {
 func (f *server) Do(r *http.Request) (*http.Response, error) {
 	status, body := http.StatusOK, "{}"
 	switch _, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); operation {
+	case "PutItem":
+		f.puts++
 	case "Query":
 		raw, _ := io.ReadAll(r.Body)
 		f.queries = append(f.queries, string(raw))
@@ -85,12 +87,6 @@ func request(id string, drinks ...string) store.Item {
 	return i
 }
 
-func operation(t *testing.T, ctx context.Context, id string, drinks ...string) *op { //nolint:revive // a test helper takes t first
-	r, err := newRow(request(id, drinks...))
-	require.NoError(t, err)
-	return newOp(ctx, 1, r)
-}
-
 func TestAnItemAndItsDrinksAreOneTransaction(t *testing.T) {
 	t.Parallel()
 	s, f := faked(t, nil)
@@ -108,42 +104,75 @@ func TestAnItemAndItsDrinksAreOneTransaction(t *testing.T) {
 	assert.Equal(t, int(1), strings.Count(strings.Join(actions, ""), `"Put"`))
 }
 
-func TestABatchChangesACounterOnce(t *testing.T) {
-	in := transaction("drinks", []*op{operation(t, t.Context(), "1", "Cola", "Tea"), operation(t, t.Context(), "2", "COLA"), operation(t, t.Context(), "3")})
-	require.Len(t, in.TransactItems, 5)
-	cola := in.TransactItems[3].Update
-	assert.Equal(t, int64(2), numberOf(cola.ExpressionAttributeValues[":n"]))
-	assert.Equal(t, "Cola", textOf(cola.ExpressionAttributeValues[":drink"]), "the first spelling")
-	assert.Equal(t, int64(1), numberOf(in.TransactItems[4].Update.ExpressionAttributeValues[":n"]))
+func TestAnItemWithoutDrinksNeedsNoTransaction(t *testing.T) {
+	t.Parallel()
+	s, f := faked(t, nil)
+	require.NoError(t, s.Put(t.Context(), request("1")))
+	assert.Empty(t, f.transactions)
+	assert.Equal(t, 1, f.puts)
 }
 
-func TestWhatIsThereIsAnsweredAndTheRestTriedAgain(t *testing.T) {
+func TestPutTriesAgainUntilItIsKnown(t *testing.T) {
 	t.Parallel()
-	ops := []*op{operation(t, t.Context(), "repeat", "Cola"), operation(t, t.Context(), "new", "Cola"), operation(t, t.Context(), "conflict")}
 	s, f := faked(t, func(n int, _ []string) (int, string, error) {
 		switch n {
-		case 1: // a condition and somebody else's transaction at once
-			return cancel(taken([32]byte{1}), none, taken([32]byte{9}), conflict)
-		case 2:
+		case 1:
 			return cancel(none, conflict)
-		case 3:
-			return 0, "", errors.New("connection reset by peer")
+		case 2:
+			return 500, "", nil
+		}
+		return cancel(taken([32]byte{1}), conflict) // an earlier try succeeded
+	})
+	require.NoError(t, s.Put(t.Context(), request("1", "Cola")))
+	assert.Len(t, f.transactions, 3)
+
+	s, f = faked(t, func(int, []string) (int, string, error) { return cancel(taken([32]byte{9}), conflict) })
+	assert.Equal(t, events.Conflict, events.KindOf(s.Put(t.Context(), request("1", "Cola"))))
+	assert.Len(t, f.transactions, 1, "an item that exists is answered at once")
+}
+
+func TestPutsOfOneCounterTakeTurns(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	running, most := map[string]int{}, 0
+	all := make(chan struct{})
+	s, f := faked(t, func(n int, actions []string) (int, string, error) {
+		mu.Lock()
+		sum := 0
+		for _, drink := range []string{"Cola", "Tea", "Mate"} {
+			if strings.Contains(strings.Join(actions, ""), drink) {
+				running[drink]++
+				assert.Equal(t, 1, running[drink], drink)
+			}
+			sum += running[drink]
+		}
+		if most = max(most, sum); most == 2 && n < 10 {
+			select {
+			case <-all:
+			default:
+				close(all)
+			}
+		}
+		mu.Unlock()
+		<-all // until transactions of different counters have run at the same time
+		mu.Lock()
+		defer mu.Unlock()
+		for drink := range running {
+			if strings.Contains(strings.Join(actions, ""), drink) {
+				running[drink]--
+			}
 		}
 		return 200, "{}", nil
 	})
-	done := make(chan struct{})
-	s.running.Go(func() { s.transact(ops); close(done) })
-	require.NoError(t, <-ops[0].done)
-	err := <-ops[2].done
-	assert.Equal(t, events.Conflict, events.KindOf(err))
-	if err := <-ops[1].done; err != nil { // a fault of the transport that the SDK does not know to pass
-		assert.Equal(t, events.Unavailable, events.KindOf(err))
+	var puts sync.WaitGroup
+	for n := range 60 {
+		puts.Go(func() {
+			assert.NoError(t, s.Put(t.Context(), request(fmt.Sprint(n), []string{"Cola", "Tea", "Mate"}[n%3])))
+		})
 	}
-	<-done
-	require.Len(t, f.transactions[0], 4)
-	require.Len(t, f.transactions[1], 2, "the item that is new, and its counter, once")
-	assert.Contains(t, f.transactions[1][0], `1/item/request-created/new`)
-	assert.Contains(t, f.transactions[1][1], `":n":{"N":"1"}`)
+	puts.Wait()
+	assert.Len(t, f.transactions, 60)
+	assert.Empty(t, s.counters.taken)
 }
 
 func TestAnOutageIsUnavailableAndEndsWithTheCaller(t *testing.T) {
@@ -163,74 +192,39 @@ func TestAnOutageIsUnavailableAndEndsWithTheCaller(t *testing.T) {
 	require.ErrorContains(t, err, `table "drinks" at http://dynamodb.test`)
 }
 
-func TestARefusedBatchIsSentItemByItem(t *testing.T) {
+func TestAnItemThatIsTooLargeIsInvalid(t *testing.T) {
 	t.Parallel()
-	ops := []*op{operation(t, t.Context(), "good"), operation(t, t.Context(), "bad"), operation(t, t.Context(), "fine")}
-	s, f := faked(t, func(_ int, actions []string) (int, string, error) {
-		if strings.Contains(strings.Join(actions, ""), "/bad") {
-			return 400, `{"__type":"#ValidationException","message":"Item size has exceeded the maximum allowed size"}`, nil
-		}
-		return 200, "{}", nil
+	s, _ := faked(t, func(int, []string) (int, string, error) {
+		return 400, `{"__type":"#ValidationException","message":"Item size has exceeded the maximum allowed size"}`, nil
 	})
-	s.transact(ops)
-	require.NoError(t, <-ops[0].done)
-	assert.Equal(t, events.Invalid, events.KindOf(<-ops[1].done))
-	require.NoError(t, <-ops[2].done)
-	assert.Len(t, f.transactions, 4)
+	assert.Equal(t, events.Invalid, events.KindOf(s.Put(t.Context(), request("1", "Cola"))))
 }
 
-func TestTransactionsUnderWayShareNoRow(t *testing.T) {
+// hanging is a server that never answers.
+type hanging struct{ reached chan bool }
+
+func (h hanging) Do(r *http.Request) (*http.Response, error) {
+	h.reached <- true
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+func TestCloseEndsRunningCalls(t *testing.T) {
 	t.Parallel()
-	var mu sync.Mutex
-	under, most := map[string]bool{}, 0
-	w := &writer{ctx: t.Context(), busy: map[string]bool{}}
-	var all sync.WaitGroup
-	w.start = func(run func()) bool { all.Go(run); return true }
-	proceed := make(chan struct{})
-	w.send = func(batch []*op) {
-		keys, puts := map[string]bool{}, map[string]bool{}
-		for _, o := range batch {
-			assert.False(t, puts[o.keys[0]], "one item twice in a transaction")
-			puts[o.keys[0]] = true
-			for _, k := range o.keys {
-				keys[k] = true
-			}
-		}
-		assert.LessOrEqual(t, len(keys), maxActions)
-		mu.Lock()
-		for k := range keys {
-			assert.False(t, under[k], k)
-			under[k] = true
-		}
-		most = max(most, len(batch))
-		mu.Unlock()
-		<-proceed
-		mu.Lock()
-		for k := range keys {
-			delete(under, k)
-		}
-		mu.Unlock()
-		for _, o := range batch {
-			o.answer(nil)
-		}
-	}
-	var waiting sync.WaitGroup
-	for n := range 400 {
-		o := operation(t, t.Context(), fmt.Sprint(n%20), "Cola", fmt.Sprint("drink ", n%30), fmt.Sprint("rare ", n))
-		waiting.Go(func() { assert.NoError(t, w.do(o)) })
-	}
-	require.Eventually(t, func() bool { // until some have to wait for each other
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return len(w.queue) > 30
-	}, time.Minute, time.Millisecond)
-	close(proceed)
-	waiting.Wait()
-	all.Wait()
-	assert.Empty(t, w.busy)
-	assert.Empty(t, w.queue)
-	assert.Zero(t, w.flights)
-	assert.Greater(t, most, 1)
+	cfg, err := FromEnvironment(func(name string) string { return map[string]string{"DYNAMODB_ENDPOINT": "http://dynamodb.test"}[name] })
+	require.NoError(t, err)
+	h := hanging{make(chan bool, 9)}
+	cfg.HTTPClient = h
+	s := open(t, cfg, "drinks")
+	done := make(chan error)
+	go func() { done <- s.Put(t.Context(), request("1")) }()
+	<-h.reached
+	begun := time.Now()
+	require.NoError(t, s.Close())
+	err = <-done
+	assert.Equal(t, events.Unavailable, events.KindOf(err))
+	require.ErrorContains(t, err, "closed")
+	assert.Less(t, time.Since(begun), callTimeout/2)
 }
 
 func TestTheTableIsNamedWhenItIsMissing(t *testing.T) {
@@ -238,17 +232,13 @@ func TestTheTableIsNamedWhenItIsMissing(t *testing.T) {
 	s := open(t, local(t), "there-is-none")
 	err := s.Ping(t.Context())
 	require.ErrorContains(t, err, `"there-is-none" at http`)
-	require.ErrorContains(t, err, "`sipeat worker`")
+	require.ErrorContains(t, err, "`worker` and `rebuild`")
 
 	cfg := local(t)
-	cfg.BaseEndpoint = aws.String("http://127.0.0.1:1") // nobody listens there
+	cfg.BaseEndpoint = aws.String("http://127.0.0.1:1") // nothing listens there
 	begun := time.Now()
 	err = open(t, cfg, "drinks").Ping(t.Context())
 	assert.Equal(t, events.Unavailable, events.KindOf(err))
 	require.ErrorContains(t, err, `table "drinks" at http://127.0.0.1:1, cannot be reached`)
 	assert.Less(t, time.Since(begun), 15*time.Second)
-}
-
-func contextThatEnds(t *testing.T) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(t.Context(), 50*time.Millisecond)
 }

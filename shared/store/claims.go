@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+// ClaimsKept is how long a claim is kept after its last change. An event that is older may have been delivered and its claim be gone,
+// so a consumer must not deliver it.
+const ClaimsKept = 400 * 24 * time.Hour
+
+// maxChannel is how many bytes the name of a channel may have.
+const maxChannel = 64
+
+// Claim is the outcome of a claim.
+type Claim int
+
+const (
+	Claimed Claim = iota // the caller holds it until the lease ends
+	Held                 // a lease is running: another process's, or an earlier one of the caller's own
+	Done                 // the effect happened: nothing is left to do
+)
+
+// DeliveryState is how far a delivery is. It is shown to callers of the API.
+type DeliveryState string
+
+const (
+	Pending   DeliveryState = "pending" // claimed, or given back after a failure that another try may overcome
+	Delivered DeliveryState = "delivered"
+	Failed    DeliveryState = "failed" // refused for good; it is claimed again only if its event comes again
+)
+
+// Delivery is what the claims know about one effect by one channel.
+type Delivery struct {
+	Channel string
+	State   DeliveryState
+	At      time.Time // when it was delivered or failed, in whole milliseconds, UTC; zero while it is pending
+	Class   string    // why it failed, as [Claims.Fail] was given it
+}
+
+// Claims keeps effects that must not be repeated (a mail, a chat message) to one sender: claim, send, complete. An effect is
+// named by an id (of a notification) and a channel, which may be "".
+//
+// Claims stand apart from the read model, in a table or file of their own: neither rebuilding or deleting a read model nor resetting
+// the offsets of a consumer group repeats an effect. They are kept for [ClaimsKept]. Errors are those of a read model, see
+// [Store].
+type Claims interface {
+	// Claim asks for the sole right to cause the effect for the length of the lease, at least a millisecond. A lease that has run
+	// out can be claimed again, so can one that ends after [LatestLease], and an effect that failed. After Unavailable the effect may be
+	// claimed: the next try finds it Held until the lease ends. left is how long a Held one is held, by this handle's clock; otherwise 0.
+	Claim(ctx context.Context, id, channel string, lease time.Duration) (claim Claim, left time.Duration, err error)
+	// Complete marks the effect as done, no matter which process holds the claim: call it only when the effect has happened.
+	Complete(ctx context.Context, id, channel string) error
+	// Fail ends this handle's claim and notes that the effect was refused for good, and why. It changes nothing when the claim is
+	// not this handle's: completed, never made, or claimed by another process since.
+	Fail(ctx context.Context, id, channel, class string) error
+	// Release ends this handle's claim after a failure that surely had no effect, so that the next try need not wait. Like Fail, it
+	// changes nothing when the claim is not this handle's.
+	Release(ctx context.Context, id, channel string) error
+	// Deliveries returns what is known about the effects of at most [MaxLimit] ids, by id and ordered by channel. An id of which
+	// nothing is known is absent.
+	Deliveries(ctx context.Context, ids ...string) (map[string][]Delivery, error)
+	// Ping reports whether the claims can be reached and read.
+	Ping(ctx context.Context) error
+	// Close ends what is under way. Every later call is Unavailable; a second Close does nothing.
+	Close() error
+}
+
+// LatestLease is when a lease that is running can end at the latest, if one that begins now would have this length. An hour is
+// allowed for clocks and leases that differ. A lease that ends later was set by a badly skewed clock and is ignored.
+func LatestLease(now time.Time, lease time.Duration) time.Time { return now.Add(lease + time.Hour) }
+
+// CheckClaim refuses, as Invalid, an effect that cannot be claimed.
+func CheckClaim(id, channel string, lease time.Duration) error {
+	switch {
+	case !validID(id):
+		return invalid("the id of a claim must have 1 to %d bytes of UTF-8, this one has %d", MaxID, len(id))
+	case len(channel) > maxChannel:
+		return invalid("the channel of a claim must have at most %d bytes, this one has %d", maxChannel, len(channel))
+	case lease < time.Millisecond:
+		return invalid("a lease must last at least a millisecond, this one lasts %s", lease)
+	}
+	return nil
+}
+
+// CheckIDs refuses, as Invalid, ids whose deliveries cannot be read.
+func CheckIDs(ids []string) error {
+	if len(ids) > MaxLimit {
+		return events.Errorf(events.Invalid, "the deliveries of at most %d ids can be read at once, not of %d", MaxLimit, len(ids))
+	}
+	return nil
+}

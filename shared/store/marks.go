@@ -1,0 +1,63 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+// Mark says how much of a topic's partition a read model holds.
+type Mark struct {
+	Held      int64 // every event below this offset is in the model (or was rejected)
+	Committed int64 // the highest offset that a consumer group has committed, as far as this model was told
+}
+
+// Marks are the marks of a read model, by topic and partition.
+type Marks map[string]map[int32]Mark
+
+// Marker keeps the marks of a read model, so that one which was deleted, restored from a backup or exchanged is noticed: the consumer
+// groups go on at their offsets, and what they handled before is missing.
+type Marker interface {
+	// Advance notes that the events of a topic from one offset up to another, by partition, were handled into this model. Call it before
+	// to is committed. from is where the consumer began or what it passed as to the last time; 0 stands for the
+	// earliest event. If the model does not hold what is below from, it is behind until that is rebuilt.
+	Advance(ctx context.Context, topic string, from, to map[int32]int64) error
+	Marks(ctx context.Context) (Marks, error)
+}
+
+// Advanced returns the marks of a topic that [Marker.Advance] changes.
+func Advanced(marks map[int32]Mark, from, to map[int32]int64) map[int32]Mark {
+	changed := map[int32]Mark{}
+	for partition, end := range to {
+		before := marks[partition]
+		after := before
+		if from[partition] <= after.Held {
+			after.Held = max(after.Held, end)
+		}
+		if after.Committed = max(after.Committed, end); after != before {
+			changed[partition] = after
+		}
+	}
+	return changed
+}
+
+// Check is Unavailable if the model is behind.
+func (m Marks) Check() error {
+	var behind []string
+	for _, topic := range slices.Sorted(maps.Keys(m)) {
+		for _, partition := range slices.Sorted(maps.Keys(m[topic])) {
+			if mark := m[topic][partition]; mark.Held < mark.Committed {
+				behind = append(behind, fmt.Sprintf("%s/%d holds %d of %d", topic, partition, mark.Held, mark.Committed))
+			}
+		}
+	}
+	if behind == nil {
+		return nil
+	}
+	return events.Errorf(events.Unavailable, "the read model is behind the group's commits (%s): run `sipeat rebuild` (its --help says how)",
+		strings.Join(behind, ", "))
+}

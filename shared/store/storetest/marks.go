@@ -1,0 +1,74 @@
+package storetest
+
+import (
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+func at(partition int32, offset int64) map[int32]int64 { return map[int32]int64{partition: offset} }
+
+func (b *bench) marked(want store.Marks) {
+	b.Helper()
+	got, err := b.Marks(b.Context())
+	require.NoError(b, err)
+	require.Equal(b, want, got)
+}
+
+var marks = []guarantee{
+	{"a new model holds nothing and is not behind", func(b *bench) {
+		b.marked(store.Marks{})
+		require.NoError(b, b.Ping(b.Context()))
+	}},
+	{"a model that is given everything in turn holds it", func(b *bench) {
+		require.NoError(b, b.Advance(b.Context(), request, at(0, 0), at(0, 5)))
+		require.NoError(b, b.Advance(b.Context(), request, map[int32]int64{0: 5, 3: 0}, map[int32]int64{0: 7, 3: 1}))
+		require.NoError(b, b.Advance(b.Context(), contact, nil, at(11, 1<<40)))
+		b.marked(store.Marks{
+			request: {0: {Held: 7, Committed: 7}, 3: {Held: 1, Committed: 1}},
+			contact: {11: {Held: 1 << 40, Committed: 1 << 40}},
+		})
+		require.NoError(b, b.Ping(b.Context()))
+	}},
+	{"offsets that were reset take nothing back", func(b *bench) {
+		require.NoError(b, b.Advance(b.Context(), request, at(0, 0), at(0, 9)))
+		require.NoError(b, b.Advance(b.Context(), request, at(0, 2), at(0, 4)))
+		require.NoError(b, b.Advance(b.Context(), request, at(0, 0), at(0, 0)))
+		b.marked(store.Marks{request: {0: {Held: 9, Committed: 9}}})
+	}},
+	{"a model that was not given what was committed is behind until it is", func(b *bench) {
+		require.NoError(b, b.Advance(b.Context(), request, at(0, 0), at(0, 2)))
+		require.NoError(b, b.Advance(b.Context(), request, at(0, 5), at(0, 5)))
+		require.NoError(b, b.Advance(b.Context(), request, at(0, 5), at(0, 8)))
+		b.marked(store.Marks{request: {0: {Held: 2, Committed: 8}}})
+		err := b.Ping(b.Context())
+		b.isKind(events.Unavailable, err)
+		assert.ErrorContains(b, err, request+"/0 holds 2 of 8")
+		assert.ErrorContains(b, err, "run `sipeat rebuild`")
+		b.mustPut(item("still works", 0, ""))
+
+		require.NoError(b, b.Advance(b.Context(), request, at(0, 0), at(0, 7)))
+		b.isKind(events.Unavailable, b.Ping(b.Context()))
+		require.NoError(b, b.Advance(b.Context(), request, at(0, 7), at(0, 8)))
+		b.marked(store.Marks{request: {0: {Held: 8, Committed: 8}}})
+		require.NoError(b, b.Ping(b.Context()))
+	}},
+	{"handles of several processes advance the same marks", func(b *bench) {
+		handles := []store.Store{b.Store, b.handle()}
+		for offset := range int64(20) {
+			require.NoError(b, handles[offset%2].Advance(b.Context(), request, at(0, offset), at(0, offset+1)))
+		}
+		for _, err := range together(24, func(i int) error {
+			return handles[i%2].Advance(b.Context(), request, nil, at(int32(i%12), int64(20+i)))
+		}) {
+			require.NoError(b, err)
+		}
+		want := map[int32]store.Mark{}
+		for p := range int32(12) {
+			want[p] = store.Mark{Held: int64(32 + p), Committed: int64(32 + p)}
+		}
+		b.marked(store.Marks{request: want})
+	}},
+}
