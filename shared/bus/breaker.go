@@ -3,51 +3,69 @@ package bus
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// breaker tells an event that is at fault from an outage that nobody named: it counts the different events that failed
-// for an unknown reason since the last one succeeded.
+// breaker tells an event at fault from an outage of unknown kind: it counts the different events that failed since the last
+// success.
 type breaker struct {
 	limit int
 
-	trouble atomic.Bool // some event has failed: spares the lock while all is well
-	mu      sync.Mutex
-	failing map[Position]struct{} // at most limit of them
-	stalled bool
+	needed      atomic.Bool // an event has failed or was refused: saves the lock until then
+	mu          sync.Mutex
+	failing     map[Position]struct{} // at most limit of them
+	stalled     bool
+	lastSuccess time.Time // since then
 }
 
-// failed books a failure and reports whether it looks like an outage.
-func (b *breaker) failed(d *delivery) bool {
+// failed counts a failure for an unknown reason and reports whether it looks like an outage.
+func (b *breaker) failed(at Position) (outage bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.trouble.Store(true)
+	b.needed.Store(true)
 	if b.failing == nil {
 		b.failing = map[Position]struct{}{}
 	}
 	if len(b.failing) < b.limit {
-		b.failing[d.position()] = struct{}{}
+		b.failing[at] = struct{}{}
 	}
 	return len(b.failing) >= b.limit
 }
 
-// stall reports whether the stall began just now.
-func (b *breaker) stall() (began bool) {
+// stall reports whether the stall begins with this call.
+func (b *breaker) stall() (begins bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	began, b.stalled = !b.stalled, true
-	return began
+	begins, b.stalled = !b.stalled, true
+	return begins
 }
 
-// succeeded ends the row of failures and reports whether that ended a stall.
+// succeeded resets the failures and reports whether that ended a stall.
 func (b *breaker) succeeded() (ended bool) {
-	if !b.trouble.Load() {
+	if !b.needed.Load() {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	ended = b.stalled
-	b.stalled = false
+	ended, b.stalled = b.stalled, false
 	clear(b.failing)
-	b.trouble.Store(false)
+	b.lastSuccess = time.Now()
 	return ended
+}
+
+// provenFor is how long a success counts as proof that there is no outage.
+const provenFor = blockingFor / 2
+
+// outage reports whether no event has succeeded lately. The first call starts the count.
+func (b *breaker) outage() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.needed.Store(true)
+	return time.Since(b.lastSuccess) > provenFor
+}
+
+func (b *breaker) isStalled() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.stalled
 }

@@ -7,40 +7,33 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// Handler does what one event asks for. It must be safe to repeat, and must return soon after ctx is done. What its
-// error means is in the table of [Outcome].
+// Handler handles one event. It must be safe to repeat, and must return soon after ctx is done. [Outcome] lists what its
+// error means.
 type Handler[T events.Payload] func(ctx context.Context, e events.Event[T]) error
 
-// Consumer is one consumer of one topic, its event type forgotten so that consumers of many types fit one table.
+// Consumer is one consumer of one topic, with its event type erased so that consumers of many types fit one table.
 type Consumer struct {
 	Topic string
 	Group string // the consumer group, under which its offsets are kept
 
-	decode func([]Record, *chunk)
-	handle func(context.Context, any) error
+	decode func(*Record) (message, error)
+	handle func(ctx context.Context, event any) error
 }
 
-// NewConsumer makes a consumer whose events go through the steps in turn; the first error ends it.
+// message is a decoded event.
+type message struct {
+	event   any // *events.Event[T]
+	eventID string
+	key     string // orders it, unless its record has a Kafka key
+}
+
+// NewConsumer returns a consumer that passes each event through the steps in turn; the first error ends it.
 func NewConsumer[T events.Payload](group string, steps ...Handler[T]) Consumer {
 	var zero T
 	return Consumer{
-		Topic: zero.Topic(),
-		Group: group,
-		decode: func(records []Record, c *chunk) {
-			decoded, _ := c.events.(*[chunkSize]events.Event[T])
-			if decoded == nil {
-				decoded = new([chunkSize]events.Event[T])
-				c.events = decoded
-			}
-			for i := range records {
-				e := &decoded[i]
-				if err := decode(&records[i], e); err != nil {
-					c.deliveries[i].troubled().fault = err
-					continue
-				}
-				c.deliveries[i].message = message{e, events.LogID(e.ID), e.Key()}
-			}
-		},
+		Topic:  zero.Topic(),
+		Group:  group,
+		decode: decode[T],
 		handle: func(ctx context.Context, event any) error {
 			for _, step := range steps {
 				if err := step(ctx, *event.(*events.Event[T])); err != nil {
@@ -52,7 +45,7 @@ func NewConsumer[T events.Payload](group string, steps ...Handler[T]) Consumer {
 	}
 }
 
-func decode[T events.Payload](r *Record, into *events.Event[T]) (err error) {
+func decode[T events.Payload](r *Record) (m message, err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			cause := fmt.Errorf("%w: %w", events.ErrNotUnderstood, events.Recovered(value))
@@ -60,18 +53,21 @@ func decode[T events.Payload](r *Record, into *events.Event[T]) (err error) {
 		}
 	}()
 	if r.Unreadable != nil {
-		return events.Wrap(events.Invalid, fmt.Errorf("%w: %w", errTooLarge, r.Unreadable), "the record cannot be read")
+		return message{}, events.Wrap(events.Invalid, fmt.Errorf("%w: %w", errTooLarge, r.Unreadable), "the record cannot be read")
 	}
-	*into, err = events.Decode[T](r.Value)
-	if err == nil && into.Metadata.Timestamp.IsZero() {
-		into.Metadata.Timestamp = made(r, into)
+	e, err := events.Decode[T](r.Value)
+	if err != nil {
+		return message{}, err
 	}
-	return err
+	if e.Metadata.Timestamp.IsZero() {
+		e.Metadata.Timestamp = createdAt(r, &e)
+	}
+	return message{&e, events.LogID(e.ID), e.Key()}, nil
 }
 
-// made is when an event was made that does not say so: when its record was. That may be any number, of a producer that
-// writes nanoseconds for milliseconds say, and no moment that can be written again; then it is when the thing happened.
-func made[T events.Payload](r *Record, e *events.Event[T]) events.Time {
+// createdAt is the record's timestamp, for an event without one. A producer may set any number there, such as nanoseconds
+// for milliseconds; where that cannot be written again it is the time of the event's data.
+func createdAt[T events.Payload](r *Record, e *events.Event[T]) events.Time {
 	at := events.At(r.Timestamp)
 	if _, err := at.MarshalText(); err != nil {
 		return e.Data.HappenedAt()

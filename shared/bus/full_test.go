@@ -12,6 +12,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // gate lets the events of key a through once it is open; the others always.
@@ -49,6 +50,30 @@ func TestFullCountsFromTheFirstUnhandledEvent(t *testing.T) {
 		synctest.Wait()
 		assert.False(t, r.Full())
 		assert.Equal(t, 1, r.roomCalls())
+	})
+}
+
+// What is done ahead of a stuck event is repeated after a crash or rebalance, so it has a bound of its own.
+func TestNoEventBeginsTooFarAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{}
+		r := newRig(t, bus.Options{MaxBuffered: 10}, g.handle)
+		names := []string{"b1", "a1"}
+		for range 100 {
+			names = append(names, "c1", "d1")
+		}
+		r.deliver(batch(0, names...)...)
+		pass(time.Hour)
+		assert.Len(t, r.done, 10, "b1 and 9 after a1")
+		g.open.Store(true)
+		r.allHandled(202)
+
+		g.open.Store(false)
+		r.openUntil(r.newEngine(bus.Options{MaxBuffered: 10}), time.Minute)
+		r.deliver(batch(0, names...)...)
+		require.ErrorContains(t, r.Wait(t.Context()), "cannot be retried before the deadline")
+		require.NoError(t, r.Close(t.Context()))
+		r.handledUpTo(1)
 	})
 }
 

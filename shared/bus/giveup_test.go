@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,10 +35,10 @@ func now(records ...bus.Record) []bus.Record {
 
 func TestGiveUpAfterADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{}, fullMailbox)
+		r := newRig(t, bus.Options{Grace: time.Hour}, fullMailbox)
 		r.deliver(now(moved(0, "a1"))...)
 		for hour := range int64(24) {
-			assert.Empty(t, r.letters)
+			assert.Zero(t, r.rejected())
 			r.deliver(now(moved(hour+1, "b1"))...)
 			pass(time.Hour)
 		}
@@ -45,23 +46,23 @@ func TestGiveUpAfterADay(t *testing.T) {
 		r.allHandled(26)
 		require.Len(t, r.letters, 1)
 		assert.Equal(t, bus.Expired, r.letters[0].Class)
-		assert.Regexp(t, "^given up after 24h.*mailbox full$", r.letters[0].Reason)
+		assert.Regexp(t, "^given up, refused since .*: mailbox full$", r.letters[0].Reason)
 	})
 }
 
 func TestGiveUpAfterAnHourIfTheBufferIsFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{MaxBuffered: 100}, fullMailbox)
+		r := newRig(t, bus.Options{MaxBuffered: 100, Grace: time.Hour}, fullMailbox)
 		r.deliver(now(moved(0, "a1"))...)
 		for n := int64(1); n < 100; n++ {
 			r.deliver(now(moved(n, "b1"))...)
 			pass(30 * time.Second)
 		}
 		assert.True(t, r.Full())
-		assert.Empty(t, r.letters)
+		assert.Zero(t, r.rejected())
 		pass(12 * time.Minute)
 		r.allHandled(100)
-		assert.Len(t, r.letters, 1)
+		assert.Equal(t, 1, r.rejected())
 	})
 }
 
@@ -70,7 +71,7 @@ func TestGiveUpAcrossInvocations(t *testing.T) {
 		r := newRig(t, bus.Options{}, fullMailbox)
 		engine := r.newEngine(bus.Options{})
 		began := time.Now()
-		for len(r.letters) == 0 {
+		for r.rejected() == 0 {
 			require.Less(t, time.Since(began), 61*time.Minute)
 			r.openUntil(engine, 30*time.Second)
 			r.deliver(now(batch(0, "a1", "b1")...)...)
@@ -91,22 +92,22 @@ func TestOutageGivesUpNothing(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				outage := false
-				r := newRig(t, bus.Options{MaxBackoff: 5 * time.Minute}, func(ctx context.Context, e event) error {
-					if outage {
+				var outage atomic.Bool
+				r := newRig(t, bus.Options{MaxBackoff: 5 * time.Minute, Grace: time.Hour}, func(ctx context.Context, e event) error {
+					if outage.Load() {
 						return fault
 					}
 					return fullMailbox(ctx, e)
 				})
 				r.deliver(now(batch(0, "a1", "b1", "b2")...)...)
 				pass(20 * time.Minute)
-				outage = true
+				outage.Store(true)
 				r.deliver(now(batch(3, "c1", "d1", "e1", "a2")...)...)
-				pass(72 * time.Hour)
-				assert.Empty(t, r.letters)
-				outage = false
-				pass(5 * time.Minute)
-				assert.Len(t, r.letters, 1, "a1; a2 has only begun to fail")
+				pass(50 * time.Hour)
+				assert.Zero(t, r.rejected())
+				outage.Store(false)
+				pass(11 * time.Minute)
+				assert.Equal(t, 1, r.rejected(), "a1; a2 has only begun to fail")
 			})
 		})
 	}

@@ -160,6 +160,13 @@ func (r *rig) Write(_ context.Context, l bus.DeadLetter) error {
 	return nil
 }
 
+// rejected returns the number of dead letters.
+func (r *rig) rejected() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.letters)
+}
+
 func (r *rig) overran(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

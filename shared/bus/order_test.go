@@ -111,7 +111,8 @@ func TestRecordsWithoutKeyAreOrderedByTheirThing(t *testing.T) {
 // The TypeScript app writes notifications without key and subject. Each is a queue of its own, with its repeats.
 func TestNotificationsWithoutSubjectRunConcurrently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		running, done := map[string]bool{}, 0
+		running := map[string]bool{}
+		var done atomic.Int64
 		var mu sync.Mutex
 		c := bus.NewConsumer("g", func(_ context.Context, e events.Event[events.Notification]) error {
 			mu.Lock()
@@ -124,7 +125,7 @@ func TestNotificationsWithoutSubjectRunConcurrently(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			running[e.ID] = false
-			done++
+			done.Add(1)
 			return nil
 		})
 		p := bus.NewEngine(c, nil, bus.Options{}).Open(0, nil)
@@ -133,7 +134,7 @@ func TestNotificationsWithoutSubjectRunConcurrently(t *testing.T) {
 				`{"eventId":"n%d","eventType":"notification","data":{"type":"machine"}}`, i/2)}})
 		}
 		pass(3 * time.Second)
-		assert.Equal(t, 600, done)
+		assert.EqualValues(t, 600, done.Load())
 		handled, _, _ := p.Handled()
 		assert.Equal(t, int64(300), handled, "all before the slow one")
 		require.NoError(t, p.Close(t.Context()))

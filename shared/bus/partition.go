@@ -8,85 +8,118 @@ import (
 	"time"
 )
 
-// Partition is the delivery of one partition: a window of the events in hand, in offset order, and a lane per key.
+// Partition delivers one partition. It holds the window of events from the first that is not handled on, in offset order,
+// and a queue for each key in it.
 type Partition struct {
 	engine *Engine
 	number int32
-	room   func() // may be nil
-	opened time.Time
-	end    time.Duration   // when the delivery ends, on the clock; see [Engine.OpenUntil]
-	ctx    context.Context // of all handlers; ends when the partition is abandoned
-	cancel context.CancelFunc
+	room   func()    // may be nil
+	opened time.Time // zero of the watchdog's clock
+	end    time.Time // of the delivery, see [Engine.OpenUntil]; zero = none
+	ctx    context.Context
+	cancel context.CancelFunc // cancels all handlers
+
+	stopWatch context.CancelFunc
 
 	mu       sync.Mutex
-	idle     sync.Cond  // nothing in hand, nothing left to do before the end, or closed and no handler running
-	inbox    [][]Record // not decoded yet
-	decoding bool       // a worker is decoding; one at a time does, so order is kept
-	front    *chunk     // of the window: decoded, from the first event that is not handled
-	back     *chunk
-	lanes    map[string]*lane
-	spare    spare
-	ready    queue       // lanes whose first event may run
-	retrying int         // lanes that wait for a retry
-	workers  []*worker   // at most Options.Concurrency
-	running  int         // of those, the ones that have an event
-	quick    int         // tries lately that were over in no time
-	alarm    *time.Timer // rings for those that are not
-	alarmed  bool
-	count    int   // events in hand: in the window and the inbox
-	bytes    int   // of those
-	reached  int64 // the highest offset that was begun; -1 = none
-	handled  int64 // the offset behind the last handled event; 0 = none yet
-	epoch    int32 // of the last handled event's record
-	full     bool  // Full was answered with true since there was room
+	changed  sync.Cond // Wait or Close may return
+	window   []*batch
+	inbox    []*batch // the last of the window, as far as not all of their events are queued
+	queued   int      // events of the window that are
+	count    int      // events of the window
+	bytes    int      // of those
+	queues   map[string]*keyQueue
+	ready    readyQueue
+	retrying int // key queues that wait for a retry
+	workers  []*worker
+	running  int   // workers that have an event
+	begun    int64 // the highest offset that was; -1 = none
+	handled  int64 // the offset after the last event handled with all before it; 0 = none
+	epoch    int32 // of that event's record
+	full     bool  // Full has returned true since there was room
 	closed   bool
-	final    bool // Close has returned
+	final    bool  // Close has returned without some handlers
+	overtime int   // ticks since cancel, see [Partition.watch]
+	overrun  error // from then on Close waits for no handler
 }
 
-// Deliver takes the next records of the partition, in offset order, and returns at once. The slice is the partition's
-// from then on.
+// batch is what one Deliver brought.
+type batch struct {
+	deliveries []delivery
+	queued     int // of these, from the front
+	handled    int // likewise
+}
+
+// Deliver takes the next records of the partition, in offset order, and does not wait for their handlers. It keeps the
+// slice.
 func (p *Partition) Deliver(records []Record) {
-	if len(records) == 0 {
-		return
-	}
+	b := &batch{deliveries: make([]delivery, len(records))}
 	bytes := 0
 	for i := range records {
-		bytes += records[i].size()
+		d, r := &b.deliveries[i], &records[i]
+		d.record, d.size, d.key = r, r.size(), string(r.Key)
+		if d.key == "" { // the TypeScript app writes none: the event's own orders it
+			m, _ := p.engine.consumer.decode(r)
+			d.key = m.key
+		}
+		bytes += d.size
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed || len(records) == 0 {
 		return
 	}
+	p.engine.attempts.restore(b.deliveries)
+	p.window, p.inbox = append(p.window, b), append(p.inbox, b)
 	p.count += len(records)
 	p.bytes += bytes
-	p.inbox = append(p.inbox, records)
-	p.share()
+	p.queueMore()
 }
 
-// Full reports whether enough is in hand: [Options.MaxBuffered] events or [Options.MaxBufferedBytes] from the first that is not
-// handled to the last delivered. Whoever feeds the partition then stops until room is called, which is when half of
-// that is left; until then the answer stays true.
+// queueMore queues events while the window holds fewer than MaxBuffered queued ones.
+func (p *Partition) queueMore() {
+	for len(p.inbox) > 0 && p.queued < p.engine.options.MaxBuffered {
+		b := p.inbox[0]
+		d := &b.deliveries[b.queued]
+		q := p.queues[d.key]
+		if q == nil {
+			q = &keyQueue{}
+			p.queues[d.key] = q
+			p.ready.push(q)
+		}
+		q.push(d)
+		p.queued++
+		if b.queued++; b.queued == len(b.deliveries) {
+			p.inbox = p.inbox[1:]
+		}
+	}
+	p.startWorkers()
+}
+
+// Full reports whether enough is in hand: [Options.MaxBuffered] events or [Options.MaxBufferedBytes] from the first that is
+// not handled to the last delivered. The caller then delivers no more until room is called, which is when half of that is
+// left; until then Full stays true.
 func (p *Partition) Full() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.count >= p.engine.options.MaxBuffered || p.bytes >= p.engine.options.MaxBufferedBytes {
-		p.full = true
-	}
+	p.full = p.full || p.crowded()
 	return p.full
 }
 
-// blocked reports whether later events wait for those in hand: the buffer is full, or the delivery is one invocation, whose
-// mapping repeats all that follows an event that it returns.
-func (p *Partition) blocked() bool {
-	o := &p.engine.options
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.end != never || p.count >= o.MaxBuffered || p.bytes >= o.MaxBufferedBytes
+func (p *Partition) crowded() bool {
+	return p.count >= p.engine.options.MaxBuffered || p.bytes >= p.engine.options.MaxBufferedBytes
 }
 
-// Handled is the offset to go on from: everything delivered before it is handled. epoch is the leader epoch of the record
-// before it. ok is false while nothing is handled.
+// blocked reports whether later events of the partition wait for those in hand: no more are fetched, or the delivery is an
+// invocation, whose mapping repeats everything after an event that it returns.
+func (p *Partition) blocked() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.crowded() || !p.end.IsZero()
+}
+
+// Handled is the offset to continue from: everything delivered before it is handled. epoch is the leader epoch of the
+// record before it. ok is false while nothing is handled.
 func (p *Partition) Handled() (offset int64, epoch int32, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,12 +127,12 @@ func (p *Partition) Handled() (offset int64, epoch int32, ok bool) {
 }
 
 var (
-	errClosed = errors.New("the partition was closed before all was handled")
-	errNoTime = errors.New("what is not handled could be tried again only after the end of the delivery")
+	errClosed = errors.New("the partition was closed before all events were handled")
+	errNoTime = errors.New("the remaining events cannot be retried before the deadline")
 )
 
-// Wait returns when everything delivered has been handled; with ctx's error, or with one if the partition is closed
-// before that, or opened by [Engine.OpenUntil] and nothing more can be done in time.
+// Wait returns when everything delivered is handled. It returns an error when ctx ends or the partition is closed before
+// that, or when [Engine.OpenUntil] opened it and nothing more can be done in time.
 func (p *Partition) Wait(ctx context.Context) error {
 	if err := p.await(ctx, func() bool { return p.count == 0 || p.closed || p.stuck() }); err != nil {
 		return err
@@ -115,119 +148,170 @@ func (p *Partition) Wait(ctx context.Context) error {
 	return errNoTime
 }
 
-// stuck reports whether all that is left waits for a retry that will not come before the end.
+// stuck reports whether all that is left would be retried after the end.
 func (p *Partition) stuck() bool {
-	return p.end != never && p.running == 0 && p.retrying == 0 && p.ready.first == nil && !p.decoding && len(p.inbox) == 0
+	return !p.end.IsZero() && p.idle() && p.retrying == 0
 }
 
-// Close ends the delivery: events that a handler has begun are finished if they can be before ctx is done, and abandoned
-// otherwise, which every handler that heeds its context does at once. So are those that stand before one that was begun,
-// or what is handled already would come again. All others are let go, and those that wait for a retry. When it returns
-// no handler runs and Handled does not change any more. An error says that handlers were abandoned, or that one of them
-// did not end even so (and [Options.Overrun] was called).
+func (p *Partition) idle() bool { return p.running == 0 && p.ready.length == 0 }
+
+// Close ends the delivery. Running handlers may finish until ctx is done and are cancelled then. Events before one that was
+// begun are handled too, or a later owner of the partition would repeat that one; all others are dropped, those that wait
+// for a retry among them. When Close returns no handler runs and Handled does not change any more. An error says that
+// handlers were cancelled, or that one of them kept running for [Options.Grace] after that; then [Options.Overrun] was
+// called.
 func (p *Partition) Close(ctx context.Context) error {
 	p.mu.Lock()
-	p.closed = true
-	p.inbox = nil
-	for _, l := range p.lanes {
-		if l.retry != nil {
-			l.retry.Stop()
+	p.closed, p.inbox = true, nil
+	for _, q := range p.queues {
+		if q.retry != nil {
+			q.retry.Stop()
 		}
 	}
-	if p.alarm != nil {
-		p.alarm.Stop()
-	}
-	p.hire()
-	p.idle.Broadcast()
+	p.changed.Broadcast()
 	p.mu.Unlock()
-	defer p.giveBack()
-	quiet := func() bool { return !p.decoding && p.running == 0 && p.ready.first == nil }
-	err := p.await(ctx, quiet)
+	err := p.await(ctx, p.idle)
 	p.cancel()
-	if err == nil {
-		return nil
+	if err != nil {
+		err = fmt.Errorf("%s/%d: handlers that were still running were cancelled: %w", p.engine.consumer.Topic, p.number, err)
+		_ = p.await(context.Background(), func() bool { return p.idle() || p.overrun != nil })
 	}
-	grace, cancel := context.WithTimeout(context.Background(), p.engine.options.Grace)
-	defer cancel()
-	if p.await(grace, quiet) == nil {
-		return fmt.Errorf("%s/%d: abandoned handlers that were still running: %w", p.engine.consumer.Topic, p.number, err)
-	}
+	p.stopWatch()
 	p.mu.Lock()
-	p.final = true
-	p.mu.Unlock()
-	err = fmt.Errorf("%s/%d: a handler goes on %s after it was cancelled", p.engine.consumer.Topic, p.number, p.engine.options.Grace)
-	p.engine.options.Overrun(err)
+	defer p.mu.Unlock()
+	if !p.idle() {
+		p.final = true
+		return p.overrun
+	}
+	p.giveBack()
 	return err
 }
 
+// await waits until met, which is called with the lock held, returns true.
 func (p *Partition) await(ctx context.Context, met func() bool) error {
-	stop := context.AfterFunc(ctx, func() {
+	defer context.AfterFunc(ctx, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.idle.Broadcast()
-	})
-	defer stop()
+		p.changed.Broadcast()
+	})()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for !met() {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		p.idle.Wait()
+		p.changed.Wait()
 	}
 	return nil
 }
 
-// decodeSome puts the next records of the inbox into their lanes. It gives up the lock while it decodes.
-func (p *Partition) decodeSome() {
-	records := p.inbox[0]
-	if len(records) > chunkSize {
-		records, p.inbox[0] = records[:chunkSize], records[chunkSize:]
-	} else {
-		p.inbox[0] = nil
-		p.inbox = p.inbox[1:]
-	}
-	c := p.spare.chunk()
-	p.decoding = true
-	p.mu.Unlock()
-	p.engine.decode(records, c)
-	p.mu.Lock()
-	p.decoding = false
-	if p.closed {
-		for i := range c.used {
-			p.engine.memory.keep(&c.deliveries[i])
+// giveBack keeps the attempts of unhandled events for the next delivery and ends their traces.
+func (p *Partition) giveBack() {
+	for _, q := range p.queues {
+		for d := q.first; d != nil; d = d.next {
+			p.engine.attempts.keep(d)
+			if d.trace != nil {
+				d.trace.Returned()
+				d.trace = nil
+			}
 		}
-		p.idle.Broadcast()
-		return
-	}
-	if p.front == nil {
-		p.front = c
-	} else {
-		p.back.behind = c
-	}
-	p.back = c
-	for i := range c.used {
-		d := &c.deliveries[i]
-		l := p.lanes[d.key]
-		if l == nil {
-			l = p.spare.lane()
-			p.lanes[d.key] = l
-			p.ready.push(l)
-		}
-		l.append(d)
 	}
 }
 
-func (e *Engine) decode(records []Record, c *chunk) {
-	c.used = len(records)
-	e.consumer.decode(records, c)
-	for i := range records {
-		d, r := &c.deliveries[i], &records[i]
-		d.record, d.size = r, r.size()
-		// A record without a Kafka key, as the TypeScript app writes them, is ordered by what it is about.
-		if len(r.Key) > 0 && string(r.Key) != d.key {
-			d.key = string(r.Key)
+// next gives the worker its next event. After Close it drops events that need not be handled.
+func (p *Partition) next(w *worker) bool {
+	for q := p.ready.pop(); q != nil; q = p.ready.pop() {
+		d := q.first
+		if p.closed && (d.record.Offset > p.begun || p.ctx.Err() != nil) {
+			continue
 		}
-		e.memory.restore(d)
+		p.begun = max(p.begun, d.record.Offset)
+		p.running++
+		w.current = d
+		return true
 	}
+	if p.closed {
+		p.changed.Broadcast()
+	}
+	return false
+}
+
+// finish records a try of an event: it is handled, or retried after a delay. It reports whether room is due.
+func (p *Partition) finish(d *delivery, handled bool, delay time.Duration) (room bool) {
+	q := d.queue
+	switch {
+	case p.final: // too late to count
+	case handled:
+		if q.first = d.next; q.first == nil {
+			delete(p.queues, d.key)
+		} else {
+			p.ready.push(q)
+		}
+		offset, epoch := d.record.Offset, d.record.LeaderEpoch
+		*d.record = Record{} // one slice holds all records of a batch: release what they point to
+		*d = delivery{size: d.size, handled: true, offset: offset, epoch: epoch}
+		return p.advance()
+	case !p.closed && (p.end.IsZero() || time.Now().Add(delay).Before(p.end)):
+		p.retrying++
+		q.retry = time.AfterFunc(delay, func() { p.retry(q) })
+	}
+	return false
+}
+
+// retry makes a key queue ready after its delay.
+func (p *Partition) retry(q *keyQueue) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.retrying--
+	if !p.closed {
+		p.ready.push(q)
+		p.startWorkers()
+	}
+}
+
+// advance moves the window past the handled events at its front and reports whether room is due.
+func (p *Partition) advance() (room bool) {
+	for len(p.window) > 0 {
+		b := p.window[0]
+		for b.handled < len(b.deliveries) && b.deliveries[b.handled].handled {
+			d := &b.deliveries[b.handled]
+			p.handled, p.epoch = d.offset+1, d.epoch
+			p.bytes -= d.size
+			p.count--
+			p.queued--
+			b.handled++
+		}
+		if b.handled < len(b.deliveries) {
+			break
+		}
+		p.window[0] = nil
+		p.window = p.window[1:]
+	}
+	p.queueMore()
+	o := &p.engine.options
+	if !p.full || p.count > o.MaxBuffered/2 || p.bytes > o.MaxBufferedBytes/2 {
+		return false
+	}
+	p.full = false
+	return p.room != nil && !p.closed
+}
+
+// State describes a partition in delivery.
+type State struct {
+	Buffered, Bytes int       // from the first that is not handled to the last delivered
+	Running         int       // handlers
+	Oldest          time.Time // the timestamp of the first that is not handled; zero = there is none
+	Handled         int64     // see [Partition.Handled]; 0 = nothing yet
+}
+
+// State returns the partition's state.
+func (p *Partition) State() State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := State{Buffered: p.count, Bytes: p.bytes, Running: p.running, Handled: p.handled}
+	if len(p.window) > 0 {
+		b := p.window[0]
+		s.Oldest = b.deliveries[b.handled].record.Timestamp
+	}
+	return s
 }

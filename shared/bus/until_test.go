@@ -39,7 +39,7 @@ func TestNoRetryIsWaitedForThatComesTooLate(t *testing.T) {
 			names = append(names, "a3")
 		}
 		r.deliver(batch(0, names...)...)
-		require.ErrorContains(t, r.Wait(t.Context()), "only after the end")
+		require.ErrorContains(t, r.Wait(t.Context()), "cannot be retried before the deadline")
 		assert.Equal(t, 20*time.Second, time.Since(began), "one retry at 20 s, none at 40 s")
 		require.NoError(t, r.Close(t.Context()))
 		r.handledUpTo(1)
@@ -56,7 +56,7 @@ func TestAHandlerHasNoLongerThanTheDelivery(t *testing.T) {
 		r.openUntil(r.newEngine(bus.Options{Attempts: 1, StallAfter: 1}), 3*time.Second)
 		began := time.Now()
 		r.deliver(batch(0, "a1")...)
-		require.ErrorContains(t, r.Wait(t.Context()), "only after the end")
+		require.ErrorContains(t, r.Wait(t.Context()), "cannot be retried before the deadline")
 		assert.Equal(t, 3*time.Second, time.Since(began))
 		require.NoError(t, r.Close(t.Context()))
 		r.handledUpTo(0)

@@ -2,151 +2,230 @@ package bus
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/trace"
 )
 
-// worker is a goroutine that does what there is to do in a partition: it runs the first events of ready lanes, decodes
-// more when no lane is ready, and ends when there is neither.
+// worker is a goroutine that handles the first events of ready key queues until none is ready.
 type worker struct {
 	partition *Partition
-	current   *delivery       // nil = in no handler
-	ctx       context.Context // of current
-	began     time.Duration   // the try of current, on the partition's clock
-	now       time.Duration   // the end of the last try; 0 = long ago
-	handling  atomic.Bool     // its handler runs: it does not while what became of it is reported, or its dead letter is written
-	exited    bool            // the handler of current ended the goroutine
+	current   *delivery // nil = none
+	began     time.Time // the try of current
+	exited    bool      // the handler of current ended the goroutine
+	watched
 }
 
-func (w *worker) work() {
+// startWorkers starts a worker for each ready key queue that none is about to take.
+func (p *Partition) startWorkers() {
+	for len(p.workers) < p.engine.options.Concurrency && p.ready.length > len(p.workers)-p.running {
+		w := &worker{partition: p}
+		p.workers = append(p.workers, w)
+		go w.run()
+	}
+}
+
+func (w *worker) run() {
 	p := w.partition
 	defer func() {
 		if w.exited {
-			go w.work() // in place of this goroutine
+			go w.run() // in place of this goroutine
 		}
 	}()
 	p.mu.Lock()
-	for w.current != nil || p.occupy(w) {
+	for w.current != nil || p.next(w) {
 		p.mu.Unlock()
-		pause := w.try()
+		handled, delay := w.try()
 		p.mu.Lock()
-		p.settle(w, pause)
+		if p.finish(w.current, handled, delay) {
+			p.mu.Unlock()
+			p.room()
+			p.mu.Lock()
+		}
+		w.current = nil
+		p.running--
+		if p.count == 0 || p.closed || p.stuck() {
+			p.changed.Broadcast()
+		}
 	}
 	p.workers = slices.DeleteFunc(p.workers, func(other *worker) bool { return other == w })
-	if p.closed || p.stuck() {
-		p.idle.Broadcast()
-	}
 	p.mu.Unlock()
 }
 
-// occupy finds the worker its next event, decoding more of them if it must. Without any it is false.
-func (p *Partition) occupy(w *worker) bool {
-	for {
-		if l := p.ready.pop(); l != nil {
-			if p.closed && (l.head.record.Offset > p.reached || p.ctx.Err() != nil) {
-				continue // let go
-			}
-			p.reached = max(p.reached, l.head.record.Offset)
-			if w.now == 0 {
-				w.now = p.clock()
-			}
-			w.current, w.ctx, w.began = l.head, p.ctx, w.now
-			p.running++
-			p.share()
-			return true
-		}
-		if p.closed || p.decoding || len(p.inbox) == 0 {
-			return false
-		}
-		p.decodeSome()
-		w.now = 0
+// try handles the event once. Unless it is handled then, it is to be retried after delay.
+func (w *worker) try() (handled bool, delay time.Duration) {
+	e, d := w.partition.engine, w.current
+	if !w.exited {
+		w.began = time.Now()
 	}
+	outcome, err := Rejected, d.verdict
+	if err == nil {
+		err = w.handle()
+		outcome, err = w.judge(err)
+	}
+	if outcome == Rejected {
+		d.verdict = err
+		if failed := w.reject(err); failed != nil {
+			d.deadLetterFailures++
+			outcome, err = Unavailable, fmt.Errorf("the dead letter cannot be written: %w; its reason: %w", failed, err)
+		}
+	}
+	w.report(outcome, err)
+	if outcome == Done || outcome == Rejected {
+		return true, 0
+	}
+	return false, d.delay(err, &e.options)
 }
 
-// clock is the time since the partition was opened. It costs half of what time.Now does.
-func (p *Partition) clock() time.Duration { return time.Since(p.opened) }
+var errExited = &events.Panic{Text: "the handler ended its goroutine (runtime.Goexit)"}
 
-// limit is when the handler's time is up, on the partition's clock.
-func (w *worker) limit() time.Duration {
-	return min(w.began+w.partition.engine.options.HandlerTimeout, w.partition.end)
+// handle decodes the event and runs its handler.
+func (w *worker) handle() (err error) {
+	p, d := w.partition, w.current
+	if w.exited {
+		w.exited = false
+		return errExited
+	}
+	d.tries++
+	if d.event == nil {
+		d.message, err = p.engine.consumer.decode(d.record)
+	}
+	w.begin()
+	if err != nil {
+		return err
+	}
+	deadline := w.began.Add(p.engine.options.HandlerTimeout)
+	if !p.end.IsZero() && p.end.Before(deadline) {
+		deadline = p.end
+	}
+	ctx, cancel := context.WithDeadline(d.ctx, deadline)
+	returned := false
+	w.deadline.Store(int64(deadline.Sub(p.opened)))
+	defer func() {
+		w.deadline.Store(0)
+		cancel()
+		if value := recover(); value != nil {
+			err = events.Recovered(value)
+		} else if !returned {
+			w.exited = true
+		}
+	}()
+	err = p.engine.consumer.handle(ctx, d.event)
+	returned = true
+	return err
 }
 
-// settle books the end of a try. A pause means that the event is tried again after it; otherwise it is handled.
-func (p *Partition) settle(w *worker, pause time.Duration) {
-	d := w.current
-	l := d.lane
-	switch {
-	case p.final: // too late to count
-	case pause == 0:
-		l.head = d.next
-		if l.head == nil {
-			delete(p.lanes, d.key)
-			p.spare.keepLane(l)
-		} else {
-			p.ready.push(l)
-		}
-		p.advance(d)
-		p.makeRoom()
-	case !p.closed && pause < p.end-p.clock():
-		p.retrying++
-		l.retry = time.AfterFunc(pause, func() { p.resume(l) })
-	}
-	w.current = nil
-	p.running--
-	p.pace(w.now - w.began)
-	if o := &p.engine.options; o.Report != nil || o.Tracer != nil {
-		w.now = 0 // whom it was told may have taken their time, which is not the next handler's
-	}
-	if p.count == 0 || p.closed {
-		p.idle.Broadcast()
-	}
-}
-
-// advance moves the window past what is handled at its front.
-func (p *Partition) advance(d *delivery) {
-	done := delivery{size: d.size, handledAt: d.record.Offset + 1, epoch: d.record.LeaderEpoch}
-	*d.record = Record{} // the records of one Deliver share a slice: let go of what is handled
-	*d = done
-	for c := p.front; c != nil; c = p.front {
-		for c.handled < c.used && c.deliveries[c.handled].handledAt > 0 {
-			p.handled, p.epoch = c.deliveries[c.handled].handledAt, c.deliveries[c.handled].epoch
-			p.bytes -= c.deliveries[c.handled].size
-			p.count--
-			c.handled++
-		}
-		if c.handled < c.used {
-			return
-		}
-		p.front = c.behind
-		p.spare.keepChunk(c)
-	}
-}
-
-// makeRoom tells that a partition that was full has room again. It gives up the lock for the call; the worker counts as
-// running meanwhile, so that Close waits for the call.
-func (p *Partition) makeRoom() {
-	o := &p.engine.options
-	if !p.full || p.count > o.MaxBuffered/2 || p.bytes > o.MaxBufferedBytes/2 {
+// begin sets the context of the event's handlers: the partition's, with the trace that the record carries.
+func (w *worker) begin() {
+	e, d := w.partition.engine, w.current
+	if d.ctx != nil {
 		return
 	}
-	p.full = false
-	if p.room == nil || p.closed {
-		return
+	d.ctx = w.partition.ctx
+	i := slices.IndexFunc(d.record.Headers, func(h Header) bool { return h.Key == trace.Header })
+	if i >= 0 {
+		if parent, ok := trace.Parse(string(d.record.Headers[i].Value)); ok {
+			d.ctx = trace.With(d.ctx, parent)
+		}
 	}
-	p.hire()
-	p.mu.Unlock()
-	p.room()
-	p.mu.Lock()
+	if e.options.Tracer != nil {
+		d.ctx, d.trace = e.options.Tracer.Begin(d.ctx, e.consumer.Group, d.eventID, d.record)
+	}
 }
 
-// resume lets a lane go on after its pause.
-func (p *Partition) resume(l *lane) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.retrying--
-	if !p.closed {
-		p.ready.push(l)
-		p.share()
+// judge adds to the table of outcomes what depends on earlier tries and on other events.
+func (w *worker) judge(err error) (Outcome, error) {
+	p, e, d := w.partition, w.partition.engine, w.current
+	outcome := outcomeOf(err)
+	switch outcome {
+	case Done:
+		if e.breaker.succeeded() {
+			e.options.Logger.InfoContext(d.ctx, "no longer stalled: an event succeeded", "topic", e.consumer.Topic, "group", e.consumer.Group)
+		}
+	case Failed:
+		if p.ctx.Err() != nil || !p.end.IsZero() && !time.Now().Before(p.end) {
+			return Unavailable, err // it may have failed only because it was cancelled
+		}
+		if !e.breaker.failed(d.position()) {
+			if d.failures++; d.failures >= e.options.Attempts {
+				return Rejected, err
+			}
+		} else if d.tries >= e.options.Attempts && e.breaker.stall() {
+			e.options.Logger.ErrorContext(d.ctx, "stalled: different events fail in a row for an unknown reason; none is rejected until one succeeds",
+				"topic", e.consumer.Topic, "group", e.consumer.Group, "in_a_row", e.options.StallAfter)
+		}
+	case Unavailable:
+		if refused, ok := errors.AsType[*events.Error](err); ok && refused.EventOnly {
+			if d.refusedSince.IsZero() {
+				d.refusedSince = time.Now()
+			}
+			if !e.breaker.outage() && d.expired(p.blocked(), e.options.GiveUpAfter) {
+				return Rejected, fmt.Errorf("given up, refused since %s: %w", d.refusedSince.UTC().Format(time.RFC3339), err)
+			}
+		}
 	}
+	return outcome, err
+}
+
+// reject writes the dead letter.
+func (w *worker) reject(verdict error) error {
+	p, d := w.partition, w.current
+	reason := events.LogText(verdict.Error())
+	if len(reason) > 1000 {
+		reason = strings.ToValidUTF8(reason[:1000], "")
+	}
+	deadline := time.Now().Add(p.engine.options.HandlerTimeout)
+	if !p.end.IsZero() && p.end.Before(deadline) {
+		deadline = p.end
+	}
+	ctx, cancel := context.WithDeadline(d.ctx, deadline)
+	defer cancel()
+	return p.engine.deadLetters.Write(ctx, DeadLetter{
+		Record: *d.record, Consumer: p.engine.consumer.Group, Class: classOf(verdict), Reason: reason,
+		Attempts: d.tries, At: time.Now(),
+	})
+}
+
+// report reports the outcome of the try.
+func (w *worker) report(outcome Outcome, err error) {
+	e, d := w.partition.engine, w.current
+	p, panicked := errors.AsType[*events.Panic](err)
+	if e.options.Report == nil && d.trace == nil && !panicked {
+		return
+	}
+	r := Report{
+		Context: d.ctx,
+		Topic:   d.record.Topic, Partition: d.record.Partition, Offset: d.record.Offset, EventID: d.eventID,
+		Outcome: outcome, Attempt: d.tries, DeadLetterFailures: d.deadLetterFailures, Took: time.Since(w.began), Err: err,
+	}
+	if outcome == Rejected {
+		r.Class = classOf(err)
+	}
+	if panicked && !r.DeadLetterOnly() {
+		r.Stack = string(p.Stack)
+	}
+	if d.trace != nil {
+		d.trace.Tried(r)
+		if outcome == Done || outcome == Rejected {
+			d.trace = nil
+		}
+	}
+	if e.options.Report != nil {
+		e.options.Report(r)
+	} else if r.Stack != "" {
+		Log(e.options.Logger, e.consumer.Group)(r)
+	}
+}
+
+// watched is what the watchdog knows of a worker.
+type watched struct {
+	deadline atomic.Int64 // of the running handler, since the partition was opened; 0 = none runs
+	late     int64        // the deadline that was passed at the last tick
+	overtime int          // ticks since then
 }

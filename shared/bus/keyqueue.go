@@ -1,0 +1,70 @@
+package bus
+
+import (
+	"context"
+	"time"
+)
+
+// delivery is one record in hand.
+type delivery struct {
+	record *Record
+	key    string
+	size   int
+	queue  *keyQueue
+	next   *delivery // of the same key
+	message
+	retryState
+	ctx   context.Context // of its handlers, from the first try on
+	trace Trace           // nil = none, or over
+
+	handled bool // then only size, offset and epoch are left
+	offset  int64
+	epoch   int32
+}
+
+func (d *delivery) position() Position {
+	return Position{d.record.Topic, d.record.Partition, d.record.Offset}
+}
+
+// keyQueue holds the events of one key in offset order. It is in the ready queue, with a worker or waiting for a retry, in
+// one of these at a time, which keeps the order.
+type keyQueue struct {
+	first, last *delivery
+	retry       *time.Timer // of the first
+	nextReady   *keyQueue
+}
+
+func (q *keyQueue) push(d *delivery) {
+	d.queue = q
+	if q.first == nil {
+		q.first = d
+	} else {
+		q.last.next = d
+	}
+	q.last = d
+}
+
+// readyQueue holds the key queues whose first event may run, first in, first out.
+type readyQueue struct {
+	first, last *keyQueue
+	length      int
+}
+
+func (r *readyQueue) push(q *keyQueue) {
+	if r.first == nil {
+		r.first = q
+	} else {
+		r.last.nextReady = q
+	}
+	r.last = q
+	r.length++
+}
+
+func (r *readyQueue) pop() *keyQueue {
+	q := r.first
+	if q != nil {
+		r.first, q.nextReady = q.nextReady, nil
+		r.length--
+	}
+	return q
+}

@@ -1,0 +1,81 @@
+//go:build unix
+
+package bus_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestSuspendedChild stops a process around the deadlines of its handlers, and around the Close of its partition, for
+// longer than the grace period. Its handlers heed their contexts, so there is no overrun.
+func TestSuspendedChild(t *testing.T) {
+	const part = "SIPEAT_TEST_SUSPENDED"
+	if os.Getenv(part) != "" {
+		suspendedChild(t)
+		return
+	}
+	for phase := range 4 { // of the deadline or of the close, which is 300 ms after the child's line
+		t.Run(fmt.Sprintf("after %d ms", 100*phase+50), func(t *testing.T) {
+			t.Parallel()
+			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSuspendedChild$", "-test.v")
+			child.Env = append(os.Environ(), part+"=1")
+			out, err := child.StdoutPipe()
+			require.NoError(t, err)
+			require.NoError(t, child.Start())
+			last := ""
+			for lines := bufio.NewScanner(out); lines.Scan(); {
+				last = lines.Text()
+				if last != "begins" {
+					continue
+				}
+				<-time.After(time.Duration(100*phase+50) * time.Millisecond)
+				require.NoError(t, child.Process.Signal(syscall.SIGSTOP))
+				<-time.After(1500 * time.Millisecond)
+				require.NoError(t, child.Process.Signal(syscall.SIGCONT))
+			}
+			assert.NoError(t, child.Wait(), last)
+			assert.Equal(t, "PASS", last)
+		})
+	}
+}
+
+func suspendedChild(t *testing.T) {
+	began, ended := make(chan struct{}), make(chan struct{})
+	cleanUp := func(ctx context.Context, _ event) error {
+		began <- struct{}{}
+		<-ctx.Done()
+		<-time.After(100 * time.Millisecond)
+		go func() { ended <- struct{}{} }()
+		return events.Errorf(events.Unavailable, "cancelled")
+	}
+	options := bus.Options{HandlerTimeout: 300 * time.Millisecond, Grace: time.Second, MinBackoff: time.Hour, MaxBackoff: time.Hour}
+	open := func() *bus.Partition {
+		p := bus.NewEngine(bus.NewConsumer("g", cleanUp), nil, options).Open(7, nil)
+		p.Deliver(batch(0, "a1"))
+		<-began
+		fmt.Println("begins")
+		return p
+	}
+	for range 2 {
+		p := open()
+		<-ended
+		require.NoError(t, p.Close(t.Context()))
+	}
+	options.HandlerTimeout = time.Hour
+	p := open()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, p.Close(ctx), context.DeadlineExceeded)
+}
