@@ -144,12 +144,12 @@ func TestWhatIsRefused(t *testing.T) {
 		{"number in text", head + `"data":{"id":"c","phone":4930555}}`, "data.phone is a number and must be text"},
 		{"object in text", head + `"data":{"id":"c","name":{"secret":1}}}`, "data.name is an object and must be text"},
 		{"true in text", head + `"data":{"id":"c","name":true}}`, "data.name is true and must be text"},
-		{"no moment", head + `"data":{"id":"c","timestamp":"secret"}}`, "data.timestamp is no timestamp: use RFC 3339, such as "},
-		{"empty moment", head + `"data":{"id":"c","timestamp":""}}`, "data.timestamp is no timestamp"},
-		{"moment of no zone", head + `"data":{"id":"c","timestamp":"2026-11-23T12:00:00"}}`, "data.timestamp is no timestamp"},
+		{"no moment", head + `"data":{"id":"c","timestamp":"secret"}}`, "data.timestamp is not an RFC 3339 timestamp, such as "},
+		{"empty moment", head + `"data":{"id":"c","timestamp":""}}`, "data.timestamp is not an RFC 3339 timestamp"},
+		{"moment of no zone", head + `"data":{"id":"c","timestamp":"2026-11-23T12:00:00"}}`, "data.timestamp is not an RFC 3339 timestamp"},
 		{"number moment", head + `"data":{"id":"c"},"metadata":{"timestamp":1719400000000}}`, "metadata.timestamp is a number and must be text"},
-		{"year 10000", head + `"data":{"id":"c","timestamp":"9999-12-31T23:59:59-01:00"}}`, "data.timestamp is no timestamp"},
-		{"year -1", head + `"data":{"id":"c","timestamp":"0000-01-01T00:00:00+01:00"}}`, "data.timestamp is no timestamp"},
+		{"year 10000", head + `"data":{"id":"c","timestamp":"9999-12-31T23:59:59-01:00"}}`, "data.timestamp is not an RFC 3339 timestamp"},
+		{"year -1", head + `"data":{"id":"c","timestamp":"0000-01-01T00:00:00+01:00"}}`, "data.timestamp is not an RFC 3339 timestamp"},
 		{"deep", strings.Repeat("[", 100_000), "not the JSON"},
 	} {
 		refusedAs(t, c.what, c.says, decodeContact, c.value)

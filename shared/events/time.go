@@ -11,7 +11,7 @@ type Time struct{ time time.Time }
 
 const layout = "2006-01-02T15:04:05.000Z"
 
-var errTime = errors.New("no timestamp: use RFC 3339, such as 2026-11-23T06:54:21.123Z")
+var errTime = errors.New("not an RFC 3339 timestamp, such as 2026-11-23T06:54:21.123Z")
 
 // At is t in the wire format's precision.
 func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }

@@ -38,7 +38,7 @@ func TestCommandFaults(t *testing.T) {
 	p := problemOf(t, w)
 	assert.Equal(t, 400, w.Code)
 	assert.Equal(t, "/requests", p.Instance)
-	assert.Equal(t, []string{"/nom", "/name"}, []string{p.Errors[0].Pointer, p.Errors[1].Pointer})
+	assert.Equal(t, "/nom is unknown; known are name, email, phone, address, city, country, drinksList, machineId", pointers(&p))
 }
 
 func TestCommandMedia(t *testing.T) {
@@ -120,6 +120,17 @@ func (timeoutError) Error() string   { return "i/o timeout" }
 func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
 
+// Callers decide what is in an answer, so its size is bounded.
+func TestAnswersAreShort(t *testing.T) {
+	w := call(post(accept(nil)), "POST", "/requests", `{"`+strings.Repeat("é", 20000)+`":1}`, asJSON)
+	assert.Less(t, w.Body.Len(), 1000)
+	many := &events.Error{Kind: events.Invalid, Message: strings.Repeat("long ", 1000), Fields: make([]events.FieldError, 1000)}
+	w = call(post(refuse(many)), "POST", "/requests", `{}`, asJSON)
+	assert.Len(t, problemOf(t, w).Errors, maxFaults)
+	assert.Contains(t, problemOf(t, w).Detail, "Only the first 50 errors are listed.")
+	assert.Less(t, w.Body.Len(), 5000)
+}
+
 // Errors of every kind, from both sides, in one table.
 func TestErrors(t *testing.T) {
 	secret := errors.New("dial tcp 10.0.0.7:9092: password=hunter2")
@@ -180,7 +191,7 @@ func TestErrors(t *testing.T) {
 			}
 			if c.command == 422 {
 				assert.Equal(t, []events.FieldError{{Pointer: "/email", Detail: "must be an e-mail address"},
-					{Pointer: "/phone", Detail: "must be\ufffda phone number\ufffd[31m"}}, p.Errors)
+					{Pointer: "/phone", Detail: "must be a phone number [31m"}}, p.Errors)
 				assert.Equal(t, "Two fields are wrong.", p.Detail)
 				assert.Equal(t, typeFields, p.Type)
 				assert.NotContains(t, log.String(), "phone number", "what the caller sent is not logged")
@@ -197,10 +208,9 @@ func TestIdempotencyKey(t *testing.T) {
 		key  []string
 		want string // "" = 400
 	}{
-		{[]string{"abc"}, "abc"}, {[]string{`"abc"`}, "abc"}, {[]string{`"a\"\\b"`}, `a"\b`}, {[]string{`a\b"`}, `a\b"`},
-		{[]string{strings.Repeat("k", 255)}, strings.Repeat("k", 255)}, {[]string{`"` + strings.Repeat("k", 255) + `"`}, strings.Repeat("k", 255)},
-		{[]string{""}, ""}, {[]string{`""`}, ""}, {[]string{`"`}, ""}, {[]string{`"abc`}, ""}, {[]string{`"a"b"`}, ""}, {[]string{`"a\b"`}, ""}, {[]string{`"a\"`}, ""},
-		{[]string{"a b"}, ""}, {[]string{"a\tb"}, ""}, {[]string{"é"}, ""}, {[]string{"a\x7f"}, ""}, {[]string{strings.Repeat("k", 256)}, ""}, {[]string{"a", "a"}, ""}, {[]string{"a,a"}, ""}, {[]string{`"a,a"`}, ""},
+		{[]string{"abc"}, "abc"}, {[]string{`"a\b"`}, `"a\b"`},
+		{[]string{strings.Repeat("k", 255)}, strings.Repeat("k", 255)}, {[]string{""}, ""},
+		{[]string{"a b"}, ""}, {[]string{"a\tb"}, ""}, {[]string{"é"}, ""}, {[]string{"a\x7f"}, ""}, {[]string{strings.Repeat("k", 256)}, ""}, {[]string{"a", "a"}, ""}, {[]string{"a,a"}, ""},
 	} {
 		key, p := idempotencyKey(http.Header{"Idempotency-Key": c.key})
 		assert.Equal(t, c.want, key, c.key)
@@ -223,7 +233,7 @@ func TestSeed(t *testing.T) {
 	}
 	first := seedOf("/requests", "", "k", `{"name":"a","city":"b"}`)
 	for _, same := range []string{`{"city":"b","name":"a"}`, "{\n\"n\\u0061me\" : \"\\u0061\", \"city\":\"b\" }", `{"name":"a","city":"b","machineId":""}`} {
-		assert.Equal(t, first, seedOf("/requests", "", `"k"`, same), same)
+		assert.Equal(t, first, seedOf("/requests", "", "k", same), same)
 	}
 	seen := map[string]bool{first: true}
 	for _, other := range []string{

@@ -1,6 +1,5 @@
-// Package web is the HTTP edge: it turns a request into a typed value, calls a handler that knows no HTTP, and turns
-// what comes back, a value or an error, into an answer. It runs on net/http alone, so whatever can make an
-// *http.Request (a server, an API Gateway payload, a test) gets the same answers.
+// Package web is the HTTP edge: it reads a request into a typed value, calls a handler that knows no HTTP, and writes its
+// value or error as the answer. It needs net/http alone, so a server, an API Gateway adapter and a test get the same answers.
 //
 //	create := web.HandleCommand(func(ctx context.Context, c web.Command[Contact]) (web.Accepted, error) { … })
 //	get    := web.HandleQuery(func(ctx context.Context, q ByID) (Contact, error) { … })
@@ -10,20 +9,18 @@
 //	}, web.Log(logger), web.Guard(tokens))
 //	err := web.Server(router, logger).Serve(listener)
 //
-// What it promises:
+// It guarantees:
 //
-//   - A handler gets only what was read completely and strictly. What cannot be read is 400, with every faulty field;
-//     what can be read and is not acceptable (the handler says so) is 422.
-//   - Every answer that is no success is RFC 9457 application/problem+json, those of the router (404, 405, redirects) and
-//     of a panic too. The text of an error of unknown kind reaches the log, once, and never the caller.
-//   - A request costs bounded memory (64 KiB of body, 32 levels of nesting) and bounded time; a slow client holds
-//     its own connection and nothing else.
-//   - Every answer carries X-Request-Id and is logged in one line without body, path, query string or values.
-//   - The same Idempotency-Key with the same body gives a command the same [Command.Seed]; Prefer: wait=N lets a query
-//     of one thing wait until it can be read.
+//   - A handler receives only input that was read completely and strictly. A body that cannot be read is 400 with the first
+//     fault; input with unacceptable values, as the handler decides, is 422 with all of them.
+//   - Every answer that is not a success is RFC 9457 application/problem+json, also the router's own (404, 405, redirects) and
+//     that of a panic. The text of an error of unknown kind reaches the log, once, and never the caller.
+//   - A request costs bounded memory (64 KiB of body) and bounded time; a slow client holds only its own connection.
+//   - Every answer has an X-Request-Id and is logged in one line without body, query string or path values.
+//   - The same Idempotency-Key with the same body gives a command the same [Command.Seed]. Prefer: wait=N makes a query of one
+//     resource wait until it can be read.
 //
-// What it is not: no authentication, CORS or throttling. On AWS API Gateway does that, on a server of ours package
-// gateway, by [Guard], [Around] and [Throttle]. And no TLS.
-// Requests that net/http itself refuses before any handler (no Host, broken header lines, headers too large) are
-// answered by it in plain text.
+// It does no authentication, CORS, throttling or TLS. On AWS API Gateway does, on servers package gateway, by [Guard], [Around]
+// and [Throttle]. Requests that net/http refuses before any handler (no Host, broken or too large headers) are answered by it
+// in plain text.
 package web

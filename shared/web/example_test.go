@@ -35,5 +35,5 @@ func Example() {
 	// Output:
 	// 202 /greetings/7 {"id":"7","eventId":"e7","topic":"greeting-created","partition":0,"offset":0}
 	// 422  {"type":"/problems/invalid-fields","title":"Some fields are not acceptable","status":422,"detail":"See errors for each field.","instance":"/greetings","errors":[{"pointer":"/name","detail":"must not be empty"}]}
-	// 400  {"type":"/problems/unreadable-fields","title":"Some fields cannot be read","status":400,"detail":"See errors for each field and what it must be.","instance":"/greetings","errors":[{"pointer":"/nom","detail":"is no field of this request; there are name"},{"pointer":"/name","detail":"is a number and must be a string"}]}
+	// 400  {"type":"/problems/unreadable-fields","title":"A field cannot be read","status":400,"detail":"A field cannot be read at column 2 (byte 1); see errors.","instance":"/greetings","errors":[{"pointer":"/nom","detail":"is unknown; known are name"}]}
 }

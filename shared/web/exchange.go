@@ -10,21 +10,21 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// exchange is one request under a router, and what has become of it.
+// exchange is one request under a router and the state of its answer.
 type exchange struct {
 	http.ResponseWriter
 	request *http.Request
 	start   time.Time
 	id      string
-	route   string // of the function found; "" = none
+	route   string // of the function that matched; "" = none
 	status  int    // 0 = not answered yet
 	eventID string
 	err     error  // for the log
-	logged  bool   // what went wrong is logged elsewhere
+	logged  bool   // the error is logged elsewhere
 	stack   string // of a panic
 	watch   bool   // the function's Watch
 	problem bool   // the answer is a [Problem], not the mux's own
-	swallow bool   // what follows is the mux's own text
+	swallow bool   // the mux's own text follows
 
 	observed []func(Answered)
 }
@@ -36,7 +36,7 @@ func exchangeOf(ctx context.Context) *exchange {
 	return x
 }
 
-// RequestID is the id of the request that ctx belongs to, as X-Request-Id of its answer says it; "" under no [Router].
+// RequestID is the id of the request that ctx belongs to, as in X-Request-Id of its answer; "" outside a [Router].
 func RequestID(ctx context.Context) string {
 	if x := exchangeOf(ctx); x != nil {
 		return x.id
@@ -44,7 +44,7 @@ func RequestID(ctx context.Context) string {
 	return ""
 }
 
-// WriteHeader puts a problem in the place of an answer that the mux makes itself.
+// WriteHeader replaces an answer of the mux itself by a problem.
 func (x *exchange) WriteHeader(status int) {
 	if status >= 100 && status < 200 {
 		x.ResponseWriter.WriteHeader(status)
@@ -65,18 +65,18 @@ func (x *exchange) WriteHeader(status int) {
 	Problem{Status: status, Detail: x.unmatched(status)}.Write(x.ResponseWriter, x.request)
 }
 
-// unmatched says what to do about an answer of the mux.
+// unmatched is the detail of an answer of the mux: what to do about it.
 func (x *exchange) unmatched(status int) string {
 	switch status {
 	case http.StatusNotFound:
 		if p := x.request.URL.Path; len(p) > 1 && strings.HasSuffix(p, "/") {
-			return "There is nothing at this path; try it without the slash at its end."
+			return "No such path; try it without the trailing slash."
 		}
-		return "There is nothing at this path; check its spelling."
+		return "No such path; check its spelling."
 	case http.StatusMethodNotAllowed:
-		return "This path does not take this method; it takes " + x.Header().Get("Allow") + "."
+		return "This path does not accept this method; allowed: " + x.Header().Get("Allow") + "."
 	case http.StatusTemporaryRedirect:
-		return "The path has a simpler spelling; send the request to the one that the header Location names."
+		return "The path has a simpler spelling; send the request to the URL in the header Location."
 	}
 	return "The request cannot be routed; check method and path."
 }

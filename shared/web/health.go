@@ -63,15 +63,15 @@ func ready(w http.ResponseWriter, r *http.Request, probes []*probe) {
 		return
 	}
 	if err := r.Context().Err(); err != nil { // it says nothing about the checks
-		fail(w, r, err, queries)
+		fail(w, r, err, invalidParameters)
 		return
 	}
 	if x := exchangeOf(r.Context()); x != nil {
 		x.err = errors.Join(errs...)
 	}
-	w.Header().Set("Retry-After", "5")
-	Problem{Type: typeUnavailable, Status: http.StatusServiceUnavailable,
-		Detail: "Not reachable: " + strings.Join(names, ", ") + ".", Unreachable: names}.Write(w, r)
+	p := kinds[events.Unavailable]
+	p.Detail, p.Unreachable = "Not reachable: "+strings.Join(names, ", ")+".", names
+	p.Write(w, r)
 }
 
 // probe runs a check, at most once at a time.

@@ -5,60 +5,32 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"net/http"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 )
 
 const maxKey = 255
 
-// idempotencyKey reads the header Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): 1 to 255 visible ASCII
-// characters but no comma, as they are or as an RFC 8941 string; both spellings are the same key. By a comma something in
-// front of us may have joined two headers (RFC 9110 section 5.3), and two are refused. "" = there is none.
+// idempotencyKey reads the header Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): 1 to 255 visible ASCII characters
+// without a comma, with which a proxy may have joined two headers (RFC 9110 section 5.3), and two are refused. "" = none.
 func idempotencyKey(h http.Header) (string, *Problem) {
 	values := h["Idempotency-Key"]
 	if len(values) == 0 {
 		return "", nil
 	}
-	if len(values) == 1 {
-		if key, ok := unquoteKey(values[0]); ok && len(key) >= 1 && len(key) <= maxKey {
-			return key, nil
-		}
+	key := values[0]
+	bad := strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c > '~' || c == ',' })
+	if len(values) > 1 || key == "" || len(key) > maxKey || bad {
+		return "", &Problem{Status: http.StatusBadRequest, Detail: "Send at most one Idempotency-Key, " +
+			"of 1 to 255 visible ASCII characters without spaces and commas, such as a UUID."}
 	}
-	return "", &Problem{Status: http.StatusBadRequest,
-		Detail: "Send at most one Idempotency-Key, of 1 to 255 visible ASCII characters without spaces and commas, such as a UUID."}
+	return key, nil
 }
 
-func unquoteKey(s string) (string, bool) {
-	quoted := len(s) > 0 && s[0] == '"'
-	if quoted {
-		if len(s) < 2 || s[len(s)-1] != '"' {
-			return "", false
-		}
-		s = s[1 : len(s)-1]
-	}
-	key := make([]byte, 0, min(len(s), maxKey+1))
-	for i := 0; i < len(s) && len(key) <= maxKey; i++ {
-		c := s[i]
-		if quoted && c == '\\' { // RFC 8941 section 3.3.3: \" and \\ only
-			i++
-			if i == len(s) || s[i] != '"' && s[i] != '\\' {
-				return "", false
-			}
-			c = s[i]
-		} else if quoted && c == '"' {
-			return "", false
-		}
-		if c <= ' ' || c > '~' || c == ',' {
-			return "", false
-		}
-		key = append(key, c)
-	}
-	return string(key), true
-}
-
-// seed digests what makes two requests the same one: 43 characters. The body counts as it was understood, so white space,
-// the order of members and escapes in it make no difference. A field added to the type without omitempty changes it:
-// a retry across such a release is a new request.
+// seed is a digest of what makes two requests the same one, in 43 characters. The body counts by its meaning, so white space, the
+// order of members and escapes make no difference. A field added to the type without omitempty changes it: a retry across
+// such a release is a new request.
 func seed(r *http.Request, key string, body any) (string, error) {
 	canonical, err := json.Marshal(body, json.Deterministic(true))
 	if err != nil {
@@ -71,7 +43,7 @@ func seed(r *http.Request, key string, body any) (string, error) {
 	digest := sha256.New()
 	for _, part := range [...][]byte{[]byte(route), []byte(Caller(r.Context())), []byte(key), canonical} {
 		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(part))) // so that no part can pass for another's end
+		binary.BigEndian.PutUint64(length[:], uint64(len(part))) // so that the bounds between parts count
 		digest.Write(length[:])
 		digest.Write(part)
 	}

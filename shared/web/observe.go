@@ -8,19 +8,19 @@ import (
 	"github.com/sipeat/sipeat/shared/trace"
 )
 
-// Observer is called before a request is routed. The context that it returns is the request's; what it returns beside it
-// is called when the request is answered, unless it is nil.
+// Observer is called before a request is routed. The context that it returns becomes the request's; the function, unless nil,
+// is called when the request is answered.
 type Observer func(ctx context.Context, r *http.Request) (context.Context, func(Answered))
 
-// Answered tells how a request was answered. It holds nothing of what the request says.
+// Answered is the outcome of a request. It holds no content of the request.
 type Answered struct {
-	Route   string // of the function, "POST /contacts"; "" = none was found
+	Route   string // of the function, "POST /contacts"; "" = none matched
 	Status  int
-	EventID string // of the event that it is about; "" = none
+	EventID string // of the event that the request made; "" = none
 	Took    time.Duration
 }
 
-// Observe adds an observer. A request's traceparent is in its context already, see package trace.
+// Observe adds an observer. The request's context has its traceparent, see package trace.
 func Observe(o Observer) Option {
 	return func(rt *router) { rt.observers = append(rt.observers, o) }
 }
@@ -28,7 +28,7 @@ func Observe(o Observer) Option {
 // traceparent is how net/http spells the header.
 var traceparent = http.CanonicalHeaderKey(trace.Header)
 
-// observe is the context of a request under its trace and its observers.
+// observe is the context of a request with its trace and that of its observers.
 func (rt *router) observe(x *exchange, r *http.Request) context.Context {
 	ctx := r.Context()
 	if values := r.Header[traceparent]; len(values) == 1 {
@@ -45,11 +45,8 @@ func (rt *router) observe(x *exchange, r *http.Request) context.Context {
 	return ctx
 }
 
-// tell tells the observers.
-func (x *exchange) tell() {
-	if len(x.observed) == 0 {
-		return
-	}
+// reportAnswered calls the observers in reverse order.
+func (x *exchange) reportAnswered() {
 	a := Answered{Route: x.route, Status: x.status, EventID: x.eventID, Took: time.Since(x.start)}
 	for i := len(x.observed) - 1; i >= 0; i-- {
 		x.observed[i](a)

@@ -12,107 +12,88 @@ import (
 )
 
 // parameters are what a query reads from path and query string.
-type parameters struct {
-	path, query []parameter
-}
+type parameters []parameter
 
 type parameter struct {
 	name     string
+	path     bool
 	index    []int
-	set      func(v reflect.Value, text string) (fault string)
-	fallback reflect.Value // the default; not valid = none
+	fallback string                                                // the default; "" = none
+	set      func(field reflect.Value, text string) (fault string) // of text that is not empty and UTF-8
 }
 
 // pathNames are the names that the route must have, sorted; [Router] compares them.
-func (ps *parameters) pathNames() []string {
-	var names []string
-	for _, p := range ps.path {
-		names = append(names, p.name)
+func (ps parameters) pathNames() (names []string) {
+	for _, p := range ps {
+		if p.path {
+			names = append(names, p.name)
+		}
 	}
 	slices.Sort(names)
 	return names
 }
 
-// parametersOf reads a type's tags. It panics on a mistake in them: that shows at the program's start.
-func parametersOf(t reflect.Type) parameters {
-	if t.Kind() != reflect.Struct {
-		panic(fmt.Sprintf("web: parameters are read into a struct, not into %v", t))
+// read sets the parameter's field of v. "" = the text is acceptable.
+func (p parameter) read(v reflect.Value, text string) (fault string) {
+	switch {
+	case text == "":
+		return "is empty; give it a value or leave it out"
+	case !utf8.ValidString(text):
+		return "is not UTF-8"
 	}
-	var ps parameters
-	taken := map[string]bool{}
+	return p.set(v.FieldByIndex(p.index), text)
+}
+
+// parametersOf reads a type's tags. It panics where they are wrong, which shows when the program starts.
+func parametersOf(t reflect.Type) (ps parameters) {
 	for _, f := range reflect.VisibleFields(t) {
 		inPath, inQuery := f.Tag.Get("path"), f.Tag.Get("query")
-		name := inPath + inQuery
-		if f.Anonymous && f.Type.Kind() == reflect.Pointer {
-			panic(fmt.Sprintf("web: %v.%s: an embedded pointer cannot be filled", t, f.Name))
-		}
-		if name == "" {
+		if inPath+inQuery == "" {
 			continue
 		}
-		if !f.IsExported() || inPath != "" && inQuery != "" || taken[name] {
-			panic(fmt.Sprintf("web: %v.%s: the field is not exported or the name %q is there twice", t, f.Name, name))
-		}
-		taken[name] = true
-		p := parameter{name: name, index: f.Index, set: setterOf(t, f)}
-		if text, ok := f.Tag.Lookup("default"); ok {
-			p.fallback = reflect.New(f.Type).Elem()
-			if fault := p.set(p.fallback, text); fault != "" {
-				panic(fmt.Sprintf("web: %v.%s: the default %q %s", t, f.Name, text, fault))
+		p := parameter{name: inPath + inQuery, path: inPath != "", index: f.Index, fallback: f.Tag.Get("default"), set: setterOf(t, f)}
+		if p.fallback != "" {
+			if fault := p.read(reflect.New(t).Elem(), p.fallback); fault != "" {
+				panic(fmt.Sprintf("web: the default of %v.%s %s", t, f.Name, fault))
 			}
 		}
-		if inPath != "" {
-			ps.path = append(ps.path, p)
-		} else {
-			ps.query = append(ps.query, p)
-		}
+		ps = append(ps, p)
 	}
 	return ps
 }
 
 func setterOf(t reflect.Type, f reflect.StructField) func(reflect.Value, string) string {
-	var set func(reflect.Value, string) string
+	bound := func(tag string, otherwise int) int {
+		text, given := f.Tag.Lookup(tag)
+		if !given {
+			return otherwise
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			panic(fmt.Sprintf("web: %v.%s: %s:%q is not a number", t, f.Name, tag, text))
+		}
+		return n
+	}
 	switch {
 	case f.Type == reflect.TypeFor[time.Time]():
-		set = setTime
-	case f.Type.Kind() == reflect.Int, f.Type.Kind() == reflect.Int64:
-		set = setInt(bound(t, f, "min", math.MinInt), bound(t, f, "max", math.MaxInt))
+		return setTime
+	case f.Type.Kind() == reflect.Int:
+		return setInt(bound("min", math.MinInt), bound("max", math.MaxInt))
 	case f.Type.Kind() == reflect.String:
-		set = setString(strings.Fields(f.Tag.Get("oneof")), bound(t, f, "max", math.MaxInt))
-	default:
-		panic(fmt.Sprintf("web: %v.%s: a %v cannot be read from a parameter", t, f.Name, f.Type))
+		return setString(strings.Fields(f.Tag.Get("oneof")), bound("max", math.MaxInt))
 	}
-	return func(v reflect.Value, text string) string {
-		switch {
-		case text == "":
-			return "is empty; give it a value or leave it out"
-		case !utf8.ValidString(text):
-			return "is not UTF-8"
-		}
-		return set(v, text)
-	}
-}
-
-func bound(t reflect.Type, f reflect.StructField, tag string, otherwise int) int {
-	text, ok := f.Tag.Lookup(tag)
-	if !ok {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		panic(fmt.Sprintf("web: %v.%s: %s:%q is no number", t, f.Name, tag, text))
-	}
-	return n
+	panic(fmt.Sprintf("web: %v.%s: a %v cannot be read from a parameter", t, f.Name, f.Type))
 }
 
 func setString(oneof []string, most int) func(reflect.Value, string) string {
-	return func(v reflect.Value, text string) string {
+	return func(field reflect.Value, text string) string {
 		if len(oneof) > 0 && !slices.Contains(oneof, text) {
-			return "must be one of " + strings.Join(oneof, ", ")
+			return "must be one of: " + strings.Join(oneof, ", ")
 		}
 		if utf8.RuneCountInString(text) > most {
-			return fmt.Sprintf("must have at most %d characters", most)
+			return fmt.Sprintf("is longer than %d characters", most)
 		}
-		v.SetString(text)
+		field.SetString(text)
 		return ""
 	}
 }
@@ -127,27 +108,25 @@ func setInt(least, most int) func(reflect.Value, string) string {
 	case most != math.MaxInt:
 		want += fmt.Sprintf(" of at most %d", most)
 	}
-	return func(v reflect.Value, text string) string {
+	return func(field reflect.Value, text string) string {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < least || n > most || strings.HasPrefix(text, "+") {
 			return want
 		}
-		v.SetInt(int64(n))
+		field.SetInt(int64(n))
 		return ""
 	}
 }
 
-func setTime(v reflect.Value, text string) string {
+func setTime(field reflect.Value, text string) string {
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
 		t, err = time.Parse(time.DateOnly, text)
 	}
 	if err != nil {
-		if strings.Contains(text, " ") { // the + of an offset, which in a query string means a space
-			return "must be a time such as 2026-11-23T06:54:21Z or a date such as 2026-11-23; write + as %2B"
-		}
-		return "must be a time such as 2026-11-23T06:54:21Z or a date such as 2026-11-23"
+		// In a query string the + of an offset means a space.
+		return "must be a time such as 2026-11-23T06:54:21Z (write + as %2B) or a date such as 2026-11-23"
 	}
-	v.Set(reflect.ValueOf(t))
+	field.Set(reflect.ValueOf(t))
 	return ""
 }

@@ -11,49 +11,70 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// The machine-readable types. They are relative references (RFC 9457 section 3.1.1) and stable; everything else is
-// "about:blank", whose meaning is that of the status.
+// The problem types. They are relative references (RFC 9457 section 3.1.1) and stable; every other problem is "about:blank",
+// which means what its status means.
 const (
-	typeJSON        = "/problems/invalid-json"       // 400: the body is no JSON object; detail says where
-	typeUnreadable  = "/problems/unreadable-fields"  // 400: errors lists fields that are unknown, twice there or of a wrong type
-	typeFields      = "/problems/invalid-fields"     // 422: errors lists fields whose values are not acceptable
+	typeJSON        = "/problems/invalid-json"       // 400: the body is not a JSON object; detail has the position
+	typeUnreadable  = "/problems/unreadable-fields"  // 400: errors has the first field that is unknown, duplicate or of a wrong type
+	typeFields      = "/problems/invalid-fields"     // 422: errors lists all fields whose values are not acceptable
 	typeParameters  = "/problems/invalid-parameters" // 400: errors lists parameters of path or query
-	typeNotFound    = "/problems/not-found"          // 404: the path is right, the thing is not there (yet)
+	typeNotFound    = "/problems/not-found"          // 404: the path is right, the resource does not exist (yet)
 	typeConflict    = "/problems/conflict"           // 409: the id is taken by other content
-	typeUnavailable = "/problems/unavailable"        // 503: try again after Retry-After; eventId: the event may have been kept
+	typeUnavailable = "/problems/unavailable"        // 503: try again after Retry-After; the event eventId may have been kept
 )
 
 // titles are the same for every occurrence of a type (RFC 9457 section 3.1.3).
 var titles = map[string]string{
 	typeJSON:        "The body cannot be read",
-	typeUnreadable:  "Some fields cannot be read",
+	typeUnreadable:  "A field cannot be read",
 	typeFields:      "Some fields are not acceptable",
 	typeParameters:  "Some parameters are not acceptable",
-	typeNotFound:    "There is no such thing",
+	typeNotFound:    "Not found",
 	typeConflict:    "The id is taken",
 	typeUnavailable: "Temporarily unavailable",
 }
 
-// statusClientGone is what is logged when the client went away before the answer; nginx made the number known. Nobody
-// is there to read it.
-const statusClientGone = 499
+// kinds is the table of what an error of a kind means here: status, type, and the detail of an error without a text. What it
+// means for delivery is in package bus. An Invalid error is one of the two below.
+var kinds = map[events.Kind]Problem{
+	events.NotFound: {Status: 404, Type: typeNotFound,
+		Detail: "It does not exist, or not yet; check the id, or retry with Prefer: wait=10."},
+	events.Conflict:    {Status: 409, Type: typeConflict, Detail: "The id is taken by other content; send another id."},
+	events.Unavailable: {Status: 503, Type: typeUnavailable, Detail: "Try again later.", retryAfter: retryAfter},
+	events.Unknown: {Status: 500,
+		Detail: "Something failed on our side. Report the X-Request-Id of this answer if it persists."},
+}
 
-// Problem is an answer that is no success, an RFC 9457 document. Only Status must be set.
+var (
+	invalidFields     = Problem{Status: 422, Type: typeFields, Detail: "See errors for each field."}         // of a command
+	invalidParameters = Problem{Status: 400, Type: typeParameters, Detail: "See errors for each parameter."} // of a query
+)
+
+const (
+	retryAfter = 5 * time.Second // for an error that names no wait
+	maxFaults  = 50              // errors in an answer
+
+	// statusClientGone is logged when the client went away before the answer, which nobody reads; nginx made the number known.
+	statusClientGone = 499
+)
+
+// Problem is an RFC 9457 document, the answer to a request that failed. Only Status must be set.
 type Problem struct {
 	Type     string `json:"type"`               // "" = about:blank
 	Title    string `json:"title"`              // "" = the type's own, or the status's
 	Status   int    `json:"status"`             // the HTTP status
 	Detail   string `json:"detail,omitempty"`   // what is wrong and what to do about it
 	Instance string `json:"instance,omitempty"` // the request's path; X-Request-Id names the occurrence
-	EventID  string `json:"eventId,omitempty"`  // the event whose fate is not known
-	// Errors are the faulty fields. Pointer is a JSON pointer into what was sent: into the body, or, where there is none,
-	// into the object that the parameters of path and query form ("/city" for ?city=…), so that a handler which refuses
-	// a value need not know where it stood.
+	EventID  string `json:"eventId,omitempty"`  // the event that may have been written
+	// Errors are the faulty fields. Pointer is a JSON pointer into the body or, for a query, into the object that the
+	// parameters of path and query form ("/city" for ?city=…).
 	Errors      []events.FieldError `json:"errors,omitempty"`
 	Unreachable []string            `json:"unreachable,omitempty"` // names of [Check]s
+
+	retryAfter time.Duration // 0 = no Retry-After
 }
 
-// Write answers with the problem.
+// Write answers with the problem. Texts and lists are bounded, because callers influence them.
 func (p Problem) Write(w http.ResponseWriter, r *http.Request) {
 	if x := exchangeOf(r.Context()); x != nil {
 		x.problem = true
@@ -70,17 +91,22 @@ func (p Problem) Write(w http.ResponseWriter, r *http.Request) {
 	if p.Instance == "" {
 		p.Instance = bounded(requestPath(r), 200)
 	}
-	p.Detail = printable(p.Detail, 500)
+	p.Detail = events.OneLine(p.Detail, 500)
 	if len(p.Errors) > maxFaults {
-		p.Errors = p.Errors[:maxFaults]
+		p.Detail += " Only the first " + strconv.Itoa(maxFaults) + " errors are listed."
 	}
-	if len(p.Errors) == maxFaults {
-		p.Detail = printable(p.Detail, 400) + " No more than " + strconv.Itoa(maxFaults) + " faults are listed."
+	fields := make([]events.FieldError, 0, min(len(p.Errors), maxFaults))
+	for _, f := range p.Errors[:cap(fields)] {
+		fields = append(fields, events.FieldError{Pointer: bounded(f.Pointer, 200), Detail: events.OneLine(f.Detail, 300)})
 	}
-	writeAs(w, r, p.Status, typeOfProblem, &p)
+	p.Errors = fields
+	if p.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((p.retryAfter+time.Second-1)/time.Second), 10))
+	}
+	writeAs(w, r, p.Status, "application/problem+json", &p)
 }
 
-// phrase is what RFC 9110 calls a status, which net/http keeps in an older wording for some.
+// phrase is a status by its name in RFC 9110, which is newer than net/http's for some.
 func phrase(status int) string {
 	switch status {
 	case http.StatusRequestEntityTooLarge:
@@ -93,98 +119,60 @@ func phrase(status int) string {
 	return http.StatusText(status)
 }
 
-// side is which status an invalid input has: a command's was read and understood before it was refused.
-type side int
-
-const (
-	commands side = iota
-	queries
-)
-
-// meaning is what an error of a kind becomes.
-type meaning struct {
-	status  [2]int // by side
-	problem string
-	detail  string // if the error says nothing
-}
-
-// kinds is the table of what errors mean here. Its other half, what they mean for delivery, is in package bus.
-var kinds = map[events.Kind]meaning{
-	events.Invalid:     {[2]int{422, 400}, typeFields, "See errors for each field."},
-	events.NotFound:    {[2]int{404, 404}, typeNotFound, "It does not exist, or not yet; check the id, or ask again with Prefer: wait=10."},
-	events.Conflict:    {[2]int{409, 409}, typeConflict, "Another thing has this id; send another."},
-	events.Unavailable: {[2]int{503, 503}, typeUnavailable, "Try again later."},
-	events.Unknown:     {[2]int{500, 500}, "", "Something went wrong here, not with the request. Tell us the X-Request-Id of this answer if it stays."},
-}
-
-// retryAfter is the wait asked for where whoever refused has named none.
-const retryAfter = 5 * time.Second
-
-// Fail answers with what err means, as a query's error would be: for a [Guard] that cannot do its work.
-func Fail(w http.ResponseWriter, r *http.Request, err error) { fail(w, r, err, queries) }
+// Fail answers an error as a query's: for a [Guard] that cannot do its work.
+func Fail(w http.ResponseWriter, r *http.Request, err error) { fail(w, r, err, invalidParameters) }
 
 // FailLogged is Fail for an error that the caller logs at its own pace: the request's log line is at level info and has no
 // cause.
 func FailLogged(w http.ResponseWriter, r *http.Request, err error) {
-	fail(w, r, err, queries)
+	fail(w, r, err, invalidParameters)
 	if x := exchangeOf(r.Context()); x != nil {
 		x.err, x.logged = nil, true
 	}
 }
 
-// fail answers with what err means.
-func fail(w http.ResponseWriter, r *http.Request, err error, s side) {
-	var e *events.Error
-	if !errors.As(err, &e) {
-		e = &events.Error{}
+// fail answers an error. invalid is what an Invalid one means.
+func fail(w http.ResponseWriter, r *http.Request, err error, invalid Problem) {
+	p := classify(err, invalid)
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		p = Problem{Status: statusClientGone, Detail: "The client went away.", EventID: p.EventID}
 	}
 	x := exchangeOf(r.Context())
-	if x != nil && e.EventID != "" {
-		x.eventID = e.EventID
+	if x != nil && p.EventID != "" {
+		x.eventID = p.EventID
 	}
-	canceled := errors.Is(err, context.Canceled)
-	if canceled && r.Context().Err() != nil {
-		Problem{Status: statusClientGone, Detail: "The request was given up.", EventID: e.EventID}.Write(w, r)
-		return
-	}
-	kind := e.Kind
-	if _, known := kinds[kind]; !known {
-		kind = events.Unknown
-	}
-	if kind == events.Unknown && (canceled || errors.Is(err, context.DeadlineExceeded)) {
-		kind = events.Unavailable
-		e = &events.Error{EventID: e.EventID}
-	}
-	m := kinds[kind]
-	p := Problem{Type: m.problem, Status: m.status[s], Detail: m.detail}
-	if kind != events.Unknown {
-		p.EventID, p.Errors = e.EventID, nil
-		if e.Message != "" {
-			p.Detail = e.Message
-		}
-		for _, f := range e.Fields {
-			if !(*faults)(&p.Errors).add(f.Pointer, f.Detail) {
-				break
-			}
-		}
-	}
-	switch {
-	case kind == events.Invalid && s == queries:
-		p.Type = typeParameters
-	case kind == events.Unavailable:
-		wait := e.RetryAfter
-		if wait <= 0 {
-			wait = retryAfter
-		}
-		w.Header().Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
-	}
-	// Only these are somebody's to look into; what a caller did wrong may hold what the caller wrote.
-	if kind == events.Unknown || kind == events.Unavailable {
+	if p.Status >= http.StatusInternalServerError { // the others are the caller's to mend, and may quote the request
 		if x != nil {
 			x.err = err
 		} else {
-			slog.LogAttrs(r.Context(), levelOf(p.Status), "request failed", slog.Int("status", p.Status), slog.String("error", events.LogText(err.Error())))
+			slog.LogAttrs(r.Context(), levelOf(p.Status), "request failed",
+				slog.Int("status", p.Status), slog.String("error", events.LogText(err.Error())))
 		}
 	}
 	p.Write(w, r)
+}
+
+// classify is the problem that an error means. Of an error of unknown kind it shows nothing.
+func classify(err error, invalid Problem) Problem {
+	e := &events.Error{}
+	errors.As(err, &e)
+	kind := e.Kind
+	if kind == events.Unknown && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		kind, e = events.Unavailable, &events.Error{EventID: e.EventID}
+	}
+	p, known := kinds[kind]
+	if kind == events.Invalid {
+		p, known = invalid, true
+	}
+	if !known || kind == events.Unknown {
+		return kinds[events.Unknown]
+	}
+	p.EventID, p.Errors = e.EventID, e.Fields
+	if e.Message != "" {
+		p.Detail = e.Message
+	}
+	if kind == events.Unavailable && e.RetryAfter > 0 {
+		p.retryAfter = e.RetryAfter
+	}
+	return p
 }

@@ -5,25 +5,25 @@ import (
 	"net/http"
 )
 
-// ProxyInfo is what something in front of the router knows of a request and the request itself does not say.
+// ProxyInfo is what a proxy or gateway in front of the router knows about a request.
 type ProxyInfo struct {
-	// Prefix stood before the path when the caller sent it, such as an API Gateway's stage, "/prod". Routes do not have it;
+	// Prefix is the part of the path that was cut off before the router, such as a base path, "/shop". Routes do not have it;
 	// Location and a problem's instance do, so that a caller can follow them. Percent-encoded.
 	Prefix string
-	// RequestID is the answer's X-Request-Id unless the caller has sent one. One that no log line can hold counts as none.
+	// RequestID is the answer's X-Request-Id unless the caller sent one. One that does not fit a log line is ignored.
 	RequestID string
 }
 
 type proxyInfoKey struct{}
 
-// WithProxyInfo makes f known to the router that serves a request under ctx.
-func WithProxyInfo(ctx context.Context, f ProxyInfo) context.Context {
-	return context.WithValue(ctx, proxyInfoKey{}, &f)
+// WithProxyInfo passes info to the router that serves a request under ctx.
+func WithProxyInfo(ctx context.Context, info ProxyInfo) context.Context {
+	return context.WithValue(ctx, proxyInfoKey{}, &info)
 }
 
 func proxyInfoOf(ctx context.Context) ProxyInfo {
-	if f, _ := ctx.Value(proxyInfoKey{}).(*ProxyInfo); f != nil {
-		return *f
+	if info, _ := ctx.Value(proxyInfoKey{}).(*ProxyInfo); info != nil {
+		return *info
 	}
 	return ProxyInfo{}
 }
