@@ -45,7 +45,7 @@ func (m *member) advance(ctx context.Context, offsets map[int32]kgo.EpochOffset)
 	}
 	m.mu.Unlock()
 	if err := m.options.Advance(ctx, m.Topic, from, to); err != nil {
-		limited(m.options.Logger).Warn("offsets are not committed yet, because the read model could not note them", "topic", m.Topic, "error", err)
+		m.log.Warn("offsets are not committed yet, because the read model could not note them", "topic", m.Topic, "error", err)
 		return false
 	}
 	m.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 
@@ -29,7 +28,7 @@ func Brokers(ctx context.Context, cluster settings.Kafka) []BrokerState {
 	}
 	seeds := cluster
 	seeds.Brokers = through
-	client, err := newClient(seeds, slog.New(slog.DiscardHandler))
+	client, err := newClient(seeds, discard)
 	if err != nil {
 		return states
 	}

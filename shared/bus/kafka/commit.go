@@ -71,7 +71,7 @@ func (m *member) commit(ctx context.Context, client *kgo.Client) bool {
 }
 
 func (m *member) committed(offsets map[int32]kgo.EpochOffset, response *kmsg.OffsetCommitResponse, err error) (all bool) {
-	logger := limited(m.options.Logger) // while a group rebalances each try fails
+	logger := m.log // while a group rebalances each try fails
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
 			logger.Warn("offsets could not be committed; events may come again", "group", m.Group, "error", err)

@@ -47,6 +47,7 @@ func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Opti
 	ctx, consumption.stop = context.WithCancel(ctx)
 	defer consumption.stop()
 	o = consumption.options
+	consumption.log = newOutage(cluster.Brokers, o.Logger).log(false)
 	if o.DeadLetters == nil {
 		deadLetters, err := NewDeadLetters(cluster, o.Logger)
 		if err != nil {

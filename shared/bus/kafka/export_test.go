@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"log/slog"
 	"testing"
 
 	"github.com/sipeat/sipeat/shared/settings"
@@ -17,8 +18,10 @@ func FirstMessage(t *testing.T, cluster settings.Kafka) []byte {
 	return message
 }
 
-// Limited is what our clients log to.
-var Limited = limited
+// QuietLog is what a cluster's clients log to.
+func QuietLog(brokers []string, logger *slog.Logger) *slog.Logger {
+	return newOutage(brokers, logger).log(true)
+}
 
 // Denied is what is said of a right that is missing.
 var Denied = denied

@@ -43,13 +43,15 @@ func InspectTopics(ctx context.Context, cluster settings.Kafka, replication int,
 	})
 }
 
+var discard = slog.New(slog.DiscardHandler)
+
 func withAdmin[T any](cluster settings.Kafka, do func(*kadm.Client) (T, error)) (T, error) {
 	return withClient(cluster, func(client *kgo.Client) (T, error) { return do(kadm.NewClient(client)) })
 }
 
 func withClient[T any](cluster settings.Kafka, do func(*kgo.Client) (T, error)) (T, error) {
 	var none T
-	client, err := newClient(cluster, slog.New(slog.DiscardHandler)) // what goes wrong is returned
+	client, err := newClient(cluster, discard) // errors are returned
 	if err != nil {
 		return none, err
 	}

@@ -29,7 +29,8 @@ func newClient(cluster settings.Kafka, logger *slog.Logger, options ...kgo.Opt) 
 	if err != nil {
 		return nil, err
 	}
-	connection = append(connection, kgo.WithLogger(kslog.New(slog.New(quiet{limited(logger).Handler()}).With("part", "kafka client"))))
+	outage := newOutage(cluster.Brokers, logger)
+	connection = append(connection, kgo.WithHooks(outage), kgo.WithLogger(kslog.New(outage.log(true).With("part", "kafka client"))))
 	connection = append(connection, boundDecompression()...)
 	client, err := kgo.NewClient(append(connection, options...)...)
 	if err != nil {

@@ -2,7 +2,7 @@ package kafka_test
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -12,7 +12,6 @@ import (
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
-	"github.com/sipeat/sipeat/shared/events"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -48,74 +47,73 @@ func logTo(l *lines, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: level}))
 }
 
-func TestTheSameWarningIsShownOnceInAWhile(t *testing.T) {
+func TestSameWarningIsShownOnceInAWhile(t *testing.T) {
 	for _, level := range []slog.Level{slog.LevelInfo, slog.LevelDebug} {
 		synctest.Test(t, func(t *testing.T) {
 			var l lines
 			logger := logTo(&l, level)
-			one, other := kafka.Limited(logger).With("part", "a"), kafka.Limited(logger).With("part", "b") // two clients
-			for range 20 {                                                                                 // in 10 s
-				one.Warn("away", "addr", "kafka-1:9092", "err", time.Now().String())
-				other.Warn("away", "addr", "kafka-1:9092", "err", "another")
-				other.Error("away", "addr", "kafka-1:9092")
-				one.Warn("away", "addr", "kafka-2:9092")
-				one.Info("fine")
-				time.Sleep(500 * time.Millisecond)
+			brokers := []string{"kafka:9092"}
+			one, other := kafka.QuietLog(brokers, logger).With("part", "a"), kafka.QuietLog(brokers, logger).With("part", "b") // two clients
+			for range 20 {                                                                                                     // in 100 s
+				one.Warn("cannot read", "topic", "t", "err", time.Now().String())
+				other.Warn("cannot read", "topic", "t", "err", "another")
+				other.Error("cannot read", "topic", "t")
+				one.Warn("cannot read", "topic", "u")
+				one.Info("a step of joining")
+				time.Sleep(5 * time.Second)
 			}
-			one.Warn("away", "addr", "kafka-1:9092")
-			shown := l.with("level=WARN", "kafka-1")
-			require.Len(t, shown, 3)
-			assert.NotContains(t, shown[0], "repeated")
-			assert.Contains(t, shown[1], "repeated=19")
-			assert.Contains(t, shown[2], "repeated=19")
-			assert.Len(t, l.with("level=WARN", "kafka-2"), 2, "another broker is another matter")
-			assert.Len(t, l.with("level=ERROR", "kafka-1"), 2)
-			assert.Len(t, l.with("fine"), 20)
+			assert.Len(t, l.with("level=WARN", "topic=t"), 2)
+			assert.Len(t, l.with("level=ERROR", "topic=t"), 2)
+			assert.Len(t, l.with("level=WARN", "topic=u"), 2, "another topic is another matter")
+			assert.Empty(t, l.with("level=INFO"))
 			if level == slog.LevelDebug {
-				assert.Len(t, l.with("away"), 81, "nothing is lost at debug")
+				assert.Len(t, l.with("cannot read"), 80, "nothing is lost at debug")
+				assert.Len(t, l.with("a step of joining"), 20)
 			} else {
-				assert.Len(t, l.with("away"), 7)
+				assert.Len(t, l.with("cannot read"), 6)
 			}
 		})
 	}
 }
 
-// TestAnOutageIsSaidInFewLines: what the client itself has to say of it, and we.
-func TestAnOutageIsSaidInFewLines(t *testing.T) {
+// However many consumers there are, and however often they retry.
+func TestOutageIsOneLineAndItsEndAnother(t *testing.T) {
 	t.Parallel()
-	b := fake(t)
+	b, cut := fakeWithCut(t)
 	b.create(1)
 	var l lines
-	joined := make(chan struct{})
+	logger := logTo(&l, slog.LevelDebug)
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	consumer := bus.NewConsumer(b.group, func(context.Context, events.Event[events.ContactCreated]) error { return nil })
-	consumer.Topic = b.topic
-	go func() {
-		ended <- kafka.Consume(ctx, b.Kafka, consumer, kafka.Options{
-			Logger: logTo(&l, slog.LevelDebug), StopTimeout: 2 * time.Second,
-			Assigned: func(string, []int32) {
-				select {
-				case <-joined:
-				default:
-					close(joined)
-				}
-			},
+	var workers sync.WaitGroup
+	watches := make([]*kafka.Watch, 3)
+	for i := range watches {
+		watches[i] = &kafka.Watch{}
+		c := bus.NewConsumer(fmt.Sprint(b.group, i), newDiary(t).handler)
+		c.Topic = b.topic
+		workers.Go(func() {
+			assert.NoError(t, kafka.Consume(ctx, b.Kafka, c, kafka.Options{Logger: logger, Watch: watches[i], StopTimeout: 2 * time.Second}))
 		})
-	}()
-	<-joined
-	began := time.Now()
-	b.fake.Close()
-	require.Eventually(t, func() bool {
-		return len(l.with("level=DEBUG", "unable to open connection to broker")) >= 5 && len(l.with("lost the consumer group session")) > 0
-	}, patience, 10*time.Millisecond)
-	most := 1 + int(time.Since(began)/(5*time.Second))
-	assert.LessOrEqual(t, len(l.with("level=WARN", "unable to open connection to broker")), 2*most, "the seed's address, and the broker's")
-	assert.LessOrEqual(t, len(l.with("level=ERROR", "lost the consumer")), most)
-	assert.Empty(t, l.with(`topic=""`))
-	assert.NotEmpty(t, l.with("lost the consumer group session", "topic="+b.topic, "group="+b.group))
-	stop()
-	if err := <-ended; err != nil {
-		assert.False(t, errors.Is(err, context.DeadlineExceeded), "%v", err)
 	}
+	joined := func() bool {
+		for _, w := range watches {
+			if s, _ := w.Status(); !s.Joined {
+				return false
+			}
+		}
+		return true
+	}
+	require.Eventually(t, joined, patience, time.Millisecond)
+	cut.set(true)
+	require.Eventually(t, func() bool { return len(l.with("level=ERROR", "Kafka is away")) == 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return len(l.with("level=DEBUG", "lost the consumer group session")) >= 2*len(watches)
+	}, patience, 10*time.Millisecond)
+	assert.False(t, joined(), "the status says so")
+	cut.set(false)
+	require.Eventually(t, func() bool { return len(l.with("level=INFO", "Kafka is back")) == 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, joined, patience, time.Millisecond)
+	stop()
+	workers.Wait()
+	assert.Len(t, l.with("level=ERROR"), 1)
+	assert.LessOrEqual(t, len(l.with("level=WARN")), 2, "%s", l.with("level=WARN"))
 }

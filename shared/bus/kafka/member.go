@@ -145,7 +145,7 @@ func (m *member) fetchError(ctx context.Context, n int32, err error) {
 	var session *kgo.ErrGroupSession
 	var tooLarge *kgo.ErrDecompressTooLarge
 	var loss *kgo.ErrDataLoss
-	logger := limited(m.options.Logger).With("topic", m.Topic, "group", m.Group)
+	logger := m.log.With("topic", m.Topic, "group", m.Group)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed),
 		errors.Is(err, errUnpolled):

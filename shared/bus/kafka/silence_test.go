@@ -59,3 +59,47 @@ func (c silencedConn) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// cut is a broker whose connections can all be cut, and cannot be opened again while they are.
+type cut struct {
+	mu    sync.Mutex
+	on    bool
+	conns []net.Conn
+}
+
+func fakeWithCut(t *testing.T) (*broker, *cut) {
+	c := &cut{}
+	b := fake(t, kfake.ListenFn(func(network, address string) (net.Listener, error) {
+		listener, err := net.Listen(network, address)
+		return cutListener{listener, c}, err
+	}))
+	return b, c
+}
+
+func (c *cut) set(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.on = on
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+	c.conns = nil
+}
+
+type cutListener struct {
+	net.Listener
+	cut *cut
+}
+
+func (l cutListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		l.cut.mu.Lock()
+		defer l.cut.mu.Unlock()
+		l.cut.conns = append(l.cut.conns, conn)
+		if l.cut.on {
+			_ = conn.Close()
+		}
+	}
+	return conn, err
+}

@@ -3,6 +3,7 @@ package kafka
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -60,6 +61,7 @@ type consumption struct {
 	consumer bus.Consumer
 	options  Options
 	engine   *bus.Engine
+	log      *slog.Logger // of what recurs
 	stop     context.CancelFunc
 
 	mu      sync.Mutex
