@@ -81,6 +81,7 @@ func (a *app) doctor(ctx context.Context, cluster settings.Kafka, api string, as
 	k := &kafkaChecks{cluster: cluster}
 	findings := examine(ctx, []check{
 		{"environment", func(context.Context) []finding { return checkEnvironment(os.Environ()) }},
+		{"disk", func(context.Context) []finding { return checkDisk(a.settings.Serve.Data) }},
 		{"kafka", k.brokers},
 		{"settings", k.settings},
 		{"topics", k.topics},

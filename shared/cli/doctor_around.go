@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sipeat/sipeat/shared/local"
 	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web/gateway"
@@ -36,6 +37,17 @@ func (a *app) checkStore(ctx context.Context) []finding {
 		return []finding{{Subject: where, Status: wrong, Says: err.Error(), Remedy: "check STORE, and that this user may read and write it"}}
 	}
 	return []finding{{Subject: where, Status: well, Says: "reachable and readable"}}
+}
+
+// checkDisk looks at the data folder of `sipeat serve`, where there is one.
+func checkDisk(dir string) []finding {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := local.CheckDisk(dir); err != nil {
+		return []finding{{Subject: dir, Status: wrong, Says: err.Error(), Remedy: "free space on this disk; `sipeat serve` recovers without a restart"}}
+	}
+	return []finding{{Subject: dir, Status: well, Says: "writable, with space left"}}
 }
 
 // checkIssuer reads the keys by which the API would know whose tokens are good.

@@ -11,6 +11,7 @@ import (
 	"github.com/sipeat/sipeat/shared/notify/ses"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/store"
+	"github.com/sipeat/sipeat/shared/web"
 )
 
 // stopTimeout bounds the stop of a server, below the 10 s after which Docker kills a container.
@@ -29,9 +30,10 @@ type parts struct {
 	publisher *kafka.Publisher
 	notifier  notify.Notifier
 	seen      *seen
-	served    bool       // the API has its listener
-	failed    chan error // the first failure of what runs beside
-	brief     bool       // one call is all there is: its end waits for nothing, and is nobody's news
+	checks    []web.Check // of readiness, beside those of Kafka and the read model
+	served    bool        // the API has its listener
+	failed    chan error  // the first failure of what runs beside
+	brief     bool        // one call is all there is: its end waits for nothing, and is nobody's news
 	closers   []closer
 	running   context.Context // of the consumers
 	stop      context.CancelFunc

@@ -68,6 +68,7 @@ func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
 	if err := p.open(ctx, readModel(s.Data)); err != nil {
 		return p.unlessAsked(ctx, err)
 	}
+	p.checks = []web.Check{{Name: "disk", Probe: func(context.Context) error { return local.CheckDisk(s.Data) }}}
 	if err := p.startConsumers(p.consumers().Functions(), nil); err != nil {
 		return err
 	}

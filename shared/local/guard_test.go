@@ -209,6 +209,7 @@ func FuzzGuard(f *testing.F) {
 		}
 		sent++
 		conn := dial(t, b.Address())
+		require.NoError(t, conn.SetDeadline(time.Now().Add(100*time.Millisecond))) // a fetch may wait for longer
 		if _, err := conn.Write(bytes); err == nil && conn.CloseWrite() == nil {
 			_, _ = io.Copy(io.Discard, conn) // until the broker has taken all of it
 		}

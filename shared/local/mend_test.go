@@ -173,6 +173,10 @@ func TestCommitsAfterATornCommitAreKept(t *testing.T) {
 	b = start(t, Options{Dir: crashed, Topics: topics(1)})
 	commit(t, b.Address(), "g", 7)
 	again := image(t, crashed) // killed once more
+	log := must(os.ReadFile(filepath.Join(again, "groups.log")))
+	last := append([]byte{}, log...)
+	require.NoError(t, writeSynced(filepath.Join(again, "groups.log"), os.O_TRUNC, log[:len(log)-3])) // a full disk
+	require.NoError(t, writeSynced(filepath.Join(again, "groups.log"), os.O_APPEND, last))
 
 	b = start(t, Options{Dir: again, Topics: topics(1)})
 	offsets, err := kadm.NewClient(client(t, b.Address())).FetchOffsets(t.Context(), "g")

@@ -2,7 +2,6 @@ package local
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -134,19 +133,22 @@ func appendIndexEntry(index []byte, b batch) []byte {
 	return append(index, e[:]...)
 }
 
-// completeIndex writes an index that lacks entries: a process killed between
-// the two writes of a batch leaves one short, and every later entry would then
-// describe the batch before its own.
+// completeIndex writes the index anew unless it has one whole entry per batch. A
+// process killed between the two writes of a batch leaves it short; a full disk
+// leaves a torn entry in its middle, behind which every entry is misread.
 func completeIndex(path string, index []byte) error {
 	have, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if len(have) >= len(index) {
-		return nil // kfake cuts what is too long
+	whole := len(have) >= len(index) // kfake cuts what is too long
+	for at := 0; whole && at < len(index); at += indexEntryLen {
+		whole = have[at+1] == byte(crc32.Checksum(have[at+2:at+indexEntryLen], castagnoli))
 	}
-	return writeSynced(path, os.O_TRUNC, append(bytes.Clone(have[:len(have)/indexEntryLen*indexEntryLen]),
-		index[len(have)/indexEntryLen*indexEntryLen:]...))
+	if whole {
+		return nil
+	}
+	return writeSynced(path, os.O_TRUNC, index)
 }
 
 // padding is a batch without records that takes the offsets from first up to

@@ -15,9 +15,9 @@ import (
 // [length 4][checksum 4][version 2][JSON], little-endian (persist.go, writeEntry).
 const entryPrefix = 8 // length does not count itself and the checksum
 
-// mendStateLog calls visit for each whole entry and cuts off what follows
-// them. kfake only skips a torn end and then appends behind it, where the next
-// start reads nothing: every commit after a crash would be lost with the next one.
+// mendStateLog calls visit for each whole entry and takes out what lies between
+// them: a torn end after a crash, and torn entries that kfake left when the disk
+// was full and wrote on behind. kfake itself reads nothing behind a torn entry.
 func mendStateLog(path string, log *slog.Logger, visit func(json.RawMessage) error) error {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -26,26 +26,37 @@ func mendStateLog(path string, log *slog.Logger, visit func(json.RawMessage) err
 	if err != nil {
 		return err
 	}
-	whole := 0
-	for rest := raw; len(rest) >= entryPrefix; rest = raw[whole:] {
-		n := int64(binary.LittleEndian.Uint32(rest))
-		if n < 2 || n > int64(len(rest)-entryPrefix) {
-			break
+	whole := make([]byte, 0, len(raw))
+	for rest := raw; len(rest) >= entryPrefix; {
+		entry, ok := wholeEntry(rest)
+		if !ok {
+			rest = rest[1:]
+			continue
 		}
-		body := rest[entryPrefix : entryPrefix+n]
-		if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(rest[4:]) {
-			break
-		}
-		if err := visit(json.RawMessage(body[2:])); err != nil {
+		if err := visit(json.RawMessage(entry[entryPrefix+2:])); err != nil {
 			return fmt.Errorf("%w: %s: %w; restore the folder from a copy", ErrDamaged, filepath.Base(path), err)
 		}
-		whole += entryPrefix + int(n)
+		whole = append(whole, entry...)
+		rest = rest[len(entry):]
 	}
-	if whole == len(raw) {
+	if len(whole) == len(raw) {
 		return nil
 	}
-	log.Warn("local broker: cut the torn end off a file", "file", path, "bytes", len(raw)-whole)
-	return cut(path, int64(whole))
+	log.Warn("local broker: removed torn entries from a file", "file", path, "bytes", len(raw)-len(whole))
+	if err := writeSynced(path+".tmp", os.O_TRUNC, whole); err != nil {
+		return err
+	}
+	return os.Rename(path+".tmp", path)
+}
+
+// wholeEntry returns the entry that the bytes begin with, if one does.
+func wholeEntry(raw []byte) (entry []byte, ok bool) {
+	n := int64(binary.LittleEndian.Uint32(raw))
+	if n < 2 || n > int64(len(raw)-entryPrefix) {
+		return nil, false
+	}
+	entry = raw[:entryPrefix+n]
+	return entry, crc32.Checksum(entry[entryPrefix:], castagnoli) == binary.LittleEndian.Uint32(raw[4:])
 }
 
 type (
