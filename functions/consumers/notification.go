@@ -67,7 +67,7 @@ func (h OnNotification) complete(ctx context.Context, id, channel string) error 
 }
 
 const (
-	completeTimeout = 3 * time.Second // after the deadline; less than the engine's grace of 5 s
+	completeTimeout = 3 * time.Second // after the deadline; less than the engine's grace of 4 s
 	leaseMargin     = 5 * time.Second // of a lease after the deadline
 )
 
