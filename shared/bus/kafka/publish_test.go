@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -204,4 +205,22 @@ func TestPublishWritesOnceDespiteRetries(t *testing.T) {
 		require.NoError(t, err)
 	}
 	assert.Len(t, b.read(b.topic, 5), 5)
+}
+
+// A connection that died silently, behind a firewall that forgot it say, is replaced after 5 s.
+func TestPublishRecoversFromADeadConnection(t *testing.T) {
+	t.Parallel()
+	b, s := fakeWithSilence(t)
+	t.Cleanup(s.revive)
+	b.create(1)
+	p := publisher(t, b.Kafka)
+	event := toTopic{nil, b.topic, "k", "v"}
+	_, err := p.Publish(t.Context(), event)
+	require.NoError(t, err)
+	s.kill()
+	died := time.Now()
+	for err = errors.New("not tried"); err != nil; _, err = p.Publish(t.Context(), event) {
+		require.Less(t, time.Since(died), time.Minute)
+	}
+	assert.Less(t, time.Since(died), 12*time.Second)
 }

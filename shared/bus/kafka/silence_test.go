@@ -10,9 +10,10 @@ import (
 
 // silence is a broker that was stopped with SIGSTOP: connections stay, nobody answers.
 type silence struct {
-	mu   sync.Mutex
-	wake sync.Cond
-	on   bool
+	mu             sync.Mutex
+	wake           sync.Cond
+	on             bool
+	accepted, dead int // connections, and how many of those have died
 }
 
 // fakeWithSilence is kfake that can be stopped and goes on again.
@@ -34,6 +35,20 @@ func (s *silence) set(on bool) {
 	s.wake.Broadcast()
 }
 
+// kill makes the connections that are open die silently: nothing more is read from them.
+func (s *silence) kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dead = s.accepted
+}
+
+func (s *silence) revive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dead = 0
+	s.wake.Broadcast()
+}
+
 type silenced struct {
 	net.Listener
 	*silence
@@ -41,12 +56,16 @@ type silenced struct {
 
 func (l silenced) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
-	return silencedConn{conn, l.silence}, err
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.accepted++
+	return silencedConn{conn, l.silence, l.accepted}, err
 }
 
 type silencedConn struct {
 	net.Conn
 	silence *silence
+	number  int
 }
 
 // Read gives the broker nothing while it is stopped.
@@ -54,7 +73,7 @@ func (c silencedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.silence.mu.Lock()
 	defer c.silence.mu.Unlock()
-	for c.silence.on {
+	for c.silence.on || c.number <= c.silence.dead {
 		c.silence.wake.Wait()
 	}
 	return n, err
