@@ -126,28 +126,28 @@ func TestWhatIsRefused(t *testing.T) {
 		{"faulty inside a name", head + `"data":{"id":"c","secret":01}}`, "the syntax is wrong at byte "},
 		{"bad escape", head + `"data":{"id":"\xsecret"}}`, "the syntax is wrong at byte "},
 		{"no object", `["secret"]`, "the whole value is a list and must be an object"},
-		{"only text", `"secret"`, "the whole value is text and must be an object"},
+		{"only text", `"secret"`, "the whole value is a string and must be an object"},
 		{"only null", `null`, "no eventId"},
 		{"no eventId", `{"eventType":"contact-created","data":{"id":"c"}}`, "no eventId"},
 		{"empty eventId", `{"eventId":"","eventType":"contact-created","data":{"id":"c"}}`, "no eventId"},
 		{"null eventId", `{"eventId":null,"eventType":"contact-created","data":{"id":"c"}}`, "no eventId"},
-		{"number eventId", `{"eventId":1719400000000,"eventType":"contact-created","data":{"id":"c"}}`, "eventId is a number and must be text"},
+		{"number eventId", `{"eventId":1719400000000,"eventType":"contact-created","data":{"id":"c"}}`, "eventId is a number and must be a string"},
 		{"names in another case", `{"EventID":"secret","eventType":"contact-created","data":{"id":"c"}}`, "no eventId"},
 		{"no eventType", `{"eventId":"1","data":{"id":"c"}}`, "no eventType: on this topic it is contact-created"},
 		{"other eventType", `{"eventId":"1","eventType":"secret","data":{"id":"c"}}`, "the eventType is not the topic's, which is contact-created"},
 		{"no data", head + `"metadata":{}}`, "no data object"},
 		{"null data", head + `"data":null}`, "no data object"},
 		{"list data", head + `"data":["secret"]}`, "data is a list and must be an object"},
-		{"text data", head + `"data":"secret"}`, "data is text and must be an object"},
+		{"text data", head + `"data":"secret"}`, "data is a string and must be an object"},
 		{"no data.id", head + `"data":{"name":"secret"}}`, "no data.id"},
 		{"empty data.id", head + `"data":{"id":""}}`, "no data.id"},
-		{"number in text", head + `"data":{"id":"c","phone":4930555}}`, "data.phone is a number and must be text"},
-		{"object in text", head + `"data":{"id":"c","name":{"secret":1}}}`, "data.name is an object and must be text"},
-		{"true in text", head + `"data":{"id":"c","name":true}}`, "data.name is true and must be text"},
+		{"number in text", head + `"data":{"id":"c","phone":4930555}}`, "data.phone is a number and must be a string"},
+		{"object in text", head + `"data":{"id":"c","name":{"secret":1}}}`, "data.name is an object and must be a string"},
+		{"true in text", head + `"data":{"id":"c","name":true}}`, "data.name is true and must be a string"},
 		{"no moment", head + `"data":{"id":"c","timestamp":"secret"}}`, "data.timestamp is not an RFC 3339 timestamp, such as "},
 		{"empty moment", head + `"data":{"id":"c","timestamp":""}}`, "data.timestamp is not an RFC 3339 timestamp"},
 		{"moment of no zone", head + `"data":{"id":"c","timestamp":"2026-11-23T12:00:00"}}`, "data.timestamp is not an RFC 3339 timestamp"},
-		{"number moment", head + `"data":{"id":"c"},"metadata":{"timestamp":1719400000000}}`, "metadata.timestamp is a number and must be text"},
+		{"number moment", head + `"data":{"id":"c"},"metadata":{"timestamp":1719400000000}}`, "metadata.timestamp is a number and must be a string"},
 		{"year 10000", head + `"data":{"id":"c","timestamp":"9999-12-31T23:59:59-01:00"}}`, "data.timestamp is not an RFC 3339 timestamp"},
 		{"year -1", head + `"data":{"id":"c","timestamp":"0000-01-01T00:00:00+01:00"}}`, "data.timestamp is not an RFC 3339 timestamp"},
 		{"deep", strings.Repeat("[", 100_000), "not the JSON"},
@@ -161,7 +161,7 @@ func TestWhatIsRefused(t *testing.T) {
 	} {
 		refusedAs(t, c.what, c.says, func(b []byte) (any, error) { e, err := events.Decode[events.Notification](b); return e, err }, c.value)
 	}
-	refusedAs(t, "drink", "data.drinksList.1 is a number and must be text", func(b []byte) (any, error) {
+	refusedAs(t, "drink", "data.drinksList.1 is a number and must be a string", func(b []byte) (any, error) {
 		e, err := events.Decode[events.RequestCreated](b)
 		return e, err
 	}, `{"eventId":"1","eventType":"request-created","data":{"id":"r","drinksList":["secret",7]}}`)

@@ -34,7 +34,7 @@ func TestEscapeControls(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{`{"a":"b ü € 🥤"}`, `{"a":"b ü € 🥤"}`},
 		{"{\"a\u009b31m\":[\"\u0080\u009f\x7f\",1]}", `{"a\u009b31m":["\u0080\u009f\u007f",1]}`},
-		{"\u00a0\xc2", "\u00a0\xc2"},
+		{"\"\u00a0\xc2\x9b\x9b\"", "\"\u00a0\\u009b\ufffd\""},
 		{``, ``},
 	} {
 		assert.Equal(t, c.want, string(events.EscapeControls([]byte(c.in))))

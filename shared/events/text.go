@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode"
@@ -37,26 +38,20 @@ func OneLine(text string, limit int) string {
 }
 
 // EscapeControls escapes in a JSON text the control characters that JSON allows in strings and a terminal obeys: DEL and C1
-// (U+007F to U+009F). The JSON means the same afterwards.
+// (U+007F to U+009F). The JSON means the same afterwards; invalid UTF-8 becomes U+FFFD.
 func EscapeControls(json []byte) []byte {
-	var out []byte // nil until there is something to escape
-	from := 0
-	for i := 0; i < len(json); i++ {
-		var c, size = json[i], 1
-		switch {
-		case c == 0x7f:
-		case c == 0xc2 && i+1 < len(json) && 0x80 <= json[i+1] && json[i+1] <= 0x9f:
-			c, size = json[i+1], 2
-		default:
-			continue
-		}
-		out = fmt.Appendf(append(out, json[from:i]...), `\u%04x`, c)
-		from, i = i+size, i+size-1
-	}
-	if out == nil {
+	if utf8.Valid(json) && !bytes.ContainsFunc(json, isRawControl) {
 		return json
 	}
-	return append(out, json[from:]...)
+	var out []byte
+	for _, r := range string(json) {
+		if isRawControl(r) {
+			out = fmt.Appendf(out, `\u%04x`, r)
+		} else {
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return out
 }
 
 // isText accepts one line with visible characters.

@@ -38,7 +38,7 @@ func refusals(t *testing.T) []refusal {
 		{name: "the position counts lines", body: "{\n \"name\": nul}", status: 400, says: "line 2"},
 		{name: "half a document", body: `{"name":"Ada"`, status: 400, says: "ends in the middle"},
 		{name: "two documents", body: aContact + aContact, status: 400, says: "after top-level value"},
-		{name: "a list", body: `[` + aContact + `]`, status: 400, says: "list"},
+		{name: "a list", body: `[` + aContact + `]`, status: 400, says: "not a JSON object"},
 		{name: "empty", body: " ", status: 400, says: "empty"},
 		{name: "unknown field", body: contactWith(t, "nmae", "x"), status: 400, pointers: []string{"/nmae"}},
 		{name: "other case", body: contactWith(t, "Name", "x"), status: 400, pointers: []string{"/Name"}},

@@ -40,7 +40,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return nil, &Problem{Status: http.StatusRequestTimeout, Detail: "The body did not arrive in time; send the request again."}
 	case r.Context().Err() != nil:
-		return nil, &Problem{Status: statusClientGone, Detail: "The client went away."}
+		return nil, &clientGone
 	}
 	return nil, &Problem{Status: http.StatusBadRequest, Detail: "The body ended before it was complete; send the request again."}
 }

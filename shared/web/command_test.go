@@ -77,7 +77,7 @@ func TestCommandSize(t *testing.T) {
 	assert.Equal(t, 202, call(h, "POST", "/requests", fits, asJSON).Code)
 	w := call(h, "POST", "/requests", fits+" ", asJSON)
 	assert.Equal(t, 413, w.Code)
-	assert.Equal(t, "Content Too Large", problemOf(t, w).Title)
+	assert.Equal(t, "Request Entity Too Large", problemOf(t, w).Title)
 
 	chunked := httptest.NewRequest(http.MethodPost, "/requests", io.LimitReader(iotest.OneByteReader(strings.NewReader(fits+strings.Repeat("x", 1000))), 1<<20))
 	chunked.Header.Set("Content-Type", "application/json")
@@ -104,7 +104,7 @@ func TestCommandBrokenBody(t *testing.T) {
 	leave()
 	assert.Equal(t, 400, send(iotest.ErrReader(io.ErrUnexpectedEOF), context.Background()))
 	assert.Equal(t, 408, send(iotest.ErrReader(timeoutError{}), context.Background()))
-	assert.Equal(t, statusClientGone, send(iotest.ErrReader(io.ErrUnexpectedEOF), gone))
+	assert.Equal(t, clientGone.Status, send(iotest.ErrReader(io.ErrUnexpectedEOF), gone))
 
 	r := httptest.NewRequest(http.MethodPost, "/requests", nil)
 	r.Header.Set("Content-Type", "application/json")

@@ -27,10 +27,10 @@ func Decode(text []byte, into any) error {
 // of it was read.
 func decode(body []byte, into any) *Problem {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return &Problem{Type: typeJSON, Status: 400, Detail: "Send a JSON object; the body is empty."}
+		return &Problem{Type: typeJSON, Status: 400, Detail: "The body is empty; send a JSON object."}
 	}
-	if kind := kindNames[jsontext.Value(body).Kind()]; kind != "" && kind != "an object" {
-		return &Problem{Type: typeJSON, Status: 400, Detail: "Send a JSON object, not " + kind + "."}
+	if bytes.IndexByte([]byte("[\"0tfn"), byte(jsontext.Value(body).Kind())) >= 0 { // null would be read as an empty object
+		return &Problem{Type: typeJSON, Status: 400, Detail: "The body is not a JSON object; send one."}
 	}
 	err := json.Unmarshal(body, into, json.RejectUnknownMembers(true))
 	var syntax *jsontext.SyntacticError
@@ -42,17 +42,14 @@ func decode(body []byte, into any) *Problem {
 		return unreadableField(body, semantic.ByteOffset, semantic.JSONPointer, fieldFault(semantic))
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
 		return unreadableField(body, syntax.ByteOffset, syntax.JSONPointer, "is a duplicate; send it once")
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF), !errors.As(err, &syntax):
 		return &Problem{Type: typeJSON, Status: 400, Detail: "The JSON ends in the middle " + place(body, int64(len(body))) + "; send all of it."}
-	case errors.As(err, &syntax):
-		p := &Problem{Type: typeJSON, Status: 400,
-			Detail: "Invalid JSON " + place(body, syntax.ByteOffset) + ": " + syntax.Err.Error() + "."}
-		if syntax.JSONPointer != "" {
-			p.Errors = []events.FieldError{{Pointer: string(syntax.JSONPointer), Detail: "cannot be read"}}
-		}
-		return p
 	}
-	return &Problem{Type: typeJSON, Status: 400, Detail: "Send a JSON object; the body cannot be read."}
+	p := &Problem{Type: typeJSON, Status: 400, Detail: "Invalid JSON " + place(body, syntax.ByteOffset) + ": " + syntax.Err.Error() + "."}
+	if syntax.JSONPointer != "" {
+		p.Errors = []events.FieldError{{Pointer: string(syntax.JSONPointer), Detail: "cannot be read"}}
+	}
+	return p
 }
 
 func unreadableField(body []byte, offset int64, pointer jsontext.Pointer, detail string) *Problem {
@@ -61,31 +58,10 @@ func unreadableField(body []byte, offset int64, pointer jsontext.Pointer, detail
 }
 
 func fieldFault(err *json.SemanticError) string {
-	switch {
-	case errors.Is(err, json.ErrUnknownName):
+	if errors.Is(err, json.ErrUnknownName) {
 		return "is unknown; known are " + strings.Join(memberNames(err.GoType), ", ")
-	case err.Err != nil:
-		return "cannot be read: " + err.Err.Error()
 	}
-	return "is " + kindNames[err.JSONKind] + " and must be " + wanted(err.GoType)
-}
-
-var kindNames = map[jsontext.Kind]string{
-	'n': "null", 't': "true", 'f': "false", '"': "a string", '0': "a number", '{': "an object", '[': "a list",
-}
-
-func wanted(t reflect.Type) string {
-	switch {
-	case t == reflect.TypeFor[events.Time](), t.Kind() == reflect.String:
-		return "a string"
-	case t.Kind() == reflect.Slice:
-		return "a list"
-	case t.Kind() == reflect.Struct:
-		return "an object"
-	case t.Kind() == reflect.Bool:
-		return "true or false"
-	}
-	return "a number"
+	return events.TypeFault(err)
 }
 
 func memberNames(t reflect.Type) (names []string) {

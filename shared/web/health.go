@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
+	"golang.org/x/sync/singleflight"
 )
 
 // Check is a part without which requests cannot be served.
@@ -46,24 +48,26 @@ type health struct {
 func ready(w http.ResponseWriter, r *http.Request, probes []*probe) {
 	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 	defer cancel()
-	runs := make([]*probeRun, len(probes))
+	outcomes := make([]error, len(probes))
+	var all sync.WaitGroup
 	for i, p := range probes {
-		runs[i] = p.start()
+		all.Go(func() { outcomes[i] = p.outcome(ctx) })
 	}
+	all.Wait()
 	var names []string
 	var errs []error
-	for i, run := range runs {
-		if err := run.wait(ctx); err != nil {
+	for i, err := range outcomes {
+		if err != nil {
 			names = append(names, probes[i].check.Name)
 			errs = append(errs, fmt.Errorf("%s: %w", probes[i].check.Name, err))
 		}
 	}
-	if len(names) == 0 {
+	switch {
+	case names == nil:
 		writeJSON(w, r, http.StatusOK, health{"ready"})
 		return
-	}
-	if err := r.Context().Err(); err != nil { // it says nothing about the checks
-		fail(w, r, err, invalidParameters)
+	case r.Context().Err() != nil: // the client went away, which says nothing about the checks
+		fail(w, r, r.Context().Err(), invalidParameters)
 		return
 	}
 	if x := exchangeOf(r.Context()); x != nil {
@@ -74,60 +78,41 @@ func ready(w http.ResponseWriter, r *http.Request, probes []*probe) {
 	p.Write(w, r)
 }
 
-// probe runs a check, at most once at a time.
+// probe runs a check, at most once at a time and once a second.
 type probe struct {
 	check  Check
-	mu     sync.Mutex
-	latest *probeRun // nil = none yet
+	run    singleflight.Group
+	latest atomic.Pointer[probed] // nil = none yet
 }
 
-type probeRun struct {
-	done  chan struct{}
-	err   error // once done is closed
+type probed struct {
+	err   error
 	until time.Time
 }
 
-// start starts a run, unless one is running or its outcome still counts.
-func (p *probe) start() *probeRun {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.latest != nil && (p.latest.running() || time.Now().Before(p.latest.until)) {
-		return p.latest
+func (p *probe) outcome(ctx context.Context) error {
+	if l := p.latest.Load(); l != nil && time.Now().Before(l.until) {
+		return l.err
 	}
-	run := &probeRun{done: make(chan struct{}), err: errors.New("the probe ended its goroutine (runtime.Goexit)")}
-	p.latest = run
-	// Not under the request's context: a client that goes away must not spoil the outcome for the others.
-	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
-	go func() {
-		defer cancel()
-		defer func() {
-			if value := recover(); value != nil {
-				run.err = events.Recovered(value)
-			}
-			run.until = time.Now().Add(probeFor)
-			close(run.done)
-		}()
-		run.err = p.check.Probe(ctx)
-	}()
-	return run
-}
-
-func (run *probeRun) running() bool {
 	select {
-	case <-run.done:
-		return false
-	default:
-		return true
-	}
-}
-
-func (run *probeRun) wait(ctx context.Context) error {
-	select {
-	case <-run.done:
+	case result := <-p.run.DoChan("", p.probe):
+		return result.Err
 	case <-ctx.Done():
-		if run.running() { // both may be true, and an outcome counts
-			return ctx.Err()
-		}
+		return ctx.Err()
 	}
-	return run.err
+}
+
+// probe runs without the request's context: a client that goes away must not spoil the outcome for the others.
+func (p *probe) probe() (_ any, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+	defer cancel()
+	defer func() {
+		if value := recover(); value != nil {
+			err = events.Recovered(value)
+		}
+		p.latest.Store(&probed{err, time.Now().Add(probeFor)})
+	}()
+	err = errors.New("the probe ended its goroutine (runtime.Goexit)") // unless it returns
+	err = p.check.Probe(ctx)
+	return nil, err
 }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"fmt"
-	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -63,35 +62,25 @@ func parametersOf(t reflect.Type) (ps parameters) {
 }
 
 func setterOf(t reflect.Type, f reflect.StructField) func(reflect.Value, string) string {
-	bound := func(tag string, otherwise int) int {
-		text, given := f.Tag.Lookup(tag)
-		if !given {
-			return otherwise
-		}
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			panic(fmt.Sprintf("web: %v.%s: %s:%q is not a number", t, f.Name, tag, text))
-		}
-		return n
-	}
 	switch {
 	case f.Type == reflect.TypeFor[time.Time]():
 		return setTime
-	case f.Type.Kind() == reflect.Int:
-		return setInt(bound("min", math.MinInt), bound("max", math.MaxInt))
 	case f.Type.Kind() == reflect.String:
-		return setString(strings.Fields(f.Tag.Get("oneof")), bound("max", math.MaxInt))
+		return setString(strings.Fields(f.Tag.Get("oneof")))
+	case f.Type.Kind() == reflect.Int:
+		least, errMin := strconv.Atoi(f.Tag.Get("min"))
+		most, errMax := strconv.Atoi(f.Tag.Get("max"))
+		if errMin == nil && errMax == nil {
+			return setInt(least, most)
+		}
 	}
-	panic(fmt.Sprintf("web: %v.%s: a %v cannot be read from a parameter", t, f.Name, f.Type))
+	panic(fmt.Sprintf("web: %v.%s: a parameter is a string, a time.Time, or an int with min and max", t, f.Name))
 }
 
-func setString(oneof []string, most int) func(reflect.Value, string) string {
+func setString(oneof []string) func(reflect.Value, string) string {
 	return func(field reflect.Value, text string) string {
 		if len(oneof) > 0 && !slices.Contains(oneof, text) {
 			return "must be one of: " + strings.Join(oneof, ", ")
-		}
-		if utf8.RuneCountInString(text) > most {
-			return fmt.Sprintf("is longer than %d characters", most)
 		}
 		field.SetString(text)
 		return ""
@@ -99,19 +88,10 @@ func setString(oneof []string, most int) func(reflect.Value, string) string {
 }
 
 func setInt(least, most int) func(reflect.Value, string) string {
-	want := "must be a whole number"
-	switch {
-	case least != math.MinInt && most != math.MaxInt:
-		want += fmt.Sprintf(" from %d to %d", least, most)
-	case least != math.MinInt:
-		want += fmt.Sprintf(" of at least %d", least)
-	case most != math.MaxInt:
-		want += fmt.Sprintf(" of at most %d", most)
-	}
 	return func(field reflect.Value, text string) string {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < least || n > most || strings.HasPrefix(text, "+") {
-			return want
+			return fmt.Sprintf("must be a whole number from %d to %d", least, most)
 		}
 		field.SetInt(int64(n))
 		return ""

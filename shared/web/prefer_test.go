@@ -112,7 +112,7 @@ func TestWaitEnds(t *testing.T) {
 		status int
 		took   time.Duration
 	}{
-		"client goes":          {withCancel(context.WithCancel), statusClientGone, 3 * time.Second},
+		"client goes":          {withCancel(context.WithCancel), clientGone.Status, 3 * time.Second},
 		"server shuts down":    {drain, 404, 3 * time.Second},
 		"store hangs for ever": {func(ctx context.Context) (context.Context, func()) { return ctx, func() {} }, 404, 12 * time.Second},
 	} {

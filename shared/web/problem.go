@@ -54,9 +54,10 @@ const (
 	retryAfter = 5 * time.Second // for an error that names no wait
 	maxFaults  = 50              // errors in an answer
 
-	// statusClientGone is logged when the client went away before the answer, which nobody reads; nginx made the number known.
-	statusClientGone = 499
 )
+
+// clientGone is what is logged when the client went away before the answer. nginx made the status known.
+var clientGone = Problem{Status: 499, Title: "Client Closed Request", Detail: "The client went away."}
 
 // Problem is an RFC 9457 document, the answer to a request that failed. Only Status must be set.
 type Problem struct {
@@ -86,7 +87,7 @@ func (p Problem) Write(w http.ResponseWriter, r *http.Request) {
 		p.Title = titles[p.Type]
 	}
 	if p.Title == "" {
-		p.Title = phrase(p.Status)
+		p.Title = http.StatusText(p.Status)
 	}
 	if p.Instance == "" {
 		p.Instance = bounded(requestPath(r), 200)
@@ -106,19 +107,6 @@ func (p Problem) Write(w http.ResponseWriter, r *http.Request) {
 	writeAs(w, r, p.Status, "application/problem+json", &p)
 }
 
-// phrase is a status by its name in RFC 9110, which is newer than net/http's for some.
-func phrase(status int) string {
-	switch status {
-	case http.StatusRequestEntityTooLarge:
-		return "Content Too Large"
-	case http.StatusUnprocessableEntity:
-		return "Unprocessable Content"
-	case statusClientGone:
-		return "Client Closed Request"
-	}
-	return http.StatusText(status)
-}
-
 // Fail answers an error as a query's: for a [Guard] that cannot do its work.
 func Fail(w http.ResponseWriter, r *http.Request, err error) { fail(w, r, err, invalidParameters) }
 
@@ -135,7 +123,9 @@ func FailLogged(w http.ResponseWriter, r *http.Request, err error) {
 func fail(w http.ResponseWriter, r *http.Request, err error, invalid Problem) {
 	p := classify(err, invalid)
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
-		p = Problem{Status: statusClientGone, Detail: "The client went away.", EventID: p.EventID}
+		eventID := p.EventID
+		p = clientGone
+		p.EventID = eventID
 	}
 	x := exchangeOf(r.Context())
 	if x != nil && p.EventID != "" {

@@ -14,8 +14,8 @@ import (
 // HandleQuery makes the endpoint of a query. Each field of In with a tag `path:"id"` or `query:"city"` is filled in; embedded
 // structs are flattened. Its type and further tags define what is accepted:
 //
-//	string      1 character or more; max:"200" limits them; oneof:"contact machine" lists the values
-//	int         a whole number; min:"1", max:"100"
+//	string      1 character or more; oneof:"contact machine" lists the values
+//	int         a whole number from min:"1" to max:"100"
 //	time.Time   RFC 3339, or a date, which is its first moment in UTC
 //
 // An absent query parameter has the value of the tag default:"20", or is zero. One that is unknown, duplicate, empty,

@@ -17,7 +17,7 @@ import (
 
 type page struct {
 	Limit  int    `query:"limit" default:"20" min:"1" max:"100"`
-	Cursor string `query:"cursor" max:"10"`
+	Cursor string `query:"cursor"`
 }
 
 type listRequests struct {
@@ -25,7 +25,7 @@ type listRequests struct {
 	City  string    `query:"city"`
 	Type  string    `query:"type" oneof:"contact machine request"`
 	Since time.Time `query:"since"`
-	Least int       `query:"least" min:"-5"`
+	Least int       `query:"least" min:"-5" max:"5"`
 }
 
 type byID struct {
@@ -73,7 +73,7 @@ func TestQueryFaults(t *testing.T) {
 		"limit=%2B5":                    "/limit must be a whole number from 1 to 100",
 		"limit=1.5":                     "/limit must be a whole number from 1 to 100",
 		"limit=99999999999999999999":    "/limit must be a whole number from 1 to 100",
-		"least=-6":                      "/least must be a whole number of at least -5",
+		"least=-6":                      "/least must be a whole number from -5 to 5",
 		"limit=5&limit=5":               "/limit is a duplicate; send it once",
 		"limit=5&limit=5&limit=5":       "/limit is a duplicate; send it once",
 		"city=":                         "/city is empty; give it a value or leave it out",
@@ -83,7 +83,6 @@ func TestQueryFaults(t *testing.T) {
 		"%zz=1":                         " has a parameter whose name is not percent-encoded",
 		"%ff=1":                         "/\ufffd is unknown",
 		"type=drink":                    "/type must be one of: contact, machine, request",
-		"cursor=12345678901":            "/cursor is longer than 10 characters",
 		"since=yesterday":               "/since must be a time such as 2026-11-23T06:54:21Z (write + as %2B) or a date such as 2026-11-23",
 		"since=2026-11-23T06:54+01:00":  "/since must be a time such as 2026-11-23T06:54:21Z (write + as %2B) or a date",
 		"limit=0&type=x&x=1&city=&city": "/limit must be a whole number from 1 to 100\n/type must be one of: contact, machine, request\n",

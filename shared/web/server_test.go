@@ -105,7 +105,7 @@ func TestTooLargeOnTheWire(t *testing.T) {
 	res, body := answer(t, r)
 	assert.Equal(t, 413, res.StatusCode)
 	assert.True(t, res.Close)
-	assert.Contains(t, body, "Content Too Large")
+	assert.Contains(t, body, "Request Entity Too Large")
 	_, err := r.ReadByte()
 	assert.ErrorIs(t, err, io.EOF)
 

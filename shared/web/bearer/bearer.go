@@ -1,4 +1,4 @@
-// Package bearer says no to a caller the way RFC 6750 section 3 wants it: for whatever tells staff, here or on AWS.
+// Package bearer refuses callers in the form of RFC 6750 section 3: for the guards of servers and of AWS.
 package bearer
 
 import (
@@ -10,38 +10,38 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// Refusal is why a caller does not pass, by RFC 6750 section 3.1. Its texts are constants: what a token holds is for nobody.
+// Refusal is the reason why a caller is refused, see RFC 6750 section 3.1. Its texts are constants: they hold nothing of a token.
 type Refusal struct {
 	Status      int
-	Code        string // "" = no credentials came, which is no error
-	Description string // without quotes and backslashes, as the RFC wants it
-	Scope       string // what would have sufficed
-	Detail      string // what to do; "" = what the code means
+	Code        string // "" = no credentials, which is not an error
+	Description string // without quotes and backslashes, as the RFC requires
+	Scope       string // the scopes of which one is needed
+	Detail      string // what to do; "" = the code's own
 }
 
 // Error is the description.
 func (r *Refusal) Error() string { return r.Description }
 
-// NoCredentials refuses who has shown nothing.
-var NoCredentials = &Refusal{Status: http.StatusUnauthorized, Description: "no bearer token came"}
+// NoCredentials refuses a caller without a token.
+var NoCredentials = &Refusal{Status: http.StatusUnauthorized, Description: "no bearer token was sent"}
 
-// NoSubject refuses a token that does not tell callers apart.
-var NoSubject = Invalid("the token says neither sub nor client_id")
+// NoSubject refuses a token that does not identify its caller.
+var NoSubject = Invalid("the token has neither sub nor client_id")
 
 // Malformed refuses a header that cannot be read.
 func Malformed(description string) *Refusal {
 	return &Refusal{Status: http.StatusBadRequest, Code: "invalid_request", Description: description}
 }
 
-// Invalid refuses a token that is not good, or not any more.
+// Invalid refuses a token that is not valid, or no longer.
 func Invalid(description string) *Refusal {
 	return &Refusal{Status: http.StatusUnauthorized, Code: "invalid_token", Description: description}
 }
 
-// Insufficient refuses a good token that has none of the scopes.
+// Insufficient refuses a valid token that has none of the scopes.
 func Insufficient(scope []string) *Refusal {
 	return &Refusal{Status: http.StatusForbidden, Code: "insufficient_scope",
-		Description: "the token has none of the scopes asked for here", Scope: strings.Join(scope, " ")}
+		Description: "the token has none of the required scopes", Scope: strings.Join(scope, " ")}
 }
 
 // Staff applies API Gateway's rules to the claims of a verified token, and returns its subject: sub, or else client_id. One of
@@ -70,12 +70,12 @@ func (r *Refusal) challenge() string {
 	return c
 }
 
-// details say what to do.
+// details are what to do about a code.
 var details = map[string]string{
 	"":                   "This is for staff: send a header of the form Authorization: Bearer TOKEN.",
 	"invalid_request":    "The header Authorization cannot be read: ",
-	"invalid_token":      "Get a new token and send that: ",
-	"insufficient_scope": "This is for staff, and your token does not say that you are: ",
+	"invalid_token":      "Get a new token and send it: ",
+	"insufficient_scope": "This is for staff, and your token does not grant it: ",
 }
 
 // Write answers with the refusal.

@@ -135,7 +135,7 @@ func TestScopes(t *testing.T) {
 		assert.Equal(t, at.status, w.Code, "%s %s", name, w.Body)
 		if at.status == 403 {
 			problem(t, 403, w)
-			assert.Equal(t, `Bearer realm="sipeat", error="insufficient_scope", error_description="the token has none of the scopes asked for here", scope="staff admin"`,
+			assert.Equal(t, `Bearer realm="sipeat", error="insufficient_scope", error_description="the token has none of the required scopes", scope="staff admin"`,
 				w.Header().Get("WWW-Authenticate"))
 		}
 	}
