@@ -130,9 +130,9 @@ worker-start: ## the worker, as `make worker-build` built it
 	@test -x bin/sipeat || { echo 'There is no bin/sipeat: `make worker-build` first.' >&2; exit 1; }
 	@exec bin/sipeat worker
 
-# --- AWS: template.yaml lists the resources. The first deployment keeps the answers to SAM's questions in samconfig.local.toml, which git ignores.
+# --- AWS: template.yaml lists the resources, and is generated. The first deployment keeps the answers to SAM's questions in samconfig.local.toml, which git ignores.
 # A binary for another architecture than its function's does not start, so `build` reads the Architecture from there.
-.PHONY: build deploy validate sam-local need-sam
+.PHONY: template build deploy validate sam-local need-sam
 
 SAM := sam
 CFN_LINT := cfn-lint
@@ -141,6 +141,10 @@ ANSWERS = { file=$(STACK_CONFIG); test -f $$file || file=samconfig.toml; awk '/^
 STACK = $(shell $(ANSWERS) | sed -n 's/^stack_name *= *"\(.*\)"/\1/p')
 ARCHITECTURE = $(shell $(ANSWERS) | grep -q 'Architecture=[\"]*x86_64' && echo amd64 || echo arm64)
 ARCH := $(ARCHITECTURE)
+
+template: ## generate template.yaml from the functions, the events and shared/proof/template
+	go run ./shared/proof/template >template.yaml.new
+	mv template.yaml.new template.yaml
 
 # Same sources, same bytes: the binaries contain no path, commit or time, so SAM deploys only what has changed.
 build: ## the three binaries of the Lambda functions, in dist; ARCH=amd64 for x86_64

@@ -53,6 +53,7 @@ var (
 		"make worker-dev":   `"worker-dev")`,
 		"make build":        "make build",
 		"make validate":     "make validate",
+		"make template":     "go test -count=1 -v ./...", // which compares
 		"make deploy":       `c.make("deploy")`,
 	}
 )

@@ -72,7 +72,13 @@ func (s *samLocal) local(command string, arguments ...string) *exec.Cmd {
 }
 
 // logical is a function's name in template.yaml.
-func logical(function string) string { return lambda{name: function}.logical() + "Function" }
+func logical(function string) string {
+	var out strings.Builder
+	for part := range strings.SplitSeq(function, "-") {
+		out.WriteString(strings.ToUpper(part[:1]) + part[1:])
+	}
+	return out.String() + "Function"
+}
 
 // invoke is `sam local invoke` of a function on its sample.
 func (s *samLocal) invoke(t *testing.T, function string, more ...string) (answered, said string) {

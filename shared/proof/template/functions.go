@@ -1,0 +1,243 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sipeat/sipeat/functions/commands"
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/functions/queries"
+	"github.com/sipeat/sipeat/shared/bus"
+)
+
+// sides are the properties that the functions of a side share.
+var sides = map[string]struct{ memory, timeout int }{
+	"commands":  {256, 15},  // seconds: a publish waits 5 s for the brokers, the rest is for a cold start
+	"queries":   {256, 29},  // `Prefer: wait=N` waits up to 20 s, and API Gateway up to 30 s
+	"consumers": {512, 120}, // a handler has 30 s and 5 s of grace, a function behind a mapping 14 minutes at most
+}
+
+// row holds what the tables in functions/*/functions.go do not say about a function.
+type row struct {
+	about  string // description
+	topic  string // that it publishes to
+	rights []right
+	memory int // in MB; 0 = as its side has it
+}
+
+// right names actions of DynamoDB on an index, on the claims, or on those items of the read model whose partition keys match.
+type right struct {
+	actions string
+	on      string // "index/NAME", claims, or item
+	keys    string // of item: patterns of partition keys, as shared/store/dynamodb/keys.go spells them
+}
+
+const (
+	item   = "table"
+	claims = "claims"
+)
+
+func get(eventType string) right { return right{"GetItem", item, itemsOf(eventType)} }
+func put(eventType string) right { return right{"PutItem", item, itemsOf(eventType)} }
+func list(index string) right    { return right{"Query", "index/" + index, ""} }
+
+func itemsOf(eventType string) string { return "1/item/" + eventType + "/*" }
+
+const demand = "1/demand"
+
+// rows lists what differs between functions. The tests run each function on fakes and compare what it uses with its rights.
+var rows = map[string]row{
+	"create-contact":      {about: "a visitor leaves contact details", topic: "contact-created"},
+	"create-machine":      {about: "an operator registers a machine", topic: "machine-created"},
+	"create-request":      {about: "a customer requests drinks", topic: "request-created"},
+	"create-notification": {about: "staff notify someone", topic: "notification"},
+
+	"get-contact":        {about: "one contact", rights: []right{get("contact-created")}},
+	"list-contacts":      {about: "contacts, newest first", rights: []right{list("list")}},
+	"get-machine":        {about: "one machine", rights: []right{get("machine-created")}},
+	"list-machines":      {about: "machines, newest first", rights: []right{list("list"), list("country"), list("city")}},
+	"get-request":        {about: "one request", rights: []right{get("request-created")}},
+	"list-requests":      {about: "requests, newest first", rights: []right{list("list"), list("country"), list("city"), list("machine")}},
+	"get-notification":   {about: "one notification", rights: []right{get("notification")}},
+	"list-notifications": {about: "notifications, newest first", rights: []right{list("list"), list("kind")}},
+	"get-demand":         {about: "requested drinks by place", rights: []right{{"Query BatchGetItem", item, demand}, list("place")}},
+
+	"contact-created": {about: "project contacts and announce them", topic: "notification", rights: []right{put("contact-created")}},
+	"machine-created": {about: "project machines and announce them", topic: "notification", rights: []right{put("machine-created")}},
+	"request-created": {about: "project requests and their demand, and announce them", topic: "notification",
+		rights: []right{put("request-created"), {"UpdateItem", item, demand}}},
+	"notification": {about: "project notifications and deliver them", rights: []right{put("notification"), {"UpdateItem", claims, ""}}},
+}
+
+// function is one Lambda function, by the table of its side and its row.
+type function struct {
+	Name, Side      string
+	Route           string // of commands and queries: "POST /contacts"
+	Staff           bool
+	Topic, Group    string // of consumers: where its events come from
+	About           string
+	Memory, Timeout int
+
+	row row
+}
+
+func functions() ([]function, error) {
+	var all []function
+	for _, f := range (commands.Commands{}).Functions() {
+		all = append(all, function{Name: f.Name, Side: "commands", Route: f.Route, Staff: f.Staff})
+	}
+	for _, f := range (queries.Queries{}).Functions() {
+		all = append(all, function{Name: f.Name, Side: "queries", Route: f.Route, Staff: f.Staff})
+	}
+	for _, f := range (consumers.Consumers{}).Functions() {
+		all = append(all, function{Name: f.Name, Side: "consumers", Topic: f.Consumer.Topic, Group: f.Consumer.Group})
+	}
+	for i := range all {
+		f := &all[i]
+		r, ok := rows[f.Name]
+		if !ok {
+			return nil, fmt.Errorf("%s of functions/%s/functions.go has no row in shared/proof/template/functions.go: add its description and its rights", f.Name, f.Side)
+		}
+		f.row, f.About, f.Memory, f.Timeout = r, r.about, sides[f.Side].memory, sides[f.Side].timeout
+		if r.memory != 0 {
+			f.Memory = r.memory
+		}
+		if f.Route != "" {
+			f.About = f.Route + " - " + r.about
+		}
+	}
+	return all, nil
+}
+
+func (f function) Method() string { method, _, _ := strings.Cut(f.Route, " "); return method }
+func (f function) Path() string   { _, path, _ := strings.Cut(f.Route, " "); return path }
+
+// Settings is the environment of the function: names and YAML values.
+func (f function) Settings() (all [][2]string) {
+	add := func(pairs ...string) {
+		for pair := range slices.Chunk(pairs, 2) {
+			all = append(all, [2]string(pair))
+		}
+	}
+	if f.Route != "" {
+		add("API_BASE_PATH", "!Ref BasePath")
+	}
+	if f.Staff {
+		add("JWT_SCOPE", "!Ref JwtScope")
+	}
+	if f.Side != "queries" {
+		add("KAFKA_BROKERS", "!Ref KafkaBrokers", "KAFKA_SASL_MECHANISM", `!If [Iam, AWS_MSK_IAM, ""]`)
+	}
+	if f.Side != "commands" {
+		add("TABLE_NAME", "!If [UseSecond, !Ref SecondTableName, !Ref TableName]", "DYNAMODB_ENDPOINT", "!Ref DynamoDBEndpoint")
+	}
+	switch {
+	case f.Side != "consumers":
+		return all
+	case f.mails():
+		add("CLAIMS_TABLE_NAME", "!Ref ClaimsTableName", "NOTIFY", "!Ref Notify", "NOTIFY_FROM", "!Ref NotifyFrom", "NOTIFY_TO", "!Ref NotifyTo", "NOTIFY_RETRY_FOR", "!Ref NotifyRetryFor",
+			"SMTP_URL", "!Ref SmtpUrl", "DISCORD_WEBHOOK", "!Ref DiscordWebhook")
+	default:
+		add("ANNOUNCED_BY_PRODUCER", "!Ref AnnouncedByProducer")
+	}
+	add("PARTIAL_BATCH_RESPONSES", `!If [Provisioned, "true", "false"]`)
+	return all
+}
+
+// mails reports whether the function delivers notifications, and so holds the secrets of their channels.
+func (f function) mails() bool { return f.Topic == "notification" }
+
+// Mails is mails for the template.
+func (f function) Mails() bool { return f.mails() }
+
+// statement is one of a policy. Resources are cluster, topic/NAME, group/NAME, table, index/NAME, claims, or YAML.
+type statement struct {
+	actions   []string
+	resources []string
+	condition string // YAML
+	when      string // a condition of the template: the statement is there only if it holds
+}
+
+// notFromCode limits rights to Lambda itself, which reads the topic for the function with the function's role. Calls of the function's
+// own code carry the key (https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html).
+const notFromCode = `{"Null": {"lambda:SourceFunctionArn": "true"}}`
+
+// Statements is the policy of the function. The reason for each action is in the comment above its side in the template.
+func (f function) Statements() (all []statement) {
+	allow := func(actions string, resources ...string) {
+		service, names, _ := strings.Cut(actions, " ")
+		s := statement{resources: resources}
+		for name := range strings.FieldsSeq(names) {
+			s.actions = append(s.actions, service+":"+name)
+		}
+		all = append(all, s)
+	}
+	written := []string{}
+	if f.row.topic != "" {
+		written = append(written, "topic/"+f.row.topic)
+	}
+	if f.Side == "consumers" {
+		written = append(written, "topic/"+bus.DeadLetterTopic(f.Topic))
+		allow("kafka DescribeClusterV2 GetBootstrapBrokers", "cluster")
+		all[0].condition = notFromCode
+		allow("kafka-cluster DescribeClusterDynamicConfiguration", "cluster")
+		allow("kafka-cluster DescribeTopic ReadData", "topic/"+f.Topic)
+		allow("kafka-cluster DescribeGroup AlterGroup", "group/"+f.Group)
+	}
+	if f.Side != "queries" {
+		allow("kafka-cluster Connect WriteDataIdempotently", "cluster")
+		allow("kafka-cluster DescribeTopic WriteData", written...)
+	}
+	for _, r := range f.row.rights {
+		if last := len(all) - 1; last >= 0 && r.keys == "" && slices.Equal(all[last].actions, []string{"dynamodb:" + r.actions}) {
+			all[last].resources = append(all[last].resources, r.on)
+			continue
+		}
+		allow("dynamodb "+r.actions, r.on)
+		if r.keys != "" {
+			all[len(all)-1].condition = fmt.Sprintf(`{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": %q}}`, r.keys)
+		}
+	}
+	if f.mails() {
+		allow("ses SendEmail SendRawEmail", `!Sub "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/${SesIdentity}"`)
+		all[len(all)-1].when = "Ses"
+		allow("kms Decrypt", "!Ref EnvironmentKeyArn")
+		all[len(all)-1].when = "EnvironmentKey"
+	}
+	return all
+}
+
+// yaml is the statement in a list of a policy.
+func (s statement) yaml() string {
+	resources := make([]string, len(s.resources))
+	for i, r := range s.resources {
+		kind, name, _ := strings.Cut(r, "/")
+		switch kind {
+		case "cluster":
+			resources[i] = "!Ref ClusterArn"
+		case "topic", "group":
+			resources[i] = fmt.Sprintf(`!Sub ["${Of}/%s", {Of: !Join [":%s/", !Split [":cluster/", !Ref ClusterArn]]}]`, name, kind)
+		case "table":
+			resources[i] = "!If [UseSecond, !GetAtt SecondReadModel.Arn, !GetAtt ReadModel.Arn]"
+		case "index":
+			resources[i] = fmt.Sprintf(`!If [UseSecond, !Sub "${SecondReadModel.Arn}/index/%s", !Sub "${ReadModel.Arn}/index/%[1]s"]`, name)
+		case "claims":
+			resources[i] = "!GetAtt Claims.Arn"
+		default:
+			resources[i] = r
+		}
+	}
+	resource := resources[0]
+	if len(resources) > 1 {
+		resource = "[\n                " + strings.Join(resources, ",\n                ") + "]"
+	}
+	text := fmt.Sprintf("{Effect: Allow, Action: [%s], Resource: %s}", strings.Join(s.actions, ", "), resource)
+	if s.condition != "" {
+		text = strings.TrimSuffix(text, "}") + ", Condition: " + s.condition + "}"
+	}
+	if s.when != "" {
+		text = fmt.Sprintf("!If [%s, %s, !Ref AWS::NoValue]", s.when, text)
+	}
+	return text
+}

@@ -1,0 +1,145 @@
+// Command template writes template.yaml, from the tables of functions, the event catalogue, the tables of the read model and the CORS
+// answers of servers. Use `make template`. Parameters and resources are in template.yaml.tmpl; what the functions may do, their memory and
+// their settings are in functions.go.
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/store/dynamodb"
+	"github.com/sipeat/sipeat/shared/web"
+	"github.com/sipeat/sipeat/shared/web/gateway"
+)
+
+//go:embed template.yaml.tmpl
+var text string
+
+func main() {
+	if err := generate(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func generate(w io.Writer) error {
+	all, err := functions()
+	if err != nil {
+		return err
+	}
+	side := func(name string) []function {
+		return slices.DeleteFunc(slices.Clone(all), func(f function) bool { return f.Side != name })
+	}
+	data := map[string]any{
+		"Commands": side("commands"), "Queries": side("queries"), "Consumers": side("consumers"), "Errors": errorAlarms(all),
+		"Topics": kafka.Topics(events.Catalogue()...), "Tables": []table{
+			{"ReadModel", "TableName", "", dynamodb.Description(""), ""},
+			{"SecondReadModel", "SecondTableName", "SecondTable", dynamodb.Description(""), ""},
+			{"Claims", "ClaimsTableName", "", dynamodb.ClaimsDescription(""), dynamodb.Expires},
+		}, "CORS": cors(),
+	}
+	t, err := template.New("template.yaml").Funcs(template.FuncMap{
+		"logical": logical, "config": config, "statement": statement.yaml, "settings": environment,
+		"list": func(comma string) string { return "[" + strings.ReplaceAll(comma, ",", ", ") + "]" },
+	}).Parse(text)
+	if err != nil {
+		return err
+	}
+	return t.Execute(w, data)
+}
+
+// table is one of DynamoDB.
+type table struct {
+	ID, NameParameter, Condition string
+	Description                  *sdk.CreateTableInput
+	Expires                      string // the attribute of its time to live
+}
+
+type errorAlarm struct {
+	Name, Side string
+	Functions  []function
+}
+
+// errorAlarms divides the functions of a side: an alarm takes ten metrics, and the sum is one of them.
+func errorAlarms(all []function) (alarms []errorAlarm) {
+	for _, f := range all {
+		last := len(alarms) - 1
+		if last < 0 || alarms[last].Side != f.Side || len(alarms[last].Functions) == 9 {
+			name := logical(f.Side) + "Errors"
+			if last >= 0 && alarms[last].Side == f.Side {
+				name = fmt.Sprint(alarms[last].Name, "More")
+			}
+			alarms, last = append(alarms, errorAlarm{Name: name, Side: f.Side}), last+1
+		}
+		alarms[last].Functions = append(alarms[last].Functions, f)
+	}
+	return alarms
+}
+
+// logical is the name of a resource: GetContact of get-contact, ContactCreatedDeadLetters of contact-created.dead-letters.
+func logical(name string) string {
+	var out strings.Builder
+	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '-' || r == '.' }) {
+		out.WriteString(strings.ToUpper(part[:1]) + part[1:])
+	}
+	return out.String()
+}
+
+// environment is a mapping of settings, three to a line.
+func environment(settings [][2]string) string {
+	var out strings.Builder
+	for i, s := range settings {
+		switch {
+		case i%3 != 0:
+			out.WriteString(", ")
+		case i > 0:
+			out.WriteString(",\n          ")
+		}
+		out.WriteString(s[0] + ": " + s[1])
+	}
+	return "{" + out.String() + "}"
+}
+
+// config is the configuration of a topic as a JSON object of texts, all that the API of MSK is known to accept.
+func config(settings map[string]string) string {
+	var parts []string
+	for name, value := range settings {
+		parts = append(parts, fmt.Sprintf("%q:%q", name, value))
+	}
+	slices.Sort(parts)
+	return "{" + strings.Join(parts, ",") + "}"
+}
+
+// cors is how servers answer other origins, so that API Gateway answers the same.
+func cors() http.Header {
+	silent := slog.New(slog.DiscardHandler)
+	g := gateway.New(settings.Web{Auth: settings.Auth{Mode: "token"}, CORSOrigins: []string{"*"}}, silent, time.Now)
+	router := web.Router(nil, append(g.Options(), web.Log(silent))...)
+	answers := http.Header{}
+	for _, method := range []string{"OPTIONS", "GET"} {
+		r, w := httptest.NewRequest(method, "/contacts", nil), httptest.NewRecorder()
+		r.Header.Set("Origin", "https://shop.example")
+		if method == "OPTIONS" {
+			r.Header.Set("Access-Control-Request-Method", "POST")
+		}
+		router.ServeHTTP(w, r)
+		for name := range w.Header() {
+			answers.Set(name, w.Header().Get(name))
+		}
+	}
+	return answers
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sipeat/sipeat/functions/commands"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/notify/ses"
+	"github.com/sipeat/sipeat/shared/observe"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/store/dynamodb"
+	"github.com/sipeat/sipeat/shared/web/apigateway"
+)
+
+const root = "../../.."
+
+func generated(t *testing.T) string {
+	t.Helper()
+	var out bytes.Buffer
+	require.NoError(t, generate(&out))
+	return out.String()
+}
+
+func all(t *testing.T) []function {
+	t.Helper()
+	fs, err := functions()
+	require.NoError(t, err)
+	return fs
+}
+
+func TestTemplateIsUpToDate(t *testing.T) {
+	t.Parallel()
+	committed, err := os.ReadFile(filepath.Join(root, "template.yaml"))
+	require.NoError(t, err)
+	if string(committed) != generated(t) {
+		t.Error("template.yaml differs from the functions, the events or its own template: run `make template`")
+	}
+	assert.NoError(t, yaml.Unmarshal(committed, new(yaml.Node)))
+}
+
+// protocol lists the rights that no fake can observe: what Kafka's protocol needs with each access
+// (https://docs.aws.amazon.com/msk/latest/developerguide/kafka-actions.html), what a mapping does with the role of its function
+// (https://docs.aws.amazon.com/lambda/latest/dg/with-msk-permissions.html, …/msk-cluster-auth.html), and what mail and a key of one's own take.
+func protocol(f function, observed []string) (rights []string) {
+	if f.Side != "queries" {
+		rights = append(rights, "kafka-cluster:Connect cluster", "kafka-cluster:WriteDataIdempotently cluster")
+	}
+	for _, right := range observed {
+		if topic, writes := strings.CutPrefix(right, "kafka-cluster:WriteData "); writes {
+			rights = append(rights, "kafka-cluster:DescribeTopic "+topic)
+		}
+	}
+	if f.Side == "consumers" {
+		rights = append(rights,
+			"kafka:DescribeClusterV2 cluster", "kafka:GetBootstrapBrokers cluster", "kafka-cluster:DescribeClusterDynamicConfiguration cluster",
+			"kafka-cluster:DescribeTopic topic/"+f.Topic, "kafka-cluster:ReadData topic/"+f.Topic,
+			"kafka-cluster:DescribeGroup group/"+f.Group, "kafka-cluster:AlterGroup group/"+f.Group)
+	}
+	if f.Topic == "notification" { // SES takes a raw message by either name: package ses explains it
+		const identity = ` !Sub "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/${SesIdentity}"`
+		rights = append(rights, "ses:SendEmail"+identity, "ses:SendRawEmail"+identity, "kms:Decrypt !Ref EnvironmentKeyArn")
+	}
+	return rights
+}
+
+func TestFunctionsHaveTheRightsThatTheyUseAndNoOthers(t *testing.T) {
+	t.Parallel()
+	for _, f := range all(t) {
+		t.Run(f.Name, func(t *testing.T) {
+			t.Parallel()
+			n := &needs{}
+			used := n.of(t, f)
+			used = append(used, protocol(f, used)...)
+			var granted []string
+			for _, s := range f.Statements() {
+				for _, action := range s.actions {
+					for _, resource := range s.resources {
+						granted = append(granted, action+" "+resource)
+					}
+				}
+			}
+			for _, r := range f.row.rights {
+				if r.on != item {
+					continue
+				}
+				for action := range strings.FieldsSeq(r.actions) {
+					used := n.keys["dynamodb:"+action+" "+item]
+					assert.NotEmpty(t, used, "%s of %s", action, r.keys)
+					for _, key := range used {
+						matches, err := path.Match(r.keys, key)
+						assert.True(t, err == nil && matches, "%s of the partition key %q, which %q does not match", action, key, r.keys)
+					}
+				}
+			}
+			slices.Sort(used)
+			slices.Sort(granted)
+			assert.Equal(t, slices.Compact(used), granted, "its row in shared/proof/template/functions.go")
+		})
+	}
+}
+
+func TestEachActionHasItsReason(t *testing.T) {
+	t.Parallel()
+	comments := strings.Join(regexp.MustCompile(`(?m)^ *#.*$`).FindAllString(text, -1), "\n")
+	for _, action := range regexp.MustCompile(`\b(kafka|kafka-cluster|dynamodb|ses|kms|ec2):[A-Z]\w+`).FindAllString(generated(t), -1) {
+		assert.True(t, strings.Contains(comments, action), "%s has no comment in template.yaml.tmpl", action)
+	}
+}
+
+// given lists the functions that have a setting: those that use it.
+var given = []struct {
+	names []string
+	to    func(function) bool
+}{
+	{[]string{"KAFKA_BROKERS", "KAFKA_SASL_MECHANISM"}, func(f function) bool { return f.Side != "queries" }},
+	{[]string{"API_BASE_PATH"}, func(f function) bool { return f.Route != "" }},
+	{[]string{"JWT_SCOPE"}, func(f function) bool { return f.Staff }},
+	{[]string{"TABLE_NAME", "DYNAMODB_ENDPOINT"}, func(f function) bool { return f.Side != "commands" }},
+	{[]string{"CLAIMS_TABLE_NAME"}, func(f function) bool { return f.Topic == "notification" }},
+	{[]string{"PARTIAL_BATCH_RESPONSES"}, func(f function) bool { return f.Side == "consumers" }},
+	{[]string{"ANNOUNCED_BY_PRODUCER"}, func(f function) bool { return f.Side == "consumers" && f.Topic != "notification" }},
+	{[]string{"NOTIFY", "NOTIFY_FROM", "NOTIFY_TO", "NOTIFY_RETRY_FOR", "SMTP_URL", "DISCORD_WEBHOOK"}, func(f function) bool { return f.Topic == "notification" }},
+}
+
+// notGiven lists the settings that no function has, with the reason.
+var notGiven = map[string]string{
+	"LOG_LEVEL": "all functions have it: it is in Globals",
+	"AUTH AUTH_TOKEN JWT_ISSUER JWT_AUDIENCE CORS_ORIGINS THROTTLE_RATE THROTTLE_BURST THROTTLE_STAFF_RATE THROTTLE_STAFF_BURST " +
+		"TRUSTED_PROXIES TLS_IN_FRONT HTTP_MAX_CONNECTIONS HTTP_IDLE_TIMEOUT": "API Gateway does that",
+	"AWS_SAM_LOCAL":                        "sam local sets it",
+	"SIPEAT_HTTP SIPEAT_KAFKA SIPEAT_DATA": "of sipeat serve",
+	"STORE CLAIMS_FILE":                    "a function has DynamoDB only",
+	"METRICS":                              "CloudWatch has them",
+	"LOG_FORMAT":                           "a function logs JSON",
+	"KAFKA_TLS KAFKA_TLS_CA_FILE KAFKA_SASL_USERNAME KAFKA_SASL_PASSWORD":                     "IAM login uses TLS, Amazon's public certificates and the role's credentials",
+	"KAFKA_SESSION_TIMEOUT KAFKA_INSTANCE_ID":                                                 "the mapping is the member of the group",
+	"AWS_REGION AWS_DEFAULT_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN": "Lambda sets them, or they are not needed",
+	"AWS_ENDPOINT_URL AWS_ENDPOINT_URL_SESV2":                                                 "a stand-in for SES is not reachable from AWS",
+}
+
+// TestEverySettingIsDecided compares the names that the program reads with those that functions have.
+func TestEverySettingIsDecided(t *testing.T) {
+	t.Parallel()
+	read := append(settings.Names(), "PARTIAL_BATCH_RESPONSES")
+	getenv := func(name string) string { read = append(read, name); return "" }
+	_, _ = dynamodb.FromEnvironment(getenv)
+	ses.Environment(getenv)
+	apigateway.Function(commands.Commands{}.Functions()[0], slog.Default(), getenv)
+	var decided []string
+	for names := range notGiven {
+		decided = append(decided, strings.Fields(names)...)
+	}
+	for _, g := range given {
+		decided = append(decided, g.names...)
+	}
+	for _, name := range read {
+		assert.Contains(t, decided, name, "give it to the functions that use it, or add the reason to notGiven")
+	}
+	for _, f := range all(t) {
+		var has, wants []string
+		for _, pair := range f.Settings() {
+			has = append(has, pair[0])
+		}
+		for _, g := range given {
+			assert.Subset(t, read, g.names, "nothing reads them")
+			if g.to(f) {
+				wants = append(wants, g.names...)
+			}
+		}
+		assert.ElementsMatch(t, wants, has, f.Name)
+	}
+}
+
+// The alarm DeadLetters counts log lines, by their field outcome.
+func TestDeadLettersAreLoggedAsTheFilterExpects(t *testing.T) {
+	t.Parallel()
+	for outcome, counts := range map[bus.Outcome]bool{bus.Rejected: true, bus.Done: false} {
+		var line strings.Builder
+		bus.Log(observe.Logger(&line, true, slog.LevelInfo), "group")(bus.Report{Outcome: outcome, Class: bus.Refused})
+		assert.Equal(t, counts, strings.Contains(line.String(), `"outcome":"rejected"`), line.String())
+	}
+	assert.Contains(t, text, `FilterPattern: '{ $.outcome = "rejected" }'`)
+}
+
+// A function has one name in four spellings: its file, its sample and its resource have it too.
+func TestEachFunctionHasItsFileAndItsSample(t *testing.T) {
+	t.Parallel()
+	samples := []string{"testdata.go"} // embeds them
+	for _, f := range all(t) {
+		samples = append(samples, f.Name+".json")
+		assert.FileExists(t, filepath.Join(root, "functions", f.Side, strings.ReplaceAll(f.Name, "-", "_")+".go"))
+		assert.FileExists(t, filepath.Join(root, "functions", f.Side, "bootstrap", "main.go"))
+	}
+	entries, err := os.ReadDir(filepath.Join(root, "functions", "testdata"))
+	require.NoError(t, err)
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	assert.ElementsMatch(t, samples, names, "functions/testdata")
+}
