@@ -2,13 +2,18 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"sync"
 	"text/tabwriter"
 
 	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/web"
 )
 
 func (p *parts) consumers() consumers.Consumers {
@@ -29,19 +34,75 @@ func (p *parts) startConsumers(functions []consumers.Function, assigned func(top
 	}
 	var running sync.WaitGroup
 	for _, function := range functions {
+		options := p.seen.consumer(function.Consumer, letters, p.app.settings.Notify.RetryFor)
+		p.consumed = append(p.consumed, consumed{function.Consumer, options.Watch})
 		running.Go(func() {
-			options := p.seen.consumer(function.Consumer, letters, p.app.settings.Notify.RetryFor)
 			options.Assigned, options.Advance = assigned, p.store.Advance
 			if err := kafka.Consume(p.running, p.cluster, function.Consumer, options); err != nil {
 				p.fail(err)
 			}
 		})
 	}
+	p.checks = append(p.checks, p.consumersCheck())
 	p.add("consumers", func(context.Context) error { // they bound themselves
 		p.stop()
 		running.Wait()
 		return nil
 	})
+	return nil
+}
+
+// consumed is a consumer that this process runs.
+type consumed struct {
+	consumer bus.Consumer
+	watch    *kafka.Watch
+}
+
+// consumersCheck fails while a consumer does not read all that it has to, and once it knows of events that the log lost.
+func (p *parts) consumersCheck() web.Check {
+	statuses := func() (all []kafka.Status, faulty []string) {
+		for _, c := range p.consumed {
+			s, running := c.watch.Status()
+			if !running {
+				s = kafka.Status{Topic: c.consumer.Topic, Group: c.consumer.Group, Partitions: []int32{}}
+			}
+			if all = append(all, s); !s.Healthy() {
+				faulty = append(faulty, s.Topic)
+			}
+		}
+		return all, faulty
+	}
+	return web.Check{
+		Name: "consumers",
+		Probe: func(context.Context) error {
+			if _, faulty := statuses(); faulty != nil {
+				return fmt.Errorf("consumers of %s are not healthy", strings.Join(faulty, ", "))
+			}
+			return nil
+		},
+		Facts: func() any {
+			all, _ := statuses()
+			return all
+		},
+	}
+}
+
+// serveHealth serves /healthz and /readyz of a worker.
+func (p *parts) serveHealth(address string) error {
+	listener, err := listen(address, "--health")
+	if err != nil {
+		return err
+	}
+	checks := web.Health(append(p.checks, web.Check{Name: "store", Probe: p.store.Ping})...)
+	server := web.Server(web.Router(checks), p.app.logger)
+	server.IdleTimeout = p.app.settings.Web.IdleTimeout
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			p.fail(fmt.Errorf("serve health: %w", err))
+		}
+	}()
+	p.app.logger.Info("health", "url", "http://"+listener.Addr().String()+"/readyz")
+	p.add("health", server.Shutdown)
 	return nil
 }
 

@@ -34,6 +34,7 @@ type parts struct {
 	served    bool        // the API has its listener
 	failed    chan error  // the first failure of what runs beside
 	brief     bool        // one call is all there is: its end waits for nothing, and is nobody's news
+	consumed  []consumed
 	closers   []closer
 	running   context.Context // of the consumers
 	stop      context.CancelFunc

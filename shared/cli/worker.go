@@ -21,7 +21,7 @@ import (
 )
 
 func (a *app) workerCommand() *cobra.Command {
-	var brokers string
+	var brokers, health string
 	var only []string
 	c := &cobra.Command{
 		Use:   "worker",
@@ -32,6 +32,9 @@ func (a *app) workerCommand() *cobra.Command {
 			"Standard error has a line for each partition that comes or goes, each event (ids, outcome, time), and\n" +
 			"now and then how far behind it is; LOG_LEVEL=warn leaves only what is not as it should be. SIGTERM or\n" +
 			"Ctrl-C finishes the work in hand, commits it and leaves the groups, within 8 s; the exit status is 0.\n\n" +
+			"With --health it serves /healthz, which answers while the process runs, and /readyz, which is 200 once every group\n" +
+			"is joined and 503 while a partition cannot be read, events fail in a row, the read model is away, or the log lost\n" +
+			"events; its JSON names them. A restart acknowledges a loss.\n\n" +
 			"It does not start when the brokers cannot be reached, do not let it in, or lack a topic or a right: it says\n" +
 			"which, and ends with status 1 (2 for wrong settings). What breaks later is tried again and shown.\n\n" +
 			"After kill -9 or a power cut a worker's partitions go to the others once KAFKA_SESSION_TIMEOUT is over (10s;\n" +
@@ -59,15 +62,22 @@ func (a *app) workerCommand() *cobra.Command {
 					return wrongUsage(c, fmt.Errorf("--only: %q is none of %s", topic, strings.Join(topicNames(), ", ")))
 				}
 			}
-			return a.worker(c.Context(), cluster, only)
+			if !c.Flags().Changed("health") {
+				health = a.settings.Health
+			}
+			if health != "" && settings.Address(health) != nil {
+				return wrongUsage(c, fmt.Errorf("--health: must be host:port; for example 127.0.0.1:8081"))
+			}
+			return a.worker(c.Context(), cluster, only, health)
 		},
 	}
 	c.Flags().StringSliceVar(&only, "only", nil, "the topics to consume, separated by commas (by default all)")
+	c.Flags().StringVar(&health, "health", "", "where to serve /healthz and /readyz, such as 127.0.0.1:8081 (HEALTH; by default nowhere)")
 	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
 	return c
 }
 
-func (a *app) worker(ctx context.Context, cluster settings.Kafka, only []string) (err error) {
+func (a *app) worker(ctx context.Context, cluster settings.Kafka, only []string, health string) (err error) {
 	signal.Ignore(syscall.SIGPIPE)
 	p := a.newParts(cluster)
 	defer func() { err = errors.Join(err, p.close()) }()
@@ -84,6 +94,11 @@ func (a *app) worker(ctx context.Context, cluster settings.Kafka, only []string)
 	s := &shift{app: a, functions: functions, has: map[string][]int32{}, ready: make(chan struct{})}
 	if err := p.startConsumers(functions, s.assigned); err != nil {
 		return err
+	}
+	if health != "" {
+		if err := p.serveHealth(health); err != nil {
+			return err
+		}
 	}
 	a.logger.Info("joining the groups: partitions of a worker that was killed are free when its session ends")
 	select {
@@ -135,7 +150,7 @@ func (s *shift) assigned(topic string, now []int32) {
 	went := slices.DeleteFunc(slices.Clone(before), func(n int32) bool { return slices.Contains(now, n) })
 	s.has[topic] = now
 	if !joined || len(came)+len(went) > 0 {
-		s.app.logger.Info("partitions", "topic", topic, "came", came, "went", went, "now", now)
+		s.app.logger.Info("partitions changed", "topic", topic, "assigned", came, "revoked", went, "owned", now)
 	}
 	if !joined && len(s.has) == len(s.functions) {
 		close(s.ready)

@@ -154,8 +154,11 @@ func TestAPIAnswersForTheLoadBalancer(t *testing.T) {
 	t.Parallel()
 	s := serve(t, t.TempDir())
 	for _, path := range []string{"/healthz", "/readyz"} {
-		a := call(t, "GET", s.url+path, "")
-		assert.Equal(t, http.StatusOK, a.status, a.body)
+		var a answer
+		until(t, func() error { // the consumers have joined their groups
+			a = call(t, "GET", s.url+path, "")
+			return errorUnless(a.status == http.StatusOK, a.body)
+		})
 		assert.Equal(t, "application/json", a.header.Get("Content-Type"))
 	}
 }

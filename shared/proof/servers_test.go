@@ -92,7 +92,7 @@ func (f *fleet) api(environment ...string) *serving {
 	return s
 }
 
-var nowHas = regexp.MustCompile(`msg=partitions topic=(\S+) .* now="?\[([0-9 ]*)\]`)
+var nowHas = regexp.MustCompile(`msg="partitions changed" topic=(\S+) .* owned="?\[([0-9 ]*)\]`)
 
 // has is how many partitions of a topic the worker says to have.
 func (m *member) has(topic string) (n int) {

@@ -28,6 +28,7 @@ type Settings struct {
 	PartialBatches      bool       // PARTIAL_BATCH_RESPONSES: on Lambda, the mapping has ReportBatchItemFailures
 	LogLevel            slog.Level // LOG_LEVEL: debug, info, warn or error
 	LogFormat           string     // LOG_FORMAT: text or json; "" = text on a terminal and for commands that end, JSON elsewhere
+	Health              string     // HEALTH: where a worker serves /healthz and /readyz; "" = nowhere
 	Metrics             string     // METRICS: where /metrics is served; "" = beside the API, if that is on loopback
 }
 
@@ -80,6 +81,7 @@ func Read(getenv func(string) string) (Settings, error) {
 		AnnouncedByProducer: r.list("ANNOUNCED_BY_PRODUCER", "sipeat-app"),
 		PartialBatches:      r.flag("PARTIAL_BATCH_RESPONSES"),
 		LogFormat:           strings.ToLower(r.text("LOG_FORMAT", "")),
+		Health:              r.text("HEALTH", ""),
 		Metrics:             r.text("METRICS", ""),
 	}
 	if slices.Equal(s.AnnouncedByProducer, []string{"none"}) {
@@ -87,6 +89,7 @@ func Read(getenv func(string) string) (Settings, error) {
 	}
 	r.check(strings.Contains(s.Store, "://"), "STORE", "must be the path of a SQLite file, or dynamodb; for example "+DefaultStore)
 	r.check(!slices.Contains([]string{"", "text", "json"}, s.LogFormat), "LOG_FORMAT", "must be text or json")
+	r.check(s.Health != "" && Address(s.Health) != nil, "HEALTH", "must be host:port; for example 127.0.0.1:8081")
 	r.check(s.Metrics != "" && Address(s.Metrics) != nil, "METRICS", "must be host:port; for example 127.0.0.1:9100")
 	r.check(s.LogLevel.UnmarshalText([]byte(r.text("LOG_LEVEL", "info"))) != nil, "LOG_LEVEL", "must be debug, info, warn or error")
 	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html

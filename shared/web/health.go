@@ -18,6 +18,7 @@ import (
 type Check struct {
 	Name  string                      // shown to callers, such as "kafka"
 	Probe func(context.Context) error // nil = reachable. It has 2 s; the text of its error is for the log.
+	Facts func() any                  // if set, shown to callers as JSON whatever the outcome; it must not wait
 }
 
 const (
@@ -35,14 +36,15 @@ func Health(checks ...Check) []Function {
 	}
 	return []Function{
 		{Name: "healthz", Route: "GET /healthz", Watch: true, Handler: http.HandlerFunc(
-			func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, http.StatusOK, health{"alive"}) })},
+			func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, http.StatusOK, health{Status: "alive"}) })},
 		{Name: "readyz", Route: "GET /readyz", Watch: true, Handler: http.HandlerFunc(
 			func(w http.ResponseWriter, r *http.Request) { ready(w, r, probes) })},
 	}
 }
 
 type health struct {
-	Status string `json:"status"`
+	Status string         `json:"status"`
+	Facts  map[string]any `json:"facts,omitempty"` // by the names of checks
 }
 
 func ready(w http.ResponseWriter, r *http.Request, probes []*probe) {
@@ -62,9 +64,15 @@ func ready(w http.ResponseWriter, r *http.Request, probes []*probe) {
 			errs = append(errs, fmt.Errorf("%s: %w", probes[i].check.Name, err))
 		}
 	}
+	facts := map[string]any{}
+	for _, p := range probes {
+		if p.check.Facts != nil {
+			facts[p.check.Name] = p.check.Facts()
+		}
+	}
 	switch {
 	case names == nil:
-		writeJSON(w, r, http.StatusOK, health{"ready"})
+		writeJSON(w, r, http.StatusOK, health{"ready", facts})
 		return
 	case r.Context().Err() != nil: // the client went away, which says nothing about the checks
 		fail(w, r, r.Context().Err(), invalidParameters)
@@ -75,6 +83,7 @@ func ready(w http.ResponseWriter, r *http.Request, probes []*probe) {
 	}
 	p := kinds[events.Unavailable]
 	p.Detail, p.Unreachable = "Not reachable: "+strings.Join(names, ", ")+".", names
+	p.Facts = facts
 	p.Write(w, r)
 }
 

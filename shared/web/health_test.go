@@ -21,15 +21,15 @@ func testHealth(t *testing.T) {
 	hunter2 := errors.New("dial tcp: hunter2")
 	var kafka, store error
 	h := Router(Health(
-		Check{"kafka", func(context.Context) error { return kafka }},
-		Check{"store", func(context.Context) error { return store }},
-		Check{"mail", func(context.Context) error {
+		Check{Name: "kafka", Probe: func(context.Context) error { return kafka }},
+		Check{Name: "store", Probe: func(context.Context) error { return store }},
+		Check{Name: "mail", Probe: func(context.Context) error {
 			if store != nil {
 				panic("hunter2")
 			}
 			return nil
 		}},
-		Check{"gone", func(context.Context) error {
+		Check{Name: "gone", Probe: func(context.Context) error {
 			if store != nil {
 				runtime.Goexit()
 			}
@@ -64,10 +64,21 @@ func testHealth(t *testing.T) {
 }
 
 // Nothing throttles /readyz, so what it costs must not grow with the requests.
+func TestReadinessShowsFactsOfChecks(t *testing.T) {
+	var err error
+	h := Router(Health(Check{Name: "consumers", Probe: func(context.Context) error { return err }, Facts: func() any { return []int{1, 2} }}), Log(quiet()))
+	assert.JSONEq(t, `{"status":"ready","facts":{"consumers":[1,2]}}`, call(h, "GET", "/readyz", "").Body.String())
+	err = errors.New("?")
+	h = Router(Health(Check{Name: "consumers", Probe: func(context.Context) error { return err }, Facts: func() any { return []int{1, 2} }}), Log(quiet()))
+	w := call(h, "GET", "/readyz", "")
+	assert.Equal(t, 503, w.Code)
+	assert.Contains(t, w.Body.String(), `"facts":{"consumers":[1,2]}`)
+}
+
 func TestReadinessCostsOneProbeASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var probes atomic.Int32
-		h := Router(Health(Check{"kafka", func(context.Context) error { probes.Add(1); return errors.New("down") }}), Log(quiet()))
+		h := Router(Health(Check{Name: "kafka", Probe: func(context.Context) error { probes.Add(1); return errors.New("down") }}), Log(quiet()))
 		for range 100 { // 10 s
 			for range 20 {
 				assert.Equal(t, 503, call(h, "GET", "/readyz", "").Code)
@@ -88,7 +99,7 @@ func TestHangingProbes(t *testing.T) {
 			<-release
 			return nil
 		}
-		h := Router(Health(Check{"a", hang}, Check{"b", hang}, Check{"c", func(context.Context) error { return nil }}), Log(quiet()))
+		h := Router(Health(Check{Name: "a", Probe: hang}, Check{Name: "b", Probe: hang}, Check{Name: "c", Probe: func(context.Context) error { return nil }}), Log(quiet()))
 		start := time.Now()
 		var wg sync.WaitGroup
 		for range 50 {

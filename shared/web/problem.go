@@ -71,6 +71,7 @@ type Problem struct {
 	// parameters of path and query form ("/city" for ?city=…).
 	Errors      []events.FieldError `json:"errors,omitempty"`
 	Unreachable []string            `json:"unreachable,omitempty"` // names of [Check]s
+	Facts       map[string]any      `json:"facts,omitempty"`       // of [Check]s, by name
 
 	retryAfter time.Duration // 0 = no Retry-After
 }

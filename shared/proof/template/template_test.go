@@ -143,6 +143,7 @@ var notGiven = map[string]string{
 	"SIPEAT_HTTP SIPEAT_KAFKA SIPEAT_DATA": "of sipeat serve",
 	"STORE CLAIMS_FILE":                    "a function has DynamoDB only",
 	"METRICS":                              "CloudWatch has them",
+	"HEALTH":                               "of sipeat worker",
 	"LOG_FORMAT":                           "a function logs JSON",
 	"KAFKA_TLS KAFKA_TLS_CA_FILE KAFKA_SASL_USERNAME KAFKA_SASL_PASSWORD":                     "IAM login uses TLS, Amazon's public certificates and the role's credentials",
 	"KAFKA_SESSION_TIMEOUT KAFKA_INSTANCE_ID":                                                 "the mapping is the member of the group",
