@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -32,10 +33,10 @@ func (e Event[T]) Encode() ([]byte, error) {
 // payload.
 func Decode[T Payload](value []byte) (Event[T], error) {
 	var wire struct {
-		ID       string       `json:"eventId"`
-		Type     string       `json:"eventType"`
-		Data     *T           `json:"data"`
-		Metadata wireMetadata `json:"metadata"`
+		ID       string   `json:"eventId"`
+		Type     string   `json:"eventType"`
+		Data     *T       `json:"data"`
+		Metadata Metadata `json:"metadata"`
 	}
 	var e Event[T]
 	topic := e.Data.Topic()
@@ -43,7 +44,11 @@ func Decode[T Payload](value []byte) (Event[T], error) {
 	if len(bytes.TrimSpace(value)) == 0 {
 		return e, notUnderstood("the record has no value")
 	}
-	if err := json.Unmarshal(value, &wire, tolerant); err != nil {
+	err := json.Unmarshal(value, &wire, tolerant)
+	if wrong, ok := errors.AsType[*json.SemanticError](err); ok && strings.HasPrefix(string(wrong.JSONPointer), "/metadata") {
+		err = json.Unmarshal(value, &wire, tolerant, looseMetadata)
+	}
+	if err != nil {
 		return e, notUnderstood("not the JSON of a %s event: %s", topic, recordFault(err))
 	}
 	switch {
@@ -59,44 +64,31 @@ func Decode[T Payload](value []byte) (Event[T], error) {
 	if err := (*wire.Data).readable(); err != nil {
 		return e, err
 	}
-	return Event[T]{ID: wire.ID, Type: wire.Type, Data: *wire.Data, Metadata: wire.Metadata.metadata()}, nil
+	return Event[T]{ID: wire.ID, Type: wire.Type, Data: *wire.Data, Metadata: wire.Metadata}, nil
 }
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// wireMetadata is metadata as other programs may write it.
-type wireMetadata struct {
-	Timestamp     Time      `json:"timestamp"`
-	Producer      looseText `json:"producer"`
-	CorrelationID looseText `json:"correlationId"`
-	CausationID   looseText `json:"causationId"`
-}
-
-func (m *wireMetadata) metadata() Metadata {
-	return Metadata{m.Timestamp, string(m.Producer), string(m.CorrelationID), string(m.CausationID)}
-}
-
-func (m *wireMetadata) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	if d.PeekKind() != '{' {
+// looseMetadata reads metadata of other JSON types. It is slow, and rarely needed.
+var looseMetadata = json.WithUnmarshalers(json.JoinUnmarshalers(
+	json.UnmarshalFromFunc(func(d *jsontext.Decoder, m *Metadata) error {
+		if *m = (Metadata{}); d.PeekKind() == '{' {
+			return errors.ErrUnsupported
+		}
 		return d.SkipValue()
-	}
-	type object wireMetadata
-	return json.UnmarshalDecode(d, (*object)(m))
-}
-
-// looseText is the text of a string or number, and empty for any other value.
-type looseText string
-
-func (t *looseText) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	switch d.PeekKind() {
-	case '"', '0':
-		token, err := d.ReadToken()
-		*t = looseText(token.String())
+	}),
+	json.UnmarshalFromFunc(func(d *jsontext.Decoder, text *string) error {
+		kind := d.PeekKind()
+		switch {
+		case kind == '"', !strings.HasPrefix(string(d.StackPointer()), "/metadata/"):
+			return errors.ErrUnsupported
+		case kind != '0':
+			return d.SkipValue()
+		}
+		number, err := d.ReadValue()
+		*text = string(number)
 		return err
-	}
-	*t = ""
-	return d.SkipValue()
-}
+	})))
 
 func notUnderstood(format string, args ...any) error {
 	return Wrap(Invalid, ErrNotUnderstood, format, args...)
