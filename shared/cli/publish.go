@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +17,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/web"
 	"github.com/spf13/cobra"
 )
 
@@ -21,19 +26,19 @@ func (a *app) publishCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "publish TYPE",
 		Short: "Publish events from JSON lines on standard input",
-		Long: "Publish events of a type. Each line on standard input is the payload of one: a JSON object with\n" +
-			"the fields of the type; id and timestamp are filled in where a line has none. Lines are checked\n" +
-			"as strictly as API calls. A line that is not acceptable is named, with the reason, and left out;\n" +
-			"the others are published in their order, and the exit status is 1.\n\n" +
-			"With --idempotency-key the same lines under the same key are the same events, so that what was\n" +
-			"ended half-way can be run again.\n\nTypes: " + strings.Join(topicNames(), ", "),
+		Long: "Publish events of one type. Each line on standard input is the payload of an event: a JSON object with the\n" +
+			"fields of the type; id and timestamp default to new ones. Lines are validated like API requests. Invalid\n" +
+			"lines are reported with the reason and skipped; the others are published in order, and the exit status is 1.\n\n" +
+			"With --idempotency-key, the same lines with the same key are the same events, so an interrupted run can be\n" +
+			"repeated.\n\nTypes: " + strings.Join(topicNames(), ", "),
 		Example: "  sipeat publish contact-created < contacts.jsonl\n" +
 			"  sipeat publish request-created --brokers kafka1:9092,kafka2:9092 --idempotency-key import-7 < requests.jsonl",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 && slices.Contains(topicNames(), args[0]) {
 				return nil
 			}
-			return fmt.Errorf("%q is not one type of events, which are %s", strings.Join(args, " "), strings.Join(topicNames(), ", "))
+			typed := strings.Join(args, " ")
+			return fmt.Errorf("unknown event type %q%s\nvalid types: %s", typed, didYouMean(typed, topicNames()), strings.Join(topicNames(), ", "))
 		},
 		ValidArgs: topicNames(),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -46,7 +51,7 @@ func (a *app) publishCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
-	c.Flags().StringVar(&key, "idempotency-key", "", "make the same lines the same events when run again")
+	c.Flags().StringVar(&key, "idempotency-key", "", "publish the same lines as the same events when run again")
 	return c
 }
 
@@ -58,6 +63,23 @@ func topicNames() []string {
 	return names
 }
 
+// publishing is one run of publish.
+type publishing struct {
+	app                *app
+	definition         events.Definition
+	key                string
+	bar                *progressbar.ProgressBar
+	started            time.Time
+	waiting            []sent
+	published, refused int
+}
+
+// sent is a line whose acknowledgement is awaited.
+type sent struct {
+	line    int
+	pending *kafka.Pending
+}
+
 func (a *app) publish(ctx context.Context, cluster settings.Kafka, d events.Definition, key string) error {
 	cluster, err := a.reach(ctx, cluster, kafka.Needs{Write: []string{d.Topic}})
 	if err != nil {
@@ -67,33 +89,153 @@ func (a *app) publish(ctx context.Context, cluster settings.Kafka, d events.Defi
 	if err != nil {
 		return err
 	}
-	defer func() {
-		// Every line that was sent was waited for. Where that was in vain, waiting longer would be too.
+	defer func() { // without waiting: every line that was sent was waited for
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = publisher.Close(now)
 	}()
-	if f, ok := a.stdin.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
-		fmt.Fprintf(a.stderr, "Type one JSON object a line; Ctrl-D ends.\n")
+	if isTerminal(a.stdin) {
+		fmt.Fprintln(a.stderr, "Type one JSON object per line; Ctrl-D ends.")
 	}
-	p := &publishing{app: a, definition: d, key: key, bar: a.progress("published")}
+	p := &publishing{app: a, definition: d, key: key, started: time.Now(), bar: progressbar.NewOptions64(-1,
+		progressbar.OptionSetWriter(a.stderr), progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(a.stderr)))}
 	err = p.run(ctx, publisher)
-	_ = p.bar.Clear() // it only draws
+	_ = p.bar.Clear()
 	fmt.Fprintf(a.stderr, "published %d, refused %d\n", p.published, p.refused)
 	if err == nil && p.refused > 0 {
-		others := "; the others are published"
-		if p.published == 0 {
-			others = ""
-		}
-		err = fmt.Errorf("%d of %d lines were refused%s", p.refused, p.published+p.refused, others)
+		err = fmt.Errorf("%d of %s refused", p.refused, counted(p.published+p.refused, "line"))
 	}
 	return err
 }
 
-// progress shows how far it is on a terminal, and nothing elsewhere.
-func (a *app) progress(what string) *progressbar.ProgressBar {
-	f, ok := a.stderr.(*os.File)
-	return progressbar.NewOptions64(-1, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription(what),
-		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(ok && isatty.IsTerminal(f.Fd())))
+// isTerminal reports whether a stream is a terminal.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
+}
+
+// inFlight is how many lines may wait for their acknowledgement.
+const inFlight = 1000
+
+// run publishes the lines in order. It ends at the first line whose acknowledgement does not come. Once ctx is done it reads
+// no further line, and waits for those in flight.
+func (p *publishing) run(ctx context.Context, publisher *kafka.Publisher) error {
+	lines := make(chan line, 64)
+	go p.read(lines) // a read cannot be interrupted: the process may leave it behind
+	last := 0
+	for open := true; open; {
+		var l line
+		select {
+		case <-ctx.Done():
+			return errors.Join(p.settle(len(p.waiting)), fmt.Errorf("interrupted after line %d; later lines were not published", last))
+		case l, open = <-lines:
+		}
+		switch {
+		case !open:
+		case l.err != nil:
+			return errors.Join(p.settle(len(p.waiting)), l.err)
+		default:
+			last = l.number
+			if err := p.send(ctx, publisher, l); err != nil {
+				return err
+			}
+		}
+	}
+	return p.settle(len(p.waiting))
+}
+
+func (p *publishing) send(ctx context.Context, publisher *kafka.Publisher, l line) error {
+	event, err := p.event(l)
+	if err != nil {
+		p.refused++
+		_ = p.bar.Clear()
+		fmt.Fprintf(p.app.stderr, "line %d: %s\n", l.number, faults(err))
+		return nil
+	}
+	p.waiting = append(p.waiting, sent{l.number, publisher.Send(ctx, event)})
+	if len(p.waiting) < inFlight {
+		return nil
+	}
+	return p.settle(inFlight / 2)
+}
+
+func (p *publishing) event(l line) (events.Any, error) {
+	payload := p.definition.Payload()
+	if err := web.Decode(l.text, payload); err != nil {
+		return nil, err
+	}
+	seed := ""
+	if p.key != "" {
+		seed = strings.Join([]string{"publish", p.definition.Topic, p.key, strconv.Itoa(l.number), string(l.text)}, "\n")
+	}
+	return p.definition.Event(events.Factory{}, payload, events.DerivedFrom(seed))
+}
+
+// faults names each invalid field of a line, or says what else is wrong with it.
+func faults(err error) string {
+	var e *events.Error
+	if !errors.As(err, &e) || len(e.Fields) == 0 {
+		return err.Error()
+	}
+	var all []string
+	for _, f := range e.Fields {
+		all = append(all, strings.TrimSpace(f.Pointer+" "+f.Detail))
+	}
+	return strings.Join(all, "; ")
+}
+
+// settle waits for the acknowledgement of the oldest n lines. Each wait has its own timeout.
+func (p *publishing) settle(n int) error {
+	for _, s := range p.waiting[:n] {
+		if _, err := s.pending.Wait(context.Background()); err != nil {
+			return p.unconfirmed(s.line, err)
+		}
+		p.published++
+		p.bar.Describe(fmt.Sprintf("published %d, %.0f per second", p.published, float64(p.published)/time.Since(p.started).Seconds()))
+	}
+	p.waiting = append(p.waiting[:0], p.waiting[n:]...)
+	return nil
+}
+
+// unconfirmed is the error of a line whose acknowledgement does not come. The lines sent after it may have been published too.
+func (p *publishing) unconfirmed(first int, err error) error {
+	what := fmt.Sprintf("line %d was", first)
+	if last := p.waiting[len(p.waiting)-1].line; last > first {
+		what = fmt.Sprintf("lines %d to %d were", first, last)
+	}
+	remedy := "sending them again may publish them twice: use --idempotency-key from the first run on"
+	if p.key != "" {
+		remedy = "repeat the run with the same lines and the same --idempotency-key"
+	}
+	return fmt.Errorf("%s sent, but not confirmed, and may or may not be published; later lines were not published; %s: %w", what, remedy, err)
+}
+
+// maxLine is the longest line that publish reads; no topic of the catalogue takes a larger event.
+const maxLine = 1 << 20
+
+// line is a line that is not blank, or the error that ended the reading.
+type line struct {
+	number int
+	text   []byte
+	err    error
+}
+
+func (p *publishing) read(lines chan<- line) {
+	defer close(lines)
+	scanner := bufio.NewScanner(p.app.stdin)
+	scanner.Buffer(make([]byte, 0, 64<<10), maxLine)
+	n := 0
+	for scanner.Scan() {
+		n++
+		text := bytes.TrimSpace(bytes.TrimPrefix(scanner.Bytes(), []byte("\xef\xbb\xbf"))) // a byte order mark
+		if len(text) > 0 {
+			lines <- line{number: n, text: bytes.Clone(text)}
+		}
+	}
+	if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
+		lines <- line{err: fmt.Errorf("line %d is longer than %d bytes; the lines before it are published, later ones are not", n+1, maxLine)}
+	} else if err != nil {
+		lines <- line{err: fmt.Errorf("standard input, line %d: %w", n+1, err)}
+	}
 }

@@ -116,5 +116,5 @@ func TestTailOfATopicThatIsNotThere(t *testing.T) {
 	got := run(t, "", "tail", "contacts", "--brokers", s.kafka)
 	assert.Equal(t, 1, got.status)
 	assert.Empty(t, got.stdout)
-	assert.Equal(t, "sipeat: there is no topic contacts\n", got.stderr)
+	assert.Equal(t, "sipeat: there is no topic contacts; did you mean contact-created?\n", got.stderr)
 }
