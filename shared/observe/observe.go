@@ -1,29 +1,31 @@
-// Package observe is what is seen of the program while it runs on servers: log lines, Prometheus metrics, OpenTelemetry
-// traces. It looks at the parts through the small interfaces that they have for it, and no part knows it; cli joins them.
+// Package observe makes log lines, Prometheus metrics and OpenTelemetry traces of the program on servers. It uses the small
+// interfaces that the parts have for it, and no part imports it; cli connects them.
 //
 //	metrics := observe.NewMetrics(observe.Build{Version: "v1.2.3"})
 //	tracing, err := observe.NewTracing(ctx, os.Getenv, "v1.2.3", logger)   // nil = off
 //	publisher := metrics.Publisher(tracing.Publisher(publisher))
 //	router := web.Router(functions, web.Observe(tracing.Web), web.Observe(metrics.Web))
-//	options := bus.Options{Report: observe.All(bus.Log(logger, group), metrics.Events(group)), Tracer: tracing.Events()}
+//	options := bus.Options{Report: observe.All(bus.Log(logger, group), metrics.Events(topic, group)), Tracer: tracing.Events()}
 //
-// What it promises:
+// Guarantees:
 //
 //   - None of it holds payload or a secret: only ids, our own names, outcomes and times. Error texts are logged, and are made
 //     without payload (see package events); traces and metrics hold no texts.
-//   - The values of a metric's labels are few: topics, consumer groups, partitions, routes, statuses, outcomes, classes.
-//   - Tracing is off unless OTEL_TRACES_EXPORTER names an exporter. It then costs nothing: every function returns what it was
-//     given. A request's traceparent goes on through the topics all the same, see package trace.
+//   - Labels of metrics have few values: topics, consumer groups, partitions, routes, statuses, outcomes, classes.
+//   - Tracing is off and costs nothing unless OTEL_TRACES_EXPORTER names an exporter. A request's traceparent goes through the
+//     topics all the same, see package trace.
 //
-// It is not linked into Lambda binaries, whose logs and metrics are CloudWatch's; there traceparent passes through too.
+// Lambda binaries do not link it: their logs and metrics are CloudWatch's, and traceparent passes through them too.
 package observe
 
 import (
+	"context"
 	"io"
 	"log/slog"
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/trace"
 )
 
@@ -37,7 +39,7 @@ func Logger(w io.Writer, json bool, level slog.Leveler) *slog.Logger {
 	return slog.New(trace.Logs(slog.NewTextHandler(w, o)))
 }
 
-// All tells several, those that are nil left out.
+// All calls all reports that are not nil.
 func All(reports ...func(bus.Report)) func(bus.Report) {
 	var all []func(bus.Report)
 	for _, report := range reports {
@@ -51,3 +53,14 @@ func All(reports ...func(bus.Report)) func(bus.Report) {
 		}
 	}
 }
+
+// The interfaces of the parts, as functions.
+type (
+	publisher   func(context.Context, events.Any) (bus.Position, error)
+	deadLetters func(context.Context, bus.DeadLetter) error
+	notifier    func(context.Context, notify.Message) error
+)
+
+func (f publisher) Publish(ctx context.Context, e events.Any) (bus.Position, error) { return f(ctx, e) }
+func (f deadLetters) Write(ctx context.Context, d bus.DeadLetter) error             { return f(ctx, d) }
+func (f notifier) Notify(ctx context.Context, m notify.Message) error               { return f(ctx, m) }

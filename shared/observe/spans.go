@@ -17,30 +17,25 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// The spans are named and described as OpenTelemetry's semantic conventions say, version 1.43:
+// Spans have the names and attributes of OpenTelemetry's semantic conventions, version 1.43:
 // https://opentelemetry.io/docs/specs/semconv/http/http-spans/ and
-// https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/ (and kafka beside it). What they recommend and would hold
-// something of what people said is left out: url.path, url.query, user_agent.original, messaging.kafka.message.key, the text of
-// errors.
+// https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/ (and kafka beside it). Recommended attributes that hold
+// personal data are left out: url.path, url.query, user_agent.original, messaging.kafka.message.key, texts of errors.
 
-// methods are the values that http.request.method may have.
-var methods = map[string]attribute.KeyValue{
-	"GET": semconv.HTTPRequestMethodGet, "HEAD": semconv.HTTPRequestMethodHead, "POST": semconv.HTTPRequestMethodPost,
-	"PUT": semconv.HTTPRequestMethodPut, "DELETE": semconv.HTTPRequestMethodDelete, "OPTIONS": semconv.HTTPRequestMethodOptions,
-	"PATCH": semconv.HTTPRequestMethodPatch, "CONNECT": semconv.HTTPRequestMethodConnect, "TRACE": semconv.HTTPRequestMethodTrace,
-}
+// methods are the values of http.request.method.
+var methods = []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE"}
 
-// unseen is what machines ask every few seconds: its spans would bury all others.
-var unseen = []string{"/healthz", "/readyz", "/metrics"}
+// polled paths have no spans: those of health checks would bury all others.
+var polled = []string{"/healthz", "/readyz", "/metrics"}
 
-// Web is a [web.Observer]. Health checks and metrics have no spans.
+// Web is a [web.Observer].
 func (t *Tracing) Web(ctx context.Context, r *http.Request) (context.Context, func(web.Answered)) {
-	if t == nil || slices.Contains(unseen, r.URL.Path) {
+	if t == nil || slices.Contains(polled, r.URL.Path) {
 		return ctx, nil
 	}
-	method, known := methods[r.Method]
-	if !known {
-		method = semconv.HTTPRequestMethodOther
+	method := semconv.HTTPRequestMethodOther
+	if slices.Contains(methods, r.Method) {
+		method = semconv.HTTPRequestMethodKey.String(r.Method)
 	}
 	ctx, span := t.start(ctx, "HTTP", oteltrace.SpanKindServer, method)
 	return ctx, func(a web.Answered) {
@@ -52,24 +47,34 @@ func (t *Tracing) Web(ctx context.Context, r *http.Request) (context.Context, fu
 		if a.EventID != "" {
 			span.SetAttributes(attribute.String("sipeat.event_id", events.LogID(a.EventID)))
 		}
-		if a.Status >= http.StatusInternalServerError { // what a caller did wrong is no error of this span
-			fail(span, strconv.Itoa(a.Status))
+		failure := ""
+		if a.Status >= http.StatusInternalServerError { // a caller's fault is no error of this span
+			failure = strconv.Itoa(a.Status)
 		}
-		span.End()
+		end(span, failure)
 	}
 }
 
-func fail(span oteltrace.Span, kind string) {
-	span.SetAttributes(semconv.ErrorTypeKey.String(kind))
-	span.SetStatus(codes.Error, kind)
-}
-
-// end ends a span. Deferred directly, the span's own End would record the value of a panic, which may hold payload.
-func end(span oteltrace.Span, failure *string) {
-	if *failure != "" {
-		fail(span, *failure)
+// end ends a span; "" is no failure. It is not deferred directly: the span's own End would then record the value of a panic,
+// which may hold payload.
+func end(span oteltrace.Span, failure string) {
+	if failure != "" {
+		span.SetAttributes(semconv.ErrorTypeKey.String(failure))
+		span.SetStatus(codes.Error, failure)
 	}
 	span.End()
+}
+
+// within runs do in a span.
+func (t *Tracing) within(ctx context.Context, name string, kind oteltrace.SpanKind, attributes []attribute.KeyValue,
+	do func(context.Context, oteltrace.Span) error,
+) error {
+	ctx, span := t.start(ctx, name, kind, attributes...)
+	failure := "panic"
+	defer func() { end(span, failure) }()
+	err := do(ctx, span)
+	failure = outcome(err, "")
+	return err
 }
 
 // Publisher is next, with a span for each event. The event's record carries that span's traceparent.
@@ -77,57 +82,39 @@ func (t *Tracing) Publisher(next bus.Publisher) bus.Publisher {
 	if t == nil {
 		return next
 	}
-	return &tracedPublisher{t, next}
-}
-
-type tracedPublisher struct {
-	tracing *Tracing
-	next    bus.Publisher
-}
-
-func (p *tracedPublisher) Publish(ctx context.Context, e events.Any) (bus.Position, error) {
-	ctx, span := p.tracing.start(ctx, "send "+e.Topic(), oteltrace.SpanKindProducer,
-		append(sending(e.Topic()), semconv.MessagingMessageID(events.LogID(e.EventID())))...)
-	failure := "panic"
-	defer end(span, &failure)
-	at, err := p.next.Publish(ctx, e)
-	if failure = outcome(err, ""); err == nil {
-		span.SetAttributes(where(at)...)
-	}
-	return at, err
+	return publisher(func(ctx context.Context, e events.Any) (at bus.Position, err error) {
+		attributes := append(sending(e.Topic()), semconv.MessagingMessageID(events.LogID(e.EventID())))
+		err = t.within(ctx, "send "+e.Topic(), oteltrace.SpanKindProducer, attributes, func(ctx context.Context, span oteltrace.Span) (err error) {
+			if at, err = next.Publish(ctx, e); err == nil {
+				span.SetAttributes(position(at.Partition, at.Offset)...)
+			}
+			return err
+		})
+		return at, err
+	})
 }
 
 func sending(topic string) []attribute.KeyValue {
-	return []attribute.KeyValue{semconv.MessagingSystemKafka, semconv.MessagingOperationTypeSend, semconv.MessagingOperationName("send"),
-		semconv.MessagingDestinationName(topic)}
+	return []attribute.KeyValue{semconv.MessagingSystemKafka, semconv.MessagingOperationTypeSend,
+		semconv.MessagingOperationName("send"), semconv.MessagingDestinationName(topic)}
 }
 
-func where(at bus.Position) []attribute.KeyValue {
-	return []attribute.KeyValue{semconv.MessagingDestinationPartitionID(strconv.Itoa(int(at.Partition))), semconv.MessagingKafkaOffset(int(at.Offset))}
+func position(partition int32, offset int64) []attribute.KeyValue {
+	return []attribute.KeyValue{semconv.MessagingDestinationPartitionID(strconv.Itoa(int(partition))), semconv.MessagingKafkaOffset(int(offset))}
 }
 
-// DeadLetters is next, with a span for each letter. The letter keeps the headers of its record, traceparent among them.
+// DeadLetters is next, with a span for each dead letter, which keeps the headers of its record, traceparent among them.
 func (t *Tracing) DeadLetters(next bus.DeadLetters) bus.DeadLetters {
 	if t == nil {
 		return next
 	}
-	return &tracedDeadLetters{t, next}
-}
-
-type tracedDeadLetters struct {
-	tracing *Tracing
-	next    bus.DeadLetters
-}
-
-func (w *tracedDeadLetters) Write(ctx context.Context, l bus.DeadLetter) error {
-	topic := bus.DeadLetterTopic(l.Record.Topic)
-	ctx, span := w.tracing.start(ctx, "send "+topic, oteltrace.SpanKindProducer,
-		append(sending(topic), attribute.String("sipeat.dead_letter.class", string(l.Class)))...)
-	failure := "panic"
-	defer end(span, &failure)
-	err := w.next.Write(ctx, l)
-	failure = outcome(err, "")
-	return err
+	return deadLetters(func(ctx context.Context, d bus.DeadLetter) error {
+		topic := bus.DeadLetterTopic(d.Record.Topic)
+		attributes := append(sending(topic), attribute.String("sipeat.dead_letter.class", string(d.Class)))
+		return t.within(ctx, "send "+topic, oteltrace.SpanKindProducer, attributes, func(ctx context.Context, _ oteltrace.Span) error {
+			return next.Write(ctx, d)
+		})
+	})
 }
 
 // Notifier is next, with a span for each message.
@@ -135,25 +122,16 @@ func (t *Tracing) Notifier(next notify.Notifier) notify.Notifier {
 	if t == nil {
 		return next
 	}
-	return &tracedNotifier{t, next}
+	return notifier(func(ctx context.Context, m notify.Message) error {
+		attributes := []attribute.KeyValue{attribute.String("sipeat.event_id", events.LogID(m.EventID))}
+		return t.within(ctx, "notify", oteltrace.SpanKindClient, attributes, func(ctx context.Context, _ oteltrace.Span) error {
+			return next.Notify(ctx, m)
+		})
+	})
 }
 
-type tracedNotifier struct {
-	tracing *Tracing
-	next    notify.Notifier
-}
-
-func (n *tracedNotifier) Notify(ctx context.Context, m notify.Message) error {
-	ctx, span := n.tracing.start(ctx, "notify", oteltrace.SpanKindClient, attribute.String("sipeat.event_id", events.LogID(m.EventID)))
-	failure := "panic"
-	defer end(span, &failure)
-	err := n.next.Notify(ctx, m)
-	failure = outcome(err, "")
-	return err
-}
-
-// Events gives what follows a consumer's events: a span from an event's first try to its last, under that of whoever
-// published it and linked to it. What is tried again for hours has a span of hours.
+// Events traces a consumer's events: a span lasts from an event's first try to its last, hours if need be. Its parent and link
+// is the span of the publisher.
 func (t *Tracing) Events() bus.Tracer {
 	if t == nil {
 		return nil
@@ -164,10 +142,10 @@ func (t *Tracing) Events() bus.Tracer {
 type tracer struct{ tracing *Tracing }
 
 func (t tracer) Begin(ctx context.Context, group, eventID string, r *bus.Record) (context.Context, bus.Trace) {
-	attributes := [...]attribute.KeyValue{semconv.MessagingSystemKafka, semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("process"),
-		semconv.MessagingDestinationName(r.Topic), semconv.MessagingConsumerGroupName(group), semconv.MessagingMessageID(eventID),
-		semconv.MessagingDestinationPartitionID(strconv.Itoa(int(r.Partition))), semconv.MessagingKafkaOffset(int(r.Offset))}
-	ctx, span := t.tracing.start(ctx, "process "+r.Topic, oteltrace.SpanKindConsumer, attributes[:]...)
+	attributes := append(position(r.Partition, r.Offset), semconv.MessagingSystemKafka, semconv.MessagingOperationTypeProcess,
+		semconv.MessagingOperationName("process"), semconv.MessagingDestinationName(r.Topic),
+		semconv.MessagingConsumerGroupName(group), semconv.MessagingMessageID(events.LogID(eventID)))
+	ctx, span := t.tracing.start(ctx, "process "+r.Topic, oteltrace.SpanKindConsumer, attributes...)
 	return ctx, process{span}
 }
 
@@ -176,17 +154,13 @@ type process struct{ span oteltrace.Span }
 func (p process) Tried(r bus.Report) {
 	switch r.Outcome {
 	case bus.Done:
-		p.span.End()
+		end(p.span, "")
 	case bus.Rejected:
-		fail(p.span, string(r.Class))
-		p.span.End()
+		end(p.span, string(r.Class))
 	default:
 		p.span.AddEvent("try", oteltrace.WithAttributes(
 			attribute.Int("sipeat.attempt", r.Attempt), attribute.String("sipeat.outcome", string(r.Outcome))))
 	}
 }
 
-func (p process) Returned() {
-	fail(p.span, "given back")
-	p.span.End()
-}
+func (p process) Returned() { end(p.span, "returned") }
