@@ -97,7 +97,7 @@ func (w *world) run(t *testing.T, c bus.Consumer, record []byte) bus.Report {
 	t.Helper()
 	var once sync.Once
 	first := make(chan bus.Report, 1)
-	engine := bus.NewEngine(c, w, bus.Options{
+	engine := bus.NewEngine(c, w.DeadLetters(w), bus.Options{
 		Report:     func(r bus.Report) { once.Do(func() { first <- r }) },
 		MinBackoff: time.Hour, MaxBackoff: time.Hour, // one try is enough
 	})

@@ -3,6 +3,7 @@ package consumers
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
@@ -17,24 +18,33 @@ func (h OnNotification) Project(ctx context.Context, e events.Event[events.Notif
 	return project(ctx, h.Consumers, e, store.Labels{Type: e.Data.Type})
 }
 
-// React delivers by all channels, each with a claim of its own: a retry reaches only the channels that failed.
+// React delivers by all channels, each with a claim of its own: a retry reaches only the channels that failed. An event that is
+// older than claims are kept is not delivered: it may have been, before the offsets of the group were reset.
 func (h OnNotification) React(ctx context.Context, e events.Event[events.Notification]) error {
+	now := time.Now
+	if h.Events.Now != nil {
+		now = h.Events.Now
+	}
+	if age := now().Sub(e.Metadata.Timestamp.Time()); age > store.ClaimsKept && !e.Metadata.Timestamp.IsZero() {
+		slog.WarnContext(ctx, "notification is too old to deliver", "event_id", events.LogID(e.ID), "age", age)
+		return nil
+	}
 	message := notify.Message{
 		ID: e.ResourceID(), EventID: e.ID, Type: e.Data.Type, SubjectID: e.Data.SubjectID,
 		Recipient: e.Data.RecipientEmail, Text: e.Data.Message,
 	}
 	return notify.Each(h.Notifier, func(c notify.Channel) error {
-		return h.deliver(ctx, c, message, c.Name)
+		return h.deliver(ctx, c, message)
 	})
 }
 
 // deliver claims the message, sends it and completes the claim. If the process ends between sending and completing, the
 // message is sent again once the lease has ended: twice is better than never.
-func (h OnNotification) deliver(ctx context.Context, n notify.Notifier, m notify.Message, channel string) error {
-	if h.sent.has(m.ID, channel) {
-		return h.complete(ctx, m.ID, channel)
+func (h OnNotification) deliver(ctx context.Context, c notify.Channel, m notify.Message) error {
+	if h.sent.has(m.ID, c.Name) {
+		return h.complete(ctx, m.ID, c.Name)
 	}
-	switch claim, left, err := h.Claims.Claim(ctx, m.ID, channel, lease(ctx)); {
+	switch claim, left, err := h.Claims.Claim(ctx, m.ID, c.Name, lease(ctx)); {
 	case err != nil:
 		return err
 	case claim == store.Done:
@@ -43,15 +53,15 @@ func (h OnNotification) deliver(ctx context.Context, n notify.Notifier, m notify
 		return &events.Error{Kind: events.Unavailable, RetryAfter: left,
 			Message: "another consumer is sending notification " + events.LogID(m.ID) + ", or ended while sending it"}
 	}
-	err := n.Notify(ctx, m)
+	err := c.Notify(ctx, m)
 	// The claim is updated even if the deadline has passed.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completeTimeout)
 	defer cancel()
 	if err == nil {
-		h.sent.add(m.ID, channel)
-		return h.complete(ctx, m.ID, channel)
+		h.sent.add(m.ID, c.Name)
+		return h.complete(ctx, m.ID, c.Name)
 	}
-	if releaseErr := h.Claims.Release(ctx, m.ID, channel); releaseErr != nil {
+	if releaseErr := h.Claims.Release(ctx, m.ID, c.Name); releaseErr != nil {
 		// As text: the kind of the error is the notifier's.
 		return fmt.Errorf("%w (the claim is kept until its lease ends: %s)", err, releaseErr.Error())
 	}

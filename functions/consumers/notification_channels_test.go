@@ -1,6 +1,8 @@
 package consumers_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,4 +66,51 @@ func TestALivingClaimOfOneChannelKeepsNoOtherWaiting(t *testing.T) {
 	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
 	assert.Empty(t, mail.messages)
 	assert.Len(t, chat.messages, 1)
+}
+
+// A rejected notification is noted as failed, with the dead letter's class, by the channels that have not delivered it. It can
+// be delivered when its event comes again.
+func TestARejectedNotificationIsNotedAsFailed(t *testing.T) {
+	w := newWorld(t)
+	mail, _ := w.channels()
+	states := func() map[string]string {
+		known, err := w.Claims.Deliveries(t.Context(), "n-1")
+		require.NoError(t, err)
+		all := map[string]string{}
+		for _, d := range known["n-1"] {
+			all[d.Channel] = string(d.State) + " " + d.Class
+			assert.Equal(t, d.State == store.Pending, d.At.IsZero())
+		}
+		return all
+	}
+	mail.err = events.Errorf(events.Unavailable, "down")
+	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
+	assert.Equal(t, map[string]string{"smtp": "pending ", "discord": "delivered "}, states())
+
+	mail.err = events.Errorf(events.Invalid, "no such mailbox")
+	assert.Equal(t, bus.Rejected, w.deliver(t, "notification", []byte(record)).Outcome)
+	assert.Equal(t, map[string]string{"smtp": "failed refused", "discord": "delivered "}, states())
+
+	conflict := strings.Replace(record, "Hello", "Other", 1)
+	assert.Equal(t, bus.Rejected, w.deliver(t, "notification", []byte(conflict)).Outcome)
+	assert.Equal(t, map[string]string{"smtp": "failed refused", "discord": "delivered "}, states(), "of the first event")
+
+	mail.err = nil
+	assert.Equal(t, bus.Done, w.deliver(t, "notification", []byte(record)).Outcome)
+	assert.Equal(t, map[string]string{"smtp": "delivered ", "discord": "delivered "}, states())
+}
+
+func TestADeadLetterWaitsForTheClaims(t *testing.T) {
+	w := newWorld(t)
+	w.told.err = events.Errorf(events.Invalid, "no such mailbox")
+	w.Claims = noFail{w.Claims}
+	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
+	assert.Empty(t, w.letters)
+}
+
+// noFail are claims that are unavailable when one fails.
+type noFail struct{ store.Claims }
+
+func (noFail) Fail(context.Context, string, string, string) error {
+	return events.Wrap(events.Unavailable, context.DeadlineExceeded, "no database")
 }

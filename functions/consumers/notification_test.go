@@ -191,6 +191,15 @@ func (s noComplete) Complete(ctx context.Context, id, channel string) error {
 	return s.Claims.Complete(ctx, id, channel)
 }
 
+func TestANotificationOlderThanClaimsIsNotDelivered(t *testing.T) {
+	w := newWorld(t)
+	for _, year := range []string{"2024", "2026"} {
+		dated := strings.TrimSuffix(record, "}") + `,"metadata":{"timestamp":"` + year + `-11-20T12:00:00.000Z"}}`
+		assert.Equal(t, bus.Done, w.deliver(t, "notification", []byte(dated)).Outcome)
+	}
+	assert.Len(t, w.told.messages, 1)
+}
+
 func TestALeaseOutlastsItsHandler(t *testing.T) {
 	w := newWorld(t)
 	leases := &leases{Claims: w.Claims}

@@ -2,13 +2,18 @@
 package queries
 
 import (
+	"context"
+
 	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/web"
 )
 
 // Queries is what the functions of this side need.
 type Queries struct {
-	Store store.Reader
+	Store  store.Reader
+	Claims interface { // of notifications; store.Claims has it
+		Deliveries(ctx context.Context, ids ...string) (map[string][]store.Delivery, error)
+	}
 }
 
 // Functions lists the endpoints of this side. All are for staff: they show people.

@@ -6,7 +6,13 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// GetNotification answers GET /notifications/{id}.
+// GetNotification answers GET /notifications/{id}: the notification, and what is known of its delivery by each channel.
 func (q Queries) GetNotification(ctx context.Context, in ByID) (Resource[events.Notification], error) {
-	return get[events.Notification](ctx, q, in.ID)
+	found, err := get[events.Notification](ctx, q, in.ID)
+	if err != nil {
+		return found, err
+	}
+	one := []Resource[events.Notification]{found}
+	err = q.addDeliveries(ctx, one)
+	return one[0], err
 }

@@ -22,6 +22,12 @@ func TestGetNotification(t *testing.T) {
 	assert.Equal(t, id, fields["eventId"], "the event of this test has the thing's id")
 	assert.Equal(t, "2026-11-23T06:01:00.000Z", fields["createdAt"])
 	assert.Equal(t, "machine-1", fields["subjectId"])
+	assert.Equal(t, []any{}, fields["deliveries"], "no channel was tried")
+
+	m.delivered(id)
+	thing, err = m.GetNotification(t.Context(), queries.ByID{ID: id})
+	require.NoError(t, err)
+	assert.Equal(t, "discord failed refused, log pending, smtp delivered", summary(t, thing))
 
 	_, err = m.GetNotification(t.Context(), queries.ByID{ID: "nobody"})
 	isMissing(t, err)

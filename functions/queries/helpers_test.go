@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/store/sqlite"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -31,7 +33,10 @@ func open(t *testing.T) *model {
 	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "read-model.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
-	return &model{t: t, Queries: queries.Queries{Store: s}, Consumers: consumers.Consumers{Store: s}}
+	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, claims.Close()) })
+	return &model{t: t, Queries: queries.Queries{Store: s, Claims: claims}, Consumers: consumers.Consumers{Store: s}}
 }
 
 // given projects the event that says data, and returns the id of its thing.
@@ -71,6 +76,35 @@ func ids[T events.Payload](t *testing.T, page queries.List[T], err error) (found
 		found = append(found, thing.Data.ResourceID())
 	}
 	return found, page.NextCursor != nil
+}
+
+// delivered makes the notification delivered by smtp, failed by discord and pending by log.
+func (m *model) delivered(id string) {
+	m.t.Helper()
+	claims, ok := m.Queries.Claims.(store.Claims)
+	require.True(m.t, ok)
+	for _, channel := range []string{"smtp", "discord", "log"} {
+		_, _, err := claims.Claim(m.t.Context(), id, channel, time.Minute)
+		require.NoError(m.t, err)
+	}
+	require.NoError(m.t, claims.Complete(m.t.Context(), id, "smtp"))
+	require.NoError(m.t, claims.Fail(m.t.Context(), id, "discord", "refused"))
+}
+
+// summary is the deliveries of a notification as a caller sees them, which have a time once they are over.
+func summary(t *testing.T, notification any) string {
+	t.Helper()
+	var all []string
+	for _, d := range shown(t, notification)["deliveries"].([]any) {
+		d := d.(map[string]any)
+		text := fmt.Sprint(d["channel"], " ", d["state"])
+		if class, ok := d["class"]; ok {
+			text += fmt.Sprint(" ", class)
+		}
+		assert.Equal(t, d["state"] == "pending", d["at"] == nil, text)
+		all = append(all, text)
+	}
+	return strings.Join(all, ", ")
 }
 
 var (

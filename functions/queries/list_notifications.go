@@ -15,5 +15,9 @@ type Notifications struct {
 
 // ListNotifications answers GET /notifications.
 func (q Queries) ListNotifications(ctx context.Context, in Notifications) (List[events.Notification], error) {
-	return list[events.Notification](ctx, q, in.Page, store.Labels{Type: in.Type})
+	found, err := list[events.Notification](ctx, q, in.Page, store.Labels{Type: in.Type})
+	if err != nil {
+		return found, err
+	}
+	return found, q.addDeliveries(ctx, found.Items)
 }

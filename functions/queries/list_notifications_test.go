@@ -17,10 +17,13 @@ func TestListNotifications(t *testing.T) {
 		return given(m, consumers.OnNotification{Consumers: m.Consumers}.Project, events.Notification{Notice: notice})
 	}
 	machine, request := add("machine"), add("request")
+	m.delivered(machine)
 
 	page, err := m.ListNotifications(t.Context(), queries.Notifications{Page: queries.Page{Limit: 9}})
 	found, _ := ids(t, page, err)
 	assert.Equal(t, []string{request, machine}, found)
+	assert.Empty(t, summary(t, page.Items[0]))
+	assert.Equal(t, "discord failed refused, log pending, smtp delivered", summary(t, page.Items[1]))
 	page, err = m.ListNotifications(t.Context(), queries.Notifications{Page: queries.Page{Limit: 9}, Type: "machine"})
 	found, _ = ids(t, page, err)
 	assert.Equal(t, []string{machine}, found)

@@ -9,21 +9,23 @@ import (
 
 // Resource is one thing as it is shown: its payload, and beside those fields which event made it known and when.
 type Resource[T events.Payload] struct {
-	Data      T
-	EventID   string
-	CreatedAt events.Time
+	Data       T
+	EventID    string
+	CreatedAt  events.Time
+	Deliveries []Delivery // of a notification; nil = of anything else
 }
 
-// MarshalJSON writes one object: the payload's fields, then eventId and createdAt.
+// MarshalJSON writes one object: the payload's fields, then eventId, createdAt and deliveries.
 func (t Resource[T]) MarshalJSON() ([]byte, error) {
 	b, err := events.EncodePayload(t.Data)
 	if err != nil {
 		return nil, err
 	}
 	own, err := json.Marshal(struct {
-		EventID   string      `json:"eventId"`
-		CreatedAt events.Time `json:"createdAt"`
-	}{t.EventID, t.CreatedAt})
+		EventID    string      `json:"eventId"`
+		CreatedAt  events.Time `json:"createdAt"`
+		Deliveries []Delivery  `json:"deliveries,omitzero"`
+	}{t.EventID, t.CreatedAt, t.Deliveries})
 	if err != nil {
 		return nil, err
 	}
@@ -47,5 +49,5 @@ func show[T events.Payload](item store.Item) (Resource[T], error) {
 	if err != nil {
 		return Resource[T]{}, err
 	}
-	return Resource[T]{data, item.EventID, events.At(item.CreatedAt)}, nil
+	return Resource[T]{Data: data, EventID: item.EventID, CreatedAt: events.At(item.CreatedAt)}, nil
 }

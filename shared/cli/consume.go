@@ -34,7 +34,7 @@ func (p *parts) startConsumers(functions []consumers.Function, assigned func(top
 	}
 	var running sync.WaitGroup
 	for _, function := range functions {
-		options := p.seen.consumer(function.Consumer, letters, p.app.settings.Notify.RetryFor)
+		options := p.seen.consumer(function.Consumer, p.consumers().DeadLetters(letters), p.app.settings.Notify.RetryFor)
 		p.consumed = append(p.consumed, consumed{function.Consumer, options.Watch})
 		running.Go(func() {
 			options.Assigned, options.Advance = assigned, p.store.Advance

@@ -138,7 +138,7 @@ func (p *parts) function(ctx context.Context, name, where string) (invoker, erro
 	if err := p.openStore(ctx, where); err != nil {
 		return nil, err
 	}
-	if all := (queries.Queries{Store: p.store}).Functions(); slices.ContainsFunc(all, named) {
+	if all := (queries.Queries{Store: p.store, Claims: p.claims}).Functions(); slices.ContainsFunc(all, named) {
 		return apigateway.Function(all[slices.IndexFunc(all, named)], p.app.logger, onAWS), nil
 	}
 	if err := p.openPublisher(); err != nil {
@@ -155,9 +155,9 @@ func (p *parts) function(ctx context.Context, name, where string) (invoker, erro
 	all := consumers.Consumers{Publisher: p.publisher, Notifier: notifier, Store: p.store, Claims: p.claims, AnnouncedBy: p.app.settings.AnnouncedByProducer}
 	for _, f := range all.Functions() {
 		if f.Name == name {
-			return trigger.New(f.Consumer, letters, trigger.Options{
+			return trigger.New(f.Consumer, all.DeadLetters(letters), trigger.Options{
 				Advance: p.store.Advance, Partial: p.app.settings.PartialBatches, Logger: p.app.logger,
-				Delivery: bus.Options{Report: bus.Log(p.app.logger, f.Consumer.Group)},
+				Delivery: bus.Options{Report: bus.Log(p.app.logger, f.Consumer.Group), GiveUpAfter: p.app.settings.Notify.RetryFor},
 			}), nil
 		}
 	}

@@ -68,11 +68,14 @@ func bothWays(t *testing.T) *twoWays {
 	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "read-model.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { store.Close() })
+	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { claims.Close() })
 	now := time.Date(2026, 11, 23, 6, 54, 21, 123e6, time.UTC)
 	w.functions = append(commands.Commands{Publisher: w, Events: events.Factory{
 		Now:   func() time.Time { return now },
 		NewID: func() string { w.ids++; return fmt.Sprintf("0198f1c2-7d3a-7b1e-9c55-%012d", w.ids) },
-	}}.Functions(), queries.Queries{Store: store}.Functions()...)
+	}}.Functions(), queries.Queries{Store: store, Claims: claims}.Functions()...)
 	require.Len(t, w.functions, 13)
 	for _, f := range w.functions {
 		w.routes.Handle(f.Route, f.Handler)

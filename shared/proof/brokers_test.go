@@ -88,7 +88,7 @@ func host(t *testing.T, cluster settings.Kafka) *serving {
 		go func() { ended <- kafka.Consume(ctx, cluster, f.Consumer, kafka.Options{Logger: logger}) }()
 	}
 	api := httptest.NewServer(web.Router(
-		append(commands.Commands{Publisher: publisher}.Functions(), queries.Queries{Store: readModel}.Functions()...),
+		append(commands.Commands{Publisher: publisher}.Functions(), queries.Queries{Store: readModel, Claims: claims}.Functions()...),
 		web.Log(logger), web.Open()))
 	t.Cleanup(func() {
 		api.Close()

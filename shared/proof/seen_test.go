@@ -94,7 +94,7 @@ func watch(t testing.TB, extra ...web.Function) *watching {
 			}
 		})
 	}
-	functions := append(commands.Commands{Publisher: publisher}.Functions(), queries.Queries{Store: store}.Functions()...)
+	functions := append(commands.Commands{Publisher: publisher}.Functions(), queries.Queries{Store: store, Claims: claims}.Functions()...)
 	server := httptest.NewServer(web.Router(append(functions, extra...),
 		web.Log(logger), web.Open(), web.Observe(tracing.Web), web.Observe(w.metrics.Web)))
 	t.Cleanup(server.Close)

@@ -51,8 +51,9 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 		return nil, err
 	}
 	functions := bootstrap.Functions{}
-	for _, f := range (consumers.Consumers{Publisher: publisher, Notifier: notifier, Store: table, Claims: claims, AnnouncedBy: s.AnnouncedByProducer}).Functions() {
-		functions[f.Name] = trigger.New(f.Consumer, letters, trigger.Options{
+	all := consumers.Consumers{Publisher: publisher, Notifier: notifier, Store: table, Claims: claims, AnnouncedBy: s.AnnouncedByProducer}
+	for _, f := range all.Functions() {
+		functions[f.Name] = trigger.New(f.Consumer, all.DeadLetters(letters), trigger.Options{
 			Advance: table.Advance, Partial: s.PartialBatches, Logger: logger, Delivery: bus.Options{Report: bus.Log(logger, f.Consumer.Group), GiveUpAfter: s.Notify.RetryFor},
 		})
 	}

@@ -4,6 +4,7 @@ package main
 import (
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/bootstrap"
@@ -23,8 +24,12 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	if err != nil {
 		return nil, err
 	}
+	claims, err := dynamodb.OpenClaims(cfg, s.ClaimsTable, time.Now)
+	if err != nil {
+		return nil, err
+	}
 	functions := bootstrap.Functions{}
-	for _, f := range (queries.Queries{Store: table}).Functions() {
+	for _, f := range (queries.Queries{Store: table, Claims: claims}).Functions() {
 		functions[f.Name] = apigateway.Function(f, logger, os.Getenv)
 	}
 	return functions, nil

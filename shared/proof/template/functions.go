@@ -46,6 +46,8 @@ func itemsOf(eventType string) string { return "1/item/" + eventType + "/*" }
 
 const demand = "1/demand"
 
+var deliveries = right{"BatchGetItem", claims, ""}
+
 // rows lists what differs between functions. The tests run each function on fakes and compare what it uses with its rights.
 var rows = map[string]row{
 	"create-contact":      {about: "a visitor leaves contact details", topic: "contact-created"},
@@ -59,8 +61,8 @@ var rows = map[string]row{
 	"list-machines":      {about: "machines, newest first", rights: []right{list("list"), list("country"), list("city")}},
 	"get-request":        {about: "one request", rights: []right{get("request-created")}},
 	"list-requests":      {about: "requests, newest first", rights: []right{list("list"), list("country"), list("city"), list("machine")}},
-	"get-notification":   {about: "one notification", rights: []right{get("notification")}},
-	"list-notifications": {about: "notifications, newest first", rights: []right{list("list"), list("kind")}},
+	"get-notification":   {about: "one notification", rights: []right{get("notification"), deliveries}},
+	"list-notifications": {about: "notifications, newest first", rights: []right{list("list"), list("kind"), deliveries}},
 	"get-demand":         {about: "requested drinks by place", rights: []right{{"Query BatchGetItem", item, demand}, list("place")}},
 
 	"contact-created": {about: "project contacts and announce them", topic: "notification", rights: []right{put("contact-created")}},
@@ -132,12 +134,15 @@ func (f function) Settings() (all [][2]string) {
 	if f.Side != "commands" {
 		add("TABLE_NAME", "!If [UseSecond, !Ref SecondTableName, !Ref TableName]", "DYNAMODB_ENDPOINT", "!Ref DynamoDBEndpoint")
 	}
+	if slices.ContainsFunc(f.row.rights, func(r right) bool { return r.on == claims }) {
+		add("CLAIMS_TABLE_NAME", "!Ref ClaimsTableName")
+	}
 	switch {
 	case f.Side != "consumers":
 		return all
 	case f.mails():
-		add("CLAIMS_TABLE_NAME", "!Ref ClaimsTableName", "NOTIFY", "!Ref Notify", "NOTIFY_FROM", "!Ref NotifyFrom", "NOTIFY_TO", "!Ref NotifyTo", "NOTIFY_RETRY_FOR", "!Ref NotifyRetryFor",
-			"SMTP_URL", "!Ref SmtpUrl", "DISCORD_WEBHOOK", "!Ref DiscordWebhook")
+		add("NOTIFY", "!Ref Notify", "NOTIFY_FROM", "!Ref NotifyFrom", "NOTIFY_TO", "!Ref NotifyTo",
+			"NOTIFY_RETRY_FOR", "!Ref NotifyRetryFor", "SMTP_URL", "!Ref SmtpUrl", "DISCORD_WEBHOOK", "!Ref DiscordWebhook")
 	default:
 		add("ANNOUNCED_BY_PRODUCER", "!Ref AnnouncedByProducer")
 	}

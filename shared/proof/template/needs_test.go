@@ -24,6 +24,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/notify"
+	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/store/dynamodb"
 	"github.com/sipeat/sipeat/shared/web"
 )
@@ -128,6 +129,21 @@ func (n *needs) store(t *testing.T) (*dynamodb.Store, *dynamodb.Claims) {
 	return s, c
 }
 
+// full is a read model that has everything.
+type full struct{ store.Reader }
+
+func (f full) Get(ctx context.Context, eventType, id string) (store.Item, error) {
+	_, _ = f.Reader.Get(ctx, eventType, id)
+	return anItem, nil
+}
+
+func (f full) List(ctx context.Context, q store.Query) (store.Page, error) {
+	_, _ = f.Reader.List(ctx, q)
+	return store.Page{Items: []store.Item{anItem}}, nil
+}
+
+var anItem = store.Item{ID: "x-1", Data: []byte(`{"id":"x-1","type":"contact"}`)}
+
 // of runs a function with its sample in functions/testdata.
 func (n *needs) of(t *testing.T, f function) []string {
 	t.Helper()
@@ -138,8 +154,8 @@ func (n *needs) of(t *testing.T, f function) []string {
 		text, err := testdata.Samples.ReadFile(f.Name + ".json")
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(text, &sample))
-		store, _ := n.store(t)
-		all := append((commands.Commands{Publisher: n}).Functions(), (queries.Queries{Store: store}).Functions()...)
+		model, claims := n.store(t)
+		all := append((commands.Commands{Publisher: n}).Functions(), (queries.Queries{Store: full{model}, Claims: claims}).Functions()...)
 		handler := all[slices.IndexFunc(all, func(w web.Function) bool { return w.Name == f.Name })]
 		handler.Staff = false
 		router := web.Router([]web.Function{handler}, web.Log(slog.New(slog.DiscardHandler)))
@@ -158,7 +174,8 @@ func (n *needs) ofConsumer(t *testing.T, name string) {
 	t.Helper()
 	for _, n.refuse = range []error{nil, events.Errorf(events.Invalid, "no such address")} {
 		store, claims := n.store(t)
-		for _, f := range (consumers.Consumers{Publisher: n, Notifier: n, Store: store, Claims: claims}).Functions() {
+		all := consumers.Consumers{Publisher: n, Notifier: n, Store: store, Claims: claims}
+		for _, f := range all.Functions() {
 			if f.Name != name {
 				continue
 			}
@@ -167,7 +184,7 @@ func (n *needs) ofConsumer(t *testing.T, name string) {
 			sample, err := definition.Sample()
 			require.NoError(t, err)
 			reports := make(chan bus.Report, 8)
-			engine := bus.NewEngine(f.Consumer, n, bus.Options{Report: func(r bus.Report) { reports <- r }})
+			engine := bus.NewEngine(f.Consumer, all.DeadLetters(n), bus.Options{Report: func(r bus.Report) { reports <- r }})
 			partition := engine.Open(0, nil)
 			partition.Deliver([]bus.Record{
 				{Topic: f.Consumer.Topic, Value: sample, Timestamp: time.Now()},

@@ -128,7 +128,9 @@ var given = []struct {
 	{[]string{"API_BASE_PATH"}, func(f function) bool { return f.Route != "" }},
 	{[]string{"JWT_SCOPE"}, func(f function) bool { return f.Staff }},
 	{[]string{"TABLE_NAME", "DYNAMODB_ENDPOINT"}, func(f function) bool { return f.Side != "commands" }},
-	{[]string{"CLAIMS_TABLE_NAME"}, func(f function) bool { return f.Topic == "notification" }},
+	{[]string{"CLAIMS_TABLE_NAME"}, func(f function) bool {
+		return f.Topic == "notification" || f.Side == "queries" && strings.Contains(f.Route, "/notifications")
+	}},
 	{[]string{"PARTIAL_BATCH_RESPONSES"}, func(f function) bool { return f.Side == "consumers" }},
 	{[]string{"ANNOUNCED_BY_PRODUCER"}, func(f function) bool { return f.Side == "consumers" && f.Topic != "notification" }},
 	{[]string{"NOTIFY", "NOTIFY_FROM", "NOTIFY_TO", "NOTIFY_RETRY_FOR", "SMTP_URL", "DISCORD_WEBHOOK"}, func(f function) bool { return f.Topic == "notification" }},

@@ -1,0 +1,40 @@
+package queries
+
+import (
+	"context"
+
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// Delivery is how far the delivery of a notification by one channel is.
+type Delivery struct {
+	Channel string              `json:"channel"`         // log, smtp, ses or discord
+	State   store.DeliveryState `json:"state"`           // pending, delivered or failed
+	At      events.Time         `json:"at,omitzero"`     // when it was delivered or failed
+	Class   string              `json:"class,omitempty"` // why it failed: the class of the dead letter
+}
+
+// addDeliveries reads how far the deliveries of notifications are. A channel that has not been tried yet is absent.
+func (q Queries) addDeliveries(ctx context.Context, notifications []Resource[events.Notification]) error {
+	ids := make([]string, len(notifications))
+	for i, n := range notifications {
+		ids[i] = n.Data.ID
+	}
+	known, err := q.Claims.Deliveries(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	for i, id := range ids {
+		deliveries := []Delivery{}
+		for _, d := range known[id] {
+			shown := Delivery{Channel: d.Channel, State: d.State, Class: d.Class}
+			if !d.At.IsZero() {
+				shown.At = events.At(d.At)
+			}
+			deliveries = append(deliveries, shown)
+		}
+		notifications[i].Deliveries = deliveries
+	}
+	return nil
+}
