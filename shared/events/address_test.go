@@ -7,14 +7,16 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestOneMailAddress(t *testing.T) {
+func TestEmail(t *testing.T) {
 	long := func(bytes int) string { // 64 before the @, labels of 63 behind it
 		host := strings.Repeat(strings.Repeat("h", 63)+".", 4)
 		return strings.Repeat("a", 64) + "@" + host[:bytes-64-1-3] + ".de"
 	}
 	accepted := []string{
-		"ada@example.com", "ada+vending@example.com", "o'connor@example.ie", "a@b.co", "first.last@sub.domain.example", "x_y-z@example.museum",
-		"{curly}|pipe=1!#$%&*/?^`~@example.com", "ADA@EXAMPLE.COM", "1234567890@qq.com", "info@münchen.example", "用户@例子.广告", "квіточка@пошта.укр",
+		"ada@example.com", "ada+vending@example.com", "o'connor@example.ie", "a@b.co", "first.last@sub.domain.example",
+		"x_y-z@example.museum",
+		"{curly}|pipe=1!#$%&*/?^`~@example.com", "ADA@EXAMPLE.COM", "1234567890@qq.com", "info@münchen.example",
+		"用户@例子.广告", "квіточка@пошта.укр",
 		"ada@xn--mnchen-3ya.example", "आदा@उदाहरण.भारत", "a@3com.com", "ada@a-b.example", long(254),
 	}
 	refused := map[string]string{
@@ -69,10 +71,13 @@ func TestOneMailAddress(t *testing.T) {
 	}
 }
 
-func TestOnePhoneNumber(t *testing.T) {
+func TestPhone(t *testing.T) {
 	accepted := []string{
-		"+49 (0)30 123-45", "+49 30 1234567", "(212) 555-0142", "+1.212.555.0142", "030/1234567", "0049301234567", "911 4", "20 15", "+290 21234",
-		"(+33) 1 23 45 67 89", "+1\u00a0212\u00a0555\u00a00142", "+1 212–555‑0142", "０３－１２３４－５６７８", "＋８１（３）１２３４", "٠٢٠ ١٢٣٤٥٦٧", "०११ २३४५ ६७८९",
+		"+49 (0)30 123-45", "+49 30 1234567", "(212) 555-0142", "+1.212.555.0142", "030/1234567",
+		"0049301234567", "911 4", "20 15", "+290 21234",
+		"(+33) 1 23 45 67 89", "+1\u00a0212\u00a0555\u00a00142", "+1 212–555‑0142",
+		"０３－１２３４－５６７８", "＋８１（３）１２３４", "٠٢٠ ١٢٣٤٥٦٧",
+		"०११ २३४५ ६७८९",
 		"+1 212 555 0142 ext. 12", "+1 212 555 0142 x12", "+1 212 555 0142, extension 12", "212-555-0142#12", "+1 212 555 0142;ext=12",
 		"011 44 1234 567890", "+123456789012345", " +49 30 1234567 ",
 	}
@@ -112,7 +117,7 @@ func TestOnePhoneNumber(t *testing.T) {
 	}
 }
 
-// unlessHidden is what is said, unless the fault cannot be seen.
+// unlessHidden is the text, or that of a fault that cannot be seen.
 func unlessHidden(value, says string) string {
 	if strings.ContainsAny(value, "\x00\r\n\t\u00a0\u200b\u202a\u202e") {
 		return "invisible characters: type it instead of pasting it"

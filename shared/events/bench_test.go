@@ -8,7 +8,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// The four types, each as its sample has it: go test -bench . ./shared/events
+// The samples of the four types: go test -bench . ./shared/events
 func BenchmarkDecode(b *testing.B) {
 	for _, d := range events.Catalogue() {
 		b.Run(d.Topic, func(b *testing.B) {

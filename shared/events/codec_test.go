@@ -13,7 +13,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-func TestWhatWasReleasedIsReadForEver(t *testing.T) {
+func TestReleasedSamplesDecode(t *testing.T) {
 	for _, d := range events.Catalogue() {
 		t.Run(d.Topic, func(t *testing.T) {
 			sample, err := d.Sample()
@@ -23,7 +23,8 @@ func TestWhatWasReleasedIsReadForEver(t *testing.T) {
 			file := "shared/events/testdata/" + d.Topic + ".json"
 			e, err := d.Decode(sample)
 			if err != nil {
-				t.Fatalf("%s is not understood: %v\n\tif it was released, mend the program; if it is new, write one event there, as it will stand on the topic", file, err)
+				t.Fatalf("%s is not understood: %v\n\tif it was released, fix the program; "+
+					"if it is new, write one event there in its wire format", file, err)
 			}
 			assert.Equal(t, d.Topic, e.Topic())
 			b, err := e.Encode()
@@ -33,7 +34,7 @@ func TestWhatWasReleasedIsReadForEver(t *testing.T) {
 	}
 }
 
-func TestTheTypeScriptAppIsUnderstood(t *testing.T) {
+func TestDecodeTypeScriptEvents(t *testing.T) {
 	paths, err := filepath.Glob("testdata/typescript/*.json")
 	require.NoError(t, err)
 	require.Len(t, paths, 4)
@@ -69,26 +70,28 @@ func TestTheTypeScriptAppIsUnderstood(t *testing.T) {
 	assert.Equal(t, "sipeat-app", e.Metadata.Producer)
 }
 
-func TestEmptyAndUnknownIsTolerated(t *testing.T) {
+func TestDecodeTolerates(t *testing.T) {
+	const head = `{"eventId":"1","eventType":"request-created",`
 	for what, value := range map[string]string{
-		"bare":               `{"eventId":"1","eventType":"request-created","data":{"id":"r"}}`,
-		"null metadata":      `{"eventId":"1","eventType":"request-created","data":{"id":"r"},"metadata":null}`,
-		"empty metadata":     `{"eventId":"1","eventType":"request-created","data":{"id":"r"},"metadata":{}}`,
-		"null in metadata":   `{"eventId":"1","eventType":"request-created","data":{"id":"r"},"metadata":{"timestamp":null,"producer":null,"correlationId":null}}`,
-		"null fields":        `{"eventId":"1","eventType":"request-created","data":{"id":"r","name":null,"drinksList":null,"machineId":null,"timestamp":null}}`,
-		"unknown fields":     `{"eventId":"1","v":2,"eventType":"request-created","data":{"id":"r","x":{"y":[1,2,{}]},"Name":7}}`,
-		"no drinks":          `{"eventId":"1","eventType":"request-created","data":{"id":"r","drinksList":[]}}`,
-		"blank drinks":       `{"eventId":"1","eventType":"request-created","data":{"id":"r","drinksList":["",null]}}`,
-		"ids of any form":    `{"eventId":" \u0000","eventType":"request-created","data":{"id":"a b/ü"}}`,
-		"lone surrogate":     `{"eventId":"1","eventType":"request-created","data":{"id":"r","name":"\ud83e"}}`,
-		"no UTF-8":           "{\"eventId\":\"1\",\"eventType\":\"request-created\",\"data\":{\"id\":\"r\",\"name\":\"\xff\"}}",
-		"a name twice":       `{"eventId":"0","eventId":"1","eventType":"request-created","data":{"id":"q","id":"r"}}`,
-		"space around":       " \r\n{\"eventId\":\"1\",\"eventType\":\"request-created\",\"data\":{\"id\":\"r\"}}\n",
-		"another offset":     `{"eventId":"1","eventType":"request-created","data":{"id":"r","timestamp":"2026-11-23T12:00:00.123456789+05:30"}}`,
-		"what API refuses":   `{"eventId":"1","eventType":"request-created","data":{"id":"r","email":"?","phone":"-","name":"\u0000","drinksList":["` + strings.Repeat(`x","`, 50) + `"]}}`,
-		"first second":       `{"eventId":"1","eventType":"request-created","data":{"id":"r","timestamp":"0001-01-01T00:00:00Z"}}`,
-		"byte order mark":    "\ufeff" + `{"eventId":"1","eventType":"request-created","data":{"id":"r"}}`,
-		"text as metadata":   `{"eventId":"1","eventType":"request-created","data":{"id":"r"},"metadata":"secret"}`,
+		"bare":             head + `"data":{"id":"r"}}`,
+		"null metadata":    head + `"data":{"id":"r"},"metadata":null}`,
+		"empty metadata":   head + `"data":{"id":"r"},"metadata":{}}`,
+		"null in metadata": head + `"data":{"id":"r"},"metadata":{"timestamp":null,"producer":null,"correlationId":null}}`,
+		"null fields":      head + `"data":{"id":"r","name":null,"drinksList":null,"machineId":null,"timestamp":null}}`,
+		"unknown fields":   `{"eventId":"1","v":2,"eventType":"request-created","data":{"id":"r","x":{"y":[1,2,{}]},"Name":7}}`,
+		"no drinks":        head + `"data":{"id":"r","drinksList":[]}}`,
+		"blank drinks":     head + `"data":{"id":"r","drinksList":["",null]}}`,
+		"ids of any form":  `{"eventId":" \u0000","eventType":"request-created","data":{"id":"a b/ü"}}`,
+		"lone surrogate":   head + `"data":{"id":"r","name":"\ud83e"}}`,
+		"no UTF-8":         head + "\"data\":{\"id\":\"r\",\"name\":\"\xff\"}}",
+		"a name twice":     `{"eventId":"0","eventId":"1","eventType":"request-created","data":{"id":"q","id":"r"}}`,
+		"space around":     " \r\n" + head + "\"data\":{\"id\":\"r\"}}\n",
+		"another offset":   head + `"data":{"id":"r","timestamp":"2026-11-23T12:00:00.123456789+05:30"}}`,
+		"what API refuses": head + `"data":{"id":"r","email":"?","phone":"-","name":"\u0000","drinksList":["` +
+			strings.Repeat(`x","`, 50) + `"]}}`,
+		"first second":       head + `"data":{"id":"r","timestamp":"0001-01-01T00:00:00Z"}}`,
+		"byte order mark":    "\ufeff" + head + `"data":{"id":"r"}}`,
+		"text as metadata":   head + `"data":{"id":"r"},"metadata":"secret"}`,
 		"no order of fields": `{"metadata":{},"data":{"id":"r"},"eventType":"request-created","eventId":"1"}`,
 	} {
 		e, err := events.Decode[events.RequestCreated]([]byte(value))
@@ -103,7 +106,7 @@ func TestEmptyAndUnknownIsTolerated(t *testing.T) {
 }
 
 // Metadata is optional, so a wrong type in it rejects no event.
-func TestMetadataOfOtherTypes(t *testing.T) {
+func TestDecodeMetadataOfOtherTypes(t *testing.T) {
 	e, err := events.Decode[events.ContactCreated]([]byte(`{"eventId":"1","eventType":"contact-created","data":{"id":"c"},
 		"metadata":{"correlationId":17194,"causationId":{"a":[1]},"producer":["x"],"more":true,"timestamp":"2026-11-23T06:54:21Z"}}`))
 	require.NoError(t, err)
@@ -114,8 +117,8 @@ func TestMetadataOfOtherTypes(t *testing.T) {
 	assert.Equal(t, "2026-11-23T06:54:21.000Z", e.Metadata.Timestamp.String())
 }
 
-// TestWhatIsRefused is the whole list of what cannot be understood; "secret" stands where an event's content does.
-func TestWhatIsRefused(t *testing.T) {
+// TestDecodeRefuses is the complete list of rejected records; "secret" is in the place of payload.
+func TestDecodeRefuses(t *testing.T) {
 	const head = `{"eventId":"secret","eventType":"contact-created",`
 	for _, c := range []struct{ what, value, says string }{
 		{"tombstone", ``, "the record has no value"},
@@ -131,10 +134,12 @@ func TestWhatIsRefused(t *testing.T) {
 		{"no eventId", `{"eventType":"contact-created","data":{"id":"c"}}`, "no eventId"},
 		{"empty eventId", `{"eventId":"","eventType":"contact-created","data":{"id":"c"}}`, "no eventId"},
 		{"null eventId", `{"eventId":null,"eventType":"contact-created","data":{"id":"c"}}`, "no eventId"},
-		{"number eventId", `{"eventId":1719400000000,"eventType":"contact-created","data":{"id":"c"}}`, "eventId is a number and must be a string"},
+		{"number eventId", `{"eventId":1719400000000,"eventType":"contact-created","data":{"id":"c"}}`,
+			"eventId is a number and must be a string"},
 		{"names in another case", `{"EventID":"secret","eventType":"contact-created","data":{"id":"c"}}`, "no eventId"},
 		{"no eventType", `{"eventId":"1","data":{"id":"c"}}`, "no eventType: on this topic it is contact-created"},
-		{"other eventType", `{"eventId":"1","eventType":"secret","data":{"id":"c"}}`, "the eventType is not the topic's, which is contact-created"},
+		{"other eventType", `{"eventId":"1","eventType":"secret","data":{"id":"c"}}`,
+			"the eventType is not the topic's, which is contact-created"},
 		{"no data", head + `"metadata":{}}`, "no data object"},
 		{"null data", head + `"data":null}`, "no data object"},
 		{"list data", head + `"data":["secret"]}`, "data is a list and must be an object"},
@@ -146,20 +151,25 @@ func TestWhatIsRefused(t *testing.T) {
 		{"true in text", head + `"data":{"id":"c","name":true}}`, "data.name is true and must be a string"},
 		{"no moment", head + `"data":{"id":"c","timestamp":"secret"}}`, "data.timestamp is not an RFC 3339 timestamp, such as "},
 		{"empty moment", head + `"data":{"id":"c","timestamp":""}}`, "data.timestamp is not an RFC 3339 timestamp"},
-		{"moment of no zone", head + `"data":{"id":"c","timestamp":"2026-11-23T12:00:00"}}`, "data.timestamp is not an RFC 3339 timestamp"},
-		{"number moment", head + `"data":{"id":"c"},"metadata":{"timestamp":1719400000000}}`, "metadata.timestamp is a number and must be a string"},
-		{"year 10000", head + `"data":{"id":"c","timestamp":"9999-12-31T23:59:59-01:00"}}`, "data.timestamp is not an RFC 3339 timestamp"},
+		{"moment of no zone", head + `"data":{"id":"c","timestamp":"2026-11-23T12:00:00"}}`,
+			"data.timestamp is not an RFC 3339 timestamp"},
+		{"number moment", head + `"data":{"id":"c"},"metadata":{"timestamp":1719400000000}}`,
+			"metadata.timestamp is a number and must be a string"},
+		{"year 10000", head + `"data":{"id":"c","timestamp":"9999-12-31T23:59:59-01:00"}}`,
+			"data.timestamp is not an RFC 3339 timestamp"},
 		{"year -1", head + `"data":{"id":"c","timestamp":"0000-01-01T00:00:00+01:00"}}`, "data.timestamp is not an RFC 3339 timestamp"},
 		{"deep", strings.Repeat("[", 100_000), "not the JSON"},
 	} {
 		refusedAs(t, c.what, c.says, decodeContact, c.value)
 	}
 	for _, c := range []struct{ what, value, says string }{
-		{"type unknown", `{"eventId":"1","eventType":"notification","data":{"type":"secret"}}`, "data.type is none of contact, machine and request"},
+		{"type unknown", `{"eventId":"1","eventType":"notification","data":{"type":"secret"}}`,
+			"data.type is none of contact, machine and request"},
 		{"type absent", `{"eventId":"1","eventType":"notification","data":{}}`, "data.type is none of contact, machine and request"},
 		{"type in another case", `{"eventId":"1","eventType":"notification","data":{"type":"Contact"}}`, "data.type is none of"},
 	} {
-		refusedAs(t, c.what, c.says, func(b []byte) (any, error) { e, err := events.Decode[events.Notification](b); return e, err }, c.value)
+		refusedAs(t, c.what, c.says, func(b []byte) (any, error) { e, err := events.Decode[events.Notification](b); return e, err },
+			c.value)
 	}
 	refusedAs(t, "drink", "data.drinksList.1 is a number and must be a string", func(b []byte) (any, error) {
 		e, err := events.Decode[events.RequestCreated](b)
@@ -185,7 +195,7 @@ func refusedAs(t *testing.T, what, says string, decode func([]byte) (any, error)
 	assert.Zero(t, e, what)
 }
 
-func TestDigestIsOfWhatIsSaid(t *testing.T) {
+func TestDigest(t *testing.T) {
 	digest := func(change func(*events.Event[events.RequestCreated])) [32]byte {
 		var e events.Event[events.RequestCreated]
 		e.ID, e.Data = "e", events.RequestCreated{Base: events.Base{ID: "r", Timestamp: events.At(noon)}, Request: request()}
@@ -195,7 +205,10 @@ func TestDigestIsOfWhatIsSaid(t *testing.T) {
 		return d
 	}
 	same := digest(func(*events.Event[events.RequestCreated]) {})
-	assert.Equal(t, same, digest(func(e *events.Event[events.RequestCreated]) { e.Data.Timestamp = events.At(noon.AddDate(0, 0, 1)) }))
+	assert.Equal(t, same, digest(func(e *events.Event[events.RequestCreated]) {
+		e.Data.Timestamp = events.At(noon.AddDate(0, 0,
+			1))
+	}))
 	assert.Equal(t, same, digest(func(e *events.Event[events.RequestCreated]) { e.ID, e.Metadata.Producer = "f", "other" }))
 	assert.NotEqual(t, same, digest(func(e *events.Event[events.RequestCreated]) { e.Data.ID = "s" }))
 	assert.NotEqual(t, same, digest(func(e *events.Event[events.RequestCreated]) { e.Data.DrinksList = []string{"Tea"} }))

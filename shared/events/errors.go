@@ -27,7 +27,7 @@ type Error struct {
 	Fields     []FieldError  // Invalid: every faulty field
 	EventID    string        // Unavailable: the event that may still be written
 	RetryAfter time.Duration // Unavailable: how long the refusing part asked to wait; 0 = not given
-	EventOnly  bool          // Unavailable: for this event alone, as one recipient's full mailbox is; it may be given up after a bounded age
+	EventOnly  bool          // Unavailable: for this event alone (a full mailbox); it may be given up after a bounded age
 	Err        error
 }
 

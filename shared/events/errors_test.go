@@ -16,14 +16,16 @@ func TestErrorText(t *testing.T) {
 	for want, err := range map[string]error{
 		"no contact c-1": events.Errorf(events.NotFound, "no contact %s", "c-1"),
 		"no broker: EOF": events.Wrap(events.Unavailable, io.EOF, "no broker"),
-		"some fields are not acceptable: /a is required; /b/0 is blank": &events.Error{Message: "some fields are not acceptable", Fields: fields},
-		"not acceptable: /a is required; /b/0 is blank: EOF":            &events.Error{Message: "not acceptable", Fields: fields, Err: io.EOF},
+		"some fields are not acceptable: /a is required; /b/0 is blank": &events.Error{Message: "some fields are not acceptable",
+			Fields: fields},
+		"not acceptable: /a is required; /b/0 is blank: EOF": &events.Error{Message: "not acceptable", Fields: fields,
+			Err: io.EOF},
 	} {
 		assert.EqualError(t, err, want)
 	}
 }
 
-func TestKindOutlivesWrapping(t *testing.T) {
+func TestKindOfWrappedErrors(t *testing.T) {
 	conflict := events.Errorf(events.Conflict, "taken")
 	for _, c := range []struct {
 		err  error

@@ -5,7 +5,7 @@
 // cannot be understood, because other programs write to the same topics, among them the existing TypeScript app: events
 // with ids of other forms, with empty fields, without correlation.
 //
-// The wire format is frozen: the samples in testdata were released and must decode for ever.
+// The wire format is frozen: the samples in testdata were released and must always decode.
 //
 // Error texts hold no payload: they name field, kind and position. So every error may be logged; [LogText] bounds it.
 package events

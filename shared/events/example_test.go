@@ -21,7 +21,7 @@ func ExampleNew() {
 	// Output: contact-created Ada Lovelace true
 }
 
-// What is not acceptable comes back as one error, every faulty field in it.
+// Unacceptable values are one error with every faulty field.
 func ExampleNew_invalid() {
 	_, err := events.New(events.RequestCreated{Request: events.Request{
 		Name: "Grace Hopper", Email: "grace", Phone: "+1 212 555 0142", Address: "1 Harbor Way", City: "New York", Country: "USA",
@@ -38,7 +38,7 @@ func ExampleNew_invalid() {
 	// /drinksList/1 is blank: it needs visible characters
 }
 
-// A record's value becomes an event, of whichever producer it is.
+// A record's value becomes an event, whichever program wrote it.
 func ExampleDecode() {
 	record := []byte(`{"eventId":"1719400000000-k3j2h1xyz","eventType":"contact-created",
 		"data":{"id":"c-1","name":"Ada Lovelace","email":"","timestamp":"2026-11-23T06:54:21.123Z"},
@@ -53,7 +53,7 @@ func ExampleDecode() {
 	// the eventType is not the topic's, which is machine-created: not understood
 }
 
-// An event that another one causes has ids that derive from it: made again, it is the same event.
+// The ids of an event derive from its cause: made again, it is the same event.
 func ExampleMake() {
 	factory := events.Factory{
 		Producer: "example",
@@ -67,7 +67,8 @@ func ExampleMake() {
 		fmt.Println(err)
 		return
 	}
-	notification := events.Notification{Notice: events.Notice{Type: "machine", Message: "New machine: Lobby 1", SubjectID: cause.Data.ID}}
+	notification := events.Notification{Notice: events.Notice{Type: "machine", Message: "New machine: Lobby 1",
+		SubjectID: cause.Data.ID}}
 	for range 2 {
 		event, err := events.Make(factory, notification, events.CausedBy(cause, "notification"))
 		fmt.Println(event.ID, event.Metadata.CausationID == cause.ID, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// fixed is a factory whose clock stands and whose ids are counted.
+// fixed is a factory with a fixed clock and counted ids.
 func fixed() events.Factory {
 	n := 0
 	return events.Factory{
@@ -23,7 +23,7 @@ func fixed() events.Factory {
 	}
 }
 
-func TestANewEventIsComplete(t *testing.T) {
+func TestNew(t *testing.T) {
 	before := time.Now().Truncate(time.Millisecond)
 	e, err := events.New(events.ContactCreated{Contact: contact()})
 	require.NoError(t, err)
@@ -33,7 +33,7 @@ func TestANewEventIsComplete(t *testing.T) {
 	assert.Equal(t, contact(), e.Data.Contact)
 	assert.Equal(t, uuid.Version(7), uuid.MustParse(e.ID).Version())
 	assert.Equal(t, uuid.Version(7), uuid.MustParse(e.Data.ID).Version())
-	assert.NotEqual(t, e.ID, e.Data.ID, "the event and the thing are two")
+	assert.NotEqual(t, e.ID, e.Data.ID, "the event and the resource are two")
 	assert.Equal(t, e.Data.ID, e.Key())
 	assert.Equal(t, e.Data.ID, e.ResourceID())
 	assert.Equal(t, e.ID, e.EventID())
@@ -49,7 +49,7 @@ func TestANewEventIsComplete(t *testing.T) {
 	assert.NotEqual(t, e.Data.ID, again.Data.ID)
 }
 
-func TestClockIdsAndProducerAreInputs(t *testing.T) {
+func TestMakeUsesTheFactory(t *testing.T) {
 	e, err := events.Make(fixed(), events.MachineCreated{Machine: machine()})
 	require.NoError(t, err)
 	assert.Equal(t, "id-1", e.Data.ID)
@@ -59,21 +59,22 @@ func TestClockIdsAndProducerAreInputs(t *testing.T) {
 	assert.Equal(t, "2026-11-23T12:00:00.123Z", e.Data.Timestamp.String())
 }
 
-func TestWhatIsGivenIsKept(t *testing.T) {
+func TestMakeKeepsGivenValues(t *testing.T) {
 	happened := events.At(noon.AddDate(-1, 0, 0))
 	given := events.RequestCreated{Base: events.Base{ID: "r-7", Timestamp: happened}, Request: request()}
 	for _, options := range [][]events.Option{nil, {events.DerivedFrom("seed")}} {
 		e, err := events.Make(fixed(), given, options...)
 		require.NoError(t, err)
 		assert.Equal(t, given, e.Data)
-		assert.Equal(t, events.At(noon), e.Metadata.Timestamp, "made now, whenever it happened")
+		assert.Equal(t, events.At(noon), e.Metadata.Timestamp, "made now, though it happened earlier")
 		assert.NotEqual(t, "r-7", e.ID)
 	}
 }
 
-func TestTheSameSeedIsTheSameEvent(t *testing.T) {
+func TestDerivedFrom(t *testing.T) {
 	made := func(seed string) events.Event[events.ContactCreated] {
-		e, err := events.Make(events.Factory{Now: func() time.Time { return noon }}, events.ContactCreated{Contact: contact()}, events.DerivedFrom(seed))
+		e, err := events.Make(events.Factory{Now: func() time.Time { return noon }}, events.ContactCreated{Contact: contact()},
+			events.DerivedFrom(seed))
 		require.NoError(t, err)
 		return e
 	}
@@ -90,7 +91,7 @@ func TestTheSameSeedIsTheSameEvent(t *testing.T) {
 	assert.Equal(t, "ee720015-6e10-5633-b635-c4edba418a7d", made("seed").Data.ID)
 }
 
-func TestOneCauseHasOneEffectForEachPurpose(t *testing.T) {
+func TestCausedBy(t *testing.T) {
 	cause, err := events.Make(fixed(), events.RequestCreated{Request: request()})
 	require.NoError(t, err)
 	effect := func(f events.Factory, purpose string) events.Event[events.Notification] {
@@ -104,7 +105,7 @@ func TestOneCauseHasOneEffectForEachPurpose(t *testing.T) {
 	assert.Equal(t, uuid.Version(5), uuid.MustParse(first.ID).Version())
 
 	again := effect(fixed(), "notification")
-	assert.Equal(t, []string{first.ID, first.Data.ID}, []string{again.ID, again.Data.ID}, "whoever makes it, and whenever")
+	assert.Equal(t, []string{first.ID, first.Data.ID}, []string{again.ID, again.Data.ID}, "by any factory, at any time")
 	other := effect(fixed(), "reminder")
 	assert.NotEqual(t, first.ID, other.ID)
 	assert.NotEqual(t, first.Data.ID, other.Data.ID)
@@ -115,7 +116,7 @@ func TestOneCauseHasOneEffectForEachPurpose(t *testing.T) {
 	assert.Equal(t, cause.ID, third.Metadata.CorrelationID, "the first of the chain")
 }
 
-func TestAChainDoesNotGrowWithTheIdsOfOthers(t *testing.T) {
+func TestCausedByShortensLongIDs(t *testing.T) {
 	var cause events.Event[events.ContactCreated]
 	cause.ID, cause.Metadata.CorrelationID = strings.Repeat("i", 900_000), strings.Repeat("c", 900_000)
 	e, err := events.New(events.Notification{Notice: notice()}, events.CausedBy(cause, "notification"))
@@ -125,7 +126,7 @@ func TestAChainDoesNotGrowWithTheIdsOfOthers(t *testing.T) {
 	assert.NotEqual(t, e.Metadata.CausationID, e.Metadata.CorrelationID)
 }
 
-func TestWhatIsNotAcceptableIsNoEvent(t *testing.T) {
+func TestNewRefuses(t *testing.T) {
 	c := contact()
 	c.Name, c.Email = "", "\xff@example.com"
 	given := events.ContactCreated{Contact: c}
@@ -141,11 +142,12 @@ func TestWhatIsNotAcceptableIsNoEvent(t *testing.T) {
 		_, err := events.New(events.ContactCreated{Base: thing, Contact: contact()})
 		assert.Equal(t, []string{pointer}, pointers(t, err))
 	}
-	_, err = events.New(events.ContactCreated{Base: events.Base{Timestamp: events.At(time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC))}, Contact: contact()})
+	_, err = events.New(events.ContactCreated{Base: events.Base{Timestamp: events.At(time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC))},
+		Contact: contact()})
 	assert.NoError(t, err, "long ago is possible")
 }
 
-func TestEveryTypeCanBeMadeByItsTopic(t *testing.T) {
+func TestDefinitionMakesEvents(t *testing.T) {
 	d, ok := events.Lookup("notification")
 	require.True(t, ok)
 	payload := d.Payload()
@@ -153,7 +155,7 @@ func TestEveryTypeCanBeMadeByItsTopic(t *testing.T) {
 	e, err := d.Event(fixed(), payload, events.DerivedFrom("seed"))
 	require.NoError(t, err)
 	assert.Equal(t, "notification", e.Topic())
-	assert.Equal(t, "r-1", e.Key(), "what is told of one thing stays in order")
+	assert.Equal(t, "r-1", e.Key(), "notifications about one subject stay in order")
 	assert.Zero(t, payload.(*events.Notification).ID, "the payload is the caller's")
 
 	_, ok = events.Lookup("no-such-topic")

@@ -11,8 +11,8 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// FuzzDecode: no record makes a reader panic, and what is understood can be written and is then understood as the same.
-// Go on searching with: go test -fuzz FuzzDecode ./shared/events
+// FuzzDecode: no record makes Decode panic, and a decoded event can be written and read again unchanged.
+// Search on with: go test -fuzz FuzzDecode ./shared/events
 func FuzzDecode(f *testing.F) {
 	for _, pattern := range []string{"testdata/*.json", "testdata/typescript/*.json"} {
 		paths, err := filepath.Glob(pattern)
@@ -23,8 +23,10 @@ func FuzzDecode(f *testing.F) {
 			f.Add(record)
 		}
 	}
-	f.Add([]byte(`{"eventId":"\ud83e","eventType":"contact-created","data":{"id":"` + "\xff" + `","timestamp":"9999-12-31T23:59:59-01:00"}}`))
-	f.Add([]byte(`{"eventId":"1","eventType":"request-created","data":{"id":"r","drinksList":[null,""],"timestamp":null},"metadata":null}`))
+	f.Add([]byte(`{"eventId":"\ud83e","eventType":"contact-created","data":{"id":"` + "\xff" +
+		`","timestamp":"9999-12-31T23:59:59-01:00"}}`))
+	f.Add([]byte(`{"eventId":"1","eventType":"request-created","data":{"id":"r","drinksList":[null,""],"timestamp":null},` +
+		`"metadata":null}`))
 	f.Fuzz(func(t *testing.T, record []byte) {
 		for _, d := range events.Catalogue() {
 			e, err := d.Decode(record)

@@ -6,7 +6,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// What the tests begin with: acceptable inputs with every field filled.
+// Acceptable inputs with every field filled.
 
 func contact() events.Contact {
 	return events.Contact{

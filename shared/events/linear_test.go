@@ -73,7 +73,7 @@ func request1(member string) string {
 	return `{"eventId":"e-1","eventType":"request-created","data":{"id":"r-1",` + member + `}}`
 }
 
-// work is all that this package does with a record: read it, and what is done with the event, or say why not.
+// work is everything that this package does with a record.
 func work(record []byte) {
 	e, err := events.Decode[events.RequestCreated](record)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-func TestLogsTakeABoundedPartOfAnyText(t *testing.T) {
+func TestLogTextIsBounded(t *testing.T) {
 	for _, unit := range []string{"a", "ü", "🥤", "\xff", "a ", "\u009b", " ", "\n\t", "\u202e", "\u200b"} {
 		text := strings.Repeat(unit, 1_000_000)
 		assert.LessOrEqual(t, len(events.LogID(text)), 4*128)
@@ -67,7 +67,8 @@ func TestRecovered(t *testing.T) {
 	p := raised(nil)
 	assert.EqualError(t, p, "panic: runtime error: index out of range [13] with length 0")
 	assert.Contains(t, string(p.Stack), "TestRecovered")
-	for want, value := range map[string]any{"string": "ada@example.com", "*errors.errorString": errors.New("ada@example.com"), "int": 7} {
+	for want, value := range map[string]any{"string": "ada@example.com", "*errors.errorString": errors.New("ada@example.com"),
+		"int": 7} {
 		assert.EqualError(t, raised(value), "panic: a value of type "+want)
 	}
 	assert.Same(t, p, raised(p), "raised again on another goroutine")

@@ -17,8 +17,8 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// TestANewTypeInThreeSteps names the step of README that was forgotten, as far as it is done in this package. The
-// consumer's half of steps 2 and 3 is held to by the test of the same name in functions/consumers.
+// TestANewTypeInThreeSteps names a forgotten step of README's instructions, for the steps in this package. The test of the same
+// name in functions/consumers covers the others.
 func TestANewTypeInThreeSteps(t *testing.T) {
 	types, listed := declared(t), catalogued(t)
 	for name, d := range types {
@@ -27,22 +27,27 @@ func TestANewTypeInThreeSteps(t *testing.T) {
 			t.Errorf("step 1, declare the type: %s stands in shared/events/%s\n\tmove it to shared/events/%s", name, d.file, want)
 		}
 		if d.topic != topic {
-			t.Errorf("step 1, declare the type: %s has no topic of its name\n\tin shared/events/%s write:\n\tfunc (%s) Topic() string { return %q }", name, d.file, name, topic)
+			t.Errorf("step 1, declare the type: %s has no topic of its name\n"+
+				"\tin shared/events/%s write:\n\tfunc (%s) Topic() string { return %q }", name, d.file, name, topic)
 		}
 		if !d.validated {
-			t.Errorf("step 1, declare the type: %s validates only the fields of Base\n\tin shared/events/%s write:\n\tfunc (x %s) Validate() []FieldError { v := validator{x.Base.Validate()}; …; return v.faults }", name, d.file, name)
+			t.Errorf("step 1, declare the type: %s validates only the fields of Base\n"+
+				"\tin shared/events/%s write:\n"+
+				"\tfunc (x %s) Validate() []FieldError { v := validator{x.Base.Validate()}; …; return v.faults }", name, d.file, name)
 		}
 		if !slices.Contains(listed, name) {
-			t.Errorf("step 3, list it: %s is not in the catalogue\n\tin shared/events/catalogue.go add the line:\n\tdefine[%s](\"What it says, in one sentence.\"),\n"+
+			t.Errorf("step 3, list it: %s is not in the catalogue\n"+
+				"\tin shared/events/catalogue.go add the line:\n\tdefine[%s](\"What it says, in one sentence.\"),\n"+
 				"\tand write one event of it, as it will stand on the topic, to shared/events/testdata/%s.json", name, name, topic)
 		}
 	}
 	for _, name := range listed {
 		if _, ok := types[name]; !ok {
-			t.Errorf("step 1, declare the type: the catalogue lists %s\n\tin shared/events/%s.go declare:\n\ttype %s struct { Base; … }", name, strings.ReplaceAll(kebab(name), "-", "_"), name)
+			t.Errorf("step 1, declare the type: the catalogue lists %s\n"+
+				"\tin shared/events/%s.go declare:\n\ttype %s struct { Base; … }", name, strings.ReplaceAll(kebab(name), "-", "_"), name)
 		}
 	}
-	if !t.Failed() { // what is not named or listed right has no sample either
+	if !t.Failed() { // a type that is not listed right has no sample either
 		checkSamples(t)
 	}
 }
@@ -57,24 +62,31 @@ func checkSamples(t *testing.T) {
 		}
 		topics = append(topics, d.Topic)
 		if strings.TrimSpace(d.Description) == "" {
-			t.Errorf("step 3, list it: %s has no description\n\tin shared/events/catalogue.go say in one sentence what such an event says", d.Topic)
+			t.Errorf("step 3, list it: %s has no description\n"+
+				"\tin shared/events/catalogue.go say in one sentence what such an event says", d.Topic)
 		}
-		if _, err := d.Sample(); err != nil { // TestWhatWasReleasedIsReadForEver looks at what there is
-			t.Errorf("step 3, list it: %s has no sample\n\tto %s write one event of it, as it will stand on the topic, with your fields in data:\n\t%s", d.Topic, file, blankEvent(d.Topic))
+		if _, err := d.Sample(); err != nil { // TestReleasedSamplesDecode looks at what there is
+			t.Errorf("step 3, list it: %s has no sample\n"+
+				"\tto %s write one event of it, as it will stand on the topic, with your fields in data:\n\t%s",
+				d.Topic, file, blankEvent(d.Topic))
 		}
 	}
 	paths, err := filepath.Glob("testdata/*.json")
 	require.NoError(t, err)
 	for _, path := range paths {
 		if topic := strings.TrimSuffix(filepath.Base(path), ".json"); !slices.Contains(topics, topic) {
-			t.Errorf("step 3, list it: shared/events/%s is the sample of no type in the catalogue\n\tin shared/events/catalogue.go add the line:\n\tdefine[%s](\"What it says, in one sentence.\"),",
+			t.Errorf("step 3, list it: shared/events/%s is the sample of no type in the catalogue\n"+
+				"\tin shared/events/catalogue.go add the line:\n\tdefine[%s](\"What it says, in one sentence.\"),",
 				filepath.ToSlash(path), pascal(topic))
 		}
 	}
 }
 
 func blankEvent(topic string) string {
-	return fmt.Sprintf(`{"eventId":"0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d","eventType":%q,"data":{"id":"0198f1c2-7d39-7c10-8f21-5a4b3c2d1e0f","timestamp":"2026-11-23T06:54:21.120Z"},"metadata":{"timestamp":"2026-11-23T06:54:21.123Z","producer":"sipeat-api","correlationId":"0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d"}}`, topic)
+	return fmt.Sprintf(`{"eventId":"0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d","eventType":%q,`+
+		`"data":{"id":"0198f1c2-7d39-7c10-8f21-5a4b3c2d1e0f","timestamp":"2026-11-23T06:54:21.120Z"},`+
+		`"metadata":{"timestamp":"2026-11-23T06:54:21.123Z","producer":"sipeat-api",`+
+		`"correlationId":"0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d"}}`, topic)
 }
 
 type declaration struct {
@@ -82,7 +94,7 @@ type declaration struct {
 	validated   bool
 }
 
-// declared finds the types that embed Base, and their topics, in the source: what is not listed cannot be found
+// declared finds the types that embed Base, and their topics, in the source, because types that are not listed cannot be found
 // otherwise.
 func declared(t *testing.T) map[string]declaration {
 	found, topics, validated := map[string]declaration{}, map[string]string{}, map[string]bool{}
@@ -130,7 +142,7 @@ func receiverOf(f *ast.FuncDecl) (string, bool) {
 	return name.Name, true
 }
 
-// returned is the text that a function of one return returns.
+// returned is the text that a function with a single return statement returns.
 func returned(f *ast.FuncDecl) (string, bool) {
 	if f.Body == nil || len(f.Body.List) != 1 {
 		return "", false
@@ -168,7 +180,7 @@ func named(e ast.Expr, name string) bool {
 	return ok && ident.Name == name
 }
 
-// source is the package's files, parsed, without its tests.
+// source is the parsed files of the package, without tests.
 func source(t *testing.T) map[string]*ast.File {
 	t.Helper()
 	files := map[string]*ast.File{}

@@ -23,7 +23,7 @@ const (
 	optional = false
 )
 
-// validator collects the faulty fields of a value that is to be written. Its methods check one field each and report its
+// validator collects the faulty fields of a payload. Its methods check one field each and report its
 // first fault, without repeating its value. A plain method per type is used because go-playground/validator took a fifth
 // of a Lambda function's init and a third of its binary.
 type validator struct{ faults []FieldError }

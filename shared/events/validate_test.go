@@ -12,7 +12,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// rule is what one field is held to.
+// rule is the rule of one field.
 type rule struct {
 	kind     string // text, prose, token, address, phone, oneof
 	max      int    // characters; 0 = another rule bounds it
@@ -44,9 +44,10 @@ var rules = []struct {
 	}},
 }
 
-// The texts that every field, or every field but those that may have lines, refuses.
+// The texts that every field refuses; breaks are allowed in prose.
 var (
-	blanks   = map[string]string{"spaces": "   ", "NBSP": "\u00a0\u00a0", "zero width": "\u200b\ufeff\u200d", "filler": "\u3164", "mark": "\u0301"}
+	blanks = map[string]string{"spaces": "   ", "NBSP": "\u00a0\u00a0", "zero width": "\u200b\ufeff\u200d", "filler": "\u3164",
+		"mark": "\u0301"}
 	controls = map[string]string{
 		"NUL": "\x00", "bell": "\a", "escape": "\x1b[31m", "DEL": "\x7f", "C1": "\u0085", "CSI": "\u009b", "line separator": "\u2028",
 		"paragraph separator": "\u2029", "override": "\u202e", "embedding": "\u202a", "isolate": "\u2066",
@@ -54,7 +55,7 @@ var (
 	breaks = map[string]string{"LF": "\n", "CRLF": "\r\n", "tab": "\t"}
 )
 
-func TestEachFieldIsHeldToItsRule(t *testing.T) {
+func TestFieldRules(t *testing.T) {
 	for _, in := range rules {
 		require.Equal(t, len(in.fields), reflect.TypeOf(in.input()).Elem().NumField(), "%s has a field without a rule here", in.name)
 		for field, r := range in.fields {
@@ -115,13 +116,15 @@ func TestEachFieldIsHeldToItsRule(t *testing.T) {
 	}
 }
 
-// worldwide is what people are, and live, called.
+// worldwide are names of people and places.
 var worldwide = []string{
-	"Björk Guðmundsdóttir", "毛泽东", "محمد", "נועה", "Nguyễn Thị Minh Khai", "O’Connor-Smith", "X Æ A-12", "Ḥasan", "می‌خواهم", // with ZWNJ
-	"क्‍ष", "👨‍👩‍👧 family", "Sant'Agata de' Goti", "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch", "Å", "N/A", "1", "<b>Bold & Co.</b>", "\u200fאבג",
+	"Björk Guðmundsdóttir", "毛泽东", "محمد", "נועה", "Nguyễn Thị Minh Khai", "O’Connor-Smith", "X Æ A-12",
+	"Ḥasan", "می‌خواهم", // with ZWNJ
+	"क्‍ष", "👨‍👩‍👧 family", "Sant'Agata de' Goti",
+	"Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch", "Å", "N/A", "1", "<b>Bold & Co.</b>", "\u200fאבג",
 }
 
-func TestDrinksAreOneToTwenty(t *testing.T) {
+func TestDrinksList(t *testing.T) {
 	list := func(n int) events.Request {
 		r := request()
 		r.DrinksList = make([]string, n)
@@ -142,7 +145,7 @@ func TestDrinksAreOneToTwenty(t *testing.T) {
 	assertFault(t, blank, "/drinksList/3", "is blank", "blank drink")
 }
 
-func TestAllFaultsAreInOneError(t *testing.T) {
+func TestValidateListsAllFaults(t *testing.T) {
 	for _, in := range rules {
 		empty := reflect.New(reflect.TypeOf(in.input()).Elem())
 		var required []string
@@ -156,19 +159,23 @@ func TestAllFaultsAreInOneError(t *testing.T) {
 		assert.ElementsMatch(t, required, pointersOf(faultsOf(empty.Interface())), in.name)
 	}
 	several := request()
-	several.Email, several.DrinksList[0], several.DrinksList[2], several.MachineID = "secret-value", "", "\x00secret-value", "secret-value \n"
+	several.Email, several.DrinksList[0], several.DrinksList[2], several.MachineID = "secret-value", "", "\x00secret-value",
+		"secret-value \n"
 	faults := faultsOf(several)
-	assert.Equal(t, []string{"/email", "/drinksList/0", "/drinksList/2", "/machineId"}, pointersOf(faults), "in the order of the fields")
+	assert.Equal(t, []string{"/email", "/drinksList/0", "/drinksList/2", "/machineId"}, pointersOf(faults),
+		"in the order of the fields")
 	assert.NotContains(t, fmt.Sprint(faults), "secret-value")
 }
 
-func TestOneLineIsAcceptable(t *testing.T) {
+func TestOneLine(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
-		{" a \t\n b\u2028c\u202ed ", "a b c d"}, {"a\xffb", "a\uFFFDb"}, {"123456789", "1234567…"}, {"🥤🥤🥤🥤🥤🥤🥤🥤", "🥤🥤🥤🥤🥤🥤🥤🥤"}, {"\x00", ""},
+		{" a \t\n b\u2028c\u202ed ", "a b c d"}, {"a\xffb", "a\uFFFDb"}, {"123456789", "1234567…"},
+		{"🥤🥤🥤🥤🥤🥤🥤🥤", "🥤🥤🥤🥤🥤🥤🥤🥤"}, {"\x00", ""},
 	} {
 		assert.Equal(t, c.want, events.OneLine(c.in, 8))
 	}
-	assert.Equal(t, "👨‍👩‍👧 می‌خواهم", events.OneLine("👨‍👩‍👧 می‌خواهم", 50), "joiners stay")
+	assert.Equal(t, "👨‍👩‍👧 می‌خواهم", events.OneLine("👨‍👩‍👧 می‌خواهم", 50),
+		"joiners stay")
 }
 
 // faultsOf are the faults of an event with this input.

@@ -12,7 +12,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// TestWireNames pins the wire contract, which other programs hold us to. A name in it never changes.
+// TestWireNames pins the wire contract: other programs depend on it, and a name in it never changes.
 func TestWireNames(t *testing.T) {
 	thing := events.Base{ID: "t-1"}
 	for _, c := range []struct {
@@ -63,11 +63,13 @@ func TestWireNames(t *testing.T) {
 	assert.Equal(t, []any{}, data["drinksList"], "a list is never null")
 }
 
-// TestTheSamplesShowEveryField: what a sample shows cannot be renamed unnoticed.
-func TestTheSamplesShowEveryField(t *testing.T) {
+// TestSamplesHaveEveryField: so that no field can be renamed unnoticed.
+func TestSamplesHaveEveryField(t *testing.T) {
 	for topic, full := range map[string]events.Any{
-		"contact-created": made(t, events.ContactCreated{Contact: contact()}), "machine-created": made(t, events.MachineCreated{Machine: machine()}),
-		"request-created": made(t, events.RequestCreated{Request: request()}), "notification": made(t, events.Notification{Notice: notice()}),
+		"contact-created": made(t, events.ContactCreated{Contact: contact()}), "machine-created": made(t,
+			events.MachineCreated{Machine: machine()}),
+		"request-created": made(t, events.RequestCreated{Request: request()}), "notification": made(t,
+			events.Notification{Notice: notice()}),
 	} {
 		d, ok := events.Lookup(topic)
 		require.True(t, ok)

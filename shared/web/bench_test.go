@@ -1,17 +1,12 @@
 package web
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	stdjson "encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -19,13 +14,15 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-const benchBody = `{"name":"Zoë Example","email":"zoe@example.com","phone":"+49 221 1234567","address":"Domkloster 4","city":"Köln",` +
-	`"country":"Germany","drinksList":["Club-Mate","Apfelschorle","Espresso"],"machineId":"0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d"}`
+const benchBody = `{"name":"Zoë Example","email":"zoe@example.com","phone":"+49 221 1234567","address":"Domkloster 4",` +
+	`"city":"Köln","country":"Germany","drinksList":["Club-Mate","Apfelschorle","Espresso"],` +
+	`"machineId":"0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d"}`
 
-var benchAnswer = Accepted{ID: "0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d", EventID: "0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4e", Topic: "request-created", Partition: 1, Offset: 12345}
+var benchAnswer = Accepted{ID: "0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d", EventID: "0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4e",
+	Topic: "request-created", Partition: 1, Offset: 12345}
 
-// commandPaths are the same command by this package and by hand, without what makes this package: strictness, limits,
-// request ids, a log line (here made in full, and written nowhere).
+// commandPaths are one command by this package and by hand, without this package's strictness, limits, request ids and log line
+// (which is formatted here and discarded).
 func commandPaths() []struct {
 	name    string
 	handler http.Handler
@@ -65,56 +62,6 @@ func commandPaths() []struct {
 	}
 }
 
-// The whole request over a connection that stays, as a client sees it.
-func BenchmarkCommandOverSocket(b *testing.B) {
-	for _, p := range commandPaths() {
-		b.Run(p.name, func(b *testing.B) {
-			srv := Server(p.handler, slog.New(slog.DiscardHandler))
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				b.Fatal(err)
-			}
-			go func() { _ = srv.Serve(l) }()
-			defer srv.Close()
-			c, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer c.Close()
-			request := fmt.Appendf(nil, "POST /requests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(benchBody), benchBody)
-			r := bufio.NewReader(c)
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := c.Write(request); err != nil {
-					b.Fatal(err)
-				}
-				skipAnswer(b, r)
-			}
-		})
-	}
-}
-
-// skipAnswer reads an answer with as little work as can be: the client's is not what is measured.
-func skipAnswer(b *testing.B, r *bufio.Reader) {
-	length := 0
-	for first := true; ; first = false {
-		line, err := r.ReadSlice('\n')
-		if err != nil || first && !bytes.HasPrefix(line, []byte("HTTP/1.1 202 ")) {
-			b.Fatalf("%s %v", line, err)
-		}
-		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
-			length, _ = strconv.Atoi(string(bytes.TrimSpace(value)))
-		}
-		if len(line) == len("\r\n") {
-			break
-		}
-	}
-	if _, err := r.Discard(length); err != nil || length == 0 {
-		b.Fatal(length, err)
-	}
-}
-
-// The handler alone: no socket hides what it costs.
 func BenchmarkCommandInMemory(b *testing.B) {
 	for _, p := range commandPaths() {
 		b.Run(p.name, func(b *testing.B) {

@@ -35,7 +35,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
 	case errors.As(err, &exceeded):
 		return nil, tooLarge(w)
 	}
-	w.Header().Set("Connection", "close") // the rest of the body cannot be told from the next request
+	w.Header().Set("Connection", "close") // the rest of the body would be read as the next request
 	switch {                              // in this order: net/http cancels the request's context for either
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return nil, &Problem{Status: http.StatusRequestTimeout, Detail: "The body did not arrive in time; send the request again."}
@@ -56,7 +56,8 @@ func tooLarge(w http.ResponseWriter) *Problem {
 // checkMedia accepts only application/json in UTF-8, not encoded. Types that end in +json are other formats (RFC 6839 section
 // 3.1).
 func checkMedia(w http.ResponseWriter, h http.Header) *Problem {
-	if coding := strings.Join(h["Content-Encoding"], ","); coding != "" && !strings.EqualFold(strings.TrimSpace(coding), "identity") {
+	if coding := strings.Join(h["Content-Encoding"], ","); coding != "" && !strings.EqualFold(strings.TrimSpace(coding),
+		"identity") {
 		w.Header().Set("Accept-Encoding", "identity") // RFC 9110 section 15.5.16
 		return &Problem{Status: http.StatusUnsupportedMediaType,
 			Detail: "The body is compressed or encoded; send it without Content-Encoding."}

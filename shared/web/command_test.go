@@ -79,7 +79,8 @@ func TestCommandSize(t *testing.T) {
 	assert.Equal(t, 413, w.Code)
 	assert.Equal(t, "Request Entity Too Large", problemOf(t, w).Title)
 
-	chunked := httptest.NewRequest(http.MethodPost, "/requests", io.LimitReader(iotest.OneByteReader(strings.NewReader(fits+strings.Repeat("x", 1000))), 1<<20))
+	chunked := httptest.NewRequest(http.MethodPost, "/requests",
+		io.LimitReader(iotest.OneByteReader(strings.NewReader(fits+strings.Repeat("x", 1000))), 1<<20))
 	chunked.Header.Set("Content-Type", "application/json")
 	chunked.ContentLength = -1
 	rest := chunked.Body
@@ -120,7 +121,7 @@ func (timeoutError) Error() string   { return "i/o timeout" }
 func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
 
-// Callers decide what is in an answer, so its size is bounded.
+// Callers influence the content of an answer, so its size is bounded.
 func TestAnswersAreShort(t *testing.T) {
 	w := call(post(accept(nil)), "POST", "/requests", `{"`+strings.Repeat("é", 20000)+`":1}`, asJSON)
 	assert.Less(t, w.Body.Len(), 1000)
@@ -148,15 +149,18 @@ func TestErrors(t *testing.T) {
 		{"invalid", nil, fields, 422, 400, "INFO"},
 		{"not found", nil, events.Errorf(events.NotFound, "no contact has this id"), 404, 404, "INFO"},
 		{"conflict", nil, events.Wrap(events.Conflict, secret, "the id is taken"), 409, 409, "INFO"},
-		{"unavailable", nil, &events.Error{Kind: events.Unavailable, Message: "Kafka is not reachable", EventID: "e7", RetryAfter: 1500 * time.Millisecond, Err: secret}, 503, 503, "WARN"},
-		{"unavailable without a word", nil, fmt.Errorf("publish: %w", &events.Error{Kind: events.Unavailable, Err: secret}), 503, 503, "WARN"},
+		{"unavailable", nil, &events.Error{Kind: events.Unavailable, Message: "Kafka is not reachable", EventID: "e7",
+			RetryAfter: 1500 * time.Millisecond, Err: secret}, 503, 503, "WARN"},
+		{"unavailable without a word", nil, fmt.Errorf("publish: %w", &events.Error{Kind: events.Unavailable, Err: secret}), 503, 503,
+			"WARN"},
 		{"unknown", nil, secret, 500, 500, "ERROR"},
 		{"unknown with a message", nil, events.Wrap(events.Unknown, secret, "hunter2"), 500, 500, "ERROR"},
 		{"unheard-of kind", nil, events.Wrap("new", secret, "hunter2"), 500, 500, "ERROR"},
 		{"deadline", nil, fmt.Errorf("hunter2: %w", context.DeadlineExceeded), 503, 503, "WARN"},
 		{"cancelled here", nil, fmt.Errorf("hunter2: %w", context.Canceled), 503, 503, "WARN"},
 		{"client gone", gone, fmt.Errorf("hunter2: %w", context.Canceled), 499, 499, "INFO"},
-		{"client gone from a publish", gone, &events.Error{Kind: events.Unavailable, Message: "unknown", EventID: "e7", Err: context.Canceled}, 499, 499, "INFO"},
+		{"client gone from a publish", gone, &events.Error{Kind: events.Unavailable, Message: "unknown", EventID: "e7",
+			Err: context.Canceled}, 499, 499, "INFO"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx := c.ctx
@@ -210,7 +214,8 @@ func TestIdempotencyKey(t *testing.T) {
 	}{
 		{[]string{"abc"}, "abc"}, {[]string{`"a\b"`}, `"a\b"`},
 		{[]string{strings.Repeat("k", 255)}, strings.Repeat("k", 255)}, {[]string{""}, ""},
-		{[]string{"a b"}, ""}, {[]string{"a\tb"}, ""}, {[]string{"é"}, ""}, {[]string{"a\x7f"}, ""}, {[]string{strings.Repeat("k", 256)}, ""}, {[]string{"a", "a"}, ""}, {[]string{"a,a"}, ""},
+		{[]string{"a b"}, ""}, {[]string{"a\tb"}, ""}, {[]string{"é"}, ""}, {[]string{"a\x7f"}, ""}, {[]string{strings.Repeat("k",
+			256)}, ""}, {[]string{"a", "a"}, ""}, {[]string{"a,a"}, ""},
 	} {
 		key, p := idempotencyKey(http.Header{"Idempotency-Key": c.key})
 		assert.Equal(t, c.want, key, c.key)
@@ -232,14 +237,16 @@ func TestSeed(t *testing.T) {
 		return got.Seed
 	}
 	first := seedOf("/requests", "", "k", `{"name":"a","city":"b"}`)
-	for _, same := range []string{`{"city":"b","name":"a"}`, "{\n\"n\\u0061me\" : \"\\u0061\", \"city\":\"b\" }", `{"name":"a","city":"b","machineId":""}`} {
+	for _, same := range []string{`{"city":"b","name":"a"}`, "{\n\"n\\u0061me\" : \"\\u0061\", \"city\":\"b\" }",
+		`{"name":"a","city":"b","machineId":""}`} {
 		assert.Equal(t, first, seedOf("/requests", "", "k", same), same)
 	}
 	seen := map[string]bool{first: true}
 	for _, other := range []string{
 		seedOf("/others", "", "k", `{"name":"a","city":"b"}`), seedOf("/requests", "me", "k", `{"name":"a","city":"b"}`),
 		seedOf("/requests", "", "k2", `{"name":"a","city":"b"}`), seedOf("/requests", "", "k", `{"name":"b","city":"a"}`),
-		seedOf("/requests", "k", "k", `{"name":"a","city":"b"}`), seedOf("/requests", "kk", "k", `{}`), seedOf("/requests", "k", "kk", `{}`),
+		seedOf("/requests", "k", "k", `{"name":"a","city":"b"}`), seedOf("/requests", "kk", "k", `{}`), seedOf("/requests", "k", "kk",
+			`{}`),
 		seedOf("/requests", "", "k", `{"name":"ab"}`), seedOf("/requests", "", "k", `{"name":"a","city":"b","drinksList":[""]}`),
 	} {
 		assert.False(t, seen[other])

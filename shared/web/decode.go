@@ -43,9 +43,11 @@ func decode(body []byte, into any) *Problem {
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
 		return unreadableField(body, syntax.ByteOffset, syntax.JSONPointer, "is a duplicate; send it once")
 	case errors.Is(err, io.ErrUnexpectedEOF), !errors.As(err, &syntax):
-		return &Problem{Type: typeJSON, Status: 400, Detail: "The JSON ends in the middle " + place(body, int64(len(body))) + "; send all of it."}
+		return &Problem{Type: typeJSON, Status: 400, Detail: "The JSON ends in the middle " + place(body, int64(len(body))) +
+			"; send all of it."}
 	}
-	p := &Problem{Type: typeJSON, Status: 400, Detail: "Invalid JSON " + place(body, syntax.ByteOffset) + ": " + syntax.Err.Error() + "."}
+	p := &Problem{Type: typeJSON, Status: 400, Detail: "Invalid JSON " + place(body, syntax.ByteOffset) + ": " +
+		syntax.Err.Error() + "."}
 	if syntax.JSONPointer != "" {
 		p.Errors = []events.FieldError{{Pointer: string(syntax.JSONPointer), Detail: "cannot be read"}}
 	}

@@ -42,7 +42,8 @@ func pointers(p *Problem) string {
 func TestDecodeReads(t *testing.T) {
 	var o order
 	require.Nil(t, decode([]byte(` { "n\u0061me" : "Zo\u00eb \ud83c\udf79 <&>", "drinksList":["Mate",null], "count":-3,
-		"urgent":true, "at":"2026-11-23T06:54:21+01:00", "email":null, "where":{"street":"A"}, "stops":[{},{"street":"B"}] } `+"\r\n\t"), &o))
+		"urgent":true, "at":"2026-11-23T06:54:21+01:00", "email":null,
+		"where":{"street":"A"}, "stops":[{},{"street":"B"}] } `+"\r\n\t"), &o))
 	assert.Equal(t, "Zoë 🍹 <&>", o.Name)
 	assert.Equal(t, []string{"Mate", ""}, o.DrinksList, "null is what is absent")
 	assert.Equal(t, -3, o.Count)
@@ -55,7 +56,9 @@ func TestDecodeReads(t *testing.T) {
 // The first field that cannot be read is named by its pointer, and its position by line, column and byte.
 func TestDecodeNamesTheField(t *testing.T) {
 	for _, c := range []struct{ name, body, want, at string }{
-		{"unknown", `{"a/b~":{"x":[1,{"y":2}]}}`, "/a~1b~0 is unknown; known are name, email, phone, address, city, country, drinksList, machineId, count, urgent, at, where, stops", "at column 2 (byte 1)"},
+		{"unknown", `{"a/b~":{"x":[1,{"y":2}]}}`,
+			"/a~1b~0 is unknown; known are name, email, phone, address, city, country, drinksList, machineId, " +
+				"count, urgent, at, where, stops", "at column 2 (byte 1)"},
 		{"other case", `{"Email":"x"}`, "/Email is unknown; known are name, email", "byte 1)"},
 		{"hidden", `{"Hidden":"x"}`, "/Hidden is unknown", "byte 1)"},
 		{"duplicate", `{"name":"a","n\u0061me":{"b":[]}}`, "/name is a duplicate; send it once", "byte 12)"},
@@ -102,7 +105,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"ends after name", `{"name"`, "ends in the middle"},
 		{"ends after comma", `{"name":"a",`, "ends in the middle"},
 		{"ends in a list", `{"drinksList":["a"`, "ends in the middle"},
-		{"missing comma", "{\n \"name\": \"Zoë\" \"email\":1}", "at line 2, column 16 (byte 18): invalid character '\"' after object value (expecting ',' or '}')"},
+		{"missing comma", "{\n \"name\": \"Zoë\" \"email\":1}",
+			"at line 2, column 16 (byte 18): invalid character '\"' after object value (expecting ',' or '}')"},
 		{"missing colon", `{"name" "a"}`, "at column 9 (byte 8): invalid character '\"' after object name (expecting ':')"},
 		{"missing value", `{"name":}`, "at column 9 (byte 8)"},
 		{"trailing comma", `{"name":"a",}`, "at column"},
@@ -154,12 +158,13 @@ func TestDecodeOfText(t *testing.T) {
 	assert.ErrorContains(t, Decode([]byte(`{`), &o), "ends in the middle")
 }
 
-// What is accepted here is accepted by encoding/json too, with the same meaning.
+// Every accepted body is accepted by encoding/json too, with the same meaning.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"name":"a","drinksList":["b"],"count":1,"urgent":false}`, `{"at":"2026-11-23T06:54:21.123Z","email":null}`,
 		`{"where":{"street":"\u00e9\ud83c\udf79"},"stops":[{},{"street":"4"}]}`, `{"name":"\ud800"}`, "{\"name\":\"\xff\"}",
-		`{"Name":1,"name":null}`, `{"x":[[[{"y":[]}]]]}`, `{"name":"a","name":"b"}`, `{} {}`, `[`, ``, "\xef\xbb\xbf{}", `{"at":null}`, ` null`,
+		`{"Name":1,"name":null}`, `{"x":[[[{"y":[]}]]]}`, `{"name":"a","name":"b"}`, `{} {}`, `[`, ``, "\xef\xbb\xbf{}",
+		`{"at":null}`, ` null`,
 	} {
 		f.Add(seed)
 	}

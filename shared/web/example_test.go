@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -19,21 +20,25 @@ type greeting struct {
 func Example() {
 	create := web.HandleCommand(func(_ context.Context, c web.Command[greeting]) (web.Accepted, error) {
 		if c.Body.Name == "" {
-			return web.Accepted{}, &events.Error{Kind: events.Invalid, Fields: []events.FieldError{{Pointer: "/name", Detail: "must not be empty"}}}
+			return web.Accepted{}, &events.Error{Kind: events.Invalid, Fields: []events.FieldError{{Pointer: "/name",
+				Detail: "must not be empty"}}}
 		}
 		return web.Accepted{ID: "7", EventID: "e7", Topic: "greeting-created"}, nil
 	})
-	router := web.Router([]web.Function{{Name: "create-greeting", Route: "POST /greetings", Handler: create}}, web.Log(slog.New(slog.DiscardHandler)))
+	router := web.Router([]web.Function{{Name: "create-greeting", Route: "POST /greetings", Handler: create}},
+		web.Log(slog.New(slog.DiscardHandler)))
 
 	for _, body := range []string{`{"name":"Zoë"}`, `{"name":""}`, `{"nom":"Zoë","name":7}`} {
 		r := httptest.NewRequest(http.MethodPost, "/greetings", strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
 		router.ServeHTTP(w, r)
-		fmt.Println(w.Code, w.Header().Get("Location"), w.Body)
+		var p web.Problem // of the two that fail
+		_ = json.Unmarshal(w.Body.Bytes(), &p)
+		fmt.Println(w.Code, w.Header().Get("Location"), p.Type, p.Errors)
 	}
 	// Output:
-	// 202 /greetings/7 {"id":"7","eventId":"e7","topic":"greeting-created","partition":0,"offset":0}
-	// 422  {"type":"/problems/invalid-fields","title":"Some fields are not acceptable","status":422,"detail":"See errors for each field.","instance":"/greetings","errors":[{"pointer":"/name","detail":"must not be empty"}]}
-	// 400  {"type":"/problems/unreadable-fields","title":"A field cannot be read","status":400,"detail":"A field cannot be read at column 2 (byte 1); see errors.","instance":"/greetings","errors":[{"pointer":"/nom","detail":"is unknown; known are name"}]}
+	// 202 /greetings/7  []
+	// 422  /problems/invalid-fields [{/name must not be empty}]
+	// 400  /problems/unreadable-fields [{/nom is unknown; known are name}]
 }

@@ -15,10 +15,12 @@ import (
 
 func TestPreferredWait(t *testing.T) {
 	for header, want := range map[string]int{
-		"wait=5": 5, "Wait=5": 5, "wait = 5": 5, " wait=05 ": 5, `wait="7"`: 7, "wait=0": 0, "wait=20": 20, "wait=21": 20, "wait=99999999999999999999999": 20,
-		"respond-async, wait=10": 10, "respond-async;x=1, wait=10;y=2": 10, "wait=3, wait=9": 3,
+		"wait=5": 5, "Wait=5": 5, "wait = 5": 5, " wait=05 ": 5, `wait="7"`: 7, "wait=0": 0, "wait=20": 20, "wait=21": 20,
+		"wait=99999999999999999999999": 20,
+		"respond-async, wait=10":       10, "respond-async;x=1, wait=10;y=2": 10, "wait=3, wait=9": 3,
 		"return=minimal|wait=6": 6, ",, wait=2 ,": 2, "wait;x=1": -1, "wait=5;x": 5,
-		"": -1, "wait": -1, "wait=": -1, `wait=""`: -1, "wait=-1": -1, "wait=1.5": -1, "wait=5s": -1, "wait=x, wait=5": -1, "waiting=5": -1, `"wait=5"`: -1, "wait=٣": -1,
+		"": -1, "wait": -1, "wait=": -1, `wait=""`: -1, "wait=-1": -1, "wait=1.5": -1, "wait=5s": -1, "wait=x, wait=5": -1,
+		"waiting=5": -1, `"wait=5"`: -1, "wait=٣": -1,
 	} {
 		got, ok := preferredWait(strings.Split(header, "|"))
 		if !ok {
@@ -47,11 +49,13 @@ func FuzzPrefer(f *testing.F) {
 	})
 }
 
-// waiting runs a GET with Prefer in fake time. The thing is there after a while.
-func waiting(t *testing.T, prefer string, after time.Duration, instead error) (status, asks int, took time.Duration, h http.Header) {
+// waiting runs a GET with Prefer in fake time. The resource exists after a while.
+func waiting(t *testing.T, prefer string, after time.Duration, instead error) (status, asks int, took time.Duration,
+	h http.Header) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		one := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(_ context.Context, q byID) (string, error) {
+		one := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(_ context.Context, q byID) (string,
+			error) {
 			asks++
 			if time.Since(start) >= after {
 				return q.ID, nil
@@ -112,15 +116,16 @@ func TestWaitEnds(t *testing.T) {
 		status int
 		took   time.Duration
 	}{
-		"client goes":          {withCancel(context.WithCancel), clientGone.Status, 3 * time.Second},
-		"server shuts down":    {drain, 404, 3 * time.Second},
-		"store hangs for ever": {func(ctx context.Context) (context.Context, func()) { return ctx, func() {} }, 404, 12 * time.Second},
+		"client goes":       {withCancel(context.WithCancel), clientGone.Status, 3 * time.Second},
+		"server shuts down": {drain, 404, 3 * time.Second},
+		"store hangs":       {func(ctx context.Context) (context.Context, func()) { return ctx, func() {} }, 404, 12 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
 			ctx, end := c.end(context.Background())
 			time.AfterFunc(3*time.Second, end)
-			one := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(ctx context.Context, _ byID) (string, error) {
+			one := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(ctx context.Context,
+				_ byID) (string, error) {
 				if strings.HasPrefix(name, "store") && time.Since(start) > time.Second {
 					<-ctx.Done()
 					return "", ctx.Err()

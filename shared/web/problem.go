@@ -132,7 +132,7 @@ func fail(w http.ResponseWriter, r *http.Request, err error, invalid Problem) {
 	if x != nil && p.EventID != "" {
 		x.eventID = p.EventID
 	}
-	if p.Status >= http.StatusInternalServerError { // the others are the caller's to mend, and may quote the request
+	if p.Status >= http.StatusInternalServerError { // the others are the caller's fault, and may quote the request
 		if x != nil {
 			x.err = err
 		} else {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestFront(t *testing.T) {
+func TestProxyInfo(t *testing.T) {
 	ctx := WithProxyInfo(context.Background(), ProxyInfo{Prefix: "/prod%20x", RequestID: "JKJaXmPLvHcESHA="})
 	h := post(accept(nil))
 
@@ -56,7 +56,8 @@ func TestWaitKeepsTheDeadline(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), c.deadline)
 			defer cancel()
 			asks := 0
-			one := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(ctx context.Context, _ byID) (string, error) {
+			one := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(ctx context.Context,
+				_ byID) (string, error) {
 				pause := c.first
 				if asks++; asks > 1 {
 					pause = 0

@@ -33,7 +33,8 @@ type byID struct {
 }
 
 func list(got *listRequests) http.Handler {
-	return routed(Function{Name: "list", Route: "GET /things", Handler: HandleQuery(func(_ context.Context, q listRequests) (any, error) {
+	return routed(Function{Name: "list", Route: "GET /things", Handler: HandleQuery(func(_ context.Context, q listRequests) (any,
+		error) {
 		if got != nil {
 			*got = q
 		}
@@ -49,7 +50,8 @@ func TestQueryAnswers(t *testing.T) {
 	var got listRequests
 	w := call(list(&got), "GET", "/things?city=K%C3%B6ln+am%20Rhein&since=2026-11-23&type=machine&least=-5", "a body is ignored")
 	assert.Equal(t, 200, w.Code)
-	assert.Equal(t, listRequests{page: page{Limit: 20}, City: "Köln am Rhein", Type: "machine", Since: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC), Least: -5}, got)
+	assert.Equal(t, listRequests{page: page{Limit: 20}, City: "Köln am Rhein", Type: "machine", Since: time.Date(2026, 11, 23, 0,
+		0, 0, 0, time.UTC), Least: -5}, got)
 	assert.Equal(t, `{"items":[],"raw":{"a":"`+"\ufffd"+`","a":1},"text":"Zoë <&>`+"\u2028"+`"}`, w.Body.String())
 	assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	assert.Empty(t, w.Header().Get("Vary"), "a list does not wait")
@@ -65,27 +67,28 @@ func TestQueryAnswers(t *testing.T) {
 
 func TestQueryFaults(t *testing.T) {
 	for query, want := range map[string]string{
-		"town=x":                        "/town is unknown; known are limit, cursor, city, type, since, least",
-		"City=x":                        "/City is unknown",
-		"a~/b=1":                        "/a~0~1b is unknown",
-		"limit=0":                       "/limit must be a whole number from 1 to 100",
-		"limit=101":                     "/limit must be a whole number from 1 to 100",
-		"limit=%2B5":                    "/limit must be a whole number from 1 to 100",
-		"limit=1.5":                     "/limit must be a whole number from 1 to 100",
-		"limit=99999999999999999999":    "/limit must be a whole number from 1 to 100",
-		"least=-6":                      "/least must be a whole number from -5 to 5",
-		"limit=5&limit=5":               "/limit is a duplicate; send it once",
-		"limit=5&limit=5&limit=5":       "/limit is a duplicate; send it once",
-		"city=":                         "/city is empty; give it a value or leave it out",
-		"city":                          "/city is empty; give it a value or leave it out",
-		"city=%ff":                      "/city is not UTF-8",
-		"city=%zz":                      "/city is not percent-encoded: two hex digits must follow each %",
-		"%zz=1":                         " has a parameter whose name is not percent-encoded",
-		"%ff=1":                         "/\ufffd is unknown",
-		"type=drink":                    "/type must be one of: contact, machine, request",
-		"since=yesterday":               "/since must be a time such as 2026-11-23T06:54:21Z (write + as %2B) or a date such as 2026-11-23",
-		"since=2026-11-23T06:54+01:00":  "/since must be a time such as 2026-11-23T06:54:21Z (write + as %2B) or a date",
-		"limit=0&type=x&x=1&city=&city": "/limit must be a whole number from 1 to 100\n/type must be one of: contact, machine, request\n",
+		"town=x":                       "/town is unknown; known are limit, cursor, city, type, since, least",
+		"City=x":                       "/City is unknown",
+		"a~/b=1":                       "/a~0~1b is unknown",
+		"limit=0":                      "/limit must be a whole number from 1 to 100",
+		"limit=101":                    "/limit must be a whole number from 1 to 100",
+		"limit=%2B5":                   "/limit must be a whole number from 1 to 100",
+		"limit=1.5":                    "/limit must be a whole number from 1 to 100",
+		"limit=99999999999999999999":   "/limit must be a whole number from 1 to 100",
+		"least=-6":                     "/least must be a whole number from -5 to 5",
+		"limit=5&limit=5":              "/limit is a duplicate; send it once",
+		"limit=5&limit=5&limit=5":      "/limit is a duplicate; send it once",
+		"city=":                        "/city is empty; give it a value or leave it out",
+		"city":                         "/city is empty; give it a value or leave it out",
+		"city=%ff":                     "/city is not UTF-8",
+		"city=%zz":                     "/city is not percent-encoded: two hex digits must follow each %",
+		"%zz=1":                        " has a parameter whose name is not percent-encoded",
+		"%ff=1":                        "/\ufffd is unknown",
+		"type=drink":                   "/type must be one of: contact, machine, request",
+		"since=yesterday":              "/since must be a time such as 2026-11-23T06:54:21Z (write + as %2B) or a date such as 2026-",
+		"since=2026-11-23T06:54+01:00": "/since must be a time such as 2026-11-23T06:54:21Z (write + as %2B) or a date",
+		"limit=0&type=x&x=1&city=&city": "/limit must be a whole number from 1 to 100\n" +
+			"/type must be one of: contact, machine, request\n",
 	} {
 		w := call(list(nil), "GET", "/things?"+query, "")
 		require.Equal(t, 400, w.Code, query)
@@ -102,7 +105,10 @@ func TestQueryFaults(t *testing.T) {
 	assert.Len(t, problemOf(t, w).Errors, maxFaults)
 	assert.Less(t, w.Body.Len(), 30<<10)
 
-	one := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(_ context.Context, q byID) (string, error) { return q.ID, nil })})
+	one := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(_ context.Context, q byID) (string,
+		error) {
+		return q.ID, nil
+	})})
 	assert.Equal(t, `"a/b é"`, call(one, "GET", "/things/a%2Fb%20%C3%A9", "").Body.String())
 	p := problemOf(t, call(one, "GET", "/things/%ff?x=1", ""))
 	assert.Equal(t, "/id is not UTF-8\n/x is unknown: this request has no parameters", pointers(&p))
@@ -118,7 +124,10 @@ func TestQueryFaults(t *testing.T) {
 	assert.Equal(t, "/cursor is none of ours", pointers(&p))
 	assert.Equal(t, typeParameters, p.Type)
 
-	broken := routed(Function{Route: "GET /things", Handler: HandleQuery(func(context.Context, page) (any, error) { return func() {}, nil })})
+	broken := routed(Function{Route: "GET /things", Handler: HandleQuery(func(context.Context, page) (any,
+		error) {
+		return func() {}, nil
+	})})
 	assert.Equal(t, 500, problemOf(t, call(broken, "GET", "/things", "")).Status, "what cannot be encoded")
 }
 
@@ -156,7 +165,7 @@ func TestParametersRefuseTypes(t *testing.T) {
 	}
 }
 
-// What is accepted has each parameter once, and net/url reads the same from it.
+// An accepted query has each parameter once, and net/url reads the same from it.
 func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{"city=K%C3%B6ln+x&limit=5", "a=b&a=c", "%zz=%ff&=&;&city", "since=2026-11-23&least=-0005"} {
 		f.Add(seed)
@@ -176,7 +185,8 @@ func FuzzQuery(f *testing.F) {
 				t.Fatalf("accepted %q: %s %q", raw, name, values)
 			}
 		}
-		if got.City != want.Get("city") || got.Type != want.Get("type") || got.Cursor != want.Get("cursor") || got.Limit < 1 || got.Limit > 100 {
+		if got.City != want.Get("city") || got.Type != want.Get("type") || got.Cursor != want.Get("cursor") || got.Limit < 1 ||
+			got.Limit > 100 {
 			t.Fatalf("%q read as %+v", raw, got)
 		}
 	})

@@ -17,14 +17,26 @@ import (
 func things(options ...Option) http.Handler {
 	return Router([]Function{
 		{Name: "create", Route: "POST /things", Handler: accept(nil)},
-		{Name: "list", Route: "GET /things", Staff: true, Handler: HandleQuery(func(ctx context.Context, _ struct{}) (string, error) { return Caller(ctx), nil })},
-		{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(ctx context.Context, _ byID) (string, error) { return RequestID(ctx), nil })},
-		{Name: "boom", Route: "GET /boom", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(errors.New("hunter2")) })},
+		{Name: "list", Route: "GET /things", Staff: true, Handler: HandleQuery(func(ctx context.Context, _ struct{}) (string,
+			error) {
+			return Caller(ctx), nil
+		})},
+		{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(ctx context.Context, _ byID) (string,
+			error) {
+			return RequestID(ctx), nil
+		})},
+		{Name: "boom", Route: "GET /boom", Handler: http.HandlerFunc(func(http.ResponseWriter,
+			*http.Request) {
+			panic(errors.New("hunter2"))
+		})},
 		{Name: "late", Route: "GET /late", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusOK)
 			panic("hunter2")
 		})},
-		{Name: "abort", Route: "GET /abort", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })},
+		{Name: "abort", Route: "GET /abort", Handler: http.HandlerFunc(func(http.ResponseWriter,
+			*http.Request) {
+			panic(http.ErrAbortHandler)
+		})},
 		{Name: "silent", Route: "GET /silent", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusEarlyHints)
 			_ = http.NewResponseController(w).Flush()
@@ -75,7 +87,7 @@ func TestRouterAnswersItself(t *testing.T) {
 
 func TestStaff(t *testing.T) {
 	w := call(things(), "GET", "/things", "")
-	assert.Equal(t, 403, problemOf(t, w).Status, "closed unless somebody says who may")
+	assert.Equal(t, 403, problemOf(t, w).Status, "closed without a guard")
 	assert.Equal(t, 200, call(things(Open()), "GET", "/things", "").Code)
 	assert.Equal(t, 202, call(things(), "POST", "/things", "{}", asJSON).Code)
 	guard := Guard(func(next http.Handler) http.Handler {
@@ -92,7 +104,7 @@ func TestStaff(t *testing.T) {
 	assert.Equal(t, `"me"`, call(things(guard), "GET", "/things", "", "Authorization: Bearer x").Body.String())
 }
 
-// The throttle stands behind the guard and not before what is watched; Around stands before everything.
+// The throttle is inside the guard and not around Watch functions; Around is outside everything.
 func TestOptionsInOrder(t *testing.T) {
 	var asked []string
 	guard := Guard(func(next http.Handler) http.Handler {
@@ -122,9 +134,12 @@ func TestOptionsInOrder(t *testing.T) {
 	})
 	logger, log := logged()
 	answer := HandleQuery(func(ctx context.Context, _ struct{}) (string, error) { return Caller(ctx), nil })
-	h := Router(append(Health(), Function{Name: "staff", Route: "GET /staff", Staff: true, Handler: answer}, Function{Name: "open", Route: "GET /open", Handler: answer},
-		Function{Name: "slow", Route: "GET /slow", Handler: answer}, Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: answer}), guard, throttle, around, BehindTLS(), Log(logger))
-	for target, status := range map[string]int{"/staff": 200, "/open": 200, "/slow": 429, "/healthz": 200, "/readyz": 200, "/metrics": 200, "/nothing": 404} {
+	h := Router(append(Health(), Function{Name: "staff", Route: "GET /staff", Staff: true, Handler: answer}, Function{Name: "open",
+		Route: "GET /open", Handler: answer},
+		Function{Name: "slow", Route: "GET /slow", Handler: answer}, Function{Name: "metrics", Route: "GET /metrics", Watch: true,
+			Handler: answer}), guard, throttle, around, BehindTLS(), Log(logger))
+	for target, status := range map[string]int{"/staff": 200, "/open": 200, "/slow": 429, "/healthz": 200, "/readyz": 200,
+		"/metrics": 200, "/nothing": 404} {
 		w := call(h, "GET", target, "")
 		assert.Equal(t, status, w.Code, target)
 		assert.Equal(t, w.Header().Get("X-Request-Id"), w.Header().Get("X-Around"))
@@ -152,7 +167,8 @@ func TestFail(t *testing.T) {
 }
 
 func TestRequestID(t *testing.T) {
-	for in, kept := range map[string]bool{"abc-1_.:/+=@Z": true, strings.Repeat("x", 128): true, strings.Repeat("x", 129): false, "a b": false, "a\nb": false, `a"b`: false, "é": false, "": false} {
+	for in, kept := range map[string]bool{"abc-1_.:/+=@Z": true, strings.Repeat("x", 128): true, strings.Repeat("x", 129): false,
+		"a b": false, "a\nb": false, `a"b`: false, "é": false, "": false} {
 		w := call(things(), "GET", "/things/1", "", "X-Request-Id: "+in)
 		id := w.Header().Get("X-Request-Id")
 		assert.Equal(t, kept, id == in, in)
@@ -182,12 +198,14 @@ func TestPanics(t *testing.T) {
 	assert.Equal(t, 3, strings.Count(log.String(), "\n"), log)
 }
 
-// The log has one line for a request and nothing in it that the caller wrote.
+// The log has one line per request, without content of the request.
 func TestLog(t *testing.T) {
 	logger, log := logged()
 	h := things(Log(logger), Open())
 	call(h, "POST", "/things", `{"name":"canary"}`, asJSON, "Idempotency-Key: canary", "Authorization: canary")
-	assert.Regexp(t, `^{"time":"[^"]+","level":"INFO","msg":"request","method":"POST","route":"POST /things","status":202,"duration":\d+,"request_id":"\w{26}","event_id":"e1"}\n$`, log.String())
+	assert.Regexp(t,
+		`^{"time":"[^"]+","level":"INFO","msg":"request","method":"POST","route":"POST /things","status":202,`+
+			`"duration":\d+,"request_id":"\w{26}","event_id":"e1"}\n$`, log.String())
 	call(h, "POST", "/things", `{"canary":1}`, asJSON)
 	call(h, "POST", "/things", `canary`, asJSON)
 	call(h, "GET", "/things/canary?canary=canary", "")

@@ -44,7 +44,7 @@ func Server(handler http.Handler, logger *slog.Logger) *http.Server {
 	return srv
 }
 
-// draining is closed when the server shuts down; nil, which blocks for ever, without a server.
+// draining is closed when the server shuts down; nil, which never becomes ready, without a server.
 func draining(ctx context.Context) <-chan struct{} {
 	done, _ := ctx.Value(drainingKey{}).(<-chan struct{})
 	return done

@@ -71,7 +71,10 @@ func TestKeepAlive(t *testing.T) {
 		assert.Contains(t, []int{202, 400}, res.StatusCode)
 		assert.False(t, res.Close)
 	}
-	fmt.Fprint(c, "GET /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcOPTIONS * HTTP/1.1\r\nHost: x\r\n\r\nHEAD /requests HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	fmt.Fprint(c,
+		"GET /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"+
+			"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"+
+			"HEAD /requests HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	for _, status := range []int{404, 200} {
 		res, _ := answer(t, r)
 		assert.Equal(t, status, res.StatusCode)
@@ -181,7 +184,8 @@ func TestClientGoneInTheBody(t *testing.T) {
 func TestClientGoneInTheHandler(t *testing.T) {
 	logger, log := logged()
 	working, served := make(chan struct{}), make(chan struct{})
-	inner := Router([]Function{{Route: "POST /requests", Handler: HandleCommand(func(ctx context.Context, _ Command[events.Request]) (Accepted, error) {
+	inner := Router([]Function{{Route: "POST /requests", Handler: HandleCommand(func(ctx context.Context,
+		_ Command[events.Request]) (Accepted, error) {
 		close(working)
 		<-ctx.Done()
 		return Accepted{}, events.Wrap(events.Unavailable, ctx.Err(), "given up")
