@@ -2,7 +2,6 @@ package bus
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -11,18 +10,16 @@ import (
 type breaker struct {
 	limit int
 
-	needed      atomic.Bool // an event has failed or was refused: saves the lock until then
 	mu          sync.Mutex
 	failing     map[Position]struct{} // at most limit of them
 	stalled     bool
-	lastSuccess time.Time // since then
+	lastSuccess time.Time
 }
 
 // failed counts a failure for an unknown reason and reports whether it looks like an outage.
 func (b *breaker) failed(at Position) (outage bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.needed.Store(true)
 	if b.failing == nil {
 		b.failing = map[Position]struct{}{}
 	}
@@ -42,9 +39,6 @@ func (b *breaker) stall() (begins bool) {
 
 // succeeded resets the failures and reports whether that ended a stall.
 func (b *breaker) succeeded() (ended bool) {
-	if !b.needed.Load() {
-		return false
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	ended, b.stalled = b.stalled, false
@@ -56,11 +50,10 @@ func (b *breaker) succeeded() (ended bool) {
 // provenFor is how long a success counts as proof that there is no outage.
 const provenFor = blockingFor / 2
 
-// outage reports whether no event has succeeded lately. The first call starts the count.
+// outage reports whether no event has succeeded lately.
 func (b *breaker) outage() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.needed.Store(true)
 	return time.Since(b.lastSuccess) > provenFor
 }
 

@@ -10,24 +10,23 @@ import (
 // DeadLetterTopic is the topic of a topic's dead letters.
 func DeadLetterTopic(topic string) string { return topic + ".dead-letters" }
 
-// DeadLetters keeps the events that were rejected.
+// DeadLetters stores rejected events.
 type DeadLetters interface {
-	// Write returns when the letter is written to all in-sync replicas. If it returns an error the event does not count
-	// as handled.
+	// Write returns when the dead letter is written to all in-sync replicas. After an error the event counts as unhandled.
 	Write(ctx context.Context, l DeadLetter) error
 }
 
-// DeadLetter is a rejected record, and why.
+// DeadLetter is a rejected record and the reason.
 type DeadLetter struct {
-	Record   Record // as it came, byte for byte
+	Record   Record // unchanged, byte for byte
 	Consumer string // the consumer group that rejected it
 	Class    Class
-	Reason   string // for people, at most 1,000 bytes
+	Reason   string // for operators, at most 1,000 bytes
 	Attempts int
 	At       time.Time
 }
 
-// The headers that a dead letter has beside the record's own. Numbers are decimal, times RFC 3339.
+// The headers that a dead letter adds to the record's own. Numbers are decimal, times RFC 3339.
 const (
 	HeaderClass     = "dead-letter-class"
 	HeaderReason    = "dead-letter-reason"
@@ -40,8 +39,8 @@ const (
 	HeaderAt        = "dead-letter-at"
 )
 
-// Encode is the letter as it stands on its topic: the record's key, value and headers, and behind those our own. The
-// partition is left to the writer.
+// Encode returns the dead letter as its topic holds it: the record's key, value and headers, followed by our own headers.
+// The writer chooses the partition.
 func (l DeadLetter) Encode() Record {
 	r := l.Record
 	own := []Header{
@@ -69,8 +68,8 @@ type DeadLetterSource struct {
 	Consumer string
 }
 
-// SourceOf tells whose dead letter a record is, and of which class; ok is false for a record that is none. Its headers stand
-// behind those of the record that was rejected, which may have been a dead letter once, too.
+// SourceOf returns the source and the class of a dead letter; ok is false for any other record. The last header of a name
+// counts, because the rejected record may once have been a dead letter too.
 func SourceOf(r Record) (s DeadLetterSource, class Class, ok bool) {
 	found := map[string]string{}
 	for _, h := range r.Headers {

@@ -14,12 +14,9 @@ type delivery struct {
 	next   *delivery // of the same key
 	message
 	retryState
-	ctx   context.Context // of its handlers, from the first try on
-	trace Trace           // nil = none, or over
-
-	handled bool // then only size, offset and epoch are left
-	offset  int64
-	epoch   int32
+	ctx     context.Context // of its handlers, from the first try on
+	trace   Trace           // nil = none, or over
+	handled bool            // then only the size and the record's position are left
 }
 
 func (d *delivery) position() Position {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -91,8 +90,6 @@ func model(t *testing.T, random *rand.Rand) {
 			return errors.New("?")
 		case 2:
 			panic("?")
-		case 3:
-			runtime.Goexit()
 		case 4:
 			return events.Errorf(events.Conflict, "no")
 		case 5:

@@ -8,17 +8,17 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// Outcome is how one try to handle an event ended.
+// Outcome is how one try of an event ended.
 type Outcome string
 
 const (
 	Done        Outcome = "done"        // handled
-	Rejected    Outcome = "rejected"    // the event's own fault: into the dead letters, then it counts as handled
-	Unavailable Outcome = "unavailable" // not the event's fault: tried again for as long as it takes
-	Failed      Outcome = "failed"      // for an unknown reason: tried again a few times, then rejected
+	Rejected    Outcome = "rejected"    // the event is at fault: its dead letter is written, then it counts as handled
+	Unavailable Outcome = "unavailable" // the event is not at fault: retried for as long as it takes, see [Engine]
+	Failed      Outcome = "failed"      // for an unknown reason: retried a few times, then rejected
 )
 
-// outcomeOf is the one table from a handler's error to an outcome.
+// outcomeOf maps a handler's error to an outcome.
 func outcomeOf(err error) Outcome {
 	if err == nil {
 		return Done
@@ -31,16 +31,16 @@ func outcomeOf(err error) Outcome {
 		return Unavailable
 	case events.KindOf(err) == events.Invalid, events.KindOf(err) == events.Conflict:
 		return Rejected
-	default: // NotFound too: what it is about may still be on its way
+	default: // NotFound too: the event that creates its subject may still arrive
 		return Failed
 	}
 }
 
-// anyUnavailable looks through joined errors too: what is partly not the event's fault is tried again.
+// anyUnavailable searches joined errors too: a failure that is partly not the event's fault is retried.
 func anyUnavailable(err error) bool {
-	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	switch e := err.(type) { //nolint:errorlint // walks the tree itself
 	case *events.Error:
-		return e.Kind == events.Unavailable // its cause does not matter: whoever made it decided
+		return e.Kind == events.Unavailable // whatever its cause is
 	case interface{ Unwrap() error }:
 		return anyUnavailable(e.Unwrap())
 	case interface{ Unwrap() []error }:
@@ -49,16 +49,16 @@ func anyUnavailable(err error) bool {
 	return false
 }
 
-// Class says why an event was rejected; it stands in the dead letter.
+// Class is the reason for a rejection, as a dead letter has it.
 type Class string
 
 const (
 	Undecodable Class = "undecodable" // not an event of its topic
 	Refused     Class = "refused"     // the handler called it invalid
-	Conflicting Class = "conflict"    // its id is taken by other content
-	Exhausted   Class = "exhausted"   // still failing for an unknown reason after all attempts
+	Conflicting Class = "conflict"    // its id is in use with other content
+	Exhausted   Class = "exhausted"   // it failed for an unknown reason at every attempt
 	Panicked    Class = "panic"       // the handler panicked at the last attempt
-	Expired     Class = "expired"     // refused for now, and for itself alone, longer than [Options.GiveUpAfter]
+	Expired     Class = "expired"     // refused for itself alone for too long, see [Options.GiveUpAfter]
 	TooLarge    Class = "too-large"   // it does not fit in memory or, as a dead letter, in its topic; its value is left out
 )
 

@@ -23,11 +23,9 @@ type Partition struct {
 
 	mu       sync.Mutex
 	changed  sync.Cond // Wait or Close may return
-	window   []*batch
-	inbox    []*batch // the last of the window, as far as not all of their events are queued
-	queued   int      // events of the window that are
-	count    int      // events of the window
-	bytes    int      // of those
+	window   []*delivery
+	bytes    int // of the window
+	queued   int // events of the window, from the front, that are in their key's queue
 	queues   map[string]*keyQueue
 	ready    readyQueue
 	retrying int // key queues that wait for a retry
@@ -43,20 +41,12 @@ type Partition struct {
 	overrun  error // from then on Close waits for no handler
 }
 
-// batch is what one Deliver brought.
-type batch struct {
-	deliveries []delivery
-	queued     int // of these, from the front
-	handled    int // likewise
-}
-
 // Deliver takes the next records of the partition, in offset order, and does not wait for their handlers. It keeps the
 // slice.
 func (p *Partition) Deliver(records []Record) {
-	b := &batch{deliveries: make([]delivery, len(records))}
-	bytes := 0
+	deliveries, bytes := make([]delivery, len(records)), 0
 	for i := range records {
-		d, r := &b.deliveries[i], &records[i]
+		d, r := &deliveries[i], &records[i]
 		d.record, d.size, d.key = r, r.size(), string(r.Key)
 		if d.key == "" { // the TypeScript app writes none: the event's own orders it
 			m, _ := p.engine.consumer.decode(r)
@@ -66,21 +56,21 @@ func (p *Partition) Deliver(records []Record) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(records) == 0 {
+	if p.closed {
 		return
 	}
-	p.engine.attempts.restore(b.deliveries)
-	p.window, p.inbox = append(p.window, b), append(p.inbox, b)
-	p.count += len(records)
+	p.engine.attempts.restore(deliveries)
+	for i := range deliveries {
+		p.window = append(p.window, &deliveries[i])
+	}
 	p.bytes += bytes
 	p.queueMore()
 }
 
-// queueMore queues events while the window holds fewer than MaxBuffered queued ones.
+// queueMore queues the next events of the window, up to MaxBuffered from its front.
 func (p *Partition) queueMore() {
-	for len(p.inbox) > 0 && p.queued < p.engine.options.MaxBuffered {
-		b := p.inbox[0]
-		d := &b.deliveries[b.queued]
+	for ; !p.closed && p.queued < min(len(p.window), p.engine.options.MaxBuffered); p.queued++ {
+		d := p.window[p.queued]
 		q := p.queues[d.key]
 		if q == nil {
 			q = &keyQueue{}
@@ -88,10 +78,6 @@ func (p *Partition) queueMore() {
 			p.ready.push(q)
 		}
 		q.push(d)
-		p.queued++
-		if b.queued++; b.queued == len(b.deliveries) {
-			p.inbox = p.inbox[1:]
-		}
 	}
 	p.startWorkers()
 }
@@ -107,11 +93,11 @@ func (p *Partition) Full() bool {
 }
 
 func (p *Partition) crowded() bool {
-	return p.count >= p.engine.options.MaxBuffered || p.bytes >= p.engine.options.MaxBufferedBytes
+	return len(p.window) >= p.engine.options.MaxBuffered || p.bytes >= p.engine.options.MaxBufferedBytes
 }
 
-// blocked reports whether later events of the partition wait for those in hand: no more are fetched, or the delivery is an
-// invocation, whose mapping repeats everything after an event that it returns.
+// blocked reports whether later events of the partition wait for those in hand: the caller fetches no more, or its mapping
+// repeats everything after an event that an invocation returns.
 func (p *Partition) blocked() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,13 +120,13 @@ var (
 // Wait returns when everything delivered is handled. It returns an error when ctx ends or the partition is closed before
 // that, or when [Engine.OpenUntil] opened it and nothing more can be done in time.
 func (p *Partition) Wait(ctx context.Context) error {
-	if err := p.await(ctx, func() bool { return p.count == 0 || p.closed || p.stuck() }); err != nil {
+	if err := p.await(ctx, func() bool { return len(p.window) == 0 || p.closed || p.stuck() }); err != nil {
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.count == 0:
+	case len(p.window) == 0:
 		return nil
 	case p.closed:
 		return errClosed
@@ -162,7 +148,7 @@ func (p *Partition) idle() bool { return p.running == 0 && p.ready.length == 0 }
 // called.
 func (p *Partition) Close(ctx context.Context) error {
 	p.mu.Lock()
-	p.closed, p.inbox = true, nil
+	p.closed = true
 	for _, q := range p.queues {
 		if q.retry != nil {
 			q.retry.Stop()
@@ -170,11 +156,12 @@ func (p *Partition) Close(ctx context.Context) error {
 	}
 	p.changed.Broadcast()
 	p.mu.Unlock()
-	err := p.await(ctx, p.idle)
+	over := func() bool { return p.idle() || p.overrun != nil }
+	err := p.await(ctx, over)
 	p.cancel()
 	if err != nil {
 		err = fmt.Errorf("%s/%d: handlers that were still running were cancelled: %w", p.engine.consumer.Topic, p.number, err)
-		_ = p.await(context.Background(), func() bool { return p.idle() || p.overrun != nil })
+		_ = p.await(context.Background(), over)
 	}
 	p.stopWatch()
 	p.mu.Lock()
@@ -247,9 +234,8 @@ func (p *Partition) finish(d *delivery, handled bool, delay time.Duration) (room
 		} else {
 			p.ready.push(q)
 		}
-		offset, epoch := d.record.Offset, d.record.LeaderEpoch
-		*d.record = Record{} // one slice holds all records of a batch: release what they point to
-		*d = delivery{size: d.size, handled: true, offset: offset, epoch: epoch}
+		*d.record = Record{Offset: d.record.Offset, LeaderEpoch: d.record.LeaderEpoch} // releases the rest
+		*d = delivery{record: d.record, size: d.size, handled: true}
 		return p.advance()
 	case !p.closed && (p.end.IsZero() || time.Now().Add(delay).Before(p.end)):
 		p.retrying++
@@ -271,25 +257,17 @@ func (p *Partition) retry(q *keyQueue) {
 
 // advance moves the window past the handled events at its front and reports whether room is due.
 func (p *Partition) advance() (room bool) {
-	for len(p.window) > 0 {
-		b := p.window[0]
-		for b.handled < len(b.deliveries) && b.deliveries[b.handled].handled {
-			d := &b.deliveries[b.handled]
-			p.handled, p.epoch = d.offset+1, d.epoch
-			p.bytes -= d.size
-			p.count--
-			p.queued--
-			b.handled++
-		}
-		if b.handled < len(b.deliveries) {
-			break
-		}
+	for len(p.window) > 0 && p.window[0].handled {
+		d := p.window[0]
+		p.handled, p.epoch = d.record.Offset+1, d.record.LeaderEpoch
+		p.bytes -= d.size
+		p.queued--
 		p.window[0] = nil
 		p.window = p.window[1:]
 	}
 	p.queueMore()
 	o := &p.engine.options
-	if !p.full || p.count > o.MaxBuffered/2 || p.bytes > o.MaxBufferedBytes/2 {
+	if !p.full || len(p.window) > o.MaxBuffered/2 || p.bytes > o.MaxBufferedBytes/2 {
 		return false
 	}
 	p.full = false
@@ -308,10 +286,9 @@ type State struct {
 func (p *Partition) State() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := State{Buffered: p.count, Bytes: p.bytes, Running: p.running, Handled: p.handled}
+	s := State{Buffered: len(p.window), Bytes: p.bytes, Running: p.running, Handled: p.handled}
 	if len(p.window) > 0 {
-		b := p.window[0]
-		s.Oldest = b.deliveries[b.handled].record.Timestamp
+		s.Oldest = p.window[0].record.Timestamp
 	}
 	return s
 }

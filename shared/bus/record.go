@@ -7,7 +7,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// Record is one record as it stands on a topic.
+// Record is one record of a topic.
 type Record struct {
 	Topic     string
 	Partition int32
@@ -17,8 +17,8 @@ type Record struct {
 	Value     []byte // nil = a tombstone
 	Headers   []Header
 
-	LeaderEpoch int32 // of the batch that the record came in, for its offset's commit; see KIP-320
-	Unreadable  error // why its source could not read it; it is then rejected as [TooLarge] without key, value and headers
+	LeaderEpoch int32 // of the record's batch, to be committed with its offset (KIP-320)
+	Unreadable  error // why the source could not read it: it has no key, value and headers, and is rejected as [TooLarge]
 }
 
 // Header is one header of a record; a key may repeat.
@@ -27,13 +27,13 @@ type Header struct {
 	Value []byte
 }
 
-// What a record and a header take in memory beside their bytes, as a record of the Kafka client and as ours.
+// Memory of a record and of a header beside their bytes, in the Kafka client and here.
 const (
 	recordOverhead = 512
 	headerOverhead = 96
 )
 
-// size is about what the record takes in memory.
+// size estimates the record's memory.
 func (r *Record) size() int {
 	n := recordOverhead + len(r.Key) + len(r.Value) + headerOverhead*len(r.Headers)
 	for _, h := range r.Headers {
@@ -42,7 +42,7 @@ func (r *Record) size() int {
 	return n
 }
 
-// Position is where a record stands.
+// Position is the place of a record.
 type Position struct {
 	Topic     string
 	Partition int32
@@ -51,8 +51,7 @@ type Position struct {
 
 // Publisher writes events to their topics.
 type Publisher interface {
-	// Publish returns when the event is written to all in-sync replicas. An Unavailable error means that its fate is
-	// not known, unless its text says otherwise: it may be written later. It carries the event's id, so that whoever tries
-	// again can make the same event.
+	// Publish returns when the event is written to all in-sync replicas. After an Unavailable error, which has the event's
+	// id, the event may still be written later, unless the text says otherwise.
 	Publish(ctx context.Context, e events.Any) (Position, error)
 }

@@ -18,8 +18,10 @@ type worker struct {
 	partition *Partition
 	current   *delivery // nil = none
 	began     time.Time // the try of current
-	exited    bool      // the handler of current ended the goroutine
-	watched
+
+	deadline atomic.Int64 // of the running handler, since the partition was opened; 0 = none runs
+	late     int64        // the deadline that had passed at the last tick of the watchdog
+	overtime int          // ticks since then
 }
 
 // startWorkers starts a worker for each ready key queue that none is about to take.
@@ -33,13 +35,8 @@ func (p *Partition) startWorkers() {
 
 func (w *worker) run() {
 	p := w.partition
-	defer func() {
-		if w.exited {
-			go w.run() // in place of this goroutine
-		}
-	}()
 	p.mu.Lock()
-	for w.current != nil || p.next(w) {
+	for p.next(w) {
 		p.mu.Unlock()
 		handled, delay := w.try()
 		p.mu.Lock()
@@ -50,7 +47,7 @@ func (w *worker) run() {
 		}
 		w.current = nil
 		p.running--
-		if p.count == 0 || p.closed || p.stuck() {
+		if len(p.window) == 0 || p.closed || p.stuck() {
 			p.changed.Broadcast()
 		}
 	}
@@ -61,9 +58,7 @@ func (w *worker) run() {
 // try handles the event once. Unless it is handled then, it is to be retried after delay.
 func (w *worker) try() (handled bool, delay time.Duration) {
 	e, d := w.partition.engine, w.current
-	if !w.exited {
-		w.began = time.Now()
-	}
+	w.began = time.Now()
 	outcome, err := Rejected, d.verdict
 	if err == nil {
 		err = w.handle()
@@ -83,15 +78,9 @@ func (w *worker) try() (handled bool, delay time.Duration) {
 	return false, d.delay(err, &e.options)
 }
 
-var errExited = &events.Panic{Text: "the handler ended its goroutine (runtime.Goexit)"}
-
 // handle decodes the event and runs its handler.
 func (w *worker) handle() (err error) {
 	p, d := w.partition, w.current
-	if w.exited {
-		w.exited = false
-		return errExited
-	}
 	d.tries++
 	if d.event == nil {
 		d.message, err = p.engine.consumer.decode(d.record)
@@ -100,25 +89,28 @@ func (w *worker) handle() (err error) {
 	if err != nil {
 		return err
 	}
-	deadline := w.began.Add(p.engine.options.HandlerTimeout)
-	if !p.end.IsZero() && p.end.Before(deadline) {
-		deadline = p.end
-	}
+	deadline := p.deadline(w.began)
 	ctx, cancel := context.WithDeadline(d.ctx, deadline)
-	returned := false
-	w.deadline.Store(int64(deadline.Sub(p.opened)))
+	defer cancel()
 	defer func() {
-		w.deadline.Store(0)
-		cancel()
 		if value := recover(); value != nil {
+			w.deadline.Store(0)
 			err = events.Recovered(value)
-		} else if !returned {
-			w.exited = true
 		}
 	}()
+	w.deadline.Store(int64(deadline.Sub(p.opened)))
 	err = p.engine.consumer.handle(ctx, d.event)
-	returned = true
+	w.deadline.Store(0) // not deferred: a handler that ends its goroutine, by runtime.Goexit, is an overrun
 	return err
+}
+
+// deadline is that of a handler or dead letter begun at a time.
+func (p *Partition) deadline(began time.Time) time.Time {
+	deadline := began.Add(p.engine.options.HandlerTimeout)
+	if !p.end.IsZero() && p.end.Before(deadline) {
+		return p.end
+	}
+	return deadline
 }
 
 // begin sets the context of the event's handlers: the partition's, with the trace that the record carries.
@@ -180,11 +172,7 @@ func (w *worker) reject(verdict error) error {
 	if len(reason) > 1000 {
 		reason = strings.ToValidUTF8(reason[:1000], "")
 	}
-	deadline := time.Now().Add(p.engine.options.HandlerTimeout)
-	if !p.end.IsZero() && p.end.Before(deadline) {
-		deadline = p.end
-	}
-	ctx, cancel := context.WithDeadline(d.ctx, deadline)
+	ctx, cancel := context.WithDeadline(d.ctx, p.deadline(time.Now()))
 	defer cancel()
 	return p.engine.deadLetters.Write(ctx, DeadLetter{
 		Record: *d.record, Consumer: p.engine.consumer.Group, Class: classOf(verdict), Reason: reason,
@@ -221,11 +209,4 @@ func (w *worker) report(outcome Outcome, err error) {
 	} else if r.Stack != "" {
 		Log(e.options.Logger, e.consumer.Group)(r)
 	}
-}
-
-// watched is what the watchdog knows of a worker.
-type watched struct {
-	deadline atomic.Int64 // of the running handler, since the partition was opened; 0 = none runs
-	late     int64        // the deadline that was passed at the last tick
-	overtime int          // ticks since then
 }
