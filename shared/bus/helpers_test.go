@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Moved is an event type that only tests have: many events about one thing, numbered, so that their order can be seen.
+// Moved is an event type of the tests: numbered events about one subject, so that their order shows.
 type Moved struct {
 	events.Base
 	Seq int `json:"seq"`
@@ -26,10 +26,10 @@ func (Moved) Topic() string { return "moved" }
 
 type event = events.Event[Moved]
 
-// name is how the tests call an event: "a1" is the first of the thing a.
+// name is the tests' name of an event: "a1" is the first of the subject a.
 func name(e event) string { return fmt.Sprintf("%s%d", e.Data.ID, e.Data.Seq) }
 
-// moved is a record as we write it, with the thing's id as its key. The thing is a letter.
+// moved is a record with the subject's id, one letter, as its key.
 func moved(offset int64, name string) bus.Record {
 	r := keyless(offset, name)
 	r.Key = []byte(name[:1])
@@ -39,12 +39,12 @@ func moved(offset int64, name string) bus.Record {
 // keyless is a record as the TypeScript app writes it.
 func keyless(offset int64, name string) bus.Record {
 	return bus.Record{
-		Topic: "moved", Partition: 7, Offset: offset, Timestamp: time.Unix(1e9, 0),
+		Topic: "moved", Partition: 7, Offset: offset, Timestamp: time.Now(),
 		Value: fmt.Appendf(nil, `{"eventId":"e-%s","eventType":"moved","data":{"id":%q,"seq":%s}}`, name, name[:1], name[1:]),
 	}
 }
 
-// batch is the records of names from an offset on.
+// batch is the records of names, from an offset on.
 func batch(offset int64, names ...string) []bus.Record {
 	records := make([]bus.Record, len(names))
 	for i, name := range names {
@@ -53,53 +53,92 @@ func batch(offset int64, names ...string) []bus.Record {
 	return records
 }
 
-// rig is an engine with one partition whose handler and dead letters the test can look at.
+type handler = func(context.Context, event) error
+
+func unavailable(context.Context, event) error { return events.Errorf(events.Unavailable, "later") }
+func refused(context.Context, event) error     { return events.Errorf(events.Invalid, "no") }
+
+// slow is a handler that takes some time and heeds its context.
+func slow(d time.Duration) handler {
+	return func(ctx context.Context, _ event) error {
+		select {
+		case <-time.After(d):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// onKey applies a handler to one key; the others succeed.
+func onKey(key string, h handler) handler {
+	return func(ctx context.Context, e event) error {
+		if e.Data.ID == key {
+			return h(ctx, e)
+		}
+		return nil
+	}
+}
+
+// rig is an engine with one partition, and what its handler and its dead letters got.
 type rig struct {
 	*bus.Partition
 	t       *testing.T
 	options bus.Options
+	engine  *bus.Engine
 
-	mu      sync.Mutex
-	began   []string
-	done    []string // without error, in order of completion
-	running map[string]int
-	most    int // handlers running at the same time
-	letters []bus.DeadLetter
-	reports []bus.Report
-	rooms   int
-	overrun error
-	log     strings.Builder
-
-	handle  func(ctx context.Context, e event) error // what the handler does; nil = nothing
-	refuse  func(bus.DeadLetter) error               // what the letter store answers; nil = it is written
-	waiting map[int64]bool                           // the offsets delivered that are neither done nor in a letter
+	mu          sync.Mutex
+	handle      handler                    // nil = success
+	write       func(bus.DeadLetter) error // fails the write of a dead letter; nil = success
+	began       []string
+	done        []string // without error, in order of completion
+	running     map[string]int
+	most        int // handlers running at the same time
+	deadLetters []bus.DeadLetter
+	reports     []bus.Report
+	rooms       int
+	overrun     error
+	log         strings.Builder
+	unhandled   map[int64]bool // offsets
 }
 
-func newRig(t *testing.T, o bus.Options, handle func(context.Context, event) error) *rig {
-	r := &rig{t: t, options: o, handle: handle, running: map[string]int{}, waiting: map[int64]bool{}}
+func newRig(t *testing.T, o bus.Options, handle handler) *rig {
+	r := &rig{t: t, options: o, handle: handle, running: map[string]int{}, unhandled: map[int64]bool{}}
+	r.newEngine()
 	r.open()
 	return r
 }
 
-// open opens the partition, as a worker does that has got it.
-func (r *rig) open() {
+func (r *rig) newEngine() {
 	o := r.options
-	o.Report, o.Overrun, o.Logger = r.report, r.overran, slog.New(slog.NewTextHandler(sink{r}, nil))
-	engine := bus.NewEngine(bus.NewConsumer("movers", r.handler), r, o)
-	partition := engine.Open(7, func() {
+	o.Report, o.Overrun, o.Logger = r.report, r.overran, slog.New(slog.NewTextHandler(r, nil))
+	r.engine = bus.NewEngine(bus.NewConsumer("movers", r.handler), writer{r}, o)
+}
+
+// open opens the partition, as a worker to which it was assigned.
+func (r *rig) open() {
+	r.opened(r.engine.Open(7, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.rooms++
-	})
-	r.Partition = partition
-	r.t.Cleanup(func() { _ = partition.Close(context.Background()) })
+	}))
 }
 
-// deliver delivers records and notes what must not be passed.
+// openFor opens the partition as an invocation of some length.
+func (r *rig) openFor(d time.Duration) {
+	r.opened(r.engine.OpenUntil(r.t.Context(), 7, time.Now().Add(d)))
+}
+
+func (r *rig) opened(p *bus.Partition) {
+	r.Partition = p
+	r.t.Cleanup(func() { _ = p.Close(context.Background()) })
+}
+
+// deliver delivers records and notes that Handled must not pass them yet.
 func (r *rig) deliver(records ...bus.Record) {
 	r.mu.Lock()
 	for _, record := range records {
-		r.waiting[record.Offset] = true
+		r.unhandled[record.Offset] = true
 	}
 	r.mu.Unlock()
 	r.Deliver(records)
@@ -107,6 +146,7 @@ func (r *rig) deliver(records ...bus.Record) {
 
 func (r *rig) handler(ctx context.Context, e event) error {
 	r.mu.Lock()
+	handle := r.handle
 	r.began = append(r.began, name(e))
 	r.running[e.Data.ID]++
 	assert.Equal(r.t, 1, r.running[e.Data.ID], "handlers of key %s at the same time", e.Data.ID)
@@ -121,8 +161,8 @@ func (r *rig) handler(ctx context.Context, e event) error {
 		defer r.mu.Unlock()
 		r.running[e.Data.ID]--
 	}()
-	if r.handle != nil {
-		if err := r.handle(ctx, e); err != nil {
+	if handle != nil {
+		if err := handle(ctx, e); err != nil {
 			return err
 		}
 	}
@@ -132,39 +172,49 @@ func (r *rig) handler(ctx context.Context, e event) error {
 	return nil
 }
 
-// report checks at every report that Handled has not passed an event that is not handled.
+// becomes replaces the handler.
+func (r *rig) becomes(h handler) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.handle = h
+}
+
+// report checks at every report that Handled has not passed an unhandled event.
 func (r *rig) report(report bus.Report) {
 	handled, _, _ := r.Handled()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reports = append(r.reports, report)
-	for offset := range r.waiting {
+	for offset := range r.unhandled {
 		if offset < handled {
-			assert.Fail(r.t, "Handled passed an event that is not handled", "handled %d, event %d", handled, offset)
+			assert.Fail(r.t, "Handled passed an unhandled event", "handled %d, event %d", handled, offset)
 		}
 	}
 	if report.Outcome == bus.Done || report.Outcome == bus.Rejected {
-		delete(r.waiting, report.Offset)
+		delete(r.unhandled, report.Offset)
 	}
 }
 
-func (r *rig) Write(_ context.Context, l bus.DeadLetter) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.refuse != nil {
-		if err := r.refuse(l); err != nil {
+// writer is the rig as bus.DeadLetters; the rig's own Write is of its log.
+type writer struct{ *rig }
+
+func (w writer) Write(_ context.Context, l bus.DeadLetter) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.write != nil {
+		if err := w.write(l); err != nil {
 			return err
 		}
 	}
-	r.letters = append(r.letters, l)
+	w.deadLetters = append(w.deadLetters, l)
 	return nil
 }
 
-// rejected returns the number of dead letters.
-func (r *rig) rejected() int {
+// canWrite replaces what fails the writes of dead letters.
+func (r *rig) canWrite(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.letters)
+	r.write = func(bus.DeadLetter) error { return err }
 }
 
 func (r *rig) overran(err error) {
@@ -173,7 +223,28 @@ func (r *rig) overran(err error) {
 	r.overrun = err
 }
 
-// allHandled waits until all is handled and checks that Handled says so.
+func (r *rig) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.Write(b)
+}
+
+// locked returns what f reads of the rig.
+func locked[T any](r *rig, f func() T) T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return f()
+}
+
+func (r *rig) rejected() int { return locked(r, func() int { return len(r.deadLetters) }) }
+
+func (r *rig) logged(text string) int {
+	return locked(r, func() int { return strings.Count(r.log.String(), text) })
+}
+
+func (r *rig) overrunError() error { return locked(r, func() error { return r.overrun }) }
+
+// allHandled waits until everything is handled and checks Handled.
 func (r *rig) allHandled(next int64) {
 	r.t.Helper()
 	require.NoError(r.t, r.Wait(r.t.Context()))
@@ -187,13 +258,7 @@ func (r *rig) handledUpTo(next int64) {
 	assert.Equal(r.t, next > 0, ok)
 }
 
-func (r *rig) overrunError() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.overrun
-}
-
-// inOrder checks that the events of each thing were done in the order of their numbers.
+// inOrder checks that the events of each subject were done in the order of their numbers.
 func (r *rig) inOrder() {
 	r.t.Helper()
 	last := map[byte]string{}
@@ -203,23 +268,14 @@ func (r *rig) inOrder() {
 	}
 }
 
-// sink makes the rig's log its own io.Writer.
-type sink struct{ r *rig }
-
-func (s sink) Write(b []byte) (int, error) {
-	s.r.mu.Lock()
-	defer s.r.mu.Unlock()
-	return s.r.log.Write(b)
+// within is a context that ends after d.
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
 }
 
-// logged is how often the log holds a text.
-func (r *rig) logged(text string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return strings.Count(r.log.String(), text)
-}
-
-// pass lets time pass, and then all that happens at that time.
+// pass lets time pass, and then everything that happens at that time.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()

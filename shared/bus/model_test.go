@@ -16,12 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhateverHappens gives thousands of events to handlers that are slow, fail, panic and hang, and closes and reopens
-// the partition at Handled again and again, as rebalances do. Nothing is lost, every key stays in order, nothing runs
-// that should not. That no goroutine is left is checked by synctest.
-//
-// The seed of a run that failed is printed: SEED in the code repeats it.
-func TestWhateverHappens(t *testing.T) {
+// TestRandomFaults delivers thousands of events to handlers that are slow, fail, panic and hang, and closes and reopens the
+// partition at Handled many times, as rebalances do. Nothing is lost and every key stays in order; synctest checks that no
+// goroutine is left. SEED repeats a run by the seed that it printed.
+func TestRandomFaults(t *testing.T) {
 	const SEED = 0
 	for range 20 {
 		seed := rand.Uint64()
@@ -67,7 +65,7 @@ func model(t *testing.T, random *rand.Rand) {
 			ended[id] = n
 		}
 	}
-	number := map[int64]event{} // what a letter is about, which may have no value
+	number := map[int64]event{} // by offset: a dead letter may have no value
 	counts := map[string]int{}
 	for _, r := range records {
 		e := event{}
@@ -103,7 +101,7 @@ func model(t *testing.T, random *rand.Rand) {
 		end(e.Data.ID, e.Data.Seq)
 		return nil
 	})
-	r.refuse = func(l bus.DeadLetter) error {
+	r.write = func(l bus.DeadLetter) error {
 		if roll(4) == 0 {
 			return errors.New("not now")
 		}
@@ -130,6 +128,7 @@ func model(t *testing.T, random *rand.Rand) {
 			}
 			for next = 0; next < total && records[next].Offset < handled; next++ {
 			}
+			r.newEngine()
 			r.open()
 		}
 	}

@@ -1,0 +1,419 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestOrderPerKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failed := map[string]bool{}
+		r := newRig(t, bus.Options{Concurrency: 1}, func(_ context.Context, e event) error {
+			if e.Data.Seq%2 == 1 && !failed[name(e)] {
+				failed[name(e)] = true
+				return events.Errorf(events.Unavailable, "later")
+			}
+			return nil
+		})
+		r.deliver(batch(0, "a1", "b1", "a2", "c1", "b2", "a3", "a4")...)
+		r.allHandled(7)
+		r.inOrder()
+		assert.Len(t, r.done, 7)
+	})
+}
+
+func TestKeysRunConcurrently(t *testing.T) {
+	for bound, want := range map[int]time.Duration{0: time.Second, 10: time.Second, 5: 2 * time.Second, 1: 10 * time.Second} {
+		t.Run(fmt.Sprintf("bound=%d", bound), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, bus.Options{Concurrency: bound}, slow(time.Second))
+				began := time.Now()
+				r.deliver(batch(0, "a1", "b1", "c1", "d1", "e1", "f1", "g1", "h1", "i1", "j1")...)
+				r.allHandled(10)
+				assert.Equal(t, want, time.Since(began))
+				assert.Equal(t, int(10*time.Second/want), r.most)
+			})
+		})
+	}
+}
+
+func TestStuckKeyStopsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, onKey("a", unavailable))
+		r.deliver(batch(0, "b1", "a1", "b2", "c1", "a2", "c2")...)
+		pass(time.Hour)
+		assert.ElementsMatch(t, []string{"b1", "b2", "c1", "c2"}, r.done)
+		r.handledUpTo(1)
+		r.becomes(nil)
+		r.allHandled(6)
+		r.inOrder()
+	})
+}
+
+func TestRecordsWithoutKeyAreOrderedByTheirDataID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, func(_ context.Context, e event) error {
+			time.Sleep(time.Duration(10-e.Data.Seq) * time.Second) // out of order, if they run at the same time
+			return nil
+		})
+		empty := keyless(3, "b2")
+		empty.Key = []byte{}
+		began := time.Now()
+		r.deliver(keyless(0, "a1"), moved(1, "a2"), keyless(2, "b1"), empty, keyless(4, "a3"))
+		r.allHandled(5)
+		r.inOrder()
+		assert.Equal(t, 9*time.Second+8*time.Second+7*time.Second, time.Since(began), "a and b concurrently")
+	})
+}
+
+// The TypeScript app writes notifications without key and subject. Each is a queue of its own, with its repeats.
+func TestNotificationsWithoutSubjectRunConcurrently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		running, done := map[string]bool{}, 0
+		c := bus.NewConsumer("g", func(_ context.Context, e events.Event[events.Notification]) error {
+			mu.Lock()
+			assert.False(t, running[e.ID], "%s and its repeat at the same time", e.ID)
+			running[e.ID] = true
+			mu.Unlock()
+			if time.Sleep(200 * time.Millisecond); e.ID == "n150" {
+				time.Sleep(6 * time.Second)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			running[e.ID] = false
+			done++
+			return nil
+		})
+		p := bus.NewEngine(c, nil, bus.Options{}).Open(0, nil)
+		for i := range 602 {
+			p.Deliver([]bus.Record{{Offset: int64(i), Value: fmt.Appendf(nil,
+				`{"eventId":"n%d","eventType":"notification","data":{"type":"machine"}}`, i/2)}})
+		}
+		pass(3 * time.Second)
+		mu.Lock()
+		assert.Equal(t, 600, done)
+		mu.Unlock()
+		handled, _, _ := p.Handled()
+		assert.Equal(t, int64(300), handled, "all before the slow one")
+		require.NoError(t, p.Close(t.Context()))
+	})
+}
+
+func TestHandledMovesOverGaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, onKey("b", unavailable))
+		r.handledUpTo(0)
+		last := moved(100, "a2")
+		last.LeaderEpoch = 6
+		r.deliver(moved(5, "a1"), moved(9, "b1"), last)
+		pass(time.Second)
+		r.handledUpTo(6)
+		r.becomes(nil)
+		r.allHandled(101)
+		_, epoch, _ := r.Handled()
+		assert.EqualValues(t, 6, epoch)
+	})
+}
+
+// The count includes handled events after a stuck one: a key that is stuck for days must not fill the memory.
+func TestFullCountsFromTheFirstUnhandledEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{MaxBuffered: 10}, onKey("a", unavailable))
+		r.deliver(batch(0, "a1", "b1", "c1", "d1", "e1", "f1", "g1", "h1", "i1")...)
+		pass(time.Second)
+		assert.Len(t, r.done, 8)
+		assert.False(t, r.Full(), "9 of 10")
+		r.deliver(moved(9, "j1"))
+		pass(time.Second)
+		assert.True(t, r.Full(), "10 of 10")
+		assert.Zero(t, r.rooms)
+		r.becomes(nil)
+		r.allHandled(10)
+		synctest.Wait()
+		assert.False(t, r.Full())
+		assert.Equal(t, 1, r.rooms)
+	})
+}
+
+// A crash or rebalance repeats what was done ahead of a stuck event, so that has a bound of its own.
+func TestNoEventBeginsTooFarAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{MaxBuffered: 10}, onKey("a", unavailable))
+		names := []string{"b1", "a1"}
+		for range 100 {
+			names = append(names, "c1", "d1")
+		}
+		r.deliver(batch(0, names...)...)
+		pass(time.Hour)
+		assert.Len(t, r.done, 10, "b1 and 9 after a1")
+		r.becomes(nil)
+		r.allHandled(202)
+
+		r.becomes(onKey("a", unavailable))
+		r.openFor(time.Minute)
+		r.deliver(batch(0, names...)...)
+		require.ErrorContains(t, r.Wait(t.Context()), "cannot be retried before the deadline")
+		require.NoError(t, r.Close(t.Context()))
+		r.handledUpTo(1)
+	})
+}
+
+// Each part of a record counts, and so does its memory beside its bytes: a million empty headers take 100 MB.
+func TestFullCountsMemory(t *testing.T) {
+	for what, record := range map[string]bus.Record{
+		"value":         {Value: make([]byte, 1<<20)},
+		"key":           {Key: make([]byte, 1<<20)},
+		"header value":  {Headers: []bus.Header{{Value: make([]byte, 1<<20)}}},
+		"header key":    {Headers: []bus.Header{{Key: strings.Repeat("k", 1<<20)}}},
+		"empty headers": {Headers: make([]bus.Header, 1<<20/40)},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, bus.Options{MaxBufferedBytes: 1 << 20}, nil)
+				r.canWrite(errors.New("not now"))
+				r.deliver(record)
+				assert.True(t, r.Full())
+				r.canWrite(nil)
+				r.allHandled(1)
+				synctest.Wait()
+				assert.Equal(t, 1, r.rooms)
+			})
+		})
+	}
+}
+
+// Room comes when half is left. Until then Full stays true, or a caller that has stopped would not learn of it.
+func TestRoomIsCalledOnceAtHalf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{MaxBuffered: 10}, slow(time.Second))
+		r.deliver(batch(0, "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9")...)
+		assert.True(t, r.Full())
+		pass(4*time.Second + time.Millisecond)
+		assert.True(t, r.Full(), "6 left")
+		assert.Zero(t, r.rooms)
+		pass(time.Second)
+		assert.Equal(t, 1, r.rooms)
+		assert.False(t, r.Full(), "5 left")
+		r.allHandled(10)
+		assert.Equal(t, 1, r.rooms)
+
+		r.deliver(batch(10, "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "a0")...)
+		r.allHandled(20)
+		synctest.Wait()
+		assert.Equal(t, 1, r.rooms, "Full was not called")
+	})
+}
+
+func TestRoomMayDeliver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, nil)
+		var p *bus.Partition
+		next := int64(0)
+		more := func() {
+			for next < 100 && !p.Full() {
+				p.Deliver(batch(next, "a1", "b1", "c1", "d1"))
+				next += 4
+			}
+		}
+		p = bus.NewEngine(bus.NewConsumer("g", r.handler), nil, bus.Options{MaxBuffered: 8}).Open(0, func() { more() })
+		more()
+		synctest.Wait()
+		assert.Len(t, r.done, 100)
+		assert.NoError(t, p.Close(t.Context()))
+	})
+}
+
+func TestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, slow(20*time.Second))
+		require.NoError(t, r.Wait(t.Context()), "nothing to wait for")
+		r.deliver(batch(0, "a1", "a2")...)
+		require.ErrorIs(t, r.Wait(within(t, time.Second)), context.DeadlineExceeded)
+		r.allHandled(2)
+
+		r.deliver(batch(2, "a3", "a4")...)
+		go func() { _ = r.Close(context.Background()) }()
+		require.ErrorContains(t, r.Wait(t.Context()), "closed")
+	})
+}
+
+func TestCloseFinishesRunningHandlersAndDropsTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{Concurrency: 2}, slow(time.Second))
+		r.deliver(batch(0, "a1", "b1", "a2", "c1")...)
+		pass(time.Second / 2)
+		began := time.Now()
+		require.NoError(t, r.Close(within(t, time.Minute)))
+		assert.Equal(t, time.Second/2, time.Since(began))
+		r.handledUpTo(2)
+		pass(time.Hour)
+		assert.Len(t, r.began, 2, "nothing runs afterwards")
+		r.handledUpTo(2)
+	})
+}
+
+// Events before one that was handled are handled too, or every rebalance would repeat that one.
+func TestCloseFinishesEventsBeforeHandledOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, onKey("a", slow(time.Second)))
+		r.deliver(batch(0, "a1", "a2", "b1", "a3", "b2", "a4")...)
+		synctest.Wait()
+		require.NoError(t, r.Close(within(t, time.Minute)))
+		assert.Equal(t, []string{"b1", "b2", "a1", "a2", "a3"}, r.done)
+		r.handledUpTo(5)
+	})
+}
+
+func TestCloseDropsRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, func(context.Context, event) error {
+			return &events.Error{Kind: events.Unavailable, RetryAfter: time.Minute}
+		})
+		r.deliver(batch(0, "a1", "b1")...)
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, r.Close(within(t, time.Hour)))
+		assert.Zero(t, time.Since(began))
+		pass(time.Hour)
+		assert.Len(t, r.began, 2)
+	})
+}
+
+// The error of a cancelled handler counts neither against the event nor as an outage.
+func TestCloseCancelsHandlersThatTakeTooLong(t *testing.T) {
+	for what, result := range map[string]error{"context's error": context.Canceled, "other error": errors.New("connection closed")} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, bus.Options{Attempts: 1}, func(ctx context.Context, _ event) error { <-ctx.Done(); return result })
+				r.deliver(batch(0, "a1", "b1")...)
+				synctest.Wait()
+				began := time.Now()
+				require.ErrorIs(t, r.Close(within(t, time.Second)), context.DeadlineExceeded)
+				assert.Equal(t, time.Second, time.Since(began))
+				r.handledUpTo(0)
+				assert.Zero(t, r.rejected())
+				assert.NoError(t, r.overrunError())
+				for _, report := range r.reports {
+					assert.Equal(t, bus.Unavailable, report.Outcome)
+				}
+			})
+		})
+	}
+}
+
+func TestNothingBeginsAfterCloseHasCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{Concurrency: 1}, onKey("b", slow(time.Hour)))
+		r.deliver(batch(0, "a1", "a2", "b1")...) // a2's turn is after b1
+		synctest.Wait()
+		require.Error(t, r.Close(within(t, time.Second)))
+		assert.Equal(t, []string{"a1", "b1"}, r.began)
+		r.handledUpTo(1)
+	})
+}
+
+func TestCloseOfAHandlerThatDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, func(context.Context, event) error {
+			time.Sleep(20 * time.Second)
+			return nil
+		})
+		r.deliver(batch(0, "a1", "a2")...)
+		synctest.Wait()
+		began := time.Now()
+		require.ErrorContains(t, r.Close(within(t, 10*time.Second)), "moved/7")
+		assert.InDelta(t, 14*time.Second, time.Since(began), float64(400*time.Millisecond), "10 s and the grace period")
+		require.Error(t, r.overrunError())
+		pass(time.Hour)
+		r.handledUpTo(0) // its end comes too late for the commit
+		assert.Len(t, r.began, 1)
+	})
+}
+
+func TestCloseDuringDeliverAndClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, slow(time.Second))
+		r.deliver(batch(0, "a1", "a2")...)
+		synctest.Wait()
+		var calls sync.WaitGroup
+		for range 3 {
+			calls.Go(func() { assert.NoError(t, r.Close(t.Context())) })
+		}
+		for n := int64(2); n < 50; n++ {
+			calls.Go(func() { r.Deliver(batch(n, "b1")) })
+		}
+		calls.Wait()
+		handled, _, _ := r.Handled()
+		require.NoError(t, r.Close(t.Context()))
+		r.Deliver(batch(100, "c1"))
+		pass(time.Hour)
+		r.handledUpTo(handled)
+		assert.NotContains(t, r.began, "c1")
+	})
+}
+
+func TestNoRetryIsAwaitedThatComesTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{}, func(ctx context.Context, e event) error {
+			if e.Data.ID == "a" {
+				return &events.Error{Kind: events.Unavailable, RetryAfter: 20 * time.Second}
+			}
+			return slow(time.Second)(ctx, e)
+		})
+		r.openFor(30 * time.Second)
+		began := time.Now()
+		r.deliver(batch(0, "b1", "a1", "a2", "c1", "a3")...)
+		require.ErrorContains(t, r.Wait(t.Context()), "cannot be retried before the deadline")
+		assert.Equal(t, 20*time.Second, time.Since(began), "one retry at 20 s, none at 40 s")
+		require.NoError(t, r.Close(t.Context()))
+		r.handledUpTo(1)
+		assert.ElementsMatch(t, []string{"a1", "a1", "b1", "c1"}, r.began)
+	})
+}
+
+// A handler that the end of an invocation cuts short has not failed.
+func TestHandlersHaveNoDeadlineAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{Attempts: 1, StallAfter: 1}, func(ctx context.Context, _ event) error {
+			<-ctx.Done()
+			return errors.New("connection closed")
+		})
+		r.openFor(3 * time.Second)
+		began := time.Now()
+		r.deliver(batch(0, "a1")...)
+		require.Error(t, r.Wait(t.Context()))
+		assert.Equal(t, 3*time.Second, time.Since(began))
+		require.NoError(t, r.Close(t.Context()))
+		r.handledUpTo(0)
+		assert.Zero(t, r.rejected())
+	})
+}
+
+func TestState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{MinBackoff: time.Second, MaxBackoff: time.Second}, unavailable)
+		assert.Equal(t, bus.State{}, r.State())
+		written := time.Now()
+		r.deliver(batch(5, "a1", "b1")...)
+		synctest.Wait()
+		s := r.State()
+		assert.Equal(t, written, s.Oldest)
+		assert.Equal(t, 2, s.Buffered)
+		assert.Positive(t, s.Bytes)
+		r.becomes(nil)
+		r.allHandled(7)
+		assert.Equal(t, bus.State{Handled: 7}, r.State())
+	})
+}
