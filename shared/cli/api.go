@@ -114,7 +114,7 @@ func (p *parts) release(listener net.Listener) {
 // startAPI serves the commands, the queries and the health of both to the callers that may have them.
 func (p *parts) startAPI(listener net.Listener, callers settings.Web) []web.Function {
 	endpoints := append(commands.Commands{Publisher: p.seen.publisher(p.publisher)}.Functions(), queries.Queries{Store: p.store, Claims: p.claims}.Functions()...)
-	health := web.Health(append(p.checks, web.Check{Name: "kafka", Probe: p.publisher.Ping}, web.Check{Name: "store", Probe: p.store.Ping})...)
+	health := web.Health(append(p.checks, web.Check{Name: "kafka", Probe: p.publisher.Ping}, p.storeCheck())...)
 	options := append(gateway.New(callers, p.app.logger, time.Now).Options(), web.Log(p.app.logger))
 	router := web.Router(slices.Concat(endpoints, health, p.seen.functions(listener.Addr().String())), p.seen.router(options...)...)
 	server := web.Server(router, p.app.logger)

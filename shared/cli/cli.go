@@ -82,7 +82,7 @@ func (a *app) command() *cobra.Command {
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(wrongUsage)
 	root.AddCommand(a.serveCommand(), a.apiCommand(), a.workerCommand(), a.topicsCommand(), a.doctorCommand(),
-		a.publishCommand(), a.tailCommand(), a.invokeCommand(), a.sampleCommand(), a.versionCommand())
+		a.publishCommand(), a.tailCommand(), a.invokeCommand(), a.sampleCommand(), a.rebuildCommand(), a.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd("completion")
 	for _, c := range allCommands(root) {

@@ -93,7 +93,7 @@ func (p *parts) serveHealth(address string) error {
 	if err != nil {
 		return err
 	}
-	checks := web.Health(append(p.checks, web.Check{Name: "store", Probe: p.store.Ping})...)
+	checks := web.Health(append(p.checks, p.storeCheck())...)
 	server := web.Server(web.Router(checks), p.app.logger)
 	server.IdleTimeout = p.app.settings.Web.IdleTimeout
 	go func() {

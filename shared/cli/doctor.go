@@ -87,7 +87,7 @@ func (a *app) doctor(ctx context.Context, cluster settings.Kafka, api string, as
 		{"topics", k.topics},
 		{"groups", k.groups},
 		{"dead letters", k.deadLetters},
-		{"store", a.checkStore},
+		{"store", func(ctx context.Context) []finding { return a.checkStore(ctx, k) }},
 		{"notify", a.checkNotifiers},
 		{"issuer", a.checkIssuer},
 		{"api", func(ctx context.Context) []finding { return checkAPI(ctx, api) }},

@@ -17,27 +17,8 @@ import (
 
 	"github.com/sipeat/sipeat/shared/local"
 	"github.com/sipeat/sipeat/shared/notify"
-	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web/gateway"
 )
-
-func (a *app) checkStore(ctx context.Context) []finding {
-	where := a.settings.Store
-	if where != settings.DynamoDB {
-		if _, err := os.Stat(where); errors.Is(err, fs.ErrNotExist) {
-			return []finding{{Subject: where, Status: noted, Says: "there is no such file yet", Remedy: "the first API or worker makes it; is STORE the path that they use?"}}
-		}
-	}
-	s, err := a.openStore(ctx, where)
-	if err == nil {
-		err = s.Ping(ctx)
-		err = errors.Join(err, s.Close())
-	}
-	if err != nil {
-		return []finding{{Subject: where, Status: wrong, Says: err.Error(), Remedy: "check STORE, and that this user may read and write it"}}
-	}
-	return []finding{{Subject: where, Status: well, Says: "reachable and readable"}}
-}
 
 // checkDisk looks at the data folder of `sipeat serve`, where there is one.
 func checkDisk(dir string) []finding {

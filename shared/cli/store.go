@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,6 +14,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/store/dynamodb"
 	"github.com/sipeat/sipeat/shared/store/sqlite"
+	"github.com/sipeat/sipeat/shared/web"
 )
 
 // storeName names the read model in messages.
@@ -102,4 +104,23 @@ func (a *app) dynamoDB(ctx context.Context) (cfg aws.Config, local bool, err err
 		err = usageError{err}
 	}
 	return cfg, true, err
+}
+
+// storeCheck fails while the read model is not reachable or lacks events, and says so.
+func (p *parts) storeCheck() web.Check {
+	var behind atomic.Bool
+	return web.Check{
+		Name: "store",
+		Probe: func(ctx context.Context) error {
+			err := p.store.Ping(ctx)
+			behind.Store(errors.Is(err, store.ErrBehind))
+			return err
+		},
+		Facts: func() any {
+			if behind.Load() {
+				return "the read model is behind the group's commits: run `sipeat rebuild`, see its --help"
+			}
+			return nil
+		},
+	}
 }

@@ -117,7 +117,7 @@ func (k *killing) post(s *serving, enough int) {
 	k.t.Logf("killed after %d were accepted", len(k.answered)-before)
 }
 
-var toldLine = regexp.MustCompile(`"msg":"notification".*"id":"([^"]+)"`)
+var toldLine = regexp.MustCompile(`"msg":"notification".*"notification_id":"([^"]+)"`)
 
 // tellings counts in what a run has written how often it told each notification.
 func tellings(s *serving) map[string]int {

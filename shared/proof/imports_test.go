@@ -58,7 +58,7 @@ var libraries = []struct {
 }{
 	{"Kafka is met in few places", []string{"github.com/twmb/franz-go/..."}, []string{"shared/bus/kafka/...", "shared/trigger/poller/...", "shared/local/...", "shared/proof/..."}},
 	{"kfake is made safe in local", []string{"github.com/twmb/franz-go/pkg/kfake/..."}, []string{"shared/local/...", "shared/proof/..."}},
-	{"the AWS SDK is met in few places", []string{"github.com/aws/aws-sdk-go-v2/..."}, []string{"shared/store/dynamodb/...", "shared/notify/ses/...", "shared/trigger/poller/...", "functions/*/bootstrap", "shared/cli/..."}},
+	{"the AWS SDK is met in few places", []string{"github.com/aws/aws-sdk-go-v2/..."}, []string{"shared/store/dynamodb/...", "shared/notify/ses/...", "shared/trigger/poller/...", "functions/*/bootstrap", "shared/cli/...", "shared/proof/..."}},
 	{"only servers look AWS's settings up by its config package", []string{"github.com/aws/aws-sdk-go-v2/config/..."}, []string{"shared/cli/..."}},
 	{"only the Lambda side knows Lambda", []string{"github.com/aws/aws-lambda-go/..."}, []string{"functions/*/bootstrap", "shared/bootstrap", "shared/web/...", "shared/trigger"}},
 	{"SQL is met in one place", []string{"modernc.org/...", "database/sql/..."}, []string{"shared/store/sqlite/..."}},

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,7 +46,20 @@ func Advanced(marks map[int32]Mark, from, to map[int32]int64) map[int32]Mark {
 	return changed
 }
 
-// Check is Unavailable if the model is behind.
+// Committed notes an offset that a consumer group has committed.
+func (m Marks) Committed(topic string, partition int32, offset int64) {
+	if m[topic] == nil {
+		m[topic] = map[int32]Mark{}
+	}
+	mark := m[topic][partition]
+	mark.Committed = max(mark.Committed, offset)
+	m[topic][partition] = mark
+}
+
+// ErrBehind is in the chain of the error of a read model that does not hold what was committed.
+var ErrBehind = errors.New("run `sipeat rebuild`")
+
+// Check is Unavailable, with [ErrBehind] in its chain, if the model is behind.
 func (m Marks) Check() error {
 	var behind []string
 	for _, topic := range slices.Sorted(maps.Keys(m)) {
@@ -58,6 +72,10 @@ func (m Marks) Check() error {
 	if behind == nil {
 		return nil
 	}
-	return events.Errorf(events.Unavailable, "the read model is behind the group's commits (%s): run `sipeat rebuild` (its --help says how)",
-		strings.Join(behind, ", "))
+	more := ""
+	if len(behind) > 3 {
+		more = fmt.Sprintf(" and %d more partitions", len(behind)-3)
+		behind = behind[:3]
+	}
+	return events.Wrap(events.Unavailable, ErrBehind, "the read model is behind the group's commits (%s%s)", strings.Join(behind, ", "), more)
 }

@@ -18,7 +18,7 @@ import (
 type Check struct {
 	Name  string                      // shown to callers, such as "kafka"
 	Probe func(context.Context) error // nil = reachable. It has 2 s; the text of its error is for the log.
-	Facts func() any                  // if set, shown to callers as JSON whatever the outcome; it must not wait
+	Facts func() any                  // if set, shown to callers as JSON whatever the outcome, unless it returns nil; it must not wait
 }
 
 const (
@@ -67,7 +67,9 @@ func ready(w http.ResponseWriter, r *http.Request, probes []*probe) {
 	facts := map[string]any{}
 	for _, p := range probes {
 		if p.check.Facts != nil {
-			facts[p.check.Name] = p.check.Facts()
+			if fact := p.check.Facts(); fact != nil {
+				facts[p.check.Name] = fact
+			}
 		}
 	}
 	switch {

@@ -64,6 +64,26 @@ func Groups(ctx context.Context, cluster settings.Kafka, topicOf map[string]stri
 	})
 }
 
+// Committed returns the committed offsets of groups by topic and partition, given their topics by group.
+func Committed(ctx context.Context, cluster settings.Kafka, topicOf map[string]string) (map[string]map[int32]int64, error) {
+	return withAdmin(cluster, func(admin *kadm.Client) (map[string]map[int32]int64, error) {
+		all := map[string]map[int32]int64{}
+		for group, topic := range topicOf {
+			committed, err := admin.FetchOffsets(ctx, group)
+			if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+				return nil, fmt.Errorf("consumer group %s: its offsets: %w", group, err)
+			}
+			all[topic] = map[int32]int64{}
+			committed.Each(func(o kadm.OffsetResponse) {
+				if o.Topic == topic && o.Err == nil {
+					all[topic][o.Partition] = max(o.At, 0)
+				}
+			})
+		}
+		return all, nil
+	})
+}
+
 // progress adds how far the group is on its topic. Where it has committed nothing it begins at the earliest record.
 func (s *GroupState) progress(ctx context.Context, client *kgo.Client) error {
 	admin := kadm.NewClient(client)

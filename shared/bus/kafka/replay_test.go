@@ -1,0 +1,130 @@
+package kafka_test
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// discarded counts what a replay rejects.
+type discarded struct {
+	mu      sync.Mutex
+	offsets []int64
+}
+
+func (d *discarded) Write(_ context.Context, l bus.DeadLetter) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.offsets = append(d.offsets, l.Record.Offset)
+	return nil
+}
+
+func (b *broker) replay(ctx context.Context, o kafka.ReplayOptions, handle bus.Handler[step]) error {
+	c := bus.NewConsumer(b.group, handle)
+	c.Topic = b.topic
+	o.Logger = slog.New(slog.DiscardHandler)
+	if o.DeadLetters == nil {
+		o.DeadLetters = &discarded{}
+	}
+	if o.Advance == nil {
+		o.Advance = func(context.Context, string, map[int32]int64, map[int32]int64) error { return nil }
+	}
+	if o.Progress == nil {
+		o.Progress = func(int64, int64) {}
+	}
+	return kafka.Replay(ctx, b.Kafka, c, o)
+}
+
+func TestReplayEndsAtTheRecordsOfItsStart(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(2)
+		b.write(moved(0, "a", 1), moved(1, "b", 1), moved(0, "a", 2), &kgo.Record{Value: []byte("no event"), Partition: 1})
+		d, rejected := newDiary(t), &discarded{}
+		spans := map[int32][2]int64{}
+		var handled, all int64
+		require.NoError(t, b.replay(t.Context(), kafka.ReplayOptions{
+			DeadLetters: rejected,
+			Advance: func(_ context.Context, _ string, from, to map[int32]int64) error {
+				for n := range to {
+					assert.Equal(t, spans[n][1], from[n])
+					spans[n] = [2]int64{from[n], to[n]}
+				}
+				return nil
+			},
+			Progress: func(h, a int64) { handled, all = h, a },
+		}, d.handler))
+		d.waitFor(map[string]int{"a": 2, "b": 1})
+		assert.Equal(t, []int64{1}, rejected.offsets)
+		assert.EqualValues(t, 2, spans[0][1])
+		assert.EqualValues(t, 2, spans[1][1])
+		assert.Equal(t, [2]int64{4, 4}, [2]int64{handled, all})
+		groups, err := b.admin.ListGroups(t.Context())
+		require.NoError(t, err)
+		assert.NotContains(t, groups.Groups(), b.group, "it joins no group")
+	})
+}
+
+func TestReplayBeginsWhereItIsTold(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		b.write(moved(0, "a", 1), moved(0, "a", 2), moved(0, "a", 3))
+		d := newDiary(t)
+		d.last["a"] = 2
+		require.NoError(t, b.replay(t.Context(), kafka.ReplayOptions{From: map[int32]int64{0: 2}}, d.handler))
+		assert.Equal(t, []string{"a-3"}, d.done)
+		require.NoError(t, b.replay(t.Context(), kafka.ReplayOptions{From: map[int32]int64{0: 3}}, d.handler), "nothing is left")
+	})
+}
+
+func TestReplayGoesOnUntilItIsEnded(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		b.write(moved(0, "a", 1))
+		d := newDiary(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		caughtUp, ended := make(chan struct{}), make(chan error)
+		go func() { ended <- b.replay(ctx, kafka.ReplayOptions{CaughtUp: func() { close(caughtUp) }}, d.handler) }()
+		<-caughtUp
+		b.write(moved(0, "a", 2))
+		d.waitFor(map[string]int{"a": 2})
+		cancel()
+		require.NoError(t, <-ended)
+
+		stopped, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, b.replay(stopped, kafka.ReplayOptions{}, d.handler), context.Canceled)
+	})
+}
+
+// The last offsets of a partition may be markers of transactions and aborted records.
+func TestReplayEndsBehindTransactions(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.TransactionalID(b.group), kgo.DefaultProduceTopic(b.topic))
+		require.NoError(t, err)
+		defer client.Close()
+		for n, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort} {
+			require.NoError(t, client.BeginTransaction())
+			require.NoError(t, client.ProduceSync(t.Context(), moved(0, "a", n+1)).FirstErr())
+			require.NoError(t, client.EndTransaction(t.Context(), commit))
+		}
+		d := newDiary(t)
+		last := int64(0)
+		began := time.Now()
+		require.NoError(t, b.replay(t.Context(), kafka.ReplayOptions{Advance: func(_ context.Context, _ string, _, to map[int32]int64) error {
+			last = to[0]
+			return nil
+		}}, d.handler))
+		assert.Equal(t, []string{"a-1"}, d.done)
+		assert.EqualValues(t, 4, last)
+		assert.Less(t, time.Since(began), patience)
+	})
+}
