@@ -24,7 +24,7 @@ const (
 	exitUsage  = 2 // wrong usage or settings
 )
 
-// usageError marks what the caller can mend by calling otherwise.
+// usageError marks errors of usage and settings.
 type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
@@ -40,7 +40,7 @@ type app struct {
 
 // Main runs the command line and returns the exit status.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := interruptible(stderr)
+	ctx, stop := interruptible()
 	defer stop()
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.command()
@@ -62,16 +62,22 @@ func (a *app) command() *cobra.Command {
 		Use:   "sipeat",
 		Short: "SipEat's event bus: drink orders and sales leads on Kafka",
 		Long: "SipEat's event bus: drink orders and sales leads on Kafka.\n\n" +
-			"API endpoints publish typed events to Kafka topics; one consumer per topic takes them into\n" +
-			"what can be asked later, and tells people.",
-		Example: "  sipeat serve                            everything in one process, on this machine\n" +
+			"API endpoints publish typed events to Kafka topics; one consumer per topic projects them into a\n" +
+			"queryable read model and sends notifications.",
+		Example: "  sipeat serve                            # everything in one process, on this machine\n" +
 			"  sipeat publish contact-created < contacts.jsonl\n" +
 			"  sipeat tail request-created",
 		Version:           currentVersion().Version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return a.configure(c) },
-		Args:              cobra.NoArgs,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return unknownCommand(c, args[0])
+		},
+		SuggestionsMinimumDistance: 2,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return c.Help()
 		},
@@ -92,7 +98,7 @@ func (a *app) command() *cobra.Command {
 		case "help":
 			c.Args = func(c *cobra.Command, topic []string) error {
 				if _, rest, err := root.Find(topic); err != nil || len(rest) > 0 {
-					return fmt.Errorf("there is no command %q", strings.Join(topic, " "))
+					return unknownCommand(root, strings.Join(topic, " "))
 				}
 				return nil
 			}
@@ -117,11 +123,19 @@ func allCommands(c *cobra.Command) []*cobra.Command {
 	return all
 }
 
+func unknownCommand(root *cobra.Command, name string) error {
+	hint := ""
+	if near := root.SuggestionsFor(name); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return fmt.Errorf("unknown command %q%s", name, hint)
+}
+
 func wrongUsage(c *cobra.Command, err error) error {
 	return usageError{fmt.Errorf("%w\nsee `%s --help`", err, c.CommandPath())}
 }
 
-// configure reads the environment, and .env beside it where there is one. What is set already wins over the file.
+// configure reads the settings from the environment and .env.
 func (a *app) configure(c *cobra.Command) error {
 	if err := loadDotenv(); err != nil {
 		return usageError{err}
@@ -131,37 +145,13 @@ func (a *app) configure(c *cobra.Command) error {
 		return usageError{err}
 	}
 	a.log(c)
-	if c.Annotations["server"] != "" {
-		for _, m := range misspelt(os.Environ()) {
-			a.logger.Warn(m.name + " is set and nothing reads it: is it " + m.meant + "?")
-		}
-	}
 	return nil
 }
 
-// oneMoment: signals that arrive within it are one. Whoever ends a process group, as `timeout` does, often signals the
-// process itself too.
-const oneMoment = 100 * time.Millisecond
-
-// interruptible gives a context that ends at the first SIGINT or SIGTERM. The second ends the process at once.
-func interruptible(stderr io.Writer) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-signals
-		cancel()
-		for again := time.Now().Add(oneMoment); ; {
-			<-signals
-			if time.Now().After(again) {
-				break
-			}
-		}
-		fmt.Fprintln(stderr, "sipeat: ended at once; what was not finished is done again at the next start")
-		os.Exit(exitFailed)
-	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		cancel()
-	}
+// interruptible returns a context that ends at the first SIGINT or SIGTERM. Later signals kill the process, except those of
+// the next moment: `timeout` and others signal a process and its group.
+func interruptible() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, func() { time.AfterFunc(100*time.Millisecond, stop) })
+	return ctx, stop
 }

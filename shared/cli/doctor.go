@@ -80,7 +80,6 @@ type check struct {
 func (a *app) doctor(ctx context.Context, cluster settings.Kafka, api string, asJSON bool) error {
 	k := &kafkaChecks{cluster: cluster}
 	findings := examine(ctx, []check{
-		{"environment", func(context.Context) []finding { return checkEnvironment(os.Environ()) }},
 		{"disk", func(context.Context) []finding { return checkDisk(a.settings.Serve.Data) }},
 		{"kafka", k.brokers},
 		{"settings", k.settings},

@@ -3,17 +3,20 @@ package cli
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
-	"github.com/mattn/go-isatty"
+	"github.com/lmittmann/tint"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/observe"
 	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/trace"
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/sipeat/sipeat/shared/web/gateway"
 	"github.com/spf13/cobra"
@@ -22,15 +25,33 @@ import (
 // server marks the commands that run until they are ended: machines read what they log.
 var server = map[string]string{"server": "yes"}
 
-// log sets the logger, also for what other packages log by themselves.
+// log sets the logger, also that of other packages: JSON for servers unless a person reads, colours on a terminal.
 func (a *app) log(c *cobra.Command) {
-	json := a.settings.LogFormat == "json"
-	if a.settings.LogFormat == "" && c.Annotations["server"] != "" {
-		f, file := a.stderr.(*os.File)
-		json = !file || !isatty.IsTerminal(f.Fd())
+	terminal, format := isTerminal(a.stderr), a.settings.LogFormat
+	if format == "" && !terminal && c.Annotations["server"] != "" {
+		format = "json"
 	}
-	a.logger = observe.Logger(a.stderr, json, a.settings.LogLevel)
+	if terminal && format != "json" {
+		a.logger = terminalLogger(a.stderr, a.settings.LogLevel, os.Getenv("NO_COLOR") != "")
+	} else {
+		a.logger = observe.Logger(a.stderr, format == "json", a.settings.LogLevel)
+	}
 	slog.SetDefault(a.logger)
+}
+
+func terminalLogger(w io.Writer, level slog.Leveler, noColor bool) *slog.Logger {
+	return slog.New(trace.Logs(tint.NewHandler(w, &tint.Options{
+		Level: level, TimeFormat: time.TimeOnly, NoColor: noColor, ReplaceAttr: withoutEscapes,
+	})))
+}
+
+// withoutEscapes replaces ESC, which tint passes on to the terminal; it quotes all other controls.
+func withoutEscapes(_ []string, a slog.Attr) slog.Attr {
+	text := a.Value.String()
+	if a.Value.Kind() == slog.KindString || a.Value.Kind() == slog.KindAny && strings.Contains(text, "\x1b") {
+		a.Value = slog.StringValue(strings.ReplaceAll(text, "\x1b", "\ufffd"))
+	}
+	return a
 }
 
 // seen is what is seen of a server while it runs, and where the parts are joined to it.

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,22 +14,36 @@ var version = ""
 
 type versionInfo struct {
 	Version  string `json:"version"`
-	Revision string `json:"revision,omitempty"` // of the source, where the build knew it
+	Revision string `json:"revision,omitempty"` // the commit, where the build recorded it
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
 
 func currentVersion() versionInfo {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		build = &debug.BuildInfo{}
+	}
+	return describeBuild(version, build)
+}
+
+// describeBuild names a build without a version by its commit, and marks one of changed files.
+func describeBuild(version string, build *debug.BuildInfo) versionInfo {
 	v := versionInfo{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	if build, ok := debug.ReadBuildInfo(); ok {
-		if v.Version == "" {
-			v.Version = build.Main.Version
+	if v.Version == "" {
+		v.Version = strings.Trim(build.Main.Version, "()") // "(devel)"
+	}
+	dirty := ""
+	for _, s := range build.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			v.Revision = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "-dirty"
 		}
-		for _, s := range build.Settings {
-			if s.Key == "vcs.revision" {
-				v.Revision = s.Value
-			}
-		}
+	}
+	if v.Revision != "" && (v.Version == "" || v.Version == "devel") {
+		v.Version = "devel-" + v.Revision[:min(12, len(v.Revision))] + dirty
 	}
 	return v
 }
@@ -40,16 +52,15 @@ func (a *app) versionCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "version",
-		Short:   "Say which version this is",
+		Short:   "Show the version of this program",
 		Example: "  sipeat version --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := currentVersion()
 			if asJSON {
-				return json.NewEncoder(a.stdout).Encode(v)
+				return a.writeJSON(v, "")
 			}
-			said := slices.DeleteFunc([]string{"sipeat", v.Version, v.Revision, v.Go, v.Platform}, func(s string) bool { return s == "" })
-			_, err := fmt.Fprintln(a.stdout, strings.Join(said, " "))
+			_, err := fmt.Fprintln(a.stdout, strings.Join(strings.Fields("sipeat "+v.Version+" "+v.Revision+" "+v.Go+" "+v.Platform), " "))
 			return err
 		},
 	}

@@ -27,7 +27,7 @@ func TestHelpHasExamples(t *testing.T) {
 	}
 	unknown := run(t, "", "help", "sevre")
 	assert.Equal(t, 2, unknown.status, "%s%s", unknown.stdout, unknown.stderr)
-	assert.Contains(t, unknown.stderr, "sevre")
+	assert.Contains(t, unknown.stderr, `unknown command "sevre"; did you mean serve?`)
 }
 
 func TestVersionSaysWhatWasBuilt(t *testing.T) {
