@@ -208,7 +208,7 @@ func (s *samLocal) waitsOutAnOutage(t *testing.T) {
 
 	outage("dynamodb")
 	whole, _ := s.invoke(t, "contact-created")
-	assert.Contains(t, decoded[struct{ ErrorMessage string }](t, whole).ErrorMessage, "1 of 1 records are not handled and must come again", whole)
+	assert.Contains(t, decoded[struct{ ErrorMessage string }](t, whole).ErrorMessage, "1 of 1 records are not handled and must be retried", whole)
 
 	s.edit(t, "samconfig.toml", provisioned)
 	l := s.serve(t, "start-lambda")

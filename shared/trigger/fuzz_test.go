@@ -33,6 +33,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte(payload(`{"topic":"t","partition":"3","offset":7,"timestamp":-1,"key":null,"value":"","headers":[{"é":[1,-1,255],"b":null},null]}`)))
 	f.Add([]byte(payload(`{"topic":"\ud800\n","partition":1,"offset":0,"value":"YQ\u003d\u003d","keySchemaMetadata":{"a":[1e5,true,{}]}}`)))
+	f.Add([]byte(payload(`{"topic":"t","partition":3,"offset":7,"timestamp":5,"timestampType":"CREATE_TIME","key":"YQ==","value":"YmM=","headers":[{"h":[1,-1,255]},{"e":[]}]}`)))
 	f.Add([]byte(`{"eventSource":"SelfManagedKafka","bootstrapServers":[],"records":{"a":null,"b":[]}}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		before := bytes.Clone(payload)

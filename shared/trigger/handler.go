@@ -1,10 +1,13 @@
 package trigger
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
@@ -12,58 +15,50 @@ import (
 
 // Options tune a handler; the zero value of each means its default.
 type Options struct {
-	// Partial says that the mapping has ReportBatchItemFailures: what is given back is named in the [Response]. Without it
-	// a batch of which anything is given back fails as a whole. It must say what the mapping has, for AWS takes a list that
-	// it does not expect for success, and the records are lost.
+	// Partial is whether the mapping has ReportBatchItemFailures: records to retry are named in the [Response]. Without it a
+	// batch with records to retry fails as a whole. It must match the mapping: a list that AWS does not expect counts as
+	// success, and the records are lost.
 	Partial bool
 
 	Timeout time.Duration // of an invocation whose context has no deadline; 1 min
-	Margin  time.Duration // what is kept of it for the answer; 500 ms
-	Finish  time.Duration // how long before the handlers' time is up the last is begun; 1 s
+	Margin  time.Duration // reserved for the response; 500 ms
+	Finish  time.Duration // before the end of the handlers' time, in which none is started; 1 s
 
-	// Advance, if set, is called with the offsets of a batch that were handled, from one up to another by partition, before they are
-	// reported as handled. Its error fails the invocation, and the batch comes again.
+	// Advance, if set, is called with the offsets of a batch that were handled, from one up to another by partition, before
+	// they are reported as handled. Its error fails the invocation, and the batch is retried.
 	Advance func(ctx context.Context, topic string, from, to map[int32]int64) error
 
-	// Delivery tunes the engine. Its Overrun ends the process by default, so that Lambda makes another: the handler that
-	// ignores its deadline must not run on beside the next invocation. If it returns the handler refuses all invocations.
+	// Delivery tunes the engine. Its Overrun exits the process by default, so that Lambda starts another: a handler that
+	// ignores its deadline must not run beside the next invocation. If Overrun returns, all invocations are refused.
 	Delivery bus.Options
 	Logger   *slog.Logger // the default one
 }
 
-// Handler gives the batches of one topic to its consumer: all of it lives as long as the process, so that an outage that
-// the engine has seen in one invocation is known to the next. It may be used by several invocations at the same time.
+// Handler passes the batches of one topic to its consumer. Its engine lives as long as the process, so that the next
+// invocation knows of an outage. Invocations may run at the same time.
 //
-// Of an invocation's time the last part is kept back: [Options].Margin for the answer, and before that the engine's Grace
-// for handlers that must be abandoned. Where these are more than half of what is left (at a function timeout below 11 s),
-// half is kept: a handler that uses up its grace is then ended by Lambda instead of Overrun. Nothing new is begun in the
-// last Finish before, or in the last tenth, so that what runs can end well.
+// The end of an invocation's time is reserved: [Options].Margin for the response, and before it the engine's Grace for
+// handlers that must be abandoned. Where these are more than half of what is left (a function timeout below 11 s), half is
+// reserved: a handler that uses up its grace is then ended by Lambda instead of Overrun. No handler is started in the last
+// Finish before that, or in the last tenth, so that what runs can end well.
 type Handler struct {
 	engine  *bus.Engine
 	topic   string
 	options Options
 	reasons reasons
-	whole   context.Context // until a handler has ignored its deadline: it may still run
+	usable  context.Context // until a handler has ignored its deadline: it may still run
 }
 
 // New makes the handler of a consumer.
-func New(c bus.Consumer, letters bus.DeadLetters, o Options) *Handler {
-	for _, d := range []struct {
-		value *time.Duration
-		def   time.Duration
-	}{{&o.Timeout, time.Minute}, {&o.Margin, 500 * time.Millisecond}, {&o.Finish, time.Second}, {&o.Delivery.Grace, 5 * time.Second}} {
-		if *d.value == 0 {
-			*d.value = d.def
-		}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	if o.Delivery.Logger == nil {
-		o.Delivery.Logger = o.Logger
-	}
-	whole, broken := context.WithCancelCause(context.Background())
-	h := &Handler{topic: c.Topic, options: o, whole: whole}
+func New(c bus.Consumer, deadLetters bus.DeadLetters, o Options) *Handler {
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
+	o.Margin = cmp.Or(o.Margin, 500*time.Millisecond)
+	o.Finish = cmp.Or(o.Finish, time.Second)
+	o.Delivery.Grace = cmp.Or(o.Delivery.Grace, 5*time.Second)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	o.Delivery.Logger = cmp.Or(o.Delivery.Logger, o.Logger)
+	usable, broken := context.WithCancelCause(context.Background())
+	h := &Handler{topic: c.Topic, options: o, usable: usable}
 	overrun := o.Delivery.Overrun
 	if overrun == nil {
 		overrun = func(error) { os.Exit(1) }
@@ -80,21 +75,21 @@ func New(c bus.Consumer, letters bus.DeadLetters, o Options) *Handler {
 			report(r)
 		}
 	}
-	h.engine = bus.NewEngine(c, letters, o.Delivery)
+	h.engine = bus.NewEngine(c, deadLetters, o.Delivery)
 	return h
 }
 
-// Stalled reports whether the engine takes what fails for an outage, see [bus.Engine].
+// Stalled reports whether the engine takes recent failures for an outage, see [bus.Engine].
 func (h *Handler) Stalled() bool { return h.engine.Stalled() }
 
-// Invoke handles the batch that payload is, and returns when all of it is handled, when ctx is done or its deadline near,
-// or when nothing more can be done before that. The answer is a [Response] in AWS's form.
+// Invoke handles the batch in payload. It returns when all of it is handled, when ctx is done or its deadline near, or when
+// nothing more can be done before that. The answer is a [Response] in AWS's form.
 //
-// An error is for the whole batch, which comes again: a [PayloadError], a record of another topic, a [GivenBackError] where
-// answers are not [Options].Partial. What was handled comes again with it, and handlers know a repeat.
+// An error makes AWS retry the whole batch: a [PayloadError], a record of another topic, or a [GivenBackError] without
+// [Options].Partial. Handlers recognize repeats of what was handled.
 //
-// AWS sends the records of a partition in order, one batch at a time. They are put in order should they not be, because
-// what is given back is named by offset; that an offset stands there twice does no harm.
+// AWS sends the records of a partition in offset order, one batch at a time. Should they be out of order they are sorted,
+// because a response names records by offset; a repeated offset does no harm.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if err := h.refusal(); err != nil {
 		return nil, err
@@ -105,11 +100,11 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	for i := range batch.Records {
 		if r := &batch.Records[i]; r.Topic != h.topic {
-			return nil, fmt.Errorf("the batch holds a record of topic %q (partition %d, offset %d), and this function consumes %q alone: "+
-				"give each topic a mapping and a function of its own", r.Topic, r.Partition, r.Offset, h.topic)
+			return nil, fmt.Errorf("the batch has a record of topic %.249q (partition %d, offset %d), and this function consumes %q only: "+
+				"give each topic its own mapping and function", r.Topic, r.Partition, r.Offset, h.topic)
 		}
 	}
-	all := shares(batch.Records)
+	all := partitions(batch.Records)
 	h.deliver(ctx, all)
 	if err := h.advance(ctx, all); err != nil {
 		return nil, err
@@ -128,8 +123,117 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 }
 
 func (h *Handler) refusal() error {
-	if err := context.Cause(h.whole); err != nil {
+	if err := context.Cause(h.usable); err != nil {
 		return fmt.Errorf("this process must end, because a handler may still be running: %w", err)
 	}
 	return nil
+}
+
+// partition is the part of a batch that is of one partition.
+type partition struct {
+	*bus.Partition                // nil = there was no time at all
+	records        []bus.Record   // the engine's, once they are delivered
+	positions      []bus.Position // of the records
+}
+
+// partitions splits records by partition, in offset order.
+func partitions(records []bus.Record) (all []partition) {
+	byOffset := func(a, b bus.Record) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+	}
+	if !slices.IsSortedFunc(records, byOffset) {
+		slices.SortStableFunc(records, byOffset)
+	}
+	positions := make([]bus.Position, len(records))
+	for i := range records {
+		positions[i] = bus.Position{Topic: records[i].Topic, Partition: records[i].Partition, Offset: records[i].Offset}
+	}
+	for start, end := 0, 0; start < len(records); start = end {
+		for end < len(records) && records[end].Partition == records[start].Partition {
+			end++
+		}
+		all = append(all, partition{records: records[start:end], positions: positions[start:end]})
+	}
+	return all
+}
+
+// deliver passes the partitions to the engine and waits until they are handled or the time is over.
+func (h *Handler) deliver(ctx context.Context, all []partition) {
+	left := h.options.Timeout
+	if deadline, ok := ctx.Deadline(); ok {
+		left = time.Until(deadline)
+	}
+	left -= min(h.options.Margin+h.options.Delivery.Grace, left/2)
+	end := time.Now().Add(left)
+	lastStart := end.Add(-min(h.options.Finish, left/10))
+	if ctx.Err() != nil || !time.Now().Before(lastStart) {
+		return
+	}
+	waiting, stop := context.WithDeadline(ctx, lastStart)
+	defer stop()
+	defer context.AfterFunc(h.usable, stop)()
+	for i := range all {
+		p := &all[i]
+		p.Partition = h.engine.OpenUntil(ctx, p.positions[0].Partition, end)
+		p.Deliver(p.records)
+	}
+	var done sync.WaitGroup
+	for i := range all {
+		done.Go(func() {
+			_ = all[i].Wait(waiting) // Handled says the same
+			if h.refusal() == nil {
+				h.close(ctx, &all[i], end)
+			}
+		})
+	}
+	done.Wait()
+}
+
+func (h *Handler) close(ctx context.Context, p *partition, end time.Time) {
+	if ctx.Err() != nil { // the invocation is to end now
+		end = time.Now().Add(min(h.options.Finish, time.Until(end)))
+	}
+	closing, cancel := context.WithDeadline(context.Background(), end)
+	defer cancel()
+	if err := p.Close(closing); err != nil {
+		h.options.Logger.WarnContext(ctx, "unfinished work is abandoned and will be repeated", "topic", h.topic, "error", err)
+	}
+}
+
+// advance calls Options.Advance with what was handled.
+func (h *Handler) advance(ctx context.Context, all []partition) error {
+	from, to := map[int32]int64{}, map[int32]int64{}
+	for _, p := range all {
+		if p.Partition == nil {
+			continue
+		}
+		first := p.positions[0]
+		if handled, _, ok := p.Handled(); ok && handled > first.Offset {
+			from[first.Partition], to[first.Partition] = first.Offset, handled
+		}
+	}
+	if h.options.Advance == nil || len(to) == 0 {
+		return nil
+	}
+	return h.options.Advance(ctx, h.topic, from, to)
+}
+
+// givenBack lists what is not handled of a batch that was delivered.
+func (h *Handler) givenBack(all []partition) *GivenBackError {
+	e := &GivenBackError{}
+	for _, p := range all {
+		e.Records += len(p.positions)
+		handled := int64(0)
+		if p.Partition != nil {
+			handled, _, _ = p.Handled()
+		}
+		first := slices.IndexFunc(p.positions, func(at bus.Position) bool { return at.Offset >= handled })
+		if first < 0 {
+			continue
+		}
+		rest := p.positions[first:]
+		e.parts = append(e.parts, part{rest[0], len(rest), h.reasons.forget(rest...)})
+		e.Response.givenBack = append(e.Response.givenBack, rest...)
+	}
+	return e
 }

@@ -112,7 +112,7 @@ func TestTheAnswerInAWSsForm(t *testing.T) {
 
 		r = newRig(t, trigger.Options{}, unless(errDown, "a1", "b1"))
 		_, err = r.invoke(30*time.Second, batch(t, "0/99:c1", "0/100:a1", "0/101:d1", "12/7:b1"))
-		require.EqualError(t, err, "3 of 4 records are not handled and must come again: "+
+		require.EqualError(t, err, "3 of 4 records are not handled and must be retried: "+
 			`2 of moved-0 from offset 100, because of "down"; 1 of moved-12 from offset 7, because of "down"`)
 
 		r = newRig(t, trigger.Options{Delivery: bus.Options{Concurrency: 1}}, func(ctx context.Context, _ event) error {
@@ -120,7 +120,7 @@ func TestTheAnswerInAWSsForm(t *testing.T) {
 			return nil
 		})
 		_, err = r.invoke(30*time.Second, batch(t, "0/99:a1", "0/100:b1"))
-		require.EqualError(t, err, "1 of 2 records are not handled and must come again: 1 of moved-0 from offset 100, for which there was no time")
+		require.EqualError(t, err, "1 of 2 records are not handled and must be retried: 1 of moved-0 from offset 100, for lack of time")
 	})
 }
 
@@ -170,8 +170,8 @@ func TestInvokeRefuses(t *testing.T) {
 		r := newRig(t, trigger.Options{Partial: true}, nil)
 		other := trigger.Batch{Source: trigger.SourceMSK, Records: []bus.Record{moved(0, 1, "a1"), {Topic: "gone", Partition: 2, Offset: 3}}}
 		for payload, says := range map[string]string{
-			string(other.Encode()):                    `a record of topic "gone" (partition 2, offset 3), and this function consumes "moved" alone`,
-			`{"Records":[{"eventSource":"aws:sqs"}]}`: "an event of SQS",
+			string(other.Encode()):                    `a record of topic "gone" (partition 2, offset 3), and this function consumes "moved" only`,
+			`{"Records":[{"eventSource":"aws:sqs"}]}`: "another trigger invokes this function",
 			`{"eventSource":"aws:kafka","records":{"moved-0":[` +
 				`{"topic":"moved","partition":0,"offset":0,"value":"e30="},{"topic":"moved","partition":0,"offset":1,"value":"!"}]}}`: "/records/moved-0/1/value): it is not base64",
 		} {

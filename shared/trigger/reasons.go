@@ -2,14 +2,12 @@ package trigger
 
 import (
 	"sync"
-	"sync/atomic"
 
 	"github.com/sipeat/sipeat/shared/bus"
 )
 
 // reasons remembers why events in hand are not handled yet.
 type reasons struct {
-	some atomic.Bool // spares the lock while all is well
 	mu   sync.Mutex
 	last map[bus.Position]error
 }
@@ -26,14 +24,10 @@ func (r *reasons) note(report bus.Report) {
 		r.last = map[bus.Position]error{}
 	}
 	r.last[at] = report.Err
-	r.some.Store(true)
 }
 
-// forget takes out what is known of records, and is the first reason found among them; nil = none was tried.
+// forget removes records and returns the first reason among theirs; nil = none was tried.
 func (r *reasons) forget(records ...bus.Position) (first error) {
-	if !r.some.Load() {
-		return nil
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, at := range records {
@@ -42,6 +36,5 @@ func (r *reasons) forget(records ...bus.Position) (first error) {
 		}
 		delete(r.last, at)
 	}
-	r.some.Store(len(r.last) > 0)
 	return first
 }

@@ -2,41 +2,44 @@ package trigger
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/sipeat/sipeat/shared/bus"
 )
 
-// Response is what AWS is told of a batch: which of its records are given back. It is made by [Handler] alone, from the
-// records of the batch, because AWS takes a name that was not in the batch for a failure of all of it. The zero value says
-// that all went well.
+// Response names the records of a batch that AWS has to retry. [Handler] makes it from the records of the batch, because AWS
+// takes a name that was not in the batch as a failure of all of it. The zero value means success.
 //
-// AWS understands it only of a mapping that has ReportBatchItemFailures, which for Kafka there is in provisioned mode:
-// https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html. Of any other it takes every answer for
+// AWS reads it only for a mapping with ReportBatchItemFailures, which Kafka has in provisioned mode
+// (https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html). For any other mapping every answer is a
 // success.
 type Response struct {
 	givenBack []bus.Position
 }
 
-// GivenBack lists the records that come again: of each partition the first that is not handled and all behind it.
+// GivenBack lists the records to retry: of each partition the first that is not handled and all after it.
 func (r Response) GivenBack() []bus.Position { return append([]bus.Position(nil), r.givenBack...) }
 
-// MarshalJSON is the response in AWS's form. When all went well its list is empty, not null or missing.
+// MarshalJSON returns the response in AWS's form. On success its list is empty, not null or missing.
 func (r Response) MarshalJSON() ([]byte, error) {
-	dst := []byte(`{"batchItemFailures":[`)
-	for i, p := range r.givenBack {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendText(append(dst, `{"itemIdentifier":{"partition":`...), listName(p.Topic, p.Partition))
-		dst = append(strconv.AppendInt(append(dst, `,"offset":`...), p.Offset, 10), "}}"...)
+	type identifier struct {
+		Partition string `json:"partition"`
+		Offset    int64  `json:"offset"`
 	}
-	return append(dst, "]}"...), nil
+	type failure struct {
+		Identifier identifier `json:"itemIdentifier"`
+	}
+	var out struct {
+		Failures []failure `json:"batchItemFailures"`
+	}
+	for _, p := range r.givenBack {
+		out.Failures = append(out.Failures, failure{identifier{listName(p.Topic, p.Partition), p.Offset}})
+	}
+	return json.Marshal(out)
 }
 
-// GivenBackError is how a batch ends of which something is given back, where AWS understands no [Response]: the whole batch
-// comes again.
+// GivenBackError fails an invocation with records to retry where AWS reads no [Response]: the whole batch is retried.
 type GivenBackError struct {
 	Response Response
 	Records  int // of the batch
@@ -51,16 +54,15 @@ type part struct {
 	reason error // nil = there was no time
 }
 
-// Error names each partition's first record that is not handled, how many there are, and why: without what is said in the
-// event.
+// Error names each partition's first record that is not handled, how many there are, and why, without payload.
 func (e *GivenBackError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %d records are not handled and must come again", len(e.Response.givenBack), e.Records)
+	fmt.Fprintf(&b, "%d of %d records are not handled and must be retried", len(e.Response.givenBack), e.Records)
 	for i, p := range e.parts {
 		b.WriteString([]string{": ", "; "}[min(i, 1)])
 		fmt.Fprintf(&b, "%d of %s from offset %d, ", p.n, listName(p.first.Topic, p.first.Partition), p.first.Offset)
 		if p.reason == nil {
-			b.WriteString("for which there was no time")
+			b.WriteString("for lack of time")
 		} else {
 			fmt.Fprintf(&b, "because of %q", p.reason.Error())
 		}
