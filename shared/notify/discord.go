@@ -104,9 +104,7 @@ func (d *Discord) do(ctx context.Context, method string, u url.URL, body []byte)
 		return nil
 	}
 	var a answer
-	if text, err := io.ReadAll(io.LimitReader(response.Body, 64<<10)); err == nil {
-		_ = json.Unmarshal(text, &a) // a proxy's answer is no JSON; its status counts all the same
-	}
+	_ = json.UnmarshalRead(io.LimitReader(response.Body, 64<<10), &a) // a proxy's answer is no JSON; its status counts all the same
 	return d.refused(response, a)
 }
 
@@ -163,25 +161,18 @@ func (d *Discord) wait(extend time.Duration) time.Duration {
 	return d.until.Sub(now)
 }
 
-// message is the body of a post. It mentions nobody and has no previews.
-type message struct {
-	Content         string              `json:"content"`
-	Username        string              `json:"username"`
-	AllowedMentions map[string][]string `json:"allowed_mentions"`
-	Flags           int                 `json:"flags"`
-}
+const suppressEmbeds = 1 << 2 // no previews of links
 
-const suppressEmbeds = 1 << 2
-
-// post puts foreign text into a code block: Discord reads no markdown, link or mention there, and only three backticks end it.
-func post(m Message) message {
+// post is the body of a message, without mentions. It puts foreign text into a code block: Discord reads no markdown, link or
+// mention there, and only three backticks end it.
+func post(m Message) map[string]any {
 	head, tail := "**SipEat: "+m.subject()+"**\n```\n", "\n```"
 	if r := m.reference(); r != "" {
 		tail = "\n\n" + fenced(r) + tail
 	}
-	return message{
-		Content:  head + cut(fenced(prose(m.Text)), maxContent-units(head)-units(tail)) + tail,
-		Username: "SipEat", AllowedMentions: map[string][]string{"parse": {}}, Flags: suppressEmbeds,
+	return map[string]any{
+		"content":  head + cut(fenced(prose(m.Text)), maxContent-units(head)-units(tail)) + tail,
+		"username": "SipEat", "allowed_mentions": map[string][]string{"parse": {}}, "flags": suppressEmbeds,
 	}
 }
 

@@ -23,20 +23,21 @@ func Cause(ctx context.Context, err error) error {
 			return known
 		}
 	}
-	if errors.Is(err, io.EOF) {
+	var addresses *net.OpError // of addresses and system calls; refusals of TLS too
+	var name *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, io.EOF):
 		return errors.New("the other side closed the connection")
+	case errors.As(err, &addresses):
+		return addresses
+	case errors.As(err, &name):
+		return name
+	case errors.As(err, &certificate):
+		return certificate
 	}
-	if e, ok := errors.AsType[*net.OpError](err); ok { // of addresses and system calls; refusals of TLS too
-		return e
-	}
-	if e, ok := errors.AsType[*net.DNSError](err); ok {
-		return e
-	}
-	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return e
-	}
-	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return errors.New(e.Msg)
+	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return errors.New(record.Msg)
 	}
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
 		err = next

@@ -1,12 +1,14 @@
 package notify
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // server is what SMTP_URL names.
@@ -45,60 +47,52 @@ func isHostName(s string) bool { return len(s) <= 254 && hostName.MatchString(s)
 // No error repeats any of the URL: an unescaped password can end up in any part of it.
 func parseServer(raw string) (server, error) {
 	u, err := url.Parse(raw)
-	if err != nil || u.Fragment != "" || strings.Trim(u.Path, "/") != "" || u.Opaque != "" {
-		return server{}, errors.New("not a URL of a mail server; write special characters of the password as %XX (@ is %40, / is %2F)")
+	if err != nil || u.Fragment != "" || strings.Trim(u.Path, "/") != "" || u.Opaque != "" || u.Scheme != "smtp" && u.Scheme != "smtps" {
+		return server{}, errors.New("must be an smtp or smtps URL; write special characters of the password as %XX (@ is %40, / is %2F)")
 	}
-	s := server{host: u.Hostname(), port: u.Port(), connections: defaultConnections, user: u.User.Username()}
+	s := server{host: u.Hostname(), port: cmp.Or(u.Port(), "587"), connections: defaultConnections, user: u.User.Username()}
 	s.password, _ = u.User.Password()
-	switch {
-	case u.Scheme == "smtps":
-		s.security = implicitTLS
-	case u.Scheme != "smtp":
-		return server{}, errors.New("must begin with smtp:// or smtps://")
-	case isLoopback(s.host) && s.user == "":
+	if u.Scheme == "smtps" {
+		s.security, s.port = implicitTLS, cmp.Or(u.Port(), "465")
+	} else if isLoopback(s.host) && s.user == "" {
 		s.security = unencrypted
 	}
 	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil || s.setOptions(query) != nil {
+	if err != nil || !s.setOptions(query) {
 		return server{}, errors.New("options are tls=none or tls=starttls (smtp:// only), helo=NAME and connections=1 to 100, each once")
-	}
-	if s.port == "" {
-		s.port = map[bool]string{false: "587", true: "465"}[s.security == implicitTLS]
 	}
 	switch _, badPort := strconv.ParseUint(s.port, 10, 16); {
 	case badPort != nil || !isHostName(s.host) && net.ParseIP(s.host) == nil:
-		return server{}, errors.New("must name a host, and a port from 1 to 65535")
-	case (s.user == "") != (s.password == ""):
-		return server{}, errors.New("must have both user and password, or neither")
-	case strings.ContainsFunc(s.user+s.password, func(r rune) bool { return r < ' ' || r == 127 }):
-		return server{}, errors.New("user and password must not contain control characters")
+		return server{}, errors.New("must name a host, and a port up to 65535")
+	case (s.user == "") != (s.password == "") || strings.ContainsFunc(s.user+s.password, unicode.IsControl):
+		return server{}, errors.New("must have both user and password or neither, without control characters")
 	case s.user != "" && s.security == unencrypted:
 		return server{}, errors.New("a login needs TLS: remove tls=none or the login")
 	}
 	return s, nil
 }
 
-func (s *server) setOptions(query url.Values) (err error) {
+func (s *server) setOptions(query url.Values) bool {
 	for option, values := range query {
-		value := values[0]
-		switch {
-		case len(values) > 1:
-			return errors.ErrUnsupported
-		case option == "tls" && value == "none" && s.security != implicitTLS:
-			s.security = unencrypted
-		case option == "tls" && value == "starttls" && s.security != implicitTLS:
-			s.security = startTLS
-		case option == "helo" && isHostName(value):
-			s.helo = value
-		case option == "connections":
-			if s.connections, err = strconv.Atoi(value); err != nil || s.connections < 1 || s.connections > 100 {
-				return errors.ErrUnsupported
-			}
+		value, ok := values[0], len(values) == 1
+		switch option {
+		case "tls":
+			implicit := s.security == implicitTLS
+			s.security = map[string]security{"none": unencrypted, "starttls": startTLS}[value]
+			ok = ok && !implicit && (value == "none" || value == "starttls")
+		case "helo":
+			s.helo, ok = value, ok && isHostName(value)
+		case "connections":
+			n, err := strconv.Atoi(value)
+			s.connections, ok = n, ok && err == nil && n >= 1 && n <= 100
 		default:
-			return errors.ErrUnsupported
+			ok = false
+		}
+		if !ok {
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 func (s server) address() string { return net.JoinHostPort(s.host, s.port) }

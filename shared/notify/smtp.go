@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -163,21 +164,23 @@ func (s *SMTP) helo(conn net.Conn) string {
 
 // connectError is Unavailable: before MAIL nothing depends on the message.
 func (s *SMTP) connectError(ctx context.Context, err error) error {
-	step, text := "the session", err.Error() // go-mail has no types for its steps
+	what, text := "the session", err.Error() // go-mail has no types for its steps
 	switch {
-	case ctx.Err() != nil:
 	case strings.Contains(text, "does not support STARTTLS"):
-		return events.Errorf(events.Unavailable, "the mail server %s offers no STARTTLS, and mail is not sent unencrypted; "+
-			"if it should be, add ?tls=none to SMTP_URL", s.server.address())
+		what, err = "STARTTLS", errors.New("not offered; add ?tls=none to SMTP_URL to send unencrypted")
 	case strings.Contains(text, "does not support SMTP AUTH"), errors.Is(err, gomail.ErrNoSupportedAuthDiscovered):
-		return events.Errorf(events.Unavailable, "the mail server %s offers none of the logins PLAIN, LOGIN and SCRAM-SHA-256", s.server.address())
+		what, err = "SMTP AUTH", errors.New("offers none of PLAIN, LOGIN and SCRAM-SHA-256")
 	case strings.HasPrefix(text, "SMTP AUTH failed"):
-		step = "the login (SMTP AUTH)"
+		what = "SMTP AUTH"
+		fallthrough
+	default:
+		if reply, ok := errors.AsType[*textproto.Error](err); ok {
+			err = fmt.Errorf("refused with %d", reply.Code)
+		} else {
+			err = Cause(ctx, err)
+		}
 	}
-	if reply, ok := errors.AsType[*textproto.Error](err); ok && ctx.Err() == nil {
-		return events.Errorf(events.Unavailable, "the mail server %s refuses %s: %d", s.server.address(), step, reply.Code)
-	}
-	return unavailable(Cause(ctx, err), "the mail server %s failed in %s", s.server.address(), step)
+	return unavailable(cmp.Or(ctx.Err(), err), "the mail server %s failed at %s", s.server.address(), what)
 }
 
 // sendError tells a fault of the message from an outage. A refusal of the recipient concerns the message only if it named the
@@ -185,11 +188,8 @@ func (s *SMTP) connectError(ctx context.Context, err error) error {
 func (s *SMTP) sendError(ctx context.Context, c *connection, mail Mail, err error) error {
 	failure, ok := errors.AsType[*gomail.SendError](err)
 	if !ok || ctx.Err() != nil || failure.ErrorCode() == 0 {
-		if !ok || failure.Reason != gomail.ErrSMTPMailFrom && failure.Reason != gomail.ErrSMTPRcptTo && failure.Reason != gomail.ErrSMTPData {
-			return unavailable(Cause(ctx, err), "the mail server %s did not say whether it accepted the mail; "+
-				"it is sent again with the same Message-ID", s.server.address())
-		}
-		return unavailable(Cause(ctx, err), "the connection to the mail server %s broke", s.server.address())
+		return unavailable(Cause(ctx, err), "the mail server %s did not confirm the mail; it is sent again with the same Message-ID",
+			s.server.address())
 	}
 	reply := strings.TrimSpace(fmt.Sprint(failure.ErrorCode(), " ", failure.EnhancedStatusCode()))
 	permanent := failure.ErrorCode() >= 500

@@ -117,7 +117,7 @@ func TestUnknownAcceptanceIsReported(t *testing.T) {
 	n := newSMTP(t, "smtp://"+script(t, map[string]string{"end": ""}), nil)
 	err := n.Notify(t.Context(), notifytest.Message("n-1"))
 	assert.Equal(t, events.Unavailable, events.KindOf(err))
-	assert.ErrorContains(t, err, "did not say whether it accepted the mail; it is sent again with the same Message-ID")
+	assert.ErrorContains(t, err, "did not confirm the mail; it is sent again with the same Message-ID")
 }
 
 func TestAnAcceptedMailIsDeliveredWhateverQUITReturns(t *testing.T) {
@@ -141,7 +141,7 @@ func TestLogins(t *testing.T) {
 	p.login = []string{"XOAUTH2"}
 	err := newSMTP(t, "smtp://"+escaped+"@"+p.address, p.roots).Notify(t.Context(), notifytest.Message("n-1"))
 	assert.Equal(t, events.Unavailable, events.KindOf(err))
-	assert.ErrorContains(t, err, "offers none of the logins")
+	assert.ErrorContains(t, err, "offers none of PLAIN, LOGIN")
 }
 
 func TestTLSIsRequired(t *testing.T) {
@@ -151,7 +151,7 @@ func TestTLSIsRequired(t *testing.T) {
 		text     string
 	}{
 		"an unknown certificate authority": {newSMTP(t, "smtp://"+p.address+"?tls=starttls", nil), "certificate"},
-		"no STARTTLS":                      {newSMTP(t, "smtp://"+escaped+"@"+newMailServer(t, knowsNoTLS).address, nil), "offers no STARTTLS"},
+		"no STARTTLS":                      {newSMTP(t, "smtp://"+escaped+"@"+newMailServer(t, knowsNoTLS).address, nil), "STARTTLS: not offered"},
 		"TLS of a plain server":            {newSMTP(t, "smtps://"+newMailServer(t, knowsNoTLS).address, nil), "does not look like a TLS handshake"},
 	} {
 		err := c.notifier.Notify(t.Context(), notifytest.Message("n-1"))

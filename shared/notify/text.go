@@ -3,7 +3,7 @@ package notify
 import (
 	"strings"
 	"unicode"
-	"unicode/utf8"
+	"unicode/utf16"
 
 	"github.com/sipeat/sipeat/shared/events"
 )
@@ -48,32 +48,17 @@ func prose(text string) string {
 }
 
 // units is the length of a text in UTF-16 code units.
-func units(text string) int {
-	n := 0
-	for _, r := range text {
-		n += width(r)
-	}
-	return n
-}
-
-func width(r rune) int {
-	if r > 0xFFFF {
-		return 2
-	}
-	return 1
-}
+func units(text string) int { return len(utf16.Encode([]rune(text))) }
 
 // cut shortens a text to at most limit UTF-16 code units, between two characters.
 func cut(text string, limit int) string {
-	if units(text) <= limit {
+	all := utf16.Encode([]rune(text))
+	if len(all) <= limit {
 		return text
 	}
-	n, end := 1, 0 // one for the ellipsis
-	for i, r := range text {
-		if n += width(r); n > limit {
-			break
-		}
-		end = i + utf8.RuneLen(r)
+	all = all[:limit-1]                                                          // one for the ellipsis
+	if last := rune(all[len(all)-1]); utf16.IsSurrogate(last) && last < 0xDC00 { // the first half of a character
+		all = all[:len(all)-1]
 	}
-	return text[:end] + "…"
+	return string(utf16.Decode(all)) + "…"
 }
