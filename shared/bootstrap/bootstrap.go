@@ -1,17 +1,16 @@
-// Package bootstrap is what the entry points of the Lambda binaries share: one binary holds the functions of one side, and
-// each Lambda function runs the one that its handler setting names.
+// Package bootstrap is the common part of the Lambda entry points. A binary has the functions of one side, and each Lambda
+// function runs the one that its handler setting names.
 //
-// What it promises:
+// Guarantees:
 //
-//   - What is wrong with the settings, or with that name, ends the init with one line that says what to do, in the log and
-//     in the answer to whoever invokes the function.
-//   - Several invocations may run at once in one process (AWS_LAMBDA_MAX_CONCURRENCY), as far as the handler allows it.
-//   - From then on every line of the log is JSON, with the id of the invocation and, where there is one, of its trace.
+//   - Wrong settings or an unknown handler end the init with one line that says what to do, in the log and in the answer to
+//     the invoker.
+//   - Several invocations may run in one process (AWS_LAMBDA_MAX_CONCURRENCY), as far as the handler allows it.
+//   - After that each line of the log is JSON, with the id of the invocation and of its trace, if any.
 //
-// An execution environment is frozen between invocations and may end without notice. So nothing is put off: a handler has
-// done what it answers for. No extension is registered to be told of the end (SIGTERM), which would cost each cold start a
-// call; where one arrives all the same, the process ends: an invocation that has not answered comes again or, as a
-// command, was not answered 202.
+// An execution environment is frozen between invocations and may end without notice, so a handler postpones nothing. No
+// extension is registered for SIGTERM, which would cost each cold start a call. Where it arrives all the same the process ends:
+// an event whose invocation did not answer is delivered again, and a command was not answered 202.
 package bootstrap
 
 import (
@@ -30,8 +29,8 @@ import (
 // Functions are handlers by the names of their functions.
 type Functions map[string]lambda.Handler
 
-// Start runs the function that _HANDLER names, and does not return. needs are the settings that have no default here, where
-// a laptop's would be wrong; open makes the functions, which may use the network when they are invoked, and not before.
+// Start runs the function that _HANDLER names, and does not return. needs are the settings without a default here, because a
+// laptop's would be wrong; open makes the functions, which use the network only when they are invoked.
 func Start(needs []string, open func(settings.Settings, *slog.Logger) (Functions, error)) {
 	handler, err := choose(os.Getenv, needs, open)
 	if err != nil {
@@ -59,12 +58,12 @@ func choose(getenv func(string) string, needs []string, open func(settings.Setti
 	return nil, fmt.Errorf("the handler setting (_HANDLER) is %q; this binary has %s", name, strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
 }
 
-// read names everything at once that is wrong or missing.
+// read reports everything that is wrong or missing.
 func read(getenv func(string) string, needs []string) (settings.Settings, error) {
 	s, err := settings.Read(getenv)
 	for _, name := range needs {
 		if strings.TrimSpace(getenv(name)) == "" {
-			err = errors.Join(err, fmt.Errorf("%s: it is not set; template.yaml sets it", name))
+			err = errors.Join(err, fmt.Errorf("%s: must be set; template.yaml sets it", name))
 		}
 	}
 	return s, err

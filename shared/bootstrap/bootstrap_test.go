@@ -56,9 +56,9 @@ func TestWhatCannotStart(t *testing.T) {
 	}{
 		{"an unknown name", with("_HANDLER", "create-contcat"), table, []string{`"create-contcat"`, "create-contact, create-machine"}},
 		{"no name", with("_HANDLER", ""), table, []string{`""`, "create-contact, create-machine"}},
-		{"a setting that a laptop has a default for", with("KAFKA_BROKERS", " "), table, []string{"KAFKA_BROKERS: it is not set"}},
+		{"a setting that a laptop has a default for", with("KAFKA_BROKERS", " "), table, []string{"KAFKA_BROKERS: must be set"}},
 		{"all that is wrong, at once", map[string]string{"LOG_LEVEL": "loud", "PARTIAL_BATCH_RESPONSES": "perhaps"}, table,
-			[]string{"LOG_LEVEL", "PARTIAL_BATCH_RESPONSES", "KAFKA_BROKERS: it is not set"}},
+			[]string{"LOG_LEVEL", "PARTIAL_BATCH_RESPONSES", "KAFKA_BROKERS: must be set"}},
 		{"a part that cannot be made", good, func(settings.Settings, *slog.Logger) (Functions, error) { return nil, errors.New("no region") }, []string{"no region"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -10,16 +10,15 @@ import (
 	"time"
 )
 
-// failure is what the Runtime API takes.
+// failure is the body of the Runtime API's init error.
 type failure struct {
 	Message string   `json:"errorMessage"`
 	Type    string   `json:"errorType"`
 	Trace   []string `json:"stackTrace"`
 }
 
-// fail says why there is no function, in one line of the log and to the Runtime API, so that whoever invokes the function is
-// told it too (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-initerror). aws-lambda-go has
-// no call for it.
+// fail reports why there is no function, in one line of the log and to the Runtime API, which answers the invoker with it
+// (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-initerror). aws-lambda-go has no call for it.
 func fail(getenv func(string) string, to io.Writer, err error) {
 	why := failure{Message: strings.ReplaceAll(err.Error(), "\n", "; "), Type: "Init.Settings", Trace: []string{}}
 	fmt.Fprintf(to, "the function cannot start: %s\n", why.Message)
@@ -37,7 +36,7 @@ func fail(getenv func(string) string, to io.Writer, err error) {
 		return
 	}
 	request.Header.Set("Lambda-Runtime-Function-Error-Type", why.Type)
-	if answer, err := client.Do(request); err == nil { // it was said above already
+	if answer, err := client.Do(request); err == nil { // logged above
 		_ = answer.Body.Close()
 	}
 }

@@ -10,28 +10,20 @@ import (
 	"github.com/sipeat/sipeat/shared/trace"
 )
 
-// logs writes JSON by the names that Lambda gives to time and text
-// (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html). LOG_LEVEL says how much, alone: the
-// function's own ApplicationLogLevel (AWS_LAMBDA_LOG_LEVEL) is what Lambda lets through, and template.yaml has it drop nothing.
+// logs writes JSON with Lambda's names of time and text
+// (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html) and the id of the invocation.
+// LOG_LEVEL alone sets the level: template.yaml has the function's own ApplicationLogLevel (AWS_LAMBDA_LOG_LEVEL) drop nothing.
 func logs(to io.Writer, level slog.Level) slog.Handler {
 	rename := func(groups []string, a slog.Attr) slog.Attr {
 		return lambdacontext.ReplaceAttr(groups, events.LogAttr(groups, a))
 	}
-	return trace.Logs(invocation{slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level, ReplaceAttr: rename})})
+	return trace.Logs(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level, ReplaceAttr: rename}), invocation)
 }
 
-// invocation adds the id of the invocation.
-type invocation struct{ slog.Handler }
-
-func (h invocation) Handle(ctx context.Context, r slog.Record) error {
-	if lc, ok := lambdacontext.FromContext(ctx); ok {
-		r.AddAttrs(slog.String("requestId", lc.AwsRequestID))
+func invocation(ctx context.Context) (slog.Attr, bool) {
+	lc, ok := lambdacontext.FromContext(ctx)
+	if !ok {
+		return slog.Attr{}, false
 	}
-	return h.Handler.Handle(ctx, r)
+	return slog.String("requestId", lc.AwsRequestID), true
 }
-
-func (h invocation) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return invocation{h.Handler.WithAttrs(attrs)}
-}
-
-func (h invocation) WithGroup(name string) slog.Handler { return invocation{h.Handler.WithGroup(name)} }

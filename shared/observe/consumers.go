@@ -10,10 +10,10 @@ import (
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 )
 
-// lagTimeout is how long a scrape waits for the brokers; what they do not say in time is left out of it.
+// lagTimeout is how long a scrape waits for the brokers; a lag that is not known in time is left out.
 const lagTimeout = 2 * time.Second
 
-// Watch shows a consumer's partitions: what is in hand, its lag, whether it goes on. They are looked at when asked for.
+// Watch adds gauges of a consumer's partitions, read at each scrape.
 func (m *Metrics) Watch(topic, group string, w *kafka.Watch) {
 	m.watched.mu.Lock()
 	defer m.watched.mu.Unlock()
@@ -40,11 +40,11 @@ func perConsumer(name, help string) *prometheus.Desc {
 }
 
 var (
-	inHand  = perPartition("sipeat_events_in_hand", "Events from the first that is not handled to the last that was fetched.")
+	inHand  = perPartition("sipeat_events_in_hand", "Events from the first unhandled one to the last fetched.")
 	bytes   = perPartition("sipeat_events_in_hand_bytes", "Size of the events in hand.")
-	running = perPartition("sipeat_handlers_running", "Events that a handler is working on.")
-	paused  = perPartition("sipeat_partition_paused", "1 while so much is in hand that nothing more is fetched.")
-	age     = perPartition("sipeat_oldest_unhandled_event_age_seconds", "Time since the first event in hand that is not handled was written; 0 = there is none.")
+	running = perPartition("sipeat_handlers_running", "Handlers running.")
+	paused  = perPartition("sipeat_partition_paused", "1 while the buffer is full and nothing more is fetched.")
+	age     = perPartition("sipeat_oldest_unhandled_event_age_seconds", "Age of the oldest event in hand that is not handled; 0 = none.")
 	lag     = perPartition("sipeat_consumer_lag_events", "Records of the partition that are not handled yet, as reported by the brokers; 0 = no record is left to read.")
 	joined  = perConsumer("sipeat_consumer_joined", "1 while the consumer is a member of its group.")
 	stalled = perConsumer("sipeat_consumer_stalled", "1 while events fail in a row for an unknown reason, so that none is rejected.")
@@ -63,11 +63,11 @@ func (w *watched) Collect(to chan<- prometheus.Metric) {
 	w.mu.Lock()
 	consumers := w.consumers
 	w.mu.Unlock()
-	var asking sync.WaitGroup
+	var all sync.WaitGroup
 	for _, c := range consumers {
-		asking.Go(func() { c.collect(to) })
+		all.Go(func() { c.collect(to) })
 	}
-	asking.Wait()
+	all.Wait()
 }
 
 func (c watchedConsumer) collect(to chan<- prometheus.Metric) {
@@ -98,7 +98,7 @@ func (c watchedConsumer) collect(to chan<- prometheus.Metric) {
 	defer cancel()
 	behind, err := c.watch.Lag(ctx)
 	if err != nil {
-		return // the broker's outage shows in what is not there; the rest is worth having
+		return // the other metrics are still true
 	}
 	for n, events := range behind {
 		gauge(lag, float64(events), strconv.Itoa(int(n)))

@@ -25,14 +25,15 @@ type Tracing struct {
 	provider *sdk.TracerProvider
 }
 
-// NewTracing makes tracing as OpenTelemetry's environment variables want it
-// (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/), but that it is off when
-// OTEL_TRACES_EXPORTER is not set. What the exporter has to complain of goes to logger.
+// NewTracing configures tracing by OpenTelemetry's environment variables
+// (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/), except that it is off when
+// OTEL_TRACES_EXPORTER is not set. Errors of the exporter are logged.
 func NewTracing(ctx context.Context, getenv func(string) string, version string, logger *slog.Logger) (*Tracing, error) {
-	if exporter := getenv("OTEL_TRACES_EXPORTER"); exporter == "" || exporter == "none" || strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
+	exporter := getenv("OTEL_TRACES_EXPORTER")
+	if exporter == "" || exporter == "none" || strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
 		return nil, nil
 	}
-	var faults complaints
+	var faults exporterFaults
 	otel.SetLogger(logr.New(&faults))
 	out, err := autoexport.NewSpanExporter(ctx)
 	otel.SetLogger(logr.Discard())
@@ -40,8 +41,9 @@ func NewTracing(ctx context.Context, getenv func(string) string, version string,
 		return nil, errors.New("OTEL_TRACES_EXPORTER: must be otlp, console or none, with the OTEL_EXPORTER_OTLP_ settings of that exporter")
 	}
 	if len(faults) > 0 {
-		return nil, errors.Join(fmt.Errorf("OTEL_EXPORTER_OTLP_HEADERS, _ENDPOINT, _TIMEOUT or _CERTIFICATE: OpenTelemetry cannot %s; "+
-			"for example OTEL_EXPORTER_OTLP_HEADERS=api-key=KEY and OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", strings.Join(faults, ", nor ")), out.Shutdown(ctx))
+		err = fmt.Errorf("OTEL_EXPORTER_OTLP_HEADERS, _ENDPOINT, _TIMEOUT or _CERTIFICATE: OpenTelemetry cannot %s; for example "+
+			"OTEL_EXPORTER_OTLP_HEADERS=api-key=KEY and OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", strings.Join(faults, ", nor "))
+		return nil, errors.Join(err, out.Shutdown(ctx))
 	}
 	res, err := resource.New(ctx,
 		resource.WithAttributes(semconv.ServiceName("sipeat"), semconv.ServiceVersion(version)),
@@ -53,7 +55,7 @@ func NewTracing(ctx context.Context, getenv func(string) string, version string,
 	return TracingTo(sdk.NewTracerProvider(sdk.WithBatcher(out), sdk.WithResource(res))), nil
 }
 
-// TracingTo makes tracing with a provider that is ready.
+// TracingTo makes tracing with an existing provider.
 func TracingTo(provider *sdk.TracerProvider) *Tracing {
 	return &Tracing{provider.Tracer("github.com/sipeat/sipeat"), provider}
 }
@@ -61,9 +63,11 @@ func TracingTo(provider *sdk.TracerProvider) *Tracing {
 // Close exports what is left, as long as ctx allows.
 func (t *Tracing) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }
 
-// start begins a span under that of ctx, which may be one of ours or what came with the request or record, and makes it
-// what goes out from here.
-func (t *Tracing) start(ctx context.Context, name string, kind oteltrace.SpanKind, attributes ...attribute.KeyValue) (context.Context, oteltrace.Span) {
+// start begins a span under that of ctx, which is one of ours or came with the request or record, and makes it the parent of
+// everything that the context causes.
+func (t *Tracing) start(ctx context.Context, name string, kind oteltrace.SpanKind, attributes ...attribute.KeyValue) (
+	context.Context, oteltrace.Span,
+) {
 	options := []oteltrace.SpanStartOption{oteltrace.WithSpanKind(kind), oteltrace.WithAttributes(attributes...)}
 	if !oteltrace.SpanContextFromContext(ctx).IsValid() {
 		if parent, ok := trace.From(ctx); ok {
