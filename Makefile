@@ -12,7 +12,7 @@ GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0
 GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0
 AIR := $(TOOLS)/air-v1.67.4
 DECODERS := shared/proof/decoders
-KAFKAJS := shared/proof/kafkajs
+KAFKAJS := shared/cli/clitest/kafkajs
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,8 +57,8 @@ bench: ## the figures, each beside its baseline in the same run
 	go test -run '^$$' -bench . -benchmem ./shared/...
 	cd $(DECODERS) && go test -run '^$$' -bench . -cpu 1
 
-# Where tests want real servers; shared/proof holds this list to the tests.
-INTEGRATION := ./shared/bus/... ./shared/store/... ./shared/proof
+# The packages with suites for real servers; a test compares this list with the tests.
+INTEGRATION := ./shared/bus/... ./shared/store/... ./shared/cli/clitest ./shared/proof/lambda
 
 integration: SHELL := bash
 integration: ## the suites that want real servers: those of `make up`, or KAFKA_BROKERS and DYNAMODB_ENDPOINT
@@ -69,14 +69,14 @@ integration: ## the suites that want real servers: those of `make up`, or KAFKA_
 	export AWS_REGION="$${AWS_REGION:-us-east-1}" AWS_ACCESS_KEY_ID="$${AWS_ACCESS_KEY_ID:-local}" AWS_SECRET_ACCESS_KEY="$${AWS_SECRET_ACCESS_KEY:-local}"; \
 	test -n "$$KAFKA_BROKERS" -a -n "$$DYNAMODB_ENDPOINT" || { echo 'There is nothing to test against: `make up` first, or set KAFKA_BROKERS and DYNAMODB_ENDPOINT to servers that may be written to.'; exit 2; }; \
 	echo "against KAFKA_BROKERS=$$KAFKA_BROKERS DYNAMODB_ENDPOINT=$$DYNAMODB_ENDPOINT"; \
-	elsewhere='^Test(Docker|SAMLocal)'; test -n "$$KAFKA_SASL_BROKERS" || elsewhere="$$elsewhere|^TestLoginAtApacheKafka$$"; \
+	elsewhere='^$$'; test -n "$$KAFKA_SASL_BROKERS" || elsewhere='^TestLoginAtApacheKafka$$'; \
 	said="$$(mktemp "$${TMPDIR:-/tmp}/sipeat.XXXXXX")"; trap 'rm -f "$$said"' EXIT; \
 	KAFKAJS='$(CURDIR)/$(KAFKAJS)' go test -count=1 -v -skip "$$elsewhere" $(INTEGRATION) | tee "$$said"; \
 	if grep -E '^ *--- SKIP' "$$said"; then echo 'Here a test that is skipped is a failure.'; exit 1; fi; \
 	test -n "$$KAFKA_SASL_BROKERS" || echo 'Not run: the login over TLS, which `make up` does not have. It wants KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM=SCRAM-SHA-512, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE of a Kafka that has.'
 
 containers: docker $(AIR) ## plays what is here for Docker, in containers of its own: what `make up` started stays
-	DOCKER=1 go test -count=1 -v -timeout 20m -run '^TestDocker' ./shared/proof
+	DOCKER=1 go test -count=1 -v -timeout 20m -run '^TestDocker' ./shared/proof/containers
 
 # at SERVICE PORT PREFIX: where the port of a container is on this machine, or nothing
 AT = at() { docker compose port "$$1" "$$2" 2>/dev/null | sed -n "s,^127,$$3&,p"; }
@@ -157,7 +157,7 @@ need-sam:
 	@command -v $(SAM) >/dev/null || { echo 'This needs the SAM CLI: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/install-sam-cli.html, or SAM=path/to/sam.' >&2; exit 2; }
 
 sam-local: need-sam docker ## test the functions under the SAM CLI, in containers of their own: those of `make up` are left alone
-	DOCKER=1 SAM='$(SAM)' go test -count=1 -v -timeout 20m -run '^TestSAMLocal' ./shared/proof
+	DOCKER=1 SAM='$(SAM)' go test -count=1 -v -timeout 20m -run '^TestSAMLocal' ./shared/proof/containers
 
 validate: need-sam ## template.yaml by `sam validate --lint` and by cfn-lint, which sees what SAM makes of it
 	AWS_DEFAULT_REGION="$${AWS_DEFAULT_REGION:-us-east-1}" $(SAM) validate --lint

@@ -1,0 +1,8 @@
+package clitest
+
+import "testing"
+
+func TestMain(m *testing.M) {
+	besideIfAsked()
+	Main(m)
+}

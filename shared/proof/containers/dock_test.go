@@ -1,0 +1,276 @@
+package containers
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/cli/clitest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func errorUnless(ok bool, what string) error {
+	if ok {
+		return nil
+	}
+	return errors.New(what)
+}
+
+// dockPatience is how long a target of the Makefile may take: Docker may have images to fetch.
+const dockPatience = 10 * time.Minute
+
+// dock is what a person with Docker has in front of them: a checkout, and what docker-compose.yml starts. The checkout is a
+// copy, and the containers are a project of their own at ports that were free: what the person started stays as it is.
+type dock struct {
+	checkout, project string
+	ports             map[string]string
+	environment       []string
+	shown             []string // settings
+	kept, posted      []string // the ids of contacts
+}
+
+// inDock prepares one; whatever it starts is gone when the test ends. ports are settings of docker-compose.yml.
+func inDock(t *testing.T, ports ...string) *dock {
+	t.Helper()
+	if os.Getenv("DOCKER") == "" {
+		t.Skip("`make containers` plays this, with Docker")
+	}
+	d := &dock{checkout: t.TempDir(), ports: map[string]string{}}
+	// With what is not committed, and without what is no source, such as .env.
+	copied := exec.Command("sh", "-c", `{ git ls-files -co --exclude-standard -z && printf '.git\0'; } | tar -c --null -T - | tar -x -C "$1"`, "sh", d.checkout)
+	copied.Dir = root
+	out, err := copied.CombinedOutput()
+	require.NoError(t, err, string(out))
+	for _, port := range ports {
+		d.ports[port] = free(t)
+	}
+	d.named(t, "sipeat-proof-"+strconv.Itoa(os.Getpid())+"-"+strings.ToLower(t.Name()))
+	return d
+}
+
+// beside is a second project of the same checkout.
+func (d *dock) beside(t *testing.T, name string, settings ...string) *dock {
+	other := *d
+	other.ports = map[string]string{}
+	for _, s := range settings {
+		port, at, _ := strings.Cut(s, "=")
+		other.ports[port] = at
+	}
+	other.named(t, d.project+"-"+name)
+	return &other
+}
+
+func (d *dock) named(t *testing.T, project string) {
+	d.project, d.environment = project, append(outsideMake(), "COMPOSE_PROJECT_NAME="+project)
+	for name, port := range d.ports {
+		d.environment = append(d.environment, name+"="+port)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			out, _ := d.command("docker", "compose", "--profile", "*", "logs", "--tail", "12").CombinedOutput()
+			t.Logf("%s", out)
+		}
+		out, err := d.command("make", "down", "VOLUMES=1").CombinedOutput()
+		assert.NoError(t, err, string(out))
+	})
+}
+
+// outsideMake is the environment without settings of the project, of compose, and of the make that this runs in.
+func outsideMake() []string {
+	mine := regexp.MustCompile(`^(COMPOSE_\w+|DOCKER_\w+_PORT|DOCKER|MAKE\w*|MFLAGS|VOLUMES|SERVICE|DYNAMODB_ENDPOINT|AWS_\w+)=`)
+	return slices.DeleteFunc(clitest.CleanEnvironment(), mine.MatchString)
+}
+
+// free is a port that nobody had a moment ago: what Kafka advertises has to be known before it starts.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	return port
+}
+
+// at is where a container is on this machine.
+func (d *dock) at(port string) string { return "127.0.0.1:" + d.ports[port] }
+
+// command is one that is given in the checkout.
+func (d *dock) command(name string, arguments ...string) *exec.Cmd {
+	c := exec.Command(name, arguments...)
+	c.Dir, c.Env = d.checkout, d.environment
+	return c
+}
+
+// make runs a target to its end, and expects how it ends.
+func (d *dock) make(t *testing.T, status int, arguments ...string) clitest.Result {
+	t.Helper()
+	got := clitest.FinishIn(t, dockPatience, d.command("make", arguments...), "")
+	require.Equal(t, status, got.Status, "make %v\n%s%s", arguments, got.Stdout, got.Stderr)
+	return got
+}
+
+func (d *dock) docker(t *testing.T, arguments ...string) string {
+	t.Helper()
+	got := clitest.FinishIn(t, dockPatience, d.command("docker", arguments...), "")
+	if !slices.Contains(arguments, "exec") { // what kills itself ends as it likes
+		require.Equal(t, 0, got.Status, "docker %v\n%s", arguments, got.Stderr)
+	}
+	return got.Stdout
+}
+
+// settings are the lines that `make settings` shows for .env.
+func (d *dock) settings(t *testing.T) []string {
+	t.Helper()
+	return regexp.MustCompile(`(?m)^[A-Z_]+=.+$`).FindAllString(d.make(t, 0, "settings").Stdout, -1)
+}
+
+// program is a run of the program with these settings, in the checkout.
+func (d *dock) program(t *testing.T, arguments ...string) *exec.Cmd {
+	t.Helper()
+	path, err := clitest.Program()
+	require.NoError(t, err)
+	c := d.command(path, arguments...)
+	c.Env = slices.Concat(c.Env, d.running(t))
+	return c
+}
+
+// running are the settings that a person has put into .env when they were first shown.
+func (d *dock) running(t *testing.T) []string {
+	t.Helper()
+	if len(d.shown) == 0 {
+		d.shown = d.settings(t)
+	}
+	return append(slices.Clone(d.shown), "LOG_FORMAT=text")
+}
+
+func (d *dock) sipeat(t *testing.T, arguments ...string) clitest.Result {
+	t.Helper()
+	return clitest.Finish(t, d.program(t, arguments...), "")
+}
+
+func (d *dock) doctor(t *testing.T) clitest.Result { t.Helper(); return d.sipeat(t, "doctor") }
+
+func (d *dock) api(t *testing.T) *clitest.Serving {
+	t.Helper()
+	s := &clitest.Serving{Process: clitest.Start(t, d.program(t, "api", "--http", "127.0.0.1:0"))}
+	s.Says(s.Stdout, "\n")
+	first, _, _ := strings.Cut(s.Stdout.String(), "\n")
+	require.Contains(t, first, "ready http=")
+	s.URL = strings.TrimPrefix(first, "ready http=")
+	return s
+}
+
+func (d *dock) worker(t *testing.T) *clitest.Member {
+	t.Helper()
+	m := &clitest.Member{Process: clitest.Start(t, d.program(t, "worker"))}
+	m.Says(m.Stdout, "ready topics=")
+	return m
+}
+
+// contacts publishes a contact into each partition, and returns their event ids.
+func (d *dock) contacts(t *testing.T) []string {
+	t.Helper()
+	return (&clitest.Fleet{T: t, Brokers: d.at("DOCKER_KAFKA_PORT")}).Contacts()
+}
+
+// target is a target of the Makefile that goes on until Ctrl-C.
+type target struct{ *clitest.Process }
+
+// start starts one, as a terminal would: in a process group of its own.
+func (d *dock) start(t *testing.T, arguments ...string) *target {
+	t.Helper()
+	c := d.command("make", arguments...)
+	c.Env = slices.Concat(c.Env, d.running(t))
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p := &target{clitest.Start(t, c)}
+	t.Cleanup(func() { // of a test that failed; before make is waited for, whose output its children have too
+		for pid := range p.family(t) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	return p
+}
+
+// family is the process and all that it started, with their commands.
+func (p *target) family(t *testing.T) map[int]string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), clitest.Patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "ps", "-eo", "pid=,ppid=,args=").Output()
+	require.NoError(t, err)
+	all := map[int]string{}
+	for range 8 { // as deep as they go
+		for _, line := range clitest.Lines(string(out)) {
+			f := strings.Fields(line)
+			pid, err := strconv.Atoi(f[0])
+			parent, err2 := strconv.Atoi(f[1])
+			require.NoError(t, errors.Join(err, err2))
+			if _, known := all[parent]; known || pid == p.Cmd.Process.Pid {
+				all[pid] = strings.Join(f[2:], " ")
+			}
+		}
+	}
+	return all
+}
+
+// interrupt is Ctrl-C; nothing that the target started is left.
+func (p *target) interrupt(t *testing.T) {
+	t.Helper()
+	family := p.family(t)
+	require.NoError(t, syscall.Kill(-p.Cmd.Process.Pid, syscall.SIGINT))
+	p.Wait()
+	clitest.Until(t, func() error {
+		for pid, command := range family {
+			if syscall.Kill(pid, 0) == nil {
+				return errors.New("still running: " + command)
+			}
+		}
+		return nil
+	})
+}
+
+// edit changes a source of the checkout.
+func (d *dock) edit(t *testing.T, file string, change func(string) string) {
+	t.Helper()
+	path := filepath.Join(d.checkout, file)
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte(change(string(text))), 0o644))
+}
+
+// followsTheSources: a saved source restarts the worker; while one does not compile, what was built last goes on.
+func (d *dock) followsTheSources(t *testing.T) {
+	dev := d.start(t, "worker-dev")
+	ready := func(n int) {
+		t.Helper()
+		clitest.Until(t, func() error {
+			return errorUnless(strings.Count(dev.Stdout.String(), "ready topics=") == n, dev.Stdout.String()+dev.Stderr.String())
+		})
+	}
+	ready(1)
+	d.edit(t, "main.go", func(s string) string { return s + "\nfunc init() { println(\"the second build\") }\n" })
+	dev.Says(dev.Stderr, "the second build")
+	ready(2)
+	assert.Contains(t, dev.Stderr.String(), "ending read model", "the first one ended in order")
+	d.edit(t, "main.go", func(s string) string { return s + "}" })
+	dev.Says(dev.Stderr, "syntax error")
+	ready(3)
+	(&clitest.Member{Process: dev.Process}).Handles(d.contacts(t))
+	d.edit(t, "main.go", func(s string) string { return strings.Replace(strings.TrimSuffix(s, "}"), "second", "third", 1) })
+	dev.Says(dev.Stderr, "the third build")
+	ready(4)
+	dev.interrupt(t)
+	assert.Equal(t, 4, strings.Count(dev.Stderr.String(), "ending read model"))
+}

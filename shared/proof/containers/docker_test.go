@@ -1,0 +1,285 @@
+package containers
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sipeat/sipeat/shared/cli/clitest"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestDocker plays what README and the Makefile offer to whoever has Docker, in that order.
+func TestDocker(t *testing.T) {
+	d := inDock(t, "DOCKER_KAFKA_PORT", "DOCKER_DYNAMODB_PORT")
+	for _, step := range []struct {
+		name string
+		play func(*dock, *testing.T)
+	}{
+		{"nothing is up", (*dock).nothingIsUp},
+		{"make up", (*dock).comesUp},
+		{"a port that is taken", (*dock).saysThatAPortIsTaken},
+		{"make topics", (*dock).makesTopics},
+		{"make worker-build worker-start", (*dock).buildsAndStartsAWorker},
+		{"kill -9", (*dock).losesNothing},
+		{"make worker-dev", (*dock).followsTheSources},
+		{"make logs", (*dock).showsLogs},
+		{"make down", (*dock).keepsData},
+		{"make down VOLUMES=1", (*dock).dropsData},
+	} {
+		if !t.Run(step.name, func(t *testing.T) { step.play(d, t) }) {
+			return // each stands on those before it
+		}
+	}
+}
+
+// Whoever runs nothing in Docker is not told that something is wrong with it.
+func (d *dock) nothingIsUp(t *testing.T) {
+	said := d.doctor(t).Stdout
+	assert.Regexp(t, `(?m)^note +containers +kafka +it was not started`, said)
+	assert.NotRegexp(t, `(?m)^wrong +containers`, said)
+}
+
+func (d *dock) comesUp(t *testing.T) {
+	up := d.make(t, 0, "up")
+	kafka, dynamodb := d.at("DOCKER_KAFKA_PORT"), "http://"+d.at("DOCKER_DYNAMODB_PORT")
+	assert.Regexp(t, `(?m)^Kafka +`+kafka+` +kafka:19092$`, up.Stdout)
+	assert.Regexp(t, `(?m)^DynamoDB +`+dynamodb+` +http://dynamodb:8000$`, up.Stdout)
+	assert.Contains(t, d.settings(t), "KAFKA_BROKERS="+kafka)
+	assert.Contains(t, d.settings(t), "DYNAMODB_ENDPOINT="+dynamodb)
+
+	containers := d.docker(t, "compose", "ps", "--quiet")
+	assert.Len(t, clitest.Lines(containers), 2)
+	assert.Equal(t, up.Stdout, d.make(t, 0, "up").Stdout)
+	assert.Equal(t, containers, d.docker(t, "compose", "ps", "--quiet"), "a second time changes nothing")
+	assert.Equal(t, d.project+"\n", d.docker(t, "network", "ls", "--filter", "label=com.docker.compose.project="+d.project, "--format", "{{.Name}}"))
+
+	said := d.doctor(t).Stdout
+	for _, service := range []string{"kafka", "dynamodb"} {
+		assert.Regexp(t, `(?m)^ok +containers +`+service+` +running healthy$`, said)
+	}
+}
+
+func (d *dock) saysThatAPortIsTaken(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	other := d.beside(t, "taken", "DOCKER_DYNAMODB_PORT="+port)
+	said := other.make(t, 2, "up", "SERVICE=dynamodb").Stderr
+	assert.Contains(t, said, port)
+	assert.Contains(t, said, "Is a port taken, perhaps by `sipeat serve`? End that, or move this: `make up DOCKER_KAFKA_PORT=9093`")
+}
+
+func (d *dock) makesTopics(t *testing.T) {
+	for _, state := range []string{"created", "ok"} {
+		made := d.make(t, 0, "topics").Stdout
+		for _, e := range events.Catalogue() {
+			assert.Regexp(t, `(?m)^`+e.Topic+` +\d+ +1 .* `+state+`$`, made)
+			assert.Contains(t, clitest.Lines(made), e.Topic, "Kafka's own tool lists it")
+		}
+	}
+}
+
+func (d *dock) buildsAndStartsAWorker(t *testing.T) {
+	assert.Contains(t, d.make(t, 2, "worker-start").Stderr, "`make worker-build` first")
+	d.make(t, 0, "worker-build")
+	tag, err := d.command("git", "describe", "--tags", "--always", "--dirty").Output()
+	require.NoError(t, err)
+	version, err := d.command(filepath.Join(d.checkout, "bin", "sipeat"), "version").Output()
+	require.NoError(t, err)
+	assert.Contains(t, string(version), "sipeat "+strings.TrimSpace(string(tag))+" ")
+
+	w := d.start(t, "worker-start")
+	w.Says(w.Stdout, "ready topics=contact-created,")
+	(&clitest.Member{Process: w.Process}).Handles(d.contacts(t))
+	for pid, command := range w.family(t) {
+		if strings.HasPrefix(command, "bin/sipeat") {
+			require.NoError(t, syscall.Kill(pid, syscall.SIGTERM))
+		}
+	}
+	assert.Equal(t, 0, w.Wait(), "make passes on how the worker ended")
+	assert.Contains(t, w.Stderr.String(), "ending read model")
+}
+
+// losesNothing when Kafka is killed: by its process, which Docker starts again, and by its container, which `make up` does.
+func (d *dock) losesNothing(t *testing.T) {
+	api, w := d.api(t), d.worker(t)
+	kept := []string{api.Post("/contacts", clitest.AContact).ID}
+	d.docker(t, "compose", "exec", "-T", "kafka", "bash", "-c", "kill -9 -1")
+	container := strings.TrimSpace(d.docker(t, "compose", "ps", "--all", "--quiet", "kafka"))
+	clitest.Until(t, func() error {
+		return errorUnless(d.docker(t, "inspect", "--format", "{{.RestartCount}}", container) == "1\n", "Docker does not start it again")
+	})
+	kept = append(kept, d.postAgain(t, api))
+
+	d.docker(t, "compose", "kill", "kafka")
+	gone := d.doctor(t)
+	assert.Equal(t, 1, gone.Status)
+	assert.Regexp(t, `(?m)^wrong +containers +kafka +exited, exit status 137\n +-> docker compose logs kafka$`, gone.Stdout)
+	assert.Regexp(t, `(?m)^ok +containers +dynamodb`, gone.Stdout)
+	assert.True(t, w.Running() && api.Running(), "an outage is waited out")
+	d.make(t, 0, "up")
+	kept = append(kept, d.postAgain(t, api))
+	for _, id := range kept {
+		api.Readable("/contacts", id)
+	}
+	clitest.Handled(t, d.at("DOCKER_KAFKA_PORT"), clitest.Groups["contact-created"], "contact-created")
+	w.Signal(syscall.SIGTERM)
+	assert.Equal(t, 0, w.Wait())
+
+	again := d.worker(t)
+	next := d.contacts(t)
+	again.Handles(next)
+	assert.Equal(t, len(next), strings.Count(again.Stderr.String(), "group="+clitest.Groups["contact-created"]+" outcome=done"), "it goes on where the other one ended")
+	d.kept = kept
+}
+
+// postAgain posts until Kafka takes it: while it is away, the API answers 503 and goes on.
+func (d *dock) postAgain(t *testing.T, api *clitest.Serving) (id string) {
+	t.Helper()
+	clitest.Until(t, func() error {
+		a, err := clitest.Try("POST", api.URL+"/contacts", clitest.AContact, "Idempotency-Key: "+fmt.Sprint(len(d.posted)))
+		if err != nil || a.Status != http.StatusAccepted {
+			return errors.Join(err, fmt.Errorf("%d %s", a.Status, a.Body))
+		}
+		id = clitest.Decoded[clitest.Accepted](t, a.Body).ID
+		return nil
+	})
+	d.posted = append(d.posted, id)
+	return id
+}
+
+func (d *dock) showsLogs(t *testing.T) {
+	for _, c := range []struct {
+		arguments []string
+		of        []string
+	}{{[]string{"logs"}, []string{"kafka-1", "dynamodb-1"}}, {[]string{"logs", "SERVICE=dynamodb"}, []string{"dynamodb-1"}}} {
+		logs := d.start(t, c.arguments...)
+		for _, container := range c.of {
+			logs.Says(logs.Stdout, container+" ")
+		}
+		logs.interrupt(t)
+		shown := map[string]int{}
+		for _, line := range clitest.Lines(logs.Stdout.String()) {
+			if container, _, found := strings.Cut(line, " | "); found {
+				shown[strings.TrimSpace(container)]++
+			}
+		}
+		assert.Len(t, shown, len(c.of), "%v", shown)
+		for container, n := range shown {
+			assert.Less(t, n, 150, "the end of what %s said", container)
+		}
+	}
+}
+
+func (d *dock) keepsData(t *testing.T) {
+	said := d.make(t, 0, "down").Stdout
+	assert.Contains(t, said, "stays for the next `make up`")
+	assert.Empty(t, d.docker(t, "ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project="+d.project))
+	d.make(t, 0, "up")
+	api := d.api(t)
+	tail := d.sipeat(t, "tail", "contact-created", "--from-start", "--no-follow").Stdout
+	seen := map[any]int{}
+	for _, c := range api.Pages("/contacts", "", 100) {
+		seen[c["id"]]++
+	}
+	for _, id := range d.kept {
+		assert.Contains(t, tail, fmt.Sprintf(`"id":%q`, id))
+		assert.Equal(t, 1, seen[id], "what was posted again while Kafka was away may stand twice on the topic, and has one effect")
+	}
+}
+
+func (d *dock) dropsData(t *testing.T) {
+	mine := []string{"volume", "ls", "--quiet", "--filter", "label=com.docker.compose.project=" + d.project}
+	assert.NotEmpty(t, d.docker(t, mine...))
+	assert.Contains(t, d.make(t, 0, "down", "VOLUMES=1").Stdout, "is gone")
+	assert.Empty(t, d.docker(t, mine...))
+	assert.Contains(t, d.make(t, 0, "up").Stdout, "KAFKA_BROKERS=")
+	assert.Contains(t, d.sipeat(t, "topics", "--check").Stdout, "MISSING")
+}
+
+// TestDockerThreeBrokers: with the profile `cluster` one broker may be missing.
+func TestDockerThreeBrokers(t *testing.T) {
+	three := []string{"DOCKER_BROKER_1_PORT", "DOCKER_BROKER_2_PORT", "DOCKER_BROKER_3_PORT"}
+	d := inDock(t, three...)
+	up := func() { d.make(t, 0, "up", "SERVICE=broker-1 broker-2 broker-3") }
+	up()
+	all := d.at(three[0]) + "," + d.at(three[1]) + "," + d.at(three[2])
+	require.Contains(t, d.settings(t), "KAFKA_BROKERS="+all)
+	assert.Regexp(t, `(?m)^contact-created +6 +3 .* created$`, d.sipeat(t, "topics").Stdout)
+	check := d.sipeat(t, "topics", "--check", "--json")
+	require.Equal(t, 0, check.Status, check.Stderr)
+	for _, topic := range clitest.Decoded[[]struct{ Config map[string]string }](t, check.Stdout) {
+		assert.Equal(t, "2", topic.Config["min.insync.replicas"])
+	}
+
+	api, w := d.api(t), d.worker(t)
+	api.Readable("/contacts", api.Post("/contacts", clitest.AContact).ID)
+	d.docker(t, "compose", "kill", "broker-2")
+	for range 3 { // the failover takes some seconds, and whoever meets it may have to ask again
+		api.Readable("/contacts", d.postAgain(t, api))
+	}
+	assert.True(t, w.Running())
+	clitest.Until(t, func() error { // Kafka has noticed, too
+		said := d.doctor(t)
+		for _, pattern := range []string{`wrong +kafka +` + d.at(three[1]) + ` `, `wrong +containers +broker-2 +exited`, `ok +kafka +` + d.at(three[0]) + ` `, `ok +topics `, `ok +groups `} {
+			if !regexp.MustCompile(`(?m)^` + pattern).MatchString(said.Stdout) {
+				return fmt.Errorf("no %s in\n%s", pattern, said.Stdout)
+			}
+		}
+		return errorUnless(said.Status == 1, said.Stdout)
+	})
+	for range 10 { // to every partition
+		api.Readable("/contacts", api.Post("/contacts", clitest.AContact).ID)
+	}
+	up()
+	clitest.Until(t, func() error {
+		well := d.doctor(t)
+		return errorUnless(well.Status == 0, well.Stdout)
+	})
+}
+
+// Where Docker is missing, or its engine, the Makefile says so, and what there is without it.
+func TestMakeSaysWhatItIsWithoutDocker(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"make", "sh"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skip("install make to run this")
+		}
+	}
+	for name, c := range map[string]struct{ docker, says, targets string }{
+		"no docker": {"", "This needs Docker with its compose plugin: https://", "up down topics logs settings containers"},
+		"no plugin": {"exit 1", "This needs Docker with its compose plugin: https://", "up"},
+		"no engine": {`test "$1" = compose`, "its engine does not answer: start it", "up"},
+	} {
+		path := t.TempDir()
+		for _, tool := range []string{"make", "sh", "go"} {
+			at, err := exec.LookPath(tool)
+			require.NoError(t, err)
+			require.NoError(t, os.Symlink(at, filepath.Join(path, tool)))
+		}
+		if c.docker != "" {
+			require.NoError(t, os.WriteFile(filepath.Join(path, "docker"), []byte("#!/bin/sh\n"+c.docker+"\n"), 0o755))
+		}
+		for target := range strings.FieldsSeq(c.targets) {
+			m := exec.Command("make", target)
+			m.Dir, m.Env = root, append(outsideMake(), "PATH="+path)
+			got := clitest.Finish(t, m, "")
+			assert.Equal(t, 2, got.Status, "%s: make %s", name, target)
+			assert.Contains(t, got.Stderr, c.says, "%s: make %s", name, target)
+			assert.Contains(t, got.Stderr, "`go run . serve`")
+			assert.Empty(t, got.Stdout)
+		}
+	}
+}

@@ -1,0 +1,193 @@
+package containers
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sipeat/sipeat/functions/testdata"
+	"github.com/sipeat/sipeat/shared/cli/clitest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// samLocal is a dock where `make up`, `make topics` and `make build` were given, and the SAM CLI.
+type samLocal struct {
+	*dock
+	sam, config string
+}
+
+func inSAM(t *testing.T) *samLocal {
+	t.Helper()
+	sam := os.Getenv("SAM")
+	if sam == "" {
+		t.Skip("`make sam-local` plays this, with Docker and the SAM CLI")
+	}
+	if filepath.Base(sam) != sam && !filepath.IsAbs(sam) { // from where make was called
+		sam = filepath.Join(root, sam)
+	}
+	path, err := exec.LookPath(sam)
+	require.NoError(t, err, "the SAM CLI")
+	path, err = filepath.Abs(path)
+	require.NoError(t, err)
+	s := &samLocal{inDock(t, "DOCKER_KAFKA_PORT", "DOCKER_DYNAMODB_PORT"), path, "default"}
+	if runtime.GOARCH == "amd64" {
+		s.config = "amd64"
+	}
+	s.environment = append(s.environment, "SAM_CLI_TELEMETRY=0")
+	t.Cleanup(func() { // before the network goes
+		left := s.containers(t)
+		assert.Empty(t, left, "SAM has left containers behind")
+		if len(left) > 0 {
+			out, err := s.command("docker", append([]string{"rm", "--force"}, left...)...).CombinedOutput()
+			assert.NoError(t, err, string(out))
+		}
+	})
+	s.make(t, 0, "up")
+	s.make(t, 0, "topics")
+	s.make(t, 0, "build", "ARCH="+runtime.GOARCH)
+	return s
+}
+
+// containers are those on the network that compose did not start.
+func (s *samLocal) containers(t *testing.T) (ids []string) {
+	out, err := s.command("docker", "ps", "--all", "--filter", "network="+s.project, "--format", `{{.ID}} {{.Label "com.docker.compose.project"}}`).Output()
+	assert.NoError(t, err)
+	for _, line := range clitest.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) == 1 {
+			ids = append(ids, f[0])
+		}
+	}
+	return ids
+}
+
+// local is a run of `sam local`, as samconfig.toml has it but for the network.
+func (s *samLocal) local(command string, arguments ...string) *exec.Cmd {
+	return s.command(s.sam, slices.Concat([]string{"local", command}, arguments, []string{"--config-env", s.config, "--docker-network", s.project})...)
+}
+
+// logical is a function's name in template.yaml.
+func logical(function string) string {
+	var out strings.Builder
+	for part := range strings.SplitSeq(function, "-") {
+		out.WriteString(strings.ToUpper(part[:1]) + part[1:])
+	}
+	return out.String() + "Function"
+}
+
+// sample is what AWS sends to a function.
+func sample(t testing.TB, function string) string {
+	t.Helper()
+	payload, err := testdata.Samples.ReadFile(function + ".json")
+	require.NoError(t, err)
+	return string(payload)
+}
+
+// gatewayAnswer is a function's answer, as API Gateway takes it.
+type gatewayAnswer struct {
+	StatusCode int
+	Headers    map[string]string
+	Body       string
+}
+
+// invoke is `sam local invoke` of a function on its sample.
+func (s *samLocal) invoke(t *testing.T, function string, more ...string) (answered, said string) {
+	t.Helper()
+	c := s.local("invoke", append([]string{logical(function), "--event", "functions/testdata/" + function + ".json"}, more...)...)
+	got := clitest.Finish(t, c, "")
+	require.Equal(t, 0, got.Status, got.Stderr)
+	require.NotEmpty(t, strings.TrimSpace(got.Stdout), "%s answers nothing\n%s", function, got.Stderr)
+	return got.Stdout, got.Stderr
+}
+
+// invokeUntil invokes it until it is seen to have logged that: SAM CLI 1.170 shows what it has read of a container's log in
+// the second after the answer (Container.wait_for_result), which on a busy machine may be nothing.
+func (s *samLocal) invokeUntil(t *testing.T, logged, function string, more ...string) (answered, said string) {
+	t.Helper()
+	clitest.Until(t, func() error {
+		if answered, said = s.invoke(t, function, more...); !strings.Contains(said, logged) {
+			return fmt.Errorf("%q is not among:\n%s", logged, said)
+		}
+		return nil
+	})
+	return answered, said
+}
+
+// hosted is a `sam local start-api` or `start-lambda`, which keeps each function's container.
+type hosted struct {
+	*clitest.Process
+	url string
+}
+
+func (s *samLocal) serve(t *testing.T, command string) *hosted {
+	t.Helper()
+	port := free(t)
+	h := &hosted{clitest.Start(t, s.local(command, "--port", port, "--warm-containers", "LAZY")), "http://127.0.0.1:" + port}
+	t.Cleanup(h.end)
+	clitest.Until(t, func() error {
+		require.True(t, h.Running(), h.Stderr)
+		_, err := clitest.Try("GET", h.url+"/", "")
+		return err
+	})
+	return h
+}
+
+// end ends it in order: it removes its containers then. SAM CLI 1.170 turns SIGTERM into an exception of its main thread
+// (BaseLocalService.run), and where that is about to hand over a request Python's socketserver prints it and goes on: such
+// a signal is lost, and is given again. No other is, for it would break off the removal.
+func (h *hosted) end() {
+	h.T.Helper()
+	given := 0
+	clitest.Until(h.T, func() error {
+		if !h.Running() {
+			return nil
+		}
+		if strings.Count(h.Stderr.String(), "\nsamcli.local.docker.exceptions.ProcessSigTermException") == given {
+			given++
+			_ = h.Cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		}
+		return fmt.Errorf("it goes on:\n%s", h.Stderr)
+	})
+}
+
+// lambda invokes a function on its sample, as AWS's own tools do. A function that fails in its init answers 200 with an
+// empty body.
+func (h *hosted) lambda(function string) string {
+	h.T.Helper()
+	a := clitest.Call(h.T, "POST", h.url+"/2015-03-31/functions/"+logical(function)+"/invocations", sample(h.T, function))
+	require.Equal(h.T, 200, a.Status, a.Body)
+	require.NotEmpty(h.T, a.Body, "%s answers nothing", function)
+	return a.Body
+}
+
+// consumed is what Kafka's console consumer shows of topics that match, from their beginning until there are n events.
+func (s *samLocal) consumed(t *testing.T, topics string, n int) (all []of) {
+	t.Helper()
+	shown := s.docker(t, "compose", "exec", "-T", "kafka", "/opt/kafka/bin/kafka-console-consumer.sh", "--bootstrap-server", "kafka:19092",
+		"--include", topics, "--from-beginning", "--max-messages", strconv.Itoa(n), "--timeout-ms", "30000")
+	for _, line := range clitest.Lines(shown) {
+		all = append(all, clitest.Decoded[of](t, line))
+	}
+	require.Len(t, all, n)
+	return all
+}
+
+// Whoever has no SAM CLI is told so.
+func TestMakeSaysWhatItIsWithoutSAM(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("make"); err != nil {
+		t.Skip("install make to run this")
+	}
+	m := exec.Command("make", "sam-local", "SAM=no-such-sam")
+	m.Dir, m.Env = root, outsideMake()
+	got := clitest.Finish(t, m, "")
+	assert.Equal(t, 2, got.Status)
+	assert.Contains(t, got.Stderr, "This needs the SAM CLI")
+}

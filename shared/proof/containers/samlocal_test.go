@@ -1,0 +1,242 @@
+package containers
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sipeat/sipeat/functions/commands"
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/functions/queries"
+	"github.com/sipeat/sipeat/shared/cli/clitest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+// TestSAMLocal plays the functions under the SAM CLI, as whoever has it would: beside the containers of `make up`, with
+// what `make build` built.
+func TestSAMLocal(t *testing.T) {
+	s := inSAM(t)
+	for _, step := range []struct {
+		name string
+		play func(*samLocal, *testing.T)
+	}{
+		{"what SAM makes of the template", (*samLocal).keepsTheCORS},
+		{"a broken setting", (*samLocal).saysWhatIsBroken},
+		{"each function on its sample", (*samLocal).answersTheSamples},
+		{"sam local start-api", (*samLocal).carriesAContact},
+		{"without Kafka or DynamoDB", (*samLocal).waitsOutAnOutage},
+	} {
+		if !t.Run(step.name, func(t *testing.T) { step.play(s, t) }) {
+			return // each stands on those before it
+		}
+	}
+}
+
+// keepsTheCORS on the way to CloudFormation, of which `sam local` shows nothing: SAM changes what stands in the template.
+func (s *samLocal) keepsTheCORS(t *testing.T) {
+	c := s.command(s.sam, "validate", "--debug")
+	c.Env = append(c.Environ(), "AWS_DEFAULT_REGION=us-east-1")
+	got := clitest.Finish(t, c, "")
+	require.Equal(t, 0, got.Status, got.Stderr)
+	_, text, found := strings.Cut(got.Stderr, "Translated template is:\n")
+	require.True(t, found, got.Stderr)
+	var made struct {
+		Resources map[string]struct {
+			Properties struct {
+				Body struct {
+					CORS map[string][]any `yaml:"x-amazon-apigateway-cors"`
+				} `yaml:"Body"`
+			} `yaml:"Properties"`
+		} `yaml:"Resources"`
+	}
+	text = regexp.MustCompile(`(?ms)^\d{4}-\d\d-\d\d .*`).ReplaceAllString(text, "") // the log goes on
+	require.NoError(t, yaml.Unmarshal([]byte(text), &made))
+	choice := made.Resources["Api"].Properties.Body.CORS["Fn::If"]
+	require.Len(t, choice, 3, text)
+	cors, _ := choice[1].(map[string]any)
+	assert.ElementsMatch(t, []string{"allowOrigins", "allowMethods", "allowHeaders", "exposeHeaders", "maxAge"}, slices.Collect(maps.Keys(cors)), "what browsers are told, by the document that API Gateway gets")
+}
+
+// saysWhatIsBroken in one line, and in what whoever invokes it is told.
+func (s *samLocal) saysWhatIsBroken(t *testing.T) {
+	broken := filepath.Join(s.checkout, "broken.json")
+	require.NoError(t, os.WriteFile(broken, []byte(`{"Parameters":{"KAFKA_BROKERS":"kafka:port","LOG_LEVEL":"loud"}}`), 0o644))
+	answered, said := s.invokeUntil(t, "the function cannot start: ", "create-contact", "--env-vars", broken)
+	assert.Regexp(t, `(?m)^the function cannot start: KAFKA_BROKERS: .*for example 127\.0\.0\.1:9092; LOG_LEVEL: .*"loud"`, said)
+	assert.NotContains(t, said, "goroutine")
+	failed := clitest.Decoded[struct{ ErrorMessage, ErrorType string }](t, answered)
+	assert.Equal(t, "Init.Settings", failed.ErrorType)
+	assert.Contains(t, failed.ErrorMessage, `KAFKA_BROKERS: "kafka:port"`)
+}
+
+// of is what an event says of itself, and what it followed from.
+type of struct {
+	EventID, EventType string
+	Data               struct{ ID string }
+	Metadata           struct{ CausationID string }
+}
+
+// eventOf is the event in a consumer's sample.
+func eventOf(t *testing.T, function string) of {
+	t.Helper()
+	batch := clitest.Decoded[struct {
+		Records map[string][]struct{ Value string }
+	}](t, sample(t, function))
+	for _, records := range batch.Records {
+		value, err := base64.StdEncoding.DecodeString(records[0].Value)
+		require.NoError(t, err)
+		return clitest.Decoded[of](t, string(value))
+	}
+	require.FailNow(t, "the sample is empty", function)
+	return of{}
+}
+
+// answersTheSamples: all 17, one of each side by `sam local invoke` and the others by `sam local start-lambda`. What consumers
+// took can be read by queries, and Kafka's own consumer sees what commands and consumers wrote.
+func (s *samLocal) answersTheSamples(t *testing.T) {
+	s.worker(t).Kill() // it makes the table, and takes nothing of what follows
+	l := s.serve(t, "start-lambda")
+	asked := 0
+	ask := func(i int, function string) (answered string) {
+		asked++
+		if i == 0 {
+			answered, _ = s.invoke(t, function)
+			return answered
+		}
+		return l.lambda(function)
+	}
+	causes := map[string]string{}    // what followed from a consumer's sample, by its event
+	published := map[string]string{} // topics by event
+	for i, f := range (consumers.Consumers{}).Functions() {
+		assert.JSONEq(t, `{"batchItemFailures":[]}`, ask(i, f.Name), f.Name)
+		if f.Name != "notification" {
+			causes[eventOf(t, f.Name).EventID] = f.Name
+		}
+	}
+	for i, f := range (commands.Commands{}).Functions() {
+		g := clitest.Decoded[gatewayAnswer](t, ask(i, f.Name))
+		require.Equal(t, http.StatusAccepted, g.StatusCode, "%s: %s", f.Name, g.Body)
+		a := clitest.Decoded[clitest.Accepted](t, g.Body)
+		published[a.EventID] = a.Topic
+	}
+	for i, f := range (queries.Queries{}).Functions() {
+		g := clitest.Decoded[gatewayAnswer](t, ask(i, f.Name))
+		require.Equal(t, http.StatusOK, g.StatusCode, "%s: %s", f.Name, g.Body)
+		if f.Name == "get-demand" {
+			assert.Contains(t, g.Body, `"drink":"Espresso"`)
+			continue
+		}
+		for _, c := range (consumers.Consumers{}).Functions() {
+			if strings.Contains(f.Name, strings.TrimSuffix(c.Name, "-created")) {
+				assert.Contains(t, g.Body, fmt.Sprintf(`"id":%q`, eventOf(t, c.Name).Data.ID), f.Name)
+			}
+		}
+	}
+	assert.Equal(t, 17, asked)
+	assert.NotContains(t, l.Stderr.String(), `"level":"WARN"`)
+	l.end()
+	_, said := s.invokeUntil(t, `"level":"INFO"`, "get-contact")
+	assert.NotContains(t, said, `"level":"DEBUG"`, "LogLevel is info")
+
+	for _, e := range s.consumed(t, ".+", len(published)+len(causes)) {
+		if topic, mine := published[e.EventID]; mine {
+			assert.Equal(t, topic, e.EventType)
+			delete(published, e.EventID)
+		} else {
+			assert.Equal(t, "notification", e.EventType)
+			assert.Contains(t, causes, e.Metadata.CausationID)
+			delete(causes, e.Metadata.CausationID)
+		}
+	}
+	assert.Empty(t, published, "Kafka's console consumer does not show them")
+	assert.Empty(t, causes, "nobody was told")
+}
+
+// carriesAContact from a POST to a GET, by way of Kafka and a worker on this machine.
+func (s *samLocal) carriesAContact(t *testing.T) {
+	w, l := s.worker(t), s.serve(t, "start-api")
+	api := &clitest.Serving{Process: l.Process, URL: l.url}
+	a := api.Post("/contacts", clitest.AContact)
+	seen := s.consumed(t, "contact-created", 2) // the sample's too
+	assert.True(t, seen[0].EventID == a.EventID || seen[1].EventID == a.EventID, "%v shows no %v", seen, a)
+	got := clitest.Call(t, "GET", l.url+"/contacts/"+a.ID, "", "Prefer: wait=20")
+	require.Equal(t, http.StatusOK, got.Status, got.Body)
+	assert.Equal(t, a.EventID, clitest.Decoded[clitest.Thing](t, got.Body)["eventId"])
+	clitest.Until(t, func() error { // of which people are told
+		for _, n := range api.Pages("/notifications", "type=contact&", 100) {
+			if n["subjectId"] == a.ID {
+				return nil
+			}
+		}
+		return fmt.Errorf("no notification of %s", a.ID)
+	})
+	require.True(t, clitest.WasDone(w.Stderr.String(), a.EventID), "the worker took it")
+
+	page := []string{"Origin: https://www.sipeat.example", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"}
+	allowed := clitest.Call(t, "OPTIONS", l.url+"/contacts", "", page...)
+	assert.Equal(t, 2, allowed.Status/100)
+	assert.Equal(t, "https://www.sipeat.example", allowed.Header.Get("Access-Control-Allow-Origin"))
+	assert.Contains(t, allowed.Header.Get("Access-Control-Allow-Headers"), "idempotency-key")
+	page[0] = "Origin: https://elsewhere.example"
+	assert.Empty(t, clitest.Call(t, "OPTIONS", l.url+"/contacts", "", page...).Header.Get("Access-Control-Allow-Origin"))
+
+	bad := clitest.Call(t, "POST", l.url+"/contacts", `{"name":`)
+	assert.Equal(t, http.StatusBadRequest, bad.Status)
+	assert.Equal(t, "application/problem+json", bad.Header.Get("Content-Type"))
+	assert.Equal(t, "/problems/invalid-json", clitest.Decoded[clitest.Problem](t, bad.Body).Type)
+	assert.Equal(t, []string{"/limit"}, clitest.Decoded[clitest.Problem](t, clitest.Call(t, "GET", l.url+"/contacts?limit=1&limit=2", "").Body).Pointers())
+	assert.Contains(t, []int{http.StatusNotFound, http.StatusForbidden}, clitest.Call(t, "GET", l.url+"/nothing", "").Status, "AWS says 404, SAM 403")
+	l.end()
+	w.Kill()
+}
+
+// waitsOutAnOutage: endpoints say 503 and consumers give their batch back, each in its form, and all go on when it is over.
+func (s *samLocal) waitsOutAnOutage(t *testing.T) {
+	s.edit(t, "template.yaml", func(text string) string { return strings.ReplaceAll(text, "Timeout: 120", "Timeout: 10") }) // of consumers
+	given := `"KafkaSaslMechanism=NONE"`
+	provisioned := func(text string) string { return strings.ReplaceAll(text, given, `"MinimumPollers=1", `+given) }
+	outage := func(service string) { s.docker(t, "compose", "stop", service) }
+	mine := eventOf(t, "contact-created")
+
+	outage("dynamodb")
+	whole, _ := s.invoke(t, "contact-created")
+	assert.Contains(t, clitest.Decoded[struct{ ErrorMessage string }](t, whole).ErrorMessage, "1 of 1 records are not handled and must be retried", whole)
+
+	s.edit(t, "samconfig.toml", provisioned)
+	l := s.serve(t, "start-lambda")
+	givesBack := func() {
+		t.Helper()
+		assert.JSONEq(t, `{"batchItemFailures":[{"itemIdentifier":{"partition":"contact-created-0","offset":42}}]}`, l.lambda("contact-created"))
+	}
+	is := func(status int, function string) gatewayAnswer {
+		t.Helper()
+		g := clitest.Decoded[gatewayAnswer](t, l.lambda(function))
+		require.Equal(t, status, g.StatusCode, "%s: %s", function, g.Body)
+		return g
+	}
+	is(http.StatusServiceUnavailable, "get-contact")
+	givesBack()
+	s.make(t, 0, "up")
+	assert.Contains(t, is(http.StatusOK, "get-contact").Body, mine.EventID)
+
+	outage("kafka")
+	said := is(http.StatusServiceUnavailable, "create-contact")
+	assert.NotEmpty(t, clitest.Decoded[clitest.Problem](t, said.Body).EventID)
+	assert.NotEmpty(t, said.Headers["Retry-After"])
+	givesBack() // it is in the read model, and nobody was told
+	s.make(t, 0, "up")
+	is(http.StatusAccepted, "create-contact")
+	assert.JSONEq(t, `{"batchItemFailures":[]}`, l.lambda("contact-created"))
+	assert.NotContains(t, l.Stderr.String(), "Runtime exited")
+	assert.Equal(t, 3, strings.Count(l.Stderr.String(), "SAM_CONTAINER_ID"), "each went on in its first environment")
+	l.end()
+}

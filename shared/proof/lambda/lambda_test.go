@@ -1,0 +1,287 @@
+package lambda
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sipeat/sipeat/functions/commands"
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/functions/queries"
+	"github.com/sipeat/sipeat/functions/testdata"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/cli/clitest"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/local"
+	"github.com/sipeat/sipeat/shared/store/dynamodb"
+	"github.com/sipeat/sipeat/shared/trigger"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+func lambdaSample(t testing.TB, function string) []byte {
+	t.Helper()
+	payload, err := testdata.Samples.ReadFile(function + ".json")
+	require.NoError(t, err)
+	return payload
+}
+
+// topicsAt opens an embedded broker with all topics at an address, on a folder.
+func topicsAt(t testing.TB, data, address string) *local.Broker {
+	t.Helper()
+	var topics []local.Topic
+	for _, wanted := range kafka.Topics(events.Catalogue()...) {
+		topics = append(topics, local.Topic{Name: wanted.Name, Partitions: wanted.Partitions})
+	}
+	b, err := local.Open(t.Context(), local.Options{Dir: data, Address: address, Topics: topics})
+	require.NoError(t, err)
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// nobody is an address of this machine where nobody listens.
+func nobody(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// silence is an address that takes connections and never answers.
+func silence(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+		}
+	}()
+	return l.Addr().String()
+}
+
+// TestLambdaAnswersTheSamples: each of the 17 functions, in its binary, answers what AWS sends it; a consumer's sample can be
+// read by its query's.
+func TestLambdaAnswersTheSamples(t *testing.T) {
+	endpoint := os.Getenv("DYNAMODB_ENDPOINT")
+	if endpoint == "" {
+		t.Skip("set DYNAMODB_ENDPOINT to a DynamoDB Local, such as http://127.0.0.1:8000, to run this")
+	}
+	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
+	table := "lambda-" + uuid.NewString()
+	environment := []string{"KAFKA_BROKERS=" + broker.Address(), "DYNAMODB_ENDPOINT=" + endpoint, "TABLE_NAME=" + table, "CLAIMS_TABLE_NAME=" + table + "-claims"}
+	cfg, err := dynamodb.FromEnvironment(func(name string) string {
+		return map[string]string{"DYNAMODB_ENDPOINT": endpoint, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}[name]
+	})
+	require.NoError(t, err)
+	model, err := dynamodb.Open(cfg, table)
+	require.NoError(t, err)
+	defer model.Close()
+	require.NoError(t, model.Create(clitest.Within(t)))
+	claims, err := dynamodb.OpenClaims(cfg, table+"-claims", time.Now)
+	require.NoError(t, err)
+	defer claims.Close()
+	require.NoError(t, claims.Create(clitest.Within(t)))
+
+	for _, f := range (consumers.Consumers{}).Functions() {
+		l := startLambda(t, "consumers", f.Name, append(environment, "PARTIAL_BATCH_RESPONSES=true")...)
+		answered := l.invoke(lambdaSample(t, f.Name), time.Minute)
+		require.Empty(t, answered.failure, f.Name)
+		assert.JSONEq(t, `{"batchItemFailures":[]}`, string(answered.response), f.Name)
+	}
+	for _, f := range (commands.Commands{}).Functions() {
+		l := startLambda(t, "commands", f.Name, environment...)
+		answered := l.invoke(lambdaSample(t, f.Name), time.Minute).http(t)
+		assert.Equal(t, http.StatusAccepted, answered.StatusCode, "%s: %s", f.Name, answered.Body)
+	}
+	for _, f := range (queries.Queries{}).Functions() {
+		l := startLambda(t, "queries", f.Name, environment...)
+		answered := l.invoke(lambdaSample(t, f.Name), time.Minute).http(t)
+		assert.Equal(t, http.StatusOK, answered.StatusCode, "%s: %s", f.Name, answered.Body)
+	}
+}
+
+// TestLambdaSaysWhyItCannotStart: one line in the log, and the same for whoever invokes it.
+func TestLambdaSaysWhyItCannotStart(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, side, function string
+		environment          []string
+		says                 []string
+	}{
+		{"an unknown function", "commands", "get-contact", []string{"KAFKA_BROKERS=b:9098"}, []string{`"get-contact"`, "create-contact, create-machine, create-notification, create-request"}},
+		{"no brokers", "commands", "create-contact", nil, []string{"KAFKA_BROKERS: it is not set"}},
+		{"no table", "queries", "get-contact", nil, []string{"TABLE_NAME: it is not set"}},
+		{"several faults", "consumers", "notification", []string{"KAFKA_BROKERS=b", "LOG_LEVEL=loud"}, []string{"KAFKA_BROKERS: ", "LOG_LEVEL: ", "TABLE_NAME: it is not set"}},
+		{"a channel without its settings", "consumers", "notification", []string{"KAFKA_BROKERS=b:9098", "TABLE_NAME=sipeat", "NOTIFY=ses"}, []string{"NOTIFY_FROM"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := startLambda(t, c.side, c.function, c.environment...)
+			assert.Equal(t, 1, l.Wait())
+			require.Len(t, clitest.Lines(l.Stderr.String()), 1, l.Stderr)
+			var told struct{ ErrorMessage string }
+			require.NoError(t, json.Unmarshal([]byte(l.initErr), &told), l.initErr)
+			for _, says := range c.says {
+				assert.Contains(t, l.Stderr.String(), says)
+				assert.Contains(t, told.ErrorMessage, says)
+			}
+		})
+	}
+}
+
+// TestLambdaWithoutKafkaSays503: and the same process answers 202 once there is one, at the same address.
+func TestLambdaWithoutKafkaSays503(t *testing.T) {
+	t.Parallel()
+	address := nobody(t)
+	l := startLambda(t, "commands", "create-contact", "KAFKA_BROKERS="+address)
+	answered := l.invoke(lambdaSample(t, "create-contact"), 30*time.Second).http(t)
+	require.Equal(t, http.StatusServiceUnavailable, answered.StatusCode, answered.Body)
+	assert.Contains(t, answered.Body, `"eventId"`)
+	assert.NotEmpty(t, answered.Headers["Retry-After"])
+
+	topicsAt(t, t.TempDir(), address)
+	clitest.Until(t, func() error {
+		answered := l.invoke(lambdaSample(t, "create-contact"), 30*time.Second).http(t)
+		if answered.StatusCode != http.StatusAccepted {
+			return fmt.Errorf("%d: %s", answered.StatusCode, answered.Body)
+		}
+		return nil
+	})
+}
+
+// TestLambdaThaws: Lambda freezes the process between invocations, and meanwhile the broker has closed its connections.
+func TestLambdaThaws(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	broker := topicsAt(t, data, "127.0.0.1:0")
+	l := startLambda(t, "commands", "create-contact", "KAFKA_BROKERS="+broker.Address())
+	answered := l.invoke(lambdaSample(t, "create-contact"), 30*time.Second).http(t)
+	require.Equal(t, http.StatusAccepted, answered.StatusCode, answered.Body)
+
+	l.Signal(syscall.SIGSTOP)
+	require.NoError(t, broker.Close())
+	topicsAt(t, data, broker.Address())
+	l.Signal(syscall.SIGCONT)
+
+	answered = l.invoke(lambdaSample(t, "create-contact"), 30*time.Second).http(t)
+	assert.Equal(t, http.StatusAccepted, answered.StatusCode, answered.Body)
+}
+
+// TestLambdaTakesSeveralAtOnce: as many as AWS_LAMBDA_MAX_CONCURRENCY says, each answered with its own event.
+func TestLambdaTakesSeveralAtOnce(t *testing.T) {
+	t.Parallel()
+	const invocations = 200
+	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
+	l := startLambda(t, "commands", "create-contact", "KAFKA_BROKERS="+broker.Address(), "AWS_LAMBDA_MAX_CONCURRENCY=8")
+	var mu sync.Mutex
+	var ids []string
+	var all sync.WaitGroup
+	begun := make([]*invocation, 0, invocations)
+	sample := lambdaSample(t, "create-contact")
+	for n := range invocations {
+		payload := bytes.Replace(sample, []byte("Lovelace"), fmt.Appendf(nil, "Lovelace %d", n), 1) // else all are one event, by their Idempotency-Key
+		i := l.begin(payload, time.Minute)
+		begun = append(begun, i)
+		all.Go(func() {
+			var accepted struct{ EventID string }
+			answered := l.end(i).http(t)
+			assert.Equal(t, http.StatusAccepted, answered.StatusCode, answered.Body)
+			assert.NoError(t, json.Unmarshal([]byte(answered.Body), &accepted))
+			mu.Lock()
+			defer mu.Unlock()
+			ids = append(ids, accepted.EventID)
+		})
+	}
+	all.Wait()
+	slices.Sort(ids)
+	assert.Len(t, slices.Compact(ids), len(begun))
+	assert.Len(t, clitest.Records(t, broker.Address(), "contact-created"), invocations)
+}
+
+// TestLambdaGivesBackInTime: where the table does not answer, the batch is given back before the function is killed, in the
+// form that the mapping takes, and the process goes on.
+func TestLambdaGivesBackInTime(t *testing.T) {
+	t.Parallel()
+	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
+	for name, address := range map[string]string{"nobody listens": nobody(t), "nobody answers": silence(t)} {
+		environment := []string{"KAFKA_BROKERS=" + broker.Address(), "DYNAMODB_ENDPOINT=http://" + address, "TABLE_NAME=sipeat"}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			whole := startLambda(t, "consumers", "contact-created", environment...)
+			named := startLambda(t, "consumers", "contact-created", append(environment, "PARTIAL_BATCH_RESPONSES=true")...)
+			for range 2 { // the second is another invocation of the same process
+				begun := time.Now()
+				a, b := whole.begin(lambdaSample(t, "contact-created"), 8*time.Second), named.begin(lambdaSample(t, "contact-created"), 8*time.Second)
+				one, other := whole.end(a), named.end(b)
+				assert.Less(t, time.Since(begun), 8*time.Second)
+				assert.Contains(t, one.failure, "contact-created")
+				assert.Empty(t, other.failure)
+				assert.Contains(t, string(other.response), `"itemIdentifier":{"partition":"contact-created-`)
+			}
+			assert.Empty(t, clitest.Records(t, broker.Address(), "contact-created.dead-letters"), "an outage fills no dead letters")
+		})
+	}
+}
+
+// TestLambdaRejectsWhatIsNoEvent: into the dead letters, and then it counts as handled.
+func TestLambdaRejectsWhatIsNoEvent(t *testing.T) {
+	t.Parallel()
+	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
+	l := startLambda(t, "consumers", "contact-created", "KAFKA_BROKERS="+broker.Address(), "DYNAMODB_ENDPOINT=http://"+nobody(t), "TABLE_NAME=sipeat")
+	made := clitest.Run(t, "", "sample", "contact-created", "--bad", "json")
+	require.Zero(t, made.Status, made.Stderr)
+	batch, err := trigger.Decode([]byte(made.Stdout))
+	require.NoError(t, err)
+	batch.Records = batch.Records[1:] // what is good would wait for the table
+	answered := l.invoke(batch.Encode(), 30*time.Second)
+	require.Empty(t, answered.failure)
+	letters := clitest.Records(t, broker.Address(), "contact-created.dead-letters")
+	require.Len(t, letters, 1)
+	assert.True(t, slices.ContainsFunc(letters[0].Headers, func(h kgo.RecordHeader) bool {
+		return h.Key == "dead-letter-class" && string(h.Value) == "undecodable"
+	}))
+	assert.Contains(t, l.Stdout.String(), `"outcome":"rejected"`)
+}
+
+// TestLambdaIsForStaff: a route that has lost its authorizer is closed, so is one whose token lacks the scope, and the claims
+// of the sample open it.
+func TestLambdaIsForStaff(t *testing.T) {
+	t.Parallel()
+	sample := lambdaSample(t, "create-notification")
+	without := func(members ...string) []byte {
+		var payload map[string]any
+		require.NoError(t, json.Unmarshal(sample, &payload))
+		at := payload
+		for _, member := range members[:len(members)-1] {
+			at = at[member].(map[string]any)
+		}
+		delete(at, members[len(members)-1])
+		changed, err := json.Marshal(payload)
+		require.NoError(t, err)
+		return changed
+	}
+	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
+	l := startLambda(t, "commands", "create-notification", "KAFKA_BROKERS="+broker.Address(), "JWT_SCOPE=sipeat/staff", "API_BASE_PATH=/v1")
+	assert.Equal(t, http.StatusUnauthorized, l.invoke(without("requestContext", "authorizer"), 30*time.Second).http(t).StatusCode)
+	assert.Equal(t, http.StatusForbidden, l.invoke(without("requestContext", "authorizer", "jwt", "claims", "scope"), 30*time.Second).http(t).StatusCode)
+	answered := l.invoke(bytes.ReplaceAll(sample, []byte(".execute-api.eu-central-1.amazonaws.com"), []byte(".example.com")), 30*time.Second).http(t)
+	assert.Equal(t, http.StatusAccepted, answered.StatusCode, answered.Body)
+	assert.Regexp(t, "^/v1/notifications/", answered.Headers["Location"])
+}

@@ -1,0 +1,195 @@
+package lambda
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sipeat/sipeat/shared/cli/clitest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// lambdaProcess is a Lambda binary under test, and the Runtime API that it works for
+// (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
+type lambdaProcess struct {
+	*clitest.Process
+	asks    chan struct{} // the process asks for its first invocation: the init is over
+	next    chan *invocation
+	mu      sync.Mutex
+	pending map[string]*invocation
+	initErr string // what the process said of a failed init
+	init    time.Duration
+}
+
+type invocation struct {
+	id       string
+	payload  []byte
+	deadline time.Time
+	ended    chan ended
+}
+
+// ended is how an invocation ended: in a response, or in an error.
+type ended struct {
+	response []byte
+	failure  string
+}
+
+// buildLambda builds the binary of one side as `make build` does, but for this machine, and with the race detector where
+// the test has it.
+func buildLambda(folder, into string) (path string, err error) {
+	path = filepath.Join(into, "bootstrap")
+	arguments := []string{"build", "-o", path, "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w"}
+	if clitest.RaceDetector {
+		arguments = append(arguments, "-race")
+	}
+	if output, err := exec.Command("go", append(arguments, folder)...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build %s: %w\n%s", folder, err, output)
+	}
+	return path, nil
+}
+
+var lambdaBinaries = map[string]func() (string, error){}
+
+func init() {
+	for _, side := range []string{"commands", "queries", "consumers"} {
+		lambdaBinaries[side] = sync.OnceValues(func() (string, error) {
+			if _, err := clitest.Program(); err != nil { // it makes the folder
+				return "", err
+			}
+			return buildLambda("github.com/sipeat/sipeat/functions/"+side+"/bootstrap", filepath.Join(clitest.Built, side))
+		})
+	}
+}
+
+// startLambda starts the binary of a side as the function of that name, and waits until its init is over, or has failed.
+func startLambda(t testing.TB, side, function string, environment ...string) *lambdaProcess {
+	t.Helper()
+	path, err := lambdaBinaries[side]()
+	require.NoError(t, err)
+	return startBinary(t, path, function, environment...)
+}
+
+func startBinary(t testing.TB, path, function string, environment ...string) *lambdaProcess {
+	t.Helper()
+	l := &lambdaProcess{asks: make(chan struct{}), next: make(chan *invocation), pending: map[string]*invocation{}}
+	api := httptest.NewServer(l.runtimeAPI())
+	t.Cleanup(api.CloseClientConnections) // the process waits for its next invocation
+	c := exec.Command(path)
+	c.Env = append([]string{
+		"AWS_LAMBDA_RUNTIME_API=" + api.Listener.Addr().String(), "_HANDLER=" + function, "AWS_LAMBDA_FUNCTION_NAME=" + function,
+		"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
+	}, environment...)
+	begun := time.Now()
+	l.Process = clitest.Start(t, c)
+	select {
+	case <-l.asks:
+		l.init = time.Since(begun)
+	case <-l.Ended:
+	case <-time.After(clitest.Patience):
+		require.FailNow(t, "the init does not end", "%s%s", l.Stdout, l.Stderr)
+	}
+	return l
+}
+
+func (l *lambdaProcess) runtimeAPI() http.Handler {
+	const root = "/2018-06-01/runtime/"
+	var once sync.Once
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+root+"invocation/next", func(w http.ResponseWriter, r *http.Request) {
+		once.Do(func() { close(l.asks) })
+		select {
+		case i := <-l.next:
+			w.Header().Set("Lambda-Runtime-Aws-Request-Id", i.id)
+			w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(i.deadline.UnixMilli(), 10))
+			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-central-1:123456789012:function:test")
+			w.Write(i.payload)
+		case <-r.Context().Done():
+		}
+	})
+	mux.HandleFunc("POST "+root+"invocation/{id}/{what}", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		l.mu.Lock()
+		i := l.pending[r.PathValue("id")]
+		delete(l.pending, r.PathValue("id"))
+		l.mu.Unlock()
+		if i == nil {
+			http.Error(w, "no such invocation", http.StatusBadRequest)
+			return
+		}
+		w.WriteHeader(http.StatusAccepted)
+		if r.PathValue("what") == "error" {
+			i.ended <- ended{failure: string(body)}
+			return
+		}
+		i.ended <- ended{response: body}
+	})
+	mux.HandleFunc("POST "+root+"init/error", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		l.mu.Lock()
+		l.initErr = string(body)
+		l.mu.Unlock()
+		w.WriteHeader(http.StatusAccepted)
+	})
+	return mux
+}
+
+// begin hands the function an invocation that has so long.
+func (l *lambdaProcess) begin(payload []byte, timeout time.Duration) *invocation {
+	l.T.Helper()
+	i := &invocation{id: uuid.NewString(), payload: payload, deadline: time.Now().Add(timeout), ended: make(chan ended, 1)}
+	l.mu.Lock()
+	l.pending[i.id] = i
+	l.mu.Unlock()
+	select {
+	case l.next <- i:
+	case <-l.Ended:
+		require.FailNow(l.T, "the function has ended", "%s%s", l.Stdout, l.Stderr)
+	case <-time.After(clitest.Patience):
+		require.FailNow(l.T, "the function takes no invocation", "%s%s", l.Stdout, l.Stderr)
+	}
+	return i
+}
+
+// end waits for the answer.
+func (l *lambdaProcess) end(i *invocation) ended {
+	l.T.Helper()
+	select {
+	case a := <-i.ended:
+		return a
+	case <-l.Ended:
+		require.FailNow(l.T, "the function ended instead of answering", "%s%s", l.Stdout, l.Stderr)
+	case <-time.After(clitest.Patience):
+		require.FailNow(l.T, "the function does not answer", "%s%s", l.Stdout, l.Stderr)
+	}
+	panic("unreachable")
+}
+
+func (l *lambdaProcess) invoke(payload []byte, timeout time.Duration) ended {
+	l.T.Helper()
+	return l.end(l.begin(payload, timeout))
+}
+
+// gatewayAnswer is an answer as API Gateway takes it.
+type gatewayAnswer struct {
+	StatusCode int               `json:"statusCode"`
+	Headers    map[string]string `json:"headers"`
+	Body       string            `json:"body"`
+}
+
+func (a ended) http(t testing.TB) (g gatewayAnswer) {
+	t.Helper()
+	require.Empty(t, a.failure)
+	require.NoError(t, json.Unmarshal(a.response, &g))
+	assert.NotZero(t, g.StatusCode)
+	return g
+}
