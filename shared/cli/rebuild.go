@@ -250,7 +250,7 @@ func (r *rebuild) caughtUp(ctx context.Context, progress *rebuildProgress) error
 	}
 	switch {
 	case r.table != "":
-		fmt.Fprintf(r.stdout, "To switch, set TABLE_NAME=%s and restart the API and the workers (on AWS: deploy with LiveReadModel=second, or first). "+
+		fmt.Fprintf(r.stdout, "To switch, set TABLE_NAME=%s and restart the API and the workers (on AWS: deploy with UseSecondTable=true or false). "+
 			"To go back, set TABLE_NAME=%s.\n", r.table, r.settings.Table)
 	case r.data == "":
 		claims := ""

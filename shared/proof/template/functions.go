@@ -30,7 +30,7 @@ type row struct {
 type right struct {
 	actions string
 	on      string // "index/NAME", claims, or item
-	keys    string // of item: patterns of partition keys, as shared/store/dynamodb/keys.go spells them
+	keys    string // of item: patterns of partition keys, separated by spaces, as shared/store/dynamodb/keys.go spells them
 }
 
 const (
@@ -45,6 +45,11 @@ func list(index string) right    { return right{"Query", "index/" + index, ""} }
 func itemsOf(eventType string) string { return "1/item/" + eventType + "/*" }
 
 const demand = "1/demand"
+
+// marks notes what was handled, before it is committed.
+var marks = right{"UpdateItem", item, marksKey}
+
+const marksKey = "1/marks"
 
 var deliveries = right{"BatchGetItem", claims, ""}
 
@@ -65,11 +70,11 @@ var rows = map[string]row{
 	"list-notifications": {about: "notifications, newest first", rights: []right{list("list"), list("kind"), deliveries}},
 	"get-demand":         {about: "requested drinks by place", rights: []right{{"Query BatchGetItem", item, demand}, list("place")}},
 
-	"contact-created": {about: "project contacts and announce them", topic: "notification", rights: []right{put("contact-created")}},
-	"machine-created": {about: "project machines and announce them", topic: "notification", rights: []right{put("machine-created")}},
+	"contact-created": {about: "project contacts and announce them", topic: "notification", rights: []right{put("contact-created"), marks}},
+	"machine-created": {about: "project machines and announce them", topic: "notification", rights: []right{put("machine-created"), marks}},
 	"request-created": {about: "project requests and their demand, and announce them", topic: "notification",
-		rights: []right{put("request-created"), {"UpdateItem", item, demand}}},
-	"notification": {about: "project notifications and deliver them", rights: []right{put("notification"), {"UpdateItem", claims, ""}}},
+		rights: []right{put("request-created"), {"UpdateItem", item, demand + " " + marksKey}}},
+	"notification": {about: "project notifications and deliver them", rights: []right{put("notification"), marks, {"UpdateItem", claims, ""}}},
 }
 
 // function is one Lambda function, by the table of its side and its row.
@@ -201,7 +206,8 @@ func (f function) Statements() (all []statement) {
 		}
 		allow("dynamodb "+r.actions, r.on)
 		if r.keys != "" {
-			all[len(all)-1].condition = fmt.Sprintf(`{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": %q}}`, r.keys)
+			all[len(all)-1].condition = fmt.Sprintf(`{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["%s"]}}`,
+				strings.Join(strings.Fields(r.keys), `", "`))
 		}
 	}
 	if f.mails() {

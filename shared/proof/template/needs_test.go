@@ -195,6 +195,7 @@ func (n *needs) ofConsumer(t *testing.T, name string) {
 				require.Contains(t, []bus.Outcome{bus.Done, bus.Rejected}, r.Outcome, "%s: %v", name, r.Err)
 			}
 			require.NoError(t, partition.Close(t.Context()))
+			require.NoError(t, store.Advance(t.Context(), f.Consumer.Topic, nil, map[int32]int64{0: 2})) // as package trigger does
 		}
 	}
 }

@@ -13,14 +13,13 @@ import (
 
 // Get implements [store.Reader].
 func (s *Store) Get(ctx context.Context, eventType, id string) (item store.Item, err error) {
-	if eventType == "" || id == "" || len(eventType) > store.MaxID || len(id) > store.MaxID {
-		eventType, id = "none", "none" // which is missing, if the store can be reached
+	key := itemKey(eventType, id)
+	if id == "" || len(eventType) > store.MaxID || len(id) > store.MaxID {
+		key = itemKey(eventType[:min(len(eventType), store.MaxID)], "-/-") // it does not exist, if the store can be reached
 	}
 	var found row
 	err = s.call(ctx, func(ctx context.Context) error {
-		out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
-			TableName: &s.name, Key: keyOf(itemKey(eventType, id), noSortKey), ConsistentRead: aws.Bool(true),
-		})
+		out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.name, Key: keyOf(key, noSortKey), ConsistentRead: aws.Bool(true)})
 		if err == nil {
 			found = out.Item
 		}
