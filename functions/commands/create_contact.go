@@ -7,7 +7,7 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// CreateContact answers POST /contacts: somebody leaves their contact.
+// CreateContact answers POST /contacts: a visitor leaves contact details.
 func (c Commands) CreateContact(ctx context.Context, command web.Command[events.Contact]) (web.Accepted, error) {
 	return publish(ctx, c, events.ContactCreated{Contact: command.Body}, command.Seed)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// CreateNotification answers POST /notifications: staff tell people something.
+// CreateNotification answers POST /notifications: staff notify someone.
 func (c Commands) CreateNotification(ctx context.Context, command web.Command[events.Notice]) (web.Accepted, error) {
 	return publish(ctx, c, events.Notification{Notice: command.Body}, command.Seed)
 }

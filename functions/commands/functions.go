@@ -1,5 +1,5 @@
-// Package commands holds the writing side: each function checks what a caller sends, publishes it as an event and answers
-// where it stands. It knows Kafka only as a [bus.Publisher], and no database.
+// Package commands is the writing side: each function validates a request, publishes it as an event and answers with its
+// position. It uses Kafka only as a [bus.Publisher], and no database.
 package commands
 
 import (
@@ -8,13 +8,13 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// Commands is what the functions of this side need.
+// Commands are the dependencies of the functions.
 type Commands struct {
 	Events    events.Factory
 	Publisher bus.Publisher
 }
 
-// Functions lists the endpoints of this side.
+// Functions lists the endpoints.
 func (c Commands) Functions() []web.Function {
 	return []web.Function{
 		{Name: "create-contact", Route: "POST /contacts", Handler: web.HandleCommand(c.CreateContact)},

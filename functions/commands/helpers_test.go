@@ -56,7 +56,7 @@ func holds[In any, T events.Payload](t *testing.T, create func(commands.Commands
 	var empty In
 	_, err = handler(t.Context(), web.Command[In]{Body: empty})
 	assert.Equal(t, events.Invalid, events.KindOf(err))
-	assert.Len(t, publisher.published, published, "what is not acceptable changes nothing")
+	assert.Len(t, publisher.published, published, "an invalid request changes nothing")
 
 	publisher.err = events.Errorf(events.Unavailable, "no broker")
 	_, err = handler(t.Context(), web.Command[In]{Body: body})

@@ -7,7 +7,7 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// publish makes the event that says data and returns once it is written. With a seed the event is the same each time.
+// publish makes an event of data and returns once it is written. The same seed makes the same event.
 func publish[T events.Payload](ctx context.Context, c Commands, data T, seed string) (web.Accepted, error) {
 	event, err := events.Make(c.Events, data, events.DerivedFrom(seed))
 	if err != nil {

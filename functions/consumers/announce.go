@@ -8,11 +8,11 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// announce publishes the notification that follows from an event, unless the event's producer announces its own. Its id
-// derives from the event, so that however often the event is handled people are told once.
+// announce publishes the notification of an event, unless the event's producer announces its own. Its ids derive from the
+// event's topic and resource: people are notified once however often the event is handled or the same statement is made.
 //
-// The event was read from a topic, where anything may stand. What a notification may not hold is cleaned or left out: an
-// event that was accepted is never refused for what is said about it.
+// The event may hold anything that another program wrote. What a notification must not contain is cleaned or left out, so that
+// no accepted event is rejected for its notification.
 func announce[T events.Payload](ctx context.Context, c Consumers, cause events.Event[T], subject string, text ...string) error {
 	if slices.Contains(c.AnnouncedBy, cause.Metadata.Producer) {
 		return nil
@@ -23,7 +23,7 @@ func announce[T events.Payload](ctx context.Context, c Consumers, cause events.E
 	}
 	event, err := events.Make(c.Events, notification, events.CausedBy(cause, "notification"))
 	if events.KindOf(err) == events.Invalid {
-		notification.SubjectID = "" // another producer's id can be longer than ours, or have spaces
+		notification.SubjectID = "" // another producer's id may be too long or have spaces
 		event, err = events.Make(c.Events, notification, events.CausedBy(cause, "notification"))
 	}
 	if err != nil {
@@ -33,11 +33,11 @@ func announce[T events.Payload](ctx context.Context, c Consumers, cause events.E
 	return err
 }
 
-// maxSentence keeps an announcement within what a notification may be.
+// maxSentence is in characters, less than a notification may have.
 const maxSentence = 1000
 
-// sentence joins what is not empty to one line.
+// sentence joins the parts that are not empty to one line.
 func sentence(parts []string) string {
-	said := slices.DeleteFunc(slices.Clone(parts), func(s string) bool { return strings.TrimSpace(s) == "" })
-	return events.OneLine(strings.Join(said, " "), maxSentence)
+	parts = slices.DeleteFunc(slices.Clone(parts), func(s string) bool { return strings.TrimSpace(s) == "" })
+	return events.OneLine(strings.Join(parts, " "), maxSentence)
 }

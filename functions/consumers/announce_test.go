@@ -17,13 +17,13 @@ import (
 )
 
 func TestEachEventIsAnnouncedOnce(t *testing.T) {
-	contact := events.ContactCreated{Base: thing("c-1"), Contact: events.Contact{Name: "Ada", CompanyName: "Engines Ltd"}}
-	machine := events.MachineCreated{Base: thing("m-1"), Machine: events.Machine{Name: "Lobby", City: "Berlin", Country: "Germany"}}
-	request := events.RequestCreated{Base: thing("r-1"), Request: events.Request{Name: "Grace", City: "New York", DrinksList: []string{"Mate", "Tea"}}}
+	contact := events.ContactCreated{Base: base("c-1"), Contact: events.Contact{Name: "Ada", CompanyName: "Engines Ltd"}}
+	machine := events.MachineCreated{Base: base("m-1"), Machine: events.Machine{Name: "Lobby", City: "Berlin", Country: "Germany"}}
+	request := events.RequestCreated{Base: base("r-1"), Request: events.Request{Name: "Grace", City: "New York", DrinksList: []string{"Mate", "Tea"}}}
 	for subject, c := range map[string]struct {
 		react func(*world) error
 		id    string
-		says  string
+		text  string
 	}{
 		"contact": {func(w *world) error {
 			return consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("a", contact))
@@ -46,9 +46,9 @@ func TestEachEventIsAnnouncedOnce(t *testing.T) {
 			assert.Equal(t, uuid.Version(5), uuid.MustParse(n.ID).Version())
 			assert.Equal(t, uuid.Version(5), uuid.MustParse(n.Data.ID).Version())
 			assert.Equal(t, subject, n.Data.Type)
-			assert.Equal(t, c.says, n.Data.Message)
+			assert.Equal(t, c.text, n.Data.Message)
 			assert.Equal(t, c.id, n.Data.SubjectID)
-			assert.Equal(t, c.id, w.topic.keys[0], "in order with what else is told of it")
+			assert.Equal(t, c.id, w.topic.keys[0], "in order with the other notifications of its subject")
 			assert.Equal(t, "e-1", n.Metadata.CausationID)
 			assert.Equal(t, "e-1", n.Metadata.CorrelationID)
 			assert.Equal(t, "sipeat-api", n.Metadata.Producer)
@@ -57,9 +57,9 @@ func TestEachEventIsAnnouncedOnce(t *testing.T) {
 	}
 }
 
-func TestWhoAnnouncesTheirOwnIsNotAnnouncedTwice(t *testing.T) {
+func TestAnnouncedByProducer(t *testing.T) {
 	w := newWorld(t)
-	contact := events.ContactCreated{Base: thing("c-1")}
+	contact := events.ContactCreated{Base: base("c-1")}
 	require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("sipeat-app", contact)))
 	assert.Empty(t, w.topic.published)
 	require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("", contact)))
@@ -70,7 +70,7 @@ func TestWhoAnnouncesTheirOwnIsNotAnnouncedTwice(t *testing.T) {
 func TestARepeatedStatementIsAnnouncedOnce(t *testing.T) {
 	w := newWorld(t)
 	for _, eventID := range []string{"e-1", "e-2"} {
-		e := read("a", events.ContactCreated{Base: thing("c-1"), Contact: events.Contact{Name: "Ada"}})
+		e := read("a", events.ContactCreated{Base: base("c-1"), Contact: events.Contact{Name: "Ada"}})
 		e.ID = eventID
 		e.Data.Timestamp = events.At(noon.Add(time.Duration(len(w.topic.published)) * time.Minute))
 		on := consumers.OnContactCreated{Consumers: w.Consumers}
@@ -83,32 +83,32 @@ func TestARepeatedStatementIsAnnouncedOnce(t *testing.T) {
 	}
 	require.Len(t, w.topic.published, 2)
 	assert.Equal(t, w.topic.published[0].ID, w.topic.published[1].ID)
-	assert.Len(t, w.told.messages, 1)
+	assert.Len(t, w.notifier.messages, 1)
 
-	another := read("a", events.ContactCreated{Base: thing("c-2"), Contact: events.Contact{Name: "Ada"}})
+	another := read("a", events.ContactCreated{Base: base("c-2"), Contact: events.Contact{Name: "Ada"}})
 	require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), another))
 	assert.NotEqual(t, w.topic.published[0].ID, w.topic.published[2].ID)
 }
 
-func TestAChainIsFollowed(t *testing.T) {
+func TestCorrelationAndCausation(t *testing.T) {
 	w := newWorld(t)
-	e := read("a", events.ContactCreated{Base: thing("c-1")})
+	e := read("a", events.ContactCreated{Base: base("c-1")})
 	e.Metadata.CorrelationID = "the-first"
 	require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), e))
 	assert.Equal(t, "the-first", w.topic.published[0].Metadata.CorrelationID)
 	assert.Equal(t, "e-1", w.topic.published[0].Metadata.CausationID)
 }
 
-func TestAFailedPublishIsTriedAgain(t *testing.T) {
+func TestAFailedPublishIsRetried(t *testing.T) {
 	w := newWorld(t)
 	w.topic.err = &events.Error{Kind: events.Unavailable, Message: "no broker", EventID: "n-1"}
 	report := w.deliver(t, "contact-created", []byte(`{"eventId":"1","eventType":"contact-created","data":{"id":"c"}}`))
 	assert.Equal(t, bus.Unavailable, report.Outcome)
-	assert.Empty(t, w.letters)
+	assert.Empty(t, w.deadLetters)
 }
 
-// TestWhatIsUnderstoodIsNeverADeadLetter: an event that was accepted is not refused for what is said about it.
-func TestWhatIsUnderstoodIsNeverADeadLetter(t *testing.T) {
+// An accepted event is never rejected for the notification about it.
+func TestOddTextAndIDsAreNoDeadLetters(t *testing.T) {
 	nasty := map[string]string{
 		"empty": "", "blank": "\u00a0 \u200b", "NUL": "a\x00b", "controls": "\x01\x1b[31m\u0085\u009b\u2028\u202e\u2066", "line breaks": "a\r\nb\tc",
 		"5000 characters": strings.Repeat("ü", 5000), "emoji": strings.Repeat("👨‍👩‍👧", 400), "no UTF-8": "a\xff\xfe", "marks": "\u0301\u0301",
@@ -138,9 +138,9 @@ func TestWhatIsUnderstoodIsNeverADeadLetter(t *testing.T) {
 
 		report := w.deliver(t, topic, []byte(record))
 		assert.Equal(t, bus.Done, report.Outcome, "%s: %v", topic, report.Err)
-		assert.Zero(t, len(w.letters), "dead letters")
+		assert.Zero(t, len(w.deadLetters), "dead letters")
 		if topic == "notification" {
-			assert.Len(t, w.told.messages, 1)
+			assert.Len(t, w.notifier.messages, 1)
 		} else if assert.Len(t, w.topic.published, 1) {
 			assert.Empty(t, w.topic.published[0].Data.Validate())
 		}
@@ -155,10 +155,10 @@ func TestWhatIsUnderstoodIsNeverADeadLetter(t *testing.T) {
 	}
 }
 
-func TestASubjectThatNoNotificationMayHaveIsLeftOut(t *testing.T) {
+func TestAnInvalidSubjectIsLeftOut(t *testing.T) {
 	for _, id := range []string{strings.Repeat("i", 129), "a b", "\x00"} {
 		w := newWorld(t)
-		require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("a", events.ContactCreated{Base: thing(id)})))
+		require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("a", events.ContactCreated{Base: base(id)})))
 		require.Len(t, w.topic.published, 1)
 		assert.Empty(t, w.topic.published[0].Data.SubjectID)
 		assert.Equal(t, w.topic.published[0].Data.ID, w.topic.keys[0])

@@ -7,7 +7,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// OnContactCreated handles contact-created: the contact can be asked for, and staff are told of it.
+// OnContactCreated handles contact-created: the contact can be queried, and staff are notified.
 type OnContactCreated struct{ Consumers }
 
 func (h OnContactCreated) Project(ctx context.Context, e events.Event[events.ContactCreated]) error {

@@ -11,7 +11,7 @@ import (
 type Function struct {
 	Name     string
 	Consumer bus.Consumer // both halves
-	Replay   bus.Consumer // Project alone: rebuilds the read model and tells nobody
+	Replay   bus.Consumer // Project alone: rebuilds the read model, without effects
 }
 
 // handler is the two halves of a consumer of T.

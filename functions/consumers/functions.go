@@ -1,5 +1,5 @@
-// Package consumers holds the consuming side: one handler per topic. Each has two halves. Project takes the event into the
-// read model; it is safe to repeat and to replay. React is what goes out into the world, and is never replayed.
+// Package consumers is the consuming side: one handler per topic, with two halves. Project updates the read model; it can be
+// repeated and replayed. React has the effects outside, and is never replayed.
 package consumers
 
 import (
@@ -9,21 +9,21 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Consumers is what the functions of this side need.
+// Consumers are the dependencies of the functions.
 type Consumers struct {
 	Events    events.Factory
 	Publisher bus.Publisher
 	Notifier  notify.Notifier
 	Store     store.Writer
 	Claims    store.Claims
-	// AnnouncedBy lists the producers that write their own notification beside each other event, as the TypeScript app
-	// does: none is derived from theirs, or everybody would be told twice.
+	// AnnouncedBy lists the producers that write their own notification for each other event, as the TypeScript app does:
+	// none is derived from their events, or people would be notified twice.
 	AnnouncedBy []string
 
 	sent *sent
 }
 
-// Functions lists the consumers. Their groups are those of the TypeScript app, whose place they take at its offsets.
+// Functions lists the consumers. Their groups are those of the TypeScript app, so they continue at its offsets.
 func (c Consumers) Functions() []Function {
 	c.sent = &sent{}
 	return []Function{

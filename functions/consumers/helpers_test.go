@@ -20,12 +20,12 @@ import (
 // world is the consumers on a real read model, with a publisher and a notifier that remember.
 type world struct {
 	consumers.Consumers
-	topic *topic
-	told  *told
-	model store.Store
+	topic    *topic
+	notifier *fakeNotifier
+	model    store.Store
 
-	storeAway bool
-	letters   []bus.DeadLetter
+	storeAway   bool
+	deadLetters []bus.DeadLetter
 }
 
 func newWorld(t *testing.T) *world {
@@ -36,9 +36,9 @@ func newWorld(t *testing.T) *world {
 	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"), sqlite.WithRelaxedSync())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, claims.Close()) })
-	w := &world{topic: &topic{}, told: &told{}, model: model}
+	w := &world{topic: &topic{}, notifier: &fakeNotifier{}, model: model}
 	w.Consumers = consumers.Consumers{
-		Publisher: w.topic, Notifier: w.told, Store: model, Claims: claims, AnnouncedBy: []string{"sipeat-app"},
+		Publisher: w.topic, Notifier: w.notifier, Store: model, Claims: claims, AnnouncedBy: []string{"sipeat-app"},
 		Events: events.Factory{Now: func() time.Time { return noon }},
 	}
 	return w
@@ -66,14 +66,14 @@ func (p *topic) Publish(_ context.Context, e events.Any) (bus.Position, error) {
 	return bus.Position{Topic: e.Topic(), Offset: int64(len(p.published))}, err
 }
 
-// told remembers what people are told.
-type told struct {
+// fakeNotifier keeps the messages.
+type fakeNotifier struct {
 	messages []notify.Message
 	err      error
 	during   func() // while it is sent
 }
 
-func (n *told) Notify(_ context.Context, m notify.Message) error {
+func (n *fakeNotifier) Notify(_ context.Context, m notify.Message) error {
 	n.messages = append(n.messages, m)
 	if n.during != nil {
 		n.during()
@@ -83,7 +83,7 @@ func (n *told) Notify(_ context.Context, m notify.Message) error {
 
 // Write implements bus.DeadLetters.
 func (w *world) Write(_ context.Context, l bus.DeadLetter) error {
-	w.letters = append(w.letters, l)
+	w.deadLetters = append(w.deadLetters, l)
 	return nil
 }
 
@@ -143,6 +143,6 @@ func read[T events.Payload](producer string, data T) events.Event[T] {
 	}
 }
 
-func thing(id string) events.Base {
+func base(id string) events.Base {
 	return events.Base{ID: id, Timestamp: events.At(noon.Add(-time.Hour))}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// OnMachineCreated handles machine-created: the machine can be asked for, and staff are told of it.
+// OnMachineCreated handles machine-created: the machine can be queried, and staff are notified.
 type OnMachineCreated struct{ Consumers }
 
 func (h OnMachineCreated) Project(ctx context.Context, e events.Event[events.MachineCreated]) error {

@@ -16,14 +16,14 @@ import (
 )
 
 // channels gives the world two notifiers.
-func (w *world) channels() (mail, chat *told) {
-	mail, chat = &told{}, &told{}
+func (w *world) channels() (mail, chat *fakeNotifier) {
+	mail, chat = &fakeNotifier{}, &fakeNotifier{}
 	w.Notifier = notify.Channels{{Name: "smtp", Notifier: mail}, {Name: "discord", Notifier: chat}}
 	return mail, chat
 }
 
-// TestARetryTellsOnlyThoseThatWereNotTold: each channel has a claim of its own.
-func TestARetryTellsOnlyThoseThatWereNotTold(t *testing.T) {
+// Each channel has a claim of its own.
+func TestARetryReachesOnlyTheChannelsThatFailed(t *testing.T) {
 	w := newWorld(t)
 	mail, chat := w.channels()
 	mail.err = &events.Error{Kind: events.Unavailable, Message: "down", RetryAfter: time.Minute}
@@ -42,22 +42,22 @@ func TestARetryTellsOnlyThoseThatWereNotTold(t *testing.T) {
 	assert.Len(t, chat.messages, 1)
 }
 
-// TestNobodyIsGivenUpWhileAnotherIsDown: a refusal waits until everybody else has been told, and is then a dead letter.
-func TestNobodyIsGivenUpWhileAnotherIsDown(t *testing.T) {
+// A refusal by one channel waits until the others have delivered, and is then a dead letter.
+func TestARefusalWaitsForTheOtherChannels(t *testing.T) {
 	w := newWorld(t)
 	mail, chat := w.channels()
 	mail.err = events.Errorf(events.Invalid, "no such mailbox")
 	chat.err = events.Errorf(events.Unavailable, "down")
 	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
-	assert.Empty(t, w.letters)
+	assert.Empty(t, w.deadLetters)
 
 	chat.err = nil
 	assert.Equal(t, bus.Rejected, w.deliver(t, "notification", []byte(record)).Outcome)
-	assert.Len(t, w.letters, 1)
+	assert.Len(t, w.deadLetters, 1)
 	assert.Len(t, chat.messages, 2)
 }
 
-func TestALivingClaimOfOneChannelKeepsNoOtherWaiting(t *testing.T) {
+func TestAClaimOfOneChannelDelaysNoOther(t *testing.T) {
 	w := newWorld(t)
 	mail, chat := w.channels()
 	claim, _, err := w.Claims.Claim(t.Context(), "n-1", "smtp", time.Hour)
@@ -102,10 +102,10 @@ func TestARejectedNotificationIsNotedAsFailed(t *testing.T) {
 
 func TestADeadLetterWaitsForTheClaims(t *testing.T) {
 	w := newWorld(t)
-	w.told.err = events.Errorf(events.Invalid, "no such mailbox")
+	w.notifier.err = events.Errorf(events.Invalid, "no such mailbox")
 	w.Claims = noFail{w.Claims}
 	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
-	assert.Empty(t, w.letters)
+	assert.Empty(t, w.deadLetters)
 }
 
 // noFail are claims that are unavailable when one fails.

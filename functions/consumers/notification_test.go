@@ -21,50 +21,49 @@ import (
 
 const record = `{"eventId":"e-1","eventType":"notification","data":{"id":"n-1","type":"contact","message":"Hello","recipientEmail":"a@b.co","subjectId":"c-1"}}`
 
-func TestPeopleAreToldOnce(t *testing.T) {
+func TestANotificationIsDeliveredOnce(t *testing.T) {
 	w := newWorld(t)
 	for range 3 {
 		assert.Equal(t, bus.Done, w.deliver(t, "notification", []byte(record)).Outcome)
 	}
 	assert.Equal(t, []notify.Message{{
 		ID: "n-1", EventID: "e-1", Type: "contact", SubjectID: "c-1", Recipient: "a@b.co", Text: "Hello",
-	}}, w.told.messages)
+	}}, w.notifier.messages)
 }
 
-func TestANotificationWithoutIdIsToldOnce(t *testing.T) {
+func TestANotificationWithoutAnIDIsDeliveredOnce(t *testing.T) {
 	w := newWorld(t)
 	for range 2 {
 		report := w.deliver(t, "notification", []byte(`{"eventId":"1719400000000-k3j2h1xyz","eventType":"notification","data":{"type":"contact","message":"Hello"}}`))
 		assert.Equal(t, bus.Done, report.Outcome)
 	}
-	require.Len(t, w.told.messages, 1)
-	assert.Equal(t, "1719400000000-k3j2h1xyz", w.told.messages[0].ID)
+	require.Len(t, w.notifier.messages, 1)
+	assert.Equal(t, "1719400000000-k3j2h1xyz", w.notifier.messages[0].ID)
 	_, err := w.model.Get(t.Context(), "notification", "1719400000000-k3j2h1xyz")
 	assert.NoError(t, err)
 }
 
-func TestALivingClaimIsWaitedFor(t *testing.T) {
+func TestAClaimIsWaitedFor(t *testing.T) {
 	w := newWorld(t)
 	claim, _, err := w.Claims.Claim(t.Context(), "n-1", "", time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, store.Claimed, claim)
 	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
-	assert.Empty(t, w.told.messages)
+	assert.Empty(t, w.notifier.messages)
 
 	require.NoError(t, w.Claims.Release(t.Context(), "n-1", ""))
 	assert.Equal(t, bus.Done, w.deliver(t, "notification", []byte(record)).Outcome)
-	assert.Len(t, w.told.messages, 1)
+	assert.Len(t, w.notifier.messages, 1)
 }
 
-// TestAKilledSendersLeaseIsWaitedForAndNoLonger: whoever is killed while it sends holds people up for its lease, and for
-// nothing beside: not before it ends are they told by another, and at once when it does.
-func TestAKilledSendersLeaseIsWaitedForAndNoLonger(t *testing.T) {
+// A sender that is killed delays its notification until its lease ends, and no longer.
+func TestTheLeaseOfAKilledSenderIsWaitedFor(t *testing.T) {
 	for _, named := range []string{"", "smtp"} {
 		synctest.Test(t, func(t *testing.T) {
 			const lease = 35 * time.Second
-			w := &world{told: &told{}}
-			w.Consumers = consumers.Consumers{Notifier: w.told, Store: noModel{}, Claims: &leased{until: map[string]time.Time{"n-1/" + named: time.Now().Add(lease)}}}
-			mail := w.told
+			w := &world{notifier: &fakeNotifier{}}
+			w.Consumers = consumers.Consumers{Notifier: w.notifier, Store: noModel{}, Claims: &leased{until: map[string]time.Time{"n-1/" + named: time.Now().Add(lease)}}}
+			mail := w.notifier
 			if named != "" {
 				mail, _ = w.channels()
 			}
@@ -121,7 +120,7 @@ func TestANotifiersErrorKeepsItsMeaning(t *testing.T) {
 		for _, releaseFails := range []bool{false, true} {
 			w := newWorld(t)
 			failure := errors.New("the notifier's")
-			w.told.err = events.Wrap(kind, failure, "not told")
+			w.notifier.err = events.Wrap(kind, failure, "not sent")
 			if releaseFails {
 				w.Claims = noRelease{w.Claims}
 			}
@@ -130,12 +129,12 @@ func TestANotifiersErrorKeepsItsMeaning(t *testing.T) {
 			assert.ErrorIs(t, report.Err, failure)
 			assert.Equal(t, kind, events.KindOf(report.Err))
 			if releaseFails {
-				assert.ErrorContains(t, report.Err, "no database", "what else went wrong is in the log")
+				assert.ErrorContains(t, report.Err, "no database", "logged too")
 				continue
 			}
 			claim, _, err := w.Claims.Claim(t.Context(), "n-1", "", time.Hour)
 			require.NoError(t, err)
-			assert.Equal(t, store.Claimed, claim, "released: the next try need not wait")
+			assert.Equal(t, store.Claimed, claim, "released")
 		}
 	}
 }
@@ -147,11 +146,11 @@ func (noRelease) Release(context.Context, string, string) error {
 	return events.Wrap(events.Unavailable, context.DeadlineExceeded, "no database")
 }
 
-func TestWhatWasSentIsMarkedWhateverTheDeadlineSays(t *testing.T) {
+func TestAClaimIsCompletedAfterTheDeadline(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	w.told.during = cancel
-	e := read("a", events.Notification{Base: thing("n-1")})
+	w.notifier.during = cancel
+	e := read("a", events.Notification{Base: base("n-1")})
 	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.React(ctx, e))
 	claim, _, err := w.Claims.Claim(t.Context(), "n-1", "", time.Hour)
 	require.NoError(t, err)
@@ -172,7 +171,7 @@ func TestASentMessageIsNotSentAgainWhileTheStoreIsAway(t *testing.T) {
 	for range 2 {
 		assert.Equal(t, bus.Done, w.run(t, consumer, []byte(record)).Outcome, "although the lease is still running")
 	}
-	assert.Len(t, w.told.messages, 1)
+	assert.Len(t, w.notifier.messages, 1)
 	claim, _, err := claims.Claim(t.Context(), "n-1", "", time.Hour)
 	require.NoError(t, err)
 	assert.Equal(t, store.Done, claim)
@@ -197,14 +196,14 @@ func TestANotificationOlderThanClaimsIsNotDelivered(t *testing.T) {
 		dated := strings.TrimSuffix(record, "}") + `,"metadata":{"timestamp":"` + year + `-11-20T12:00:00.000Z"}}`
 		assert.Equal(t, bus.Done, w.deliver(t, "notification", []byte(dated)).Outcome)
 	}
-	assert.Len(t, w.told.messages, 1)
+	assert.Len(t, w.notifier.messages, 1)
 }
 
 func TestALeaseOutlastsItsHandler(t *testing.T) {
 	w := newWorld(t)
 	leases := &leases{Claims: w.Claims}
 	w.Claims = leases
-	e := read("a", events.Notification{Base: thing("n-1")})
+	e := read("a", events.Notification{Base: base("n-1")})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
 	defer cancel()
 	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.React(ctx, e))
@@ -224,7 +223,7 @@ func (l *leases) Claim(ctx context.Context, id, channel string, lease time.Durat
 	return l.Claims.Claim(ctx, id, channel, lease)
 }
 
-func TestLongIdsAreToldOnceEach(t *testing.T) {
+func TestLongIDsAreDeliveredOnceEach(t *testing.T) {
 	w := newWorld(t)
 	for range 2 {
 		for _, last := range []string{"a", "b"} {
@@ -233,5 +232,5 @@ func TestLongIdsAreToldOnceEach(t *testing.T) {
 			assert.Equal(t, bus.Done, report.Outcome, "%v", report.Err)
 		}
 	}
-	assert.Len(t, w.told.messages, 2)
+	assert.Len(t, w.notifier.messages, 2)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// project keeps what the event says in the read model.
+// project puts the event into the read model.
 func project[T events.Payload](ctx context.Context, c Consumers, e events.Event[T], labels store.Labels, drinks ...string) error {
 	e = e.Identified()
 	data, err := events.EncodePayload(e.Data)

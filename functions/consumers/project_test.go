@@ -16,7 +16,7 @@ import (
 func TestProjectIsSafeToRepeat(t *testing.T) {
 	w := newWorld(t)
 	on := consumers.OnRequestCreated{Consumers: w.Consumers}
-	e := read("a", events.RequestCreated{Base: thing("r-1"), Request: events.Request{
+	e := read("a", events.RequestCreated{Base: base("r-1"), Request: events.Request{
 		Name: "Grace", City: "Berlin", Country: "Germany", MachineID: "m-1", DrinksList: []string{"Mate", "Tea", "Mate"},
 	}})
 	for range 3 {
@@ -37,8 +37,8 @@ func TestProjectIsSafeToRepeat(t *testing.T) {
 	for _, d := range page.Items {
 		assert.EqualValues(t, 1, d.Count, d.Drink)
 	}
-	assert.Empty(t, w.topic.published, "projecting tells nobody")
-	assert.Empty(t, w.told.messages)
+	assert.Empty(t, w.topic.published, "Project has no effects")
+	assert.Empty(t, w.notifier.messages)
 }
 
 func TestTheFirstEventOfAnIdIsKept(t *testing.T) {
@@ -49,12 +49,12 @@ func TestTheFirstEventOfAnIdIsKept(t *testing.T) {
 	assert.Equal(t, bus.Done, w.deliver(t, "contact-created", record("e-1", "Ada", "2026-11-23T06:54:21.123Z")).Outcome)
 	assert.Equal(t, bus.Done, w.deliver(t, "contact-created", record("e-2", "Ada", "2026-11-23T07:00:00.000Z")).Outcome, "a repeat, timestamp aside")
 	assert.Equal(t, bus.Rejected, w.deliver(t, "contact-created", record("e-3", "Bob", "2026-11-23T06:54:21.123Z")).Outcome)
-	require.Len(t, w.letters, 1)
-	assert.Equal(t, bus.Conflicting, w.letters[0].Class)
+	require.Len(t, w.deadLetters, 1)
+	assert.Equal(t, bus.Conflicting, w.deadLetters[0].Class)
 	item, err := w.model.Get(t.Context(), "contact-created", "c-1")
 	require.NoError(t, err)
 	assert.Equal(t, "e-1", item.EventID)
-	assert.Len(t, w.topic.published, 2, "nothing is told of the conflict")
+	assert.Len(t, w.topic.published, 2, "a conflict is not announced")
 }
 
 func TestEachSampleIsProjected(t *testing.T) {
@@ -72,14 +72,14 @@ func TestEachSampleIsProjected(t *testing.T) {
 	}
 }
 
-func TestAReplayTellsNobody(t *testing.T) {
+func TestAReplayHasNoEffects(t *testing.T) {
 	for _, d := range events.Catalogue() {
 		t.Run(d.Topic, func(t *testing.T) {
 			w := newWorld(t)
 			sample, f := w.known(t, d)
 			assert.Equal(t, bus.Done, w.run(t, f.Replay, sample).Outcome)
 			assert.Empty(t, w.topic.published)
-			assert.Empty(t, w.told.messages)
+			assert.Empty(t, w.notifier.messages)
 			item, err := w.model.List(t.Context(), store.Query{Type: d.Topic, Limit: 2})
 			require.NoError(t, err)
 			assert.Len(t, item.Items, 1)
@@ -87,12 +87,12 @@ func TestAReplayTellsNobody(t *testing.T) {
 	}
 }
 
-func TestListsCanBeNarrowedByWhatIsKept(t *testing.T) {
+func TestLabels(t *testing.T) {
 	w := newWorld(t)
-	machine := events.MachineCreated{Base: thing("m-1"), Machine: events.Machine{City: "Lyon", Country: "France"}}
+	machine := events.MachineCreated{Base: base("m-1"), Machine: events.Machine{City: "Lyon", Country: "France"}}
 	require.NoError(t, consumers.OnMachineCreated{Consumers: w.Consumers}.Project(t.Context(), read("a", machine)))
-	told := events.Notification{Base: thing("n-1"), Notice: events.Notice{Type: "machine"}}
-	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.Project(t.Context(), read("a", told)))
+	notification := events.Notification{Base: base("n-1"), Notice: events.Notice{Type: "machine"}}
+	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.Project(t.Context(), read("a", notification)))
 	for topic, match := range map[string]store.Labels{
 		"machine-created": {City: "Lyon", Country: "France"}, "notification": {Type: "machine"},
 	} {

@@ -8,14 +8,14 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// OnRequestCreated handles request-created: the request can be asked for, its drinks (the first [store.MaxDrinks] of them) count
-// as demand, and staff are told of it.
+// OnRequestCreated handles request-created: the request can be queried, its first [store.MaxDrinks] drinks count as demand, and
+// staff are notified.
 type OnRequestCreated struct{ Consumers }
 
 func (h OnRequestCreated) Project(ctx context.Context, e events.Event[events.RequestCreated]) error {
 	labels := store.Labels{City: e.Data.City, Country: e.Data.Country, MachineID: e.Data.MachineID}
 	drinks := e.Data.DrinksList
-	if len(drinks) > store.MaxDrinks { // nobody can ask for so many here, but another program may have written it
+	if len(drinks) > store.MaxDrinks { // more than the API accepts: another program wrote it
 		drinks = drinks[:store.MaxDrinks]
 	}
 	return project(ctx, h.Consumers, e, labels, drinks...)

@@ -1,4 +1,4 @@
-// Package queries holds the reading side: each function reads the read model. It knows no Kafka.
+// Package queries is the reading side: each function reads the read model. It does not use Kafka.
 package queries
 
 import (
@@ -8,7 +8,7 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// Queries is what the functions of this side need.
+// Queries are the dependencies of the functions.
 type Queries struct {
 	Store  store.Reader
 	Claims interface { // of notifications; store.Claims has it
@@ -16,7 +16,7 @@ type Queries struct {
 	}
 }
 
-// Functions lists the endpoints of this side. All are for staff: they show people.
+// Functions lists the endpoints. All are for staff, because they show personal data.
 func (q Queries) Functions() []web.Function {
 	return []web.Function{
 		{Name: "get-contact", Route: "GET /contacts/{id}", Handler: web.HandleQuery(q.GetContact), Staff: true},

@@ -14,15 +14,15 @@ func TestGetContact(t *testing.T) {
 	m := open(t)
 	id := given(m, consumers.OnContactCreated{Consumers: m.Consumers}.Project, events.ContactCreated{Contact: ada})
 
-	thing, err := m.GetContact(t.Context(), queries.ByID{ID: id})
+	resource, err := m.GetContact(t.Context(), queries.ByID{ID: id})
 	require.NoError(t, err)
-	assert.Equal(t, ada, thing.Data.Contact)
-	fields := shown(t, thing)
+	assert.Equal(t, ada, resource.Data.Contact)
+	fields := shown(t, resource)
 	assert.Equal(t, id, fields["id"])
-	assert.Equal(t, id, fields["eventId"], "the event of this test has the thing's id")
+	assert.Equal(t, id, fields["eventId"], "the ids of this test are equal")
 	assert.Equal(t, "2026-11-23T06:01:00.000Z", fields["createdAt"])
 	assert.NotContains(t, fields, "companyName", "what was not said is not shown")
 
-	_, err = m.GetContact(t.Context(), queries.ByID{ID: "nobody"})
+	_, err = m.GetContact(t.Context(), queries.ByID{ID: "missing"})
 	isMissing(t, err)
 }

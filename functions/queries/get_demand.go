@@ -6,7 +6,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Demand asks which drinks are asked for.
+// Demand are the parameters of GET /demand.
 type Demand struct {
 	Country string `query:"country"`
 	City    string `query:"city"`

@@ -39,7 +39,7 @@ func open(t *testing.T) *model {
 	return &model{t: t, Queries: queries.Queries{Store: s, Claims: claims}, Consumers: consumers.Consumers{Store: s}}
 }
 
-// given projects the event that says data, and returns the id of its thing.
+// given projects the event that says data, and returns the id of its resource.
 func given[T events.Payload](m *model, project func(context.Context, events.Event[T]) error, data T) string {
 	m.t.Helper()
 	m.minutes++
@@ -52,28 +52,28 @@ func given[T events.Payload](m *model, project func(context.Context, events.Even
 	return id
 }
 
-// shown is a thing as a caller sees it.
-func shown(t *testing.T, thing any) map[string]any {
+// shown is a resource as a caller sees it.
+func shown(t *testing.T, resource any) map[string]any {
 	t.Helper()
-	b, err := json.Marshal(thing)
+	b, err := json.Marshal(resource)
 	require.NoError(t, err)
 	var fields map[string]any
 	require.NoError(t, json.Unmarshal(b, &fields))
 	return fields
 }
 
-// isMissing checks what a get says of an id that nobody knows.
+// isMissing checks the error of an unknown id.
 func isMissing(t *testing.T, err error) {
 	t.Helper()
 	assert.Equal(t, events.NotFound, events.KindOf(err))
 }
 
-// ids of the things on a page, and whether there is another page.
+// ids of the resources on a page, and whether there is another page.
 func ids[T events.Payload](t *testing.T, page queries.List[T], err error) (found []string, more bool) {
 	t.Helper()
 	require.NoError(t, err)
-	for _, thing := range page.Items {
-		found = append(found, thing.Data.ResourceID())
+	for _, resource := range page.Items {
+		found = append(found, resource.Data.ResourceID())
 	}
 	return found, page.NextCursor != nil
 }
@@ -111,5 +111,5 @@ var (
 	ada    = events.Contact{Name: "Ada Lovelace", Email: "ada@example.com", Phone: "+44 20 7946 0958", Message: "A machine, please."}
 	lobby  = events.Machine{Name: "Lobby 1", Address: "Friedrichstraße 43", City: "Berlin", Country: "Germany", ContactName: "Konrad Zuse", ContactEmail: "konrad@example.com", ContactPhone: "+49 30 1234567"}
 	thirst = events.Request{Name: "Grace Hopper", Email: "grace@example.com", Phone: "+1 (212) 555-0142", Address: "1 Harbor Way", City: "New York", Country: "USA", DrinksList: []string{"Espresso", "Mate"}, MachineID: "machine-1"}
-	told   = events.Notice{Type: "machine", Message: "Lobby 1 is empty.", SubjectID: "machine-1"}
+	notice = events.Notice{Type: "machine", Message: "Lobby 1 is empty.", SubjectID: "machine-1"}
 )

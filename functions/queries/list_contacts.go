@@ -7,7 +7,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Contacts asks for contacts.
+// Contacts are the parameters of GET /contacts.
 type Contacts struct {
 	Page
 }

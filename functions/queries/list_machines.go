@@ -7,7 +7,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Machines asks for machines.
+// Machines are the parameters of GET /machines.
 type Machines struct {
 	Page
 	City    string `query:"city"`

@@ -7,7 +7,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Notifications asks for notifications.
+// Notifications are the parameters of GET /notifications.
 type Notifications struct {
 	Page
 	Type string `query:"type" oneof:"contact machine request"`

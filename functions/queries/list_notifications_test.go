@@ -12,7 +12,7 @@ import (
 func TestListNotifications(t *testing.T) {
 	m := open(t)
 	add := func(about string) string {
-		notice := told
+		notice := notice
 		notice.Type = about
 		return given(m, consumers.OnNotification{Consumers: m.Consumers}.Project, events.Notification{Notice: notice})
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Requests asks for requests.
+// Requests are the parameters of GET /requests.
 type Requests struct {
 	Page
 	City      string `query:"city"`

@@ -9,33 +9,33 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// ByID asks for one thing.
+// ByID is the parameter of a GET by id.
 type ByID struct {
 	ID string `path:"id"`
 }
 
-// Page asks for a part of a list.
+// Page are the parameters of every list.
 type Page struct {
 	Limit  int       `query:"limit" default:"20" min:"1" max:"100"`
 	Cursor string    `query:"cursor"`
 	Since  time.Time `query:"since"`
 }
 
-// get reads one thing of T.
+// get reads one resource of T.
 func get[T events.Payload](ctx context.Context, q Queries, id string) (Resource[T], error) {
 	var t T
 	item, err := q.Store.Get(ctx, t.Topic(), id)
 	if err != nil {
 		return Resource[T]{}, err
 	}
-	thing, err := show[T](item)
+	resource, err := show[T](item)
 	if err != nil {
-		return thing, fmt.Errorf("%s %s: %w", t.Topic(), events.LogID(id), err)
+		return resource, fmt.Errorf("%s %s: %w", t.Topic(), events.LogID(id), err)
 	}
-	return thing, nil
+	return resource, nil
 }
 
-// list reads a page of things of T.
+// list reads a page of resources of T.
 func list[T events.Payload](ctx context.Context, q Queries, page Page, match store.Labels) (List[T], error) {
 	var t T
 	found, err := q.Store.List(ctx, store.Query{

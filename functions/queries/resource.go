@@ -7,7 +7,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Resource is one thing as it is shown: its payload, and beside those fields which event made it known and when.
+// Resource is a contact, machine, request or notification: its payload, and the event that created it.
 type Resource[T events.Payload] struct {
 	Data       T
 	EventID    string
@@ -38,7 +38,7 @@ func (t Resource[T]) MarshalJSON() ([]byte, error) {
 	return append(b, own...), nil
 }
 
-// List is a page of things, newest first. NextCursor asks for the next page; null at the end.
+// List is a page of resources, newest first. NextCursor is the cursor of the next page; null at the end.
 type List[T events.Payload] struct {
 	Items      []Resource[T] `json:"items"`
 	NextCursor *string       `json:"nextCursor"`

@@ -21,23 +21,23 @@ func environment(of map[string]string) func(string) string {
 	return func(name string) string { return of[name] }
 }
 
-type saying string
+type constant string
 
-func (s saying) Invoke(context.Context, []byte) ([]byte, error) { return []byte(s), nil }
+func (s constant) Invoke(context.Context, []byte) ([]byte, error) { return []byte(s), nil }
 
 func table(settings.Settings, *slog.Logger) (Functions, error) {
-	return Functions{"create-contact": saying("contact"), "create-machine": saying("machine")}, nil
+	return Functions{"create-contact": constant("contact"), "create-machine": constant("machine")}, nil
 }
 
-func TestTheFunctionIsTheOneThatIsNamed(t *testing.T) {
+func TestHandlerSelectsTheFunction(t *testing.T) {
 	chosen, err := choose(environment(map[string]string{"_HANDLER": "create-machine", "KAFKA_BROKERS": "b:9098"}), []string{"KAFKA_BROKERS"}, table)
 	require.NoError(t, err)
-	said, err := chosen.Invoke(t.Context(), nil)
+	answer, err := chosen.Invoke(t.Context(), nil)
 	require.NoError(t, err)
-	assert.Equal(t, "machine", string(said))
+	assert.Equal(t, "machine", string(answer))
 }
 
-func TestWhatCannotStart(t *testing.T) {
+func TestInitFaults(t *testing.T) {
 	good := map[string]string{"_HANDLER": "create-contact", "KAFKA_BROKERS": "b:9098"}
 	with := func(name, value string) map[string]string {
 		changed := map[string]string{name: value}
@@ -52,7 +52,7 @@ func TestWhatCannotStart(t *testing.T) {
 		name        string
 		environment map[string]string
 		open        func(settings.Settings, *slog.Logger) (Functions, error)
-		says        []string
+		texts       []string
 	}{
 		{"an unknown name", with("_HANDLER", "create-contcat"), table, []string{`"create-contcat"`, "create-contact, create-machine"}},
 		{"no name", with("_HANDLER", ""), table, []string{`""`, "create-contact, create-machine"}},
@@ -64,32 +64,32 @@ func TestWhatCannotStart(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := choose(environment(c.environment), []string{"KAFKA_BROKERS"}, c.open)
 			require.Error(t, err)
-			for _, says := range c.says {
-				assert.ErrorContains(t, err, says)
+			for _, text := range c.texts {
+				assert.ErrorContains(t, err, text)
 			}
 		})
 	}
 }
 
-func TestAFailedInitIsSaidInOneLineAndToTheRuntime(t *testing.T) {
-	var told failure
+func TestAFailedInitIsReported(t *testing.T) {
+	var reported failure
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		assert.Equal(t, "/2018-06-01/runtime/init/error", r.URL.Path)
 		assert.Equal(t, "Init.Settings", r.Header.Get("Lambda-Runtime-Function-Error-Type"))
-		assert.NoError(t, json.NewDecoder(r.Body).Decode(&told))
+		assert.NoError(t, json.NewDecoder(r.Body).Decode(&reported))
 	}))
 	defer api.Close()
 	var log bytes.Buffer
 	fail(environment(map[string]string{"AWS_LAMBDA_RUNTIME_API": api.Listener.Addr().String()}), &log, errors.Join(errors.New("one"), errors.New("two")))
 	assert.Equal(t, "the function cannot start: one; two\n", log.String())
-	assert.Equal(t, failure{Message: "one; two", Type: "Init.Settings", Trace: []string{}}, told)
+	assert.Equal(t, failure{Message: "one; two", Type: "Init.Settings", Trace: []string{}}, reported)
 
 	log.Reset()
-	fail(environment(nil), &log, errors.New("nobody to tell"))
-	assert.Contains(t, log.String(), "nobody to tell")
+	fail(environment(nil), &log, errors.New("no Runtime API"))
+	assert.Contains(t, log.String(), "no Runtime API")
 }
 
-func TestLinesAreJSONWithTheIDs(t *testing.T) {
+func TestLogsAreJSONWithIDs(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(logs(&log, slog.LevelInfo)).With("part", "test")
 	parent, ok := trace.Parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
@@ -106,8 +106,8 @@ func TestLinesAreJSONWithTheIDs(t *testing.T) {
 	}, line)
 }
 
-// Lambda tells a function what it lets through, which is everything here and no wish to see everything.
-func TestTheLevelIsLOG_LEVELs(t *testing.T) {
+// AWS_LAMBDA_LOG_LEVEL is what Lambda lets through, not the level of the function.
+func TestTheLevelIsLOG_LEVEL(t *testing.T) {
 	for given, want := range map[string]slog.Level{"": slog.LevelInfo, "debug": slog.LevelDebug, "warn": slog.LevelWarn} {
 		_, err := choose(environment(map[string]string{"_HANDLER": "create-contact", "LOG_LEVEL": given, "AWS_LAMBDA_LOG_LEVEL": "TRACE"}), nil,
 			func(_ settings.Settings, logger *slog.Logger) (Functions, error) {

@@ -150,7 +150,7 @@ func (d *Discord) refused(response *http.Response, a answer) error {
 
 const maxWait = 24 * time.Hour // a longer one is a mistake
 
-// wait is what is left of the wait that Discord asked for, once it is extended to at least the given time.
+// wait returns the rest of the wait that Discord asked for, extended to at least the given time.
 func (d *Discord) wait(extend time.Duration) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -121,7 +121,7 @@ func TestDiscord(t *testing.T) {
 	})
 }
 
-func TestWhatDiscordIsSent(t *testing.T) {
+func TestDiscordPost(t *testing.T) {
 	r := newRoom(t)
 	var sent map[string]any
 	r.answer = func(w http.ResponseWriter, body []byte) { assert.NoError(t, json.Unmarshal(body, &sent)) }
@@ -147,7 +147,7 @@ func TestWhatDiscordIsSent(t *testing.T) {
 	assert.Equal(t, 2000, len(utf16.Encode([]rune(content(notify.Message{Text: strings.Repeat("x", 5000)})))), "all the room is used")
 }
 
-func TestWhatDiscordMayHavePosted(t *testing.T) {
+func TestDiscordErrorsSayWhetherItMayHavePosted(t *testing.T) {
 	gone := newRoom(t)
 	gone.Close()
 	err := newDiscord(t, gone, nil).Notify(t.Context(), notifytest.Message("n-1"))

@@ -47,8 +47,8 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// TestNoHeaderCanBeAdded: whatever stands in a field, the header has the fields it always has, and ends where it should.
-func TestNoHeaderCanBeAdded(t *testing.T) {
+// The header has the same fields for any message.
+func TestHeaderInjection(t *testing.T) {
 	names := regexp.MustCompile(`(?m)^[A-Za-z-]+:`)
 	head := func(l received) string { h, _, _ := strings.Cut(l.raw, "\r\n\r\n"); return h }
 	want := names.FindAllString(head(compose(t, notify.Message{ID: "n-1", Type: "contact", SubjectID: "c-1", Text: "x"})), -1)
@@ -78,7 +78,7 @@ func TestNoHeaderCanBeAdded(t *testing.T) {
 	}
 }
 
-func TestIdsThatDifferHaveMessageIdsThatDiffer(t *testing.T) {
+func TestMessageIDs(t *testing.T) {
 	seen := map[string]string{}
 	for _, id := range []string{"a", "b", "a ", "a/b", "a.b", strings.Repeat("i", 64), strings.Repeat("i", 65), "ä", "0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d"} {
 		header, _, _ := compose(t, notify.Message{ID: id, Type: "machine"}).parsed(t)

@@ -10,14 +10,14 @@ import (
 	"github.com/sipeat/sipeat/shared/notify"
 )
 
-func TestTheDefaultIsTheLog(t *testing.T) {
+func TestDefault(t *testing.T) {
 	channels, err := notify.New(notify.Settings{})
 	require.NoError(t, err)
 	require.Len(t, channels, 1)
 	assert.Equal(t, "log", channels[0].Name)
 }
 
-func TestAnyOfThemTogether(t *testing.T) {
+func TestAllChannels(t *testing.T) {
 	s := settings("smtps://"+escaped+"@mail.example.com", nil)
 	s.Notify, s.DiscordWebhook = " log, smtp,discord,ses ", "https://discord.com/api/v10/webhooks/123/abc"
 	s.Extra = map[string]func(notify.Composer) (notify.Notifier, error){"ses": func(m notify.Composer) (notify.Notifier, error) {
@@ -33,7 +33,7 @@ func TestAnyOfThemTogether(t *testing.T) {
 	assert.Equal(t, []string{"log", "smtp", "discord", "ses"}, names)
 }
 
-func TestAllThatIsWrongIsNamedTogether(t *testing.T) {
+func TestFaultsAreReportedTogether(t *testing.T) {
 	_, err := notify.New(notify.Settings{Notify: "smtp,discord,telegram,log,log", To: "x"})
 	require.Error(t, err)
 	for _, name := range []string{"NOTIFY_FROM: ", "NOTIFY_TO: entry 1", "SMTP_URL: ", "DISCORD_WEBHOOK: ", `NOTIFY: entry 3`, "NOTIFY: entry 5"} {
@@ -46,7 +46,7 @@ func TestAllThatIsWrongIsNamedTogether(t *testing.T) {
 	assert.ErrorContains(t, err, "NOTIFY: names no channel")
 }
 
-func TestServersThatAreNone(t *testing.T) {
+func TestSMTPURL(t *testing.T) {
 	for _, url := range []string{
 		"", "mail.example.com", "http://h", "smtp://", "smtp://u@h", "smtp://:canary@h", "smtp://u:canary@h:x", "smtp://u:canary@h:99999", "smtp://u:can/ary@h",
 		"smtp://u:can?ary@h", "smtp://u:can#ary@h", "smtp://u:canary@h?canary=1", "smtp://u:canary@h?tls=none", "smtp://u:canary@127.0.0.1?tls=none", "smtp://h?tls=maybe",
@@ -67,7 +67,7 @@ func TestServersThatAreNone(t *testing.T) {
 	}
 }
 
-func TestWebhooksThatAreNone(t *testing.T) {
+func TestDiscordWebhook(t *testing.T) {
 	for _, url := range []string{
 		"", "discord.com/api/webhooks/1/canary", "http://discord.com/api/webhooks/1/canary", "https://discord.com/api/webhooks/canary", "https://discord.com/channels/1/2",
 		"https://u:p@discord.com/api/webhooks/1/canary", "https:///api/webhooks/1/canary", "https://discord.com/api/webhooks/1/can%0d%0aary", "https://discord.com/api/webhooks/1/canary?%zz", "%",
@@ -79,7 +79,7 @@ func TestWebhooksThatAreNone(t *testing.T) {
 	}
 }
 
-func TestAPastedSecretIsNotRepeated(t *testing.T) {
+func TestNoValueIsRepeated(t *testing.T) {
 	_, err := notify.New(notify.Settings{Notify: "smtp://u:canary@h"})
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "canary")

@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fullStore takes no letter for a while.
 type fullStore struct{ refuses int }
 
 func (f *fullStore) Write(context.Context, bus.DeadLetter) error {

@@ -1,4 +1,4 @@
-// The functions that publish, on AWS Lambda behind an HTTP API: _HANDLER names the one.
+// The commands on AWS Lambda behind an HTTP API; _HANDLER selects the function.
 package main
 
 import (

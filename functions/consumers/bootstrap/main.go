@@ -1,4 +1,4 @@
-// The consumers, on AWS Lambda behind event source mappings of Kafka: _HANDLER names the one.
+// The consumers on AWS Lambda behind event source mappings of Kafka; _HANDLER selects the function.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// The functions that read the read model, on AWS Lambda behind an HTTP API: _HANDLER names the one.
+// The queries on AWS Lambda behind an HTTP API; _HANDLER selects the function.
 package main
 
 import (

@@ -11,18 +11,18 @@ import (
 	"github.com/sipeat/sipeat/shared/notify"
 )
 
-func TestSESIsAskedHowTheAccountStands(t *testing.T) {
+func TestProbe(t *testing.T) {
 	for name, c := range map[string]struct {
-		status             int
-		code, body         string
-		says, wrong, never string
+		status               int
+		code, body           string
+		result, wrong, never string
 	}{
-		"it may send":   {200, "", `{"SendingEnabled":true,"ProductionAccessEnabled":true}`, "may send", "", "sandbox"},
-		"sandbox":       {200, "", `{"SendingEnabled":true,"ProductionAccessEnabled":false}`, "sandbox", "", ""},
-		"paused":        {200, "", `{"SendingEnabled":false,"ProductionAccessEnabled":true}`, "", "paused", ""},
-		"it may not":    {403, "AccessDeniedException", `{"message":"canary"}`, "ses:GetAccount", "", "canary"},
-		"a wrong key":   {403, "UnrecognizedClientException", `{"message":"canary"}`, "", "UnrecognizedClientException", "canary"},
-		"it has an end": {500, "InternalFailure", `{}`, "", "outage", ""},
+		"may send":    {200, "", `{"SendingEnabled":true,"ProductionAccessEnabled":true}`, "may send", "", "sandbox"},
+		"sandbox":     {200, "", `{"SendingEnabled":true,"ProductionAccessEnabled":false}`, "sandbox", "", ""},
+		"paused":      {200, "", `{"SendingEnabled":false,"ProductionAccessEnabled":true}`, "", "paused", ""},
+		"no right":    {403, "AccessDeniedException", `{"message":"canary"}`, "ses:GetAccount", "", "canary"},
+		"a wrong key": {403, "UnrecognizedClientException", `{"message":"canary"}`, "", "UnrecognizedClientException", "canary"},
+		"an outage":   {500, "InternalFailure", `{}`, "", "outage", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked []string
@@ -34,16 +34,16 @@ func TestSESIsAskedHowTheAccountStands(t *testing.T) {
 			}))
 			defer s.Close()
 			channels := open(t, &aws{Server: s}).(notify.Channels)
-			says, err := channels[0].Notifier.(notify.Prober).Probe(t.Context())
+			result, err := channels[0].Notifier.(notify.Prober).Probe(t.Context())
 			if c.wrong != "" {
 				require.ErrorContains(t, err, c.wrong)
-				says = err.Error()
+				result = err.Error()
 			} else {
 				require.NoError(t, err)
-				assert.Contains(t, says, c.says)
+				assert.Contains(t, result, c.result)
 			}
 			if c.never != "" {
-				assert.NotContains(t, says, c.never)
+				assert.NotContains(t, result, c.never)
 			}
 			assert.Equal(t, []string{"GET /v2/email/account"}, asked)
 		})

@@ -135,7 +135,7 @@ func TestSES(t *testing.T) {
 	})
 }
 
-func TestWhatSESIsSent(t *testing.T) {
+func TestRequest(t *testing.T) {
 	a := newAWS(t)
 	n := open(t, a)
 	require.NoError(t, n.Notify(t.Context(), notifytest.Message("n-1")))
@@ -153,15 +153,15 @@ func TestWhatSESIsSent(t *testing.T) {
 	assert.Equal(t, events.Unavailable, events.KindOf(n.Notify(t.Context(), staff)), "an address of the settings")
 }
 
-func TestNobodyTriesAgainInHere(t *testing.T) {
+func TestTheSDKDoesNotRetry(t *testing.T) {
 	a := newAWS(t)
 	a.refuse(500, "InternalServiceErrorException", "")()
 	require.Error(t, open(t, a).Notify(t.Context(), notifytest.Message("n-1")))
 	assert.Equal(t, 1, a.asked)
 }
 
-// Whoever reads the log learns whether somebody may have the mail already.
-func TestNoConnectionIsNoDoubt(t *testing.T) {
+// The error says whether the mail may have been accepted.
+func TestErrorsSayWhetherTheMailMayBeAccepted(t *testing.T) {
 	a := newAWS(t)
 	a.answer = func(http.ResponseWriter, request) { panic(http.ErrAbortHandler) }
 	require.ErrorContains(t, open(t, a).Notify(t.Context(), notifytest.Message("n-1")), "it may have accepted the mail")
@@ -171,13 +171,13 @@ func TestNoConnectionIsNoDoubt(t *testing.T) {
 	assert.NotContains(t, err.Error(), "may have accepted")
 }
 
-func TestSESTakesNoOtherLetters(t *testing.T) {
+func TestInternationalAddressesAreRefused(t *testing.T) {
 	m := notifytest.Message("n-1")
 	m.Recipient = "jürgen@example.com"
 	assert.Equal(t, events.Invalid, events.KindOf(open(t, newAWS(t)).Notify(t.Context(), m)))
 }
 
-func TestAllThatIsMissingIsNamedTogether(t *testing.T) {
+func TestMissingSettings(t *testing.T) {
 	_, err := ses.New(notify.Composer{}, ses.Settings{})
 	require.Error(t, err)
 	for _, name := range []string{"AWS_REGION: ", "AWS_ACCESS_KEY_ID: ", "AWS_SECRET_ACCESS_KEY: "} {

@@ -126,9 +126,9 @@ func TestLambdaSaysWhyItCannotStart(t *testing.T) {
 		says                 []string
 	}{
 		{"an unknown function", "commands", "get-contact", []string{"KAFKA_BROKERS=b:9098"}, []string{`"get-contact"`, "create-contact, create-machine, create-notification, create-request"}},
-		{"no brokers", "commands", "create-contact", nil, []string{"KAFKA_BROKERS: it is not set"}},
-		{"no table", "queries", "get-contact", nil, []string{"TABLE_NAME: it is not set"}},
-		{"several faults", "consumers", "notification", []string{"KAFKA_BROKERS=b", "LOG_LEVEL=loud"}, []string{"KAFKA_BROKERS: ", "LOG_LEVEL: ", "TABLE_NAME: it is not set"}},
+		{"no brokers", "commands", "create-contact", nil, []string{"KAFKA_BROKERS: must be set"}},
+		{"no table", "queries", "get-contact", nil, []string{"TABLE_NAME: must be set"}},
+		{"several faults", "consumers", "notification", []string{"KAFKA_BROKERS=b", "LOG_LEVEL=loud"}, []string{"KAFKA_BROKERS: ", "LOG_LEVEL: ", "TABLE_NAME: must be set"}},
 		{"a channel without its settings", "consumers", "notification", []string{"KAFKA_BROKERS=b:9098", "TABLE_NAME=sipeat", "NOTIFY=ses"}, []string{"NOTIFY_FROM"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
