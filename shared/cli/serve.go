@@ -62,6 +62,9 @@ func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
 		return err
 	}
 	defer p.release(listener)
+	if err := local.MakePrivate(s.Data, a.logger); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
 	if err := p.openBroker(ctx, s.Data, s.Kafka); err != nil {
 		return p.unlessAsked(ctx, err)
 	}

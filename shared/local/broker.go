@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -68,8 +67,8 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("local broker: create data folder: %w", err)
+	if err := MakePrivate(o.Dir, o.Logger); err != nil {
+		return nil, fmt.Errorf("local broker: %w", err)
 	}
 	lock, err := lockDir(o.Dir)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,23 @@ func TestTheFolderIsThisUsersAlone(t *testing.T) {
 	start(t, Options{Dir: dir})
 	for _, folder := range []string{dir, filepath.Dir(dir)} {
 		assert.Equal(t, os.FileMode(0o700), must(os.Stat(folder)).Mode().Perm())
+	}
+}
+
+func TestOpenFolderBecomesPrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such rights")
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "partitions", "0.dat")
+	require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	require.NoError(t, os.Chmod(dir, 0o755))
+	log, said := captureLog()
+	require.NoError(t, MakePrivate(dir, log))
+	assert.Equal(t, 1, strings.Count(said.String(), "private now"))
+	for path, want := range map[string]os.FileMode{dir: 0o700, filepath.Dir(file): 0o700, file: 0o600} {
+		assert.Equal(t, want, must(os.Stat(path)).Mode().Perm(), path)
 	}
 }
 
