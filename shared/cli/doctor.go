@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -12,28 +11,23 @@ import (
 	"unicode/utf8"
 
 	"github.com/fatih/color"
-	"github.com/mattn/go-isatty"
 	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/spf13/cobra"
 )
-
-// checkTimeout is how long each check may take. They run at the same time.
-const checkTimeout = 15 * time.Second
 
 func (a *app) doctorCommand() *cobra.Command {
 	var brokers, api string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Say what is wrong when nothing arrives, and what to do about it",
-		Long: "Look at everything that an event passes, at the same time: names in the environment that nothing reads, brokers\n" +
-			"(address, TLS and login told apart), topics, the brokers' settings that break a promise, consumer groups with\n" +
-			"their members and how far behind they are, dead letters and why they were rejected, the read model, whether\n" +
-			"notifications would get through, the issuer of tokens, the API if --api says where it is, and the containers\n" +
-			"where there is a docker command and a compose file in this folder.\n" +
-			"It changes nothing and tells nobody anything. Beside each finding stands what to do about it.\n\n" +
-			"The exit status is 0 if all is well and 1 if something is wrong. A note is neither.",
+		Short: "Find out why events do not arrive, and what to do about it",
+		Long: "Check everything that an event passes, concurrently: the data folder of `sipeat serve`, brokers (address, TLS\n" +
+			"and login), topics, broker settings, consumer groups with their members and backlog, dead letters with their\n" +
+			"reasons, the read model, notification channels, the issuer of tokens, the API at --api, and the containers of a\n" +
+			"compose file in this folder. Doctor changes nothing and sends no notification. Each problem comes with a remedy.\n\n" +
+			"The exit status is 1 if a check failed, and 0 otherwise. A note is no failure.",
 		Example: "  sipeat doctor\n" +
 			"  sipeat doctor --api http://127.0.0.1:8080 --brokers kafka1:9092\n" +
 			"  sipeat doctor --json | jq '.findings[] | select(.status == \"wrong\")'",
@@ -46,21 +40,21 @@ func (a *app) doctorCommand() *cobra.Command {
 			return a.doctor(c.Context(), cluster, api, asJSON)
 		},
 	}
-	c.Flags().StringVar(&api, "api", "", "the API's address, such as http://127.0.0.1:8080")
+	c.Flags().StringVar(&api, "api", "", "address of the API, for example http://127.0.0.1:8080")
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
 	return c
 }
 
-// The verdicts of a finding.
+// The statuses of a finding.
 const (
 	well    = "ok"
-	noted   = "note"  // nothing is broken, but somebody should know
+	noted   = "note"  // worth knowing, not a failure
 	wrong   = "wrong" // the exit status is 1
 	skipped = "skipped"
 )
 
-// finding is one thing that was looked at.
+// finding is the result of looking at one thing.
 type finding struct {
 	Part    string `json:"part"`
 	Subject string `json:"subject"`
@@ -69,6 +63,16 @@ type finding struct {
 	Remedy  string `json:"remedy,omitempty"`
 
 	Classes map[bus.Class]int `json:"classes,omitempty"` // of the newest dead letters: how many of each
+}
+
+func good(subject, says string) finding { return finding{Subject: subject, Status: well, Says: says} }
+
+func note(subject, says, remedy string) finding {
+	return finding{Subject: subject, Status: noted, Says: says, Remedy: remedy}
+}
+
+func fault(subject, says, remedy string) finding {
+	return finding{Subject: subject, Status: wrong, Says: says, Remedy: remedy}
 }
 
 // check looks at one part. The order of the checks is that of the report.
@@ -101,22 +105,24 @@ func (a *app) doctor(ctx context.Context, cluster settings.Kafka, api string, as
 			faults++
 		}
 	}
+	show := a.showFindings
 	if asJSON {
-		encoder := json.NewEncoder(a.stdout)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(map[string]any{"ok": faults == 0, "findings": findings}); err != nil {
-			return err
+		show = func(findings []finding) error {
+			return a.writeJSON(map[string]any{"ok": faults == 0, "findings": findings}, "  ")
 		}
-	} else if err := a.showFindings(findings); err != nil {
+	}
+	if err := show(findings); err != nil {
 		return err
 	}
 	if faults > 0 {
-		return fmt.Errorf("%d of %d findings are wrong", faults, len(findings))
+		return fmt.Errorf("%d of %d checks failed", faults, len(findings))
 	}
 	return nil
 }
 
-// examine runs the checks at the same time. One that does not end in time is a finding itself.
+const checkTimeout = 15 * time.Second
+
+// examine runs the checks concurrently. One that exceeds checkTimeout is a finding itself.
 func examine(ctx context.Context, checks []check) (all []finding) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -129,7 +135,8 @@ func examine(ctx context.Context, checks []check) (all []finding) {
 			select {
 			case found[i] = <-done:
 			case <-ctx.Done():
-				found[i] = []finding{{Status: wrong, Says: fmt.Sprintf("no answer within %s", checkTimeout), Remedy: "is it overloaded, or is something between that swallows what is sent?"}}
+				found[i] = []finding{fault("", fmt.Sprintf("no answer within %s", checkTimeout),
+					"check its load, and whether a firewall drops packets in between")}
 			}
 		})
 	}
@@ -143,15 +150,14 @@ func examine(ctx context.Context, checks []check) (all []finding) {
 	return all
 }
 
-// showFindings aligns the findings; colour is for terminals whose owner does not mind (https://no-color.org).
+// showFindings aligns the findings. It uses colours on a terminal unless NO_COLOR is set (https://no-color.org).
 func (a *app) showFindings(findings []finding) error {
 	paint := map[string]*color.Color{
 		well: color.New(color.FgGreen), noted: color.New(color.FgYellow), wrong: color.New(color.FgRed), skipped: color.New(color.Faint),
 	}
-	f, ok := a.stdout.(*os.File)
-	colourful := ok && isatty.IsTerminal(f.Fd()) && os.Getenv("NO_COLOR") == ""
+	colours := isTerminal(a.stdout) && os.Getenv("NO_COLOR") == ""
 	for _, c := range paint {
-		if c.DisableColor(); colourful {
+		if c.DisableColor(); colours {
 			c.EnableColor()
 		}
 	}
@@ -161,9 +167,10 @@ func (a *app) showFindings(findings []finding) error {
 	}
 	var out strings.Builder
 	for _, f := range findings {
-		fmt.Fprintf(&out, "%s  %-*s  %-*s  %s\n", paint[f.Status].Sprintf("%-7s", f.Status), parts, f.Part, subjects, f.Subject, f.Says)
+		fmt.Fprintf(&out, "%s  %-*s  %-*s  %s\n", paint[f.Status].Sprintf("%-7s", f.Status), parts, f.Part, subjects, f.Subject,
+			events.LogText(f.Says))
 		if f.Remedy != "" {
-			fmt.Fprintf(&out, "%*s  -> %s\n", 7+2+parts+2+subjects, "", f.Remedy)
+			fmt.Fprintf(&out, "%*s  -> %s\n", 7+2+parts+2+subjects, "", events.LogText(f.Remedy))
 		}
 	}
 	_, err := io.WriteString(a.stdout, out.String())

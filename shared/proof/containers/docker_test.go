@@ -45,9 +45,7 @@ func TestDocker(t *testing.T) {
 
 // Whoever runs nothing in Docker is not told that something is wrong with it.
 func (d *dock) nothingIsUp(t *testing.T) {
-	said := d.doctor(t).Stdout
-	assert.Regexp(t, `(?m)^note +containers +kafka +it was not started`, said)
-	assert.NotRegexp(t, `(?m)^wrong +containers`, said)
+	assert.NotContains(t, d.doctor(t).Stdout, "containers")
 }
 
 func (d *dock) comesUp(t *testing.T) {
