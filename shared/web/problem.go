@@ -108,11 +108,8 @@ func (p Problem) Write(w http.ResponseWriter, r *http.Request) {
 	writeAs(w, r, p.Status, "application/problem+json", &p)
 }
 
-// Fail answers an error as a query's: for a [Guard] that cannot do its work.
-func Fail(w http.ResponseWriter, r *http.Request, err error) { fail(w, r, err, invalidParameters) }
-
-// FailLogged is Fail for an error that the caller logs at its own pace: the request's log line is at level info and has no
-// cause.
+// FailLogged answers an error, as a query's, for a [Guard] that logs the error itself: the request's log line is at level info
+// and has no cause.
 func FailLogged(w http.ResponseWriter, r *http.Request, err error) {
 	fail(w, r, err, invalidParameters)
 	if x := exchangeOf(r.Context()); x != nil {

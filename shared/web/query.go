@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -61,6 +62,20 @@ func (q *query[In, Out]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, r, http.StatusOK, &out)
 }
 
+// parameters are what a query reads from path and query string.
+type parameters []parameter
+
+// pathNames are the names that the route must have, sorted; [Router] compares them.
+func (ps parameters) pathNames() (names []string) {
+	for _, p := range ps {
+		if p.path {
+			names = append(names, p.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // read fills v from path and query string.
 func (ps parameters) read(r *http.Request, v reflect.Value) (faults []events.FieldError) {
 	fault := func(pointer, detail string) {
@@ -68,54 +83,35 @@ func (ps parameters) read(r *http.Request, v reflect.Value) (faults []events.Fie
 			faults = append(faults, events.FieldError{Pointer: pointer, Detail: detail})
 		}
 	}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		fault("", "the query string is malformed: two hex digits must follow each %, and ; is written %3B")
+	}
+	known := "this request has no parameters"
 	for _, p := range ps {
+		given, fallback := values[p.name], p.fallback
 		switch {
 		case p.path:
-			fault(memberPointer(p.name), p.read(v, r.PathValue(p.name)))
-		case p.fallback != "":
-			p.read(v, p.fallback)
+			given = []string{r.PathValue(p.name)}
+		case known == "this request has no parameters":
+			known = "known are " + p.name
+		default:
+			known += ", " + p.name
+		}
+		if !p.path {
+			delete(values, p.name)
+		}
+		switch {
+		case given != nil:
+			fault(memberPointer(p.name), p.read(v, given))
+		case fallback != "":
+			p.read(v, []string{fallback})
 		}
 	}
-	seen := map[string]int{}
-	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
-		if pair == "" {
-			continue
-		}
-		rawName, rawValue, _ := strings.Cut(pair, "=")
-		name, err := url.QueryUnescape(rawName)
-		if err != nil {
-			fault("", "has a parameter whose name is not percent-encoded")
-			continue
-		}
-		i := slices.IndexFunc(ps, func(p parameter) bool { return p.name == name && !p.path })
-		seen[name]++
-		value, err := url.QueryUnescape(rawValue)
-		switch {
-		case i < 0:
-			fault(memberPointer(name), ps.unknown())
-		case seen[name] == 2:
-			fault(memberPointer(name), "is a duplicate; send it once")
-		case seen[name] > 2:
-		case err != nil:
-			fault(memberPointer(name), "is not percent-encoded: two hex digits must follow each %")
-		default:
-			fault(memberPointer(name), ps[i].read(v, value))
-		}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		fault(memberPointer(name), "is unknown; "+known)
 	}
 	return faults
-}
-
-func (ps parameters) unknown() string {
-	var names []string
-	for _, p := range ps {
-		if !p.path {
-			names = append(names, p.name)
-		}
-	}
-	if names == nil {
-		return "is unknown: this request has no parameters"
-	}
-	return "is unknown; known are " + strings.Join(names, ", ")
 }
 
 // memberPointer is the JSON pointer (RFC 6901) to the member of that name.

@@ -158,7 +158,7 @@ func TestOptionsInOrder(t *testing.T) {
 func TestFail(t *testing.T) {
 	w := call(things(Guard(func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			Fail(w, r, events.Wrap(events.Unavailable, errors.New("hunter2"), "Ask later."))
+			FailLogged(w, r, events.Wrap(events.Unavailable, errors.New("hunter2"), "Ask later."))
 		})
 	})), "GET", "/things", "")
 	assert.Equal(t, 503, problemOf(t, w).Status)

@@ -41,5 +41,5 @@ func Example() {
 	}
 	// Output:
 	// 200 "Hello, Zoë/A"
-	// 400 {"type":"/problems/invalid-parameters","title":"Some parameters are not acceptable","status":400,"detail":"See errors for each parameter.","instance":"/prod/greetings/Zo%C3%AB","errors":[{"pointer":"/x","detail":"is unknown: this request has no parameters"}]}
+	// 400 {"type":"/problems/invalid-parameters","title":"Some parameters are not acceptable","status":400,"detail":"See errors for each parameter.","instance":"/prod/greetings/Zo%C3%AB","errors":[{"pointer":"/x","detail":"is unknown; this request has no parameters"}]}
 }
