@@ -60,7 +60,7 @@ func (a *app) api(ctx context.Context, cluster settings.Kafka, address string) (
 		return err
 	}
 	defer p.release(listener)
-	if p.cluster, err = a.reach(ctx, cluster, kafka.Needs{Write: topicNames()}); err != nil {
+	if p.cluster, err = a.reach(ctx, cluster, kafka.Requirements{Write: topicNames()}); err != nil {
 		return p.unlessAsked(ctx, err)
 	}
 	if err := p.open(ctx, a.settings.Store); err != nil {

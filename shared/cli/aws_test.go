@@ -149,7 +149,7 @@ func whoNeedsAWS(a *app) map[string]func(context.Context) error {
 		"NOTIFY=ses":     func(ctx context.Context) error { _, err := a.openNotifier(ctx); return err },
 		"KAFKA_SASL_MECHANISM=AWS_MSK_IAM": func(ctx context.Context) error {
 			cluster, err := a.cluster("")
-			_, reached := a.reach(ctx, cluster, kafka.Needs{})
+			_, reached := a.reach(ctx, cluster, kafka.Requirements{})
 			return errors.Join(err, reached)
 		},
 	}
@@ -248,7 +248,7 @@ func TestAWSIsAskedOnlyIfNeeded(t *testing.T) {
 	a.settings.Brokers.Mechanism = ""
 	cluster, err := a.cluster("")
 	require.NoError(t, err)
-	_, err = a.reach(t.Context(), cluster, kafka.Needs{})
+	_, err = a.reach(t.Context(), cluster, kafka.Requirements{})
 	require.Error(t, err)
 	assert.Zero(t, asked.Load())
 

@@ -41,11 +41,11 @@ func (a *app) cluster(brokers string) (settings.Kafka, error) {
 
 // reach returns the cluster as it can be used, and fails in plain words where the brokers or what is needed of them cannot
 // be had.
-func (a *app) reach(ctx context.Context, cluster settings.Kafka, needs kafka.Needs) (settings.Kafka, error) {
+func (a *app) reach(ctx context.Context, cluster settings.Kafka, needs kafka.Requirements) (settings.Kafka, error) {
 	if cluster.Mechanism == settings.AWSMSKIAM {
 		if _, err := a.aws.load(ctx); err != nil {
 			return cluster, fmt.Errorf("KAFKA_SASL_MECHANISM=%s: %w", settings.AWSMSKIAM, err)
 		}
 	}
-	return kafka.Reach(ctx, cluster, a.logger, needs)
+	return kafka.Preflight(ctx, cluster, a.logger, needs)
 }

@@ -33,9 +33,9 @@ func (k *kafkaChecks) reach(ctx context.Context) {
 		k.states = kafka.Brokers(ctx, k.cluster)
 		k.usable = k.cluster
 		k.usable.Brokers = nil
-		named := slices.ContainsFunc(k.states, func(s kafka.BrokerState) bool { return s.Named })
+		named := slices.ContainsFunc(k.states, func(s kafka.BrokerState) bool { return s.Advertised })
 		for _, s := range k.states {
-			if s.Found == nil && (s.Named || !named) { // one that is not named redirects clients to those that are
+			if s.Fault == nil && (s.Advertised || !named) { // one that is not named redirects clients to those that are
 				k.usable.Brokers = append(k.usable.Brokers, s.Address)
 			}
 		}
@@ -45,7 +45,7 @@ func (k *kafkaChecks) reach(ctx context.Context) {
 func (k *kafkaChecks) brokers(ctx context.Context) (found []finding) {
 	k.reach(ctx)
 	for _, s := range k.states {
-		if s.Found == nil {
+		if s.Fault == nil {
 			says := "address ok"
 			if k.cluster.TLS {
 				says += ", TLS ok"
@@ -56,15 +56,12 @@ func (k *kafkaChecks) brokers(ctx context.Context) (found []finding) {
 			found = append(found, good(s.Address, says))
 			continue
 		}
-		says, remedy := s.Found.Message, s.Found.Remedy
-		if s.Found.Err != nil {
-			says += fmt.Sprintf(" (%v)", s.Found.Err)
-		}
+		says, remedy := s.Fault.Reason(), s.Fault.Remedy
 		if !s.Given {
 			says = "the cluster names this broker, but " + says
 			remedy = "set its advertised.listeners to an address that can be reached from here; " + remedy
 		}
-		found = append(found, fault(s.Address, string(s.Found.Stage)+": "+says, remedy))
+		found = append(found, fault(s.Address, string(s.Fault.Stage)+": "+says, remedy))
 	}
 	return found
 }

@@ -81,7 +81,7 @@ type sent struct {
 }
 
 func (a *app) publish(ctx context.Context, cluster settings.Kafka, d events.Definition, key string) error {
-	cluster, err := a.reach(ctx, cluster, kafka.Needs{Write: []string{d.Topic}})
+	cluster, err := a.reach(ctx, cluster, kafka.Requirements{Write: []string{d.Topic}})
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func (r *rebuild) run(ctx context.Context, cluster settings.Kafka) (err error) {
 		if err := sqlite.Remove(r.file); err != nil { // of a run that was interrupted
 			return err
 		}
-	} else if p.cluster, err = r.reach(ctx, cluster, kafka.Needs{Read: topicNames()}); err != nil {
+	} else if p.cluster, err = r.reach(ctx, cluster, kafka.Requirements{Read: topicNames()}); err != nil {
 		return err
 	}
 	if r.model, err = r.open(ctx, cmp.Or(r.file, r.table)); err != nil {

@@ -54,7 +54,7 @@ func (a *app) tailCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if cluster, err = a.reach(c.Context(), cluster, kafka.Needs{Read: args}); err != nil {
+			if cluster, err = a.reach(c.Context(), cluster, kafka.Requirements{Read: args}); err != nil {
 				if events.KindOf(err) == events.NotFound {
 					err = fmt.Errorf("%w%s", err, didYouMean(args[0], tailTopics()))
 				}

@@ -53,7 +53,7 @@ func (a *app) topicsCommand() *cobra.Command {
 }
 
 func (a *app) topics(ctx context.Context, cluster settings.Kafka, replication int, check, asJSON bool) error {
-	cluster, err := a.reach(ctx, cluster, kafka.Needs{})
+	cluster, err := a.reach(ctx, cluster, kafka.Requirements{})
 	if err != nil {
 		return err
 	}

@@ -116,7 +116,7 @@ func (a *app) worker(ctx context.Context, cluster settings.Kafka, only []string,
 }
 
 // needs is what the consumers rely on: their topics, the dead letters of those, and where their announcements go.
-func needs(functions []consumers.Function, chosen func(consumers.Function) bool) (n kafka.Needs) {
+func needs(functions []consumers.Function, chosen func(consumers.Function) bool) (n kafka.Requirements) {
 	for _, f := range functions {
 		if !chosen(f) {
 			continue

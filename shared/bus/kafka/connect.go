@@ -13,12 +13,12 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
-// connecting is how every client of ours reaches the brokers.
+// connecting are the options by which every client connects to the brokers.
 func connecting(cluster settings.Kafka) ([]kgo.Opt, error) {
 	options := []kgo.Opt{kgo.ClientID(clientID), kgo.SeedBrokers(cluster.Brokers...)}
 	encrypted, err := cluster.TLSConfig()
 	if err != nil {
-		return nil, fmt.Errorf("KAFKA_TLS_CA_FILE: %w", err)
+		return nil, &badCAFile{fmt.Errorf("KAFKA_TLS_CA_FILE: %w", err)}
 	}
 	if encrypted != nil {
 		options = append(options, kgo.DialTLSConfig(encrypted))
@@ -33,7 +33,7 @@ func connecting(cluster settings.Kafka) ([]kgo.Opt, error) {
 	return options, nil
 }
 
-// mechanism is how to log in; nil = not at all.
+// mechanism is the login; nil = none.
 func mechanism(cluster settings.Kafka) (sasl.Mechanism, error) {
 	switch cluster.Mechanism {
 	case "":
@@ -50,22 +50,25 @@ func mechanism(cluster settings.Kafka) (sasl.Mechanism, error) {
 			credentials = environmentCredentials
 		}
 		return aws.ManagedStreamingIAM(func(ctx context.Context) (aws.Auth, error) {
-			c, err := credentials(ctx) // asked each time: they change while a process runs
+			c, err := credentials(ctx) // each time: they change while a process runs
 			if err != nil {
 				return aws.Auth{}, &noCredentials{err}
 			}
 			return aws.Auth{AccessKey: c.AccessKey, SecretKey: c.SecretKey, SessionToken: c.SessionToken, UserAgent: clientID}, nil
 		}), nil
 	}
-	return nil, fmt.Errorf("KAFKA_SASL_MECHANISM: %q is not known", cluster.Mechanism)
+	return nil, fmt.Errorf("KAFKA_SASL_MECHANISM: %q is unknown; set one of "+mechanisms, cluster.Mechanism)
 }
 
-// noCredentials: there was nothing to log in with, so no broker has refused it.
+// badCAFile is the error of a file that holds no certificate.
+type badCAFile struct{ error }
+
+// noCredentials is the error of a login that no broker has refused: there are no credentials.
 type noCredentials struct{ error }
 
 func (n *noCredentials) Unwrap() error { return n.error }
 
-// environmentCredentials are those that Lambda sets, and people who have them at hand.
+// environmentCredentials are those that Lambda sets.
 func environmentCredentials(context.Context) (settings.AWSCredentials, error) {
 	c := settings.AWSCredentials{
 		AccessKey: os.Getenv("AWS_ACCESS_KEY_ID"), SecretKey: os.Getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: os.Getenv("AWS_SESSION_TOKEN"),

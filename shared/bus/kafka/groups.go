@@ -66,7 +66,8 @@ func Groups(ctx context.Context, cluster settings.Kafka, topicOf map[string]stri
 
 // Committed returns the committed offsets of groups by topic and partition, given their topics by group.
 func Committed(ctx context.Context, cluster settings.Kafka, topicOf map[string]string) (map[string]map[int32]int64, error) {
-	return withAdmin(cluster, func(admin *kadm.Client) (map[string]map[int32]int64, error) {
+	return withClient(cluster, func(client *kgo.Client) (map[string]map[int32]int64, error) {
+		admin := kadm.NewClient(client)
 		all := map[string]map[int32]int64{}
 		for group, topic := range topicOf {
 			committed, err := admin.FetchOffsets(ctx, group)
@@ -123,7 +124,7 @@ func (s *GroupState) progress(ctx context.Context, client *kgo.Client) error {
 	return err
 }
 
-// losses adds the committed offsets that the log does not hold any more.
+// losses adds the committed offsets that the log does not hold any more, and moves at to where a worker resumes.
 func (s *GroupState) losses(
 	ctx context.Context, admin *kadm.Client, starts, at map[int32]int64, epochs kadm.OffsetForLeaderEpochRequest,
 ) error {
@@ -145,8 +146,10 @@ func (s *GroupState) losses(
 			s.Lost = append(s.Lost, Loss{n, offset, starts[n], deletedUnhandled})
 		case end.Err == nil && offset > end.Offset:
 			s.Lost = append(s.Lost, Loss{n, end.Offset, offset, pastTheEnd})
+			at[n] = starts[n]
 		case known && epochEnd.Err == nil && epochEnd.EndOffset >= 0 && epochEnd.EndOffset < offset:
 			s.Lost = append(s.Lost, Loss{n, epochEnd.EndOffset, offset, truncated})
+			at[n] = epochEnd.EndOffset
 		}
 	}
 	slices.SortFunc(s.Lost, func(a, b Loss) int { return int(a.Partition - b.Partition) })

@@ -45,10 +45,6 @@ func InspectTopics(ctx context.Context, cluster settings.Kafka, replication int,
 
 var discard = slog.New(slog.DiscardHandler)
 
-func withAdmin[T any](cluster settings.Kafka, do func(*kadm.Client) (T, error)) (T, error) {
-	return withClient(cluster, func(client *kgo.Client) (T, error) { return do(kadm.NewClient(client)) })
-}
-
 func withClient[T any](cluster settings.Kafka, do func(*kgo.Client) (T, error)) (T, error) {
 	var none T
 	client, err := newClient(cluster, discard) // errors are returned
@@ -60,11 +56,11 @@ func withClient[T any](cluster settings.Kafka, do func(*kgo.Client) (T, error)) 
 }
 
 func inspect(ctx context.Context, client *kgo.Client, cluster settings.Kafka, replication int, topics []Topic) ([]TopicState, error) {
-	var seen Needs
+	var seen Requirements
 	for _, t := range topics {
 		seen.Read = append(seen.Read, t.Name)
 	}
-	metadata, err := seen.ask(ctx, client, cluster)
+	metadata, err := seen.metadata(ctx, client, cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +74,7 @@ func inspect(ctx context.Context, client *kgo.Client, cluster settings.Kafka, re
 			if *m.Topic != t.Name {
 				continue
 			}
-			if err := notSeen(m, cluster); err != nil && events.KindOf(err) != events.NotFound {
+			if err := topicFault(m, cluster); err != nil && events.KindOf(err) != events.NotFound {
 				faults = append(faults, err)
 			} else if len(m.Partitions) > 0 {
 				states[i].Exists, states[i].Partitions, states[i].Replication = true, len(m.Partitions), len(m.Partitions[0].Replicas)

@@ -3,292 +3,200 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
-	"encoding/binary"
+	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// stepTimeout is how long each step to a broker may take. At most two of them are waited for in vain: one that fails, and the
-// look at why.
+// stepTimeout is how long a broker may take to accept a connection, a login and a request.
 const stepTimeout = 4 * time.Second
 
-// Stage is how far one gets on the way to a broker.
+// Stage is the step at which the way to a broker ends.
 type Stage string
 
 const (
-	AtAddress  Stage = "address"  // nobody listens there, or the name is not known
-	AtTLS      Stage = "tls"      // one side speaks TLS and the other does not, or the certificate is not right
-	AtProtocol Stage = "protocol" // somebody listens, but it is not Kafka
-	AtLogin    Stage = "login"    // it does not let us in
-	Through    Stage = "through"
+	AtAddress  Stage = "address"  // no listener, no such name, or no answer
+	AtTLS      Stage = "tls"      // only one side uses TLS, or the certificate is not valid
+	AtProtocol Stage = "protocol" // the listener is not Kafka
+	AtLogin    Stage = "login"
 )
 
-// Unreachable says where the way to a broker ends, and what to do about it.
+// Unreachable says why a broker cannot be used, and what to do about it.
 type Unreachable struct {
 	Address string
 	Stage   Stage
-	Message string // what is wrong
+	Message string
 	Remedy  string
-	Err     error // the cause, where there is more to say
+	Err     error // the cause, where the message does not say it
 }
 
 func (u *Unreachable) Error() string {
-	text := fmt.Sprintf("Kafka at %s: %s", u.Address, u.Message)
+	return fmt.Sprintf("Kafka at %s: %s; %s", u.Address, u.Reason(), u.Remedy)
+}
+
+// Reason is the message, with its cause.
+func (u *Unreachable) Reason() string {
 	if u.Err != nil {
-		text += fmt.Sprintf(" (%v)", u.Err)
+		return fmt.Sprintf("%s (%v)", u.Message, u.Err)
 	}
-	return text + "; " + u.Remedy
+	return u.Message
 }
 
 func (u *Unreachable) Unwrap() error { return u.Err }
 
-// Probe goes to a broker step by step, on a connection of its own: address, TLS, protocol, login. nil = through.
+// Probe connects to one broker and logs in; nil = it can be used.
 func Probe(ctx context.Context, cluster settings.Kafka, address string) *Unreachable {
-	p := &probe{ctx: ctx, cluster: cluster, address: address}
-	conn, found := p.connect()
-	if found != nil {
-		return found
-	}
-	defer conn.Close()
-	if err := hello(conn); err != nil {
-		return p.noKafka(err)
-	}
-	if cluster.Mechanism == "" {
-		if letsAnybodyIn(conn) {
-			return nil
-		}
-		return p.noLogin()
-	}
-	return p.login(conn)
-}
-
-type probe struct {
-	ctx     context.Context
-	cluster settings.Kafka
-	address string
-}
-
-func (p *probe) at(stage Stage, err error, message, remedy string) *Unreachable {
-	return &Unreachable{Address: p.address, Stage: stage, Message: message, Remedy: remedy, Err: err}
-}
-
-func (p *probe) dial() (net.Conn, error) {
-	conn, err := (&net.Dialer{Timeout: stepTimeout}).DialContext(p.ctx, "tcp", p.address)
-	if err != nil {
-		return nil, err
-	}
-	context.AfterFunc(p.ctx, func() { _ = conn.Close() }) // whoever is asked to end waits for no answer
-	return conn, conn.SetDeadline(time.Now().Add(stepTimeout))
-}
-
-// connect opens the connection as the settings have it, in TLS or not.
-func (p *probe) connect() (net.Conn, *Unreachable) {
-	conn, err := p.dial()
-	var unknown *net.DNSError
-	switch {
-	case errors.As(err, &unknown):
-		return nil, p.at(AtAddress, err, "the name is not known here", "is it spelt right, and is it one that this machine can see? KAFKA_BROKERS or --brokers says where the brokers are")
-	case err != nil:
-		return nil, p.at(AtAddress, err, "no broker answers", "does it run? is the address right? KAFKA_BROKERS or --brokers says where the brokers are")
-	case !p.cluster.TLS:
-		return conn, nil
-	}
-	config, err := p.cluster.TLSConfig()
-	if err != nil {
-		_ = conn.Close() // nothing was said on it
-		return nil, p.at(AtTLS, err, "KAFKA_TLS_CA_FILE cannot be used", "name a file with the certificate of whoever signed the brokers', in PEM")
-	}
-	config.ServerName, _, _ = net.SplitHostPort(p.address)
-	encrypted := tls.Client(conn, config)
-	if err := encrypted.HandshakeContext(p.ctx); err != nil {
-		_ = conn.Close() // it is of no use
-		return nil, p.noTLS(err)
-	}
-	return encrypted, nil
-}
-
-// noTLS says why no TLS came about.
-func (p *probe) noTLS(err error) *Unreachable {
-	var refused *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &refused):
-		return p.badCertificate(refused)
-	case p.speaksPlain():
-		return p.at(AtTLS, nil, "this port speaks Kafka without TLS", "use the port that speaks TLS, or leave out KAFKA_TLS and KAFKA_TLS_CA_FILE")
-	case isTimeout(err):
-		return p.at(AtAddress, nil, fmt.Sprintf("somebody listens, but did not answer within %s", stepTimeout), stalled)
-	default:
-		return p.at(AtTLS, err, "no TLS connection came about", "is this the broker's TLS port, and does it ask for a client's certificate (which is not supported)?")
-	}
-}
-
-func (p *probe) speaksPlain() bool {
-	conn, err := p.dial()
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	return hello(conn) == nil
-}
-
-func (p *probe) speaksTLS() bool {
-	conn, err := p.dial()
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	// Nothing is said on it: it only asks whether the other side speaks TLS.
-	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(p.ctx) == nil
-}
-
-// noKafka says why nobody answered like a broker.
-func (p *probe) noKafka(err error) *Unreachable {
-	switch {
-	case !p.cluster.TLS && p.speaksTLS():
-		return p.at(AtTLS, nil, "this port speaks TLS, and it was spoken to without", "set KAFKA_TLS=true, and KAFKA_TLS_CA_FILE where the certificate is not signed by a public authority")
-	case isTimeout(err):
-		return p.at(AtAddress, nil, fmt.Sprintf("somebody listens, but did not answer within %s", stepTimeout), stalled)
-	default:
-		return p.at(AtProtocol, err, "what listens there does not answer as Kafka does", "is it the port of the broker, and of its clients, not of its controller?")
-	}
-}
-
-// stalled is what to do about somebody who is there and says nothing.
-const stalled = "is it a Kafka broker? does it run? it may hang, or be overloaded"
-
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
-}
-
-// hello asks for the versions, which every broker answers before the login.
-func hello(conn net.Conn) error {
-	return ask(conn, kmsg.NewPtrApiVersionsRequest(), new(kmsg.ApiVersionsResponse))
-}
-
-// letsAnybodyIn asks what only those are told who are let in.
-func letsAnybodyIn(conn net.Conn) bool {
-	request, response := kmsg.NewPtrMetadataRequest(), new(kmsg.MetadataResponse)
-	request.Version, response.Version = 1, 1
-	request.Topics = []kmsg.MetadataRequestTopic{}
-	return ask(conn, request, response) == nil
-}
-
-// handshake says how one wants to log in, and is told which ways there are.
-func handshake(conn net.Conn, mechanism string) (ways []string, err error) {
-	request, response := kmsg.NewPtrSASLHandshakeRequest(), new(kmsg.SASLHandshakeResponse)
-	request.Version, response.Version = 1, 1
-	request.Mechanism = mechanism
-	if err := ask(conn, request, response); err != nil {
-		return nil, err
-	}
-	return response.SupportedMechanisms, kerr.ErrorForCode(response.ErrorCode)
-}
-
-// noLogin: it hung up on somebody who does not log in.
-func (p *probe) noLogin() *Unreachable {
-	takes := ""
-	if conn, found := p.connect(); found == nil {
-		defer conn.Close()
-		if ways, _ := handshake(conn, "NONE"); len(ways) > 0 { // none is called so: the answer lists those there are
-			takes = " (it takes " + strings.Join(ways, ", ") + ")"
-		}
-	}
-	return p.at(AtLogin, nil, "it asks for a login, and none is set", fmt.Sprintf("set KAFKA_SASL_MECHANISM%s, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD", takes))
-}
-
-func (p *probe) noNeed() *Unreachable {
-	return p.at(AtLogin, nil, "this port asks nobody to log in", "use the port that does, or leave out KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
-}
-
-// login logs in, or says why that cannot be.
-func (p *probe) login(conn net.Conn) *Unreachable {
-	ways, err := handshake(conn, p.cluster.Mechanism)
-	switch {
-	case errors.Is(err, kerr.IllegalSaslState):
-		return p.noNeed()
-	case errors.Is(err, kerr.UnsupportedSaslMechanism):
-		return p.at(AtLogin, nil, fmt.Sprintf("it does not take %s", p.cluster.Mechanism), "set KAFKA_SASL_MECHANISM to what it takes: "+strings.Join(ways, ", "))
-	case err != nil:
-		return p.at(AtLogin, err, "it does not say how to log in", "is KAFKA_SASL_MECHANISM meant for this port?")
-	}
-	if err := conn.SetDeadline(time.Now().Add(stepTimeout)); err != nil {
-		return p.at(AtLogin, err, "the connection broke", "try again")
-	}
-	if err := authenticate(p.ctx, conn, p.cluster, p.address); err != nil {
-		if missing := (*noCredentials)(nil); errors.As(err, &missing) {
-			return p.at(AtLogin, missing, "there is nothing to log in with", "the reason says where AWS's credentials were looked for")
-		}
-		if p.cluster.Mechanism == settings.AWSMSKIAM {
-			return p.at(AtLogin, err, "it does not take these AWS credentials", "do they exist, have they expired, is the region right (AWS_REGION), and does their policy allow kafka-cluster:Connect?")
-		}
-		if again, found := p.connect(); found == nil {
-			defer again.Close()
-			if letsAnybodyIn(again) { // the embedded broker takes anything for a login
-				return p.noNeed()
-			}
-		}
-		return p.at(AtLogin, err, fmt.Sprintf("it does not let %q in by %s: there is no such user, or the password is wrong (brokers do not say which)", p.cluster.Username, p.cluster.Mechanism),
-			"check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, and that the user was made for this mechanism")
+	cluster.Brokers = []string{address}
+	p := &probe{cluster: cluster, address: address}
+	if err := p.ping(ctx, cluster); err != nil {
+		return p.diagnose(ctx, err)
 	}
 	return nil
 }
 
-// authenticate carries the mechanism's messages, after the handshake.
-func authenticate(ctx context.Context, conn net.Conn, cluster settings.Kafka, address string) error {
-	m, err := mechanism(cluster)
+// probe is one try to use a broker, and a hook that notes how far it came.
+type probe struct {
+	cluster   settings.Kafka
+	address   string
+	connected atomic.Bool  // with TLS, if that is set
+	failed    atomic.Int32 // the key of the request that failed; 0 = none
+}
+
+func (p *probe) OnBrokerE2E(_ kgo.BrokerMetadata, request int16, e2e kgo.BrokerE2E) {
+	p.connected.Store(true)
+	if e2e.Err() != nil {
+		p.failed.Store(int32(request))
+	}
+}
+
+func (p *probe) ping(ctx context.Context, cluster settings.Kafka) error {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	client, err := newClient(cluster, discard, kgo.RequestRetries(0), kgo.WithHooks(p))
 	if err != nil {
 		return err
 	}
-	session, message, err := m.Authenticate(ctx, address)
-	for done := false; err == nil && (!done || len(message) > 0); {
-		request, response := kmsg.NewPtrSASLAuthenticateRequest(), new(kmsg.SASLAuthenticateResponse)
-		request.SASLAuthBytes = message
-		if err = ask(conn, request, response); err != nil {
-			return err
-		}
-		if err = kerr.ErrorForCode(response.ErrorCode); err != nil {
-			if response.ErrorMessage != nil && *response.ErrorMessage != "" {
-				err = errors.New(*response.ErrorMessage)
-			}
-			return err
-		}
-		if done {
-			return nil
-		}
-		done, message, err = session.Challenge(response.SASLAuthBytes)
-	}
-	return err
+	defer client.Close()
+	return client.Ping(ctx)
 }
 
-// maxAnswer is more than any answer that is asked for here.
-const maxAnswer = 1 << 20
+func (p *probe) at(stage Stage, cause error, message, remedy string) *Unreachable {
+	return &Unreachable{p.address, stage, message, remedy, cause}
+}
 
-// ask sends one request of an old, fixed version and reads its answer.
-func ask(conn net.Conn, request kmsg.Request, response kmsg.Response) error {
-	const correlation = 7
-	if _, err := conn.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, request, correlation)); err != nil {
-		return err
+const checkAddress = "does it run? is the address right? KAFKA_BROKERS or --brokers names the brokers"
+
+// diagnose tells from the error of a ping at which step it failed.
+func (p *probe) diagnose(ctx context.Context, err error) *Unreachable {
+	var name *net.DNSError
+	var dial *net.OpError
+	var certificate *tls.CertificateVerificationError
+	var file *badCAFile
+	var timeout net.Error
+	timedOut := errors.As(err, &timeout) && timeout.Timeout()
+	switch {
+	case errors.As(err, &file):
+		return p.at(AtTLS, file.error, "KAFKA_TLS_CA_FILE cannot be used", "set it to a PEM file with the certificate of the authority that signed the brokers'")
+	case errors.As(err, &name):
+		return p.at(AtAddress, err, "the host name cannot be resolved", checkAddress)
+	case errors.As(err, &certificate):
+		message, remedy := describe(certificate, p.cluster, p.address)
+		return p.at(AtTLS, nil, message, remedy)
+	case !p.connected.Load() && errors.As(err, &dial) && dial.Op == "dial":
+		return p.at(AtAddress, err, "no broker answers", checkAddress)
+	case !p.connected.Load() && p.cluster.TLS && p.speaksPlain(ctx):
+		return p.at(AtTLS, nil, "this port speaks Kafka without TLS", "use the port that speaks TLS, or unset KAFKA_TLS and KAFKA_TLS_CA_FILE")
+	case !p.cluster.TLS && p.connected.Load() && p.failed.Load() == int32(kmsg.ApiVersions) && speaksTLS(ctx, p.address):
+		return p.at(AtTLS, nil, "this port speaks TLS", "set KAFKA_TLS=true, and KAFKA_TLS_CA_FILE where the certificate is not signed by a public authority")
+	case timedOut:
+		return p.at(AtAddress, nil, fmt.Sprintf("no answer within %s", stepTimeout), "is it a Kafka broker, and not overloaded? "+checkAddress)
+	case !p.connected.Load():
+		return p.at(AtTLS, err, "the TLS handshake failed", "is it the broker's TLS port, and does it require a client certificate (not supported)?")
+	default:
+		return p.loginFault(ctx, err)
 	}
-	var header [8]byte
-	if _, err := io.ReadFull(conn, header[:]); err != nil {
-		return fmt.Errorf("it closed the connection: %w", err)
+}
+
+// loginFault is for a connection on which versions were exchanged.
+func (p *probe) loginFault(ctx context.Context, err error) *Unreachable {
+	var missing *noCredentials
+	var closed *kgo.ErrFirstReadEOF
+	open := p.cluster
+	open.Mechanism = ""
+	switch {
+	case errors.As(err, &missing):
+		return p.at(AtLogin, missing, "there are no credentials to log in with", "the reason says where AWS credentials were looked for")
+	case errors.Is(err, kerr.UnsupportedSaslMechanism):
+		return p.at(AtLogin, nil, "it does not accept the mechanism "+p.cluster.Mechanism, "set KAFKA_SASL_MECHANISM to one that this listener offers: "+mechanisms)
+	case p.failed.Load() == int32(kmsg.ApiVersions):
+		return p.at(AtProtocol, err, "the listener does not answer as a Kafka broker does", "is it the brokers' port for clients, not for controllers?")
+	case p.cluster.Mechanism == "" && errors.As(err, &closed):
+		return p.at(AtLogin, nil, "it requires a login, and none is set", "set KAFKA_SASL_MECHANISM ("+mechanisms+"), KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
+	case p.cluster.Mechanism == "":
+		return p.at(AtProtocol, err, "the listener does not answer as a Kafka broker does", "is it the brokers' port for clients, not for controllers?")
+	case errors.Is(err, kerr.IllegalSaslState), p.ping(ctx, open) == nil: // the embedded broker answers any login
+		return p.at(AtLogin, nil, "this port requires no login", "use the port that does, or unset KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
+	case p.cluster.Mechanism == settings.AWSMSKIAM:
+		return p.at(AtLogin, err, "it does not accept these AWS credentials",
+			"do they exist, have they expired, is the region right (AWS_REGION), and does their policy allow kafka-cluster:Connect?")
+	default:
+		return p.at(AtLogin, err, fmt.Sprintf("it does not accept user %q by %s: no such user, or a wrong password", p.cluster.Username, p.cluster.Mechanism),
+			"check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, and that the user was created for this mechanism")
 	}
-	size := binary.BigEndian.Uint32(header[:])
-	if binary.BigEndian.Uint32(header[4:]) != correlation || size < 4 || size > maxAnswer {
-		return errors.New("its answer is not Kafka's")
+}
+
+// speaksPlain reports whether the broker answers without TLS, if only that it requires a login.
+func (p *probe) speaksPlain(ctx context.Context) bool {
+	plain := &probe{cluster: p.cluster, address: p.address}
+	plain.cluster.TLS, plain.cluster.Mechanism = false, ""
+	err := plain.ping(ctx, plain.cluster)
+	return err == nil || plain.connected.Load() && plain.failed.Load() == int32(kmsg.Metadata)
+}
+
+const mechanisms = settings.Plain + ", " + settings.ScramSHA256 + ", " + settings.ScramSHA512 + " or " + settings.AWSMSKIAM
+
+// describe says what is wrong with the certificate that a broker shows.
+func describe(refused *tls.CertificateVerificationError, cluster settings.Kafka, address string) (message, remedy string) {
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	host, _, _ := net.SplitHostPort(address)
+	shown := refused.UnverifiedCertificates[0]
+	switch {
+	case errors.As(refused, &name):
+		names := append([]string(nil), shown.DNSNames...)
+		for _, ip := range shown.IPAddresses {
+			names = append(names, ip.String())
+		}
+		return fmt.Sprintf("its certificate is not for %s but for %v", host, names),
+			"use one of these names in KAFKA_BROKERS and in the broker's advertised.listeners, or issue a certificate for this one"
+	case errors.As(refused, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Sprintf("its certificate is valid from %s to %s, and here it is %s", shown.NotBefore.Format(time.RFC3339),
+			shown.NotAfter.Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339)), "renew it, or set this machine's clock"
+	case cluster.CAFile == "":
+		return fmt.Sprintf("its certificate is signed by an unknown authority, %q", shown.Issuer),
+			"set KAFKA_TLS_CA_FILE to the certificate of that authority, in PEM"
+	default:
+		return fmt.Sprintf("its certificate is signed by %q, whose certificate is not in %s", shown.Issuer, cluster.CAFile),
+			"set KAFKA_TLS_CA_FILE to the certificate of that authority"
 	}
-	body := make([]byte, size-4)
-	if _, err := io.ReadFull(conn, body); err != nil {
-		return err
+}
+
+func speaksTLS(ctx context.Context, address string) bool {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	// Nothing is sent on the connection: only the handshake counts.
+	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
 	}
-	return response.ReadFrom(body)
+	_ = conn.Close()
+	return true
 }

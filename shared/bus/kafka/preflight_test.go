@@ -31,11 +31,11 @@ func cluster(t *testing.T, options ...kfake.Opt) settings.Kafka {
 	return settings.Kafka{Brokers: c.ListenAddrs()}
 }
 
-func reach(t *testing.T, c settings.Kafka, n kafka.Needs) error {
+func preflight(t *testing.T, c settings.Kafka, n kafka.Requirements) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
-	_, err := kafka.Reach(ctx, c, slog.New(slog.DiscardHandler), n)
+	_, err := kafka.Preflight(ctx, c, slog.New(slog.DiscardHandler), n)
 	require.NoError(t, ctx.Err())
 	return err
 }
@@ -55,7 +55,7 @@ func withLogin(c settings.Kafka, mechanism, user, password string) settings.Kafk
 	return c
 }
 
-func TestReachByEachMechanism(t *testing.T) {
+func TestPreflightByEachMechanism(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t, "ours")
 	for _, m := range []string{settings.Plain, settings.ScramSHA256, settings.ScramSHA512} {
@@ -68,14 +68,14 @@ func TestReachByEachMechanism(t *testing.T) {
 			if encrypted {
 				c.TLS, c.CAFile = true, ca.file
 			}
-			require.NoError(t, reach(t, c, kafka.Needs{Read: []string{"there"}, Groups: []string{"g"}}), "%s, TLS %v", m, encrypted)
-			says(t, reach(t, withLogin(c, m, "ada", "wrong"), kafka.Needs{}), `"ada"`, "password", "KAFKA_SASL_PASSWORD")
-			says(t, reach(t, withLogin(c, m, "bob", "s3cret"), kafka.Needs{}), `"bob"`, "no such user", "KAFKA_SASL_USERNAME")
+			require.NoError(t, preflight(t, c, kafka.Requirements{Read: []string{"there"}, Groups: []string{"g"}}), "%s, TLS %v", m, encrypted)
+			says(t, preflight(t, withLogin(c, m, "ada", "wrong"), kafka.Requirements{}), `"ada"`, "password", "KAFKA_SASL_PASSWORD")
+			says(t, preflight(t, withLogin(c, m, "bob", "s3cret"), kafka.Requirements{}), `"bob"`, "no such user", "KAFKA_SASL_USERNAME")
 		}
 	}
 }
 
-func TestReachTellsAddressTLSAndLoginApart(t *testing.T) {
+func TestPreflightTellsAddressTLSAndLoginApart(t *testing.T) {
 	t.Parallel()
 	ca, other := newAuthority(t, "ours"), newAuthority(t, "another")
 	open := cluster(t)
@@ -100,9 +100,9 @@ func TestReachTellsAddressTLSAndLoginApart(t *testing.T) {
 		says    []string
 	}{
 		"nobody there":            {settings.Kafka{Brokers: []string{gone.Addr().String()}}, []string{gone.Addr().String(), "no broker answers", "KAFKA_BROKERS"}},
-		"no such name":            {settings.Kafka{Brokers: []string{"kafka.invalid:9092"}}, []string{"kafka.invalid", "KAFKA_BROKERS"}},
-		"nothing is said":         {settings.Kafka{Brokers: []string{silent.Addr().String()}}, []string{"did not answer within 4s"}},
-		"nothing is said, in TLS": {tls(settings.Kafka{Brokers: []string{silent.Addr().String()}}, ""), []string{"did not answer within 4s"}},
+		"no such name":            {settings.Kafka{Brokers: []string{"kafka.invalid:9092"}}, []string{"kafka.invalid", "cannot be resolved", "KAFKA_BROKERS"}},
+		"nothing is said":         {settings.Kafka{Brokers: []string{silent.Addr().String()}}, []string{"no answer within 4s"}},
+		"nothing is said, in TLS": {tls(settings.Kafka{Brokers: []string{silent.Addr().String()}}, ""), []string{"no answer within 4s"}},
 		"a web server":            {settings.Kafka{Brokers: []string{strings.TrimPrefix(web.URL, "http://")}}, []string{"is it a Kafka broker"}},
 		"plain to a TLS port":     {encrypted, []string{"this port speaks TLS", "KAFKA_TLS=true"}},
 		"TLS to a plain port":     {tls(open, ""), []string{"without TLS", "KAFKA_TLS"}},
@@ -111,30 +111,30 @@ func TestReachTellsAddressTLSAndLoginApart(t *testing.T) {
 		"the wrong CA":            {tls(encrypted, other.file), []string{`"CN=ours"`, other.file}},
 		"another name":            {tls(elsewhere, ca.file), []string{"kafka.example.com", "127.0.0.1", "advertised.listeners"}},
 		"expired":                 {tls(expired, ca.file), []string{"valid from", "renew"}},
-		"no login":                {login, []string{"asks for a login", "KAFKA_SASL_MECHANISM", "SCRAM-SHA-512"}},
-		"a login nobody asks for": {withLogin(open, settings.Plain, "ada", "s3cret"), []string{"asks nobody", "KAFKA_SASL_MECHANISM"}},
-		"an AWS login elsewhere":  {withLogin(login, settings.AWSMSKIAM, "", ""), []string{"AWS_MSK_IAM", "takes"}},
+		"no login":                {login, []string{"requires a login", "KAFKA_SASL_MECHANISM", "SCRAM-SHA-512"}},
+		"a login nobody asks for": {withLogin(open, settings.Plain, "ada", "s3cret"), []string{"requires no login", "KAFKA_SASL_MECHANISM"}},
+		"an AWS login elsewhere":  {withLogin(login, settings.AWSMSKIAM, "", ""), []string{"AWS_MSK_IAM", "offers"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			says(t, reach(t, c.cluster, kafka.Needs{}), c.says...)
+			says(t, preflight(t, c.cluster, kafka.Requirements{}), c.says...)
 		})
 	}
 	t.Run("one broker of two", func(t *testing.T) {
 		t.Parallel()
 		both := settings.Kafka{Brokers: []string{gone.Addr().String(), open.Brokers[0]}}
-		assert.NoError(t, reach(t, both, kafka.Needs{Read: []string{"there"}}))
+		assert.NoError(t, preflight(t, both, kafka.Requirements{Read: []string{"there"}}))
 	})
 	t.Run("one broker of three", func(t *testing.T) {
 		t.Parallel()
 		some := settings.Kafka{Brokers: []string{silent.Addr().String(), open.Brokers[0], gone.Addr().String()}}
-		usable, err := kafka.Reach(t.Context(), some, slog.New(slog.DiscardHandler), kafka.Needs{Read: []string{"there"}})
+		usable, err := kafka.Preflight(t.Context(), some, slog.New(slog.DiscardHandler), kafka.Requirements{Read: []string{"there"}})
 		require.NoError(t, err)
 		assert.Equal(t, open.Brokers, usable.Brokers) // a client that asks the silent one first learns nothing for 10 s
 	})
 }
 
-func TestReachNamesWhatIsMissing(t *testing.T) {
+func TestPreflightNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	topic := func(name string, operation kmsg.ACLOperation) kfake.ACL {
 		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: operation, Allow: true}
@@ -144,14 +144,14 @@ func TestReachNamesWhatIsMissing(t *testing.T) {
 		kfake.Superuser(settings.Plain, "root", "s3cret"),
 		kfake.User(settings.Plain, "ada", "s3cret", topic("there", kmsg.ACLOperationRead), topic("seen", kmsg.ACLOperationDescribe), topic("lost", kmsg.ACLOperationDescribe), group)),
 		settings.Plain, "ada", "s3cret")
-	require.NoError(t, reach(t, c, kafka.Needs{Read: []string{"there"}, Groups: []string{"mine"}}))
-	says(t, reach(t, c, kafka.Needs{Read: []string{"seen", "lost"}, Write: []string{"there", "hidden"}, Groups: []string{"others"}}),
+	require.NoError(t, preflight(t, c, kafka.Requirements{Read: []string{"there"}, Groups: []string{"mine"}}))
+	says(t, preflight(t, c, kafka.Requirements{Read: []string{"seen", "lost"}, Write: []string{"there", "hidden"}, Groups: []string{"others"}}),
 		`"ada" may not read topic seen`, "--operation Read --topic seen",
 		"no topic lost",
 		`"ada" may not write to topic there`, "--operation Write --topic there",
 		`"ada" may not see topic hidden`,
 		`"ada" may not join group others`, "--group others")
-	says(t, reach(t, withLogin(c, settings.Plain, "root", "s3cret"), kafka.Needs{Write: []string{"contact-created.dead-letters"}}),
+	says(t, preflight(t, withLogin(c, settings.Plain, "root", "s3cret"), kafka.Requirements{Write: []string{"contact-created.dead-letters"}}),
 		"no topic contact-created.dead-letters", "sipeat topics")
 	_, err := kafka.MakeTopics(t.Context(), c, 1, kafka.Topic{Name: "new", Partitions: 1})
 	says(t, err, `"ada" may not create topic new`, "--operation Create")
