@@ -3,7 +3,6 @@ package dynamodb
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -199,33 +198,28 @@ func active(t *types.TableDescription) bool {
 }
 
 func (t *table) compare(found *types.TableDescription, want *dynamodb.CreateTableInput) error {
-	var wrong []string
-	if got, want := shape(found.KeySchema, found.AttributeDefinitions), shape(want.KeySchema, want.AttributeDefinitions); got != want {
-		wrong = append(wrong, fmt.Sprintf("its key is %s, not %s", got, want))
+	has := []string{"the key " + shape(found.KeySchema, found.AttributeDefinitions)}
+	for _, i := range found.GlobalSecondaryIndexes {
+		has = append(has, index(i.IndexName, i.KeySchema, found.AttributeDefinitions, i.Projection))
 	}
-	for _, index := range want.GlobalSecondaryIndexes {
-		n := slices.IndexFunc(found.GlobalSecondaryIndexes, func(i types.GlobalSecondaryIndexDescription) bool {
-			return aws.ToString(i.IndexName) == *index.IndexName
-		})
-		if n < 0 {
-			wrong = append(wrong, "the index "+*index.IndexName+" is missing")
-			continue
-		}
-		has := found.GlobalSecondaryIndexes[n]
-		want := shape(index.KeySchema, want.AttributeDefinitions) + " " + string(index.Projection.ProjectionType)
-		got := shape(has.KeySchema, found.AttributeDefinitions) + " "
-		if has.Projection != nil {
-			got += string(has.Projection.ProjectionType)
-		}
-		if got != want {
-			wrong = append(wrong, fmt.Sprintf("the index %s is %s, not %s", *index.IndexName, got, want))
-		}
+	needs := []string{"the key " + shape(want.KeySchema, want.AttributeDefinitions)}
+	for _, i := range want.GlobalSecondaryIndexes {
+		needs = append(needs, index(i.IndexName, i.KeySchema, want.AttributeDefinitions, i.Projection))
 	}
-	if wrong == nil {
+	needs = slices.DeleteFunc(needs, func(n string) bool { return slices.Contains(has, n) })
+	if len(needs) == 0 {
 		return nil
 	}
-	return events.Errorf(events.Unavailable, "%s cannot be in the table %q %s: %s; give another name",
-		t.what, t.name, t.place, strings.Join(wrong, "; "))
+	return events.Errorf(events.Unavailable, "%s cannot be in the table %q %s, because it lacks %s: give another name",
+		t.what, t.name, t.place, strings.Join(needs, "; "))
+}
+
+func index(name *string, key []types.KeySchemaElement, attributes []types.AttributeDefinition, p *types.Projection) string {
+	text := "the index " + aws.ToString(name) + " on " + shape(key, attributes)
+	if p != nil {
+		text += " that projects " + string(p.ProjectionType)
+	}
+	return text
 }
 
 // shape is a key in words, such as "pk S, sk B".
@@ -236,7 +230,6 @@ func shape(key []types.KeySchemaElement, attributes []types.AttributeDefinition)
 		for _, a := range attributes {
 			if aws.ToString(a.AttributeName) == part {
 				part += " " + string(a.AttributeType)
-				break
 			}
 		}
 		parts = append(parts, part)

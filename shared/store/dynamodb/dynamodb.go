@@ -3,8 +3,7 @@
 //
 // Guarantees beyond the contract in package store:
 //
-//   - An item and the demand that it adds are one transaction. Puts of a handle that change the same counter take turns, so that only
-//     processes conflict at a drink that is in high demand, and few of them.
+//   - An item and the demand that it adds are one transaction; concurrent Puts of a handle share transactions.
 //   - No request scans. [Description] says what each costs.
 //   - [Open] makes no network call, and links no AWS config package: region and keys come from the caller or [FromEnvironment].
 //
@@ -25,9 +24,9 @@ import (
 // Store is a read model in one table.
 type Store struct {
 	*table
-	counters counters
-	marks    marks
-	closing  sync.Once
+	writer  *writer
+	marks   marks
+	closing sync.Once
 }
 
 var _ store.Store = (*Store)(nil)
@@ -39,7 +38,9 @@ func Open(cfg aws.Config, name string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{table: t}, nil
+	s := &Store{table: t}
+	s.writer = &writer{send: s.transact, busy: map[any]bool{}}
+	return s, nil
 }
 
 // Ping implements [store.Store]. The error names what is wrong: table, place, credentials or rights.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -17,45 +18,124 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Put implements [store.Writer], by one request. A request whose answer was lost does no harm: the next finds the item, with the
+// Put implements [store.Writer], by one request at most. A request whose answer was lost does no harm: the next finds the item, with the
 // same digest, and its drinks counted.
 func (s *Store) Put(ctx context.Context, item store.Item) error {
 	if err := item.Check(); err != nil {
 		return err
 	}
-	put := &types.Put{
-		TableName: &s.name, Item: rowOf(item), ConditionExpression: aws.String("attribute_not_exists(pk)"),
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	o := &op{
+		ctx: ctx, eventType: item.Type, id: item.ID, digest: item.Digest, demand: item.DemandEntries(), done: make(chan error, 1),
+		put: &types.Put{
+			TableName: &s.name, Item: rowOf(item), ConditionExpression: aws.String("attribute_not_exists(pk)"),
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		},
 	}
-	demand := item.DemandEntries()
-	request := func(ctx context.Context) error {
-		_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: put.TableName, Item: put.Item,
-			ConditionExpression: put.ConditionExpression, ReturnValuesOnConditionCheckFailure: put.ReturnValuesOnConditionCheckFailure})
-		return err
-	}
-	if len(demand) > 0 {
-		in := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Put: put}}}
-		for _, e := range demand {
-			in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Update: s.count(e)})
-		}
-		request = func(ctx context.Context) error { _, err := s.client.TransactWriteItems(ctx, in); return err }
-		release, err := s.counters.take(ctx, demand)
-		if err != nil {
+	if len(o.demand) > 0 {
+		if err := ctx.Err(); err != nil {
 			return s.fault(ctx, err)
 		}
-		defer release()
-	}
-	err := s.call(ctx, request)
-	if kept, exists := existing(err); exists && len(kept) > 0 {
-		if string(dataOf(kept["digest"])) == string(item.Digest[:]) {
-			return nil
+		s.writer.add(o)
+		select {
+		case err := <-o.done:
+			return err
+		case <-ctx.Done():
+			return s.fault(ctx, ctx.Err())
+		case <-s.ctx.Done():
+			return s.fault(ctx, s.ctx.Err())
 		}
-		return store.OtherContent(item.Type, item.ID)
 	}
+	err := s.call(ctx, func(ctx context.Context) error {
+		_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: o.put.TableName, Item: o.put.Item,
+			ConditionExpression: o.put.ConditionExpression, ReturnValuesOnConditionCheckFailure: o.put.ReturnValuesOnConditionCheckFailure})
+		return err
+	})
+	var exists *types.ConditionalCheckFailedException
+	if errors.As(err, &exists) {
+		return o.compare(exists.Item)
+	}
+	return o.refused(err)
+}
+
+// op is an item to put.
+type op struct {
+	ctx           context.Context
+	put           *types.Put
+	eventType, id string
+	digest        [32]byte
+	demand        []store.DemandEntry
+	done          chan error
+}
+
+// compare distinguishes a repeat (nil) from a conflict.
+func (o *op) compare(kept row) error {
+	if string(dataOf(kept["digest"])) == string(o.digest[:]) {
+		return nil
+	}
+	return store.OtherContent(o.eventType, o.id)
+}
+
+// refused is the error of an item that was sent alone.
+func (o *op) refused(err error) error {
 	if tooLarge(err) {
-		return events.Wrap(events.Invalid, err, "%s %q is larger than DynamoDB keeps", item.Type, events.LogID(item.ID))
+		return events.Wrap(events.Invalid, err, "%s %q is larger than DynamoDB keeps", o.eventType, events.LogID(o.id))
 	}
 	return err
+}
+
+// transact puts items and counts their drinks in one transaction. Items that exist cancel it; they are answered, and the
+// others sent again without them.
+func (s *Store) transact(batch []*op) {
+	for len(batch) > 0 {
+		in := &dynamodb.TransactWriteItemsInput{}
+		counters := map[store.DemandKey]store.DemandEntry{}
+		for _, o := range batch {
+			in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Put: o.put})
+			for _, e := range o.demand {
+				c, counted := counters[e.DemandKey]
+				if !counted {
+					c = e
+				} else {
+					c.Shown.Count += e.Shown.Count
+				}
+				counters[e.DemandKey] = c
+			}
+		}
+		for _, e := range counters {
+			in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Update: s.count(e)})
+		}
+		err := s.call(context.Background(), func(ctx context.Context) error {
+			_, err := s.client.TransactWriteItems(ctx, in)
+			return err
+		})
+		var canceled *types.TransactionCanceledException
+		var rest []*op
+		for i, o := range batch {
+			var reason types.CancellationReason
+			if errors.As(err, &canceled) && i < len(canceled.CancellationReasons) {
+				reason = canceled.CancellationReasons[i]
+			}
+			if aws.ToString(reason.Code) == conditionFailed && len(reason.Item) > 0 {
+				o.done <- o.compare(reason.Item)
+			} else {
+				rest = append(rest, o)
+			}
+		}
+		switch {
+		case len(rest) < len(batch):
+			batch = rest
+		case err != nil && len(batch) > 1 && !slices.Contains(reasons(err), "TransactionConflict") && !throttled(err):
+			for _, o := range batch { // one of them may be to blame
+				s.transact([]*op{o})
+			}
+			return
+		default:
+			for _, o := range batch {
+				o.done <- o.refused(err)
+			}
+			return
+		}
+	}
 }
 
 // tooLarge reports whether DynamoDB refuses an item for its size, which store.Item.Check should have prevented.
@@ -86,48 +166,92 @@ func (s *Store) count(e store.DemandEntry) *types.Update {
 	}
 }
 
-// counters lets the Puts of a handle that change the same counters take turns. Concurrent transactions of one row cancel each other, and
-// with hundreds of them next to nothing would succeed.
-type counters struct {
+// The limits of a transaction are 100 actions and 4 MB
+// (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
+const (
+	maxActions = 100
+	maxBytes   = 3 << 20
+)
+
+// writer gathers the Puts of a handle into transactions that have no row in common: those that wait for a counter which a running
+// transaction changes share the next one. So only processes conflict at a drink that is in high demand, and few of them.
+type writer struct {
+	send  func(batch []*op)
 	mu    sync.Mutex
-	taken map[store.DemandKey]chan struct{} // closed when they are released
+	queue []*op
+	busy  map[any]bool // the rows of running transactions: DemandKeys, and [2]string of items
 }
 
-func (c *counters) take(ctx context.Context, demand []store.DemandEntry) (release func(), err error) {
-	mine := make(chan struct{})
-	for {
-		c.mu.Lock()
-		var other chan struct{}
-		for _, e := range demand {
-			if other = c.taken[e.DemandKey]; other != nil {
-				break
+func (o *op) rows() []any {
+	rows := make([]any, 1, 1+len(o.demand))
+	rows[0] = [2]string{o.eventType, o.id}
+	for _, e := range o.demand {
+		rows = append(rows, e.DemandKey)
+	}
+	return rows
+}
+
+func (w *writer) add(o *op) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queue = append(w.queue, o)
+	w.pump()
+}
+
+// pump sends what can be sent; w.mu is held.
+func (w *writer) pump() {
+	for batch := w.take(); len(batch) > 0; batch = w.take() {
+		go func() {
+			w.send(batch)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, o := range batch {
+				for _, row := range o.rows() {
+					delete(w.busy, row)
+				}
+			}
+			w.pump()
+		}()
+	}
+}
+
+// take takes a transaction from the queue. Waiting ops reserve their rows, so that they cannot starve.
+func (w *writer) take() (batch []*op) {
+	var rest []*op
+	mine, reserved := map[any]bool{}, map[any]bool{}
+	size := 0
+	for i, o := range w.queue {
+		if o.ctx.Err() != nil {
+			continue // its caller has returned
+		}
+		rows := o.rows()
+		free, more := !mine[rows[0]], 0
+		for _, row := range rows {
+			free = free && !w.busy[row] && !reserved[row]
+			if !mine[row] {
+				more++
 			}
 		}
-		if other == nil {
+		bytes := len(dataOf(o.put.Item["data"])) + 2048
+		if free && len(batch) > 0 && (len(mine)+more > maxActions || size+bytes > maxBytes) {
+			rest = append(rest, w.queue[i:]...)
 			break
 		}
-		c.mu.Unlock()
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		taken := reserved
+		if free {
+			taken, batch, size = mine, append(batch, o), size+bytes
+		} else {
+			rest = append(rest, o)
+		}
+		for _, row := range rows {
+			taken[row] = true
 		}
 	}
-	defer c.mu.Unlock()
-	if c.taken == nil {
-		c.taken = map[store.DemandKey]chan struct{}{}
+	w.queue = rest
+	for row := range mine {
+		w.busy[row] = true
 	}
-	for _, e := range demand {
-		c.taken[e.DemandKey] = mine
-	}
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for _, e := range demand {
-			delete(c.taken, e.DemandKey)
-		}
-		close(mine)
-	}, nil
+	return batch
 }
 
 func rowOf(item store.Item) row {

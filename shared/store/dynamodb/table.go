@@ -99,7 +99,7 @@ func retryer() aws.Retryer {
 		o.MaxAttempts, o.MaxBackoff, o.BaseDelay, o.RateLimiter = maxAttempts, maxBackoff, minBackoff, ratelimit.None
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 			if codes := reasons(err); len(codes) > 0 {
-				return aws.BoolTernary(codes[0] != conditionFailed && (slices.Contains(codes, "TransactionConflict") || throttled(err)))
+				return aws.BoolTernary(!slices.Contains(codes, conditionFailed) && (slices.Contains(codes, "TransactionConflict") || throttled(err)))
 			}
 			return aws.UnknownTernary
 		})}, o.Retryables...)
@@ -211,16 +211,11 @@ func throttled(err error) bool {
 		})
 }
 
-// existing is the row for which the condition of a write failed.
+// existing is the row for which the condition of a single write failed.
 func existing(err error) (r row, failed bool) {
-	var single *types.ConditionalCheckFailedException
-	var canceled *types.TransactionCanceledException
-	switch {
-	case errors.As(err, &single):
-		return single.Item, true
-	case errors.As(err, &canceled) && len(canceled.CancellationReasons) > 0:
-		first := canceled.CancellationReasons[0]
-		return first.Item, aws.ToString(first.Code) == conditionFailed
+	var e *types.ConditionalCheckFailedException
+	if errors.As(err, &e) {
+		return e.Item, true
 	}
 	return nil, false
 }

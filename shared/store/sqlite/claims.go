@@ -3,7 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"strings"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -128,15 +128,12 @@ func (c *Claims) Deliveries(ctx context.Context, ids ...string) (map[string][]st
 	if err := store.CheckIDs(ids); err != nil {
 		return nil, err
 	}
-	args := make([]any, store.MaxLimit) // always as many, so that there is one statement
-	for i := range args {
-		args[i] = nil
-		if i < len(ids) {
-			args[i] = ids[i]
-		}
+	array, err := json.Marshal(ids)
+	if err != nil {
+		return nil, c.fault(ctx, err)
 	}
-	text := "SELECT id, channel, state, at, class FROM claims WHERE id IN (?" + strings.Repeat(", ?", store.MaxLimit-1) + ") ORDER BY id, channel"
-	err := c.each(ctx, text, args, func(rows *sql.Rows) error {
+	const text = "SELECT id, channel, state, at, class FROM claims WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id, channel"
+	err = c.each(ctx, text, []any{string(array)}, func(rows *sql.Rows) error {
 		var id string
 		var d store.Delivery
 		var at int64

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	driver "modernc.org/sqlite"
@@ -26,13 +27,13 @@ type kind struct {
 	outdated    func(path string) string // what to do about a file of an older version
 }
 
-// file is an open SQLite file: a writer and readers.
+// file is an open SQLite file: a writer, and connections that cannot write. Each query is one statement, and so sees one moment.
 type file struct {
 	kind
-	path   string
-	opened os.FileInfo
+	path    string
+	opened  os.FileInfo
+	readers *sql.DB
 	*writer
-	*readers
 }
 
 // openFile opens the file for writing and creates it if there is none.
@@ -48,19 +49,21 @@ func openFile(ctx context.Context, k kind, path string, o options) (*file, error
 	}
 	db, err := connect(path, append(pragmas, "cache_size(-32768)", "temp_store(memory)",
 		"wal_autocheckpoint(4000)", "journal_size_limit(67108864)")...)
+	if err == nil {
+		f.readers, err = connect(path, "query_only(1)", "cache_size(-8192)")
+	}
 	if err != nil {
 		return nil, f.opening(err)
 	}
 	db.SetMaxOpenConns(1)
-	if err := f.prepare(ctx, db, isNew); err != nil {
-		return nil, errors.Join(f.opening(err), db.Close())
+	n := max(4, 2*runtime.GOMAXPROCS(0))
+	f.readers.SetMaxOpenConns(n)
+	f.readers.SetMaxIdleConns(n)
+	if err = whileLocked(ctx, openTimeout, func() error { return f.prepare(ctx, db, isNew) }); err == nil {
+		f.writer, err = startWriter(ctx, db, f)
 	}
-	if f.writer, err = startWriter(ctx, db, f); err != nil {
-		return nil, errors.Join(f.opening(err), db.Close())
-	}
-	if f.readers, err = openReaders(f); err != nil {
-		f.writer.drain()
-		return nil, errors.Join(f.opening(err), f.writer.close())
+	if err != nil {
+		return nil, errors.Join(f.opening(err), f.readers.Close(), db.Close())
 	}
 	return f, nil
 }
@@ -68,7 +71,32 @@ func openFile(ctx context.Context, k kind, path string, o options) (*file, error
 func (f *file) close() error {
 	f.drain()
 	// The writer's connection is the last, because the last one moves the log into the file, and readers may not.
-	return errors.Join(f.readers.close(), f.writer.close())
+	return errors.Join(f.readers.Close(), f.writer.close())
+}
+
+// each runs a query and calls scan for each row.
+func (f *file) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
+	if err := ctx.Err(); err != nil {
+		return f.fault(ctx, err)
+	}
+	rows, err := f.readers.QueryContext(ctx, text, args...)
+	if err == nil {
+		err = scanAll(rows, scan)
+	}
+	if err != nil && ctx.Err() == nil && f.isClosed() { // database/sql does not export its error
+		return store.Closed(f.what)
+	}
+	return f.fault(ctx, err)
+}
+
+func scanAll(rows *sql.Rows, scan func(*sql.Rows) error) error {
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // look finds the mistakes in a path that SQLite only calls "unable to open".
@@ -94,7 +122,13 @@ func (f *file) look() (isNew bool, err error) {
 
 // prepare makes the file one of its kind, or says why it cannot be one. Until it is known to be one of ours, nothing is changed.
 func (f *file) prepare(ctx context.Context, db *sql.DB, isNew bool) error {
-	if err := whileLocked(ctx, openTimeout, func() error { return db.PingContext(ctx) }); err != nil {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	version, err := f.schema(ctx, conn)
+	if err != nil {
 		return err
 	}
 	if isNew {
@@ -103,19 +137,13 @@ func (f *file) prepare(ctx context.Context, db *sql.DB, isNew bool) error {
 			return events.Wrap(events.Unavailable, err, "%s %s cannot be made private", f.what, f.path)
 		}
 	}
-	version, err := f.schema(ctx, db)
-	if err != nil {
-		return err
-	}
-	exec := func(text string) error { _, err := db.ExecContext(ctx, text); return err }
 	if version == 0 {
-		if err := whileLocked(ctx, openTimeout, func() error { return exec("PRAGMA page_size = 8192") }); err != nil {
+		if _, err := conn.ExecContext(ctx, "PRAGMA page_size = 8192"); err != nil {
 			return err
 		}
 	}
 	var mode string
-	err = whileLocked(ctx, openTimeout, func() error { return db.QueryRowContext(ctx, "PRAGMA journal_mode = wal").Scan(&mode) })
-	if err != nil {
+	if err := conn.QueryRowContext(ctx, "PRAGMA journal_mode = wal").Scan(&mode); err != nil {
 		return err
 	}
 	if mode != "wal" {
@@ -125,26 +153,15 @@ func (f *file) prepare(ctx context.Context, db *sql.DB, isNew bool) error {
 	if f.opened, err = os.Stat(f.path); err != nil {
 		return events.Wrap(events.Unavailable, err, "%s %s cannot be accessed", f.what, f.path)
 	}
-	return f.create(ctx, db)
-}
-
-// create makes the tables. It checks the version again, inside the transaction: another process may have been first. It always writes
-// the version, because SQLite opens a file without complaint that this user may not write.
-func (f *file) create(ctx context.Context, db *sql.DB) error {
-	conn, err := db.Conn(ctx)
-	if err != nil {
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	defer conn.Close()
-	if err := begin(ctx, conn, openTimeout); err != nil {
-		return err
-	}
-	version, err := f.schema(ctx, conn)
 	tables := f.tables
-	if version > 0 {
+	if version, err = f.schema(ctx, conn); version > 0 { // another process was first
 		tables = ""
 	}
 	if err == nil {
+		// Always written, because SQLite opens a file without complaint that this user may not write.
 		_, err = conn.ExecContext(ctx, fmt.Sprintf("%s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
 			tables, f.application, f.version))
 	}
@@ -154,15 +171,11 @@ func (f *file) create(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-type querier interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
 // schema returns the version of the file's tables, 0 if it is empty.
-func (f *file) schema(ctx context.Context, db querier) (version int, err error) {
+func (f *file) schema(ctx context.Context, conn *sql.Conn) (version int, err error) {
 	var application, tables int
-	const query = `SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)`
-	err = whileLocked(ctx, openTimeout, func() error { return db.QueryRowContext(ctx, query).Scan(&application, &version, &tables) })
+	err = conn.QueryRowContext(ctx, `SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version),
+		(SELECT count(*) FROM sqlite_schema)`).Scan(&application, &version, &tables)
 	switch {
 	case err != nil:
 		return 0, err

@@ -125,7 +125,7 @@ func acknowledged(said *bufio.Reader, lines int, kept, claimed map[string]int) {
 func sound(t *testing.T, s *Store) (items int) {
 	t.Helper()
 	var verdict string
-	require.NoError(t, s.readers.db.QueryRow("SELECT (SELECT * FROM pragma_integrity_check), (SELECT count(*) FROM items)").Scan(&verdict, &items))
+	require.NoError(t, s.readers.QueryRow("SELECT (SELECT * FROM pragma_integrity_check), (SELECT count(*) FROM items)").Scan(&verdict, &items))
 	require.Equal(t, "ok", verdict)
 	page, err := s.Demand(t.Context(), store.DemandQuery{Limit: 1})
 	require.NoError(t, err)

@@ -44,7 +44,7 @@ type writer struct {
 	file *file
 	db   *sql.DB
 	conn *sql.Conn
-	stmt statements
+	stmt map[string]*sql.Stmt // by their texts
 
 	mu      sync.Mutex
 	queue   []*job
@@ -61,7 +61,7 @@ func startWriter(ctx context.Context, db *sql.DB, f *file) (*writer, error) {
 	if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil { // begin does the waiting
 		return nil, errors.Join(err, conn.Close())
 	}
-	w := &writer{file: f, db: db, conn: conn, stmt: statements{db: conn}, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	w := &writer{file: f, db: db, conn: conn, stmt: map[string]*sql.Stmt{}, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	go w.loop()
 	return w, nil
 }
@@ -104,8 +104,18 @@ func (w *writer) drain() {
 	<-w.stopped
 }
 
+func (w *writer) isClosed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
+}
+
 func (w *writer) close() error {
-	return w.file.fault(context.Background(), errors.Join(w.stmt.close(), w.conn.Close(), w.db.Close()))
+	var errs []error
+	for _, stmt := range w.stmt { // or the connection is not released
+		errs = append(errs, stmt.Close())
+	}
+	return w.file.fault(context.Background(), errors.Join(append(errs, w.conn.Close(), w.db.Close())...))
 }
 
 func (w *writer) loop() {
@@ -198,7 +208,7 @@ func (w *writer) transaction(jobs []*job, results []error) error {
 		w.rollback()
 		return err
 	}
-	t := tx{stmt: &w.stmt}
+	t := tx{writer: w}
 	for i, j := range jobs {
 		if err := j.ctx.Err(); err != nil { // its caller has returned
 			results[i] = w.file.fault(j.ctx, err)
@@ -249,13 +259,24 @@ func whileLocked(ctx context.Context, timeout time.Duration, try func() error) e
 
 // tx is a transaction for writing. Its errors have a kind if the arguments of a job are at fault, and none if SQLite failed.
 type tx struct {
-	stmt    *statements
+	writer  *writer
 	demand  []store.DemandEntry // counted before the commit: many items of a batch ask for the same
 	indices map[store.DemandKey]int
 }
 
+func (t *tx) prepared(text string) (*sql.Stmt, error) {
+	if stmt := t.writer.stmt[text]; stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := t.writer.conn.PrepareContext(context.Background(), text)
+	if err == nil {
+		t.writer.stmt[text] = stmt
+	}
+	return stmt, err
+}
+
 func (t *tx) exec(text string, args ...any) (sql.Result, error) {
-	stmt, err := t.stmt.get(context.Background(), text) //nolint:sqlclosecheck // kept, and closed with the writer
+	stmt, err := t.prepared(text) //nolint:sqlclosecheck // closed with the writer
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +285,7 @@ func (t *tx) exec(text string, args ...any) (sql.Result, error) {
 
 // each runs a query and calls scan for each row.
 func (t *tx) each(text string, args []any, scan func(*sql.Rows) error) error {
-	stmt, err := t.stmt.get(context.Background(), text) //nolint:sqlclosecheck // kept, and closed with the writer
+	stmt, err := t.prepared(text) //nolint:sqlclosecheck // closed with the writer
 	if err != nil {
 		return err
 	}
@@ -272,11 +293,5 @@ func (t *tx) each(text string, args []any, scan func(*sql.Rows) error) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return scanAll(rows, scan)
 }
