@@ -51,7 +51,8 @@ func TestDeadLetterHoldsTheRecordByteForByte(t *testing.T) {
 				}, own)
 				source, class, ok := bus.SourceOf(encoded)
 				assert.True(t, ok)
-				assert.Equal(t, bus.DeadLetterSource{Position: bus.Position{Topic: "moved", Partition: 7, Offset: 42}, Consumer: "movers"}, source)
+				at := bus.Position{Topic: "moved", Partition: 7, Offset: 42}
+				assert.Equal(t, bus.DeadLetterSource{Position: at, Consumer: "movers"}, source)
 				assert.Equal(t, l.Class, class)
 			})
 		})

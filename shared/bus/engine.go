@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -53,16 +54,16 @@ type Options struct {
 
 // NewEngine returns an engine for a consumer.
 func NewEngine(c Consumer, deadLetters DeadLetters, o Options) *Engine {
-	setDefault(&o.Concurrency, 64)
-	setDefault(&o.MaxBuffered, 4096)
-	setDefault(&o.MaxBufferedBytes, 16<<20)
-	setDefault(&o.Attempts, 5)
-	setDefault(&o.StallAfter, 3)
-	setDefault(&o.HandlerTimeout, 30*time.Second)
-	setDefault(&o.GiveUpAfter, 24*time.Hour)
-	setDefault(&o.Grace, 4*time.Second)
-	setDefault(&o.MinBackoff, 100*time.Millisecond)
-	setDefault(&o.MaxBackoff, 30*time.Second)
+	o.Concurrency = cmp.Or(o.Concurrency, 64)
+	o.MaxBuffered = cmp.Or(o.MaxBuffered, 4096)
+	o.MaxBufferedBytes = cmp.Or(o.MaxBufferedBytes, 16<<20)
+	o.Attempts = cmp.Or(o.Attempts, 5)
+	o.StallAfter = cmp.Or(o.StallAfter, 3)
+	o.HandlerTimeout = cmp.Or(o.HandlerTimeout, 30*time.Second)
+	o.GiveUpAfter = cmp.Or(o.GiveUpAfter, 24*time.Hour)
+	o.Grace = cmp.Or(o.Grace, 4*time.Second)
+	o.MinBackoff = cmp.Or(o.MinBackoff, 100*time.Millisecond)
+	o.MaxBackoff = cmp.Or(o.MaxBackoff, 30*time.Second)
 	if o.Overrun == nil {
 		o.Overrun = func(err error) { panic(err) }
 	}
@@ -70,12 +71,6 @@ func NewEngine(c Consumer, deadLetters DeadLetters, o Options) *Engine {
 		o.Logger = slog.Default()
 	}
 	return &Engine{consumer: c, deadLetters: deadLetters, options: o, breaker: breaker{limit: o.StallAfter}}
-}
-
-func setDefault[N int | time.Duration](n *N, value N) {
-	if *n == 0 {
-		*n = value
-	}
 }
 
 // Open starts the delivery of one partition. room, which may be nil, is called each time a partition that was full has room
@@ -92,7 +87,8 @@ func (e *Engine) OpenUntil(ctx context.Context, partition int32, end time.Time) 
 }
 
 func (e *Engine) open(parent context.Context, partition int32, end time.Time, room func()) *Partition {
-	p := &Partition{engine: e, number: partition, opened: time.Now(), end: end, room: room, begun: -1, queues: map[string]*keyQueue{}}
+	p := &Partition{engine: e, number: partition, room: room, opened: time.Now(), end: end, begun: -1}
+	p.queues = map[string]*keyQueue{}
 	p.ctx, p.cancel = context.WithCancel(parent)
 	p.changed.L = &p.mu
 	watching, stop := context.WithCancel(context.Background())

@@ -28,7 +28,9 @@ func TestEveryTryIsReported(t *testing.T) {
 		})
 		r.deliver(moved(4, "a1"))
 		r.allHandled(5)
-		report := bus.Report{Topic: "moved", Partition: 7, Offset: 4, EventID: "e-a1", Outcome: bus.Failed, Attempt: 1, Took: time.Second, Err: fault}
+		report := bus.Report{
+			Topic: "moved", Partition: 7, Offset: 4, EventID: "e-a1", Outcome: bus.Failed, Attempt: 1, Took: time.Second, Err: fault,
+		}
 		want := []bus.Report{report, report, report}
 		want[1].Attempt = 2
 		want[2].Attempt, want[2].Outcome, want[2].Class = 3, bus.Rejected, bus.Exhausted
@@ -137,7 +139,8 @@ func TestPanicOfTheDecoderIsLoggedOnceWithItsStack(t *testing.T) {
 		assert.Equal(t, 1, r.logged("stack="))
 		first, _, _ := strings.Cut(r.log.String(), "\n")
 		for _, part := range []string{
-			"level=WARN ", "partition=7 offset=4", "no right to write", "the decoder panics on it", "panic: a value of type string", "fragile",
+			"level=WARN ", "partition=7 offset=4", "no right to write", "the decoder panics on it",
+			"panic: a value of type string", "fragile",
 		} {
 			assert.Contains(t, first, part)
 		}

@@ -138,7 +138,8 @@ func (w *worker) judge(err error) (Outcome, error) {
 	switch outcome {
 	case Done:
 		if e.breaker.succeeded() {
-			e.options.Logger.InfoContext(d.ctx, "no longer stalled: an event succeeded", "topic", e.consumer.Topic, "group", e.consumer.Group)
+			e.options.Logger.InfoContext(d.ctx, "no longer stalled: an event succeeded",
+				"topic", e.consumer.Topic, "group", e.consumer.Group)
 		}
 	case Failed:
 		if p.ctx.Err() != nil || !p.end.IsZero() && !time.Now().Before(p.end) {
@@ -149,7 +150,8 @@ func (w *worker) judge(err error) (Outcome, error) {
 				return Rejected, err
 			}
 		} else if d.tries >= e.options.Attempts && e.breaker.stall() {
-			e.options.Logger.ErrorContext(d.ctx, "stalled: different events fail in a row for an unknown reason; none is rejected until one succeeds",
+			e.options.Logger.ErrorContext(d.ctx,
+				"stalled: different events fail in a row for an unknown reason; none is rejected until one succeeds",
 				"topic", e.consumer.Topic, "group", e.consumer.Group, "in_a_row", e.options.StallAfter)
 		}
 	case Unavailable:

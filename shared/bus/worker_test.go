@@ -19,6 +19,7 @@ import (
 func TestOutcomes(t *testing.T) {
 	unknown := errors.New("?")
 	kind := func(k events.Kind) error { return events.Errorf(k, "%s", k) }
+	wrap := func(k events.Kind, cause error) error { return events.Wrap(k, cause, "no") }
 	returns := func(err error) handler { return func(context.Context, event) error { return err } }
 	panics := func(value any) handler { return func(context.Context, event) error { panic(value) } }
 	for _, test := range []struct {
@@ -38,17 +39,17 @@ func TestOutcomes(t *testing.T) {
 		{"deadline exceeded", returns(fmt.Errorf("x: %w", context.DeadlineExceeded)), bus.Unavailable, ""},
 		{"wrapped invalid", returns(fmt.Errorf("x: %w", kind(events.Invalid))), bus.Rejected, bus.Refused},
 		{"wrapped unavailable", returns(fmt.Errorf("x: %w", kind(events.Unavailable))), bus.Unavailable, ""},
-		{"invalid caused by unavailable", returns(events.Wrap(events.Invalid, kind(events.Unavailable), "no")), bus.Rejected, bus.Refused},
-		{"unavailable caused by conflict", returns(events.Wrap(events.Unavailable, kind(events.Conflict), "no")), bus.Unavailable, ""},
-		{"invalid caused by the deadline", returns(events.Wrap(events.Invalid, context.DeadlineExceeded, "no")), bus.Unavailable, ""},
+		{"invalid caused by unavailable", returns(wrap(events.Invalid, kind(events.Unavailable))), bus.Rejected, bus.Refused},
+		{"unavailable caused by conflict", returns(wrap(events.Unavailable, kind(events.Conflict))), bus.Unavailable, ""},
+		{"invalid caused by the deadline", returns(wrap(events.Invalid, context.DeadlineExceeded)), bus.Unavailable, ""},
 		{"invalid and unavailable", returns(errors.Join(kind(events.Invalid), kind(events.Unavailable))), bus.Unavailable, ""},
-		{"unavailable among wrapped", returns(fmt.Errorf("%w, %w", unknown, fmt.Errorf("x: %w", errors.Join(unknown, kind(events.Unavailable))))),
-			bus.Unavailable, ""},
+		{"unavailable among wrapped", returns(fmt.Errorf("%w, %w", unknown,
+			fmt.Errorf("x: %w", errors.Join(unknown, kind(events.Unavailable))))), bus.Unavailable, ""},
 		{"unknown and conflict", returns(errors.Join(unknown, kind(events.Conflict))), bus.Rejected, bus.Conflicting},
 		{"panic", panics("?"), bus.Failed, bus.Panicked},
 		{"panic with unavailable", panics(kind(events.Unavailable)), bus.Failed, bus.Panicked},
 		{"panic with nil", panics(nil), bus.Failed, bus.Panicked},
-		{"nil pointer", func(context.Context, event) error { return fmt.Errorf("%d", (*event)(nil).Data.Seq) }, bus.Failed, bus.Panicked},
+		{"nil pointer", func(context.Context, event) error { return errors.New((*event)(nil).Data.ID) }, bus.Failed, bus.Panicked},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
