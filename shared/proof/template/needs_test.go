@@ -26,6 +26,7 @@ import (
 	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/store/dynamodb"
+	"github.com/sipeat/sipeat/shared/trigger"
 	"github.com/sipeat/sipeat/shared/web"
 )
 
@@ -169,33 +170,22 @@ func (n *needs) of(t *testing.T, f function) []string {
 	return n.rights
 }
 
-// ofConsumer delivers the sample of the topic, again with a notifier that refuses, and a record that cannot be decoded.
+// ofConsumer invokes the consumer as its bootstrap does: with the sample of the topic, again with a notifier that refuses, and with a record
+// that cannot be decoded.
 func (n *needs) ofConsumer(t *testing.T, name string) {
 	t.Helper()
-	for _, n.refuse = range []error{nil, events.Errorf(events.Invalid, "no such address")} {
-		store, claims := n.store(t)
-		all := consumers.Consumers{Publisher: n, Notifier: n, Store: store, Claims: claims}
-		for _, f := range all.Functions() {
-			if f.Name != name {
-				continue
-			}
-			definition, known := events.Lookup(f.Consumer.Topic)
-			require.True(t, known, name)
-			sample, err := definition.Sample()
-			require.NoError(t, err)
-			reports := make(chan bus.Report, 8)
-			engine := bus.NewEngine(f.Consumer, all.DeadLetters(n), bus.Options{Report: func(r bus.Report) { reports <- r }})
-			partition := engine.Open(0, nil)
-			partition.Deliver([]bus.Record{
-				{Topic: f.Consumer.Topic, Value: sample, Timestamp: time.Now()},
-				{Topic: f.Consumer.Topic, Offset: 1, Value: []byte("no event"), Timestamp: time.Now()},
-			})
-			for range 2 {
-				r := <-reports
-				require.Contains(t, []bus.Outcome{bus.Done, bus.Rejected}, r.Outcome, "%s: %v", name, r.Err)
-			}
-			require.NoError(t, partition.Close(t.Context()))
-			require.NoError(t, store.Advance(t.Context(), f.Consumer.Topic, nil, map[int32]int64{0: 2})) // as package trigger does
+	sample, err := testdata.Samples.ReadFile(name + ".json")
+	require.NoError(t, err)
+	garbage := regexp.MustCompile(`"value":"[^"]*"`).ReplaceAll(sample, []byte(`"value":"AAAA"`))
+	store, claims := n.store(t)
+	all := consumers.Consumers{Publisher: n, Notifier: n, Store: store, Claims: claims}
+	functions := all.Functions()
+	f := functions[slices.IndexFunc(functions, func(f consumers.Function) bool { return f.Name == name })]
+	handler := trigger.New(f.Consumer, all.DeadLetters(n), trigger.Options{Advance: store.Advance, Logger: slog.New(slog.DiscardHandler)})
+	for _, payload := range [][]byte{sample, garbage} {
+		for _, n.refuse = range []error{nil, events.Errorf(events.Invalid, "no such address")} {
+			_, err := handler.Invoke(t.Context(), payload)
+			require.NoError(t, err, name)
 		}
 	}
 }
