@@ -11,7 +11,6 @@ TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sipeat-tools/$(GOTOOLCHAIN)
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0
 GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0
 AIR := $(TOOLS)/air-v1.67.4
-DECODERS := shared/proof/decoders
 KAFKAJS := shared/cli/clitest/kafkajs
 
 help: ## list the targets
@@ -45,17 +44,12 @@ vuln: $(GOVULNCHECK) ## known vulnerabilities in the code that is linked
 	$(GOVULNCHECK) -db "file://$$database" ./...
 
 retracted: ## modules in use that their authors have retracted or deprecated (asks the module proxy)
-	@for module in . $(DECODERS); do \
-		linked=$$(cd $$module && go list -deps -test -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./...) || exit 1; \
-		used=$$(echo "$$linked" | sort -u); \
-		found=$$(cd $$module && go list -m -u -retracted -f '{{if or .Retracted .Deprecated}}{{.Path}} {{.Version}}: {{.Retracted}} {{.Deprecated}}{{end}}' $$used) || exit 1; \
-		echo "$$module: $$(echo "$$used" | wc -l) modules in use"; \
-		test -z "$$found" || { echo "retracted or deprecated:"; echo "$$found"; exit 1; }; \
-	done
+	@used=$$(go list -deps -test -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./... | sort -u) && test -n "$$used" || exit 1; \
+	found=$$(go list -m -u -retracted -f '{{if or .Retracted .Deprecated}}{{.Path}} {{.Version}}: {{.Retracted}} {{.Deprecated}}{{end}}' $$used) || exit 1; \
+	test -z "$$found" || { echo 'retracted or deprecated:'; echo "$$found"; exit 1; }
 
 bench: ## the figures, each beside its baseline in the same run
 	go test -run '^$$' -bench . -benchmem ./shared/...
-	cd $(DECODERS) && go test -run '^$$' -bench . -cpu 1
 
 # The packages with suites for real servers; a test compares this list with the tests.
 INTEGRATION := ./shared/bus/... ./shared/store/... ./shared/cli/clitest ./shared/proof/lambda

@@ -12,6 +12,15 @@ import (
 
 // tolerant reads the JSON of other programs: JavaScript's JSON.stringify writes half an emoji as a lone surrogate, and JSON.parse
 // takes the last of duplicate names.
+//
+// Why json/v2, measured on one event of each type (go1.26.8, linux/amd64; size over the same main without a decoder, arm64):
+//
+//	               decode ns   ratio   binary +MB   init +us
+//	encoding/json  5390        1.00    0.39         18
+//	json/v2        2068        0.38    0.85         70
+//	goccy          1103        0.20    2.36         201   rests on unsafe in 104 files
+//	segmentio      1172        0.22    0.52         109   no depth limit: 10 MB of brackets end the process
+//	sonic          1881        0.35    1.18         3506  passes invalid UTF-8 on, as easyjson does
 var tolerant = json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 
 // ErrNotUnderstood marks a record that is not an event of its topic.
