@@ -30,7 +30,8 @@ func (r *recorder) Publish(_ context.Context, e events.Any) (bus.Position, error
 var now = time.Date(2026, 11, 23, 6, 54, 21, 123e6, time.UTC)
 
 // holds checks what every command promises. want is the event's payload without id and time.
-func holds[In any, T events.Payload](t *testing.T, create func(commands.Commands) func(context.Context, web.Command[In]) (web.Accepted, error), body In, want func(T) any) {
+func holds[In any, T events.Payload](t *testing.T, create func(commands.Commands) func(context.Context,
+	web.Command[In]) (web.Accepted, error), body In, want func(T) any) {
 	t.Helper()
 	publisher := &recorder{}
 	handler := create(commands.Commands{Publisher: publisher, Events: events.Factory{Now: func() time.Time { return now }}})
@@ -39,7 +40,8 @@ func holds[In any, T events.Payload](t *testing.T, create func(commands.Commands
 	require.NoError(t, err)
 	event := publisher.published[0].(events.Event[T])
 	assert.Equal(t, any(body), want(event.Data), "what was sent is what is published")
-	assert.Equal(t, web.Accepted{ID: event.Data.ResourceID(), EventID: event.ID, Topic: event.Topic(), Partition: 3, Offset: 41}, first)
+	assert.Equal(t, web.Accepted{ID: event.Data.ResourceID(), EventID: event.ID, Topic: event.Topic(), Partition: 3, Offset: 41},
+		first)
 	assert.Equal(t, events.At(now), event.Data.HappenedAt())
 
 	second, err := handler(t.Context(), web.Command[In]{Body: body})

@@ -19,7 +19,8 @@ import (
 func TestEachEventIsAnnouncedOnce(t *testing.T) {
 	contact := events.ContactCreated{Base: base("c-1"), Contact: events.Contact{Name: "Ada", CompanyName: "Engines Ltd"}}
 	machine := events.MachineCreated{Base: base("m-1"), Machine: events.Machine{Name: "Lobby", City: "Berlin", Country: "Germany"}}
-	request := events.RequestCreated{Base: base("r-1"), Request: events.Request{Name: "Grace", City: "New York", DrinksList: []string{"Mate", "Tea"}}}
+	request := events.RequestCreated{Base: base("r-1"), Request: events.Request{Name: "Grace", City: "New York",
+		DrinksList: []string{"Mate", "Tea"}}}
 	for subject, c := range map[string]struct {
 		react func(*world) error
 		id    string
@@ -110,12 +111,15 @@ func TestAFailedPublishIsRetried(t *testing.T) {
 // An accepted event is never rejected for the notification about it.
 func TestOddTextAndIDsAreNoDeadLetters(t *testing.T) {
 	nasty := map[string]string{
-		"empty": "", "blank": "\u00a0 \u200b", "NUL": "a\x00b", "controls": "\x01\x1b[31m\u0085\u009b\u2028\u202e\u2066", "line breaks": "a\r\nb\tc",
-		"5000 characters": strings.Repeat("ü", 5000), "emoji": strings.Repeat("👨‍👩‍👧", 400), "no UTF-8": "a\xff\xfe", "marks": "\u0301\u0301",
+		"empty": "", "blank": "\u00a0 \u200b", "NUL": "a\x00b", "controls": "\x01\x1b[31m\u0085\u009b\u2028\u202e\u2066",
+		"line breaks":     "a\r\nb\tc",
+		"5000 characters": strings.Repeat("ü", 5000), "emoji": strings.Repeat("👨‍👩‍👧", 400), "no UTF-8": "a\xff\xfe",
+		"marks":  "\u0301\u0301",
 		"filler": "\u3164", "replacement": "\uFFFD", "noncharacter": "\uFFFE\U0010FFFF", "private": "\ue000", "quotes": `"\/<>&`,
 	}
 	ids := map[string]string{
-		"a space": "a b", "blanks": "  ", "500 characters": strings.Repeat("i", 500), "129 characters": strings.Repeat("i", 129), "NUL": "\x00",
+		"a space": "a b", "blanks": "  ", "500 characters": strings.Repeat("i", 500), "129 characters": strings.Repeat("i", 129),
+		"NUL":      "\x00",
 		"no UTF-8": "\xff", "slash": "a/../b", "hidden": "a\u200bb", "line break": "a\nb",
 	}
 	quote := func(s string) string {
@@ -158,7 +162,8 @@ func TestOddTextAndIDsAreNoDeadLetters(t *testing.T) {
 func TestAnInvalidSubjectIsLeftOut(t *testing.T) {
 	for _, id := range []string{strings.Repeat("i", 129), "a b", "\x00"} {
 		w := newWorld(t)
-		require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("a", events.ContactCreated{Base: base(id)})))
+		require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("a",
+			events.ContactCreated{Base: base(id)})))
 		require.Len(t, w.topic.published, 1)
 		assert.Empty(t, w.topic.published[0].Data.SubjectID)
 		assert.Equal(t, w.topic.published[0].Data.ID, w.topic.keys[0])

@@ -19,7 +19,8 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-const record = `{"eventId":"e-1","eventType":"notification","data":{"id":"n-1","type":"contact","message":"Hello","recipientEmail":"a@b.co","subjectId":"c-1"}}`
+const record = `{"eventId":"e-1","eventType":"notification",` +
+	`"data":{"id":"n-1","type":"contact","message":"Hello","recipientEmail":"a@b.co","subjectId":"c-1"}}`
 
 func TestANotificationIsDeliveredOnce(t *testing.T) {
 	w := newWorld(t)
@@ -34,7 +35,8 @@ func TestANotificationIsDeliveredOnce(t *testing.T) {
 func TestANotificationWithoutAnIDIsDeliveredOnce(t *testing.T) {
 	w := newWorld(t)
 	for range 2 {
-		report := w.deliver(t, "notification", []byte(`{"eventId":"1719400000000-k3j2h1xyz","eventType":"notification","data":{"type":"contact","message":"Hello"}}`))
+		report := w.deliver(t, "notification",
+			[]byte(`{"eventId":"1719400000000-k3j2h1xyz","eventType":"notification","data":{"type":"contact","message":"Hello"}}`))
 		assert.Equal(t, bus.Done, report.Outcome)
 	}
 	require.Len(t, w.notifier.messages, 1)
@@ -62,7 +64,8 @@ func TestTheLeaseOfAKilledSenderIsWaitedFor(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const lease = 35 * time.Second
 			w := &world{notifier: &fakeNotifier{}}
-			w.Consumers = consumers.Consumers{Notifier: w.notifier, Store: noModel{}, Claims: &leased{until: map[string]time.Time{"n-1/" + named: time.Now().Add(lease)}}}
+			w.Consumers = consumers.Consumers{Notifier: w.notifier, Store: noModel{},
+				Claims: &leased{until: map[string]time.Time{"n-1/" + named: time.Now().Add(lease)}}}
 			mail := w.notifier
 			if named != "" {
 				mail, _ = w.channels()

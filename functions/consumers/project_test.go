@@ -44,10 +44,12 @@ func TestProjectIsSafeToRepeat(t *testing.T) {
 func TestTheFirstEventOfAnIdIsKept(t *testing.T) {
 	w := newWorld(t)
 	record := func(event, name, at string) []byte {
-		return fmt.Appendf(nil, `{"eventId":%q,"eventType":"contact-created","data":{"id":"c-1","name":%q,"timestamp":%q}}`, event, name, at)
+		return fmt.Appendf(nil, `{"eventId":%q,"eventType":"contact-created","data":{"id":"c-1","name":%q,"timestamp":%q}}`, event,
+			name, at)
 	}
 	assert.Equal(t, bus.Done, w.deliver(t, "contact-created", record("e-1", "Ada", "2026-11-23T06:54:21.123Z")).Outcome)
-	assert.Equal(t, bus.Done, w.deliver(t, "contact-created", record("e-2", "Ada", "2026-11-23T07:00:00.000Z")).Outcome, "a repeat, timestamp aside")
+	assert.Equal(t, bus.Done, w.deliver(t, "contact-created", record("e-2", "Ada", "2026-11-23T07:00:00.000Z")).Outcome,
+		"a repeat, timestamp aside")
 	assert.Equal(t, bus.Rejected, w.deliver(t, "contact-created", record("e-3", "Bob", "2026-11-23T06:54:21.123Z")).Outcome)
 	require.Len(t, w.deadLetters, 1)
 	assert.Equal(t, bus.Conflicting, w.deadLetters[0].Class)

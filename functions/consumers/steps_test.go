@@ -32,23 +32,33 @@ func TestANewTypeInThreeSteps(t *testing.T) {
 		c, ok := written[on]
 		switch {
 		case !ok:
-			t.Errorf("step 2, write the consumer: nothing handles %s\n\tin functions/consumers/%s write:\n\ttype %s struct{ Consumers }\n\twith the methods Project and React, as contact_created.go has them", d.Topic, file, on)
+			t.Errorf("step 2, write the consumer: nothing handles %s"+
+				"\n\tin functions/consumers/%s write:"+
+				"\n\ttype %s struct{ Consumers }"+
+				"\n\twith the methods Project and React, as contact_created.go has them", d.Topic, file, on)
 			continue
 		case c.file != file:
-			t.Errorf("step 2, write the consumer: %s stands in functions/consumers/%s\n\tmove it to functions/consumers/%s", on, c.file, file)
+			t.Errorf("step 2, write the consumer: %s stands in functions/consumers/%s\n\tmove it to functions/consumers/%s", on, c.file,
+				file)
 		}
 		for _, half := range []string{"Project", "React"} {
 			if !slices.Contains(c.methods, half) {
-				t.Errorf("step 2, write the consumer: %s has no %s\n\tin functions/consumers/%s write:\n\tfunc (h %s) %s(ctx context.Context, e events.Event[events.%s]) error", on, half, file, on, half, pascal(d.Topic))
+				t.Errorf("step 2, write the consumer: %s has no %s"+
+					"\n\tin functions/consumers/%s write:"+
+					"\n\tfunc (h %s) %s(ctx context.Context, e events.Event[events.%s]) error", on, half, file, on, half, pascal(d.Topic))
 			}
 		}
 		if !slices.ContainsFunc(listed, func(l line) bool { return l.handler == on }) {
-			t.Errorf("step 3, list it: %s is not in the table of consumers\n\tin functions/consumers/functions.go add the line:\n\tfunction(%q, %q, %s{c}),", on, d.Topic, group(d.Topic), on)
+			t.Errorf("step 3, list it: %s is not in the table of consumers"+
+				"\n\tin functions/consumers/functions.go add the line:"+
+				"\n\tfunction(%q, %q, %s{c}),", on, d.Topic, group(d.Topic), on)
 		}
 	}
 	for on := range written {
 		if topic := kebab(strings.TrimPrefix(on, "On")); !topics[topic] {
-			t.Errorf("step 3, list it: %s handles %s, which is not in the catalogue\n\tin shared/events/catalogue.go add the line:\n\tdefine[%s](\"What it says, in one sentence.\"),", on, topic, strings.TrimPrefix(on, "On"))
+			t.Errorf("step 3, list it: %s handles %s, which is not in the catalogue"+
+				"\n\tin shared/events/catalogue.go add the line:"+
+				"\n\tdefine[%s](\"What it says, in one sentence.\"),", on, topic, strings.TrimPrefix(on, "On"))
 		}
 	}
 }
@@ -65,17 +75,24 @@ func checkTable(t *testing.T, listed []line) {
 			continue
 		}
 		if f.Name != topic || f.Name != listed[i].name {
-			t.Errorf("step 3, list it: %s is called %q and handles %s\n\tin functions/consumers/functions.go write:\n\tfunction(%q, %q, %s{c}),", on, f.Name, topic, topic, f.Consumer.Group, on)
+			t.Errorf("step 3, list it: %s is called %q and handles %s"+
+				"\n\tin functions/consumers/functions.go write:"+
+				"\n\tfunction(%q, %q, %s{c}),", on, f.Name, topic, topic, f.Consumer.Group, on)
 		}
 		if names[topic] || groups[f.Consumer.Group] {
-			t.Errorf("step 3, list it: %s, or its group %s, is there twice: they would take each other's events\n\tin functions/consumers/functions.go write:\n\tfunction(%q, %q, %s{c}),", topic, f.Consumer.Group, topic, group(topic), on)
+			t.Errorf("step 3, list it: %s, or its group %s, is there twice: they would take each other's events"+
+				"\n\tin functions/consumers/functions.go write:"+
+				"\n\tfunction(%q, %q, %s{c}),", topic, f.Consumer.Group, topic, group(topic), on)
 		}
 		names[topic], groups[f.Consumer.Group] = true, true
 		if taken := frozen[topic]; taken != "" && f.Consumer.Group != taken {
-			t.Errorf("step 3, list it: the group of %s is %q, which has none of its offsets\n\tin functions/consumers/functions.go write:\n\tfunction(%q, %q, %s{c}),", topic, f.Consumer.Group, topic, group(topic), on)
+			t.Errorf("step 3, list it: the group of %s is %q, which has none of its offsets"+
+				"\n\tin functions/consumers/functions.go write:"+
+				"\n\tfunction(%q, %q, %s{c}),", topic, f.Consumer.Group, topic, group(topic), on)
 		}
 		if f.Replay.Topic != topic || f.Replay.Group != f.Consumer.Group {
-			t.Errorf("%s: Replay is of %s and %s\n\tmend function in functions/consumers/function.go", topic, f.Replay.Topic, f.Replay.Group)
+			t.Errorf("%s: Replay is of %s and %s\n\tmend function in functions/consumers/function.go", topic, f.Replay.Topic,
+				f.Replay.Group)
 		}
 	}
 }

@@ -108,8 +108,10 @@ func summary(t *testing.T, notification any) string {
 }
 
 var (
-	ada    = events.Contact{Name: "Ada Lovelace", Email: "ada@example.com", Phone: "+44 20 7946 0958", Message: "A machine, please."}
-	lobby  = events.Machine{Name: "Lobby 1", Address: "Friedrichstraße 43", City: "Berlin", Country: "Germany", ContactName: "Konrad Zuse", ContactEmail: "konrad@example.com", ContactPhone: "+49 30 1234567"}
-	thirst = events.Request{Name: "Grace Hopper", Email: "grace@example.com", Phone: "+1 (212) 555-0142", Address: "1 Harbor Way", City: "New York", Country: "USA", DrinksList: []string{"Espresso", "Mate"}, MachineID: "machine-1"}
+	ada   = events.Contact{Name: "Ada Lovelace", Email: "ada@example.com", Phone: "+44 20 7946 0958", Message: "A machine, please."}
+	lobby = events.Machine{Name: "Lobby 1", Address: "Friedrichstraße 43", City: "Berlin", Country: "Germany",
+		ContactName: "Konrad Zuse", ContactEmail: "konrad@example.com", ContactPhone: "+49 30 1234567"}
+	thirst = events.Request{Name: "Grace Hopper", Email: "grace@example.com", Phone: "+1 (212) 555-0142", Address: "1 Harbor Way",
+		City: "New York", Country: "USA", DrinksList: []string{"Espresso", "Mate"}, MachineID: "machine-1"}
 	notice = events.Notice{Type: "machine", Message: "Lobby 1 is empty.", SubjectID: "machine-1"}
 )

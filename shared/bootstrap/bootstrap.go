@@ -40,7 +40,9 @@ func Start(needs []string, open func(settings.Settings, *slog.Logger) (Functions
 	lambda.Start(handler)
 }
 
-func choose(getenv func(string) string, needs []string, open func(settings.Settings, *slog.Logger) (Functions, error)) (lambda.Handler, error) {
+func choose(getenv func(string) string, needs []string, open func(settings.Settings, *slog.Logger) (Functions, error)) (
+	lambda.Handler, error,
+) {
 	s, err := read(getenv, needs)
 	if err != nil {
 		return nil, err
@@ -55,7 +57,8 @@ func choose(getenv func(string) string, needs []string, open func(settings.Setti
 	if f := functions[name]; f != nil {
 		return f, nil
 	}
-	return nil, fmt.Errorf("the handler setting (_HANDLER) is %q; this binary has %s", name, strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
+	return nil, fmt.Errorf("the handler setting (_HANDLER) is %q; this binary has %s", name,
+		strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
 }
 
 // read reports everything that is wrong or missing.

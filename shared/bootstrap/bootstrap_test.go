@@ -30,7 +30,8 @@ func table(settings.Settings, *slog.Logger) (Functions, error) {
 }
 
 func TestHandlerSelectsTheFunction(t *testing.T) {
-	chosen, err := choose(environment(map[string]string{"_HANDLER": "create-machine", "KAFKA_BROKERS": "b:9098"}), []string{"KAFKA_BROKERS"}, table)
+	chosen, err := choose(environment(map[string]string{"_HANDLER": "create-machine", "KAFKA_BROKERS": "b:9098"}),
+		[]string{"KAFKA_BROKERS"}, table)
 	require.NoError(t, err)
 	answer, err := chosen.Invoke(t.Context(), nil)
 	require.NoError(t, err)
@@ -59,7 +60,10 @@ func TestInitFaults(t *testing.T) {
 		{"a setting that a laptop has a default for", with("KAFKA_BROKERS", " "), table, []string{"KAFKA_BROKERS: must be set"}},
 		{"all that is wrong, at once", map[string]string{"LOG_LEVEL": "loud", "PARTIAL_BATCH_RESPONSES": "perhaps"}, table,
 			[]string{"LOG_LEVEL", "PARTIAL_BATCH_RESPONSES", "KAFKA_BROKERS: must be set"}},
-		{"a part that cannot be made", good, func(settings.Settings, *slog.Logger) (Functions, error) { return nil, errors.New("no region") }, []string{"no region"}},
+		{"a part that cannot be made", good, func(settings.Settings, *slog.Logger) (Functions, error) {
+			return nil,
+				errors.New("no region")
+		}, []string{"no region"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := choose(environment(c.environment), []string{"KAFKA_BROKERS"}, c.open)
@@ -80,7 +84,8 @@ func TestAFailedInitIsReported(t *testing.T) {
 	}))
 	defer api.Close()
 	var log bytes.Buffer
-	fail(environment(map[string]string{"AWS_LAMBDA_RUNTIME_API": api.Listener.Addr().String()}), &log, errors.Join(errors.New("one"), errors.New("two")))
+	fail(environment(map[string]string{"AWS_LAMBDA_RUNTIME_API": api.Listener.Addr().String()}), &log,
+		errors.Join(errors.New("one"), errors.New("two")))
 	assert.Equal(t, "the function cannot start: one; two\n", log.String())
 	assert.Equal(t, failure{Message: "one; two", Type: "Init.Settings", Trace: []string{}}, reported)
 
@@ -109,7 +114,8 @@ func TestLogsAreJSONWithIDs(t *testing.T) {
 // AWS_LAMBDA_LOG_LEVEL is what Lambda lets through, not the level of the function.
 func TestTheLevelIsLOG_LEVEL(t *testing.T) {
 	for given, want := range map[string]slog.Level{"": slog.LevelInfo, "debug": slog.LevelDebug, "warn": slog.LevelWarn} {
-		_, err := choose(environment(map[string]string{"_HANDLER": "create-contact", "LOG_LEVEL": given, "AWS_LAMBDA_LOG_LEVEL": "TRACE"}), nil,
+		_, err := choose(environment(map[string]string{"_HANDLER": "create-contact", "LOG_LEVEL": given,
+			"AWS_LAMBDA_LOG_LEVEL": "TRACE"}), nil,
 			func(_ settings.Settings, logger *slog.Logger) (Functions, error) {
 				assert.True(t, logger.Enabled(t.Context(), want), given)
 				assert.False(t, logger.Enabled(t.Context(), want-1), given)

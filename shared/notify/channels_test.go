@@ -41,7 +41,8 @@ func TestEveryChannelGetsTheMessage(t *testing.T) {
 		{[]error{refused}, events.Invalid, 0, false, "refused"},
 		{[]error{nil, refused}, events.Invalid, 0, false, "1 of 2 channels failed: b: refused"},
 		{[]error{refused, unknown}, events.Unknown, 0, false, "2 of 2 channels failed: a: refused; b: odd"},
-		{[]error{unknown, down, refused}, events.Unavailable, time.Second, false, "3 of 3 channels failed: a: odd; b: down; c: refused"},
+		{[]error{unknown, down, refused}, events.Unavailable, time.Second, false,
+			"3 of 3 channels failed: a: odd; b: down; c: refused"},
 		{[]error{slow, down}, events.Unavailable, time.Minute, false, "2 of 2 channels failed: a: slow; b: down"},
 		{[]error{full, down}, events.Unavailable, time.Second, false, "2 of 2 channels failed: a: full; b: down"},
 		{[]error{full, refused}, events.Unavailable, 0, true, "2 of 2 channels failed: a: full; b: refused"},
@@ -82,9 +83,11 @@ func TestAHangingChannelDelaysNoOther(t *testing.T) {
 func TestAPanicIsTheCallers(t *testing.T) {
 	ok := notify.Channel{Name: "ok", Notifier: failing(nil)}
 	assert.Panics(t, func() {
-		_ = notify.Channels{ok, {Name: "bad", Notifier: by(func(context.Context) error { panic("boom") })}}.Notify(t.Context(), notify.Message{})
+		_ = notify.Channels{ok, {Name: "bad", Notifier: by(func(context.Context) error { panic("boom") })}}.Notify(t.Context(),
+			notify.Message{})
 	})
-	err := notify.Channels{ok, {Name: "gone", Notifier: by(func(context.Context) error { runtime.Goexit(); return nil })}}.Notify(t.Context(), notify.Message{})
+	gone := notify.Channel{Name: "gone", Notifier: by(func(context.Context) error { runtime.Goexit(); return nil })}
+	err := notify.Channels{ok, gone}.Notify(t.Context(), notify.Message{})
 	assert.ErrorContains(t, err, "gone: the notifier ended its goroutine")
 }
 

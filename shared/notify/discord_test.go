@@ -59,7 +59,8 @@ func (r *room) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 
 func newDiscord(t *testing.T, r *room, now func() time.Time) notify.Notifier {
 	t.Helper()
-	channels, err := notify.New(notify.Settings{Notify: "discord", DiscordWebhook: r.URL + webhook + "?thread_id=7", HTTP: r.Client(), Now: now})
+	channels, err := notify.New(notify.Settings{Notify: "discord", DiscordWebhook: r.URL + webhook + "?thread_id=7",
+		HTTP: r.Client(), Now: now})
 	require.NoError(t, err)
 	return channels
 }
@@ -130,21 +131,26 @@ func TestDiscordPost(t *testing.T) {
 		require.NoError(t, d.Notify(t.Context(), m))
 		return sent["content"].(string)
 	}
-	assert.Equal(t, "**SipEat: contact**\n```\nHello\n\ncontact c-1\nnotification n-1\n```", content(notify.Message{ID: "n-1", Type: "contact", SubjectID: "c-1", Text: "Hello"}))
+	assert.Equal(t, "**SipEat: contact**\n```\nHello\n\ncontact c-1\nnotification n-1\n```", content(notify.Message{ID: "n-1",
+		Type: "contact", SubjectID: "c-1", Text: "Hello"}))
 	assert.Equal(t, map[string]any{"parse": []any{}}, sent["allowed_mentions"])
 	assert.Equal(t, "SipEat", sent["username"])
 	assert.EqualValues(t, 4, sent["flags"], "no previews")
 	assert.Equal(t, "thread_id=7&wait=true", r.last.URL.RawQuery)
 	assert.Regexp(t, `^DiscordBot \(https://.*, .+\)$`, r.last.Header.Get("User-Agent"))
 
-	for _, text := range []string{"", "@everyone <@1> <@&2> <#3>", "```\n@everyone", "````````", "``", "`", "[x](https://evil.example)", strings.Repeat("`", 3000), strings.Repeat("👋", 3000), strings.Repeat("é", 3000), "a\x00b\xff"} {
+	for _, text := range []string{
+		"", "@everyone <@1> <@&2> <#3>", "```\n@everyone", "````````", "``", "`", "[x](https://evil.example)",
+		strings.Repeat("`", 3000), strings.Repeat("👋", 3000), strings.Repeat("é", 3000), "a\x00b\xff",
+	} {
 		got := content(notify.Message{ID: text, Type: text, SubjectID: text, Text: text})
 		assert.LessOrEqual(t, len(utf16.Encode([]rune(got))), 2000, "%.20q", text)
 		assert.NotContains(t, got, "\uFFFD\uFFFD")
 		assert.Equal(t, 2, strings.Count(got, "```"), "%.20q stays in its block: %.200q", text, got)
 		assert.True(t, strings.HasPrefix(got, "**SipEat: notification**\n```\n") && strings.HasSuffix(got, "\n```"))
 	}
-	assert.Equal(t, 2000, len(utf16.Encode([]rune(content(notify.Message{Text: strings.Repeat("x", 5000)})))), "all the room is used")
+	assert.Equal(t, 2000, len(utf16.Encode([]rune(content(notify.Message{Text: strings.Repeat("x", 5000)})))),
+		"all the room is used")
 }
 
 func TestDiscordErrorsSayWhetherItMayHavePosted(t *testing.T) {
@@ -221,7 +227,8 @@ func TestDiscordProbe(t *testing.T) {
 	assert.NotContains(t, result, "canary")
 	assert.Equal(t, http.MethodGet, r.last.Method)
 	assert.Equal(t, webhook, r.last.URL.String(), "without the query of a post")
-	for status, text := range map[int]string{404: "the webhook is gone", 401: "the webhook is gone", 500: "answered 500", 302: "answered 302"} {
+	for status, text := range map[int]string{404: "the webhook is gone", 401: "the webhook is gone", 500: "answered 500",
+		302: "answered 302"} {
 		r.answer = func(w http.ResponseWriter, _ []byte) {
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(status)

@@ -36,7 +36,8 @@ func NewComposer(from, to string, now func() time.Time) (Composer, error) {
 	var faults []error
 	var ok bool
 	if c.From, ok = sender(from); !ok {
-		faults = append(faults, errors.New(`NOTIFY_FROM: must be one mail address, ASCII before the @; for example "SipEat <notify@example.com>"`))
+		faults = append(faults, errors.New("NOTIFY_FROM: must be one mail address, ASCII before the @; "+
+			`for example "SipEat <notify@example.com>"`))
 	}
 	for one := range strings.SplitSeq(to, ",") {
 		if one = strings.TrimSpace(one); one == "" {
@@ -100,7 +101,7 @@ func (c Composer) Compose(message Message) (Mail, error) {
 	if named := strings.TrimSpace(message.Recipient); named != "" {
 		plain, ok := address(named)
 		if !ok {
-			return m, events.Errorf(events.Invalid, "the recipient of notification %s is no mail address", events.OneLine(message.ID, maxID))
+			return m, events.Errorf(events.Invalid, "the recipient of notification %s is no mail address", events.LogID(message.ID))
 		}
 		m.To, m.Named = []string{plain}, true
 	}

@@ -15,7 +15,8 @@ import (
 
 func compose(t *testing.T, m notify.Message) received {
 	t.Helper()
-	mail, err := notify.NewComposer("Überbar <notify@sipeat.example>", "staff@sipeat.example, owner@sipeat.example", func() time.Time { return noon })
+	mail, err := notify.NewComposer("Überbar <notify@sipeat.example>", "staff@sipeat.example, owner@sipeat.example",
+		func() time.Time { return noon })
 	require.NoError(t, err)
 	l, err := mail.Compose(m)
 	require.NoError(t, err)
@@ -25,7 +26,8 @@ func compose(t *testing.T, m notify.Message) received {
 }
 
 func TestCompose(t *testing.T) {
-	l := compose(t, notify.Message{ID: "n-1", Type: "contact", SubjectID: "c-1", Text: "Neuer Kontakt: Jürgen 👋\r\nzweite Zeile\n.\nEnde"})
+	l := compose(t, notify.Message{ID: "n-1", Type: "contact", SubjectID: "c-1",
+		Text: "Neuer Kontakt: Jürgen 👋\r\nzweite Zeile\n.\nEnde"})
 	header, subject, text := l.parsed(t)
 	assert.Equal(t, "SipEat contact: Neuer Kontakt: Jürgen 👋 zweite Zeile . Ende", subject)
 	assert.Equal(t, "Neuer Kontakt: Jürgen 👋\nzweite Zeile\n.\nEnde\n\n-- \nSipEat\ncontact c-1\nnotification n-1\n", text)
@@ -40,7 +42,8 @@ func TestCompose(t *testing.T) {
 		assert.Equal(t, value, header.Get(name), name)
 	}
 	assert.Empty(t, header.Get("User-Agent"))
-	assert.Equal(t, l, compose(t, notify.Message{ID: "n-1", Type: "contact", SubjectID: "c-1", Text: "Neuer Kontakt: Jürgen 👋\r\nzweite Zeile\n.\nEnde"}))
+	assert.Equal(t, l, compose(t, notify.Message{ID: "n-1", Type: "contact", SubjectID: "c-1",
+		Text: "Neuer Kontakt: Jürgen 👋\r\nzweite Zeile\n.\nEnde"}))
 	for line := range strings.SplitSeq(l.raw, "\r\n") {
 		assert.LessOrEqual(t, len(line), 78, line)
 		assert.NotContains(t, line, "\n", "a bare line feed")
@@ -54,8 +57,10 @@ func TestHeaderInjection(t *testing.T) {
 	want := names.FindAllString(head(compose(t, notify.Message{ID: "n-1", Type: "contact", SubjectID: "c-1", Text: "x"})), -1)
 	require.Len(t, want, 11)
 	for _, attack := range []string{
-		"x\r\nBcc: evil@example.com", "x\nBcc: evil@example.com", "x\rBcc: evil@example.com", "x\r\n\r\nbody", "\r\n.\r\nQUIT\r\n", "\x00\x1b[31m", "a\u2028b\u0085Bcc: c",
-		"=?utf-8?q?=0D=0ABcc:_evil@example.com?=", "<>,;:\"\\()@", strings.Repeat("ü", 5000), strings.Repeat("x", 5000), "\xff\xfe", "\u202eevil", "> @ b",
+		"x\r\nBcc: evil@example.com", "x\nBcc: evil@example.com", "x\rBcc: evil@example.com", "x\r\n\r\nbody", "\r\n.\r\nQUIT\r\n",
+		"\x00\x1b[31m", "a\u2028b\u0085Bcc: c",
+		"=?utf-8?q?=0D=0ABcc:_evil@example.com?=", "<>,;:\"\\()@", strings.Repeat("ü", 5000), strings.Repeat("x", 5000), "\xff\xfe",
+		"\u202eevil", "> @ b",
 	} {
 		l := compose(t, notify.Message{ID: attack, EventID: attack, Type: attack, SubjectID: attack, Text: attack})
 		assert.Equal(t, want, names.FindAllString(head(l), -1), "%q", attack)
@@ -80,7 +85,8 @@ func TestHeaderInjection(t *testing.T) {
 
 func TestMessageIDs(t *testing.T) {
 	seen := map[string]string{}
-	for _, id := range []string{"a", "b", "a ", "a/b", "a.b", strings.Repeat("i", 64), strings.Repeat("i", 65), "ä", "0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d"} {
+	for _, id := range []string{"a", "b", "a ", "a/b", "a.b", strings.Repeat("i", 64), strings.Repeat("i", 65), "ä",
+		"0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d"} {
 		header, _, _ := compose(t, notify.Message{ID: id, Type: "machine"}).parsed(t)
 		messageID := header.Get("Message-ID")
 		assert.Empty(t, seen[messageID], "%q", id)

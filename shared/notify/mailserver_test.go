@@ -156,7 +156,8 @@ func (s *session) Data(r io.Reader) error {
 		return errors.New("too late")
 	}
 	if e := s.server.fail["DATA"]; e != nil {
-		return &smtp.SMTPError{Code: e.Code, EnhancedCode: e.EnhancedCode, Message: e.Message + ": " + strings.ReplaceAll(string(raw), "\r\n", " ")}
+		return &smtp.SMTPError{Code: e.Code, EnhancedCode: e.EnhancedCode, Message: e.Message + ": " + strings.ReplaceAll(string(raw),
+			"\r\n", " ")}
 	}
 	if err != nil {
 		return err

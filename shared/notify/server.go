@@ -47,8 +47,10 @@ func isHostName(s string) bool { return len(s) <= 254 && hostName.MatchString(s)
 // No error repeats any of the URL: an unescaped password can end up in any part of it.
 func parseServer(raw string) (server, error) {
 	u, err := url.Parse(raw)
-	if err != nil || u.Fragment != "" || strings.Trim(u.Path, "/") != "" || u.Opaque != "" || u.Scheme != "smtp" && u.Scheme != "smtps" {
-		return server{}, errors.New("must be an smtp or smtps URL; write special characters of the password as %XX (@ is %40, / is %2F)")
+	if err != nil || u.Fragment != "" || strings.Trim(u.Path, "/") != "" || u.Opaque != "" ||
+		u.Scheme != "smtp" && u.Scheme != "smtps" {
+		return server{}, errors.New("must be an smtp or smtps URL; write special characters of the password as %XX " +
+			"(@ is %40, / is %2F)")
 	}
 	s := server{host: u.Hostname(), port: cmp.Or(u.Port(), "587"), connections: defaultConnections, user: u.User.Username()}
 	s.password, _ = u.User.Password()
@@ -59,7 +61,8 @@ func parseServer(raw string) (server, error) {
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil || !s.setOptions(query) {
-		return server{}, errors.New("options are tls=none or tls=starttls (smtp:// only), helo=NAME and connections=1 to 100, each once")
+		return server{}, errors.New("options are tls=none or tls=starttls (smtp:// only), helo=NAME and " +
+			"connections=1 to 100, each once")
 	}
 	switch _, badPort := strconv.ParseUint(s.port, 10, 16); {
 	case badPort != nil || !isHostName(s.host) && net.ParseIP(s.host) == nil:

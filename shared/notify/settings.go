@@ -59,7 +59,8 @@ func New(s Settings) (Channels, error) {
 		}
 		if slices.ContainsFunc(channels, func(c Channel) bool { return c.Name == name }) || open[name] == nil {
 			known := slices.Sorted(maps.Keys(open))
-			faults = append(faults, fmt.Errorf("NOTIFY: entry %d must be one of %s, each once; for example log,smtp", i+1, strings.Join(known, ", ")))
+			faults = append(faults, fmt.Errorf("NOTIFY: entry %d must be one of %s, each once; for example log,smtp", i+1,
+				strings.Join(known, ", ")))
 			continue
 		}
 		notifier, err := open[name]()

@@ -36,7 +36,8 @@ func TestAllChannels(t *testing.T) {
 func TestFaultsAreReportedTogether(t *testing.T) {
 	_, err := notify.New(notify.Settings{Notify: "smtp,discord,telegram,log,log", To: "x"})
 	require.Error(t, err)
-	for _, name := range []string{"NOTIFY_FROM: ", "NOTIFY_TO: entry 1", "SMTP_URL: ", "DISCORD_WEBHOOK: ", `NOTIFY: entry 3`, "NOTIFY: entry 5"} {
+	for _, name := range []string{"NOTIFY_FROM: ", "NOTIFY_TO: entry 1", "SMTP_URL: ", "DISCORD_WEBHOOK: ", `NOTIFY: entry 3`,
+		"NOTIFY: entry 5"} {
 		assert.ErrorContains(t, err, name)
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -48,9 +49,13 @@ func TestFaultsAreReportedTogether(t *testing.T) {
 
 func TestSMTPURL(t *testing.T) {
 	for _, url := range []string{
-		"", "mail.example.com", "http://h", "smtp://", "smtp://u@h", "smtp://:canary@h", "smtp://u:canary@h:x", "smtp://u:canary@h:99999", "smtp://u:can/ary@h",
-		"smtp://u:can?ary@h", "smtp://u:can#ary@h", "smtp://u:canary@h?canary=1", "smtp://u:canary@h?tls=none", "smtp://u:canary@127.0.0.1?tls=none", "smtp://h?tls=maybe",
-		"smtps://h?tls=none", "smtp://h?connections=0", "smtp://h?connections=x", "smtp://h?helo=a%0d%0ab", "smtp://h?tls=none&tls=starttls", "smtp://u:canary%0d@h", "smtp://u:%zzcanary@h", "smtp://h/canary", "smtp://-h", "smtp://h%0d%0a",
+		"", "mail.example.com", "http://h", "smtp://", "smtp://u@h", "smtp://:canary@h", "smtp://u:canary@h:x",
+		"smtp://u:canary@h:99999", "smtp://u:can/ary@h",
+		"smtp://u:can?ary@h", "smtp://u:can#ary@h", "smtp://u:canary@h?canary=1", "smtp://u:canary@h?tls=none",
+		"smtp://u:canary@127.0.0.1?tls=none", "smtp://h?tls=maybe",
+		"smtps://h?tls=none", "smtp://h?connections=0", "smtp://h?connections=x", "smtp://h?helo=a%0d%0ab",
+		"smtp://h?tls=none&tls=starttls", "smtp://u:canary%0d@h", "smtp://u:%zzcanary@h", "smtp://h/canary", "smtp://-h",
+		"smtp://h%0d%0a",
 	} {
 		_, err := notify.New(settings(url, nil))
 		if assert.ErrorContains(t, err, "SMTP_URL: ", "%q", url) {
@@ -59,7 +64,8 @@ func TestSMTPURL(t *testing.T) {
 		}
 	}
 	for _, url := range []string{
-		"smtp://u:p@mail.example.com", "smtps://u:p@mail.example.com:465", "smtp://mail.example.com:25?tls=none", "smtp://[::1]:1025", "smtp://localhost:1025",
+		"smtp://u:p@mail.example.com", "smtps://u:p@mail.example.com:465", "smtp://mail.example.com:25?tls=none", "smtp://[::1]:1025",
+		"smtp://localhost:1025",
 		"smtp://u:p%40%2F@127.0.0.1:587?helo=me.example.com&connections=10", "smtp://127.0.0.1:1025?tls=starttls",
 	} {
 		_, err := notify.New(settings(url, nil))
@@ -69,8 +75,10 @@ func TestSMTPURL(t *testing.T) {
 
 func TestDiscordWebhook(t *testing.T) {
 	for _, url := range []string{
-		"", "discord.com/api/webhooks/1/canary", "http://discord.com/api/webhooks/1/canary", "https://discord.com/api/webhooks/canary", "https://discord.com/channels/1/2",
-		"https://u:p@discord.com/api/webhooks/1/canary", "https:///api/webhooks/1/canary", "https://discord.com/api/webhooks/1/can%0d%0aary", "https://discord.com/api/webhooks/1/canary?%zz", "%",
+		"", "discord.com/api/webhooks/1/canary", "http://discord.com/api/webhooks/1/canary",
+		"https://discord.com/api/webhooks/canary", "https://discord.com/channels/1/2",
+		"https://u:p@discord.com/api/webhooks/1/canary", "https:///api/webhooks/1/canary",
+		"https://discord.com/api/webhooks/1/can%0d%0aary", "https://discord.com/api/webhooks/1/canary?%zz", "%",
 	} {
 		_, err := notify.New(notify.Settings{Notify: "discord", DiscordWebhook: url})
 		if assert.ErrorContains(t, err, "DISCORD_WEBHOOK: ", "%q", url) {

@@ -151,8 +151,10 @@ func TestTLSIsRequired(t *testing.T) {
 		text     string
 	}{
 		"an unknown certificate authority": {newSMTP(t, "smtp://"+p.address+"?tls=starttls", nil), "certificate"},
-		"no STARTTLS":                      {newSMTP(t, "smtp://"+escaped+"@"+newMailServer(t, knowsNoTLS).address, nil), "STARTTLS: not offered"},
-		"TLS of a plain server":            {newSMTP(t, "smtps://"+newMailServer(t, knowsNoTLS).address, nil), "does not look like a TLS handshake"},
+		"no STARTTLS": {newSMTP(t, "smtp://"+escaped+"@"+newMailServer(t, knowsNoTLS).address, nil),
+			"STARTTLS: not offered"},
+		"TLS of a plain server": {newSMTP(t, "smtps://"+newMailServer(t, knowsNoTLS).address, nil),
+			"does not look like a TLS handshake"},
 	} {
 		err := c.notifier.Notify(t.Context(), notifytest.Message("n-1"))
 		assert.Equal(t, events.Unavailable, events.KindOf(err), "%s: %v", what, err)
@@ -174,13 +176,15 @@ func TestConnectionsAreBoundedAndClosed(t *testing.T) {
 		assert.NoError(t, <-done)
 	}
 	for _, address := range []string{
-		script(t, map[string]string{"greeting": "554 no"}), script(t, map[string]string{"RCPT": "550 no"}), script(t, map[string]string{"AUTH": "535 no"}), "127.0.0.1:1",
+		script(t, map[string]string{"greeting": "554 no"}), script(t, map[string]string{"RCPT": "550 no"}), script(t,
+			map[string]string{"AUTH": "535 no"}), "127.0.0.1:1",
 	} {
 		assert.Error(t, newSMTP(t, "smtp://"+address+"?tls=starttls", nil).Notify(t.Context(), notifytest.Message("n-1")))
 	}
 	assert.Len(t, p.accepted(), 100)
 	assert.LessOrEqual(t, p.most, 2, "at a time")
-	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+5 }, 5*time.Second, time.Millisecond, "three scripts, and the watcher of this line")
+	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+5 }, 5*time.Second, time.Millisecond,
+		"three scripts, and the watcher of this line")
 }
 
 func TestWaitingForAConnectionEndsWithTheContext(t *testing.T) {
@@ -218,7 +222,8 @@ func TestInternationalAddresses(t *testing.T) {
 		assert.Equal(t, want.utf8, last.utf8, address)
 	}
 	old := newSMTP(t, "smtp://"+script(t, nil), nil) // knows no SMTPUTF8
-	assert.Equal(t, events.Invalid, events.KindOf(old.Notify(t.Context(), notify.Message{ID: "n", Recipient: "jürgen@example.com"})))
+	assert.Equal(t, events.Invalid, events.KindOf(old.Notify(t.Context(), notify.Message{ID: "n",
+		Recipient: "jürgen@example.com"})))
 }
 
 func TestSMTPProbe(t *testing.T) {
@@ -229,12 +234,17 @@ func TestSMTPProbe(t *testing.T) {
 		result string
 		failed []string
 	}{
-		"STARTTLS and login": {func(p *mailServer) string { return "smtp://" + escaped + "@" + p.address }, offersStartTLS, "", "answers, TLS ok, login ok", nil},
-		"TLS and login":      {func(p *mailServer) string { return "smtps://" + escaped + "@" + p.address }, speaksTLS, "", "answers, TLS ok, login ok", nil},
-		"neither":            {func(p *mailServer) string { return "smtp://" + p.address }, knowsNoTLS, "", "answers", nil},
-		"no STARTTLS":        {func(p *mailServer) string { return "smtp://" + p.address + "?tls=starttls" }, knowsNoTLS, "", "", []string{"STARTTLS"}},
-		"a wrong password":   {func(p *mailServer) string { return "smtp://user-canary:wrong@" + p.address }, offersStartTLS, "", "", []string{"AUTH"}},
-		"a refused login":    {func(p *mailServer) string { return "smtp://" + escaped + "@" + p.address }, offersStartTLS, "AUTH", "", []string{"535", "AUTH"}},
+		"STARTTLS and login": {func(p *mailServer) string { return "smtp://" + escaped + "@" + p.address }, offersStartTLS, "",
+			"answers, TLS ok, login ok", nil},
+		"TLS and login": {func(p *mailServer) string { return "smtps://" + escaped + "@" + p.address }, speaksTLS, "",
+			"answers, TLS ok, login ok", nil},
+		"neither": {func(p *mailServer) string { return "smtp://" + p.address }, knowsNoTLS, "", "answers", nil},
+		"no STARTTLS": {func(p *mailServer) string { return "smtp://" + p.address + "?tls=starttls" }, knowsNoTLS, "", "",
+			[]string{"STARTTLS"}},
+		"a wrong password": {func(p *mailServer) string { return "smtp://user-canary:wrong@" + p.address }, offersStartTLS, "", "",
+			[]string{"AUTH"}},
+		"a refused login": {func(p *mailServer) string { return "smtp://" + escaped + "@" + p.address }, offersStartTLS, "AUTH",
+			"", []string{"535", "AUTH"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newMailServer(t, c.offer)

@@ -8,8 +8,6 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-const maxID = 128 // characters of an id that are shown; ours have 36
-
 // subject is the kind of the notification's subject. A foreign type is not repeated.
 func (m Message) subject() string {
 	switch m.Type {
@@ -22,10 +20,10 @@ func (m Message) subject() string {
 // reference is what staff look up.
 func (m Message) reference() string {
 	var lines []string
-	if id := events.OneLine(m.SubjectID, maxID); id != "" {
+	if id := events.LogID(m.SubjectID); id != "" {
 		lines = append(lines, m.subject()+" "+id)
 	}
-	if id := events.OneLine(m.ID, maxID); id != "" {
+	if id := events.LogID(m.ID); id != "" {
 		lines = append(lines, "notification "+id)
 	}
 	return strings.Join(lines, "\n")

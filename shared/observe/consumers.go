@@ -44,13 +44,16 @@ var (
 	bytes   = perPartition("sipeat_events_in_hand_bytes", "Size of the events in hand.")
 	running = perPartition("sipeat_handlers_running", "Handlers running.")
 	paused  = perPartition("sipeat_partition_paused", "1 while the buffer is full and nothing more is fetched.")
-	age     = perPartition("sipeat_oldest_unhandled_event_age_seconds", "Age of the oldest event in hand that is not handled; 0 = none.")
-	lag     = perPartition("sipeat_consumer_lag_events", "Records of the partition that are not handled yet, as reported by the brokers; 0 = no record is left to read.")
+	age     = perPartition("sipeat_oldest_unhandled_event_age_seconds",
+		"Age of the oldest event in hand that is not handled; 0 = none.")
+	lag = perPartition("sipeat_consumer_lag_events",
+		"Records of the partition that are not handled yet, as reported by the brokers; 0 = no record is left to read.")
 	joined  = perConsumer("sipeat_consumer_joined", "1 while the consumer is a member of its group.")
 	stalled = perConsumer("sipeat_consumer_stalled", "1 while events fail in a row for an unknown reason, so that none is rejected.")
 
 	unreadable = perConsumer("sipeat_partitions_unreadable", "Partitions that cannot be read.")
-	lost       = perConsumer("sipeat_lost_offsets_total", "Offsets that the log lost before this consumer handled them, as far as it knows.")
+	lost       = perConsumer("sipeat_lost_offsets_total",
+		"Offsets that the log lost before this consumer handled them, as far as it knows.")
 )
 
 func (w *watched) Describe(to chan<- *prometheus.Desc) {

@@ -84,12 +84,13 @@ func (t *Tracing) Publisher(next bus.Publisher) bus.Publisher {
 	}
 	return publisher(func(ctx context.Context, e events.Any) (at bus.Position, err error) {
 		attributes := append(sending(e.Topic()), semconv.MessagingMessageID(events.LogID(e.EventID())))
-		err = t.within(ctx, "send "+e.Topic(), oteltrace.SpanKindProducer, attributes, func(ctx context.Context, span oteltrace.Span) (err error) {
+		publish := func(ctx context.Context, span oteltrace.Span) (err error) {
 			if at, err = next.Publish(ctx, e); err == nil {
 				span.SetAttributes(position(at.Partition, at.Offset)...)
 			}
 			return err
-		})
+		}
+		err = t.within(ctx, "send "+e.Topic(), oteltrace.SpanKindProducer, attributes, publish)
 		return at, err
 	})
 }
@@ -100,7 +101,9 @@ func sending(topic string) []attribute.KeyValue {
 }
 
 func position(partition int32, offset int64) []attribute.KeyValue {
-	return []attribute.KeyValue{semconv.MessagingDestinationPartitionID(strconv.Itoa(int(partition))), semconv.MessagingKafkaOffset(int(offset))}
+	return []attribute.KeyValue{
+		semconv.MessagingDestinationPartitionID(strconv.Itoa(int(partition))), semconv.MessagingKafkaOffset(int(offset)),
+	}
 }
 
 // DeadLetters is next, with a span for each dead letter, which keeps the headers of its record, traceparent among them.

@@ -38,7 +38,7 @@ func NewTracing(ctx context.Context, getenv func(string) string, version string,
 	out, err := autoexport.NewSpanExporter(ctx)
 	otel.SetLogger(logr.Discard())
 	if err != nil {
-		return nil, errors.New("OTEL_TRACES_EXPORTER: must be otlp, console or none, with the OTEL_EXPORTER_OTLP_ settings of that exporter")
+		return nil, errors.New("OTEL_TRACES_EXPORTER: must be otlp, console or none, with valid OTEL_EXPORTER_OTLP_ settings")
 	}
 	if len(faults) > 0 {
 		err = fmt.Errorf("OTEL_EXPORTER_OTLP_HEADERS, _ENDPOINT, _TIMEOUT or _CERTIFICATE: OpenTelemetry cannot %s; for example "+

@@ -195,7 +195,8 @@ func (r *reader) flag(name string) bool {
 
 func (r *reader) duration(name, fallback string, shortest, longest time.Duration) time.Duration {
 	d, err := time.ParseDuration(r.text(name, fallback))
-	r.check(err != nil || d < shortest || d > longest, name, fmt.Sprintf("must be a duration from %v to %v; for example %s", shortest, longest, fallback))
+	r.check(err != nil || d < shortest || d > longest, name, fmt.Sprintf("must be a duration from %v to %v; for example %s",
+		shortest, longest, fallback))
 	return d
 }
 
@@ -206,7 +207,8 @@ func (r *reader) rate(name, fallback string) float64 {
 		return 0
 	}
 	rate, err := strconv.ParseFloat(text, 64)
-	r.check(err != nil || !(rate >= 0.001 && rate <= 1e6), name, "must be a number from 0.001 to 1000000, or off; for example "+fallback)
+	r.check(err != nil || !(rate >= 0.001 && rate <= 1e6), name,
+		"must be a number from 0.001 to 1000000, or off; for example "+fallback)
 	return rate
 }
 

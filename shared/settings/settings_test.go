@@ -9,7 +9,8 @@ import (
 )
 
 func TestAnnouncedByProducer(t *testing.T) {
-	for value, producers := range map[string][]string{"": {"sipeat-app"}, "shop, kiosk": {"shop", "kiosk"}, "none": nil, "none,shop": {"none", "shop"}} {
+	for value, producers := range map[string][]string{"": {"sipeat-app"}, "shop, kiosk": {"shop", "kiosk"}, "none": nil,
+		"none,shop": {"none", "shop"}} {
 		s, err := settings.Read(environment(map[string]string{"ANNOUNCED_BY_PRODUCER": value}))
 		require.NoError(t, err)
 		assert.Equal(t, producers, s.AnnouncedByProducer, "%q", value)
@@ -18,6 +19,7 @@ func TestAnnouncedByProducer(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	names := settings.Names()
-	assert.Subset(t, names, []string{"KAFKA_BROKERS", "STORE", "AUTH", "AUTH_TOKEN", "JWT_ISSUER", "JWT_SCOPE", "THROTTLE_STAFF_BURST", "METRICS"})
+	assert.Subset(t, names, []string{"KAFKA_BROKERS", "STORE", "AUTH", "AUTH_TOKEN", "JWT_ISSUER", "JWT_SCOPE",
+		"THROTTLE_STAFF_BURST", "METRICS"})
 	assert.IsIncreasing(t, names)
 }

@@ -12,7 +12,8 @@ const valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 func TestParse(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{valid, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff"} {
+	for _, s := range []string{valid, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff"} {
 		p, ok := trace.Parse(s)
 		assert.True(t, ok, s)
 		assert.Equal(t, trace.Parent(s), p)

@@ -51,10 +51,13 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 		return nil, err
 	}
 	functions := bootstrap.Functions{}
-	all := consumers.Consumers{Publisher: publisher, Notifier: notifier, Store: table, Claims: claims, AnnouncedBy: s.AnnouncedByProducer}
+	all := consumers.Consumers{
+		Publisher: publisher, Notifier: notifier, Store: table, Claims: claims, AnnouncedBy: s.AnnouncedByProducer,
+	}
 	for _, f := range all.Functions() {
 		functions[f.Name] = trigger.New(f.Consumer, all.DeadLetters(letters), trigger.Options{
-			Advance: table.Advance, Partial: s.PartialBatches, Logger: logger, Delivery: bus.Options{Report: bus.Log(logger, f.Consumer.Group), GiveUpAfter: s.Notify.RetryFor},
+			Advance: table.Advance, Partial: s.PartialBatches, Logger: logger,
+			Delivery: bus.Options{Report: bus.Log(logger, f.Consumer.Group), GiveUpAfter: s.Notify.RetryFor},
 		})
 	}
 	return functions, nil

@@ -24,7 +24,8 @@ func explain(ctx context.Context, err error, named bool) error {
 	}
 	refusal, ok := errors.AsType[smithy.APIError](err)
 	if !ok || ctx.Err() != nil {
-		return events.Wrap(events.Unavailable, notify.Cause(ctx, err), "SES did not answer; it may have accepted the mail, which is sent again")
+		return events.Wrap(events.Unavailable, notify.Cause(ctx, err),
+			"SES did not answer; it may have accepted the mail, which is sent again")
 	}
 	what := "SES answered " + code(refusal.ErrorCode())
 	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
@@ -66,8 +67,10 @@ func classify(refusal smithy.APIError, named bool) (events.Kind, string) {
 
 // aboutAddress matches the texts of SES about addresses. The sender's was checked at the start.
 func aboutAddress(text string) bool {
-	for _, known := range []string{"missing final '@domain'", "missing domain", "domain contains", "domain starts with", "domain ends with",
-		"local address contains", "local address starts with", "local address ends with", "illegal address", "invalid email address", "address length"} {
+	for _, known := range []string{"missing final '@domain'", "missing domain", "domain contains", "domain starts with",
+		"domain ends with",
+		"local address contains", "local address starts with", "local address ends with", "illegal address", "invalid email address",
+		"address length"} {
 		if strings.Contains(text, known) {
 			return true
 		}

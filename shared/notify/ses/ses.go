@@ -141,7 +141,7 @@ func (n *Notifier) Probe(ctx context.Context) (string, error) {
 	case err != nil:
 		return "", explain(ctx, err, false)
 	case !account.SendingEnabled:
-		return "", events.Errorf(events.Unavailable, "SES has paused sending of this account in this region; its console has the reason")
+		return "", events.Errorf(events.Unavailable, "SES has paused sending of this account; its console has the reason")
 	case !account.ProductionAccessEnabled:
 		return "SES answers; the account is in the sandbox and can only send to verified addresses", nil
 	}

@@ -74,7 +74,8 @@ func (a *aws) refuse(status int, code, text string) func() {
 			w.Header().Set("X-Amzn-ErrorType", code)
 			w.Header().Set("X-Amzn-RequestId", "request-1")
 			w.WriteHeader(status)
-			b, _ := json.Marshal(map[string]string{"message": text + " " + strings.Join(q.Destination.ToAddresses, ",") + string(q.Content.Raw.Data)})
+			b, _ := json.Marshal(map[string]string{"message": text + " " + strings.Join(q.Destination.ToAddresses,
+				",") + string(q.Content.Raw.Data)})
 			_, _ = w.Write(b)
 		}
 	}
@@ -83,11 +84,16 @@ func (a *aws) refuse(status int, code, text string) func() {
 func open(t *testing.T, a *aws) notify.Notifier {
 	t.Helper()
 	environment := map[string]string{
-		"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "AKIACANARY", "AWS_SECRET_ACCESS_KEY": "secret-canary", "AWS_SESSION_TOKEN": "session-canary", "AWS_ENDPOINT_URL": a.URL,
+		"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "AKIACANARY", "AWS_SECRET_ACCESS_KEY": "secret-canary",
+		"AWS_SESSION_TOKEN": "session-canary", "AWS_ENDPOINT_URL": a.URL,
 	}
 	channels, err := notify.New(notify.Settings{
-		Notify: "ses", From: "SipEat <notify@sipeat.example>", To: "staff@sipeat.example", Now: func() time.Time { return time.Unix(0, 0) },
-		Extra: map[string]func(notify.Composer) (notify.Notifier, error){"ses": ses.Join(ses.Environment(func(name string) string { return environment[name] }))},
+		Notify: "ses", From: "SipEat <notify@sipeat.example>", To: "staff@sipeat.example", Now: func() time.Time {
+			return time.Unix(0,
+				0)
+		},
+		Extra: map[string]func(notify.Composer) (notify.Notifier,
+			error){"ses": ses.Join(ses.Environment(func(name string) string { return environment[name] }))},
 	})
 	require.NoError(t, err)
 	return channels
@@ -104,13 +110,14 @@ func TestSES(t *testing.T) {
 				return a.delivered
 			},
 			Outages: map[string]func(){
-				"throttled":             a.refuse(400, "ThrottlingException", "Maximum sending rate exceeded"),
-				"too many requests":     a.refuse(429, "TooManyRequestsException", ""),
-				"quota":                 a.refuse(400, "LimitExceededException", ""),
-				"paused":                a.refuse(400, "SendingPausedException", ""),
-				"suspended":             a.refuse(400, "AccountSuspendedException", ""),
-				"unverified domain":     a.refuse(400, "MailFromDomainNotVerifiedException", ""),
-				"unverified sender":     a.refuse(400, "MessageRejected", "Email address is not verified. The following identities failed the check in region EU-CENTRAL-1:"),
+				"throttled":         a.refuse(400, "ThrottlingException", "Maximum sending rate exceeded"),
+				"too many requests": a.refuse(429, "TooManyRequestsException", ""),
+				"quota":             a.refuse(400, "LimitExceededException", ""),
+				"paused":            a.refuse(400, "SendingPausedException", ""),
+				"suspended":         a.refuse(400, "AccountSuspendedException", ""),
+				"unverified domain": a.refuse(400, "MailFromDomainNotVerifiedException", ""),
+				"unverified sender": a.refuse(400, "MessageRejected",
+					"Email address is not verified. The following identities failed the check in region EU-CENTRAL-1:"),
 				"no right":              a.refuse(403, "AccessDeniedException", ""),
 				"an expired key":        a.refuse(403, "ExpiredTokenException", ""),
 				"no configuration set":  a.refuse(404, "NotFoundException", ""),
