@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -73,15 +72,13 @@ func (m *model) handle(ctx context.Context, e event) error {
 	case 3:
 		panic("?")
 	case 4:
-		runtime.Goexit()
-	case 5:
 		return events.Errorf(events.Conflict, "no")
-	case 6:
+	case 5:
 		<-ctx.Done()
 		return ctx.Err()
-	case 7:
+	case 6:
 		time.Sleep(time.Duration(m.roll(int(2 * time.Second)))) // perhaps too long, and ignores ctx
-	case 8, 9, 10:
+	case 7, 8, 9:
 		time.Sleep(time.Duration(m.roll(int(10 * time.Millisecond))))
 	}
 	m.end(e.Data.ID, e.Data.Seq)

@@ -51,7 +51,7 @@ func TestServersRefuseToStart(t *testing.T) {
 	assert.Equal(t, 1, folder.Status)
 	assert.Contains(t, folder.Stderr, "STORE")
 	for says, arguments := range map[string][]string{
-		"0.0.0.0": {"api", "--http", "0.0.0.0:0"}, "contact-deleted": {"worker", "--only", "contact-deleted"}, "--replication": {"topics", "--replication", "-1"},
+		"other machines reach this address": {"api", "--http", "0.0.0.0:0"}, "contact-deleted": {"worker", "--only", "contact-deleted"}, "--replication": {"topics", "--replication", "-1"},
 		"names no topic": {"worker", "--only", ""}, // what a variable gives that is not set
 	} {
 		wrong := f.Run(arguments...)
