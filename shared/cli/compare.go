@@ -19,8 +19,8 @@ const (
 	settleTime     = 3 * time.Second // what one model has and the other has not yet may be on its way
 )
 
-// compare lists in what two read models differ: items by type and id, demand by place and drink. A difference counts if it is still
-// there after a while.
+// compare lists in what two read models differ: items by type and id, demand by place and drink. A difference counts if it
+// is still there after a while.
 func compare(ctx context.Context, a, b store.Reader, nameA, nameB string) (differences []string, err error) {
 	var suspects []store.Item
 	for _, topic := range topicNames() {
@@ -91,7 +91,8 @@ func (s *stream[T]) peek() (*T, error) {
 	return &s.page[0], nil
 }
 
-// merge walks through two ordered streams and calls differ for what is in one of them only (the other is nil) or not same in both.
+// merge walks through two ordered streams and calls differ for what is in one of them only (the other is nil) or not same
+// in both.
 func merge[T any](a, b *stream[T], order func(x, y T) int, same func(x, y T) bool, differ func(x, y *T) (more bool)) error {
 	for {
 		x, err := a.peek()
@@ -154,7 +155,8 @@ func compareDemand(ctx context.Context, a, b store.Reader) (differences []string
 		}}
 	}
 	order := func(x, y store.Demand) int {
-		return cmp.Or(strings.Compare(store.Fold(x.Country), store.Fold(y.Country)), strings.Compare(store.Fold(x.City), store.Fold(y.City)),
+		return cmp.Or(strings.Compare(store.Fold(x.Country), store.Fold(y.Country)), strings.Compare(store.Fold(x.City),
+			store.Fold(y.City)),
 			strings.Compare(store.Fold(x.Drink), store.Fold(y.Drink)))
 	}
 	same := func(x, y store.Demand) bool { return x.Count == y.Count } // which spelling came first depends on the partitions

@@ -40,7 +40,8 @@ func (a *app) checkStore(ctx context.Context, k *kafkaChecks) []finding {
 	case errors.Is(err, store.ErrBehind):
 		return []finding{{Subject: where, Status: wrong, Says: err.Error(), Remedy: "`sipeat rebuild --help` says how"}}
 	case err != nil:
-		return []finding{{Subject: where, Status: wrong, Says: err.Error(), Remedy: "check STORE, and that this user may read and write it"}}
+		return []finding{{Subject: where, Status: wrong, Says: err.Error(),
+			Remedy: "check STORE, and that this user may read and write it"}}
 	}
 	return []finding{{Subject: where, Status: well, Says: "reachable, and holds what the groups have committed"}}
 }

@@ -43,13 +43,13 @@ func (a *app) rebuildCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rebuild (--store FILE | --table NAME | --data DIR)",
 		Short: "Build another read model from the topics, while traffic continues",
-		Long: "Build another read model from the beginning of the topics, while traffic continues. It sends no notifications, joins no\n" +
-			"consumer group and commits nothing. Once it has caught up it prints how to switch to the new read model and how to go\n" +
-			"back, and keeps following new events until it is interrupted: switch while it runs, then end it.\n" +
-			"If it is interrupted before that, the same command continues.\n\n" +
-			"--data rebuilds the read model of `sipeat serve`, which must be stopped: a new file takes the place of the old one at\n" +
-			"the end. Use it when /readyz or `sipeat doctor` says that the read model is behind the group's commits, after the read model\n" +
-			"was deleted or damaged, and when this program refuses one of an older version.\n\n" +
+		Long: "Build another read model from the beginning of the topics, while traffic continues. It sends no\n" +
+			"notifications, joins no consumer group and commits nothing. Once it has caught up it prints how to switch to\n" +
+			"the new read model and how to go back, and keeps following new events until it is interrupted: switch while it\n" +
+			"runs, then end it. If it is interrupted before that, the same command continues.\n\n" +
+			"--data rebuilds the read model of `sipeat serve`, which must be stopped: a new file takes the place of the old\n" +
+			"one at the end. Use it when /readyz or `sipeat doctor` says that the read model is behind the group's commits\n" +
+			"(it was deleted, restored or replaced), when it is damaged, and when it is of an older version.\n\n" +
 			kafkaHelp,
 		Example: "  sipeat rebuild --data .sipeat\n" +
 			"  sipeat rebuild --store /var/lib/sipeat/read-model-2.db\n" +
@@ -70,7 +70,8 @@ func (a *app) rebuildCommand() *cobra.Command {
 	c.Flags().StringVar(&r.table, "table", "", "build a DynamoDB table")
 	c.Flags().StringVar(&r.data, "data", "", "rebuild the read model in this folder of `sipeat serve`")
 	c.Flags().BoolVar(&r.once, "once", false, "end at the events that were there at the start")
-	c.Flags().StringVar(&r.other, "compare", "", "then compare with this file or table, list the differences, and end; status 1 if there are any")
+	c.Flags().StringVar(&r.other, "compare", "",
+		"then compare with this file or table, list the differences and end, with status 1 if there are any")
 	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
 	return c
 }
@@ -228,7 +229,8 @@ func (r *rebuild) replay(ctx context.Context, cluster settings.Kafka) error {
 func (r *rebuild) caughtUp(ctx context.Context, progress *rebuildProgress) error {
 	handled, _ := progress.sum()
 	took := time.Since(progress.began)
-	fmt.Fprintf(r.stdout, "Built %s from %s in %s (%.0f/s), %d of them rejected.\n", cmp.Or(r.file, r.table), counted(int(handled), "event"),
+	fmt.Fprintf(r.stdout, "Built %s from %s in %s (%.0f/s), %d of them rejected.\n", cmp.Or(r.file, r.table),
+		counted(int(handled), "event"),
 		took.Round(time.Millisecond), float64(handled)/max(took.Seconds(), 0.001), r.rejected)
 	if r.other != "" {
 		other, err := r.open(ctx, r.other)
@@ -250,11 +252,13 @@ func (r *rebuild) caughtUp(ctx context.Context, progress *rebuildProgress) error
 	}
 	switch {
 	case r.table != "":
-		fmt.Fprintf(r.stdout, "To switch, set TABLE_NAME=%s and restart the API and the workers (on AWS: deploy with UseSecondTable=true or false). "+
+		fmt.Fprintf(r.stdout, "To switch, set TABLE_NAME=%s and restart the API and the workers "+
+			"(on AWS: deploy with UseSecondTable=true or false). "+
 			"To go back, set TABLE_NAME=%s.\n", r.table, r.settings.Table)
 	case r.data == "":
 		claims := ""
-		if filepath.Dir(r.file) != filepath.Dir(r.settings.Store) && r.settings.ClaimsFile == "" && r.settings.Store != settings.DynamoDB {
+		if filepath.Dir(r.file) != filepath.Dir(r.settings.Store) && r.settings.ClaimsFile == "" &&
+			r.settings.Store != settings.DynamoDB {
 			claims = " and CLAIMS_FILE=" + filepath.Join(filepath.Dir(r.settings.Store), "claims.db")
 		}
 		fmt.Fprintf(r.stdout, "To switch, set STORE=%s%s and restart the API and the workers. To go back, set STORE=%s.\n",
@@ -271,7 +275,8 @@ func (r *rebuild) Write(_ context.Context, l bus.DeadLetter) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rejected++
-	r.logger.Debug("rejected", "topic", l.Record.Topic, "partition", l.Record.Partition, "offset", l.Record.Offset, "class", l.Class, "reason", l.Reason)
+	r.logger.Debug("rejected", "topic", l.Record.Topic, "partition", l.Record.Partition, "offset", l.Record.Offset,
+		"class", l.Class, "reason", l.Reason)
 	return nil
 }
 
@@ -307,7 +312,8 @@ func (r *rebuild) newProgress() *rebuildProgress {
 	p := &rebuildProgress{app: r.app, began: time.Now(), logged: time.Now(), handled: map[string]int64{}, all: map[string]int64{}}
 	if f, ok := r.stderr.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
 		p.bar = progressbar.NewOptions64(1, progressbar.OptionSetWriter(r.stderr), progressbar.OptionSetDescription("events"),
-			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
+			progressbar.OptionClearOnFinish())
 	}
 	return p
 }

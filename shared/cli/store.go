@@ -47,8 +47,8 @@ func (a *app) openStore(ctx context.Context, where string) (store.Store, error) 
 	return s, nil
 }
 
-// openClaims opens the delivery claims that belong to a read model: those of CLAIMS_FILE, of claims.db in the folder of another file, or
-// DynamoDB's table of the settings.
+// openClaims opens the delivery claims that belong to a read model: those of CLAIMS_FILE, of claims.db in the folder of
+// another file, or DynamoDB's table of the settings.
 func (a *app) openClaims(ctx context.Context, where string) (store.Claims, error) {
 	if where == settings.DynamoDB {
 		return openTable(ctx, a, func(cfg aws.Config) (*dynamodb.Claims, error) {

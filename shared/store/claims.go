@@ -7,8 +7,8 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// ClaimsKept is how long a claim is kept after its last change. An event that is older may have been delivered and its claim be gone,
-// so a consumer must not deliver it.
+// ClaimsKept is how long a claim is kept after its last change. An event that is older may have been delivered and its
+// claim be gone, so a consumer must not deliver it.
 const ClaimsKept = 400 * 24 * time.Hour
 
 // maxChannel is how many bytes the name of a channel may have.
@@ -43,13 +43,14 @@ type Delivery struct {
 // Claims keeps effects that must not be repeated (a mail, a chat message) to one sender: claim, send, complete. An effect is
 // named by an id (of a notification) and a channel, which may be "".
 //
-// Claims stand apart from the read model, in a table or file of their own: neither rebuilding or deleting a read model nor resetting
-// the offsets of a consumer group repeats an effect. They are kept for [ClaimsKept]. Errors are those of a read model, see
-// [Store].
+// Claims stand apart from the read model, in a table or file of their own: neither rebuilding or deleting a read model nor
+// resetting the offsets of a consumer group repeats an effect. They are kept for [ClaimsKept]. Errors are those of a read
+// model, see [Store].
 type Claims interface {
-	// Claim asks for the sole right to cause the effect for the length of the lease, at least a millisecond. A lease that has run
-	// out can be claimed again, so can one that ends after [LatestLease], and an effect that failed. After Unavailable the effect may be
-	// claimed: the next try finds it Held until the lease ends. left is how long a Held one is held, by this handle's clock; otherwise 0.
+	// Claim asks for the sole right to cause the effect for the length of the lease, at least a millisecond. A lease that has
+	// run out can be claimed again, so can one that ends after [LatestLease], and an effect that failed. After Unavailable the
+	// effect may be claimed: the next try finds it Held until the lease ends. left is how long a Held one is held, by this
+	// handle's clock; otherwise 0.
 	Claim(ctx context.Context, id, channel string, lease time.Duration) (claim Claim, left time.Duration, err error)
 	// Complete marks the effect as done, no matter which process holds the claim: call it only when the effect has happened.
 	Complete(ctx context.Context, id, channel string) error
@@ -59,7 +60,7 @@ type Claims interface {
 	// Release ends this handle's claim after a failure that surely had no effect, so that the next try need not wait. Like Fail, it
 	// changes nothing when the claim is not this handle's.
 	Release(ctx context.Context, id, channel string) error
-	// Deliveries returns what is known about the effects of at most [MaxLimit] ids, by id and ordered by channel. An id of which
+	// Deliveries returns the states of the effects of at most [MaxLimit] ids, by id and ordered by channel. An id of which
 	// nothing is known is absent.
 	Deliveries(ctx context.Context, ids ...string) (map[string][]Delivery, error)
 	// Ping reports whether the claims can be reached and read.

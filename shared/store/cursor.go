@@ -10,8 +10,8 @@ import (
 )
 
 // A cursor is base64url of a tag and the position after which the next page begins. The tag is a hash of the query and the
-// position: it detects a cursor of another query and one that was cut or changed. It is not a secret. A cursor is good in every read
-// model, so it outlives a switch to a rebuilt one.
+// position: it detects a cursor of another query and one that was cut or changed. It is not a secret. A cursor is good in
+// every read model, so it outlives a switch to a rebuilt one.
 const tagBytes = 12
 
 // Position is a place in a list: after the item with this time and id.
@@ -100,7 +100,8 @@ func open(cursor string, identity []byte, fields int) ([][]byte, error) {
 
 func badCursor() error {
 	return &events.Error{Kind: events.Invalid, Message: "the cursor does not belong to this query", Fields: []events.FieldError{{
-		Pointer: "/cursor", Detail: "does not belong to this query: use the cursor of the previous page with the same filters, or start without one",
+		Pointer: "/cursor",
+		Detail:  "does not belong to this query: use the cursor of the previous page with the same filters, or start without one",
 	}}}
 }
 

@@ -11,7 +11,8 @@ import (
 // dead letters.
 func OtherContent(eventType, id string) error {
 	return events.Errorf(events.Conflict,
-		"%s %q exists with other content, and the first is kept; if this one is meant as well, send it under another id", eventType, events.LogID(id))
+		"%s %q exists with other content, and the first is kept; if this one is meant as well, send it under another id",
+		eventType, events.LogID(id))
 }
 
 // Missing is the NotFound of an item.
@@ -22,8 +23,9 @@ func Missing(id string) error {
 // Closed is the error of a call after Close.
 func Closed(what string) error { return events.Errorf(events.Unavailable, "%s is closed", what) }
 
-// Fault is the error of a call that failed for a reason of the store's own: that its context ended, or else err with a text that says
-// what is wrong. It is always Unavailable, because no argument can cause one. An error that has a kind already is returned as it is.
+// Fault is the error of a call that failed for a reason of the store's own: that its context ended, or else err with a text
+// that says what is wrong. It is always Unavailable, because no argument can cause one. An error that has a kind already is
+// returned as it is.
 func Fault(ctx context.Context, err error, text func() string) error {
 	var known *events.Error
 	switch {

@@ -14,17 +14,17 @@ import (
 // Mark says how much of a topic's partition a read model holds.
 type Mark struct {
 	Held      int64 // every event below this offset is in the model (or was rejected)
-	Committed int64 // the highest offset that a consumer group has committed, as far as this model was told
+	Committed int64 // the highest offset that a consumer group has committed, as far as Advance was called
 }
 
 // Marks are the marks of a read model, by topic and partition.
 type Marks map[string]map[int32]Mark
 
-// Marker keeps the marks of a read model, so that one which was deleted, restored from a backup or exchanged is noticed: the consumer
-// groups go on at their offsets, and what they handled before is missing.
+// Marker keeps the marks of a read model, so that one which was deleted, restored from a backup or exchanged is noticed:
+// the consumer groups go on at their offsets, and what they handled before is missing.
 type Marker interface {
-	// Advance notes that the events of a topic from one offset up to another, by partition, were handled into this model. Call it before
-	// to is committed. from is where the consumer began or what it passed as to the last time; 0 stands for the
+	// Advance notes that the events of a topic from one offset up to another, by partition, were handled into this model. Call
+	// it before to is committed. from is where the consumer began or what it passed as to the last time; 0 stands for the
 	// earliest event. If the model does not hold what is below from, it is behind until that is rebuilt.
 	Advance(ctx context.Context, topic string, from, to map[int32]int64) error
 	Marks(ctx context.Context) (Marks, error)
@@ -77,5 +77,6 @@ func (m Marks) Check() error {
 		more = fmt.Sprintf(" and %d more partitions", len(behind)-3)
 		behind = behind[:3]
 	}
-	return events.Wrap(events.Unavailable, ErrBehind, "the read model is behind the group's commits (%s%s)", strings.Join(behind, ", "), more)
+	return events.Wrap(events.Unavailable, ErrBehind, "the read model is behind the group's commits (%s%s)",
+		strings.Join(behind, ", "), more)
 }

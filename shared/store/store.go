@@ -1,13 +1,15 @@
-// Package store is the contract of the read model, which answers queries from what the consumers projected, and of the delivery claims.
+// Package store is the contract of the read model, which answers queries from what the consumers projected, and of the
+// delivery claims.
 //
 // A read model keeps one [Item] per resource, made by the first event of each id; lists of them, newest first; and [Demand], the
 // number of requests per drink and place. All of it is derived from the topics. One table or file is one read model: to rebuild
 // one, build another from the beginning of the topics and switch to it.
 //
-// The contract is tested by package storetest, which every implementation passes. Errors are those of package events: NotFound,
-// Conflict, Invalid (an argument is not acceptable: a bad cursor, an item beyond the limits below), Unavailable (everything that is
-// not the caller's fault: an outage, throttling, lost rights, a missing table, a closed store). A context that ends makes a call
-// return at once, Unavailable, with the context's error in the chain; one that had ended before the call changes nothing.
+// The contract is tested by package storetest, which every implementation passes. Errors are those of package events:
+// NotFound, Conflict, Invalid (an argument is not acceptable: a bad cursor, an item beyond the limits below), Unavailable
+// (everything that is not the caller's fault: an outage, throttling, lost rights, a missing table, a closed store). A
+// context that ends makes a call return at once, Unavailable, with the context's error in the chain; one that had ended
+// before the call changes nothing.
 //
 // Implementations share what is here too: [Item.Check], [Query.Check], [Fold], [Advanced], and the cursors.
 package store
@@ -56,8 +58,9 @@ type Page struct {
 	Next  string // "" = this was the last page
 }
 
-// Demand says how many requests of a country and city ask for a drink. Spellings that are equal when folded are one row, which shows the
-// spelling that came first, without surrounding space. A blank drink is not counted; a blank country or city is "".
+// Demand says how many requests of a country and city ask for a drink. Spellings that are equal when folded are one row,
+// which shows the spelling that came first, without surrounding space. A blank drink is not counted; a blank country or
+// city is "".
 type Demand struct {
 	Country string `json:"country"`
 	City    string `json:"city"`
@@ -72,8 +75,8 @@ type DemandQuery struct {
 	Cursor        string // DemandPage.Next, as in Query
 }
 
-// DemandPage is a part of the demand. Following Next visits every row that existed at the start exactly once, with the Count of the
-// moment at which it is read.
+// DemandPage is a part of the demand. Following Next visits every row that existed at the start exactly once, with the
+// Count of the moment at which it is read.
 type DemandPage struct {
 	Items []Demand
 	Next  string

@@ -15,7 +15,8 @@ import (
 
 func TestFold(t *testing.T) {
 	for given, want := range map[string]string{
-		"": "", " \t\u00a0": "", " Berlin\n": "berlin", "SÃO  Paulo": "são  paulo", "ΑΘΉΝΑ": "αθήνα", "a\x00B": "a\x00b", "a\xffB": "a\uFFFDb",
+		"": "", " \t\u00a0": "", " Berlin\n": "berlin", "SÃO  Paulo": "são  paulo", "ΑΘΉΝΑ": "αθήνα", "a\x00B": "a\x00b",
+		"a\xffB":                             "a\uFFFDb",
 		strings.Repeat("a", 300):             strings.Repeat("a", store.FoldedBytes),
 		strings.Repeat("a", 255) + "üx":      strings.Repeat("a", 255),
 		strings.Repeat("a", 255) + " b":      strings.Repeat("a", 255),
@@ -38,7 +39,8 @@ func TestDemandEntries(t *testing.T) {
 
 func TestCursorsKeepTheirPlace(t *testing.T) {
 	q := store.Query{Type: "t", Match: store.Labels{City: "Köln"}, Since: time.UnixMilli(-5)}
-	for _, last := range []store.Item{{ID: "1", CreatedAt: time.UnixMilli(1_790_000_000_123)}, {ID: "a\x00\xff", CreatedAt: time.UnixMilli(-1)}, {}} {
+	for _, last := range []store.Item{{ID: "1", CreatedAt: time.UnixMilli(1_790_000_000_123)}, {ID: "a\x00\xff",
+		CreatedAt: time.UnixMilli(-1)}, {}} {
 		q.Cursor = q.Next(last)
 		at, ok, err := q.Start()
 		require.NoError(t, err)

@@ -23,8 +23,8 @@ type ReplayOptions struct {
 	Advance func(ctx context.Context, topic string, from, to map[int32]int64) error
 	// Progress is called as often, with the number of offsets that were handled and the number that there were at the start.
 	Progress func(handled, all int64)
-	// CaughtUp, if set, is called when the records that there were at the start are handled; then Replay goes on with new ones until ctx
-	// is done. Without it Replay ends there.
+	// CaughtUp, if set, is called when the records that there were at the start are handled; then Replay goes on with new ones
+	// until ctx is done. Without it Replay ends there.
 	CaughtUp func()
 	Logger   *slog.Logger
 }
@@ -110,7 +110,8 @@ func (r *replay) open(ctx context.Context, engine *bus.Engine) (from, ends map[i
 }
 
 func (r *replay) read(ctx context.Context, from, until map[int32]int64, follow bool) error {
-	client, err := newClient(r.cluster, r.Logger, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond))
+	client, err := newClient(r.cluster, r.Logger, kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(500*time.Millisecond))
 	if err != nil {
 		return err
 	}

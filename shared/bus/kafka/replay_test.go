@@ -119,7 +119,8 @@ func TestReplayEndsBehindTransactions(t *testing.T) {
 		d := newDiary(t)
 		last := int64(0)
 		began := time.Now()
-		require.NoError(t, b.replay(t.Context(), kafka.ReplayOptions{Advance: func(_ context.Context, _ string, _, to map[int32]int64) error {
+		require.NoError(t, b.replay(t.Context(), kafka.ReplayOptions{Advance: func(_ context.Context, _ string, _,
+			to map[int32]int64) error {
 			last = to[0]
 			return nil
 		}}, d.handler))

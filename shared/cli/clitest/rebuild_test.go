@@ -19,7 +19,8 @@ import (
 func requests(first, last int) string {
 	var b strings.Builder
 	for n := first; n <= last; n++ {
-		fmt.Fprintf(&b, `{"name":"Ada","email":"a@b.co","phone":"+44 20 7946 0958","address":"Street 1","city":"Berlin","country":"DE","drinksList":["Cola","Tea %d"]}`+"\n", n%7)
+		fmt.Fprintf(&b, `{"name":"Ada","email":"a@b.co","phone":"+44 20 7946 0958","address":"Street 1","city":"Berlin",`+
+			`"country":"DE","drinksList":["Cola","Tea %d"]}`+"\n", n%7)
 	}
 	return b.String()
 }
@@ -45,8 +46,8 @@ func (s *Serving) readiness(status int, text string) {
 	})
 }
 
-// A read model that is deleted is noticed and can be rebuilt, and no notification is delivered again: not after that, nor when the
-// Groups' offsets are reset.
+// A read model that is deleted is noticed and can be rebuilt, and no notification is delivered again: not after that, nor
+// when the Groups' offsets are reset.
 func TestADeletedReadModelIsRebuilt(t *testing.T) {
 	t.Parallel()
 	const n = 300

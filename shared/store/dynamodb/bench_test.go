@@ -18,8 +18,8 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// BenchmarkProject is what projecting requests costs: 256 or 64 goroutines that Put, beside as many that send by hand a transaction
-// for each item. Every one has a table of its own.
+// BenchmarkProject is what projecting requests costs: 256 or 64 goroutines that Put, beside as many that send by hand a
+// transaction for each item. Every one has a table of its own.
 //
 //	DYNAMODB_ENDPOINT=http://127.0.0.1:18000 go test -run '^$' -bench Project -benchtime 5000x ./shared/store/dynamodb
 func BenchmarkProject(b *testing.B) {
@@ -51,7 +51,8 @@ func benchHand(b *testing.B, goroutines, drinks int) {
 
 // byHand sends a transaction with the row and the counters of an item, with the retries of the client.
 func byHand(s *Store, i store.Item) error {
-	in := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Put: &types.Put{TableName: &s.name, Item: rowOf(i)}}}}
+	in := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Put: &types.Put{TableName: &s.name,
+		Item: rowOf(i)}}}}
 	for _, e := range i.DemandEntries() {
 		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Update: s.count(e)})
 	}
@@ -92,14 +93,17 @@ func requests(n, drinks int) []store.Item {
 		if drinks == 3 {
 			place = 0
 		}
-		country, city, machine := fmt.Sprintf("Country %d", place%20), fmt.Sprintf("City %d", place), fmt.Sprintf("machine-%d", r.IntN(500))
+		country, city, machine := fmt.Sprintf("Country %d", place%20), fmt.Sprintf("City %d", place),
+			fmt.Sprintf("machine-%d", r.IntN(500))
 		asked := make([]string, 3)
 		for d := range asked {
 			asked[d] = fmt.Sprintf("Drink %d", d*20+r.IntN(max(1, min(20, drinks/3))))
 		}
-		data, err := json.Marshal(map[string]any{"id": id, "name": "Ada Lovelace", "email": "ada.lovelace@example.com", "phone": "+49 30 1234567",
+		data, err := json.Marshal(map[string]any{"id": id, "name": "Ada Lovelace", "email": "ada.lovelace@example.com",
+			"phone":   "+49 30 1234567",
 			"address": "12 Analytical Street, second floor", "city": city, "country": country, "drinksList": asked, "machineId": machine,
-			"timestamp": when.UTC().Format(time.RFC3339Nano), "note": "as a stand-in for what else a request may say of itself, here and there"})
+			"timestamp": when.UTC().Format(time.RFC3339Nano),
+			"note":      "as a stand-in for what else a request may say of itself, here and there"})
 		if err != nil {
 			panic(err)
 		}

@@ -25,7 +25,8 @@ type Claims struct {
 
 var _ store.Claims = (*Claims)(nil)
 
-// OpenClaims opens the claims that are kept in a table. Like [Open] it makes no network call. Leases take the time from clock, such as [time.Now].
+// OpenClaims opens the claims that are kept in a table. Like [Open] it makes no network call. Leases take the time from
+// clock, such as [time.Now].
 func OpenClaims(cfg aws.Config, name string, clock func() time.Time) (*Claims, error) {
 	t, err := openTable(cfg, "the delivery claims", name, "CLAIMS_TABLE_NAME")
 	if err != nil {
@@ -37,7 +38,8 @@ func OpenClaims(cfg aws.Config, name string, clock func() time.Time) (*Claims, e
 // channelPrefix keeps the attributes of channels apart from the others.
 const channelPrefix = "channel/"
 
-// set replaces the attribute of a channel, if the condition holds. In it #c is the attribute; #state, #owner and #until are its members.
+// set replaces the attribute of a channel, if the condition holds. In it #c is the attribute; #state, #owner and #until are
+// its members.
 func (c *Claims) set(ctx context.Context, id, channel string, claim row, condition string, values row) error {
 	in := &dynamodb.UpdateItemInput{
 		TableName: &c.name, Key: row{"id": text(id)}, UpdateExpression: aws.String("SET #c = :claim, expires = :expires"),
@@ -60,17 +62,19 @@ func (c *Claims) set(ctx context.Context, id, channel string, claim row, conditi
 	return c.call(ctx, func(ctx context.Context) error { _, err := c.client.UpdateItem(ctx, in); return err })
 }
 
-// Claim implements [store.Claims], by one conditional write. Each call signs the claim, so that one whose answer was lost recognises its
-// own claim when it is sent again.
+// Claim implements [store.Claims], by one conditional write. Each call signs the claim, so that one whose answer was lost
+// recognises its own claim when it is sent again.
 func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Duration) (store.Claim, time.Duration, error) {
 	if err := store.CheckClaim(id, channel, lease); err != nil {
 		return store.Held, 0, err
 	}
 	now, call := c.clock(), uuid.NewString()
 	err := c.set(ctx, id, channel,
-		row{"state": text(string(store.Pending)), "owner": text(c.owner), "call": text(call), "until": number(now.Add(lease + time.Millisecond - 1).UnixMilli())},
+		row{"state": text(string(store.Pending)), "owner": text(c.owner), "call": text(call),
+			"until": number(now.Add(lease + time.Millisecond - 1).UnixMilli())},
 		"attribute_not_exists(#c) OR (#c.#state <> :delivered AND (#c.#until <= :now OR #c.#until > :last))",
-		row{":delivered": text(string(store.Delivered)), ":now": number(now.UnixMilli()), ":last": number(store.LatestLease(now, lease).UnixMilli())})
+		row{":delivered": text(string(store.Delivered)), ":now": number(now.UnixMilli()),
+			":last": number(store.LatestLease(now, lease).UnixMilli())})
 	found, taken := existing(err)
 	if !taken {
 		if err != nil {
@@ -100,7 +104,8 @@ func (c *Claims) Complete(ctx context.Context, id, channel string) error {
 	if err := store.CheckClaim(id, channel, time.Millisecond); err != nil {
 		return err
 	}
-	return c.set(ctx, id, channel, row{"state": text(string(store.Delivered)), "at": number(c.clock().UnixMilli()), "until": number(0)}, "", nil)
+	return c.set(ctx, id, channel, row{"state": text(string(store.Delivered)), "at": number(c.clock().UnixMilli()),
+		"until": number(0)}, "", nil)
 }
 
 // Fail implements [store.Claims].

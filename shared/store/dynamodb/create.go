@@ -15,8 +15,8 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// The attributes of keys. Every index has its own partition key, named like the index, and is sparse: a row without that attribute is
-// not in it. They share the sort key "at".
+// The attributes of keys. Every index has its own partition key, named like the index, and is sparse: a row without that
+// attribute is not in it. They share the sort key "at".
 const (
 	pk = "pk" // S
 	sk = "sk" // B
@@ -30,7 +30,8 @@ const (
 	placeIndex   = "place"
 )
 
-// Description is the table of a read model, as data: what [CreateTable] creates, and what a template of infrastructure must say too.
+// Description is the table of a read model, as data: what [CreateTable] creates, and what a template of infrastructure must
+// say too.
 //
 // keys.go spells the keys; folded texts are those of store.Fold.
 //
@@ -55,18 +56,19 @@ const (
 //	Advance                      UpdateItem                       1 write unit
 //
 // A partition takes 1000 write units a second, and so does a counter: two transactions a unit, 500 a second
-// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html). Counters share a partition key;
-// DynamoDB divides such a collection by its sort key when it is hot, which it could not if the table had a local secondary index
-// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/burst-adaptive-capacity.html). The list of a type grows at one
-// end and cannot be divided: it takes 1000 items of up to 1 KB a second, and throttles the writes of the table beyond
-// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/gsi-throttling.html).
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html). Counters share a
+// partition key; DynamoDB divides such a collection by its sort key when it is hot, which it could not if the table had a
+// local secondary index (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/burst-adaptive-capacity.html).
+// The list of a type grows at one end and cannot be divided: it takes 1000 items of up to 1 KB a second, and throttles the
+// writes of the table beyond (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/gsi-throttling.html).
 func Description(table string) *dynamodb.CreateTableInput {
 	in := &dynamodb.CreateTableInput{
 		TableName:   &table,
 		BillingMode: types.BillingModePayPerRequest,
 		KeySchema:   keySchema(pk, sk),
 		AttributeDefinitions: []types.AttributeDefinition{
-			attribute(pk, types.ScalarAttributeTypeS), attribute(sk, types.ScalarAttributeTypeB), attribute(at, types.ScalarAttributeTypeB),
+			attribute(pk, types.ScalarAttributeTypeS), attribute(sk, types.ScalarAttributeTypeB), attribute(at,
+				types.ScalarAttributeTypeB),
 		},
 	}
 	for _, name := range []string{listIndex, cityIndex, countryIndex, machineIndex, kindIndex, placeIndex} {
@@ -85,8 +87,8 @@ func Description(table string) *dynamodb.CreateTableInput {
 // Expires is the attribute of claims by which DynamoDB deletes them (its time to live), in seconds of Unix time.
 const Expires = "expires"
 
-// ClaimsDescription is the table of the delivery claims. A row is an id, with a map for each channel. Each call is one request: Claim,
-// Complete, Fail and Release UpdateItem (1 write unit), Deliveries BatchGetItem (1 read unit an id).
+// ClaimsDescription is the table of the delivery claims. A row is an id, with a map for each channel. Each call is one
+// request: Claim, Complete, Fail and Release UpdateItem (1 write unit), Deliveries BatchGetItem (1 read unit an id).
 func ClaimsDescription(table string) *dynamodb.CreateTableInput {
 	return &dynamodb.CreateTableInput{
 		TableName:            &table,
@@ -98,7 +100,8 @@ func ClaimsDescription(table string) *dynamodb.CreateTableInput {
 
 func keySchema(partition, sort string) []types.KeySchemaElement {
 	return []types.KeySchemaElement{
-		{AttributeName: aws.String(partition), KeyType: types.KeyTypeHash}, {AttributeName: aws.String(sort), KeyType: types.KeyTypeRange},
+		{AttributeName: aws.String(partition), KeyType: types.KeyTypeHash}, {AttributeName: aws.String(sort),
+			KeyType: types.KeyTypeRange},
 	}
 }
 
@@ -109,8 +112,8 @@ func attribute(name string, t types.ScalarAttributeType) types.AttributeDefiniti
 // createPoll is how often a table that is being created is checked; DynamoDB Local is done at once, AWS in some 10 s.
 const createPoll = 500 * time.Millisecond
 
-// Create creates the table of the read model if it does not exist, and waits until it can be used. A table of that name with another
-// key or without an index is an error that says what differs. ctx bounds the wait.
+// Create creates the table of the read model if it does not exist, and waits until it can be used. A table of that name
+// with another key or without an index is an error that says what differs. ctx bounds the wait.
 func (s *Store) Create(ctx context.Context) error { return s.create(ctx, Description(s.name)) }
 
 // Check compares the table with [Description]; it needs the right dynamodb:DescribeTable.
@@ -192,9 +195,10 @@ func missing(err error) bool {
 }
 
 func active(t *types.TableDescription) bool {
-	return t.TableStatus == types.TableStatusActive && !slices.ContainsFunc(t.GlobalSecondaryIndexes, func(i types.GlobalSecondaryIndexDescription) bool {
-		return i.IndexStatus == types.IndexStatusCreating
-	})
+	return t.TableStatus == types.TableStatusActive && !slices.ContainsFunc(t.GlobalSecondaryIndexes,
+		func(i types.GlobalSecondaryIndexDescription) bool {
+			return i.IndexStatus == types.IndexStatusCreating
+		})
 }
 
 func (t *table) compare(found *types.TableDescription, want *dynamodb.CreateTableInput) error {

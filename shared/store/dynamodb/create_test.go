@@ -36,12 +36,14 @@ func (s *slow) Do(r *http.Request) (*http.Response, error) {
 			body = described()
 		}
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
+		Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
 func described() string {
 	d := Description("drinks")
-	table := types.TableDescription{TableStatus: types.TableStatusActive, KeySchema: d.KeySchema, AttributeDefinitions: d.AttributeDefinitions}
+	table := types.TableDescription{TableStatus: types.TableStatusActive, KeySchema: d.KeySchema,
+		AttributeDefinitions: d.AttributeDefinitions}
 	for _, i := range d.GlobalSecondaryIndexes {
 		table.GlobalSecondaryIndexes = append(table.GlobalSecondaryIndexes, types.GlobalSecondaryIndexDescription{
 			IndexName: i.IndexName, KeySchema: i.KeySchema, Projection: i.Projection, IndexStatus: types.IndexStatusActive,
@@ -56,12 +58,13 @@ func described() string {
 
 func TestCreateWaitsForTheTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg, err := FromEnvironment(func(name string) string { return map[string]string{"DYNAMODB_ENDPOINT": "http://dynamodb.test"}[name] })
+		cfg, err := FromEnvironment(fakeEnvironment)
 		require.NoError(t, err)
 		s := &slow{}
 		cfg.HTTPClient = s
 		require.NoError(t, open(t, cfg, "drinks").Create(t.Context()))
-		assert.Equal(t, "DescribeTable CreateTable DescribeTable DescribeTable DescribeTable DescribeTable DescribeTable", strings.Join(s.asked, " "))
+		assert.Equal(t, "DescribeTable CreateTable DescribeTable DescribeTable DescribeTable DescribeTable DescribeTable",
+			strings.Join(s.asked, " "))
 	})
 }
 
@@ -71,12 +74,13 @@ type busy struct{ asked int }
 func (b *busy) Do(r *http.Request) (*http.Response, error) {
 	b.asked++
 	body := `{"Responses":{},"UnprocessedKeys":{"drinks":{"Keys":[{"pk":{"S":"a"},"sk":{"B":"YQ=="}}]}}}`
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
+		Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
 func TestUnprocessedKeysAreAThrottle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg, err := FromEnvironment(func(name string) string { return map[string]string{"DYNAMODB_ENDPOINT": "http://dynamodb.test"}[name] })
+		cfg, err := FromEnvironment(fakeEnvironment)
 		require.NoError(t, err)
 		b := &busy{}
 		cfg.HTTPClient = b

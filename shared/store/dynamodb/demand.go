@@ -48,7 +48,8 @@ func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (page store.Dem
 }
 
 // demand reads the counters, which are in the order of the answer.
-func (s *Store) demand(ctx context.Context, country, city string, limit int, start *store.DemandKey) (rows []row, more bool, err error) {
+func (s *Store) demand(ctx context.Context, country, city string, limit int, start *store.DemandKey) (rows []row,
+	more bool, err error) {
 	var first []byte
 	if country != "" {
 		first = ordered(country)
@@ -64,7 +65,8 @@ func (s *Store) demand(ctx context.Context, country, city string, limit int, sta
 }
 
 // demandOfCity reads the keys of the counters from the index of their places, and then the counters.
-func (s *Store) demandOfCity(ctx context.Context, city string, limit int, start *store.DemandKey) (rows []row, more bool, err error) {
+func (s *Store) demandOfCity(ctx context.Context, city string, limit int, start *store.DemandKey) (rows []row,
+	more bool, err error) {
 	var from []byte
 	if start != nil {
 		from = ordered(start.Country, start.Drink)
@@ -90,8 +92,10 @@ func (s *Store) demandOfCity(ctx context.Context, city string, limit int, start 
 	return rows, more && len(rows) > 0, err
 }
 
-// between reads at most limit rows of a partition, from one sort key to another, without the first, and reports whether there are more.
-func (s *Store) between(ctx context.Context, index, partition string, from, to []byte, limit int) (rows []row, more bool, err error) {
+// between reads at most limit rows of a partition, from one sort key to another, without the first, and reports whether
+// there are more.
+func (s *Store) between(ctx context.Context, index, partition string, from, to []byte, limit int) (rows []row,
+	more bool, err error) {
 	if len(from) == 0 {
 		from = []byte{0} // DynamoDB refuses an empty key
 	}

@@ -7,9 +7,10 @@
 //   - No request scans. [Description] says what each costs.
 //   - [Open] makes no network call, and links no AWS config package: region and keys come from the caller or [FromEnvironment].
 //
-// Caveats: Get and demand (by country or all) are strongly consistent; lists, and demand of a city in every country, follow within
-// moments (global secondary indexes). A list with a combination of labels that next to nothing passes may come in short pages (see
-// [Store.List]). Items of one type are listed in one partition of an index, which takes about 1000 of up to 1 KB a second.
+// Caveats: Get and demand (by country or all) are strongly consistent; lists, and demand of a city in every country, follow
+// within moments (global secondary indexes). A list with a combination of labels that next to nothing passes may come in
+// short pages (see [Store.List]). Items of one type are listed in one partition of an index, which takes about 1000 of up
+// to 1 KB a second.
 package dynamodb
 
 import (
@@ -31,8 +32,9 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens the read model that is kept in a table. It makes no network call: whether the table exists, and may be used, shows at the
-// first call, or [Store.Ping]. A config without an HTTPClient of the caller's own gets one that suits hundreds of writers.
+// Open opens the read model that is kept in a table. It makes no network call: whether the table exists, and may be used,
+// shows at the first call, or [Store.Ping]. A config without an HTTPClient of the caller's own gets one that suits hundreds
+// of writers.
 func Open(cfg aws.Config, name string) (*Store, error) {
 	t, err := openTable(cfg, "the read model", name, "TABLE_NAME")
 	if err != nil {

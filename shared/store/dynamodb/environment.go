@@ -11,9 +11,9 @@ import (
 )
 
 // FromEnvironment makes the config from what Lambda sets in a function's environment and DynamoDB Local needs: AWS_REGION,
-// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, and DYNAMODB_ENDPOINT for a server that is not AWS's, with which
-// the others may be absent. It replaces the AWS config package, which is over half of a cold start; servers, which have profiles and
-// roles to look up, give [Open] a config of that package.
+// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, and DYNAMODB_ENDPOINT for a server that is not AWS's, with
+// which the others may be absent. It replaces the AWS config package, which is over half of a cold start; servers, which
+// have profiles and roles to look up, give [Open] a config of that package.
 func FromEnvironment(getenv func(string) string) (aws.Config, error) {
 	cfg := aws.Config{Region: getenv("AWS_REGION")}
 	key := aws.Credentials{
@@ -35,7 +35,8 @@ func FromEnvironment(getenv func(string) string) (aws.Config, error) {
 	}
 	var missing []string
 	for _, need := range []struct{ name, value, example string }{
-		{"AWS_REGION", cfg.Region, "eu-central-1"}, {"AWS_ACCESS_KEY_ID", key.AccessKeyID, "AKIA…"}, {"AWS_SECRET_ACCESS_KEY", key.SecretAccessKey, "…"},
+		{"AWS_REGION", cfg.Region, "eu-central-1"}, {"AWS_ACCESS_KEY_ID", key.AccessKeyID, "AKIA…"},
+		{"AWS_SECRET_ACCESS_KEY", key.SecretAccessKey, "…"},
 	} {
 		if need.value == "" {
 			missing = append(missing, need.name+"="+need.example)
@@ -43,7 +44,8 @@ func FromEnvironment(getenv func(string) string) (aws.Config, error) {
 	}
 	if missing != nil {
 		return aws.Config{}, events.Errorf(events.Unavailable,
-			"DynamoDB needs %s in the environment, or DYNAMODB_ENDPOINT=http://127.0.0.1:8000 for a local one", strings.Join(missing, ", "))
+			"DynamoDB needs %s in the environment, or DYNAMODB_ENDPOINT=http://127.0.0.1:8000 for a local one",
+			strings.Join(missing, ", "))
 	}
 	cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return key, nil })
 	return cfg, nil

@@ -19,7 +19,8 @@ func (s *Store) Get(ctx context.Context, eventType, id string) (item store.Item,
 	}
 	var found row
 	err = s.call(ctx, func(ctx context.Context) error {
-		out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.name, Key: keyOf(key, noSortKey), ConsistentRead: aws.Bool(true)})
+		out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.name, Key: keyOf(key, noSortKey),
+			ConsistentRead: aws.Bool(true)})
 		if err == nil {
 			found = out.Item
 		}
@@ -35,13 +36,14 @@ func (s *Store) Get(ctx context.Context, eventType, id string) (item store.Item,
 	return item, s.fault(ctx, err)
 }
 
-// maxQueries is how many queries one page of a filtered list may take. Each looks at four times as many rows as the one before, up to
-// DynamoDB's limit of 1 MB a query (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html):
-// at most 12 MB, or 1500 read units.
+// maxQueries is how many queries one page of a filtered list may take. Each looks at four times as many rows as the one
+// before, up to DynamoDB's limit of 1 MB a query
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html): at most 12 MB, or 1500 read
+// units.
 const maxQueries = 12
 
-// List implements [store.Reader]. With several labels, the index of the most selective one is read and the others are compared row by
-// row: a page may come back short, even empty, with a Next that continues after what was looked at.
+// List implements [store.Reader]. With several labels, the index of the most selective one is read and the others are
+// compared row by row: a page may come back short, even empty, with a Next that continues after what was looked at.
 func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err error) {
 	if err := q.Check(); err != nil {
 		return store.Page{}, err
@@ -98,7 +100,8 @@ func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err e
 	}
 }
 
-// listing is the query of a list, newest first. It begins at the cursor, not after it: a key condition has no exclusive "between".
+// listing is the query of a list, newest first. It begins at the cursor, not after it: a key condition has no exclusive
+// "between".
 func listing(q store.Query, start *store.Position) *dynamodb.QueryInput {
 	in := &dynamodb.QueryInput{ScanIndexForward: aws.Bool(false), ExpressionAttributeNames: map[string]string{"#at": at}}
 	m := q.Match.Folded()

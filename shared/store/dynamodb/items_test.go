@@ -53,7 +53,8 @@ func TestASparseFilterCostsABoundedPage(t *testing.T) {
 	t.Parallel()
 	s, f := faked(t, nil)
 	last := store.Item{ID: "last", CreatedAt: request("1").CreatedAt}
-	f.query = `{"Items":[],"LastEvaluatedKey":{"at":{"B":"` + base64.StdEncoding.EncodeToString(when(last.CreatedAt, last.ID)) + `"},"pk":{"S":"x"}}}`
+	f.query = `{"Items":[],"LastEvaluatedKey":{"at":{"B":"` +
+		base64.StdEncoding.EncodeToString(when(last.CreatedAt, last.ID)) + `"},"pk":{"S":"x"}}}`
 	q := store.Query{Type: "t", Match: store.Labels{City: "a", Country: "b"}, Limit: 10}
 	page, err := s.List(t.Context(), q)
 	require.NoError(t, err)

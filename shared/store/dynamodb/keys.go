@@ -9,10 +9,10 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Partition keys are texts that are readable in the AWS console: the version of the layout and parts joined by slashes. Slashes in a
-// part are escaped (but for the last part), so that no two lists of parts are one key. Sort keys are bytes, because they order things.
-// The longest of each, with store.MaxID and store.FoldedBytes, are 1554 and 770 bytes; DynamoDB takes 2048 and 1024
-// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
+// Partition keys are texts that are readable in the AWS console: the version of the layout and parts joined by slashes.
+// Slashes in a part are escaped (but for the last part), so that no two lists of parts are one key. Sort keys are bytes,
+// because they order things. The longest of each, with store.MaxID and store.FoldedBytes, are 1554 and 770 bytes; DynamoDB
+// takes 2048 and 1024 (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
 
 // layout is the version of the rows. Another version is another read model: build it beside this one.
 const layout = "1"
@@ -59,8 +59,8 @@ func fromWhen(b []byte) (created time.Time, id string, err error) {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(b) ^ 1<<63)).UTC(), string(b[8:]), nil
 }
 
-// ordered joins texts so that the bytes have the order of the list of texts, for any content: UTF-8 has no byte above 0xF4, so each is
-// moved up by one, and 0 ends a text.
+// ordered joins texts so that the bytes have the order of the list of texts, for any content: UTF-8 has no byte above 0xF4,
+// so each is moved up by one, and 0 ends a text.
 func ordered(texts ...string) []byte {
 	n := 0
 	for _, t := range texts {

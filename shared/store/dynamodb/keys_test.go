@@ -14,7 +14,8 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-var texts = []string{"", "a", "b", "ab", "a/b", "/", "//", "~", "~1", "~0", "~01", "a~1b", "a\x00b", "\x00", "\x01", "\x00\x00", "ä", "é", "z", "\U0010FFFF", "\uFFFD", "-", "item", "1"}
+var texts = []string{"", "a", "b", "ab", "a/b", "/", "//", "~", "~1", "~0", "~01", "a~1b", "a\x00b", "\x00", "\x01",
+	"\x00\x00", "ä", "é", "z", "\U0010FFFF", "\uFFFD", "-", "item", "1"}
 
 func TestPartitionKeysAreUnambiguous(t *testing.T) {
 	seen := map[string][2]string{demandKey: {}, marksKey: {}}
@@ -57,7 +58,8 @@ func TestCountersAreInTheOrderOfTheirTexts(t *testing.T) {
 }
 
 func TestTimesAreInOrder(t *testing.T) {
-	times := []time.Time{{}, time.UnixMilli(-1 << 63), time.UnixMilli(1<<63 - 1), time.UnixMilli(-1), time.UnixMilli(0), time.UnixMilli(1), time.Now().Truncate(time.Millisecond)}
+	times := []time.Time{{}, time.UnixMilli(-1 << 63), time.UnixMilli(1<<63 - 1), time.UnixMilli(-1), time.UnixMilli(0),
+		time.UnixMilli(1), time.Now().Truncate(time.Millisecond)}
 	for _, a := range times {
 		for _, b := range times {
 			for _, ids := range [][2]string{{"", ""}, {"a", "b"}, {"a", "a\x00"}, {"ä", "z"}} {

@@ -14,8 +14,8 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// marks are those that this handle has read or written last, by topic. As the marks of a model only grow, what they show to be noted
-// is.
+// marks are those that this handle has read or written last, by topic. As the marks of a model only grow, what they show to
+// be noted is.
 type marks struct {
 	mu    sync.Mutex
 	known store.Marks
@@ -91,7 +91,8 @@ func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]in
 func (s *Store) Marks(ctx context.Context) (store.Marks, error) {
 	found := store.Marks{}
 	_, err := s.query(ctx, &dynamodb.QueryInput{
-		KeyConditionExpression: aws.String("pk = :p"), ExpressionAttributeValues: row{":p": text(marksKey)}, ConsistentRead: aws.Bool(true),
+		KeyConditionExpression: aws.String("pk = :p"), ExpressionAttributeValues: row{":p": text(marksKey)},
+		ConsistentRead: aws.Bool(true),
 	}, func(r row) bool {
 		found[string(dataOf(r[sk]))] = marksOf(r)
 		return true

@@ -18,8 +18,8 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Put implements [store.Writer], by one request at most. A request whose answer was lost does no harm: the next finds the item, with the
-// same digest, and its drinks counted.
+// Put implements [store.Writer], by one request at most. A request whose answer was lost does no harm: the next finds the
+// item, with the same digest, and its drinks counted.
 func (s *Store) Put(ctx context.Context, item store.Item) error {
 	if err := item.Check(); err != nil {
 		return err
@@ -47,7 +47,8 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 	}
 	err := s.call(ctx, func(ctx context.Context) error {
 		_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: o.put.TableName, Item: o.put.Item,
-			ConditionExpression: o.put.ConditionExpression, ReturnValuesOnConditionCheckFailure: o.put.ReturnValuesOnConditionCheckFailure})
+			ConditionExpression:                 o.put.ConditionExpression,
+			ReturnValuesOnConditionCheckFailure: o.put.ReturnValuesOnConditionCheckFailure})
 		return err
 	})
 	var exists *types.ConditionalCheckFailedException
@@ -156,7 +157,8 @@ func tooLarge(err error) bool {
 func (s *Store) count(e store.DemandEntry) *types.Update {
 	return &types.Update{
 		TableName: &s.name, Key: keyOf(demandKey, counterKey(e.DemandKey)),
-		UpdateExpression: aws.String("SET shownCountry = if_not_exists(shownCountry, :country), shownCity = if_not_exists(shownCity, :city), " +
+		UpdateExpression: aws.String("SET shownCountry = if_not_exists(shownCountry, :country), " +
+			"shownCity = if_not_exists(shownCity, :city), " +
 			"shownDrink = if_not_exists(shownDrink, :drink), place = :place, #at = :at ADD asked :n"),
 		ExpressionAttributeNames: map[string]string{"#at": at},
 		ExpressionAttributeValues: row{
@@ -257,15 +259,18 @@ func (w *writer) take() (batch []*op) {
 func rowOf(item store.Item) row {
 	l, f := item.Labels, item.Labels.Folded()
 	r := row{
-		pk: text(itemKey(item.Type, item.ID)), sk: data(noSortKey), at: data(when(item.CreatedAt, item.ID)), listIndex: text(join(item.Type)),
-		"type": text(item.Type), "event": text(item.EventID), "digest": data(item.Digest[:]), "data": payload(item.Data),
+		pk: text(itemKey(item.Type, item.ID)), sk: data(noSortKey), at: data(when(item.CreatedAt, item.ID)),
+		listIndex: text(join(item.Type)),
+		"type":    text(item.Type), "event": text(item.EventID), "digest": data(item.Digest[:]), "data": payload(item.Data),
 	}
-	for name, label := range map[string]string{"shownCity": l.City, "shownCountry": l.Country, "machineId": l.MachineID, "label": l.Type} {
+	for name, label := range map[string]string{"shownCity": l.City, "shownCountry": l.Country, "machineId": l.MachineID,
+		"label": l.Type} {
 		if label != "" {
 			r[name] = text(label)
 		}
 	}
-	for index, label := range map[string]string{cityIndex: f.City, countryIndex: f.Country, machineIndex: f.MachineID, kindIndex: f.Type} {
+	for index, label := range map[string]string{cityIndex: f.City, countryIndex: f.Country, machineIndex: f.MachineID,
+		kindIndex: f.Type} {
 		if label != "" {
 			r[index] = text(join(item.Type, label))
 		}
@@ -292,11 +297,14 @@ func itemOf(r row) (store.Item, error) {
 	created, id, err := fromWhen(dataOf(r[at]))
 	digest := dataOf(r["digest"])
 	if err != nil || len(digest) != 32 {
-		return store.Item{}, fmt.Errorf("the row %q is no item of this version (%d bytes of digest): %w", textOf(r[pk]), len(digest), err)
+		return store.Item{}, fmt.Errorf("the row %q is no item of this version (%d bytes of digest): %w", textOf(r[pk]),
+			len(digest), err)
 	}
 	item := store.Item{
-		Type: textOf(r["type"]), ID: id, EventID: textOf(r["event"]), CreatedAt: created, Data: dataOf(r["data"]), Digest: [32]byte(digest),
-		Labels: store.Labels{City: textOf(r["shownCity"]), Country: textOf(r["shownCountry"]), MachineID: textOf(r["machineId"]), Type: textOf(r["label"])},
+		Type: textOf(r["type"]), ID: id, EventID: textOf(r["event"]), CreatedAt: created, Data: dataOf(r["data"]),
+		Digest: [32]byte(digest),
+		Labels: store.Labels{City: textOf(r["shownCity"]), Country: textOf(r["shownCountry"]),
+			MachineID: textOf(r["machineId"]), Type: textOf(r["label"])},
 	}
 	if drinks, ok := r["drinks"].(*types.AttributeValueMemberL); ok {
 		item.Drinks = make([]string, len(drinks.Value))

@@ -62,29 +62,37 @@ func (f *server) Do(r *http.Request) (*http.Response, error) {
 			}
 		}
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
+		Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
+func fakeEnvironment(name string) string {
+	return map[string]string{"DYNAMODB_ENDPOINT": "http://dynamodb.test"}[name]
 }
 
 func cancel(reasons ...string) (int, string, error) {
-	return 400, `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","Message":"cancelled","CancellationReasons":[` + strings.Join(reasons, ",") + `]}`, nil
+	return 400, `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","Message":"cancelled",` +
+		`"CancellationReasons":[` + strings.Join(reasons, ",") + `]}`, nil
 }
 
 const none, conflict = `{"Code":"None"}`, `{"Code":"TransactionConflict","Message":"is ongoing"}`
 
 func taken(digest [32]byte) string {
-	return `{"Code":"ConditionalCheckFailed","Item":{"pk":{"S":"x"},"digest":{"B":"` + base64.StdEncoding.EncodeToString(digest[:]) + `"}}}`
+	return `{"Code":"ConditionalCheckFailed","Item":{"pk":{"S":"x"},"digest":{"B":"` +
+		base64.StdEncoding.EncodeToString(digest[:]) + `"}}}`
 }
 
 func faked(t *testing.T, answer func(int, []string) (int, string, error)) (*Store, *server) {
 	f := &server{answer: answer}
-	cfg, err := FromEnvironment(func(name string) string { return map[string]string{"DYNAMODB_ENDPOINT": "http://dynamodb.test"}[name] })
+	cfg, err := FromEnvironment(fakeEnvironment)
 	require.NoError(t, err)
 	cfg.HTTPClient = f
 	return open(t, cfg, "drinks"), f
 }
 
 func request(id string, drinks ...string) store.Item {
-	i := store.Item{Type: "request-created", ID: id, EventID: "e", CreatedAt: time.UnixMilli(5).UTC(), Data: []byte("{}"), Digest: [32]byte{1},
+	i := store.Item{Type: "request-created", ID: id, EventID: "e", CreatedAt: time.UnixMilli(5).UTC(),
+		Data: []byte("{}"), Digest: [32]byte{1},
 		Labels: store.Labels{City: "Berlin ", Country: "DE"}, Drinks: drinks}
 	return i
 }
@@ -226,7 +234,7 @@ func (h hanging) Do(r *http.Request) (*http.Response, error) {
 
 func TestCloseEndsRunningCalls(t *testing.T) {
 	t.Parallel()
-	cfg, err := FromEnvironment(func(name string) string { return map[string]string{"DYNAMODB_ENDPOINT": "http://dynamodb.test"}[name] })
+	cfg, err := FromEnvironment(fakeEnvironment)
 	require.NoError(t, err)
 	h := hanging{make(chan bool, 9)}
 	cfg.HTTPClient = h

@@ -25,10 +25,10 @@ import (
 )
 
 const (
-	callTimeout    = 10 * time.Second // of a request with its retries: after that it is an outage, and consumers try again for longer
+	callTimeout    = 10 * time.Second // of a request with its retries; consumers try again for longer
 	attemptTimeout = 4 * time.Second  // DynamoDB takes milliseconds
-	// Attempts wait between nothing and 10 ms, doubled each time up to 320 ms, so that those that met at a counter do not meet again.
-	// All of them take some 3 s.
+	// Attempts wait between nothing and 10 ms, doubled each time up to 320 ms, so that those that met at a counter do not meet
+	// again. All of them take some 3 s.
 	maxAttempts = 24
 	maxBackoff  = 320 * time.Millisecond
 	minBackoff  = 10 * time.Millisecond
@@ -92,14 +92,15 @@ func httpClient(base *http.Transport) *http.Client {
 }
 
 // retryer is the SDK's, with the transactions that were cancelled by others or throttled
-// (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html, CancellationReasons). One whose item exists
-// is answered instead: another attempt would find the same.
+// (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html, CancellationReasons). One
+// whose item exists is answered instead: another attempt would find the same.
 func retryer() aws.Retryer {
 	standard := retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts, o.MaxBackoff, o.BaseDelay, o.RateLimiter = maxAttempts, maxBackoff, minBackoff, ratelimit.None
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 			if codes := reasons(err); len(codes) > 0 {
-				return aws.BoolTernary(!slices.Contains(codes, conditionFailed) && (slices.Contains(codes, "TransactionConflict") || throttled(err)))
+				return aws.BoolTernary(!slices.Contains(codes, conditionFailed) &&
+					(slices.Contains(codes, "TransactionConflict") || throttled(err)))
 			}
 			return aws.UnknownTernary
 		})}, o.Retryables...)
@@ -134,7 +135,8 @@ func (t *table) fault(ctx context.Context, err error) error {
 func quoted(s string) string { return `"` + s + `"` }
 
 var badCredentials = []string{"UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException",
-	"IncompleteSignatureException", "MissingAuthenticationTokenException", "MissingAuthenticationToken", "OptInRequired", "NotAuthorized"}
+	"IncompleteSignatureException", "MissingAuthenticationTokenException", "MissingAuthenticationToken", "OptInRequired",
+	"NotAuthorized"}
 
 func reason(err error) string {
 	code := codeOf(err)
@@ -249,7 +251,8 @@ func (t *table) get(ctx context.Context, keys []row) (rows []row, err error) {
 			}
 		}
 		if err := t.call(ctx, func(ctx context.Context) error {
-			out, err := t.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{t.name: left}})
+			in := &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{t.name: left}}
+			out, err := t.client.BatchGetItem(ctx, in)
 			if err == nil {
 				rows = append(rows, out.Responses[t.name]...)
 				left.Keys = out.UnprocessedKeys[t.name].Keys

@@ -62,7 +62,8 @@ func benchHand(b *testing.B, batch int) {
 	if err := open(b, path).Close(); err != nil {
 		b.Fatal(err)
 	}
-	db, err := connect(path, "journal_mode(wal)", "synchronous(full)", "fullfsync(1)", "cache_size(-32768)", "wal_autocheckpoint(4000)")
+	db, err := connect(path, "journal_mode(wal)", "synchronous(full)", "fullfsync(1)", "cache_size(-32768)",
+		"wal_autocheckpoint(4000)")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -99,7 +100,8 @@ func byHand(insert, count *sql.Stmt, i store.Item) error {
 		return err
 	}
 	city, country, machine := store.Fold(i.Labels.City), store.Fold(i.Labels.Country), store.Fold(i.Labels.MachineID)
-	result, err := insert.Exec(i.Type, i.ID, i.EventID, i.CreatedAt.UnixMilli(), i.Digest[:], string(i.Data), string(more), city, country, machine)
+	result, err := insert.Exec(i.Type, i.ID, i.EventID, i.CreatedAt.UnixMilli(), i.Digest[:], string(i.Data),
+		string(more), city, country, machine)
 	if err != nil {
 		return err
 	}
@@ -121,14 +123,16 @@ func requests(n int) []store.Item {
 	for k := range items {
 		id, at := uuid.Must(uuid.NewV7()).String(), time.UnixMilli(1_790_000_000_000+int64(k))
 		place := r.IntN(200)
-		country, city, machine := fmt.Sprintf("Country %d", place%20), fmt.Sprintf("City %d", place), fmt.Sprintf("machine-%d", r.IntN(500))
+		country, city, machine := fmt.Sprintf("Country %d", place%20), fmt.Sprintf("City %d", place),
+			fmt.Sprintf("machine-%d", r.IntN(500))
 		drinks := make([]string, 3)
 		for d := range drinks {
 			drinks[d] = fmt.Sprintf("Drink %d", d*20+r.IntN(20))
 		}
-		data, err := json.Marshal(map[string]any{"id": id, "name": "Ada Lovelace", "email": "ada.lovelace@example.com", "phone": "+49 30 1234567",
+		data, err := json.Marshal(map[string]any{"id": id, "name": "Ada Lovelace", "email": "ada.lovelace@example.com",
+			"phone":   "+49 30 1234567",
 			"address": "12 Analytical Street, second floor", "city": city, "country": country, "drinksList": drinks, "machineId": machine,
-			"timestamp": at.UTC().Format(time.RFC3339Nano), "note": "as a stand-in for what else a request may say of itself, here and there"})
+			"timestamp": at.UTC().Format(time.RFC3339Nano), "note": "as a stand-in for what else a request may hold"})
 		if err != nil {
 			panic(err)
 		}

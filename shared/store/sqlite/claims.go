@@ -37,8 +37,8 @@ type Claims struct {
 
 var _ store.Claims = (*Claims)(nil)
 
-// OpenClaims opens the claims at path and creates the file if there is none, in a folder that must exist, readable by this user alone. It
-// deletes what is older than [store.ClaimsKept].
+// OpenClaims opens the claims at path and creates the file if there is none, in a folder that must exist, readable by this
+// user alone. It deletes what is older than [store.ClaimsKept].
 func OpenClaims(ctx context.Context, path string, opts ...Option) (*Claims, error) {
 	o := optionsOf(opts)
 	f, err := openFile(ctx, deliveryClaims, path, o)
@@ -59,7 +59,8 @@ func (c *Claims) write(ctx context.Context, text string, args ...any) error {
 }
 
 const setClaim = `INSERT INTO claims (id, channel, state, owner, until, at, class, changed) VALUES (?, ?, ?, ?, ?, ?, '', ?)
-	ON CONFLICT DO UPDATE SET state = excluded.state, owner = excluded.owner, until = excluded.until, at = excluded.at, class = '', changed = excluded.changed`
+	ON CONFLICT DO UPDATE SET state = excluded.state, owner = excluded.owner, until = excluded.until,
+		at = excluded.at, class = '', changed = excluded.changed`
 
 // Claim implements [store.Claims].
 func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Duration) (store.Claim, time.Duration, error) {
@@ -86,7 +87,8 @@ func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Durat
 		if err != nil || claim != store.Claimed {
 			return err
 		}
-		_, err = t.exec(setClaim, id, channel, store.Pending, c.owner, now.Add(lease+time.Millisecond-1).UnixMilli(), 0, now.UnixMilli())
+		_, err = t.exec(setClaim, id, channel, store.Pending, c.owner, now.Add(lease+time.Millisecond-1).UnixMilli(), 0,
+			now.UnixMilli())
 		return err
 	})
 	if err != nil {

@@ -50,7 +50,7 @@ func TestAFileThatMayNotBeWrittenIsAnOutageForWritersAlone(t *testing.T) {
 	require.NoError(t, s.Put(t.Context(), request(2)))
 }
 
-// TestAFileThatIsDeletedIsAnOutage: whoever thought that it can be thrown away while it is open would lose what comes next.
+// Writes to a file that was deleted while it is open would be lost.
 func TestAFileThatIsDeletedIsAnOutage(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "model.db")

@@ -115,7 +115,8 @@ func (f *file) look() (isNew bool, err error) {
 	}
 	folder := filepath.Dir(f.path)
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-		return false, events.Errorf(events.Unavailable, "the folder %s of %s does not exist: create it, or give another path", folder, f.what)
+		return false, events.Errorf(events.Unavailable, "the folder %s of %s does not exist: create it, or give another path",
+			folder, f.what)
 	}
 	return true, nil
 }
@@ -188,7 +189,8 @@ func (f *file) schema(ctx context.Context, conn *sql.Conn) (version int, err err
 			f.what, f.path, version, f.version, f.outdated(f.path))
 	case version > f.version:
 		return 0, events.Errorf(events.Unavailable,
-			"%s %s was written by a newer version of this program (its schema is %d, this one knows %d): update this program, or give another path",
+			"%s %s was written by a newer version of this program (its schema is %d, this one knows %d): "+
+				"update this program, or give another path",
 			f.what, f.path, version, f.version)
 	}
 	return version, nil
@@ -212,8 +214,8 @@ func connect(path string, pragmas ...string) (*sql.DB, error) {
 	return sql.OpenDB(c), nil
 }
 
-// inPlace fails if the file was deleted or moved since it was opened: it stays open, and what is written to it is lost. That is an
-// outage until the program is started again or the file is back.
+// inPlace fails if the file was deleted or moved since it was opened: it stays open, and what is written to it is lost.
+// That is an outage until the program is started again or the file is back.
 func (f *file) inPlace() error {
 	if now, err := os.Stat(f.path); err != nil || !os.SameFile(now, f.opened) {
 		return events.Errorf(events.Unavailable, "%s %s was deleted or moved while it was open: restart this program", f.what, f.path)

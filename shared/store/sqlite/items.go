@@ -148,8 +148,8 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 	return page, nil
 }
 
-// list is the statement for a list, and its first arguments. Of several labels, the index of the most selective one is walked and the
-// others are compared row by row: SQLite, which keeps no statistics here, could only guess.
+// list is the statement for a list, and its first arguments. Of several labels, the index of the most selective one is
+// walked and the others are compared row by row: SQLite, which keeps no statistics here, could only guess.
 func list(eventType string, m store.Labels) (text string, args []any) {
 	index, args := "items_all", []any{eventType}
 	var where strings.Builder

@@ -52,8 +52,8 @@ func spawn(t *testing.T, path string, n int) (*exec.Cmd, io.Reader) {
 	return cmd, said
 }
 
-// work puts n items, of which every third is also another process's, claims one effect for each, and writes what was acknowledged:
-// "kept ID" or "claimed N".
+// work puts n items, of which every third is also another process's, claims one effect for each, and writes what was
+// acknowledged: "kept ID" or "claimed N".
 func work(path, who string, n int, out io.Writer) error {
 	s, err := Open(context.Background(), path)
 	if err != nil {
@@ -125,7 +125,8 @@ func acknowledged(said *bufio.Reader, lines int, kept, claimed map[string]int) {
 func sound(t *testing.T, s *Store) (items int) {
 	t.Helper()
 	var verdict string
-	require.NoError(t, s.readers.QueryRow("SELECT (SELECT * FROM pragma_integrity_check), (SELECT count(*) FROM items)").Scan(&verdict, &items))
+	const query = "SELECT (SELECT * FROM pragma_integrity_check), (SELECT count(*) FROM items)"
+	require.NoError(t, s.readers.QueryRow(query).Scan(&verdict, &items))
 	require.Equal(t, "ok", verdict)
 	page, err := s.Demand(t.Context(), store.DemandQuery{Limit: 1})
 	require.NoError(t, err)

@@ -23,8 +23,8 @@ func Remove(path string) error {
 	return errors.Join(errs...)
 }
 
-// Replace moves a closed read model to the path of another one, which may be damaged or of an older version, and takes its place. A
-// process that is killed meanwhile leaves the one or the other. No other process may have the other open.
+// Replace moves a closed read model to the path of another one, which may be damaged or of an older version, and takes its
+// place. A process that is killed meanwhile leaves the one or the other. No other process may have the other open.
 func Replace(ctx context.Context, from, to string) error {
 	f := &file{kind: readModel, path: to}
 	if _, err := os.Stat(to); err == nil {
@@ -71,8 +71,8 @@ func (c *Claims) Adopt(ctx context.Context, path string) error {
 	}
 	defer db.Close()
 	var application, tables int
-	err = db.QueryRowContext(ctx, "SELECT (SELECT * FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema WHERE name = 'claims')").
-		Scan(&application, &tables)
+	err = db.QueryRowContext(ctx, `SELECT (SELECT * FROM pragma_application_id),
+		(SELECT count(*) FROM sqlite_schema WHERE name = 'claims')`).Scan(&application, &tables)
 	if err != nil || application != readModel.application || tables == 0 {
 		return nil //nolint:nilerr // it is no read model, or holds no claims
 	}

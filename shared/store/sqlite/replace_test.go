@@ -75,7 +75,8 @@ func TestAdoptTakesOverDeliveries(t *testing.T) {
 	db, err := sql.Open("sqlite", old)
 	require.NoError(t, err)
 	_, err = db.Exec(`CREATE TABLE claims (id TEXT PRIMARY KEY, owner TEXT, until INTEGER, done INTEGER);
-		INSERT INTO claims VALUES ('notification/n-1/smtp', '', 0, 1), ('notification/n-1/discord', '', 0, 0), ('notification/a/b', '', 0, 1);
+		INSERT INTO claims VALUES ('notification/n-1/smtp', '', 0, 1), ('notification/n-1/discord', '', 0, 0),
+			('notification/a/b', '', 0, 1);
 		PRAGMA application_id = 0x53697045; PRAGMA user_version = 1`)
 	require.NoError(t, err)
 	require.NoError(t, db.Close())

@@ -1,5 +1,5 @@
-// Package sqlite keeps the read model in one SQLite file and the delivery claims in another, by a driver in pure Go: for one machine,
-// without a server.
+// Package sqlite keeps the read model in one SQLite file and the delivery claims in another, by a driver in pure Go: for
+// one machine, without a server.
 //
 // Guarantees beyond the contract in package store:
 //
@@ -8,8 +8,8 @@
 //     disk keeps its own promise.
 //   - Concurrent writes share transactions and so the wait for the disk; a lone write waits for nothing but itself.
 //
-// Caveats: SQLite's write-ahead log needs a local file system, never a network one. The files beside it, with the same name and -wal
-// or -shm at the end, belong to it: copy a closed store, or by SQLite's own backup. A process must not open and
+// Caveats: SQLite's write-ahead log needs a local file system, never a network one. The files beside it, with the same name
+// and -wal or -shm at the end, belong to it: copy a closed store, or by SQLite's own backup. A process must not open and
 // close the file by other means while it is open here: that drops SQLite's locks (POSIX).
 package sqlite
 
@@ -23,8 +23,8 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// readModel: columns that lists are filtered by hold folded text, NULL where there is none; extra holds labels and drinks as given.
-// items keeps its rowid: rows are large, and appending them is cheaper than sorting them into a tree.
+// readModel: columns that lists are filtered by hold folded text, NULL where there is none; extra holds labels and drinks
+// as given. items keeps its rowid: rows are large, and appending them is cheaper than sorting them into a tree.
 var readModel = kind{what: "the read model", application: 0x53697045, version: 2, tables: `
 CREATE TABLE items (
 	type       TEXT NOT NULL,
@@ -64,7 +64,8 @@ CREATE TABLE marks (
 	PRIMARY KEY (topic, partition)
 ) WITHOUT ROWID
 `, outdated: func(path string) string {
-	return fmt.Sprintf("nothing is lost, it can be built again from the topics: run `sipeat rebuild --data %s` if `sipeat serve` wrote it, "+
+	return fmt.Sprintf("nothing is lost, it can be built again from the topics: "+
+		"run `sipeat rebuild --data %s` if `sipeat serve` wrote it, "+
 		"otherwise `sipeat rebuild --store NEW.db`", filepath.Dir(path))
 }}
 

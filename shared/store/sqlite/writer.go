@@ -13,15 +13,15 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Several processes take turns at writing. SQLite has no queue for them: a waiting process tries again and again, and SQLite's own
-// busy handler finally tries every 100 ms, which seldom meets the moment between two transactions of a busy process. Here a
-// waiting process tries several times a millisecond: beside a handle that writes without a pause, a lone write took
-// 150 ms at worst, and 700 ms with a try every 50 ms.
+// Several processes take turns at writing. SQLite has no queue for them: a waiting process tries again and again, and
+// SQLite's own busy handler finally tries every 100 ms, which seldom meets the moment between two transactions of a busy
+// process. Here a waiting process tries several times a millisecond: beside a handle that writes without a pause, a lone
+// write took 150 ms at worst, and 700 ms with a try every 50 ms.
 const (
 	lockRetry   = 250 * time.Microsecond
 	lockTimeout = 20 * time.Second // then the lock counts as an outage; a transaction takes milliseconds
-	// openTimeout is less than the 10 s that SQLite itself waits when a file is opened: so where another process keeps the lock it is
-	// tried once, and a start fails within 15 s.
+	// openTimeout is less than the 10 s that SQLite itself waits when a file is opened: so where another process keeps the
+	// lock it is tried once, and a start fails within 15 s.
 	openTimeout = 9 * time.Second
 )
 
@@ -61,12 +61,14 @@ func startWriter(ctx context.Context, db *sql.DB, f *file) (*writer, error) {
 	if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil { // begin does the waiting
 		return nil, errors.Join(err, conn.Close())
 	}
-	w := &writer{file: f, db: db, conn: conn, stmt: map[string]*sql.Stmt{}, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	w := &writer{file: f, db: db, conn: conn, stmt: map[string]*sql.Stmt{}, wake: make(chan struct{}, 1),
+		stopped: make(chan struct{})}
 	go w.loop()
 	return w, nil
 }
 
-// do runs a write and returns when it is committed, or when its context ends: then its outcome is unknown, and run may still be called.
+// do runs a write and returns when it is committed, or when its context ends: then its outcome is unknown, and run may
+// still be called.
 func (w *writer) do(ctx context.Context, run func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return w.file.fault(ctx, err)

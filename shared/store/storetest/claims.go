@@ -230,7 +230,8 @@ var claims = []struct {
 		require.NoError(b, b.Release(b.Context(), "released", "smtp"))
 		at := noon.Add(time.Second)
 		assert.Equal(b, map[string][]store.Delivery{
-			"sent":     {{State: store.Pending}, {Channel: "discord", State: store.Delivered, At: at}, {Channel: "smtp", State: store.Delivered, At: at}},
+			"sent": {{State: store.Pending}, {Channel: "discord", State: store.Delivered, At: at}, {Channel: "smtp",
+				State: store.Delivered, At: at}},
 			"refused":  {{Channel: "smtp", State: store.Failed, At: at, Class: "invalid"}},
 			"again":    {{Channel: "smtp", State: store.Pending}},
 			"released": {{Channel: "smtp", State: store.Pending}},

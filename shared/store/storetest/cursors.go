@@ -25,7 +25,8 @@ var cursors = []guarantee{
 		if swapped == good[:1] {
 			swapped = strings.ToLower(good[:1] + "x")[:1]
 		}
-		for _, bad := range []string{"x", "!", "AAAA", good + "A", good + "=", good[1:], good[:len(good)-2], swapped + "_" + good[2:], strings.Repeat("A", 5000), rows.Next, " " + good} {
+		for _, bad := range []string{"x", "!", "AAAA", good + "A", good + "=", good[1:], good[:len(good)-2], swapped + "_" +
+			good[2:], strings.Repeat("A", 5000), rows.Next, " " + good} {
 			_, err := b.List(b.Context(), store.Query{Type: request, Limit: 1, Cursor: bad})
 			b.isKind(events.Invalid, err)
 		}
@@ -65,7 +66,8 @@ var cursors = []guarantee{
 	}},
 	{"other demand's cursor is invalid", func(b *bench) {
 		b.mustPut(item("1", 0, "", "Cola", "Tea"))
-		queries := []store.DemandQuery{{}, {Country: "de"}, {City: "berlin"}, {Country: "de", City: "berlin"}, {Country: "berlin", City: "de"}}
+		queries := []store.DemandQuery{{}, {Country: "de"}, {City: "berlin"}, {Country: "de", City: "berlin"},
+			{Country: "berlin", City: "de"}}
 		for from, q := range queries[:4] {
 			q.Limit = 1
 			page, err := b.Demand(b.Context(), q)

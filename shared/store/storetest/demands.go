@@ -18,17 +18,20 @@ func asking(id, country, city string, drinks ...string) store.Item {
 var demands = []guarantee{
 	{"an event counts each of its drinks once", func(b *bench) {
 		b.mustPut(asking("1", "DE", "Berlin", "Cola", "cola ", "Tea", "COLA"), asking("2", "DE", "Berlin", "Tea"))
-		assert.Equal(b, []store.Demand{{Country: "DE", City: "Berlin", Drink: "Cola", Count: 1}, {Country: "DE", City: "Berlin", Drink: "Tea", Count: 2}},
+		assert.Equal(b, []store.Demand{{Country: "DE", City: "Berlin", Drink: "Cola", Count: 1}, {Country: "DE",
+			City: "Berlin", Drink: "Tea", Count: 2}},
 			b.demand(b, store.DemandQuery{}))
 	}},
 	{"spellings are one row, which shows the first without surrounding space", func(b *bench) {
 		b.mustPut(asking("1", " De", "KÖLN ", " Café  Latte\n"), asking("2", "DE", "köln", "CAFÉ  LATTE", "Café Latte"))
-		assert.Equal(b, []store.Demand{{Country: "De", City: "KÖLN", Drink: "Café  Latte", Count: 2}, {Country: "DE", City: "köln", Drink: "Café Latte", Count: 1}},
+		assert.Equal(b, []store.Demand{{Country: "De", City: "KÖLN", Drink: "Café  Latte", Count: 2}, {Country: "DE",
+			City: "köln", Drink: "Café Latte", Count: 1}},
 			b.demand(b, store.DemandQuery{}))
 	}},
 	{"a blank drink is none, a blank place is a place", func(b *bench) {
 		b.mustPut(asking("1", "", " ", "", " ", "Cola"), asking("2", "", "Bonn", "Cola"))
-		assert.Equal(b, []store.Demand{{Drink: "Cola", Count: 1}, {City: "Bonn", Drink: "Cola", Count: 1}}, b.demand(b, store.DemandQuery{Limit: 1}))
+		assert.Equal(b, []store.Demand{{Drink: "Cola", Count: 1}, {City: "Bonn", Drink: "Cola", Count: 1}}, b.demand(b,
+			store.DemandQuery{Limit: 1}))
 	}},
 	{"items without drinks ask for nothing", func(b *bench) {
 		b.mustPut(asking("1", "DE", "Berlin"))

@@ -86,7 +86,8 @@ var lists = []guarantee{
 		} {
 			assert.Equal(b, []string{"1"}, ids(b.all(b, store.Query{Type: request, Match: match, Limit: 10})), "%+v", match)
 		}
-		for _, match := range []store.Labels{{City: "århus c"}, {City: "arhus  c"}, {City: "århus"}, {City: "dk"}, {Country: "dk", Type: "machine"}} {
+		for _, match := range []store.Labels{{City: "århus c"}, {City: "arhus  c"}, {City: "århus"}, {City: "dk"},
+			{Country: "dk", Type: "machine"}} {
 			assert.Empty(b, b.all(b, store.Query{Type: request, Match: match, Limit: 10}), "%+v", match)
 		}
 	}},
@@ -114,7 +115,8 @@ var lists = []guarantee{
 		var items []store.Item
 		for n := range 150 {
 			i := item(fmt.Sprintf("%x-%d", r.Uint32(), n), r.IntN(20), "")
-			i.Labels = store.Labels{City: pick("", "Bonn", "Köln"), Country: pick("", "DE", "FR"), MachineID: pick("", "m1", "m2"), Type: pick("", "contact", "machine")}
+			i.Labels = store.Labels{City: pick("", "Bonn", "Köln"), Country: pick("", "DE", "FR"), MachineID: pick("", "m1",
+				"m2"), Type: pick("", "contact", "machine")}
 			items = append(items, i)
 		}
 		for _, err := range together(len(items), func(n int) error { return b.put(b, items[n]) }) {
@@ -122,7 +124,8 @@ var lists = []guarantee{
 		}
 		for range 60 {
 			q := store.Query{Type: request, Limit: 1 + r.IntN(40), Match: store.Labels{
-				City: pick("", "", "bonn", "KÖLN"), Country: pick("", "", "de", "FR "), MachineID: pick("", "", "M1", "m2"), Type: pick("", "", "contact", "Machine")}}
+				City: pick("", "", "bonn", "KÖLN"), Country: pick("", "", "de", "FR "), MachineID: pick("", "", "M1", "m2"),
+				Type: pick("", "", "contact", "Machine")}}
 			if r.IntN(2) == 0 {
 				q.Since = noon.Add(time.Duration(r.IntN(20)) * time.Second)
 			}

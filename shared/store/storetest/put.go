@@ -167,7 +167,8 @@ var puts = []guarantee{
 			}
 		}
 		assert.Len(b, b.all(b, store.Query{Type: request, Limit: 100}), n/10*8+1)
-		assert.Equal(b, []store.Demand{{Country: "DE", City: "Berlin", Drink: "Cola", Count: n / 10 * 8}}, b.demand(b, store.DemandQuery{}))
+		assert.Equal(b, []store.Demand{{Country: "DE", City: "Berlin", Drink: "Cola", Count: n / 10 * 8}}, b.demand(b,
+			store.DemandQuery{}))
 	}},
 }
 

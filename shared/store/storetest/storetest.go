@@ -19,8 +19,9 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Run tests read models, each guarantee on one of its own, in parallel. data makes an empty read model and returns how to open it: each
-// call of open is another handle on the same data, as another process would have. The suite closes what it opens.
+// Run tests read models, each guarantee on one of its own, in parallel. data makes an empty read model and returns how to
+// open it: each call of open is another handle on the same data, as another process would have. The suite closes what it
+// opens.
 func Run(t *testing.T, data func(*testing.T) (open func() store.Store)) {
 	for _, group := range []struct {
 		name       string
