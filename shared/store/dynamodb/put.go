@@ -173,6 +173,7 @@ func (s *Store) count(e store.DemandEntry) *types.Update {
 const (
 	maxActions = 100
 	maxBytes   = 3 << 20
+	maxFlights = 16 // transactions at a time; what comes meanwhile shares the next ones
 )
 
 // writer gathers the Puts of a handle into transactions that have no row in common: those that wait for a counter which a running
@@ -182,6 +183,8 @@ type writer struct {
 	mu    sync.Mutex
 	queue []*op
 	busy  map[any]bool // the rows of running transactions: DemandKeys, and [2]string of items
+	// flights is how many transactions are running.
+	flights int
 }
 
 func (o *op) rows() []any {
@@ -202,11 +205,17 @@ func (w *writer) add(o *op) {
 
 // pump sends what can be sent; w.mu is held.
 func (w *writer) pump() {
-	for batch := w.take(); len(batch) > 0; batch = w.take() {
+	for w.flights < maxFlights && len(w.queue) > 0 {
+		batch := w.take()
+		if len(batch) == 0 {
+			return
+		}
+		w.flights++
 		go func() {
 			w.send(batch)
 			w.mu.Lock()
 			defer w.mu.Unlock()
+			w.flights--
 			for _, o := range batch {
 				for _, row := range o.rows() {
 					delete(w.busy, row)
