@@ -93,10 +93,10 @@ func work(record []byte) {
 	_ = events.EscapeControls(record)
 }
 
-// No work on a record is worse than linear. The bound is far from both: 64 times the bytes take about 64 times as long, and
-// over 4,000 times as long where the work is quadratic.
+// No work on a record is worse than linear. 64 times the bytes take about 64 times as long, and over 4,000 times as long where
+// the work is quadratic. The bound lies between, with room for a machine that is busy otherwise.
 func TestWorkOnARecordIsLinear(t *testing.T) {
-	const small, large, factor = 16 << 10, 1 << 20, 800
+	const small, large, factor, floor = 16 << 10, 1 << 20, 1500, time.Second
 	fastest := func(record []byte, times int) time.Duration {
 		best := time.Hour
 		for range times {
@@ -107,11 +107,8 @@ func TestWorkOnARecordIsLinear(t *testing.T) {
 		return best
 	}
 	for name, shape := range shapes {
-		bound := max(factor*fastest([]byte(shape(small)), 20), 300*time.Millisecond)
-		record, took := []byte(shape(large)), time.Hour
-		for try := 0; try < 5 && took > bound; try++ {
-			took = min(took, fastest(record, 1))
-		}
-		assert.LessOrEqual(t, took, bound, name)
+		few, many := []byte(shape(small)), []byte(shape(large))
+		linear := func() bool { return fastest(many, 1) <= max(floor, factor*fastest(few, 5)) }
+		assert.True(t, linear() || linear() || linear(), name)
 	}
 }
