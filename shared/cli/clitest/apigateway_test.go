@@ -31,6 +31,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store/sqlite"
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/sipeat/sipeat/shared/web/apigateway"
+	"github.com/sipeat/sipeat/shared/web/apigateway/apigatewaytest"
 	"github.com/sipeat/sipeat/shared/web/gateway"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -94,7 +95,7 @@ func bothWays(t *testing.T) *twoWays {
 	quiet := slog.New(slog.DiscardHandler)
 	callers := settings.Web{TLSInFront: true, Auth: settings.Auth{Mode: "token", Tokens: [][sha256.Size]byte{sha256.Sum256([]byte(staffToken))}}}
 	w.server = web.Router(w.functions, append(gateway.New(callers, quiet, time.Now).Options(), web.Log(quiet))...)
-	w.adapter = apigateway.New(web.Router(w.functions, web.Guard(apigateway.Guard(false)), web.Log(quiet), web.BehindTLS()))
+	w.adapter = apigateway.New(web.Router(w.functions, web.Guard(apigateway.Guard(false)), web.Log(quiet), web.BehindTLS()), "")
 	return w
 }
 
@@ -229,7 +230,7 @@ func plain(h http.Header) map[string]string {
 }
 
 // invoked is what the function says to the payload that API Gateway makes of the same bytes.
-func (w *twoWays) invoked(t *testing.T, api apigateway.API, x exchanged) reply {
+func (w *twoWays) invoked(t *testing.T, api apigatewaytest.API, x exchanged) reply {
 	t.Helper()
 	w.ids, w.fault = 0, x.fault
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(x.raw)))
@@ -240,8 +241,7 @@ func (w *twoWays) invoked(t *testing.T, api apigateway.API, x exchanged) reply {
 		api.Route = "HEAD " + strings.TrimPrefix(api.Route, "GET ")
 	}
 	api.Claims = map[string]string{"sub": "staff", "exp": "1795416861"}
-	payload, err := api.Event(r)
-	require.NoError(t, err)
+	payload := api.Event(t, r)
 	out, err := w.adapter.Invoke(t.Context(), payload)
 	require.NoError(t, err, "%s", payload)
 	var a struct {
@@ -274,23 +274,11 @@ func TestAPIGatewayAnswersAsTheServer(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			want := w.served(t, server.Listener.Addr().String(), x)
 			statuses[want.Status]++
-			assert.Equal(t, want, w.invoked(t, apigateway.API{Raw: true, RequestID: "not asked for"}, x), "as it was sent")
+			assert.Equal(t, want, w.invoked(t, apigatewaytest.API{Raw: true}, x), "as it was sent")
 			if x.spelt {
 				return
 			}
-			assert.Equal(t, want, w.invoked(t, apigateway.API{}, x), "decoded by API Gateway")
-
-			staged := w.invoked(t, apigateway.API{Stage: "prod"}, x)
-			const instance = `"instance":"`
-			assert.Equal(t, strings.Contains(want.Body, instance+"/"), strings.Contains(staged.Body, instance+"/prod/"))
-			staged.Body = strings.Replace(staged.Body, instance+"/prod/", instance+"/", 1)
-			if to := want.Headers["Location"]; to != "" {
-				assert.Equal(t, "/prod"+to, staged.Headers["Location"])
-				staged.Headers["Location"] = to
-			}
-			if !strings.Contains(want.Body, "…") { // an instance is cut to a length, the stage with it
-				assert.Equal(t, want, staged, "under a stage")
-			}
+			assert.Equal(t, want, w.invoked(t, apigatewaytest.API{}, x), "decoded by API Gateway")
 		})
 	}
 	for _, status := range []int{200, 202, 307, 400, 404, 405, 413, 415, 422, 500, 503} {

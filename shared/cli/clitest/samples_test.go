@@ -66,7 +66,7 @@ func TestSamplesAreAnsweredByTheirFunctions(t *testing.T) {
 				Headers    map[string]string
 				Body       string
 			}) {
-				adapter := apigateway.New(web.Router([]web.Function{watched}, web.Guard(apigateway.Guard(samLocal, "sipeat/staff")), web.Log(slog.New(slog.DiscardHandler)), observed))
+				adapter := apigateway.New(web.Router([]web.Function{watched}, web.Guard(apigateway.Guard(samLocal, "sipeat/staff")), web.Log(slog.New(slog.DiscardHandler)), observed), "")
 				out, err := adapter.Invoke(t.Context(), payload)
 				require.NoError(t, err)
 				require.NoError(t, json.Unmarshal(out, &a))

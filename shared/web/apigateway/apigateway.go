@@ -1,33 +1,31 @@
-// Package apigateway lets a handler of net/http answer behind Amazon API Gateway: an HTTP API that calls a Lambda function
-// with payload format 2.0 (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html).
+// Package apigateway lets a net/http handler answer behind Amazon API Gateway: an HTTP API that invokes a Lambda function with
+// payload format 2.0 (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html).
 //
 //	router := web.Router(functions, web.Guard(apigateway.Guard(samLocal, scopes...)), web.BehindTLS())
-//	lambda.Start(apigateway.New(router))
+//	lambda.Start(apigateway.New(router, ""))
 //
-// What it promises:
+// What it guarantees:
 //
-//   - The handler gets the request that net/http's server would give it, and its caller the same answer, byte for byte, headers
-//     of the connection aside. What API Gateway changes on the way is put right where that can be: a path that
-//     it has decoded, a stage in front of it ([web.ProxyInfo]), cookies, bodies in base64.
-//   - What it cannot undo: API Gateway joins several headers of one name by commas. One value with commas means the same as
-//     they do (RFC 9110 section 5.3), and package web reads it so. A path shows in Location and problems as it is spelt by
-//     this package, where API Gateway has decoded it.
-//   - The context ends half a second before the function's time or API Gateway's patience does, so that there is an
-//     answer. A handler that ignores it is killed with the function. A cold start counts for API Gateway and not here.
-//   - A payload that is something else is an error that says what came, and a handler that panics in the middle of an answer
-//     is an error too: API Gateway makes 500 of both. No error has anything of a payload in it, and nothing is logged.
+//   - The handler gets the request that net/http's server would give it, and its caller the same answer, byte for byte, except
+//     headers of the connection. What API Gateway changes on the way is restored where that is possible: decoded paths, cookies,
+//     bodies in base64. Several headers of one name stay joined by commas, which means the same (RFC 9110 section 5.3).
+//   - The context ends half a second before the function's or API Gateway's time does, so that there is an answer. A cold start
+//     counts for API Gateway and not here.
+//   - Another payload is an error, and so is a handler that panics within its answer: API Gateway makes 500 of both. No error
+//     has anything of a payload in it, and nothing is logged.
 //
-// What it is not: no CORS (API Gateway answers that, and drops our headers for it), no streaming, no WebSockets, no payload
-// format 1.0. X-Amzn-Trace-Id is ignored; traceparent is a header like any other. aws-lambda-go-api-proxy does the
-// same work, and was not taken: it cuts headers at each comma, those within quotes too, refuses a path with a stray "%",
-// takes any JSON for a request (a batch of Kafka as GET /), prints to standard output what it could not convert, gives no
-// answer for a handler that writes none, and costs over twice as much.
+// It has no CORS (API Gateway answers that, and drops our headers for it), no stage prefixes (the API's stage is $default), no
+// streaming and no payload format 1.0. aws-lambda-go-api-proxy, which does the same work, cuts headers at commas within
+// quotes, refuses a path with a stray "%", and takes any JSON for a request.
 package apigateway
 
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -36,54 +34,50 @@ import (
 )
 
 const (
-	// longest is how long a handler may take: an HTTP API waits 30 s for a function.
-	longest = 29 * time.Second
-	// margin is kept for the answer when the function's own time runs out.
-	margin = 500 * time.Millisecond
+	longest = 29 * time.Second       // an HTTP API waits 30 s for a function
+	margin  = 500 * time.Millisecond // of the function's own time, for the answer
 )
 
-// Adapter is what [github.com/aws/aws-lambda-go/lambda.Start] takes: a lambda.Handler.
+// Adapter is a lambda.Handler of github.com/aws/aws-lambda-go. It may be invoked any number of times at once.
 type Adapter struct {
 	handler  http.Handler
 	basePath string
 }
 
-// Option is a choice for [New].
-type Option func(*Adapter)
-
-// BasePath names the API mapping of a custom domain, such as "/v1". No payload says it, and without it Location and a
-// problem's instance are as if the domain were mapped whole. For those who came by API Gateway's own domain it is nothing.
-func BasePath(path string) Option {
-	return func(a *Adapter) { a.basePath = cleanPrefix(path) }
-}
-
-// New makes an adapter. It may be invoked any number of times at once.
-func New(handler http.Handler, options ...Option) *Adapter {
-	a := &Adapter{handler: handler}
-	for _, option := range options {
-		option(a)
+// New makes an adapter. basePath is the API mapping of a custom domain, such as "/v1", which no payload has: Location and a
+// problem's instance begin with it for callers on that domain. "" = the domain is mapped whole.
+func New(handler http.Handler, basePath string) *Adapter {
+	if basePath = strings.Trim(basePath, "/ "); basePath != "" {
+		basePath = (&url.URL{Path: "/" + basePath}).EscapedPath()
 	}
-	return a
+	return &Adapter{handler, basePath}
 }
 
-var (
-	errCut   = errors.New("apigateway: the handler panicked, and what it had answered is not sent; the log says why")
-	errShort = errors.New("apigateway: the handler wrote less than it announced in Content-Length; what it wrote is not sent")
-)
+// Function makes an endpoint a Lambda function of its own, which serves its route alone. It reads, for [Guard], JWT_SCOPE (the
+// scopes of staff, separated by spaces; none = API Gateway alone checks them) and AWS_SAM_LOCAL, and API_BASE_PATH for [New].
+func Function(f web.Function, logger *slog.Logger, getenv func(string) string) *Adapter {
+	guard := Guard(getenv("AWS_SAM_LOCAL") == "true", strings.Fields(getenv("JWT_SCOPE"))...)
+	return New(web.Router([]web.Function{f}, web.Log(logger), web.Guard(guard), web.BehindTLS()), getenv("API_BASE_PATH"))
+}
 
-// What a payload holds comes from anywhere: it is read as leniently as API Gateway wrote it.
-var (
-	reading = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	writing = json.JoinOptions(jsontext.AllowInvalidUTF8(true)) // a header may be Latin-1
-)
+// API Gateway checks neither for repeated names nor for UTF-8, and a header may be Latin-1.
+var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-// Invoke answers the request in the payload. It fails if that is none, and if there is no whole answer.
+var errPayload = errors.New("apigateway: the payload is not a request of an API Gateway HTTP API in payload format 2.0: " +
+	"check what invokes this function, and PayloadFormatVersion")
+
+// Invoke answers the request in payload. It fails if that is not one, or if there is no whole answer.
 func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var e event
-	if err := e.read(payload); err != nil {
-		return nil, err
+	if json.Unmarshal(payload, &e, lenient) != nil || e.Version != "2.0" || e.RequestContext.HTTP.Method == "" {
+		return nil, errPayload
 	}
-	ctx, cancel := bounded(ctx)
+	left := longest
+	if deadline, ok := ctx.Deadline(); ok {
+		until := time.Until(deadline)
+		left = min(left, until-min(margin, until/4))
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 	request, err := a.request(ctx, &e)
 	if err != nil {
@@ -93,50 +87,40 @@ func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if err := w.serve(a.handler, request); err != nil {
 		return nil, err
 	}
-	return json.Marshal(&w.answer, writing)
-}
-
-// bounded ends ctx while there is time to answer.
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	left := longest
-	if deadline, ok := ctx.Deadline(); ok {
-		until := time.Until(deadline)
-		left = min(left, until-min(margin, until/4))
-	}
-	return context.WithTimeout(ctx, left)
+	return json.Marshal(&w.answer, lenient)
 }
 
 // request is what net/http would have made of what the caller sent.
 func (a *Adapter) request(ctx context.Context, e *event) (*http.Request, error) {
-	body, err := e.body()
+	about := &e.RequestContext
+	info := web.ProxyInfo{RequestID: about.RequestID}
+	path := "/" + strings.TrimPrefix(e.RawPath, "/")
+	if d := about.DomainName; a.basePath != "" && d != "localhost" && !strings.Contains(d, ".execute-api.") { // a custom domain
+		info.Prefix = a.basePath
+		if rest, found := strings.CutPrefix(path, a.basePath); found && (rest == "" || rest[0] == '/') {
+			path = "/" + strings.TrimPrefix(rest, "/")
+		}
+	}
+	u := e.url(path)
+	u.RawQuery = e.RawQueryString
+	header := e.header()
+	body, length, err := e.body(header)
 	if err != nil {
 		return nil, err
 	}
-	u, prefix := a.path(e)
-	u.RawQuery = e.RawQueryString
-	r := &http.Request{
-		Method:        e.RequestContext.HTTP.Method,
-		URL:           u,
-		Header:        e.header(),
-		Host:          e.RequestContext.DomainName,
-		RemoteAddr:    e.remote(),
-		RequestURI:    u.RequestURI(),
-		Body:          body.ReadCloser,
-		ContentLength: body.length,
-	}
-	body.announce(r.Header)
-	if host := r.Header["Host"]; host != nil {
+	r := &http.Request{Method: about.HTTP.Method, URL: u, Header: header, Host: about.DomainName, RemoteAddr: e.remote(),
+		RequestURI: u.RequestURI(), Body: body, ContentLength: length, Proto: about.HTTP.Protocol}
+	if host := header["Host"]; host != nil {
 		r.Host = host[0]
-		delete(r.Header, "Host") // as net/http does
+		delete(header, "Host") // as net/http does
 	}
 	var ok bool
-	r.Proto = e.RequestContext.HTTP.Protocol
 	if r.ProtoMajor, r.ProtoMinor, ok = http.ParseHTTPVersion(r.Proto); !ok {
 		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
 	}
-	ctx = web.WithProxyInfo(ctx, web.ProxyInfo{Prefix: prefix, RequestID: e.RequestContext.RequestID})
-	if claims := e.claims(); claims != nil {
-		ctx = context.WithValue(ctx, claimsKey{}, claims)
+	ctx = web.WithProxyInfo(ctx, info)
+	if c := about.Authorizer.JWT.Claims; c != nil {
+		ctx = context.WithValue(ctx, claimsKey{}, c)
 	}
 	return r.WithContext(ctx), nil
 }

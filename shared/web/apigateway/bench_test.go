@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/sipeat/sipeat/shared/web/apigateway/apigatewaytest"
 )
 
 const benchBody = `{"name":"Ada Lovelace","email":"ada@example.com","phone":"+44 20 7946 0958","message":"A machine, please."}`
@@ -26,11 +28,8 @@ func BenchmarkInvoke(b *testing.B) {
 		return r
 	}
 	b.Run("adapter", func(b *testing.B) {
-		payload, err := API{Route: "POST /contacts", RequestID: "JKJaXmPLvHcESHA="}.Event(request())
-		if err != nil {
-			b.Fatal(err)
-		}
-		adapter := New(handler)
+		payload := apigatewaytest.API{Route: "POST /contacts"}.Event(b, request())
+		adapter := New(handler, "")
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := adapter.Invoke(context.Background(), payload); err != nil {

@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // event is what is read of a payload.
@@ -28,7 +25,6 @@ type event struct {
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
 	RequestContext  struct {
 		RequestID  string `json:"requestId"`
-		Stage      string `json:"stage"`
 		DomainName string `json:"domainName"`
 		HTTP       struct {
 			Method   string `json:"method"`
@@ -43,46 +39,37 @@ type event struct {
 	} `json:"requestContext"`
 }
 
-const wanted = "this function takes requests of an API Gateway HTTP API, payload format 2.0"
-
-func (e *event) read(payload []byte) error {
-	err := json.Unmarshal(payload, e, reading)
-	if err == nil && e.Version == "2.0" && e.RequestContext.HTTP.Method != "" {
-		return nil
+// url reads a path. API Gateway decodes rawPath, and `sam local` does (captured from a live API:
+// https://github.com/hotsock/voker/pull/8), but its documentation has it encoded, and function URLs, which send the same format,
+// keep it encoded. So "/contacts/a/b" may be "/contacts/a%2Fb": the route and its decoded values decide. Without them a path
+// that can be read as encoded is.
+func (e *event) url(raw string) *url.URL {
+	plain, escaped, ambiguous := "", "", false
+	_, route, _ := strings.Cut(e.RouteKey, " /")
+	for segment := range strings.SplitSeq(route, "/") {
+		value, coded := segment, segment
+		if name, ok := strings.CutPrefix(segment, "{"); ok {
+			value = e.PathParameters[strings.TrimSuffix(name, "}")]
+			coded = url.PathEscape(value)
+			ambiguous = ambiguous || strings.ContainsAny(value, "/%")
+		}
+		plain, escaped = plain+"/"+value, escaped+"/"+coded
 	}
-	return fmt.Errorf("apigateway: %s, and got %s", wanted, came(payload))
+	if plain != raw || !ambiguous {
+		var err error
+		if plain, err = url.PathUnescape(raw); err != nil {
+			return &url.URL{Path: raw}
+		}
+		escaped = raw
+	}
+	u := &url.URL{Path: plain}
+	if u.EscapedPath() != escaped { // net/url keeps a spelling only where it is not its own
+		u.RawPath = escaped
+	}
+	return u
 }
 
-// came says what a payload is that is no request, in words that have nothing of it but names that AWS gives.
-func came(payload []byte) string {
-	if len(bytes.TrimSpace(payload)) == 0 {
-		return "an empty payload"
-	}
-	value := jsontext.Value(payload)
-	if !value.IsValid(reading) {
-		return fmt.Sprintf("%d bytes that are no JSON", len(payload))
-	}
-	members := map[string]jsontext.Value{}
-	if json.Unmarshal(value, &members, reading) != nil || value.Kind() == 'n' {
-		return "JSON that is no object; test it with a whole payload, such as those in functions/testdata"
-	}
-	var version, source string
-	_ = json.Unmarshal(members["version"], &version)    // what is no text is not looked at
-	_ = json.Unmarshal(members["eventSource"], &source) // nor here
-	switch {
-	case source == "aws:kafka" || source == "SelfManagedKafka" || source == "aws:SelfManagedKafka":
-		return "a batch of Kafka records: its event source mapping belongs to a consumer"
-	case version == "2.0":
-		return "an event of version 2.0 that is no such request: its requestContext.http.method, or a field of another type, is at fault"
-	case version == "1.0", members["httpMethod"] != nil:
-		return "a request of payload format 1.0 (a REST API's, a load balancer's, or an HTTP API's whose integration lacks PayloadFormatVersion: \"2.0\")"
-	case members["Records"] != nil:
-		return "a batch of records of another AWS service: take that trigger away"
-	}
-	return "an event of another sort: it has no version 2.0; look at what triggers the function"
-}
-
-// header is the request's header as net/http has it. Names come in lower case, from `sam local` as they were sent.
+// header is the request's header as net/http has it. API Gateway sends names in lower case, `sam local` as they came.
 func (e *event) header() http.Header {
 	h := make(http.Header, len(e.Headers)+1)
 	for name, value := range e.Headers {
@@ -95,7 +82,7 @@ func (e *event) header() http.Header {
 	return h
 }
 
-// remote is the caller's address. There is no port: 0.
+// remote is the caller's address, at port 0: there is none.
 func (e *event) remote() string {
 	if e.RequestContext.HTTP.SourceIP == "" {
 		return ""
@@ -103,30 +90,20 @@ func (e *event) remote() string {
 	return net.JoinHostPort(e.RequestContext.HTTP.SourceIP, "0")
 }
 
-func (e *event) claims() *claims { return e.RequestContext.Authorizer.JWT.Claims }
-
-type body struct {
-	io.ReadCloser
-	length int64
-}
-
-func (e *event) body() (body, error) {
-	if e.Body == "" {
-		return body{http.NoBody, 0}, nil
+// body is the decoded body. It corrects Content-Length where that is there.
+func (e *event) body(h http.Header) (io.ReadCloser, int64, error) {
+	body := []byte(e.Body)
+	if e.IsBase64Encoded {
+		var err error
+		if body, err = base64.StdEncoding.DecodeString(e.Body); err != nil {
+			return nil, 0, errors.New("apigateway: the payload's isBase64Encoded is true, and its body is not base64")
+		}
 	}
-	if !e.IsBase64Encoded {
-		return body{io.NopCloser(strings.NewReader(e.Body)), int64(len(e.Body))}, nil
-	}
-	b, err := base64.StdEncoding.DecodeString(e.Body)
-	if err != nil {
-		return body{}, errors.New("apigateway: the payload's isBase64Encoded is true, and its body is no base64")
-	}
-	return body{io.NopCloser(bytes.NewReader(b)), int64(len(b))}, nil
-}
-
-// announce makes a Content-Length that is there the right one.
-func (b body) announce(h http.Header) {
 	if h["Content-Length"] != nil {
-		h["Content-Length"] = []string{strconv.FormatInt(b.length, 10)}
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
+	if len(body) == 0 {
+		return http.NoBody, 0, nil
+	}
+	return io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
 }

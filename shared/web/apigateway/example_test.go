@@ -5,8 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
+	"strings"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/sipeat/sipeat/shared/web"
@@ -21,15 +20,12 @@ func Example() {
 	greet := web.HandleQuery(func(_ context.Context, q byName) (string, error) { return "Hello, " + q.Name, nil })
 	router := web.Router([]web.Function{{Name: "greet", Route: "GET /greetings/{name}", Handler: greet, Staff: true}},
 		web.Guard(apigateway.Guard(false, "staff")), web.Log(slog.New(slog.DiscardHandler)))
-	function := apigateway.New(router) // for lambda.Start
+	function := apigateway.New(router, "") // for lambda.Start
 
-	api := apigateway.API{Route: "GET /greetings/{name}", Stage: "prod", Claims: map[string]string{"sub": "ada", "scope": "staff"}}
-	for _, path := range []string{"/greetings/Zo%C3%AB%2FA", "/greetings/Zo%C3%AB?x=1"} {
-		payload, err := api.Event(httptest.NewRequest(http.MethodGet, path, nil))
-		if err != nil {
-			panic(err)
-		}
-		answer, err := function.Invoke(context.Background(), payload)
+	payload := `{"version":"2.0","routeKey":"GET /greetings/{name}","rawPath":"/greetings/Zoë/A","rawQueryString":"x=1",
+		"pathParameters":{"name":"Zoë/A"},"requestContext":{"http":{"method":"GET"},"authorizer":{"jwt":{"claims":{"sub":"ada","scope":"staff"}}}}}`
+	for _, payload := range []string{strings.Replace(payload, "x=1", "", 1), payload} {
+		answer, err := function.Invoke(context.Background(), []byte(payload))
 		if err != nil {
 			panic(err)
 		}
@@ -41,5 +37,5 @@ func Example() {
 	}
 	// Output:
 	// 200 "Hello, Zoë/A"
-	// 400 {"type":"/problems/invalid-parameters","title":"Some parameters are not acceptable","status":400,"detail":"See errors for each parameter.","instance":"/prod/greetings/Zo%C3%AB","errors":[{"pointer":"/x","detail":"is unknown; this request has no parameters"}]}
+	// 400 {"type":"/problems/invalid-parameters","title":"Some parameters are not acceptable","status":400,"detail":"See errors for each parameter.","instance":"/greetings/Zo%C3%AB%2FA","errors":[{"pointer":"/x","detail":"is unknown; this request has no parameters"}]}
 }

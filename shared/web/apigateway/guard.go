@@ -8,8 +8,8 @@ import (
 	"github.com/sipeat/sipeat/shared/web/bearer"
 )
 
-// claims are those of a verified token that are looked at. API Gateway writes all of them as text, lists as "[a b]";
-// what is of another type counts as absent.
+// claims are those of a verified token that are looked at. API Gateway writes all of them as text, lists as "[a b]"; a claim
+// of another type counts as absent.
 type claims struct {
 	Subject  any `json:"sub"`
 	ClientID any `json:"client_id"`
@@ -20,14 +20,14 @@ type claims struct {
 type claimsKey struct{}
 
 var noAuthorizer = &bearer.Refusal{Status: http.StatusUnauthorized, Description: "the route has no authorizer",
-	Detail: "This is for staff, and nobody has asked who you are: this route of the API has no JWT authorizer. Whoever runs the API gives it one, in template.yaml."}
+	Detail: "This is for staff, and this route of the API has no JWT authorizer: whoever runs the API adds one in template.yaml."}
 
-// Guard lets staff pass, as [web.Guard] wants it: API Gateway's JWT authorizer has verified the token, and its claim sub, or
-// else client_id, is [web.Caller]. With scopes the token must have one of them, which API Gateway has checked already where
-// the route says so too. A request without claims is 401: its route has no authorizer.
+// Guard lets staff pass, for [web.Guard]: API Gateway's JWT authorizer has verified the token, and its claim sub, or else
+// client_id, is [web.Caller]. With scopes the token must have one of them; API Gateway has checked that where the route has
+// scopes too. A request without claims is 401, because its route has no authorizer.
 //
-// `sam local` skips JWT authorizers and says so by AWS_SAM_LOCAL=true: with samLocal a request without claims passes, as
-// anybody's. On AWS nothing sets it.
+// `sam local` skips JWT authorizers and sets AWS_SAM_LOCAL=true, which nothing on AWS does: with samLocal a request without
+// claims passes, without a caller.
 func Guard(samLocal bool, scopes ...string) func(next http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -36,7 +36,7 @@ func Guard(samLocal bool, scopes ...string) func(next http.Handler) http.Handler
 				next.ServeHTTP(w, r)
 				return
 			}
-			subject, refused := c.judge(scopes)
+			subject, refused := c.staff(scopes)
 			if refused != nil {
 				refused.Write(w, r)
 				return
@@ -46,8 +46,7 @@ func Guard(samLocal bool, scopes ...string) func(next http.Handler) http.Handler
 	}
 }
 
-// judge applies the rules of [Guard].
-func (c *claims) judge(scopes []string) (subject string, refused *bearer.Refusal) {
+func (c *claims) staff(scopes []string) (subject string, refused *bearer.Refusal) {
 	if c == nil {
 		return "", noAuthorizer
 	}
@@ -55,17 +54,11 @@ func (c *claims) judge(scopes []string) (subject string, refused *bearer.Refusal
 	if granted == nil {
 		granted = c.SCP
 	}
+	list, _ := granted.(string) // "a b" (RFC 8693 section 4.2), or "[a b]" of an issuer's list
+	if inner, found := strings.CutPrefix(list, "["); found && strings.HasSuffix(inner, "]") {
+		list = strings.TrimSuffix(inner, "]")
+	}
 	sub, _ := c.Subject.(string)
 	clientID, _ := c.ClientID.(string)
-	return bearer.Staff(sub, clientID, listed(granted), scopes)
-}
-
-// listed reads a claim with scopes: "a b" (RFC 8693 section 4.2), or a list of some issuers', which API Gateway
-// writes "[a b]".
-func listed(claim any) []string {
-	text, _ := claim.(string)
-	if inner, isList := strings.CutPrefix(text, "["); isList && strings.HasSuffix(inner, "]") {
-		text = strings.TrimSuffix(inner, "]")
-	}
-	return strings.Fields(text)
+	return bearer.Staff(sub, clientID, strings.Fields(list), scopes)
 }

@@ -40,7 +40,7 @@ func TestGuard(t *testing.T) {
 		"sam local":                {`null`, true, []string{"staff"}, 200, "caller ", ""},
 	} {
 		router := New(web.Router([]web.Function{{Name: "staff", Route: "GET /", Staff: true, Handler: who}},
-			web.Guard(Guard(c.samLocal, c.scopes...)), web.Log(slog.New(slog.DiscardHandler))))
+			web.Guard(Guard(c.samLocal, c.scopes...)), web.Log(slog.New(slog.DiscardHandler))), "")
 		got := answered(t, router, `{"version":"2.0","rawPath":"/","headers":{"authorization":"Bearer e30.e30.x"},"requestContext":{"http":{"method":"GET"},"authorizer":`+c.authorizer+`}}`)
 		assert.Equal(t, c.status, got.StatusCode, name)
 		assert.Contains(t, got.Body, c.says, name)
@@ -58,7 +58,7 @@ func TestOpenFunctionsIgnoreClaims(t *testing.T) {
 	who := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "caller "+web.Caller(r.Context()))
 	})
-	router := New(web.Router([]web.Function{{Name: "open", Route: "GET /", Handler: who}}, web.Log(slog.New(slog.DiscardHandler))))
+	router := New(web.Router([]web.Function{{Name: "open", Route: "GET /", Handler: who}}, web.Log(slog.New(slog.DiscardHandler))), "")
 	got := answered(t, router, `{"version":"2.0","rawPath":"/","requestContext":{"http":{"method":"GET"},"authorizer":{"jwt":{"claims":{"sub":"ada"}}}}}`)
 	assert.Equal(t, "caller ", got.Body)
 }

@@ -2,8 +2,10 @@ package apigateway
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -17,6 +19,11 @@ type answer struct {
 	Body            string            `json:"body"`
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
 }
+
+var (
+	errCut   = errors.New("apigateway: the handler panicked; what it had answered is not sent, and the log says why")
+	errShort = errors.New("apigateway: the handler wrote less than its Content-Length; what it wrote is not sent")
+)
 
 // writer takes an answer by the rules of net/http's server.
 type writer struct {
@@ -33,7 +40,7 @@ func (w *writer) serve(h http.Handler, r *http.Request) (err error) {
 	whole := false
 	defer func() {
 		if !whole {
-			_ = recover() // the router has logged it; who it is not from loses the text, which may have personal data in it
+			_ = recover() // the router has logged it, and the text may have personal data in it
 			err = errCut
 		}
 	}()
@@ -45,8 +52,7 @@ func (w *writer) serve(h http.Handler, r *http.Request) (err error) {
 func (w *writer) Header() http.Header { return w.header }
 
 // connection are the headers that are API Gateway's: it counts the body itself.
-var connection = map[string]bool{"Connection": true, "Content-Length": true, "Keep-Alive": true, "Proxy-Connection": true,
-	"Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true}
+var connection = []string{"Connection", "Content-Length", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
 
 var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
@@ -65,12 +71,10 @@ func (w *writer) WriteHeader(status int) {
 	w.answer = answer{StatusCode: status, Headers: make(map[string]string, len(w.header))}
 	for name, values := range w.header {
 		switch {
-		case connection[name] || strings.HasPrefix(name, http.TrailerPrefix):
+		case slices.Contains(connection, name) || strings.HasPrefix(name, http.TrailerPrefix) || len(values) == 0:
 		case name == "Set-Cookie": // the one that cannot be joined, RFC 9110 section 5.3
-			w.answer.Cookies = append(w.answer.Cookies, values...)
-		case len(values) == 1:
-			w.answer.Headers[name] = strings.TrimSpace(oneLine.Replace(values[0]))
-		case len(values) > 1:
+			w.answer.Cookies = values
+		default:
 			w.answer.Headers[name] = strings.TrimSpace(oneLine.Replace(strings.Join(values, ", ")))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sipeat/sipeat/shared/web/apigateway/apigatewaytest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -101,18 +102,17 @@ func TestAnswersAsAServer(t *testing.T) {
 					defer res.Body.Close()
 					want, err = io.ReadAll(res.Body)
 				}
-				event, eventErr := API{}.Event(httptest.NewRequestWithContext(t.Context(), method, "/", strings.NewReader("what came")))
-				require.NoError(t, eventErr)
+				event := apigatewaytest.API{}.Event(t, httptest.NewRequestWithContext(t.Context(), method, "/", strings.NewReader("what came")))
 				if strings.HasPrefix(name, "!") {
 					require.Error(t, err)
-					out, err := New(handler).Invoke(t.Context(), event)
+					out, err := New(handler, "").Invoke(t.Context(), event)
 					assert.Nil(t, out)
 					require.Error(t, err)
 					assert.NotContains(t, err.Error(), "canary")
 					return
 				}
 				require.NoError(t, err)
-				got := answered(t, New(handler), string(event))
+				got := answered(t, New(handler, ""), string(event))
 				body := []byte(got.Body)
 				if got.IsBase64Encoded {
 					body, err = base64.StdEncoding.DecodeString(got.Body)
