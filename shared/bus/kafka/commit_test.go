@@ -28,7 +28,8 @@ func TestACommitThatFailsIsSaidOnceInAWhile(t *testing.T) {
 		for _, topic := range commit.Topics {
 			refused := kmsg.OffsetCommitResponseTopic{Topic: topic.Topic, TopicID: topic.TopicID}
 			for _, p := range topic.Partitions {
-				refused.Partitions = append(refused.Partitions, kmsg.OffsetCommitResponseTopicPartition{Partition: p.Partition, ErrorCode: kerr.RebalanceInProgress.Code})
+				refused.Partitions = append(refused.Partitions,
+					kmsg.OffsetCommitResponseTopicPartition{Partition: p.Partition, ErrorCode: kerr.RebalanceInProgress.Code})
 			}
 			response.Topics = append(response.Topics, refused)
 		}
@@ -41,7 +42,8 @@ func TestACommitThatFailsIsSaidOnceInAWhile(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- kafka.Consume(ctx, b.Kafka, c, kafka.Options{Logger: logTo(&l, slog.LevelInfo), CommitInterval: time.Millisecond, StopTimeout: 600 * time.Millisecond})
+		ended <- kafka.Consume(ctx, b.Kafka, c, kafka.Options{Logger: logTo(&l, slog.LevelInfo),
+			CommitInterval: time.Millisecond, StopTimeout: 600 * time.Millisecond})
 	}()
 	for range 20 {
 		<-tries

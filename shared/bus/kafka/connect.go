@@ -54,7 +54,8 @@ func mechanism(cluster settings.Kafka) (sasl.Mechanism, error) {
 			if err != nil {
 				return aws.Auth{}, &noCredentials{err}
 			}
-			return aws.Auth{AccessKey: c.AccessKey, SecretKey: c.SecretKey, SessionToken: c.SessionToken, UserAgent: clientID}, nil
+			return aws.Auth{AccessKey: c.AccessKey, SecretKey: c.SecretKey, SessionToken: c.SessionToken,
+				UserAgent: clientID}, nil
 		}), nil
 	}
 	return nil, fmt.Errorf("KAFKA_SASL_MECHANISM: %q is unknown; set one of "+mechanisms, cluster.Mechanism)
@@ -71,10 +72,12 @@ func (n *noCredentials) Unwrap() error { return n.error }
 // environmentCredentials are those that Lambda sets.
 func environmentCredentials(context.Context) (settings.AWSCredentials, error) {
 	c := settings.AWSCredentials{
-		AccessKey: os.Getenv("AWS_ACCESS_KEY_ID"), SecretKey: os.Getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: os.Getenv("AWS_SESSION_TOKEN"),
+		AccessKey: os.Getenv("AWS_ACCESS_KEY_ID"), SecretKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
+		SessionToken: os.Getenv("AWS_SESSION_TOKEN"),
 	}
 	if c.AccessKey == "" || c.SecretKey == "" {
-		return c, fmt.Errorf("there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if they are temporary")
+		return c, fmt.Errorf("there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY," +
+			" and AWS_SESSION_TOKEN if they are temporary")
 	}
 	return c, nil
 }

@@ -43,7 +43,8 @@ type Options struct {
 // If a handler ignores its deadline, Consume returns an error and stays in the group: the process must end, so that no
 // other member works on that handler's key while it runs.
 func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Options) error {
-	consumption := &consumption{Status: Status{Topic: c.Topic, Group: c.Group}, cluster: cluster, consumer: c, options: o.withDefaults(cluster)}
+	consumption := &consumption{Status: Status{Topic: c.Topic, Group: c.Group}, cluster: cluster, consumer: c,
+		options: o.withDefaults(cluster)}
 	ctx, consumption.stop = context.WithCancel(ctx)
 	defer consumption.stop()
 	o = consumption.options
@@ -134,7 +135,8 @@ var errTopicReplaced = errors.New("the topic was deleted, or deleted and created
 
 // awaitTopic returns once there is a topic of the name.
 func (c *consumption) awaitTopic(ctx context.Context) error {
-	c.options.Logger.Warn("the topic was deleted, or deleted and created again; its consumer starts over", "topic", c.Topic, "group", c.Group)
+	c.options.Logger.Warn("the topic was deleted, or deleted and created again; its consumer starts over", "topic", c.Topic,
+		"group", c.Group)
 	c.setFault(errTopicReplaced.Error() + "; `sipeat topics` creates a missing one")
 	defer c.setFault("")
 	client, err := newClient(c.cluster, c.options.Logger)

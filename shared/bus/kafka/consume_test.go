@@ -109,7 +109,8 @@ func TestStuckKey(t *testing.T) {
 		}
 		d := newDiary(t)
 		var open atomic.Bool
-		w := b.consume(kafka.Options{Delivery: bus.Options{MaxBuffered: ahead, MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond}},
+		w := b.consume(kafka.Options{Delivery: bus.Options{MaxBuffered: ahead, MinBackoff: time.Millisecond,
+			MaxBackoff: 10 * time.Millisecond}},
 			func(ctx context.Context, e event) error {
 				if e.Data.ID == "stuck" && !open.Load() {
 					return events.Errorf(events.Unavailable, "later")

@@ -19,7 +19,8 @@ func TestDeadLettersAreCountedByClassAndSource(t *testing.T) {
 		letter := func(partition int32, offset int64, classes ...string) *kgo.Record {
 			r := &kgo.Record{Topic: letters, Partition: partition}
 			for _, class := range classes {
-				for _, h := range (bus.DeadLetter{Record: bus.Record{Topic: b.topic, Offset: offset}, Class: bus.Class(class)}).Encode().Headers {
+				for _, h := range (bus.DeadLetter{Record: bus.Record{Topic: b.topic, Offset: offset},
+					Class: bus.Class(class)}).Encode().Headers {
 					r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 				}
 			}
@@ -30,7 +31,8 @@ func TestDeadLettersAreCountedByClassAndSource(t *testing.T) {
 			first = append(first, letter(1, int64(100+n), "undecodable"))
 		}
 		b.write(first...)
-		b.write(letter(0, 1, "panic"), letter(0, 2, "conflict"), letter(0, 3, "panic", "conflict"), letter(0, 4), letter(0, 5, "<b>"),
+		b.write(letter(0, 1, "panic"), letter(0, 2, "conflict"), letter(0, 3, "panic", "conflict"), letter(0, 4), letter(0, 5,
+			"<b>"),
 			letter(0, 2, "conflict"), letter(0, 2, "conflict")) // redelivered
 		counts, err := kafka.CountDeadLetters(t.Context(), b.Kafka, letters, b.topic, "missing")
 		require.NoError(t, err)

@@ -91,7 +91,8 @@ func CountDeadLetters(ctx context.Context, cluster settings.Kafka, topics ...str
 			c.Read++
 			source, class, ok := bus.SourceOf(r)
 			if !ok {
-				source, class = bus.DeadLetterSource{Position: bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}}, "other"
+				source, class = bus.DeadLetterSource{Position: bus.Position{Topic: r.Topic, Partition: r.Partition,
+					Offset: r.Offset}}, "other"
 			}
 			if !seen[source] {
 				seen[source] = true

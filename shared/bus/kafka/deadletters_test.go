@@ -29,7 +29,8 @@ func TestDeadLetterHoldsTheRecordByteForByte(t *testing.T) {
 			{Key: []byte{0, 0xff}, Value: []byte{0xff, '\n', 0}, Headers: []bus.Header{{Key: "", Value: []byte{0xfe}}}},
 		} {
 			r.Topic, r.Partition, r.Offset, r.Timestamp = b.topic, 3, int64(i), time.Unix(1e9, 0)
-			require.NoError(t, letters.Write(t.Context(), bus.DeadLetter{Record: r, Consumer: "g", Class: bus.Refused, Reason: "no"}))
+			require.NoError(t, letters.Write(t.Context(), bus.DeadLetter{Record: r, Consumer: "g", Class: bus.Refused,
+				Reason: "no"}))
 			kept := b.read(bus.DeadLetterTopic(b.topic), i+1)[i]
 			assert.Equal(t, r.Key, kept.Key) // tells nil from empty
 			assert.Equal(t, r.Value, kept.Value)
@@ -61,7 +62,8 @@ func TestLargestRecordFitsIntoTheDeadLetters(t *testing.T) {
 func TestLetterThatIsRefusedForItsSize(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		limit := "10000"
-		_, err := b.admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &limit}, bus.DeadLetterTopic(b.topic))
+		_, err := b.admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &limit},
+			bus.DeadLetterTopic(b.topic))
 		require.NoError(t, err)
 		letters, err := kafka.NewDeadLetters(b.Kafka, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)

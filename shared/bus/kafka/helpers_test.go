@@ -57,7 +57,8 @@ type broker struct {
 }
 
 func fake(t *testing.T, options ...kfake.Opt) *broker {
-	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100 * time.Millisecond)}, options...)...)
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1),
+		kfake.GroupMinSessionTimeout(100 * time.Millisecond)}, options...)...)
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	b := connect(t, cluster.ListenAddrs())

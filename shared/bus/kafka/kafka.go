@@ -30,11 +30,24 @@ func newClient(cluster settings.Kafka, logger *slog.Logger, options ...kgo.Opt) 
 		return nil, err
 	}
 	outage := newOutage(cluster.Brokers, logger)
-	connection = append(connection, kgo.WithHooks(outage), kgo.WithLogger(kslog.New(outage.log(true).With("part", "kafka client"))))
+	connection = append(connection, kgo.WithHooks(outage), kgo.WithLogger(kslog.New(outage.log(true).With("part",
+		"kafka client"))))
 	connection = append(connection, boundDecompression()...)
 	client, err := kgo.NewClient(append(connection, options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("Kafka client for %v: %w", cluster.Brokers, err)
 	}
 	return client, nil
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
+func withClient[T any](cluster settings.Kafka, do func(*kgo.Client) (T, error)) (T, error) {
+	var none T
+	client, err := newClient(cluster, discard) // errors are returned
+	if err != nil {
+		return none, err
+	}
+	defer client.Close()
+	return do(client)
 }

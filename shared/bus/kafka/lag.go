@@ -48,7 +48,8 @@ func backlogs(ctx context.Context, client *kgo.Client, topic string, from map[in
 
 // firstReadable finds the first record from an offset on: markers of transactions, aborted records and what compaction has
 // removed are none. It is until if there is none before that.
-func firstReadable(ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, from, until int64) (offset int64, written time.Time, err error) {
+func firstReadable(ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, from, until int64) (offset int64,
+	written time.Time, err error) {
 	for size := int32(16 << 10); from < until; size = min(2*size, 1<<20) {
 		fetched, next, err := fetchOnce(ctx, client, topic, n, from, size)
 		tooLarge := (*kgo.ErrDecompressTooLarge)(nil)
@@ -69,7 +70,8 @@ func firstReadable(ctx context.Context, client *kgo.Client, topic kadm.TopicDeta
 
 // fetchOnce fetches at least one batch at an offset from the partition's leader. next is the offset behind what was fetched,
 // which may hold no record.
-func fetchOnce(ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, at int64, size int32) (p kgo.FetchPartition, next int64, err error) {
+func fetchOnce(ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, at int64,
+	size int32) (p kgo.FetchPartition, next int64, err error) {
 	partition := kmsg.NewFetchRequestTopicPartition()
 	partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = n, at, size
 	wanted := kmsg.NewFetchRequestTopic()

@@ -10,8 +10,8 @@ import (
 // repeatAfter is how soon the same warning or error is shown again.
 const repeatAfter = time.Minute
 
-// quiet is the log of a cluster's clients: the same warning or error is shown once in a while, and none while the cluster is away,
-// which its outage logs. What is not shown is logged at level debug, as are the client's info lines: each step of joining a
+// quiet is the log of a cluster's clients: the same warning or error is shown once in a while, and none during an outage,
+// which [outage] logs. What is not shown is logged at level debug, as are the client's info lines: each step of joining a
 // group is one.
 type quiet struct {
 	slog.Handler

@@ -53,8 +53,9 @@ func TestSameWarningIsShownOnceInAWhile(t *testing.T) {
 			var l lines
 			logger := logTo(&l, level)
 			brokers := []string{"kafka:9092"}
-			one, other := kafka.QuietLog(brokers, logger).With("part", "a"), kafka.QuietLog(brokers, logger).With("part", "b") // two clients
-			for range 20 {                                                                                                     // in 100 s
+			one, other := kafka.QuietLog(brokers, logger).With("part", "a"), kafka.QuietLog(brokers, logger).With("part",
+				"b") // two clients
+			for range 20 { // in 100 s
 				one.Warn("cannot read", "topic", "t", "err", time.Now().String())
 				other.Warn("cannot read", "topic", "t", "err", "another")
 				other.Error("cannot read", "topic", "t")
@@ -91,7 +92,8 @@ func TestOutageIsOneLineAndItsEndAnother(t *testing.T) {
 		c := bus.NewConsumer(fmt.Sprint(b.group, i), newDiary(t).handler)
 		c.Topic = b.topic
 		workers.Go(func() {
-			assert.NoError(t, kafka.Consume(ctx, b.Kafka, c, kafka.Options{Logger: logger, Watch: watches[i], StopTimeout: 2 * time.Second}))
+			assert.NoError(t, kafka.Consume(ctx, b.Kafka, c, kafka.Options{Logger: logger, Watch: watches[i],
+				StopTimeout: 2 * time.Second}))
 		})
 	}
 	joined := func() bool {

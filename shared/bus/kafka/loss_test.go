@@ -148,16 +148,18 @@ func TestPublisherOfATopicThatIsReplaced(t *testing.T) {
 		require.NoError(t, publish())
 		_, err := b.admin.DeleteTopic(t.Context(), b.topic)
 		require.NoError(t, err)
-		require.Eventually(t, func() bool { return publish() != nil && p.Ping(t.Context()) != nil }, patience, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return publish() != nil && p.Ping(t.Context()) != nil }, patience,
+			10*time.Millisecond)
 		b.create(1)
 		require.Eventually(t, func() bool { return publish() == nil }, patience, 10*time.Millisecond)
 		require.NoError(t, p.Ping(t.Context()))
 		require.NoError(t, publish())
 		var n int64
-		require.NoError(t, kafka.Tail(t.Context(), b.Kafka, b.topic, kafka.TailOptions{FromStart: true}, func(r bus.Record) error {
-			n = r.Offset + 1
-			return nil
-		}))
+		require.NoError(t, kafka.Tail(t.Context(), b.Kafka, b.topic, kafka.TailOptions{FromStart: true},
+			func(r bus.Record) error {
+				n = r.Offset + 1
+				return nil
+			}))
 		assert.EqualValues(t, 2, n)
 	})
 }

@@ -94,7 +94,8 @@ func (m *member) leave(timeout time.Duration) {
 	select {
 	case <-left:
 	case <-timer.C:
-		m.options.Logger.Warn("leaving the group timed out; its partitions stay assigned until the session expires", "group", m.Group)
+		m.options.Logger.Warn("leaving the group timed out; its partitions stay assigned until the session expires", "group",
+			m.Group)
 	}
 }
 
@@ -329,10 +330,12 @@ func (m *member) OnGroupManageError(err error) {
 	case errors.Is(err, kerr.FencedInstanceID):
 		m.fail(fmt.Errorf("another worker has joined with the same KAFKA_INSTANCE_ID: give each worker its own: %w", err))
 	case errors.Is(err, kerr.InvalidSessionTimeout):
-		m.fail(fmt.Errorf("the brokers refuse KAFKA_SESSION_TIMEOUT=%s: set it between their group.min.session.timeout.ms (6s by default) and group.max.session.timeout.ms (30m), or change those: %w",
+		m.fail(fmt.Errorf("the brokers refuse KAFKA_SESSION_TIMEOUT=%s: set it between their group.min.session.timeout.ms"+
+			" (6s by default) and group.max.session.timeout.ms (30m), or change those: %w",
 			m.options.SessionTimeout, err))
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
-		m.options.Logger.Error("the group has members of another program, which cannot share its partitions; waiting until they stop", "group", m.Group)
+		m.options.Logger.Error("the group has members of another program, which cannot share its partitions; waiting until they stop",
+			"group", m.Group)
 	case m.ever.Load(): // lost rights may come back
 	case errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed),
 		errors.Is(err, kerr.GroupMaxSizeReached), errors.Is(err, kerr.InvalidGroupID):

@@ -18,7 +18,7 @@ func TestSessionThatTheBrokersDoNotTake(t *testing.T) {
 	b.create(1)
 	b.SessionTimeout = time.Second
 	w := b.consume(kafka.Options{}, nothing)
-	says(t, w.wait(), "KAFKA_SESSION_TIMEOUT=1s", "group.min.session.timeout.ms")
+	explains(t, w.wait(), "KAFKA_SESSION_TIMEOUT=1s", "group.min.session.timeout.ms")
 	assert.Empty(t, w.has, "it has never joined")
 }
 
@@ -30,7 +30,7 @@ func TestNameThatIsTaken(t *testing.T) {
 	first := b.consume(kafka.Options{}, nothing)
 	first.waitFor(1)
 	second := b.consume(kafka.Options{}, nothing)
-	says(t, first.wait(), "KAFKA_INSTANCE_ID")
+	explains(t, first.wait(), "KAFKA_INSTANCE_ID")
 	second.waitFor(1)
 	assert.NoError(t, second.end())
 }

@@ -60,7 +60,8 @@ func (o *outage) OnBrokerE2E(_ kgo.BrokerMetadata, _ int16, e2e kgo.BrokerE2E) {
 
 func (o *outage) note(err error) {
 	if err == nil && !o.failing.Load() ||
-		errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, net.ErrClosed) { // our own doing
+		errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err,
+		net.ErrClosed) { // our own doing
 		return
 	}
 	o.mu.Lock()

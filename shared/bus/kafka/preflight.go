@@ -38,7 +38,8 @@ type Requirements struct {
 //
 // It returns the cluster with those of its addresses that can be used. A client that has the others too may try them first, and
 // where one hangs it learns nothing of the cluster for 10 s and more; once it has, it knows all brokers by name.
-func Preflight(ctx context.Context, cluster settings.Kafka, logger *slog.Logger, r Requirements) (usable settings.Kafka, err error) {
+func Preflight(ctx context.Context, cluster settings.Kafka, logger *slog.Logger, r Requirements) (usable settings.Kafka,
+	err error) {
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
 	states := probeAll(ctx, cluster, cluster.Brokers, true)
@@ -63,7 +64,8 @@ func Preflight(ctx context.Context, cluster settings.Kafka, logger *slog.Logger,
 	}
 	if others := advertised(metadata, cluster.Brokers); len(others) == len(metadata.Brokers) { // none is known yet
 		if states := probeAll(ctx, cluster, others, false); len(through(states)) == 0 {
-			return cluster, fmt.Errorf("%s answers, but the cluster advertises its brokers (advertised.listeners) at %s, where none can be used:\n%w",
+			return cluster, fmt.Errorf("%s answers, but the cluster advertises its brokers (advertised.listeners) at %s,"+
+				" where none can be used:\n%w",
 				strings.Join(usable.Brokers, ", "), strings.Join(others, ", "), faults(ctx, states))
 		}
 	}
@@ -227,7 +229,8 @@ func (r Requirements) groupFaults(ctx context.Context, client *kgo.Client, clust
 		case errors.Is(err, kerr.InvalidGroupID):
 			faults = append(faults, fmt.Errorf("consumer group %q: the brokers do not accept this name", group))
 		case ctx.Err() != nil:
-			return append(faults, fmt.Errorf("consumer group %s: its coordinator does not answer (is the topic __consumer_offsets available?): %w", group, err))
+			return append(faults,
+				fmt.Errorf("consumer group %s: its coordinator does not answer (is the topic __consumer_offsets available?): %w", group, err))
 		}
 	}
 	return faults
@@ -244,13 +247,15 @@ var actions = map[string]string{
 // denied is the error of a missing right; it says how to grant it.
 func denied(cluster settings.Kafka, what, operation, kind, name string) error {
 	if cluster.Mechanism == settings.AWSMSKIAM {
-		return fmt.Errorf("the AWS identity may not %s %s %s: its policy has to allow %s there", what, kind, name, actions[kind+" "+operation])
+		return fmt.Errorf("the AWS identity may not %s %s %s: its policy has to allow %s there", what, kind, name,
+			actions[kind+" "+operation])
 	}
 	user, principal := "an anonymous client", "ANONYMOUS"
 	if cluster.Username != "" {
 		user, principal = fmt.Sprintf("user %q", cluster.Username), cluster.Username
 	}
-	return fmt.Errorf("%s may not %s %s %s: an administrator of Kafka has to allow it (kafka-acls --bootstrap-server %s --add --allow-principal User:%s --operation %s --%s %s)",
+	return fmt.Errorf("%s may not %s %s %s: an administrator of Kafka has to allow it"+
+		" (kafka-acls --bootstrap-server %s --add --allow-principal User:%s --operation %s --%s %s)",
 		user, what, kind, name, cluster.Brokers[0], principal, operation, kind, name)
 }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// soon is within what a start may take to say what is wrong.
+// soon is how long a preflight may take.
 const soon = 15 * time.Second
 
 // cluster is a fake one.
@@ -40,8 +40,8 @@ func preflight(t *testing.T, c settings.Kafka, n kafka.Requirements) error {
 	return err
 }
 
-// says holds that the message names what is wrong and what to do, and no secret.
-func says(t *testing.T, err error, texts ...string) {
+// explains checks that an error names the fault and the remedy, and no secret.
+func explains(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	require.Error(t, err)
 	for _, text := range texts {
@@ -68,9 +68,12 @@ func TestPreflightByEachMechanism(t *testing.T) {
 			if encrypted {
 				c.TLS, c.CAFile = true, ca.file
 			}
-			require.NoError(t, preflight(t, c, kafka.Requirements{Read: []string{"there"}, Groups: []string{"g"}}), "%s, TLS %v", m, encrypted)
-			says(t, preflight(t, withLogin(c, m, "ada", "wrong"), kafka.Requirements{}), `"ada"`, "password", "KAFKA_SASL_PASSWORD")
-			says(t, preflight(t, withLogin(c, m, "bob", "s3cret"), kafka.Requirements{}), `"bob"`, "no such user", "KAFKA_SASL_USERNAME")
+			require.NoError(t, preflight(t, c, kafka.Requirements{Read: []string{"there"}, Groups: []string{"g"}}),
+				"%s, TLS %v", m, encrypted)
+			explains(t, preflight(t, withLogin(c, m, "ada", "wrong"), kafka.Requirements{}), `"ada"`, "password",
+				"KAFKA_SASL_PASSWORD")
+			explains(t, preflight(t, withLogin(c, m, "bob", "s3cret"), kafka.Requirements{}), `"bob"`, "no such user",
+				"KAFKA_SASL_USERNAME")
 		}
 	}
 }
@@ -99,11 +102,15 @@ func TestPreflightTellsAddressTLSAndLoginApart(t *testing.T) {
 		cluster settings.Kafka
 		says    []string
 	}{
-		"nobody there":            {settings.Kafka{Brokers: []string{gone.Addr().String()}}, []string{gone.Addr().String(), "no broker answers", "KAFKA_BROKERS"}},
-		"no such name":            {settings.Kafka{Brokers: []string{"kafka.invalid:9092"}}, []string{"kafka.invalid", "cannot be resolved", "KAFKA_BROKERS"}},
-		"nothing is said":         {settings.Kafka{Brokers: []string{silent.Addr().String()}}, []string{"no answer within 4s"}},
-		"nothing is said, in TLS": {tls(settings.Kafka{Brokers: []string{silent.Addr().String()}}, ""), []string{"no answer within 4s"}},
-		"a web server":            {settings.Kafka{Brokers: []string{strings.TrimPrefix(web.URL, "http://")}}, []string{"is it a Kafka broker"}},
+		"no listener": {settings.Kafka{Brokers: []string{gone.Addr().String()}}, []string{gone.Addr().String(),
+			"no broker answers", "KAFKA_BROKERS"}},
+		"no such name": {settings.Kafka{Brokers: []string{"kafka.invalid:9092"}}, []string{"kafka.invalid",
+			"cannot be resolved", "KAFKA_BROKERS"}},
+		"no answer": {settings.Kafka{Brokers: []string{silent.Addr().String()}}, []string{"no answer within 4s"}},
+		"no answer, with TLS": {tls(settings.Kafka{Brokers: []string{silent.Addr().String()}}, ""),
+			[]string{"no answer within 4s"}},
+		"a web server": {settings.Kafka{Brokers: []string{strings.TrimPrefix(web.URL, "http://")}},
+			[]string{"is it a Kafka broker"}},
 		"plain to a TLS port":     {encrypted, []string{"this port speaks TLS", "KAFKA_TLS=true"}},
 		"TLS to a plain port":     {tls(open, ""), []string{"without TLS", "KAFKA_TLS"}},
 		"TLS to a port with SASL": {tls(login, ""), []string{"without TLS", "KAFKA_TLS"}},
@@ -112,12 +119,13 @@ func TestPreflightTellsAddressTLSAndLoginApart(t *testing.T) {
 		"another name":            {tls(elsewhere, ca.file), []string{"kafka.example.com", "127.0.0.1", "advertised.listeners"}},
 		"expired":                 {tls(expired, ca.file), []string{"valid from", "renew"}},
 		"no login":                {login, []string{"requires a login", "KAFKA_SASL_MECHANISM", "SCRAM-SHA-512"}},
-		"a login nobody asks for": {withLogin(open, settings.Plain, "ada", "s3cret"), []string{"requires no login", "KAFKA_SASL_MECHANISM"}},
-		"an AWS login elsewhere":  {withLogin(login, settings.AWSMSKIAM, "", ""), []string{"AWS_MSK_IAM", "offers"}},
+		"a login that is not required": {withLogin(open, settings.Plain, "ada", "s3cret"), []string{"requires no login",
+			"KAFKA_SASL_MECHANISM"}},
+		"an AWS login elsewhere": {withLogin(login, settings.AWSMSKIAM, "", ""), []string{"AWS_MSK_IAM", "offers"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			says(t, preflight(t, c.cluster, kafka.Requirements{}), c.says...)
+			explains(t, preflight(t, c.cluster, kafka.Requirements{}), c.says...)
 		})
 	}
 	t.Run("one broker of two", func(t *testing.T) {
@@ -128,68 +136,78 @@ func TestPreflightTellsAddressTLSAndLoginApart(t *testing.T) {
 	t.Run("one broker of three", func(t *testing.T) {
 		t.Parallel()
 		some := settings.Kafka{Brokers: []string{silent.Addr().String(), open.Brokers[0], gone.Addr().String()}}
-		usable, err := kafka.Preflight(t.Context(), some, slog.New(slog.DiscardHandler), kafka.Requirements{Read: []string{"there"}})
+		usable, err := kafka.Preflight(t.Context(), some, slog.New(slog.DiscardHandler),
+			kafka.Requirements{Read: []string{"there"}})
 		require.NoError(t, err)
 		assert.Equal(t, open.Brokers, usable.Brokers) // a client that asks the silent one first learns nothing for 10 s
 	})
 }
 
-func TestPreflightNamesWhatIsMissing(t *testing.T) {
+func TestPreflightNamesMissingTopicsAndRights(t *testing.T) {
 	t.Parallel()
 	topic := func(name string, operation kmsg.ACLOperation) kfake.ACL {
-		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: operation, Allow: true}
+		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral,
+			Operation: operation, Allow: true}
 	}
-	group := kfake.ACL{Resource: kmsg.ACLResourceTypeGroup, Name: "mine", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationRead, Allow: true}
+	group := kfake.ACL{Resource: kmsg.ACLResourceTypeGroup, Name: "mine", Pattern: kmsg.ACLResourcePatternTypeLiteral,
+		Operation: kmsg.ACLOperationRead, Allow: true}
 	c := withLogin(cluster(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "seen", "hidden"),
 		kfake.Superuser(settings.Plain, "root", "s3cret"),
-		kfake.User(settings.Plain, "ada", "s3cret", topic("there", kmsg.ACLOperationRead), topic("seen", kmsg.ACLOperationDescribe), topic("lost", kmsg.ACLOperationDescribe), group)),
+		kfake.User(settings.Plain, "ada", "s3cret", topic("there", kmsg.ACLOperationRead), topic("seen",
+			kmsg.ACLOperationDescribe), topic("lost", kmsg.ACLOperationDescribe), group)),
 		settings.Plain, "ada", "s3cret")
 	require.NoError(t, preflight(t, c, kafka.Requirements{Read: []string{"there"}, Groups: []string{"mine"}}))
-	says(t, preflight(t, c, kafka.Requirements{Read: []string{"seen", "lost"}, Write: []string{"there", "hidden"}, Groups: []string{"others"}}),
+	explains(t, preflight(t, c, kafka.Requirements{Read: []string{"seen", "lost"}, Write: []string{"there", "hidden"},
+		Groups: []string{"others"}}),
 		`"ada" may not read topic seen`, "--operation Read --topic seen",
 		"no topic lost",
 		`"ada" may not write to topic there`, "--operation Write --topic there",
 		`"ada" may not see topic hidden`,
 		`"ada" may not join group others`, "--group others")
-	says(t, preflight(t, withLogin(c, settings.Plain, "root", "s3cret"), kafka.Requirements{Write: []string{"contact-created.dead-letters"}}),
+	explains(t, preflight(t, withLogin(c, settings.Plain, "root", "s3cret"),
+		kafka.Requirements{Write: []string{"contact-created.dead-letters"}}),
 		"no topic contact-created.dead-letters", "sipeat topics")
 	_, err := kafka.MakeTopics(t.Context(), c, 1, kafka.Topic{Name: "new", Partitions: 1})
-	says(t, err, `"ada" may not create topic new`, "--operation Create")
+	explains(t, err, `"ada" may not create topic new`, "--operation Create")
 	_, err = kafka.InspectTopics(t.Context(), c, 1, kafka.Topic{Name: "hidden", Partitions: 1})
-	says(t, err, `"ada" may not see topic hidden`)
+	explains(t, err, `"ada" may not see topic hidden`)
 }
 
-// TestWhoMayCreateAndNotSeeIsToldAtOnce: those topics would never come into sight.
-func TestWhoMayCreateAndNotSeeIsToldAtOnce(t *testing.T) {
+// A client that may create topics but not see them does not wait for them.
+func TestMakeTopicsWithoutTheRightToSeeThem(t *testing.T) {
 	t.Parallel()
 	right := func(operation kmsg.ACLOperation) kfake.ACL {
-		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "new", Pattern: kmsg.ACLResourcePatternTypePrefixed, Operation: operation, Allow: true}
+		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "new", Pattern: kmsg.ACLResourcePatternTypePrefixed,
+			Operation: operation, Allow: true}
 	}
 	c := cluster(t, kfake.EnableSASL(), kfake.EnableACLs(),
 		kfake.User(settings.Plain, "creates", "s3cret", right(kmsg.ACLOperationCreate)),
 		kfake.User(settings.Plain, "sees", "s3cret", right(kmsg.ACLOperationCreate), right(kmsg.ACLOperationDescribe)),
-		kfake.User(settings.Plain, "looks", "s3cret", right(kmsg.ACLOperationCreate), right(kmsg.ACLOperationDescribe), right(kmsg.ACLOperationDescribeConfigs)))
+		kfake.User(settings.Plain, "looks", "s3cret", right(kmsg.ACLOperationCreate), right(kmsg.ACLOperationDescribe),
+			right(kmsg.ACLOperationDescribeConfigs)))
 	topic := kafka.Topic{Name: "new", Partitions: 1}
 	began := time.Now()
 	_, err := kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "creates", "s3cret"), 1, topic)
-	says(t, err, "created new, but", `"creates" may not see topic new`, "--operation Describe --topic new")
+	explains(t, err, "created new, but", `"creates" may not see topic new`, "--operation Describe --topic new")
 	_, err = kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "creates", "s3cret"), 1, topic)
-	says(t, err, `"creates" may not see topic new`)
+	explains(t, err, `"creates" may not see topic new`)
 	assert.NotContains(t, err.Error(), "created")
 	_, err = kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "sees", "s3cret"), 1, topic)
-	says(t, err, `"sees" may not see the settings of topic new`, "--operation DescribeConfigs")
-	_, err = kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "sees", "s3cret"), 1, topic, kafka.Topic{Name: "new-too", Partitions: 1})
-	says(t, err, "created new-too", `settings of topic new:`, `settings of topic new-too:`)
+	explains(t, err, `"sees" may not see the settings of topic new`, "--operation DescribeConfigs")
+	_, err = kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "sees", "s3cret"), 1, topic,
+		kafka.Topic{Name: "new-too", Partitions: 1})
+	explains(t, err, "created new-too", `settings of topic new:`, `settings of topic new-too:`)
 	_, err = kafka.BrokerSettings(t.Context(), withLogin(c, settings.Plain, "sees", "s3cret"), "auto.create.topics.enable")
-	says(t, err, `"sees" may not see the settings of cluster`, "--operation DescribeConfigs --cluster")
-	states, err := kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "looks", "s3cret"), 1, topic, kafka.Topic{Name: "newer", Partitions: 1})
+	explains(t, err, `"sees" may not see the settings of cluster`, "--operation DescribeConfigs --cluster")
+	states, err := kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "looks", "s3cret"), 1, topic,
+		kafka.Topic{Name: "newer", Partitions: 1})
 	require.NoError(t, err)
 	assert.True(t, states[0].Exists && !states[0].Created && states[1].Created)
 	assert.Less(t, time.Since(began), 5*time.Second)
 }
 
-// A broker that is away makes a topic's copies no fewer, and what was declared for them stands.
-func TestMoreCopiesThanDeclaredAreNoFault(t *testing.T) {
+// A broker that is away does not lower a topic's replication, and the settings for it stay.
+func TestHigherReplicationIsNoDifference(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, kfake.NumBrokers(3))
 	topic := kafka.Topic{Name: "copied", Partitions: 1}
@@ -207,8 +225,8 @@ func TestMoreCopiesThanDeclaredAreNoFault(t *testing.T) {
 	require.Equal(t, "replication", short[0].Differences[0].Setting)
 }
 
-// What AWS's brokers are told is signed by credentials that are asked for at each login.
-func TestMSKLoginIsSignedByTheCredentialsOfTheMoment(t *testing.T) {
+// Credentials are fetched for each login.
+func TestMSKLoginUsesCurrentCredentials(t *testing.T) {
 	t.Setenv("AWS_REGION", "eu-central-1")
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDENV")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
@@ -221,9 +239,10 @@ func TestMSKLoginIsSignedByTheCredentialsOfTheMoment(t *testing.T) {
 	assert.Equal(t, "token-env", signed["x-amz-security-token"])
 	assert.NotContains(t, string(said), "s3cret")
 
-	said = kafka.FirstMessage(t, settings.Kafka{Mechanism: settings.AWSMSKIAM, AWSCredentials: func(context.Context) (settings.AWSCredentials, error) {
-		return settings.AWSCredentials{AccessKey: "AKIDSDK", SecretKey: "s3cret"}, nil
-	}})
+	said = kafka.FirstMessage(t, settings.Kafka{Mechanism: settings.AWSMSKIAM,
+		AWSCredentials: func(context.Context) (settings.AWSCredentials, error) {
+			return settings.AWSCredentials{AccessKey: "AKIDSDK", SecretKey: "s3cret"}, nil
+		}})
 	assert.Contains(t, string(said), "AKIDSDK/")
 	assert.NotContains(t, string(said), "token-env")
 }

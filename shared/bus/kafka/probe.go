@@ -104,7 +104,8 @@ func (p *probe) diagnose(ctx context.Context, err error) *Unreachable {
 	timedOut := errors.As(err, &timeout) && timeout.Timeout()
 	switch {
 	case errors.As(err, &file):
-		return p.at(AtTLS, file.error, "KAFKA_TLS_CA_FILE cannot be used", "set it to a PEM file with the certificate of the authority that signed the brokers'")
+		return p.at(AtTLS, file.error, "KAFKA_TLS_CA_FILE cannot be used",
+			"set it to a PEM file with the certificate of the authority that signed the brokers'")
 	case errors.As(err, &name):
 		return p.at(AtAddress, err, "the host name cannot be resolved", checkAddress)
 	case errors.As(err, &certificate):
@@ -113,13 +114,17 @@ func (p *probe) diagnose(ctx context.Context, err error) *Unreachable {
 	case !p.connected.Load() && errors.As(err, &dial) && dial.Op == "dial":
 		return p.at(AtAddress, err, "no broker answers", checkAddress)
 	case !p.connected.Load() && p.cluster.TLS && p.speaksPlain(ctx):
-		return p.at(AtTLS, nil, "this port speaks Kafka without TLS", "use the port that speaks TLS, or unset KAFKA_TLS and KAFKA_TLS_CA_FILE")
+		return p.at(AtTLS, nil, "this port speaks Kafka without TLS",
+			"use the port that speaks TLS, or unset KAFKA_TLS and KAFKA_TLS_CA_FILE")
 	case !p.cluster.TLS && p.connected.Load() && p.failed.Load() == int32(kmsg.ApiVersions) && speaksTLS(ctx, p.address):
-		return p.at(AtTLS, nil, "this port speaks TLS", "set KAFKA_TLS=true, and KAFKA_TLS_CA_FILE where the certificate is not signed by a public authority")
+		return p.at(AtTLS, nil, "this port speaks TLS",
+			"set KAFKA_TLS=true, and KAFKA_TLS_CA_FILE where the certificate is not signed by a public authority")
 	case timedOut:
-		return p.at(AtAddress, nil, fmt.Sprintf("no answer within %s", stepTimeout), "is it a Kafka broker, and not overloaded? "+checkAddress)
+		return p.at(AtAddress, nil, fmt.Sprintf("no answer within %s", stepTimeout),
+			"is it a Kafka broker, and not overloaded? "+checkAddress)
 	case !p.connected.Load():
-		return p.at(AtTLS, err, "the TLS handshake failed", "is it the broker's TLS port, and does it require a client certificate (not supported)?")
+		return p.at(AtTLS, err, "the TLS handshake failed",
+			"is it the broker's TLS port, and does it require a client certificate (not supported)?")
 	default:
 		return p.loginFault(ctx, err)
 	}
@@ -133,22 +138,29 @@ func (p *probe) loginFault(ctx context.Context, err error) *Unreachable {
 	open.Mechanism = ""
 	switch {
 	case errors.As(err, &missing):
-		return p.at(AtLogin, missing, "there are no credentials to log in with", "the reason says where AWS credentials were looked for")
+		return p.at(AtLogin, missing, "there are no credentials to log in with",
+			"the reason says where AWS credentials were looked for")
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
-		return p.at(AtLogin, nil, "it does not accept the mechanism "+p.cluster.Mechanism, "set KAFKA_SASL_MECHANISM to one that this listener offers: "+mechanisms)
+		return p.at(AtLogin, nil, "it does not accept the mechanism "+p.cluster.Mechanism,
+			"set KAFKA_SASL_MECHANISM to one that this listener offers: "+mechanisms)
 	case p.failed.Load() == int32(kmsg.ApiVersions):
-		return p.at(AtProtocol, err, "the listener does not answer as a Kafka broker does", "is it the brokers' port for clients, not for controllers?")
+		return p.at(AtProtocol, err, "the listener does not answer as a Kafka broker does",
+			"is it the brokers' port for clients, not for controllers?")
 	case p.cluster.Mechanism == "" && errors.As(err, &closed):
-		return p.at(AtLogin, nil, "it requires a login, and none is set", "set KAFKA_SASL_MECHANISM ("+mechanisms+"), KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
+		return p.at(AtLogin, nil, "it requires a login, and none is set",
+			"set KAFKA_SASL_MECHANISM ("+mechanisms+"), KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
 	case p.cluster.Mechanism == "":
-		return p.at(AtProtocol, err, "the listener does not answer as a Kafka broker does", "is it the brokers' port for clients, not for controllers?")
+		return p.at(AtProtocol, err, "the listener does not answer as a Kafka broker does",
+			"is it the brokers' port for clients, not for controllers?")
 	case errors.Is(err, kerr.IllegalSaslState), p.ping(ctx, open) == nil: // the embedded broker answers any login
-		return p.at(AtLogin, nil, "this port requires no login", "use the port that does, or unset KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
+		return p.at(AtLogin, nil, "this port requires no login",
+			"use the port that does, or unset KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
 	case p.cluster.Mechanism == settings.AWSMSKIAM:
 		return p.at(AtLogin, err, "it does not accept these AWS credentials",
 			"do they exist, have they expired, is the region right (AWS_REGION), and does their policy allow kafka-cluster:Connect?")
 	default:
-		return p.at(AtLogin, err, fmt.Sprintf("it does not accept user %q by %s: no such user, or a wrong password", p.cluster.Username, p.cluster.Mechanism),
+		return p.at(AtLogin, err, fmt.Sprintf("it does not accept user %q by %s: no such user, or a wrong password",
+			p.cluster.Username, p.cluster.Mechanism),
 			"check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, and that the user was created for this mechanism")
 	}
 }

@@ -66,7 +66,7 @@ func NewPublisher(cluster settings.Kafka, logger *slog.Logger) (*Publisher, erro
 }
 
 // Publish writes the event and waits for the brokers, at most [PublishTimeout] and as long as ctx allows. When they do not
-// confirm it the error is Unavailable, with the event's id, and says whether it may still be written, later even, or was not sent.
+// confirm it, the error is Unavailable, with the event's id, and says whether it may still be written or was not sent.
 func (p *Publisher) Publish(ctx context.Context, e events.Any) (bus.Position, error) {
 	return p.Send(ctx, e).Wait(ctx)
 }
@@ -117,7 +117,8 @@ func (p *Pending) Wait(ctx context.Context) (bus.Position, error) {
 		return bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, nil
 	}
 	if errors.Is(err, kerr.MessageTooLarge) {
-		return bus.Position{}, &events.Error{Kind: events.Invalid, Message: "the event is larger than its topic takes", EventID: p.eventID, Err: err}
+		return bus.Position{}, &events.Error{Kind: events.Invalid, Message: "the event is larger than its topic takes",
+			EventID: p.eventID, Err: err}
 	}
 	unknown := &events.Error{Kind: events.Unavailable, EventID: p.eventID, Err: err}
 	switch {
@@ -136,7 +137,8 @@ func (p *Pending) Wait(ctx context.Context) (bus.Position, error) {
 const nowhere = -1
 
 func notSent(eventID string, cause error) error {
-	return &events.Error{Kind: events.Unavailable, EventID: eventID, Err: cause, Message: "the event was not sent, and will not be; try again"}
+	return &events.Error{Kind: events.Unavailable, EventID: eventID, Err: cause,
+		Message: "the event was not sent, and will not be; try again"}
 }
 
 // Ping reports whether a broker answers, and whether the topics exist to which an event could not be sent.
@@ -162,7 +164,8 @@ func (p *Publisher) Ping(ctx context.Context) error {
 	if len(p.absent) == 0 {
 		return nil
 	}
-	return fmt.Errorf("topics were deleted: %s; `sipeat topics` creates them", strings.Join(slices.Sorted(maps.Keys(p.absent)), ", "))
+	return fmt.Errorf("topics were deleted: %s; `sipeat topics` creates them",
+		strings.Join(slices.Sorted(maps.Keys(p.absent)), ", "))
 }
 
 // Close waits for the records in flight, as long as ctx allows, and closes the client.

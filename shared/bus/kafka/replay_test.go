@@ -108,7 +108,8 @@ func TestReplayGoesOnUntilItIsEnded(t *testing.T) {
 func TestReplayEndsBehindTransactions(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
-		client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.TransactionalID(b.group), kgo.DefaultProduceTopic(b.topic))
+		client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.TransactionalID(b.group),
+			kgo.DefaultProduceTopic(b.topic))
 		require.NoError(t, err)
 		defer client.Close()
 		for n, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort} {

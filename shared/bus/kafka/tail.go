@@ -52,7 +52,8 @@ func (o TailOptions) bounds(ctx context.Context, admin *kadm.Client, topic strin
 	}
 	for _, n := range o.Partitions {
 		if _, ok := ends[n]; !ok {
-			return nil, nil, events.Errorf(events.NotFound, "topic %s has no partition %d: its partitions are 0 to %d", topic, n, len(ends)-1)
+			return nil, nil, events.Errorf(events.NotFound, "topic %s has no partition %d: its partitions are 0 to %d", topic,
+				n, len(ends)-1)
 		}
 	}
 	if o.Partitions != nil {
@@ -172,7 +173,8 @@ func bounds(ctx context.Context, admin *kadm.Client, topic string) (starts, ends
 	ctx, cancel := context.WithTimeout(ctx, boundsTimeout)
 	defer cancel()
 	listed := make([]map[int32]int64, 2)
-	for i, list := range []func(context.Context, ...string) (kadm.ListedOffsets, error){admin.ListStartOffsets, admin.ListCommittedOffsets} {
+	for i, list := range []func(context.Context, ...string) (kadm.ListedOffsets, error){admin.ListStartOffsets,
+		admin.ListCommittedOffsets} {
 		offsets, err := list(ctx, topic)
 		if err == nil {
 			err = offsets.Error()
@@ -181,7 +183,8 @@ func bounds(ctx context.Context, admin *kadm.Client, topic string) (starts, ends
 			return nil, nil, events.Errorf(events.NotFound, "there is no topic %s", topic)
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("the brokers do not say what is on %s (do they run? is the address right?): %w", topic, err)
+			return nil, nil, fmt.Errorf("the brokers do not say what is on %s (do they run? is the address right?): %w",
+				topic, err)
 		}
 		listed[i] = map[int32]int64{}
 		offsets.Each(func(o kadm.ListedOffset) { listed[i][o.Partition] = o.Offset })

@@ -51,7 +51,7 @@ type Loss struct {
 const (
 	truncated        = "the log was truncated: a broker without these records became the leader"
 	deletedUnhandled = "they were deleted before they were handled: the topic's retention is too short"
-	pastTheEnd       = "they are past the end of the log, which was truncated or replaced; the partition is read again from its start"
+	pastTheEnd       = "they are past the end of the log, which was truncated or replaced; it is read again from its start"
 )
 
 // consumption is one run of [Consume].
@@ -103,7 +103,7 @@ func (c *consumption) unreadable(n int32, err error) {
 const maxLosses = 100
 
 func (c *consumption) lost(l Loss) {
-	c.options.Logger.Error("offsets were lost: look for their events in a backup, or publish them again; a restart clears this from /readyz",
+	c.options.Logger.Error("offsets were lost: restore their events from a backup, or publish them again; a restart clears /readyz",
 		"topic", c.Topic, "group", c.Group, "partition", l.Partition, "from", l.From, "to", l.To, "reason", l.Reason)
 	c.mu.Lock()
 	defer c.mu.Unlock()
