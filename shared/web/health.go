@@ -18,7 +18,7 @@ import (
 type Check struct {
 	Name  string                      // shown to callers, such as "kafka"
 	Probe func(context.Context) error // nil = reachable. It has 2 s; the text of its error is for the log.
-	Facts func() any                  // shown to callers as JSON whatever the outcome; none if nil or returning nil; it must not wait
+	Facts func() any                  // shown to callers as JSON whatever the outcome; nil = none. It must not wait
 }
 
 const (
