@@ -61,9 +61,9 @@ func TestFindingsAreAligned(t *testing.T) {
 		"ok       groups  ü             there\n", out.String())
 }
 
-func TestRetentionIsSpelt(t *testing.T) {
-	for ms, says := range map[string]string{"-1": "for ever", "604800000": "7 days", "3600000": "1h0m0s", "": "?"} {
-		assert.Equal(t, says, spelledRetention(ms))
+func TestRetention(t *testing.T) {
+	for ms, says := range map[string]string{"-1": "unlimited", "604800000": "7 days", "86400000": "1 day", "3600000": "1h0m0s", "": "?"} {
+		assert.Equal(t, says, retention(ms))
 	}
 }
 

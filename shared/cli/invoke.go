@@ -18,6 +18,7 @@ import (
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/trigger"
 	"github.com/sipeat/sipeat/shared/web"
@@ -27,9 +28,9 @@ import (
 
 // invocation is one call of one function.
 type invocation struct {
-	function, file string
-	timeout        time.Duration
-	throwaway, raw bool
+	function, file  string
+	timeout         time.Duration
+	throwaway, json bool
 }
 
 func (a *app) invokeCommand() *cobra.Command {
@@ -37,15 +38,14 @@ func (a *app) invokeCommand() *cobra.Command {
 	var brokers string
 	c := &cobra.Command{
 		Use:   "invoke FUNCTION",
-		Short: "Run one function on what AWS would send it, in this process",
-		Long: "Run one function as Lambda does, without Lambda: on its sample, or on the payload of a file. It works on\n" +
-			"the Kafka and the read model of the settings, those of `sipeat serve` among them, or with --throwaway\n" +
-			"on ones of its own that are gone afterwards.\n\n" +
-			"The answer is on standard output: of an endpoint the status, the headers and the body, of a consumer what\n" +
-			"Lambda would hear. The exit status is 1 if the function fails, answers 400 or more, or gives records back.\n\n" + functionsHelp(),
+		Short: "Invoke one function locally with an AWS event",
+		Long: "Run one function as its Lambda does, in this process, with its sample event or the event in a file. It uses\n" +
+			"the Kafka and the read model of the settings; with --throwaway, temporary ones that are deleted afterwards.\n\n" +
+			"Standard output shows the response: status, headers and body of an endpoint, the batch response of a consumer.\n" +
+			"The exit status is 1 if the function fails, answers 400 or more, or returns records for a retry.\n\n" + functionsHelp(),
 		Example: "  sipeat invoke create-contact --throwaway\n" +
 			"  sipeat invoke get-demand -e functions/testdata/get-demand.json\n" +
-			"  sipeat sample request-created --records 100 --bad json | sipeat invoke request-created -e -",
+			"  sipeat sample request-created --records 100 --bad | sipeat invoke request-created -e -",
 		Args:      oneFunction,
 		ValidArgs: functionNames(),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -54,20 +54,50 @@ func (a *app) invokeCommand() *cobra.Command {
 			case err != nil:
 				return err
 			case i.timeout <= 0:
-				return usageError{fmt.Errorf("--timeout: %v is no time to work in; for example 30s", i.timeout)}
+				return usageError{fmt.Errorf("--timeout: %v is not positive; for example 30s", i.timeout)}
 			case i.throwaway && brokers != "":
-				return usageError{errors.New("--throwaway has a broker of its own: give it or --brokers")}
+				return usageError{errors.New("--throwaway and --brokers exclude each other")}
 			}
 			i.function = args[0]
 			return a.invoke(c.Context(), cluster, i)
 		},
 	}
-	c.Flags().StringVarP(&i.file, "event", "e", "", "the file of the payload, - for standard input; by default the function's sample")
-	c.Flags().DurationVar(&i.timeout, "timeout", 30*time.Second, "how long the function has")
-	c.Flags().BoolVar(&i.throwaway, "throwaway", false, "on a broker and a read model of its own, gone afterwards")
-	c.Flags().BoolVar(&i.raw, "json", false, "write the answer as Lambda would hear it, on one line")
+	c.Flags().StringVarP(&i.file, "event", "e", "", "file with the event, - for standard input (by default the function's sample)")
+	c.Flags().DurationVar(&i.timeout, "timeout", 30*time.Second, "deadline of the function")
+	c.Flags().BoolVar(&i.throwaway, "throwaway", false, "use a temporary broker and read model")
+	c.Flags().BoolVar(&i.json, "json", false, "write the response as Lambda receives it, on one line")
 	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
 	return c
+}
+
+// functionNames are all functions: those of the API, then the consumers.
+func functionNames() (names []string) {
+	for _, f := range slices.Concat(commands.Commands{}.Functions(), queries.Queries{}.Functions()) {
+		names = append(names, f.Name)
+	}
+	for _, f := range allConsumers() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+func oneFunction(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return errors.New("name one function\n" + functionsHelp())
+	}
+	if !slices.Contains(functionNames(), args[0]) {
+		return fmt.Errorf("unknown function %q%s\n%s", args[0], didYouMean(args[0], functionNames()), functionsHelp())
+	}
+	return nil
+}
+
+// functionsHelp lists the functions, five on a line.
+func functionsHelp() string {
+	help := "Functions:"
+	for line := range slices.Chunk(functionNames(), 5) {
+		help += "\n  " + strings.Join(line, ", ")
+	}
+	return help
 }
 
 func (a *app) invoke(ctx context.Context, cluster settings.Kafka, i invocation) (err error) {
@@ -84,7 +114,7 @@ func (a *app) invoke(ctx context.Context, cluster settings.Kafka, i invocation) 
 		if err != nil {
 			return err
 		}
-		p.add("throwaway data", func(context.Context) error { return os.RemoveAll(data) }) // once the broker has written its last into it
+		p.add("temporary data", func(context.Context) error { return os.RemoveAll(data) }) // after the broker's last write
 		if err := p.openBroker(ctx, data, "127.0.0.1:0"); err != nil {
 			return err
 		}
@@ -96,11 +126,11 @@ func (a *app) invoke(ctx context.Context, cluster settings.Kafka, i invocation) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, i.timeout)
 	defer cancel()
-	answer, err := handler.Invoke(ctx, payload)
+	response, err := handler.Invoke(ctx, payload)
 	if err != nil {
 		return fmt.Errorf("%s failed: %w", i.function, err)
 	}
-	return i.show(a.stdout, answer)
+	return i.show(a.stdout, response)
 }
 
 func (i invocation) payload(stdin io.Reader) ([]byte, error) {
@@ -117,34 +147,36 @@ func (i invocation) payload(stdin io.Reader) ([]byte, error) {
 	return payload, nil
 }
 
-// invoker is what Lambda calls a function by.
+// invoker is how Lambda calls a function.
 type invoker interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
-// onAWS is the environment of an endpoint: what this machine's says of who may call is for its API.
-func onAWS(string) string { return "" }
-
-// function opens what the function stands on, and makes it as its Lambda binary does.
+// function opens what the function needs, and builds it as its Lambda binary does.
 func (p *parts) function(ctx context.Context, name, where string) (invoker, error) {
-	named := func(f web.Function) bool { return f.Name == name }
-	if all := (commands.Commands{}).Functions(); slices.ContainsFunc(all, named) {
-		if err := p.openPublisher(); err != nil {
-			return nil, err
+	endpoint := func(all []web.Function) invoker {
+		for _, f := range all {
+			if f.Name == name {
+				noEnvironment := func(string) string { return "" } // the guards of this machine are those of its API
+				return apigateway.Function(f, p.app.logger, noEnvironment)
+			}
 		}
-		all = commands.Commands{Publisher: p.publisher}.Functions()
-		return apigateway.Function(all[slices.IndexFunc(all, named)], p.app.logger, onAWS), nil
+		return nil
+	}
+	if endpoint((commands.Commands{}).Functions()) != nil {
+		err := p.openPublisher()
+		return endpoint(commands.Commands{Publisher: p.publisher}.Functions()), err
 	}
 	if err := p.openStore(ctx, where); err != nil {
 		return nil, err
 	}
-	if all := (queries.Queries{Store: p.store, Claims: p.claims}).Functions(); slices.ContainsFunc(all, named) {
-		return apigateway.Function(all[slices.IndexFunc(all, named)], p.app.logger, onAWS), nil
+	if query := endpoint(queries.Queries{Store: p.store, Claims: p.claims}.Functions()); query != nil {
+		return query, nil
 	}
 	if err := p.openPublisher(); err != nil {
 		return nil, err
 	}
-	letters, err := p.openDeadLetters()
+	deadLetters, err := p.openDeadLetters()
 	if err != nil {
 		return nil, err
 	}
@@ -152,52 +184,51 @@ func (p *parts) function(ctx context.Context, name, where string) (invoker, erro
 	if err != nil {
 		return nil, err
 	}
-	all := consumers.Consumers{Publisher: p.publisher, Notifier: notifier, Store: p.store, Claims: p.claims, AnnouncedBy: p.app.settings.AnnouncedByProducer}
-	for _, f := range all.Functions() {
-		if f.Name == name {
-			return trigger.New(f.Consumer, all.DeadLetters(letters), trigger.Options{
-				Advance: p.store.Advance, Partial: p.app.settings.PartialBatches, Logger: p.app.logger,
-				Delivery: bus.Options{Report: bus.Log(p.app.logger, f.Consumer.Group), GiveUpAfter: p.app.settings.Notify.RetryFor},
-			}), nil
-		}
+	all := consumers.Consumers{
+		Publisher: p.publisher, Notifier: notifier, Store: p.store, Claims: p.claims, AnnouncedBy: p.app.settings.AnnouncedByProducer,
 	}
-	return nil, fmt.Errorf("there is no function %q", name)
+	functions := all.Functions()
+	f := functions[slices.IndexFunc(functions, func(f consumers.Function) bool { return f.Name == name })]
+	return trigger.New(f.Consumer, all.DeadLetters(deadLetters), trigger.Options{
+		Advance: p.store.Advance, Partial: p.app.settings.PartialBatches, Logger: p.app.logger,
+		Delivery: bus.Options{Report: bus.Log(p.app.logger, f.Consumer.Group), GiveUpAfter: p.app.settings.Notify.RetryFor},
+	}), nil
 }
 
-// show writes the answer, for people unless it shall be raw, and says by its error whether it is a failure.
-func (i invocation) show(w io.Writer, answer []byte) error {
-	var said struct {
+// show writes the response. It returns an error if the response is a failure.
+func (i invocation) show(w io.Writer, response []byte) error {
+	var r struct {
 		Status   int               `json:"statusCode"`
 		Headers  map[string]string `json:"headers"`
 		Body     string            `json:"body"`
 		Failures []json.RawMessage `json:"batchItemFailures"`
 	}
-	if err := json.Unmarshal(answer, &said); err != nil {
-		return fmt.Errorf("%s answered what is no JSON: %w", i.function, err)
+	if err := json.Unmarshal(response, &r); err != nil {
+		return fmt.Errorf("the response of %s is not JSON: %w", i.function, err)
 	}
-	text := string(answer)
+	text := string(response)
 	switch {
-	case i.raw:
-	case said.Status != 0:
-		lines := []string{strings.TrimSpace(fmt.Sprintf("%d %s", said.Status, http.StatusText(said.Status)))}
-		for _, name := range slices.Sorted(maps.Keys(said.Headers)) {
-			lines = append(lines, name+": "+said.Headers[name])
+	case i.json:
+	case r.Status != 0:
+		lines := []string{strings.TrimSpace(fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status)))}
+		for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
+			lines = append(lines, name+": "+events.LogText(r.Headers[name]))
 		}
 		text = strings.Join(lines, "\n")
-		if said.Body != "" {
-			text += "\n\n" + indented(said.Body)
+		if r.Body != "" {
+			text += "\n\n" + indented(r.Body)
 		}
 	default:
 		text = indented(text)
 	}
-	if _, err := fmt.Fprintln(w, strings.TrimRight(text, "\n")); err != nil {
+	if _, err := fmt.Fprintln(w, string(events.EscapeControls([]byte(strings.TrimRight(text, "\n"))))); err != nil {
 		return err
 	}
 	switch {
-	case said.Status >= http.StatusBadRequest:
-		return fmt.Errorf("%s answered %d", i.function, said.Status)
-	case len(said.Failures) > 0:
-		return fmt.Errorf("%s gave %d records back: the log says why", i.function, len(said.Failures))
+	case r.Status >= http.StatusBadRequest:
+		return fmt.Errorf("%s answered %d", i.function, r.Status)
+	case len(r.Failures) > 0:
+		return fmt.Errorf("%s returned %s for a retry; the log says why", i.function, counted(len(r.Failures), "record"))
 	}
 	return nil
 }

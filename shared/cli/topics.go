@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,14 +20,12 @@ func (a *app) topicsCommand() *cobra.Command {
 	var replication int
 	c := &cobra.Command{
 		Use:   "topics",
-		Short: "Create the topics that are missing; show where the others differ",
-		Long: "Create the topics of the event types, and those of their dead letters, where they are missing. Topics that\n" +
-			"are there stay as they are; where one differs from what it should be (partitions, copies, retention, size\n" +
-			"limits, cleanup) that is shown, with what to do about it.\n\n" +
-			"With --check nothing is created. The exit status is 1 if a topic is missing or differs, and 0 otherwise;\n" +
-			"without --check it is 1 if a topic could not be created or looked at.\n\n" +
-			"It is about Kafka alone. A DynamoDB table that DYNAMODB_ENDPOINT names is made by the first api or worker; on\n" +
-			"AWS it belongs to whoever deploys.",
+		Short: "Create missing topics, and show how existing ones differ",
+		Long: "Create the topics of all event types and their dead letters where they are missing. Existing topics are not\n" +
+			"changed: differences in partitions, replication factor, retention, size limits and cleanup are listed, each with\n" +
+			"a remedy.\n\n" +
+			"With --check nothing is created, and the exit status is 1 if a topic is missing or differs. Without it, the exit\n" +
+			"status is 1 if a topic could not be created or described.",
 		Example: "  sipeat topics\n" +
 			"  sipeat topics --check\n" +
 			"  sipeat topics --replication 3 --brokers kafka1:9092,kafka2:9092,kafka3:9092\n" +
@@ -36,7 +33,7 @@ func (a *app) topicsCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if replication < 0 || replication > 100 {
-				return wrongUsage(c, fmt.Errorf("--replication: %d is no number of brokers; for example --replication 3", replication))
+				return wrongUsage(c, fmt.Errorf("--replication: %d is not a number of brokers; for example 3", replication))
 			}
 			cluster, err := a.cluster(brokers)
 			if err != nil {
@@ -45,8 +42,8 @@ func (a *app) topicsCommand() *cobra.Command {
 			return a.topics(c.Context(), cluster, replication, check, asJSON)
 		},
 	}
-	c.Flags().BoolVar(&check, "check", false, "change nothing; exit status 1 if something is missing or differs")
-	c.Flags().IntVar(&replication, "replication", 0, "on how many brokers each topic shall be (0: as many as there are, up to 3)")
+	c.Flags().BoolVar(&check, "check", false, "create nothing; exit status 1 if a topic is missing or differs")
+	c.Flags().IntVar(&replication, "replication", 0, "replication factor (0: number of brokers, at most 3)")
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
 	return c
@@ -68,40 +65,24 @@ func (a *app) topics(ctx context.Context, cluster settings.Kafka, replication in
 		return err
 	}
 	if asJSON {
-		encoder := json.NewEncoder(a.stdout)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(states)
+		err = a.writeJSON(states, "  ")
 	} else {
 		err = a.showTopics(states)
 	}
 	if err != nil {
 		return err
 	}
-	if !check {
-		return unseen(states)
-	}
-	return amiss(states)
+	return judgeTopics(states, check)
 }
 
-// unseen is nil unless topics were created that the brokers do not show yet.
-func unseen(states []kafka.TopicState) error {
-	var names []string
-	for _, s := range states {
-		if s.Created && !s.Exists {
-			names = append(names, s.Topic)
-		}
-	}
-	if names == nil {
-		return nil
-	}
-	return fmt.Errorf("created, but not all brokers show them yet: %s; look again with `sipeat topics --check`", strings.Join(names, ", "))
-}
-
-// amiss is nil where every topic is there and as declared.
-func amiss(states []kafka.TopicState) error {
+// judgeTopics returns an error if topics are missing or differ; without check, if created ones are not visible yet.
+func judgeTopics(states []kafka.TopicState, check bool) error {
 	missing, differ := 0, 0
+	var invisible []string
 	for _, s := range states {
 		switch {
+		case s.Created && !s.Exists:
+			invisible = append(invisible, s.Topic)
 		case !s.Exists:
 			missing++
 		case len(s.Differences) > 0:
@@ -109,33 +90,37 @@ func amiss(states []kafka.TopicState) error {
 		}
 	}
 	switch {
-	case missing > 0:
-		return fmt.Errorf("%d of %d topics are missing or differ; `sipeat topics` creates what is missing", missing+differ, len(states))
-	case differ > 0:
-		return fmt.Errorf("%d of %d topics differ; beside each difference stands how to mend it", differ, len(states))
+	case len(invisible) > 0:
+		return fmt.Errorf("created, but not visible on all brokers yet: %s; run `sipeat topics --check`", strings.Join(invisible, ", "))
+	case check && missing > 0:
+		return fmt.Errorf("%d of %d topics are missing or differ; `sipeat topics` creates the missing ones", missing+differ, len(states))
+	case check && differ > 0:
+		return fmt.Errorf("%d of %d topics differ; see the remedies above", differ, len(states))
 	}
 	return nil
 }
 
 func (a *app) showTopics(states []kafka.TopicState) error {
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TOPIC\tPARTITIONS\tCOPIES\tRETENTION\tMAX BYTES\tSTATE")
+	fmt.Fprintln(table, "TOPIC\tPARTITIONS\tREPLICAS\tRETENTION\tMAX BYTES\tSTATE")
 	for _, s := range states {
 		state := "ok"
 		switch {
 		case s.Created && !s.Exists:
-			fmt.Fprintf(table, "%s\t-\t-\t-\t-\tcreated, not seen yet\n", s.Topic)
-			continue
+			state = "created, not visible yet"
 		case !s.Exists:
-			fmt.Fprintf(table, "%s\t-\t-\t-\t-\tMISSING\n", s.Topic)
-			continue
+			state = "MISSING"
 		case s.Created:
 			state = "created"
 		case len(s.Differences) > 0:
 			state = "DIFFERS"
 		}
+		if !s.Exists {
+			fmt.Fprintf(table, "%s\t-\t-\t-\t-\t%s\n", s.Topic, state)
+			continue
+		}
 		fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\t%s\n", s.Topic, s.Partitions, s.Replication,
-			spelledRetention(s.Config["retention.ms"]), s.Config["max.message.bytes"], state)
+			retention(s.Config["retention.ms"]), s.Config["max.message.bytes"], state)
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -151,17 +136,16 @@ func (a *app) showTopics(states []kafka.TopicState) error {
 	return nil
 }
 
-// spelledRetention is milliseconds as people say them.
-func spelledRetention(ms string) string {
+// retention shows retention.ms for people.
+func retention(ms string) string {
 	n, err := strconv.ParseInt(ms, 10, 64)
 	switch {
 	case err != nil:
 		return "?"
 	case n < 0:
-		return "for ever"
+		return "unlimited"
 	case n%(24*time.Hour).Milliseconds() == 0:
-		return fmt.Sprintf("%d days", n/(24*time.Hour).Milliseconds())
-	default:
-		return (time.Duration(n) * time.Millisecond).String()
+		return counted(int(n/(24*time.Hour).Milliseconds()), "day")
 	}
+	return (time.Duration(n) * time.Millisecond).String()
 }

@@ -99,8 +99,8 @@ func TestTopicsAreMadeOnceAndCompared(t *testing.T) {
 	assert.Contains(t, check.Stderr, fmt.Sprintf("%d of %d", all, all))
 	made := f.Run("topics")
 	assert.Equal(t, 0, made.Status, made.Stderr)
-	assert.Regexp(t, `(?m)^machine-created +6 +1 +for ever +1048588 +created$`, made.Stdout)
-	assert.Regexp(t, `(?m)^machine-created\.dead-letters +6 +1 +for ever +2097176 +created$`, made.Stdout)
+	assert.Regexp(t, `(?m)^machine-created +6 +1 +unlimited +1048588 +created$`, made.Stdout)
+	assert.Regexp(t, `(?m)^machine-created\.dead-letters +6 +1 +unlimited +2097176 +created$`, made.Stdout)
 	assert.Regexp(t, `(?m)^contact-created +1 +1 +7 days .*DIFFERS$`, made.Stdout)
 
 	check = f.Run("topics", "--check", "--json")

@@ -2,7 +2,6 @@ package clitest
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,7 +46,7 @@ func TestInvokeRunsEachFunction(t *testing.T) {
 
 func TestInvokeSaysHowItWent(t *testing.T) {
 	t.Parallel()
-	batch := Run(t, "", "sample", "contact-created", "--records", "3", "--partitions", "2", "--bad", "json", "--tombstone")
+	batch := Run(t, "", "sample", "contact-created", "--records", "3", "--partitions", "2", "--bad")
 	require.Equal(t, 0, batch.Status, batch.Stderr)
 	for _, c := range []struct {
 		name, stdin  string
@@ -63,13 +62,12 @@ func TestInvokeSaysHowItWent(t *testing.T) {
 		{"no broker", "", []string{"invoke", "create-contact", "--brokers", "127.0.0.1:1"}, 1, "create-contact answered 503", `"eventId"`},
 		{"no time", "", []string{"invoke", "create-contact", "--brokers", "127.0.0.1:1", "--timeout", "400ms"}, 1, "create-contact answered 503", `"eventId"`},
 		{"less than no time", "", []string{"invoke", "create-contact", "--throwaway", "--timeout", "0s"}, 2, "--timeout: 0s", ""},
-		{"two brokers", "", []string{"invoke", "create-contact", "--throwaway", "--brokers", "127.0.0.1:1"}, 2, "--throwaway has a broker of its own", ""},
+		{"two brokers", "", []string{"invoke", "create-contact", "--throwaway", "--brokers", "127.0.0.1:1"}, 2, "--throwaway and --brokers exclude each other", ""},
 		{"no such file", "", []string{"invoke", "create-contact", "-e", "nothing.json"}, 2, "nothing.json", ""},
-		{"no such function", "", []string{"invoke", "create-contract"}, 2, `there is no function "create-contract"`, ""},
-		{"no function", "", []string{"sample"}, 2, "no function is named", ""},
+		{"no such function", "", []string{"invoke", "create-contract"}, 2, `unknown function "create-contract"; did you mean create-contact?`, ""},
+		{"no function", "", []string{"sample"}, 2, "name one function", ""},
 		{"a batch for an endpoint", "", []string{"sample", "get-contact", "--records", "2"}, 2, "get-contact is an endpoint", ""},
-		{"too few records", "", []string{"sample", "contact-created", "--records", "0"}, 2, "--records: 0 is not from 1 to 10000", ""},
-		{"a fault that there is not", "", []string{"sample", "contact-created", "--bad", "luck"}, 2, "json, event-id, type, data", ""},
+		{"too few records", "", []string{"sample", "contact-created", "--records", "0"}, 2, "--records: 0 is not between 1 and 10000", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -106,31 +104,24 @@ func TestSampleWritesWhatWasAskedFor(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, string(bytes.TrimSpace(file))+"\n", own.Stdout)
 
-		for _, bad := range []string{"json", "event-id", "type", "data"} {
-			arguments := []string{"sample", f.Name, "--records", "7", "--partitions", "3", "--bad", bad, "--tombstone"}
-			made := Run(t, "", arguments...)
-			require.Equal(t, 0, made.Status, made.Stderr)
-			assert.Equal(t, made.Stdout, Run(t, "", arguments...).Stdout)
-			assert.NotEqual(t, made.Stdout, Run(t, "", append(arguments, "--seed", "another")...).Stdout)
-			batch, err := trigger.Decode([]byte(made.Stdout))
-			require.NoError(t, err)
-			require.Len(t, batch.Records, 9)
-			places := map[string]bool{}
-			for _, r := range batch.Records {
-				places[fmt.Sprintf("%d/%d", r.Partition, r.Offset)] = true
-				assert.Equal(t, f.Consumer.Topic, r.Topic)
-				assert.Less(t, r.Partition, int32(3))
-			}
-			assert.Len(t, places, 9)
-
-			invoked := Finish(t, command(t, "invoke", f.Name, "--throwaway", "-e", "-"), made.Stdout)
-			assert.Equal(t, 0, invoked.Status, invoked.Stderr)
-			assert.Equal(t, 7, strings.Count(invoked.Stderr, "outcome=done"), invoked.Stderr)
-			assert.Equal(t, 2, strings.Count(invoked.Stderr, "outcome=rejected"), "%s: %s", bad, invoked.Stderr)
+		arguments := []string{"sample", f.Name, "--records", "7", "--partitions", "3", "--bad"}
+		made := Run(t, "", arguments...)
+		require.Equal(t, 0, made.Status, made.Stderr)
+		assert.Equal(t, made.Stdout, Run(t, "", arguments...).Stdout)
+		batch, err := trigger.Decode([]byte(made.Stdout))
+		require.NoError(t, err)
+		require.Len(t, batch.Records, 8)
+		places := map[string]bool{}
+		for _, r := range batch.Records {
+			places[fmt.Sprintf("%d/%d", r.Partition, r.Offset)] = true
+			assert.Equal(t, f.Consumer.Topic, r.Topic)
+			assert.Less(t, r.Partition, int32(3))
 		}
+		assert.Len(t, places, 8)
+
+		invoked := Finish(t, command(t, "invoke", f.Name, "--throwaway", "-e", "-"), made.Stdout)
+		assert.Equal(t, 0, invoked.Status, invoked.Stderr)
+		assert.Equal(t, 7, strings.Count(invoked.Stderr, "outcome=done"), invoked.Stderr)
+		assert.Equal(t, 1, strings.Count(invoked.Stderr, "outcome=rejected"), invoked.Stderr)
 	}
-	var outside struct{ EventSource, EventSourceArn string }
-	require.NoError(t, json.Unmarshal([]byte(Run(t, "", "sample", "notification", "--self-managed").Stdout), &outside))
-	assert.Equal(t, "SelfManagedKafka", outside.EventSource)
-	assert.Empty(t, outside.EventSourceArn)
 }

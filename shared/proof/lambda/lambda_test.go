@@ -245,7 +245,7 @@ func TestLambdaRejectsWhatIsNoEvent(t *testing.T) {
 	t.Parallel()
 	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
 	l := startLambda(t, "consumers", "contact-created", "KAFKA_BROKERS="+broker.Address(), "DYNAMODB_ENDPOINT=http://"+nobody(t), "TABLE_NAME=sipeat")
-	made := clitest.Run(t, "", "sample", "contact-created", "--bad", "json")
+	made := clitest.Run(t, "", "sample", "contact-created", "--bad")
 	require.Zero(t, made.Status, made.Stderr)
 	batch, err := trigger.Decode([]byte(made.Stdout))
 	require.NoError(t, err)
