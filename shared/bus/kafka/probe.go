@@ -116,7 +116,7 @@ func (p *probe) diagnose(ctx context.Context, err error) *Unreachable {
 	case !p.connected.Load() && p.cluster.TLS && p.speaksPlain(ctx):
 		return p.at(AtTLS, nil, "this port speaks Kafka without TLS",
 			"use the port that speaks TLS, or unset KAFKA_TLS and KAFKA_TLS_CA_FILE")
-	case !p.cluster.TLS && p.connected.Load() && p.failed.Load() == int32(kmsg.ApiVersions) && speaksTLS(ctx, p.address):
+	case !timedOut && !p.cluster.TLS && p.failed.Load() == int32(kmsg.ApiVersions) && speaksTLS(ctx, p.address):
 		return p.at(AtTLS, nil, "this port speaks TLS",
 			"set KAFKA_TLS=true, and KAFKA_TLS_CA_FILE where the certificate is not signed by a public authority")
 	case timedOut:
