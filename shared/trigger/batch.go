@@ -1,7 +1,10 @@
 package trigger
 
 import (
+	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,64 +33,114 @@ type Batch struct {
 
 // payload is a batch in JSON (https://docs.aws.amazon.com/lambda/latest/dg/with-msk.html).
 type payload struct {
-	Source           info    `json:"eventSource"`
-	SourceARN        info    `json:"eventSourceArn,omitzero"`
-	BootstrapServers info    `json:"bootstrapServers"`
-	Records          records `json:"records"`
+	Source           info                `json:"eventSource"`
+	SourceARN        info                `json:"eventSourceArn,omitzero"`
+	BootstrapServers info                `json:"bootstrapServers"`
+	Records          map[string][]record `json:"records"` // by partition; nil = absent or null
 }
 
-// record is one record in JSON. What is absent is zero: none for numbers, nil for bytes.
+// record is one record in JSON. What is absent or null is nil.
 type record struct {
-	Topic         string  `json:"topic"`
-	Partition     integer `json:"partition"`
-	Offset        integer `json:"offset"`
-	Timestamp     integer `json:"timestamp,omitzero"`
-	TimestampType info    `json:"timestampType,omitzero"`
-	Key           []byte  `json:"key,omitzero"` // base64
-	Value         []byte  `json:"value,omitzero"`
-	Headers       headers `json:"headers"`
+	Topic         string                   `json:"topic"`
+	Partition     *integer                 `json:"partition"`
+	Offset        *integer                 `json:"offset"`
+	Timestamp     *integer                 `json:"timestamp,omitzero"`
+	TimestampType info                     `json:"timestampType,omitzero"`
+	Key           []byte                   `json:"key,omitzero"` // base64
+	Value         []byte                   `json:"value,omitzero"`
+	Headers       []map[string]headerBytes `json:"headers"` // each of one member
 }
-
-// lenient reads JSON as encoding/json does, because nothing else is known of AWS's writer.
-var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 // Decode reads the payload of a Kafka event source mapping. Nothing of the batch shares memory with payload.
 //
-// Members may be in any order; unknown ones are skipped. Of a member that is there twice the last counts, but records are
-// never dropped: lists of one name are joined. Topic and partition are the record's own, not its list's name. A header's
-// bytes may be signed (as Java writes them) or not; a key that is there several times is kept as often, in order.
+// Members may be in any order; unknown ones are skipped. Topic and partition are the record's own, not its list's name. A
+// header's bytes may be signed (as Java writes them) or not; a key of several headers is kept as often, in order.
 //
 // A record without topic, partition or offset, or with a fault in its base64, is a [PayloadError] of the whole batch. It
-// must not become a dead letter, because the event is not at fault but what brought it, and without an offset AWS cannot be
-// told which record it was. The batch is retried, and the error says where to look.
+// must not become a dead letter, because not the event is at fault but what brought it, and without an offset the record
+// cannot be named to AWS. The batch is retried, and the error says where to look.
 func Decode(b []byte) (Batch, error) {
-	p, ok := decodePlain(b)
+	batch, ok := decodePlain(b)
 	if !ok {
-		p = payload{}
-		if err := json.Unmarshal(b, &p, lenient); err != nil {
+		var p payload
+		if err := json.Unmarshal(b, &p, jsontext.AllowInvalidUTF8(true)); err != nil { // as encoding/json would
 			return Batch{}, newPayloadError(err)
 		}
+		batch = Batch{Source: string(p.Source), SourceARN: string(p.SourceARN), BootstrapServers: string(p.BootstrapServers)}
+		for _, name := range slices.Sorted(maps.Keys(p.Records)) {
+			for i, r := range p.Records[name] {
+				read, err := r.record()
+				if err != nil {
+					at := jsontext.Pointer("/records").AppendToken(name).AppendToken(strconv.Itoa(i))
+					return Batch{}, &PayloadError{Pointer: shown(at), Reason: err.Error()}
+				}
+				batch.Records = append(batch.Records, read)
+			}
+		}
+		ok = p.Records != nil
 	}
-	switch p.Source {
+	switch batch.Source {
 	case SourceMSK, SourceSelfManaged, SourceSelfManagedOld:
 	default:
-		return Batch{}, &PayloadError{Reason: "its eventSource is none of aws:kafka and SelfManagedKafka: another trigger invokes this function"}
+		return Batch{}, &PayloadError{Reason: "its eventSource is not aws:kafka or SelfManagedKafka: another trigger invokes this function"}
 	}
-	if !p.Records.found {
+	if !ok {
 		return Batch{}, &PayloadError{Reason: "it has no records"}
 	}
-	return Batch{string(p.Source), string(p.SourceARN), string(p.BootstrapServers), p.Records.list}, nil
+	return batch, nil
+}
+
+func (r *record) record() (made bus.Record, err error) {
+	switch {
+	case r.Topic == "":
+		return made, reason("the record has no topic")
+	case r.Partition == nil:
+		return made, reason("the record has no partition")
+	case r.Offset == nil:
+		return made, reason("the record has no offset")
+	case *r.Partition < 0 || *r.Partition > math.MaxInt32:
+		return made, reason("the partition is not from 0 to 2147483647")
+	case *r.Offset < 0 || *r.Offset == math.MaxInt64: // the next offset must be one too
+		return made, reason("the offset is not from 0 to 9223372036854775806")
+	}
+	made = bus.Record{Topic: r.Topic, Partition: int32(*r.Partition), Offset: int64(*r.Offset), Key: r.Key, Value: r.Value}
+	if r.Timestamp != nil {
+		made.Timestamp = time.UnixMilli(int64(*r.Timestamp))
+	}
+	for _, header := range r.Headers {
+		for _, key := range slices.Sorted(maps.Keys(header)) {
+			made.Headers = append(made.Headers, bus.Header{Key: key, Value: header[key]})
+		}
+	}
+	return made, nil
 }
 
 // Encode returns the batch as AWS writes it: members in the same order, a list per partition, header bytes as Java's signed
 // ones. What is nil or zero is left out.
 func (b Batch) Encode() []byte {
-	p := payload{info(b.Source), info(b.SourceARN), info(b.BootstrapServers), records{b.Records, true}}
-	out, err := json.Marshal(&p, lenient)
+	p := payload{info(b.Source), info(b.SourceARN), info(b.BootstrapServers), map[string][]record{}}
+	for _, from := range b.Records {
+		number := func(n int64) *integer { return (*integer)(&n) }
+		to := record{Topic: from.Topic, Partition: number(int64(from.Partition)), Offset: number(from.Offset), Key: from.Key, Value: from.Value}
+		if !from.Timestamp.IsZero() {
+			to.Timestamp, to.TimestampType = number(from.Timestamp.UnixMilli()), "CREATE_TIME"
+		}
+		for _, header := range from.Headers {
+			to.Headers = append(to.Headers, map[string]headerBytes{header.Key: header.Value})
+		}
+		name := listName(from.Topic, from.Partition)
+		p.Records[name] = append(p.Records[name], to)
+	}
+	out, err := json.Marshal(&p, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		panic("trigger: " + err.Error()) // text, numbers and bytes only
+		panic(fmt.Sprint("trigger: ", err)) // text, numbers and bytes only
 	}
 	return out
+}
+
+// listName is how AWS names a partition, in payloads and in responses.
+func listName(topic string, partition int32) string {
+	return topic + "-" + strconv.Itoa(int(partition))
 }
 
 // info is text that nothing depends on: a value of another type does no harm.
@@ -95,7 +148,7 @@ type info string
 
 // UnmarshalJSONFrom takes text only.
 func (t *info) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	if *t = ""; d.PeekKind() != '"' {
+	if d.PeekKind() != '"' {
 		return d.SkipValue()
 	}
 	return json.UnmarshalDecode(d, (*string)(t))
@@ -104,172 +157,50 @@ func (t *info) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 // integer is a whole number, in quotes too: AWS's own examples have some.
 type integer int64
 
-// none is an integer that is absent or null.
-const none integer = math.MinInt64
-
-// IsZero is for omitzero.
-func (n integer) IsZero() bool { return n == none }
-
 // UnmarshalJSONFrom refuses fractions and exponents: AWS writes none, and guessing an offset would be worse.
 func (n *integer) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	v, err := d.ReadValue()
-	if err != nil || v.Kind() == 'n' {
-		*n = none
+	if err != nil {
 		return err
 	}
 	if v.Kind() == '"' {
 		v, _ = jsontext.AppendUnquote(nil, v) // valid but for its UTF-8
 	}
 	i, err := strconv.ParseInt(string(v), 10, 64)
-	if err != nil || i == int64(none) || !v.IsValid() {
-		return fault(d, "a whole number must be here")
+	if err != nil || !v.IsValid() || i == math.MinInt64 {
+		return reason("a whole number must be here")
 	}
 	*n = integer(i)
 	return nil
 }
 
-// headers are objects of one member each, whose value is a list of bytes written as numbers.
-type headers []bus.Header
+// headerBytes is a list of bytes written as numbers, signed or not; nil = null.
+type headerBytes []byte
 
-// UnmarshalJSONFrom keeps order and repetitions.
-func (h *headers) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	*h = nil
-	return each(d, '[', func() error {
-		return each(d, '{', func() error {
-			key, err := d.ReadToken()
-			if err != nil {
-				return err
-			}
-			header := bus.Header{Key: key.String()}
-			if d.PeekKind() != 'n' {
-				header.Value = []byte{}
-			}
-			err = each(d, '[', func() error {
-				n := none
-				err := n.UnmarshalJSONFrom(d)
-				if err == nil && (n < -128 || n > 255) {
-					err = fault(d, "a header's byte must be from -128 to 255")
-				}
-				header.Value = append(header.Value, byte(n))
-				return err
-			})
-			*h = append(*h, header)
-			return err
-		})
-	})
+// UnmarshalJSONFrom takes both.
+func (h *headerBytes) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	var numbers []integer
+	if err := json.UnmarshalDecode(d, &numbers); err != nil || numbers == nil {
+		return err
+	}
+	*h = make(headerBytes, len(numbers))
+	for i, n := range numbers {
+		if n < math.MinInt8 || n > math.MaxUint8 {
+			return reason("a header's byte must be from -128 to 255")
+		}
+		(*h)[i] = byte(n)
+	}
+	return nil
 }
 
 // MarshalJSONTo writes signed bytes.
-func (h headers) MarshalJSONTo(e *jsontext.Encoder) error {
-	all := make([]map[string][]int8, len(h))
-	for i, header := range h {
-		var signed []int8
-		if header.Value != nil {
-			signed = make([]int8, len(header.Value))
-		}
-		for j, b := range header.Value {
-			signed[j] = int8(b)
-		}
-		all[i] = map[string][]int8{header.Key: signed}
+func (h headerBytes) MarshalJSONTo(e *jsontext.Encoder) error {
+	if h == nil {
+		return e.WriteToken(jsontext.Null)
 	}
-	return json.MarshalEncode(e, all, json.FormatNilSliceAsNull(true))
-}
-
-// records are lists of records, by the name of their partition.
-type records struct {
-	list  []bus.Record
-	found bool // records is there and not null
-}
-
-// UnmarshalJSONFrom joins the lists.
-func (r *records) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	r.found = r.found || d.PeekKind() != 'n'
-	return each(d, '{', func() error {
-		if err := d.SkipValue(); err != nil { // the list's name
-			return err
-		}
-		return each(d, '[', func() error {
-			read, null := record{Partition: none, Offset: none, Timestamp: none}, d.PeekKind() == 'n'
-			err := json.UnmarshalDecode(d, &read)
-			switch missing := read.check(); {
-			case err != nil:
-				return err
-			case null:
-				return fault(d, "a record must be here")
-			case missing != "":
-				return fault(d, missing)
-			}
-			r.list = append(r.list, read.record())
-			return nil
-		})
-	})
-}
-
-// MarshalJSONTo writes a list per partition.
-func (r records) MarshalJSONTo(e *jsontext.Encoder) error {
-	lists := map[string][]record{}
-	for _, from := range r.list {
-		to := record{Topic: from.Topic, Partition: integer(from.Partition), Offset: integer(from.Offset), Timestamp: none,
-			Key: from.Key, Value: from.Value, Headers: from.Headers}
-		if !from.Timestamp.IsZero() {
-			to.Timestamp, to.TimestampType = integer(from.Timestamp.UnixMilli()), "CREATE_TIME"
-		}
-		name := listName(from.Topic, from.Partition)
-		lists[name] = append(lists[name], to)
+	signed := make([]int8, len(h))
+	for i, b := range h {
+		signed[i] = int8(b)
 	}
-	return json.MarshalEncode(e, lists, json.Deterministic(true))
-}
-
-// listName is how AWS names a partition, in payloads and in responses.
-func listName(topic string, partition int32) string {
-	return topic + "-" + strconv.Itoa(int(partition))
-}
-
-// check returns what is wrong with a record; "" = nothing.
-func (r *record) check() string {
-	switch {
-	case r.Topic == "":
-		return "the record has no topic"
-	case r.Partition == none:
-		return "the record has no partition"
-	case r.Offset == none:
-		return "the record has no offset"
-	case r.Partition < 0 || r.Partition > math.MaxInt32:
-		return "the partition is not from 0 to 2147483647"
-	case r.Offset < 0 || r.Offset == math.MaxInt64: // the next offset must be one too
-		return "the offset is not from 0 to 9223372036854775806"
-	}
-	return ""
-}
-
-func (r *record) record() bus.Record {
-	made := bus.Record{Topic: r.Topic, Partition: int32(r.Partition), Offset: int64(r.Offset), Key: r.Key, Value: r.Value, Headers: r.Headers}
-	if r.Timestamp != none {
-		made.Timestamp = time.UnixMilli(int64(r.Timestamp))
-	}
-	return made
-}
-
-// each reads the elements of a list, or the members of an object, or null.
-func each(d *jsontext.Decoder, open jsontext.Kind, read func() error) error {
-	switch d.PeekKind() {
-	case 'n':
-		return d.SkipValue()
-	case open, 0: // 0: a syntax error, which the token is
-	default:
-		return fault(d, map[jsontext.Kind]string{'[': "a list", '{': "an object"}[open]+" must be here")
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return err
-	}
-	for {
-		switch d.PeekKind() {
-		case '}', ']', 0:
-			_, err := d.ReadToken()
-			return err
-		}
-		if err := read(); err != nil {
-			return err
-		}
-	}
+	return json.MarshalEncode(e, signed)
 }

@@ -53,9 +53,8 @@ func TestTheRecord(t *testing.T) {
 		{"header bytes unsigned", `{` + id + `,"headers":[{"h":[118,220,0,127,128,255]}]}`, headers(bus.Header{Key: "h", Value: []byte{118, 220, 0, 127, 128, 255}})},
 		{"header empty, null, and none", `{` + id + `,"headers":[{"e":[]},{"n":null},{},null,{"":[1]}]}`,
 			headers(bus.Header{Key: "e", Value: []byte{}}, bus.Header{Key: "n"}, bus.Header{Value: []byte{1}})},
-		{"a header twice", `{` + id + `,"headers":[{"h":[1]},{"g":[2]},{"h":[3]},{"h":[4],"g":[5],"h":[6]}]}`,
-			headers(bus.Header{Key: "h", Value: []byte{1}}, bus.Header{Key: "g", Value: []byte{2}}, bus.Header{Key: "h", Value: []byte{3}},
-				bus.Header{Key: "h", Value: []byte{4}}, bus.Header{Key: "g", Value: []byte{5}}, bus.Header{Key: "h", Value: []byte{6}})},
+		{"a header twice", `{` + id + `,"headers":[{"h":[1]},{"g":[2]},{"h":[3]}]}`,
+			headers(bus.Header{Key: "h", Value: []byte{1}}, bus.Header{Key: "g", Value: []byte{2}}, bus.Header{Key: "h", Value: []byte{3}})},
 		{"white space in a header", `{` + id + `,"headers":[ { "h" : [ 1 , 2 ] } ]}`, headers(bus.Header{Key: "h", Value: []byte{1, 2}})},
 		{"escapes in texts and names", `{"t\u006fpic":"\u0074","partition":0,"offset":7,"headers":[{"\u00e9\n":[1]},{"é":[2]}]}`,
 			headers(bus.Header{Key: "é\n", Value: []byte{1}}, bus.Header{Key: "é", Value: []byte{2}})},
@@ -65,7 +64,6 @@ func TestTheRecord(t *testing.T) {
 
 		{"members of schema registries, and any other", `{` + id + `,"keySchemaMetadata":{"dataFormat":"AVRO","schemaId":"1"},
 			"valueSchemaMetadata":{"schemaId":["a",{"b":[]}],"x":{}},"n":-0.5e+10,"t":true,"f":false,"nil":null,"text":"\"\\\/\b\u00e9 é","empty":[]}`, same},
-		{"a member twice", `{"offset":6,` + id + `,"value":"YQ==","value":null}`, same},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			batch, err := trigger.Decode([]byte(payload(c.record)))
@@ -88,7 +86,7 @@ func TestTheBatch(t *testing.T) {
 			trigger.Batch{Source: "aws:kafka", Records: []bus.Record{at("t", 0, 1), at("u", 5, 2)}}},
 		{"the list's name says nothing", `{"eventSource":"aws:kafka","records":{"x-9":[` + a + `,` + b + `]}}`,
 			trigger.Batch{Source: "aws:kafka", Records: []bus.Record{at("t", 0, 1), at("u", 5, 2)}}},
-		{"lists of one name, and empty ones", `{"records":{"t-0":[` + a + `],"n":null,"e":[],"t-0":[` + b + `]},"eventSource":"aws:kafka"}`,
+		{"empty lists", `{"records":{"t-0":[` + a + `],"n":null,"e":[],"u-5":[` + b + `]},"eventSource":"aws:kafka"}`,
 			trigger.Batch{Source: "aws:kafka", Records: []bus.Record{at("t", 0, 1), at("u", 5, 2)}}},
 		{"self-managed", `{"eventSource":"SelfManagedKafka","bootstrapServers":"a:1,b:2","records":{}}`,
 			trigger.Batch{Source: "SelfManagedKafka", BootstrapServers: "a:1,b:2"}},

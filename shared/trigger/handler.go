@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/sipeat/sipeat/shared/bus"
 )
 
@@ -119,7 +120,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if len(failure.parts) > 0 {
 		h.options.Logger.WarnContext(ctx, "records are given back", "topic", h.topic, "error", failure)
 	}
-	return failure.Response.MarshalJSON()
+	return json.Marshal(failure.Response)
 }
 
 func (h *Handler) refusal() error {
@@ -233,7 +234,9 @@ func (h *Handler) givenBack(all []partition) *GivenBackError {
 		}
 		rest := p.positions[first:]
 		e.parts = append(e.parts, part{rest[0], len(rest), h.reasons.forget(rest...)})
-		e.Response.givenBack = append(e.Response.givenBack, rest...)
+		for _, at := range rest {
+			e.Response.Failures = append(e.Response.Failures, Failure{Identifier{listName(at.Topic, at.Partition), at.Offset}})
+		}
 	}
 	return e
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -90,9 +91,9 @@ func TestInvoke(t *testing.T) {
 					require.ErrorAs(t, err, &failure)
 					assert.Empty(t, answer)
 					assert.Equal(t, len(c.records), failure.Records)
-					back := []string{}
-					for _, p := range failure.Response.GivenBack() {
-						back = append(back, fmt.Sprintf("%d/%d", p.Partition, p.Offset))
+					var back []string
+					for _, f := range failure.Response.Failures {
+						back = append(back, fmt.Sprintf("%s/%d", strings.TrimPrefix(f.Record.Partition, "moved-"), f.Record.Offset))
 					}
 					assert.Equal(t, c.given, back)
 				})

@@ -12,7 +12,15 @@ import (
 func TestFaults(t *testing.T) {
 	const id, at = `"topic":"t","partition":0,"offset":7`, "/records/t-0/1"
 	const ends, noJSON, noBase64, noInteger, noByte = "ends in the middle", "not valid JSON", "not base64", "a whole number must", "from -128 to 255"
-	broken := func(member string) string { return payload(`{`+id+`}`, `{`+id+`,`+member+`}`) }
+	broken := func(member string) string {
+		record := ""
+		for _, m := range []string{`"topic":"t",`, `"partition":0,`, `"offset":7,`} {
+			if name, _, _ := strings.Cut(m, ":"); !strings.HasPrefix(member, name) {
+				record += m
+			}
+		}
+		return payload(`{`+id+`}`, `{`+record+member+`}`)
+	}
 	for _, c := range []struct{ payload, pointer, reason string }{
 		{``, "", ends},
 		{`{`, "", ends},
@@ -24,7 +32,9 @@ func TestFaults(t *testing.T) {
 		{payload(`{`+id+`}`, `{"topic":"t","partition":0}`), at, "the record has no offset"},
 		{payload(`{`+id+`}`, `{"topic":"t","offset":0}`), at, "the record has no partition"},
 		{payload(`{`+id+`}`, `{"partition":0,"offset":0}`), at, "the record has no topic"},
-		{payload(`{`+id+`}`, `null`), at, "a record must be here"},
+		{payload(`{`+id+`}`, `null`), at, "the record has no topic"},
+		{payload(`{`+id+`}`, `7`), at, "another JSON type"},
+		{broken(`"value":"YQ==","value":null`), at + "/value", "twice"},
 		{broken(`"offset":null`), at, "the record has no offset"},
 		{broken(`"partition":null`), at, "the record has no partition"},
 		{broken(`"topic":""`), at, "the record has no topic"},
@@ -51,14 +61,14 @@ func TestFaults(t *testing.T) {
 		{broken(`"value":{}`), at + "/value", "another JSON type"},
 		{broken(`"headers":[{"h":[1]},{"h":[256]}]`), at + "/headers/1", noByte},
 		{broken(`"headers":[{"h":[-129]}]`), at + "/headers/0", noByte},
-		{broken(`"headers":[{"h":[null]}]`), at + "/headers/0", noByte},
+		{broken(`"headers":[{"h":[null]}]`), at + "/headers/0", noInteger},
 		{broken(`"headers":[{"h":[1,02]}]`), at + "/headers/0", noJSON},
-		{broken(`"headers":[{"h":"v"}]`), at + "/headers/0", "a list must be here"},
-		{broken(`"headers":{"h":[1]}`), at + "/headers", "a list must be here"},
-		{broken(`"x":[1,}`), at, noJSON},
+		{broken(`"headers":[{"h":"v"}]`), at + "/headers/0", "another JSON type"},
+		{broken(`"headers":{"h":[1]}`), at + "/headers", "another JSON type"},
+		{broken(`"x":[1,}`), at + "/x", noJSON},
 
-		{`{"eventSource":"aws:kafka","records":{"a/b~c":{}}}`, "/records/a~1b~0c", "a list must be here"},
-		{`{"eventSource":"aws:kafka","records":[{}]}`, "/records", "an object must be here"},
+		{`{"eventSource":"aws:kafka","records":{"a/b~c":{}}}`, "/records/a~1b~0c", "another JSON type"},
+		{`{"eventSource":"aws:kafka","records":[{}]}`, "/records", "another JSON type"},
 		{`{"eventSource":"aws:kafka"}`, "", "it has no records"},
 		{`{"eventSource":"aws:kafka","records":null}`, "", "it has no records"},
 		{`{"Records":[{"messageId":"1","body":"Ada","eventSource":"aws:sqs"}]}`, "", "another trigger invokes this function"},
@@ -80,7 +90,7 @@ func TestFaults(t *testing.T) {
 func TestThePlaceOfAFault(t *testing.T) {
 	b := payload(`{"topic":"t","partition":0,"offset":7}`, `{"topic":"t","partition":0,"offset":"eight"}`)
 	_, err := trigger.Decode([]byte(b))
-	assert.EqualError(t, err, "the payload cannot be read as a batch of Kafka records (byte 127, /records/t-0/1/offset): "+
+	assert.EqualError(t, err, "the payload cannot be read as a batch of Kafka records (byte 120, /records/t-0/1/offset): "+
 		"a whole number must be here; nothing of it was handled")
 	_, err = trigger.Decode([]byte(`{"eventSource":"aws:kafka","records":{"` + strings.Repeat("t", 1_000_000) + `":5}}`))
 	assert.Less(t, len(err.Error()), 300, "a name that no topic has")

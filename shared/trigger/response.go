@@ -4,39 +4,29 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/sipeat/sipeat/shared/bus"
 )
 
-// Response names the records of a batch that AWS has to retry. [Handler] makes it from the records of the batch, because AWS
-// takes a name that was not in the batch as a failure of all of it. The zero value means success.
+// Response names the records of a batch that AWS has to retry: of each partition the first that is not handled and all after
+// it. It names none that was not in the batch, because AWS takes that for a failure of all of it. On success the list is
+// empty, not null or missing.
 //
 // AWS reads it only for a mapping with ReportBatchItemFailures, which Kafka has in provisioned mode
 // (https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html). For any other mapping every answer is a
 // success.
 type Response struct {
-	givenBack []bus.Position
+	Failures []Failure `json:"batchItemFailures"`
 }
 
-// GivenBack lists the records to retry: of each partition the first that is not handled and all after it.
-func (r Response) GivenBack() []bus.Position { return append([]bus.Position(nil), r.givenBack...) }
+// Failure is a record to retry.
+type Failure struct {
+	Record Identifier `json:"itemIdentifier"`
+}
 
-// MarshalJSON returns the response in AWS's form. On success its list is empty, not null or missing.
-func (r Response) MarshalJSON() ([]byte, error) {
-	type identifier struct {
-		Partition string `json:"partition"`
-		Offset    int64  `json:"offset"`
-	}
-	type failure struct {
-		Identifier identifier `json:"itemIdentifier"`
-	}
-	var out struct {
-		Failures []failure `json:"batchItemFailures"`
-	}
-	for _, p := range r.givenBack {
-		out.Failures = append(out.Failures, failure{identifier{listName(p.Topic, p.Partition), p.Offset}})
-	}
-	return json.Marshal(out)
+// Identifier is where a record is; Partition is "<topic>-<number>".
+type Identifier struct {
+	Partition string `json:"partition"`
+	Offset    int64  `json:"offset"`
 }
 
 // GivenBackError fails an invocation with records to retry where AWS reads no [Response]: the whole batch is retried.
@@ -56,16 +46,13 @@ type part struct {
 
 // Error names each partition's first record that is not handled, how many there are, and why, without payload.
 func (e *GivenBackError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %d records are not handled and must be retried", len(e.Response.givenBack), e.Records)
+	parts := make([]string, len(e.parts))
 	for i, p := range e.parts {
-		b.WriteString([]string{": ", "; "}[min(i, 1)])
-		fmt.Fprintf(&b, "%d of %s from offset %d, ", p.n, listName(p.first.Topic, p.first.Partition), p.first.Offset)
-		if p.reason == nil {
-			b.WriteString("for lack of time")
-		} else {
-			fmt.Fprintf(&b, "because of %q", p.reason.Error())
+		why := "for lack of time"
+		if p.reason != nil {
+			why = fmt.Sprintf("because of %q", p.reason.Error())
 		}
+		parts[i] = fmt.Sprintf("%d of %s from offset %d, %s", p.n, listName(p.first.Topic, p.first.Partition), p.first.Offset, why)
 	}
-	return b.String()
+	return fmt.Sprintf("%d of %d records are not handled and must be retried: %s", len(e.Response.Failures), e.Records, strings.Join(parts, "; "))
 }
