@@ -250,7 +250,7 @@ func TestLambdaRejectsWhatIsNoEvent(t *testing.T) {
 	batch, err := trigger.Decode([]byte(made.Stdout))
 	require.NoError(t, err)
 	batch.Records = batch.Records[1:] // what is good would wait for the table
-	answered := l.invoke(batch.Encode(), 30*time.Second)
+	answered := l.invoke(batch.Encode(), 8*time.Second)
 	assert.Contains(t, answered.failure, "the read model", "it cannot note what was handled, so the batch comes again")
 	letters := clitest.Records(t, broker.Address(), "contact-created.dead-letters")
 	require.Len(t, letters, 1)
