@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,8 +24,13 @@ import (
 // patience is how long anything that must happen may take; a machine that tests several packages at once is slow.
 const Patience = 60 * time.Second
 
-// Main runs the tests of a package, and removes what they built.
+// Main runs the tests of a package, and removes what they built. They mostly wait for processes, so more of them run side by side than there
+// are CPUs.
 func Main(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("6")
+	}
 	status := m.Run()
 	os.RemoveAll(Built)
 	os.Exit(status)
