@@ -85,9 +85,7 @@ func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
 
 // openBroker opens the embedded broker on its folder of the data, and makes it the cluster.
 func (p *parts) openBroker(ctx context.Context, data, address string) error {
-	broker, err := local.Open(ctx, local.Options{
-		Dir: filepath.Join(data, "kafka"), Address: address, Topics: localTopics(), Logger: p.app.logger,
-	})
+	broker, err := local.Open(ctx, local.Options{Dir: filepath.Join(data, "kafka"), Address: address, Logger: p.app.logger})
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w: name a folder that this user may write to, by --data or SIPEAT_DATA", err)
 	}
@@ -96,22 +94,16 @@ func (p *parts) openBroker(ctx context.Context, data, address string) error {
 	}
 	p.add("broker", func(context.Context) error { return broker.Close() })
 	p.cluster = settings.Kafka{Brokers: []string{broker.Address()}}
-	return nil
+	states, err := kafka.MakeTopics(ctx, p.cluster, 1, kafka.Topics(events.Catalogue()...)...)
+	for _, s := range states {
+		for _, d := range s.Differences {
+			p.app.logger.Warn("a topic differs from its declaration", "topic", s.Topic, "setting", d.Setting, "is", d.Have, "should_be", d.Want)
+		}
+	}
+	return err
 }
 
 func readModel(data string) string { return filepath.Join(data, "read-model.db") }
-
-func localTopics() []local.Topic {
-	var topics []local.Topic
-	for _, t := range kafka.Topics(events.Catalogue()...) {
-		configs := map[string]*string{}
-		for name, value := range t.Config {
-			configs[name] = &value
-		}
-		topics = append(topics, local.Topic{Name: t.Name, Partitions: t.Partitions, Configs: configs})
-	}
-	return topics
-}
 
 // welcome says that all is ready, and what there is. The first line is for scripts.
 func (a *app) welcome(url, brokers, data string, endpoints []web.Function) {

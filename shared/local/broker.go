@@ -30,27 +30,13 @@ var (
 
 // Options says where the broker keeps its data and where it listens.
 type Options struct {
-	Dir     string       // data folder, created when missing, for this user alone: what people said is in it
+	Dir     string       // data folder, private to this user; created if missing
 	Address string       // host:port of one interface, DefaultAddress when empty; port 0 is a free port
-	Topics  []Topic      // made to exist by Open
 	Logger  *slog.Logger // nil: silent
-
-	// NoSync acknowledges a record once the operating system has it, as Kafka
-	// does by default, rather than once the disk has it. A killed process
-	// loses nothing either way; a power cut may then cost the last half minute.
-	NoSync bool
-}
-
-// Topic is one topic that has to exist.
-type Topic struct {
-	Name       string
-	Partitions int32
-	Configs    map[string]*string // a nil value resets the setting to its default
 }
 
 // Broker is a running broker. Its clients need nothing but Address.
 type Broker struct {
-	cluster *kfake.Cluster
 	address string
 	close   func() error
 }
@@ -86,8 +72,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 }
 
 func open(ctx context.Context, o Options, lock *flock.Flock, ln net.Listener) (*Broker, error) {
-	opened := time.Now()
-	size, err := mend(o.Dir, o.Logger)
+	size, err := repair(o.Dir, o.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("local broker: check folder %s: %w", o.Dir, err)
 	}
@@ -99,28 +84,22 @@ func open(ctx context.Context, o Options, lock *flock.Flock, ln net.Listener) (*
 	if err != nil {
 		return nil, fmt.Errorf("local broker: open %s: %w", o.Dir, err)
 	}
-	forgetDeletedGroups(cluster, o.Dir)
 	guardRequests(cluster)
 	if size > 16<<20 {
 		debug.FreeOSMemory() // kfake has read the whole log; the heap would stay that large for minutes
 	}
-	b := &Broker{cluster: cluster, address: ln.Addr().String()}
-	b.close = sync.OnceValue(func() error {
+	return &Broker{address: ln.Addr().String(), close: sync.OnceValue(func() error {
 		log.lastError.Store(nil)
 		cluster.Close()
-		err := flush(o.Dir, opened)
+		err := lock.Close()
 		if msg := log.lastError.Load(); msg != nil {
 			err = errors.Join(errors.New(*msg), err)
 		}
-		if err = errors.Join(err, lock.Close()); err != nil {
+		if err != nil {
 			return fmt.Errorf("local broker: close %s: %w", o.Dir, err)
 		}
 		return nil
-	})
-	if err := ensureTopics(ctx, b.address, o.Topics); err != nil {
-		return nil, errors.Join(err, b.Close())
-	}
-	return b, nil
+	})}, nil
 }
 
 // century is as good as never, and fits kfake's arithmetic: it turns these
@@ -131,7 +110,8 @@ func clusterOptions(o Options, log kfake.Logger, ln net.Listener) []kfake.Opt {
 	refused := func(from net.Addr, reason error) {
 		o.Logger.Debug("local broker: closed a connection", "from", from.String(), "reason", reason)
 	}
-	opts := []kfake.Opt{
+	return []kfake.Opt{
+		kfake.SyncWrites(), // acknowledge what the disk has
 		kfake.NumBrokers(1),
 		kfake.DataDir(o.Dir),
 		kfake.ClusterID("sipeat-local"),
@@ -149,10 +129,6 @@ func clusterOptions(o Options, log kfake.Logger, ln net.Listener) []kfake.Opt {
 			"group.min.session.timeout.ms": "1000",                             // default 6 s
 		}),
 	}
-	if !o.NoSync {
-		opts = append(opts, kfake.SyncWrites())
-	}
-	return opts
 }
 
 // versions are Kafka's, less what kfake answers so that Java's admin client

@@ -18,11 +18,11 @@ import (
 
 func TestKeepsRecordsAndTellsItsNewAddressAfterReopening(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "by-open")
-	first := start(t, Options{Dir: dir, Topics: topics(1)})
+	first := start(t, Options{Dir: dir})
 	produce(t, first.Address(), 0, 5)
 	require.NoError(t, first.Close())
 
-	second := start(t, Options{Dir: dir, Topics: topics(1)})
+	second := start(t, Options{Dir: dir})
 	_, values := consume(t, second.Address())
 	assert.Equal(t, numbers(0, 5), values)
 
@@ -73,7 +73,7 @@ func TestCloseTwiceIsOnce(t *testing.T) {
 
 func TestSaysWhatCouldNotBeSaved(t *testing.T) {
 	dir := t.TempDir()
-	b := start(t, Options{Dir: dir, Topics: topics(1)})
+	b := start(t, Options{Dir: dir})
 	produce(t, b.Address(), 0, 1)
 	// A folder in the place of a file makes saving fail, for root too.
 	require.NoError(t, os.Remove(filepath.Join(dir, "topics.json")))
@@ -107,19 +107,26 @@ func TestTakenAddressIsSaidAndLeavesNothing(t *testing.T) {
 	require.ErrorIs(t, err, ErrAddressTaken)
 	assert.ErrorContains(t, err, other.Addr().String())
 
-	start(t, Options{Dir: dir, Topics: topics(1)})
+	start(t, Options{Dir: dir})
 }
 
-func TestFailedOpenLeavesNothing(t *testing.T) {
-	dir := t.TempDir()
-	_, err := Open(t.Context(), Options{Dir: dir, Address: "127.0.0.1:0", Topics: topics(0)})
-	require.ErrorContains(t, err, "partitions")
-	start(t, Options{Dir: dir, Topics: topics(1)})
+func TestNothingExpires(t *testing.T) {
+	b := start(t, Options{Dir: t.TempDir()})
+	brokers, err := kadm.NewClient(client(t, b.Address())).DescribeBrokerConfigs(t.Context(), 0)
+	require.NoError(t, err)
+	require.Len(t, brokers, 1)
+	have := map[string]string{}
+	for _, c := range brokers[0].Configs {
+		have[c.Key] = c.MaybeValue()
+	}
+	assert.Equal(t, "3153600000000", have["log.cleaner.backoff.ms"], "the cleaner applies retention, next in a hundred years")
+	assert.Equal(t, "-1", have["log.retention.ms"])
+	assert.Equal(t, "52560000", have["offsets.retention.minutes"])
 }
 
 func TestStartsFast(t *testing.T) {
 	begin := time.Now()
-	b := start(t, Options{Dir: t.TempDir(), Topics: topics(3)})
+	b := start(t, Options{Dir: t.TempDir()})
 	opened := time.Since(begin)
 	cl := client(t, b.Address())
 	require.NoError(t, cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: []byte("x")}).FirstErr())

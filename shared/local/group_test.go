@@ -6,8 +6,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -21,7 +19,7 @@ func member(t *testing.T, address string, opts ...kgo.Opt) *kgo.Client {
 }
 
 func TestWorkersFailOverFast(t *testing.T) {
-	b := start(t, Options{Dir: t.TempDir(), Topics: topics(1)})
+	b := start(t, Options{Dir: t.TempDir()})
 	produce(t, b.Address(), 0, 1)
 	first := member(t, b.Address())
 	begin := time.Now()
@@ -40,12 +38,12 @@ func TestWorkersFailOverFast(t *testing.T) {
 // without the members.
 func TestStaticMemberReturnsAfterAKill(t *testing.T) {
 	dir := t.TempDir()
-	b := start(t, Options{Dir: dir, Topics: topics(1)})
+	b := start(t, Options{Dir: dir})
 	produce(t, b.Address(), 0, 1)
 	worker := member(t, b.Address(), kgo.InstanceID("worker-1"))
 	require.NoError(t, worker.PollFetches(within(t, 10*time.Second)).Err())
 
-	again := start(t, Options{Dir: image(t, dir), Topics: topics(1)})
+	again := start(t, Options{Dir: image(t, dir)})
 	begin := time.Now()
 	worker = member(t, again.Address(), kgo.InstanceID("worker-1"))
 	require.NoError(t, worker.PollFetches(within(t, 10*time.Second)).Err())
@@ -58,7 +56,7 @@ func TestStaticMemberReturnsAfterAKill(t *testing.T) {
 func TestConsumerOutlivesTheBroker(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	b := start(t, Options{Dir: dir, Topics: topics(1)})
+	b := start(t, Options{Dir: dir})
 	address := b.Address()
 	worker := member(t, address)
 	got := make(map[string]bool)
@@ -74,34 +72,16 @@ func TestConsumerOutlivesTheBroker(t *testing.T) {
 	read(5)
 	require.NoError(t, b.Close())
 
-	_, kill := startChild(t, dir, address, false)
+	_, kill := startChild(t, dir, address)
 	produce(t, address, 5, 5)
 	begin := time.Now()
 	read(10)
 	t.Logf("goes on %v after a clean restart", time.Since(begin))
 	kill()
 
-	start(t, Options{Dir: dir, Address: address, Topics: topics(1)})
+	start(t, Options{Dir: dir, Address: address})
 	produce(t, address, 10, 5)
 	begin = time.Now()
 	read(15)
 	t.Logf("goes on %v after a kill", time.Since(begin))
-}
-
-func TestDeletedGroupStaysDeletedAfterAKill(t *testing.T) {
-	dir := t.TempDir()
-	b := start(t, Options{Dir: dir, Topics: topics(1)})
-	produce(t, b.Address(), 0, 5)
-	commit(t, b.Address(), "g", 5)
-	commit(t, b.Address(), "kept", 4)
-	for range 2 { // twice: the hook stays
-		_, err := kadm.NewClient(client(t, b.Address())).DeleteGroups(t.Context(), "g")
-		require.NoError(t, err)
-	}
-
-	b = start(t, Options{Dir: image(t, dir), Topics: topics(1)})
-	adm := kadm.NewClient(client(t, b.Address()))
-	_, err := adm.FetchOffsets(t.Context(), "g")
-	assert.ErrorIs(t, err, kerr.GroupIDNotFound)
-	assert.Len(t, must(adm.FetchOffsets(t.Context(), "kept")), 1)
 }

@@ -110,7 +110,7 @@ func TestGuardClosesConnectionsThatSpeakNoKafka(t *testing.T) {
 }
 
 func TestHalfRequestsTakeBoundedMemory(t *testing.T) {
-	b := start(t, Options{Dir: t.TempDir(), Topics: topics(1)})
+	b := start(t, Options{Dir: t.TempDir()})
 	half := frame(int16(kmsg.Produce), 9, []byte("\x00\xff\xff\x00\x00\x00\x01\x02"))
 	binary.BigEndian.PutUint32(half, maxProduce)
 	half = append(half, make([]byte, peekSize)...)
@@ -138,7 +138,7 @@ func TestNewerClientsLearnTheVersionOfApiVersions(t *testing.T) {
 }
 
 func TestTopicsOfTooManyPartitionsAreRefused(t *testing.T) {
-	b := start(t, Options{Dir: t.TempDir(), Topics: topics(1)})
+	b := start(t, Options{Dir: t.TempDir()})
 	adm := kadm.NewClient(client(t, b.Address()))
 	for range 2 { // the limit stays
 		_, err := adm.CreateTopic(t.Context(), maxPartitions+1, 1, nil, "large")
@@ -150,18 +150,20 @@ func TestTopicsOfTooManyPartitionsAreRefused(t *testing.T) {
 }
 
 func TestLargeBatchesPassTheGuard(t *testing.T) {
+	b := start(t, Options{Dir: t.TempDir()})
 	limit := "20000000"
-	b := start(t, Options{Dir: t.TempDir(), NoSync: true,
-		Topics: []Topic{{Name: topic, Partitions: 1, Configs: map[string]*string{"max.message.bytes": &limit}}}})
+	adm := kadm.NewClient(client(t, b.Address()))
+	_, err := adm.CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &limit}, "large")
+	require.NoError(t, err)
 	cl := client(t, b.Address(), kgo.ProducerBatchMaxBytes(20_000_000), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	large := make([]byte, 19_000_000)
 	for range 3 {
-		require.NoError(t, cl.ProduceSync(within(t, 20*time.Second), &kgo.Record{Topic: topic, Value: large}).FirstErr())
+		require.NoError(t, cl.ProduceSync(within(t, 20*time.Second), &kgo.Record{Topic: "large", Value: large}).FirstErr())
 	}
 }
 
 func TestGroupMembersWithARepeatedProtocolAreRefused(t *testing.T) {
-	b := start(t, Options{Dir: t.TempDir(), Topics: topics(1)})
+	b := start(t, Options{Dir: t.TempDir()})
 	r := kmsg.NewPtrJoinGroupRequest()
 	r.Group, r.ProtocolType, r.SessionTimeoutMillis, r.RebalanceTimeoutMillis = "g", "consumer", 6000, 6000
 	r.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}, {Name: "range"}}
@@ -204,8 +206,9 @@ func FuzzGuard(f *testing.F) {
 			}
 			dir, err := os.MkdirTemp(root, "")
 			require.NoError(t, err)
-			b, err = Open(t.Context(), Options{Dir: dir, Address: "127.0.0.1:0", Topics: topics(2), NoSync: true})
+			b, err = Open(t.Context(), Options{Dir: dir, Address: "127.0.0.1:0"})
 			require.NoError(t, err)
+			require.NoError(t, makeTopic(t.Context(), b.Address()))
 		}
 		sent++
 		conn := dial(t, b.Address())

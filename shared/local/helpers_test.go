@@ -3,6 +3,7 @@ package local
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,12 +17,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 const (
 	topic    = "contact-created"
-	childEnv = "SIPEAT_LOCAL_TEST_CHILD" // folder and address of a broker that this binary then is
+	childEnv = "SIPEAT_LOCAL_TEST_CHILD" // folder and address of the broker that this binary then is
 )
 
 // TestMain turns the test binary into a broker process that can be killed.
@@ -34,8 +36,10 @@ func TestMain(m *testing.M) {
 }
 
 func child(args []string) {
-	noSync, _ := strconv.ParseBool(args[2])
-	b, err := Open(context.Background(), Options{Dir: args[0], Address: args[1], Topics: topics(3), NoSync: noSync})
+	b, err := Open(context.Background(), Options{Dir: args[0], Address: args[1]})
+	if err == nil {
+		err = makeTopic(context.Background(), b.Address())
+	}
 	if err != nil {
 		fmt.Println("error:", err)
 		os.Exit(1)
@@ -45,10 +49,10 @@ func child(args []string) {
 }
 
 // startChild runs a broker in its own process.
-func startChild(t *testing.T, dir, address string, noSync bool) (addr string, kill func()) {
+func startChild(t *testing.T, dir, address string) (addr string, kill func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s|%s|%t", childEnv, dir, address, noSync))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s|%s", childEnv, dir, address))
 	stdin, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	stdout, err := cmd.StdoutPipe()
@@ -66,11 +70,21 @@ func startChild(t *testing.T, dir, address string, noSync bool) (addr string, ki
 	return strings.TrimSpace(line), kill
 }
 
-func topics(partitions int32) []Topic {
-	return []Topic{{Name: topic, Partitions: partitions}}
+// makeTopic creates the topic of the tests where it is missing.
+func makeTopic(ctx context.Context, address string) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(address))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	_, err = kadm.NewClient(cl).CreateTopic(ctx, 3, 1, nil, topic)
+	if errors.Is(err, kerr.TopicAlreadyExists) {
+		return nil
+	}
+	return err
 }
 
-// start opens a broker on a free port; it is closed when the test ends.
+// start opens a broker with the topic on a free port; it is closed when the test ends.
 func start(t *testing.T, o Options) *Broker {
 	t.Helper()
 	if o.Address == "" {
@@ -79,6 +93,7 @@ func start(t *testing.T, o Options) *Broker {
 	b, err := Open(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	require.NoError(t, makeTopic(t.Context(), b.Address()))
 	return b
 }
 

@@ -9,7 +9,7 @@ import (
 
 func TestSecondProcessIsRefusedUntilTheFirstDies(t *testing.T) {
 	dir := t.TempDir()
-	_, kill := startChild(t, dir, "127.0.0.1:0", false)
+	_, kill := startChild(t, dir, "127.0.0.1:0")
 
 	_, err := Open(t.Context(), Options{Dir: dir, Address: "127.0.0.1:0"})
 	require.ErrorIs(t, err, ErrLocked)

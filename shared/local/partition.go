@@ -16,24 +16,22 @@ import (
 // on), N.idx beside it, and snapshot.json of the last clean close.
 type partitionLog struct {
 	partition
-	dir     string
-	log     *slog.Logger
-	windows windows
+	dir string
+	log *slog.Logger
 
 	end  int64 // offset after the last whole batch; -1: no segment
 	size int64 // bytes of whole batches
 }
 
-// mend checks the log from end to end, cuts a torn end off, and sees to it
-// that no offset which somebody holds is given out again.
-func (l *partitionLog) mend(committed int64) error {
-	l.end, l.windows = -1, make(windows)
+// repair checks the whole log, cuts off a torn end, and keeps offsets that groups hold from being given out again.
+func (l *partitionLog) repair(committed int64) error {
+	l.end = -1
 	segments, top, err := listSegments(l.dir)
 	if err != nil {
 		return err
 	}
 	for i, s := range segments {
-		if err := l.mendSegment(s, i == len(segments)-1); err != nil {
+		if err := l.repairSegment(s, i == len(segments)-1); err != nil {
 			return err
 		}
 	}
@@ -76,7 +74,7 @@ func listSegments(dir string) (segments []segment, top int64, err error) {
 	return segments, top, nil
 }
 
-func (l *partitionLog) mendSegment(s segment, last bool) error {
+func (l *partitionLog) repairSegment(s segment, last bool) error {
 	if l.end < 0 {
 		l.end = s.base
 	}
@@ -87,7 +85,6 @@ func (l *partitionLog) mendSegment(s segment, last bool) error {
 			gap, at = l.end, b.first
 		}
 		l.end = b.next
-		l.windows.add(l.partition, b)
 		index = appendIndexEntry(index, b)
 	})
 	if err != nil {
@@ -95,7 +92,7 @@ func (l *partitionLog) mendSegment(s segment, last bool) error {
 	}
 	l.size += whole
 	if gap >= 0 {
-		return fmt.Errorf("%w: %s goes on at offset %d where %d is due; restore the folder from a copy", ErrDamaged, s.path, at, gap)
+		return damaged("%s has offset %d where %d is next", s.path, at, gap)
 	}
 	if whole < size {
 		later := !last
@@ -105,11 +102,9 @@ func (l *partitionLog) mendSegment(s segment, last bool) error {
 			}
 		}
 		if later {
-			return fmt.Errorf("%w: %s cannot be read at byte %d and whole records follow; restore the folder from a copy, "+
-				"or give up this partition from there on: cut the file to %d bytes and move the files of higher offsets away",
-				ErrDamaged, s.path, whole, whole)
+			return damaged("%s cannot be read at byte %d, and whole records follow", s.path, whole)
 		}
-		l.log.Warn("local broker: cut a torn end off a log", "file", s.path, "bytes", size-whole)
+		l.log.Warn("local broker: removed the torn end of a log", "file", s.path, "bytes", size-whole)
 		if err := cut(s.path, whole); err != nil {
 			return err
 		}
@@ -135,10 +130,8 @@ func (l *partitionLog) snapshotEnd() (int64, error) {
 	return 0, nil // kfake then reads the log instead, and so do we
 }
 
-// pad carries the numbering on where it stopped. kfake numbers a partition
-// that DeleteRecords has emptied from 0 again, and one that lost its end (power
-// cut) from what is left: a group that committed beyond would skip every new
-// record up to there and never know.
+// pad continues the offsets where they stopped. kfake restarts a partition that DeleteRecords has emptied at 0, and one that
+// lost its end in a power cut at what is left: a group that has committed more would skip new records.
 func (l *partitionLog) pad(target int64, segments []segment) error {
 	var (
 		from = l.end
@@ -156,7 +149,7 @@ func (l *partitionLog) pad(target int64, segments []segment) error {
 		return nil
 	default:
 		at = segments[len(segments)-1]
-		l.log.Warn("local broker: the end of a log is lost; numbering goes on behind it",
+		l.log.Warn("local broker: the end of a log is lost; new records get the offsets after it",
 			"topic", l.topic, "partition", l.id, "from", from, "to", target)
 	}
 	raw, err := padding(from, target)

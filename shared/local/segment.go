@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io"
 	"os"
@@ -29,28 +28,20 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // batch is what the header of a record batch says.
 type batch struct {
-	first    int64 // offset of the first record
-	next     int64 // offset after the last one
-	epoch    int32 // leader epoch
-	attrs    int16
-	producer int64 // -1: not idempotent
-	prodEra  int16 // producer epoch
-	sequence int32
-	records  int32
+	first int64 // offset of the first record
+	next  int64 // offset after the last one
+	epoch int32 // leader epoch
+	attrs int16
 }
 
 func parseBatch(b []byte) batch {
 	be := binary.BigEndian
 	first := int64(be.Uint64(b))
 	return batch{
-		first:    first,
-		next:     first + int64(int32(be.Uint32(b[23:]))) + 1,
-		epoch:    int32(be.Uint32(b[12:])),
-		attrs:    int16(be.Uint16(b[21:])),
-		producer: int64(be.Uint64(b[43:])),
-		prodEra:  int16(be.Uint16(b[51:])),
-		sequence: int32(be.Uint32(b[53:])),
-		records:  int32(be.Uint32(b[57:])),
+		first: first,
+		next:  first + int64(int32(be.Uint32(b[23:]))) + 1,
+		epoch: int32(be.Uint32(b[12:])),
+		attrs: int16(be.Uint16(b[21:])),
 	}
 }
 
@@ -156,7 +147,7 @@ func completeIndex(path string, index []byte) error {
 func padding(first, next int64) ([]byte, error) {
 	delta := next - first - 1
 	if delta < 0 || delta > 1<<31-1 {
-		return nil, fmt.Errorf("%w: offsets %d to %d are missing", ErrDamaged, first, next)
+		return nil, damaged("offsets %d to %d are missing", first, next)
 	}
 	b := kmsg.RecordBatch{
 		FirstOffset: first, LastOffsetDelta: int32(delta), Magic: 2,

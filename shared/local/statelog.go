@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"log/slog"
 	"os"
@@ -15,10 +14,10 @@ import (
 // [length 4][checksum 4][version 2][JSON], little-endian (persist.go, writeEntry).
 const entryPrefix = 8 // length does not count itself and the checksum
 
-// mendStateLog calls visit for each whole entry and takes out what lies between
+// repairStateLog calls visit for each whole entry and takes out what lies between
 // them: a torn end after a crash, and torn entries that kfake left when the disk
 // was full and wrote on behind. kfake itself reads nothing behind a torn entry.
-func mendStateLog(path string, log *slog.Logger, visit func(json.RawMessage) error) error {
+func repairStateLog(path string, log *slog.Logger, visit func(json.RawMessage) error) error {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -34,7 +33,7 @@ func mendStateLog(path string, log *slog.Logger, visit func(json.RawMessage) err
 			continue
 		}
 		if err := visit(json.RawMessage(entry[entryPrefix+2:])); err != nil {
-			return fmt.Errorf("%w: %s: %w; restore the folder from a copy", ErrDamaged, filepath.Base(path), err)
+			return damaged("%s: %w", filepath.Base(path), err)
 		}
 		whole = append(whole, entry...)
 		rest = rest[len(entry):]
@@ -81,7 +80,7 @@ type (
 // readCommits returns, per partition, the highest offset that any group has committed.
 func readCommits(dir string, log *slog.Logger) (map[partition]int64, error) {
 	commits := make(map[committer]int64)
-	err := mendStateLog(filepath.Join(dir, "groups.log"), log, func(raw json.RawMessage) error {
+	err := repairStateLog(filepath.Join(dir, "groups.log"), log, func(raw json.RawMessage) error {
 		var e groupEntry
 		if err := json.Unmarshal(raw, &e); err != nil {
 			return err

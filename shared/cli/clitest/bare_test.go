@@ -27,10 +27,11 @@ const bareEnv = "PROOF_BARE"
 
 // beside is such a server, until it is killed.
 func beside(kind, data string) error {
-	broker, err := local.Open(context.Background(), local.Options{
-		Dir: filepath.Join(data, "kafka"), Address: "127.0.0.1:0", Topics: []local.Topic{{Name: "contact-created", Partitions: 6}},
-	})
+	broker, err := local.Open(context.Background(), local.Options{Dir: filepath.Join(data, "kafka"), Address: "127.0.0.1:0"})
 	if err != nil {
+		return err
+	}
+	if err := makeTopics(context.Background(), broker); err != nil {
 		return err
 	}
 	handler, err := bareHandler(broker.Address())

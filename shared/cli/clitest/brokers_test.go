@@ -57,14 +57,17 @@ func eachBroker(t *testing.T, test func(*testing.T, *kafkaSide)) {
 // embedded is serve's broker without serve, on the folder that serve would have it on.
 func embedded(t testing.TB, data string) *local.Broker {
 	t.Helper()
-	var topics []local.Topic
-	for _, d := range events.Catalogue() {
-		topics = append(topics, local.Topic{Name: d.Topic, Partitions: d.Partitions})
-	}
-	b, err := local.Open(t.Context(), local.Options{Dir: filepath.Join(data, "kafka"), Address: "127.0.0.1:0", Topics: topics})
+	b, err := local.Open(t.Context(), local.Options{Dir: filepath.Join(data, "kafka"), Address: "127.0.0.1:0"})
 	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
+	require.NoError(t, makeTopics(t.Context(), b))
 	return b
+}
+
+// makeTopics creates the topics of the catalogue.
+func makeTopics(ctx context.Context, b *local.Broker) error {
+	_, err := kafka.MakeTopics(ctx, settings.Kafka{Brokers: []string{b.Address()}}, 1, kafka.Topics(events.Catalogue()...)...)
+	return err
 }
 
 // host is what serve hosts, on a Kafka of others': the functions, in this process.

@@ -16,6 +16,7 @@ import (
 	"github.com/sipeat/sipeat/shared/local"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -86,11 +87,12 @@ func TestServersThatAreEndedWhileTheyStart(t *testing.T) {
 
 func TestTopicsAreMadeOnceAndCompared(t *testing.T) {
 	t.Parallel()
-	broker, err := local.Open(t.Context(), local.Options{Dir: t.TempDir(), Address: "127.0.0.1:0", Topics: []local.Topic{
-		{Name: "contact-created", Partitions: 1, Configs: map[string]*string{"retention.ms": new("604800000")}}, // as the old app had it
-	}})
+	broker, err := local.Open(t.Context(), local.Options{Dir: t.TempDir(), Address: "127.0.0.1:0"})
 	require.NoError(t, err)
 	t.Cleanup(func() { broker.Close() })
+	old := map[string]*string{"retention.ms": new("604800000")} // as the TypeScript app had it
+	_, err = kadm.NewClient(client(t, broker.Address())).CreateTopic(t.Context(), 1, 1, old, "contact-created")
+	require.NoError(t, err)
 	f := &Fleet{t, broker.Address(), ""}
 	check := f.Run("topics", "--check")
 	assert.Equal(t, 1, check.Status)

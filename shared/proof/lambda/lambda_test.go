@@ -22,6 +22,7 @@ import (
 	"github.com/sipeat/sipeat/shared/cli/clitest"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
+	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/store/dynamodb"
 	"github.com/sipeat/sipeat/shared/trigger"
 	"github.com/stretchr/testify/assert"
@@ -39,13 +40,11 @@ func lambdaSample(t testing.TB, function string) []byte {
 // topicsAt opens an embedded broker with all topics at an address, on a folder.
 func topicsAt(t testing.TB, data, address string) *local.Broker {
 	t.Helper()
-	var topics []local.Topic
-	for _, wanted := range kafka.Topics(events.Catalogue()...) {
-		topics = append(topics, local.Topic{Name: wanted.Name, Partitions: wanted.Partitions})
-	}
-	b, err := local.Open(t.Context(), local.Options{Dir: data, Address: address, Topics: topics})
+	b, err := local.Open(t.Context(), local.Options{Dir: data, Address: address})
 	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
+	_, err = kafka.MakeTopics(t.Context(), settings.Kafka{Brokers: []string{b.Address()}}, 1, kafka.Topics(events.Catalogue()...)...)
+	require.NoError(t, err)
 	return b
 }
 

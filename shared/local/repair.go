@@ -8,21 +8,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
-
-	"golang.org/x/sync/errgroup"
 )
 
-// mend makes the folder fit for kfake, which loads it without a complaint
-// whatever it holds: it cuts a log at the first batch it cannot read, on disk,
-// and goes on with what is left. What a crash leaves is repaired; what no
-// crash explains is refused with ErrDamaged and not touched.
+// repair makes the folder fit for kfake, which cuts a log at the first batch that it cannot read and goes on. What a crash
+// leaves is repaired. Other damage is refused with ErrDamaged, and nothing is changed.
 //
 // It returns how many bytes of records the folder holds.
-func mend(dir string, log *slog.Logger) (size int64, err error) {
+func repair(dir string, log *slog.Logger) (size int64, err error) {
 	parts, err := partitionDirs(dir)
 	if err != nil {
 		return 0, err
@@ -31,37 +25,26 @@ func mend(dir string, log *slog.Logger) (size int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := mendStateLog(filepath.Join(dir, "pids.log"), log, func(json.RawMessage) error { return nil }); err != nil {
+	if err := repairStateLog(filepath.Join(dir, "pids.log"), log, func(json.RawMessage) error { return nil }); err != nil {
 		return 0, err
 	}
-	var (
-		mu   sync.Mutex
-		all  []*window
-		work errgroup.Group
-	)
-	work.SetLimit(runtime.GOMAXPROCS(0))
 	for path, p := range parts {
-		work.Go(func() error {
-			l := partitionLog{partition: p, dir: path, log: log}
-			if err := l.mend(commits[p]); err != nil {
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, l.windows.latest()...)
-			size += l.size
-			return nil
-		})
+		l := partitionLog{partition: p, dir: path, log: log}
+		if err := l.repair(commits[p]); err != nil {
+			return 0, err
+		}
+		size += l.size
 	}
-	if err := work.Wait(); err != nil {
+	// kfake writes the sequences of producers on a clean close only. After a kill an old file would refuse newer ones; without
+	// the file any are taken, so that what was in flight may be stored twice.
+	if err := os.Remove(filepath.Join(dir, "seq_windows.json")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return 0, err
 	}
-	return size, writeWindows(dir, all)
+	return size, nil
 }
 
-// partitionDirs maps folder to partition for all that topics.json knows. One
-// that it does not know but that holds records means that the list is lost or
-// older than the data: kfake would write a new log over the old one.
+// partitionDirs maps folder to partition for those in topics.json. A folder with records that it does not list means that the
+// list is lost or old: kfake would write a new log over the old one.
 func partitionDirs(dir string) (map[string]partition, error) {
 	known, err := readTopics(dir)
 	if err != nil {
@@ -82,7 +65,7 @@ func partitionDirs(dir string) (map[string]partition, error) {
 			return nil, err
 		}
 		if len(segments) > 0 {
-			return nil, fmt.Errorf("%w: %s holds records of a topic that topics.json does not list; restore topics.json or move that folder away", ErrDamaged, path)
+			return nil, fmt.Errorf("%w: topics.json does not list %s: restore it, or move that folder away", ErrDamaged, path)
 		}
 	}
 	return known, nil
@@ -97,9 +80,8 @@ func readTopics(dir string) (map[string]partition, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Without meta.json kfake takes the folder for a new one and starts its files anew.
-	if _, err := os.Stat(filepath.Join(dir, "meta.json")); err != nil {
-		return nil, fmt.Errorf("%w: topics.json without meta.json: %w; restore the folder from a copy", ErrDamaged, err)
+	if _, err := os.Stat(filepath.Join(dir, "meta.json")); err != nil { // kfake would start its files anew
+		return nil, damaged("meta.json: %w", err)
 	}
 	var list struct {
 		Topics []struct {
@@ -108,7 +90,7 @@ func readTopics(dir string) (map[string]partition, error) {
 		} `json:"topics"`
 	}
 	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, fmt.Errorf("%w: topics.json: %w; restore the folder from a copy", ErrDamaged, err)
+		return nil, damaged("topics.json: %w", err)
 	}
 	known := make(map[string]partition)
 	for _, t := range list.Topics {
@@ -128,4 +110,9 @@ func segmentBase(name string) (int64, bool) {
 	}
 	base, err := strconv.ParseInt(digits, 10, 64)
 	return base, err == nil
+}
+
+// damaged is an error of what no crash leaves behind.
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("%w: %w; restore the folder from a backup", ErrDamaged, fmt.Errorf(format, args...))
 }

@@ -1,6 +1,8 @@
 package local
 
 import (
+	"encoding/binary"
+	"hash/crc32"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,7 +19,7 @@ import (
 func filled(t *testing.T, n int) string {
 	t.Helper()
 	dir := t.TempDir()
-	b := start(t, Options{Dir: dir, Topics: topics(1)})
+	b := start(t, Options{Dir: dir})
 	produce(t, b.Address(), 0, n)
 	require.NoError(t, b.Close())
 	return dir
@@ -41,7 +43,7 @@ func TestTornEndOpensWithWhatIsWhole(t *testing.T) {
 	require.NoError(t, os.Truncate(segmentFile(crashed), info.Size()-5))
 	log, said := captureLog()
 
-	b := start(t, Options{Dir: crashed, Topics: topics(1), Logger: log})
+	b := start(t, Options{Dir: crashed, Logger: log})
 	assert.Contains(t, said.String(), "torn end")
 	produce(t, b.Address(), 9, 3)
 	offsets, values := consume(t, b.Address())
@@ -49,7 +51,7 @@ func TestTornEndOpensWithWhatIsWhole(t *testing.T) {
 	assert.Equal(t, int64(11), offsets[11])
 	require.NoError(t, b.Close())
 
-	b = start(t, Options{Dir: crashed, Topics: topics(1)})
+	b = start(t, Options{Dir: crashed})
 	_, values = consume(t, b.Address())
 	assert.Equal(t, append(numbers(0, 12), "end"), values)
 }
@@ -61,7 +63,7 @@ func TestLostEndIsNeverNumberedAgain(t *testing.T) {
 	require.NoError(t, os.Truncate(segmentFile(dir), info.Size()/2)) // shorter than the clean close left it
 	log, said := captureLog()
 
-	b := start(t, Options{Dir: dir, Topics: topics(1), Logger: log})
+	b := start(t, Options{Dir: dir, Logger: log})
 	assert.Contains(t, said.String(), "end of a log is lost")
 	produce(t, b.Address(), 10, 2)
 	offsets, values := consume(t, b.Address())
@@ -71,13 +73,13 @@ func TestLostEndIsNeverNumberedAgain(t *testing.T) {
 
 func TestCommitBeyondTheEndSkipsNothing(t *testing.T) {
 	dir := t.TempDir()
-	b := start(t, Options{Dir: dir, Topics: topics(1)})
+	b := start(t, Options{Dir: dir})
 	produce(t, b.Address(), 0, 10)
 	commit(t, b.Address(), "g", 10)
 	crashed := image(t, dir) // no snapshot: the commit alone tells
 	require.NoError(t, os.Truncate(segmentFile(crashed), 0))
 
-	b = start(t, Options{Dir: crashed, Topics: topics(1)})
+	b = start(t, Options{Dir: crashed})
 	produce(t, b.Address(), 100, 3)
 	cl := client(t, b.Address(), kgo.ConsumerGroup("g"), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit())
 	var got []string
@@ -91,7 +93,7 @@ func TestCommitBeyondTheEndSkipsNothing(t *testing.T) {
 
 func TestEmptiedPartitionKeepsItsNumbering(t *testing.T) {
 	dir := t.TempDir()
-	b := start(t, Options{Dir: dir, Topics: topics(1)})
+	b := start(t, Options{Dir: dir})
 	produce(t, b.Address(), 0, 10)
 	adm := kadm.NewClient(client(t, b.Address()))
 	var all kadm.Offsets
@@ -101,18 +103,33 @@ func TestEmptiedPartitionKeepsItsNumbering(t *testing.T) {
 	require.NoError(t, b.Close())
 
 	for range 2 { // the padding survives as well
-		b = start(t, Options{Dir: dir, Topics: topics(1)})
+		b = start(t, Options{Dir: dir})
 		ends, err := kadm.NewClient(client(t, b.Address())).ListEndOffsets(t.Context(), topic)
 		require.NoError(t, err)
 		end, _ := ends.Lookup(topic, 0)
 		assert.Equal(t, int64(10), end.Offset)
 		require.NoError(t, b.Close())
 	}
-	b = start(t, Options{Dir: dir, Topics: topics(1)})
+	b = start(t, Options{Dir: dir})
 	produce(t, b.Address(), 10, 1)
 	offsets, values := consume(t, b.Address())
 	assert.Equal(t, []int64{10}, offsets)
 	assert.Equal(t, []string{"10"}, values)
+}
+
+// stateEntry frames an entry of a state log.
+func stateEntry(data []byte) []byte {
+	body := append([]byte{1, 0}, data...)
+	entry := binary.LittleEndian.AppendUint32(nil, uint32(len(body)))
+	entry = binary.LittleEndian.AppendUint32(entry, crc32.Checksum(body, castagnoli))
+	return append(entry, body...)
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 func TestDamageIsRefusedAndNotTouched(t *testing.T) {
@@ -145,16 +162,16 @@ func TestDamageIsRefusedAndNotTouched(t *testing.T) {
 			require.NoError(t, os.Remove(filepath.Join(dir, "meta.json")))
 		},
 		"a commit unreadable": func(t *testing.T, dir string) {
-			require.NoError(t, writeSynced(filepath.Join(dir, "groups.log"), os.O_APPEND, appendStateEntry(nil, []byte("{"))))
+			require.NoError(t, writeSynced(filepath.Join(dir, "groups.log"), os.O_APPEND, stateEntry([]byte("{"))))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filled(t, 10)
 			damage(t, dir)
 			before := must(os.ReadFile(segmentFile(dir)))
-			_, err := Open(t.Context(), Options{Dir: dir, Address: "127.0.0.1:0", Topics: topics(1)})
+			_, err := Open(t.Context(), Options{Dir: dir, Address: "127.0.0.1:0"})
 			require.ErrorIs(t, err, ErrDamaged)
-			require.ErrorContains(t, err, "restore", "what to do")
+			require.ErrorContains(t, err, "restore", "the remedy")
 			assert.Equal(t, before, must(os.ReadFile(segmentFile(dir))))
 		})
 	}
@@ -162,7 +179,7 @@ func TestDamageIsRefusedAndNotTouched(t *testing.T) {
 
 func TestCommitsAfterATornCommitAreKept(t *testing.T) {
 	dir := t.TempDir()
-	b := start(t, Options{Dir: dir, Topics: topics(1)})
+	b := start(t, Options{Dir: dir})
 	produce(t, b.Address(), 0, 10)
 	commit(t, b.Address(), "g", 3)
 	crashed := image(t, dir)
@@ -170,7 +187,7 @@ func TestCommitsAfterATornCommitAreKept(t *testing.T) {
 		require.NoError(t, writeSynced(filepath.Join(crashed, torn), os.O_APPEND, []byte{80, 0, 0, 0, 1}))
 	}
 
-	b = start(t, Options{Dir: crashed, Topics: topics(1)})
+	b = start(t, Options{Dir: crashed})
 	commit(t, b.Address(), "g", 7)
 	again := image(t, crashed) // killed once more
 	log := must(os.ReadFile(filepath.Join(again, "groups.log")))
@@ -178,7 +195,7 @@ func TestCommitsAfterATornCommitAreKept(t *testing.T) {
 	require.NoError(t, writeSynced(filepath.Join(again, "groups.log"), os.O_TRUNC, log[:len(log)-3])) // a full disk
 	require.NoError(t, writeSynced(filepath.Join(again, "groups.log"), os.O_APPEND, last))
 
-	b = start(t, Options{Dir: again, Topics: topics(1)})
+	b = start(t, Options{Dir: again})
 	offsets, err := kadm.NewClient(client(t, b.Address())).FetchOffsets(t.Context(), "g")
 	require.NoError(t, err)
 	o, ok := offsets.Lookup(topic, 0)
@@ -191,7 +208,7 @@ func TestShortIndexIsCompleted(t *testing.T) {
 	idx := filepath.Join(dir, "partitions", topic+"-0", "0.idx")
 	want := must(os.ReadFile(idx))
 	require.NoError(t, os.Truncate(idx, indexEntryLen+4))
-	b := start(t, Options{Dir: dir, Topics: topics(1)})
+	b := start(t, Options{Dir: dir})
 	require.NoError(t, b.Close())
 	got := must(os.ReadFile(idx))
 	require.Len(t, got, len(want))
@@ -205,10 +222,10 @@ func TestWhollyTornSegmentKeepsItsNumber(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "1000.dat"), []byte("torn"), 0o644))
 	l := partitionLog{partition: partition{topic, 0}, dir: dir, log: slog.New(slog.DiscardHandler)}
-	require.NoError(t, l.mend(7))
+	require.NoError(t, l.repair(7))
 
 	l = partitionLog{partition: l.partition, dir: dir, log: l.log}
-	require.NoError(t, l.mend(7))
+	require.NoError(t, l.repair(7))
 	assert.Equal(t, int64(1000), l.end)
 	assert.Len(t, must(os.ReadFile(filepath.Join(dir, "999.idx"))), indexEntryLen)
 }
