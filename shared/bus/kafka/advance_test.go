@@ -50,7 +50,7 @@ func TestAdvanceIsCalledBeforeEachCommit(t *testing.T) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			return len(a.spans) > 0
-		}, patience, time.Millisecond)
+		}, waitTimeout, time.Millisecond)
 		b.write(moved(0, "a", 3))
 		d.waitFor(map[string]int{"a": 3})
 		require.NoError(t, w.end())

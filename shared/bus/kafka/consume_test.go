@@ -218,7 +218,7 @@ func TestShutdownFinishesWhatRunsAndLeavesTheGroupAtOnce(t *testing.T) {
 		began := time.Now()
 		w = b.consume(kafka.Options{}, d.handler)
 		d.waitFor(map[string]int{"a": 2})
-		assert.Less(t, time.Since(began), patience/2, "not after the first one's session of a minute")
+		assert.Less(t, time.Since(began), waitTimeout/2, "not after the first one's session of a minute")
 		require.NoError(t, w.end())
 		assert.Zero(t, d.repeats)
 	})

@@ -21,8 +21,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// patience is how long a test waits for what it expects.
-const patience = 20 * time.Second
+// waitTimeout is how long a test waits for an expected state.
+const waitTimeout = time.Minute
 
 // onBrokers runs a test on kfake, and on the Kafka at KAFKA_BROKERS if that is set.
 func onBrokers(t *testing.T, test func(t *testing.T, b *broker)) {
@@ -75,7 +75,7 @@ func connect(t *testing.T, brokers []string) *broker {
 		topic: "test-" + uuid.NewString(), group: "test-" + uuid.NewString(),
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 		defer cancel()
 		_, _ = b.admin.DeleteTopics(ctx, b.topic, bus.DeadLetterTopic(b.topic))
 		client.Close()
@@ -108,7 +108,7 @@ func (b *broker) read(topic string, n int) []*kgo.Record {
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.ConsumeTopics(topic), kgo.FetchMaxWait(100*time.Millisecond))
 	require.NoError(b.t, err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(b.t.Context(), waitTimeout)
 	defer cancel()
 	var records []*kgo.Record
 	for len(records) < n {
@@ -180,7 +180,7 @@ func (d *diary) add(s step) {
 // waitFor waits until all steps of each thing were done.
 func (d *diary) waitFor(steps map[string]int) {
 	d.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(waitTimeout)
 	for {
 		d.mu.Lock()
 		missing := ""
@@ -229,7 +229,7 @@ func (b *broker) consume(o kafka.Options, handle func(context.Context, events.Ev
 // waitFor waits until the worker has so many partitions.
 func (w *worker) waitFor(n int) {
 	w.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(waitTimeout)
 	for {
 		select {
 		case partitions := <-w.has:
@@ -254,7 +254,7 @@ func (w *worker) wait() error {
 	select {
 	case err := <-w.ended:
 		return err
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		w.t.Fatal("Consume did not return")
 		return nil
 	}

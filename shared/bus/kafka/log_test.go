@@ -104,16 +104,16 @@ func TestOutageIsOneLineAndItsEndAnother(t *testing.T) {
 		}
 		return true
 	}
-	require.Eventually(t, joined, patience, time.Millisecond)
+	require.Eventually(t, joined, waitTimeout, time.Millisecond)
 	cut.set(true)
-	require.Eventually(t, func() bool { return len(l.with("level=ERROR", "Kafka is away")) == 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(l.with("level=ERROR", "Kafka is away")) == 1 }, waitTimeout, 10*time.Millisecond)
 	require.Eventually(t, func() bool {
 		return len(l.with("level=DEBUG", "lost the consumer group session")) >= 2*len(watches)
-	}, patience, 10*time.Millisecond)
+	}, waitTimeout, 10*time.Millisecond)
 	assert.False(t, joined(), "the status says so")
 	cut.set(false)
-	require.Eventually(t, func() bool { return len(l.with("level=INFO", "Kafka is back")) == 1 }, patience, 10*time.Millisecond)
-	require.Eventually(t, joined, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return len(l.with("level=INFO", "Kafka is back")) == 1 }, waitTimeout, 10*time.Millisecond)
+	require.Eventually(t, joined, waitTimeout, time.Millisecond)
 	stop()
 	workers.Wait()
 	assert.Len(t, l.with("level=ERROR"), 1)

@@ -70,7 +70,7 @@ func TestCommittedOffsetThatTheLogDoesNotHold(t *testing.T) {
 				d.last["a"] = 3 - len(c.handled)
 				watch := &kafka.Watch{}
 				w := b.consume(kafka.Options{Watch: watch}, d.handler)
-				require.Eventually(t, func() bool { s, _ := watch.Status(); return len(s.Lost) > 0 }, patience, time.Millisecond)
+				require.Eventually(t, func() bool { s, _ := watch.Status(); return len(s.Lost) > 0 }, waitTimeout, time.Millisecond)
 				b.write(moved(0, "a", 4))
 				d.waitFor(map[string]int{"a": 4})
 				status, ok := watch.Status()
@@ -121,7 +121,7 @@ func TestTopicIsReplaced(t *testing.T) {
 
 		_, err := b.admin.DeleteTopic(t.Context(), b.topic)
 		require.NoError(t, err)
-		require.Eventually(t, func() bool { s, _ := watch.Status(); return s.Fault != "" }, 3*patience, 10*time.Millisecond)
+		require.Eventually(t, func() bool { s, _ := watch.Status(); return s.Fault != "" }, 3*waitTimeout, 10*time.Millisecond)
 		status, _ := watch.Status()
 		assert.False(t, status.Healthy())
 		b.create(1)
@@ -129,7 +129,7 @@ func TestTopicIsReplaced(t *testing.T) {
 		later.topic = b.topic
 		later.write(moved(0, "b", 1), moved(0, "b", 2), moved(0, "b", 3))
 		d.waitFor(map[string]int{"b": 3})
-		require.Eventually(t, func() bool { s, _ := watch.Status(); return s.Healthy() }, patience, 10*time.Millisecond)
+		require.Eventually(t, func() bool { s, _ := watch.Status(); return s.Healthy() }, waitTimeout, 10*time.Millisecond)
 		require.NoError(t, w.end())
 		assert.Zero(t, d.repeats)
 		assert.EqualValues(t, 3, b.committed(0))
@@ -148,10 +148,10 @@ func TestPublisherOfATopicThatIsReplaced(t *testing.T) {
 		require.NoError(t, publish())
 		_, err := b.admin.DeleteTopic(t.Context(), b.topic)
 		require.NoError(t, err)
-		require.Eventually(t, func() bool { return publish() != nil && p.Ping(t.Context()) != nil }, patience,
+		require.Eventually(t, func() bool { return publish() != nil && p.Ping(t.Context()) != nil }, waitTimeout,
 			10*time.Millisecond)
 		b.create(1)
-		require.Eventually(t, func() bool { return publish() == nil }, patience, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return publish() == nil }, waitTimeout, 10*time.Millisecond)
 		require.NoError(t, p.Ping(t.Context()))
 		require.NoError(t, publish())
 		var n int64
@@ -189,13 +189,13 @@ func TestLagEndsAtTheLastReadableRecord(t *testing.T) {
 			require.NoError(t, err)
 			return lag[0]
 		}
-		require.Eventually(t, func() bool { return lag() == 0 && b.groupState().Lag == 0 }, patience, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return lag() == 0 && b.groupState().Lag == 0 }, waitTimeout, 10*time.Millisecond)
 		var aborted []*kgo.Record
 		for n := range 500 {
 			aborted = append(aborted, moved(0, fmt.Sprint("aborted", n), 1))
 		}
 		transaction(kgo.TryAbort, aborted...)
-		require.Eventually(t, func() bool { return lag() == 0 && b.groupState().Lag == 0 }, patience, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return lag() == 0 && b.groupState().Lag == 0 }, waitTimeout, 10*time.Millisecond)
 		require.NoError(t, w.end())
 		transaction(kgo.TryCommit, moved(0, "a", 2))
 		state := b.groupState()
