@@ -103,7 +103,7 @@ func merge[T any](a, b *stream[T], order func(x, y T) int, same func(x, y T) boo
 		if err != nil || x == nil && y == nil {
 			return err
 		}
-		first := 0
+		var first int
 		switch {
 		case y == nil:
 			first = -1

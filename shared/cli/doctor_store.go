@@ -30,7 +30,7 @@ func (a *app) checkStore(ctx context.Context, k *kafkaChecks) []finding {
 	})
 	_, err := os.Stat(where)
 	missing := where != settings.DynamoDB && errors.Is(err, fs.ErrNotExist)
-	if err = nil; !missing {
+	if !missing {
 		err = a.checkModel(ctx, where, committed)
 	} else if err = committed.Check(); err == nil {
 		return []finding{{Subject: where, Status: noted, Says: "the file does not exist yet",

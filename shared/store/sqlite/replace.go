@@ -62,7 +62,7 @@ var channels = []string{"log", "smtp", "ses", "discord"}
 // Adopt takes over the deliveries from a read model of version 1, which kept the claims. Of another file it does nothing.
 func (c *Claims) Adopt(ctx context.Context, path string) error {
 	if _, err := os.Stat(path); err != nil {
-		return nil //nolint:nilerr // there is none
+		return nil // there is none
 	}
 	old := &file{kind: readModel, path: path}
 	db, err := connect(path, "query_only(1)")
@@ -74,7 +74,7 @@ func (c *Claims) Adopt(ctx context.Context, path string) error {
 	err = db.QueryRowContext(ctx, `SELECT (SELECT * FROM pragma_application_id),
 		(SELECT count(*) FROM sqlite_schema WHERE name = 'claims')`).Scan(&application, &tables)
 	if err != nil || application != readModel.application || tables == 0 {
-		return nil //nolint:nilerr // it is no read model, or holds no claims
+		return nil // it is no read model, or holds no claims
 	}
 	rows, err := db.QueryContext(ctx, "SELECT id FROM claims WHERE done = 1")
 	if err != nil {
