@@ -82,7 +82,8 @@ func Decode(b []byte) (Batch, error) {
 	switch batch.Source {
 	case SourceMSK, SourceSelfManaged, SourceSelfManagedOld:
 	default:
-		return Batch{}, &PayloadError{Reason: "its eventSource is not aws:kafka or SelfManagedKafka: another trigger invokes this function"}
+		return Batch{}, &PayloadError{Reason: "its eventSource is not aws:kafka or SelfManagedKafka: " +
+			"another trigger invokes this function"}
 	}
 	if !ok {
 		return Batch{}, &PayloadError{Reason: "it has no records"}
@@ -121,7 +122,8 @@ func (b Batch) Encode() []byte {
 	p := payload{info(b.Source), info(b.SourceARN), info(b.BootstrapServers), map[string][]record{}}
 	for _, from := range b.Records {
 		number := func(n int64) *integer { return (*integer)(&n) }
-		to := record{Topic: from.Topic, Partition: number(int64(from.Partition)), Offset: number(from.Offset), Key: from.Key, Value: from.Value}
+		to := record{Topic: from.Topic, Partition: number(int64(from.Partition)), Offset: number(from.Offset),
+			Key: from.Key, Value: from.Value}
 		if !from.Timestamp.IsZero() {
 			to.Timestamp, to.TimestampType = number(from.Timestamp.UnixMilli()), "CREATE_TIME"
 		}

@@ -36,7 +36,10 @@ func BenchmarkPayload(b *testing.B) {
 func benchmarkPayload(b *testing.B, n int) {
 	payload := benchPayload(b, n)
 	spaced := append([]byte(" "), payload...) // package json reads it
-	handler := trigger.New(bus.NewConsumer("bench", func(context.Context, events.Event[events.RequestCreated]) error { return nil }), nil, trigger.Options{})
+	handler := trigger.New(bus.NewConsumer("bench", func(context.Context,
+		events.Event[events.RequestCreated]) error {
+		return nil
+	}), nil, trigger.Options{})
 	ways := []struct {
 		name string
 		run  func() (int, error)

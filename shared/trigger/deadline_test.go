@@ -41,12 +41,15 @@ func TestTheTimeOfAnInvocation(t *testing.T) {
 	}{
 		{"all in time", time.Minute, takes(10 * time.Second), 30 * time.Second, []string{}, 3},
 		// A minute, less 500 ms and the grace of 5 s, leaves 54.5 s to the handlers, and the last begins before 53.5 s.
-		{"what has begun is finished, nothing is begun near the end", time.Minute, takes(27 * time.Second), 54 * time.Second, []string{"0/2"}, 2},
-		{"a handler has no longer than is left", time.Minute, takes(28 * time.Second), 54*time.Second + 500*time.Millisecond, []string{"0/1", "0/2"}, 2},
+		{"what has begun is finished, nothing is begun near the end", time.Minute, takes(27 * time.Second), 54 * time.Second,
+			[]string{"0/2"}, 2},
+		{"a handler has no longer than is left", time.Minute, takes(28 * time.Second), 54*time.Second + 500*time.Millisecond,
+			[]string{"0/1", "0/2"}, 2},
 		{"a handler that heeds its context", 20 * time.Second, heeds, 14*time.Second + 500*time.Millisecond, three, 1},
 		{"nothing is left to do but a retry that comes too late", time.Minute, later(10 * time.Minute), 0, three, 1},
 		{"a short timeout: half of it is kept", 3 * time.Second, heeds, 1500 * time.Millisecond, three, 1},
-		{"a short timeout is enough for what is quick", 3 * time.Second, takes(400 * time.Millisecond), 1200 * time.Millisecond, []string{}, 3},
+		{"a short timeout is enough for what is quick", 3 * time.Second, takes(400 * time.Millisecond), 1200 * time.Millisecond,
+			[]string{}, 3},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -74,7 +77,8 @@ func TestTheTimeOfAnInvocation(t *testing.T) {
 // What an event's handler answers when its time is cut short counts neither against the event nor for an outage.
 func TestTheEndOfAnInvocationIsNotTheEventsFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, trigger.Options{Partial: true, Delivery: bus.Options{Attempts: 1, StallAfter: 1}}, func(ctx context.Context, _ event) error {
+		r := newRig(t, trigger.Options{Partial: true, Delivery: bus.Options{Attempts: 1, StallAfter: 1}}, func(ctx context.Context,
+			_ event) error {
 			<-ctx.Done()
 			return errors.New("connection closed")
 		})
@@ -155,7 +159,8 @@ func TestAHandlerThatIgnoresItsDeadline(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
-				r := newRig(t, trigger.Options{Partial: true, Delivery: bus.Options{HandlerTimeout: c.handler}}, func(context.Context, event) error {
+				r := newRig(t, trigger.Options{Partial: true, Delivery: bus.Options{HandlerTimeout: c.handler}}, func(context.Context,
+					event) error {
 					<-release
 					return nil
 				})

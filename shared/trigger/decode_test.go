@@ -35,27 +35,41 @@ func TestTheRecord(t *testing.T) {
 		{"nothing but its place", `{` + id + `}`, same},
 		{"members in another order", `{"offset":7,"partition":0,"topic":"t"}`, same},
 		{"white space", " \r\n\t{ \"topic\" :\t\"t\" ,\n\"partition\": 0 , \"offset\" : 7 } ", same},
-		{"numbers as text", `{"topic":"t","partition":"0","offset":"7","timestamp":"5"}`, with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(5) })},
-		{"the greatest offset", `{"topic":"t","partition":2147483647,"offset":9223372036854775806}`, bus.Record{Topic: "t", Partition: 2147483647, Offset: 9223372036854775806}},
-		{"timestamp", `{` + id + `,"timestamp":1545084650987,"timestampType":"LOG_APPEND_TIME"}`, with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(1545084650987) })},
+		{"numbers as text", `{"topic":"t","partition":"0","offset":"7","timestamp":"5"}`,
+			with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(5) })},
+		{"the greatest offset", `{"topic":"t","partition":2147483647,"offset":9223372036854775806}`, bus.Record{Topic: "t",
+			Partition: 2147483647, Offset: 9223372036854775806}},
+		{"timestamp", `{` + id + `,"timestamp":1545084650987,"timestampType":"LOG_APPEND_TIME"}`,
+			with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(1545084650987) })},
 		{"no timestamp", `{` + id + `,"timestamp":null}`, same},
-		{"Kafka's word for no timestamp", `{` + id + `,"timestamp":-1}`, with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(-1) })},
+		{"Kafka's word for no timestamp", `{` + id + `,"timestamp":-1}`,
+			with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(-1) })},
 
-		{"key and value", `{` + id + `,"key":"YQ==","value":"YmM="}`, with(func(r *bus.Record) { r.Key, r.Value = []byte("a"), []byte("bc") })},
+		{"key and value", `{` + id + `,"key":"YQ==","value":"YmM="}`, with(func(r *bus.Record) {
+			r.Key, r.Value = []byte("a"),
+				[]byte("bc")
+		})},
 		{"key and value null", `{` + id + `,"key":null,"value":null}`, same},
 		{"key and value empty", `{` + id + `,"key":"","value":""}`, with(func(r *bus.Record) { r.Key, r.Value = []byte{}, []byte{} })},
 		{"bytes that are no text", `{` + id + `,"value":"/+8A"}`, with(func(r *bus.Record) { r.Value = []byte{0xff, 0xef, 0} })},
-		{"base64 as Gson and PHP escape it", `{` + id + `,"key":"YQ\u003d\u003D","value":"\/+8A"}`, with(func(r *bus.Record) { r.Key, r.Value = []byte("a"), []byte{0xff, 0xef, 0} })},
+		{"base64 as Gson and PHP escape it", `{` + id + `,"key":"YQ\u003d\u003D","value":"\/+8A"}`, with(func(r *bus.Record) {
+			r.Key,
+				r.Value = []byte("a"), []byte{0xff, 0xef, 0}
+		})},
 
 		{"no headers", `{` + id + `,"headers":[]}`, same},
 		{"headers null", `{` + id + `,"headers":null}`, same},
-		{"header bytes signed", `{` + id + `,"headers":[{"h":[118,-36,0,127,-128]}]}`, headers(bus.Header{Key: "h", Value: []byte{118, 220, 0, 127, 128}})},
-		{"header bytes unsigned", `{` + id + `,"headers":[{"h":[118,220,0,127,128,255]}]}`, headers(bus.Header{Key: "h", Value: []byte{118, 220, 0, 127, 128, 255}})},
+		{"header bytes signed", `{` + id + `,"headers":[{"h":[118,-36,0,127,-128]}]}`, headers(bus.Header{Key: "h", Value: []byte{118,
+			220, 0, 127, 128}})},
+		{"header bytes unsigned", `{` + id + `,"headers":[{"h":[118,220,0,127,128,255]}]}`, headers(bus.Header{Key: "h",
+			Value: []byte{118, 220, 0, 127, 128, 255}})},
 		{"header empty, null, and none", `{` + id + `,"headers":[{"e":[]},{"n":null},{},null,{"":[1]}]}`,
 			headers(bus.Header{Key: "e", Value: []byte{}}, bus.Header{Key: "n"}, bus.Header{Value: []byte{1}})},
 		{"a header twice", `{` + id + `,"headers":[{"h":[1]},{"g":[2]},{"h":[3]}]}`,
-			headers(bus.Header{Key: "h", Value: []byte{1}}, bus.Header{Key: "g", Value: []byte{2}}, bus.Header{Key: "h", Value: []byte{3}})},
-		{"white space in a header", `{` + id + `,"headers":[ { "h" : [ 1 , 2 ] } ]}`, headers(bus.Header{Key: "h", Value: []byte{1, 2}})},
+			headers(bus.Header{Key: "h", Value: []byte{1}}, bus.Header{Key: "g", Value: []byte{2}}, bus.Header{Key: "h",
+				Value: []byte{3}})},
+		{"white space in a header", `{` + id + `,"headers":[ { "h" : [ 1 , 2 ] } ]}`, headers(bus.Header{Key: "h", Value: []byte{1,
+			2}})},
 		{"escapes in texts and names", `{"t\u006fpic":"\u0074","partition":0,"offset":7,"headers":[{"\u00e9\n":[1]},{"é":[2]}]}`,
 			headers(bus.Header{Key: "é\n", Value: []byte{1}}, bus.Header{Key: "é", Value: []byte{2}})},
 
@@ -63,7 +77,8 @@ func TestTheRecord(t *testing.T) {
 			headers(bus.Header{Key: "a\uFFFDb\uFFFD", Value: []byte{1}})},
 
 		{"members of schema registries, and any other", `{` + id + `,"keySchemaMetadata":{"dataFormat":"AVRO","schemaId":"1"},
-			"valueSchemaMetadata":{"schemaId":["a",{"b":[]}],"x":{}},"n":-0.5e+10,"t":true,"f":false,"nil":null,"text":"\"\\\/\b\u00e9 é","empty":[]}`, same},
+			"valueSchemaMetadata":{"schemaId":["a",{"b":[]}],"x":{}},"n":-0.5e+10,"t":true,"f":false,"nil":null,
+			"text":"\"\\\/\b\u00e9 é","empty":[]}`, same},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			batch, err := trigger.Decode([]byte(payload(c.record)))
@@ -90,10 +105,13 @@ func TestTheBatch(t *testing.T) {
 			trigger.Batch{Source: "aws:kafka", Records: []bus.Record{at("t", 0, 1), at("u", 5, 2)}}},
 		{"self-managed", `{"eventSource":"SelfManagedKafka","bootstrapServers":"a:1,b:2","records":{}}`,
 			trigger.Batch{Source: "SelfManagedKafka", BootstrapServers: "a:1,b:2"}},
-		{"self-managed by its other name", `{"eventSource":"aws:SelfManagedKafka","records":{}}`, trigger.Batch{Source: "aws:SelfManagedKafka"}},
-		{"members in another order, and unknown ones", "\n{\"new\":[{\"records\":{}}],\"records\":{},\"eventSourceArn\":\"arn\",\"eventSource\":\"aws:kafka\"}\n",
+		{"self-managed by its other name", `{"eventSource":"aws:SelfManagedKafka","records":{}}`,
+			trigger.Batch{Source: "aws:SelfManagedKafka"}},
+		{"members in another order, and unknown ones",
+			"\n{\"new\":[{\"records\":{}}],\"records\":{},\"eventSourceArn\":\"arn\",\"eventSource\":\"aws:kafka\"}\n",
 			trigger.Batch{Source: "aws:kafka", SourceARN: "arn"}},
-		{"what is only for information has another form", `{"eventSource":"aws:kafka","eventSourceArn":null,"bootstrapServers":["a:1"],"records":{}}`,
+		{"what is only for information has another form",
+			`{"eventSource":"aws:kafka","eventSourceArn":null,"bootstrapServers":["a:1"],"records":{}}`,
 			trigger.Batch{Source: "aws:kafka"}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -109,7 +127,8 @@ func TestAWSsOwnExamples(t *testing.T) {
 	for name, want := range map[string]bus.Record{
 		"msk": {Topic: "mytopic", Offset: 15, Timestamp: time.UnixMilli(1545084650987), Value: []byte("Hello, this is a test."),
 			Headers: []bus.Header{{Key: "headerKey", Value: []byte("headerValue")}}},
-		"self-managed": {Topic: "mytopic", Offset: 15, Timestamp: time.UnixMilli(1545084650987), Value: []byte("Hello, this is a test."),
+		"self-managed": {Topic: "mytopic", Offset: 15, Timestamp: time.UnixMilli(1545084650987),
+			Value:   []byte("Hello, this is a test."),
 			Headers: []bus.Header{{Key: "headerKey", Value: []byte("headerValue")}}},
 		"aws-lambda-go": {Topic: "AWSKafkaTopic", Timestamp: time.UnixMilli(1595035749700),
 			Key: []byte("8d5596b4-1813-4238-b24b-6dad8e3d1c0c"), Value: []byte("8d5596b4-1813-4238-b24b-6dad8e3d1c0c"),

@@ -32,9 +32,12 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(f, err)
 		f.Add(b)
 	}
-	f.Add([]byte(payload(`{"topic":"t","partition":"3","offset":7,"timestamp":-1,"key":null,"value":"","headers":[{"é":[1,-1,255],"b":null},null]}`)))
-	f.Add([]byte(payload(`{"topic":"\ud800\n","partition":1,"offset":0,"value":"YQ\u003d\u003d","keySchemaMetadata":{"a":[1e5,true,{}]}}`)))
-	f.Add([]byte(payload(`{"topic":"t","partition":3,"offset":7,"timestamp":5,"timestampType":"CREATE_TIME","key":"YQ==","value":"YmM=","headers":[{"h":[1,-1,255]},{"e":[]}]}`)))
+	f.Add([]byte(payload(`{"topic":"t","partition":"3","offset":7,"timestamp":-1,"key":null,"value":"","headers":[{"é":[1,-1,` +
+		`255],"b":null},null]}`)))
+	f.Add([]byte(payload(`{"topic":"\ud800\n","partition":1,"offset":0,"value":"YQ\u003d\u003d","keySchemaMetadata":{"a":[1e5,` +
+		`true,{}]}}`)))
+	f.Add([]byte(payload(`{"topic":"t","partition":3,"offset":7,"timestamp":5,"timestampType":"CREATE_TIME","key":"YQ==",` +
+		`"value":"YmM=","headers":[{"h":[1,-1,255]},{"e":[]}]}`)))
 	f.Add([]byte(`{"eventSource":"SelfManagedKafka","bootstrapServers":[],"records":{"a":null,"b":[]}}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		before := bytes.Clone(payload)
@@ -68,7 +71,10 @@ func FuzzDecode(f *testing.F) {
 
 // hasZeroTime: the millisecond that Go calls zero, in the year 1, is written as none.
 func hasZeroTime(b trigger.Batch) bool {
-	return slices.ContainsFunc(b.Records, func(r bus.Record) bool { return r.Timestamp.Equal(time.Time{}) && r.Timestamp != time.Time{} })
+	return slices.ContainsFunc(b.Records, func(r bus.Record) bool {
+		return r.Timestamp.Equal(time.Time{}) &&
+			r.Timestamp != time.Time{}
+	})
 }
 
 // comparable leaves out what the reference, made of maps, sees differently: names that stand twice, deep nesting.

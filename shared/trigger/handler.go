@@ -101,8 +101,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	for i := range batch.Records {
 		if r := &batch.Records[i]; r.Topic != h.topic {
-			return nil, fmt.Errorf("the batch has a record of topic %.249q (partition %d, offset %d), and this function consumes %q only: "+
-				"give each topic its own mapping and function", r.Topic, r.Partition, r.Offset, h.topic)
+			return nil, fmt.Errorf("the batch has a record of topic %.249q (partition %d, offset %d), and this function "+
+				"consumes %q only: give each topic its own mapping and function", r.Topic, r.Partition, r.Offset, h.topic)
 		}
 	}
 	all := partitions(batch.Records)

@@ -56,18 +56,26 @@ func TestInvoke(t *testing.T) {
 	}{
 		{what: "all well", records: []string{"0/5:a1", "0/6:b1", "3/0:c1"}},
 		{what: "no records at all"},
-		{what: "one is refused", handle: unless(errNot, "b1"), records: []string{"0/5:a1", "0/6:b1", "0/7:b2"}, letters: []string{"b1"}},
-		{what: "one is conflicting, and stands first", handle: unless(events.Errorf(events.Conflict, "taken"), "a1"), records: []string{"0/0:a1"}, letters: []string{"a1"}},
-		{what: "one fails again and again", handle: unless(errors.New("?"), "a1"), records: []string{"0/5:a1", "0/6:b1"}, letters: []string{"a1"}},
-		{what: "an outage for the first record", handle: unless(errDown, "a1"), records: []string{"0/0:a1", "0/1:b1"}, given: []string{"0/0", "0/1"}},
+		{what: "one is refused", handle: unless(errNot, "b1"), records: []string{"0/5:a1", "0/6:b1", "0/7:b2"},
+			letters: []string{"b1"}},
+		{what: "one is conflicting, and stands first", handle: unless(events.Errorf(events.Conflict, "taken"), "a1"),
+			records: []string{"0/0:a1"}, letters: []string{"a1"}},
+		{what: "one fails again and again", handle: unless(errors.New("?"), "a1"), records: []string{"0/5:a1", "0/6:b1"},
+			letters: []string{"a1"}},
+		{what: "an outage for the first record", handle: unless(errDown, "a1"), records: []string{"0/0:a1", "0/1:b1"},
+			given: []string{"0/0", "0/1"}},
 		{what: "an outage in the middle: what is behind comes again too, handled or not", handle: unless(errDown, "b1"),
 			records: []string{"0/5:a1", "0/6:b1", "0/9:c1", "0/12:b2"}, given: []string{"0/6", "0/9", "0/12"}},
-		{what: "an outage for the last", handle: unless(errDown, "c1"), records: []string{"0/5:a1", "0/6:b1", "0/7:c1"}, given: []string{"0/7"}},
+		{what: "an outage for the last", handle: unless(errDown, "c1"), records: []string{"0/5:a1", "0/6:b1", "0/7:c1"},
+			given: []string{"0/7"}},
 		{what: "partitions do not hold up each other", handle: unless(errDown, "b1", "d2"),
 			records: []string{"0/5:a1", "1/5:b1", "1/6:b2", "2/5:c1", "3/8:d1", "3/9:d2"}, given: []string{"1/5", "1/6", "3/9"}},
-		{what: "the dead letter cannot be written", handle: unless(errNot, "b1"), refuse: errDown, records: []string{"0/5:a1", "0/6:b1"}, given: []string{"0/6"}},
-		{what: "records out of order", handle: unless(errDown, "a2"), records: []string{"1/9:a2", "0/5:c1", "1/8:a1", "0/4:b1"}, given: []string{"1/9"}},
-		{what: "an offset twice", handle: unless(errDown, "b1"), records: []string{"0/5:a1", "0/5:a1", "0/6:b1", "0/6:b1"}, given: []string{"0/6", "0/6"}},
+		{what: "the dead letter cannot be written", handle: unless(errNot, "b1"), refuse: errDown, records: []string{"0/5:a1",
+			"0/6:b1"}, given: []string{"0/6"}},
+		{what: "records out of order", handle: unless(errDown, "a2"), records: []string{"1/9:a2", "0/5:c1", "1/8:a1", "0/4:b1"},
+			given: []string{"1/9"}},
+		{what: "an offset twice", handle: unless(errDown, "b1"), records: []string{"0/5:a1", "0/5:a1", "0/6:b1", "0/6:b1"},
+			given: []string{"0/6", "0/6"}},
 	} {
 		for _, partial := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/partial=%t", c.what, partial), func(t *testing.T) {
@@ -169,12 +177,15 @@ func (o ear) Handle(ctx context.Context, r slog.Record) error {
 func TestInvokeRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, trigger.Options{Partial: true}, nil)
-		other := trigger.Batch{Source: trigger.SourceMSK, Records: []bus.Record{moved(0, 1, "a1"), {Topic: "gone", Partition: 2, Offset: 3}}}
+		other := trigger.Batch{Source: trigger.SourceMSK, Records: []bus.Record{moved(0, 1, "a1"), {Topic: "gone", Partition: 2,
+			Offset: 3}}}
 		for payload, says := range map[string]string{
-			string(other.Encode()):                    `a record of topic "gone" (partition 2, offset 3), and this function consumes "moved" only`,
+			string(other.Encode()): `a record of topic "gone" (partition 2, offset 3), and this function consumes ` +
+				`"moved" only`,
 			`{"Records":[{"eventSource":"aws:sqs"}]}`: "another trigger invokes this function",
 			`{"eventSource":"aws:kafka","records":{"moved-0":[` +
-				`{"topic":"moved","partition":0,"offset":0,"value":"e30="},{"topic":"moved","partition":0,"offset":1,"value":"!"}]}}`: "/records/moved-0/1/value): it is not base64",
+				`{"topic":"moved","partition":0,"offset":0,"value":"e30="},{"topic":"moved","partition":0,"offset":1,` +
+				`"value":"!"}]}}`: "/records/moved-0/1/value): it is not base64",
 		} {
 			answer, err := r.invoke(time.Minute, []byte(payload))
 			require.ErrorContains(t, err, says)
@@ -262,7 +273,8 @@ func TestInvocationsAtTheSameTime(t *testing.T) {
 	for i := range 16 {
 		invoking.Go(func() {
 			for n := range int64(20) {
-				answer, err := r.Invoke(t.Context(), batch(t, fmt.Sprintf("%d/%d:a%d", i, 3*n, n+1), fmt.Sprintf("%d/%d:x1", i, 3*n+1), fmt.Sprintf("%d/%d:b%d", i, 3*n+2, n+1)))
+				answer, err := r.Invoke(t.Context(), batch(t, fmt.Sprintf("%d/%d:a%d", i, 3*n, n+1), fmt.Sprintf("%d/%d:x1", i, 3*n+1),
+					fmt.Sprintf("%d/%d:b%d", i, 3*n+2, n+1)))
 				assert.NoError(t, err)
 				assert.Equal(t, allWell, string(answer))
 			}

@@ -23,7 +23,8 @@ func (e *PayloadError) Error() string {
 	if e.Pointer != "" {
 		where += ", " + e.Pointer
 	}
-	return fmt.Sprintf("the payload cannot be read as a batch of Kafka records (%s): %s; nothing of it was handled", where, e.Reason)
+	const format = "the payload cannot be read as a batch of Kafka records (%s): %s; nothing of it was handled"
+	return fmt.Sprintf(format, where, e.Reason)
 }
 
 // reason is a fault whose text has nothing of the payload.

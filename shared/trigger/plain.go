@@ -9,8 +9,8 @@ import (
 )
 
 // plain reads a payload in the form in which AWS writes it: known members, no white space, no escapes, no null. It fails for
-// any other form, which package json reads. It is here for speed: json alone takes three times as long
-// as in Node, see BenchmarkPayload.
+// any other form, which package json reads. It is here for speed: by json alone the way from a payload to typed events takes
+// three times as long as Node's JSON.parse, see BenchmarkPayload.
 type plain struct {
 	src     []byte
 	pos     int // of what is next; slicing src instead would cost write barriers

@@ -11,7 +11,8 @@ import (
 
 func TestFaults(t *testing.T) {
 	const id, at = `"topic":"t","partition":0,"offset":7`, "/records/t-0/1"
-	const ends, noJSON, noBase64, noInteger, noByte = "ends in the middle", "not valid JSON", "not base64", "a whole number must", "from -128 to 255"
+	const ends, noJSON, noBase64, noInteger, noByte = "ends in the middle", "not valid JSON", "not base64", "a whole number must",
+		"from -128 to 255"
 	broken := func(member string) string {
 		record := ""
 		for _, m := range []string{`"topic":"t",`, `"partition":0,`, `"offset":7,`} {

@@ -52,7 +52,9 @@ func (e *GivenBackError) Error() string {
 		if p.reason != nil {
 			why = fmt.Sprintf("because of %q", p.reason.Error())
 		}
-		parts[i] = fmt.Sprintf("%d of %s from offset %d, %s", p.n, listName(p.first.Topic, p.first.Partition), p.first.Offset, why)
+		name := listName(p.first.Topic, p.first.Partition)
+		parts[i] = fmt.Sprintf("%d of %s from offset %d, %s", p.n, name, p.first.Offset, why)
 	}
-	return fmt.Sprintf("%d of %d records are not handled and must be retried: %s", len(e.Response.Failures), e.Records, strings.Join(parts, "; "))
+	return fmt.Sprintf("%d of %d records are not handled and must be retried: %s",
+		len(e.Response.Failures), e.Records, strings.Join(parts, "; "))
 }

@@ -80,7 +80,8 @@ func sample(t *testing.T, topic string, offset int64) trigger.Batch {
 
 const (
 	sampleARN     = "arn:aws:kafka:eu-central-1:123456789012:cluster/sipeat/6357e0b2-0e6a-4b86-a0b4-70df934c2e31-5"
-	sampleBrokers = "b-1.sipeat.x1y2z3.c5.kafka.eu-central-1.amazonaws.com:9098,b-2.sipeat.x1y2z3.c5.kafka.eu-central-1.amazonaws.com:9098"
+	sampleBrokers = "b-1.sipeat.x1y2z3.c5.kafka.eu-central-1.amazonaws.com:9098," +
+		"b-2.sipeat.x1y2z3.c5.kafka.eu-central-1.amazonaws.com:9098"
 )
 
 // world is the consumers on a real read model, with a publisher and a notifier that count.

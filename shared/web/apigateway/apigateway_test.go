@@ -58,9 +58,12 @@ func payload(fields string) string {
 func TestRequest(t *testing.T) {
 	r, body := seen(t, `{"version":"2.0","routeKey":"POST /contacts","rawPath":"/contacts","rawQueryString":"a=1&a=2&b=%20x+y",
 		"cookies":["a=1","b=2"],"queryStringParameters":{"a":"not looked at"},"stageVariables":{"x":"y"},
-		"headers":{"host":"api.example.com:8443","content-type":"text/plain","content-length":"999","x-twice":"1,2","X-Sam":"as it came","transfer-encoding":"chunked","cookie":"a=1"},
-		"requestContext":{"accountId":"123456789012","domainName":"id.execute-api.eu-central-1.amazonaws.com","stage":"$default","requestId":"JKJaXmPLvHcESHA=",
-			"authorizer":null,"http":{"method":"POST","path":"/contacts","protocol":"HTTP/2.0","sourceIp":"2001:db8::1","userAgent":"x"},"timeEpoch":1583348638390},
+		"headers":{"host":"api.example.com:8443","content-type":"text/plain","content-length":"999","x-twice":"1,2","X-Sam":"as it came"
+		,"transfer-encoding":"chunked","cookie":"a=1"},
+		"requestContext":{"accountId":"123456789012","domainName":"id.execute-api.eu-central-1.amazonaws.com","stage":"$default",
+		"requestId":"JKJaXmPLvHcESHA=",
+			"authorizer":null,"http":{"method":"POST","path":"/contacts","protocol":"HTTP/2.0","sourceIp":"2001:db8::1",
+			"userAgent":"x"},"timeEpoch":1583348638390},
 		"body":"aMOkAA==","isBase64Encoded":true}`, "")
 	assert.Equal(t, "POST", r.Method)
 	assert.Equal(t, "/contacts?a=1&a=2&b=%20x+y", r.URL.String())
@@ -70,12 +73,14 @@ func TestRequest(t *testing.T) {
 	assert.True(t, r.ProtoAtLeast(2, 0))
 	assert.Equal(t, "hä\x00", body)
 	assert.EqualValues(t, 4, r.ContentLength)
-	assert.Equal(t, http.Header{"Content-Type": {"text/plain"}, "Content-Length": {"4"}, "X-Twice": {"1,2"}, "X-Sam": {"as it came"}, "Cookie": {"a=1; b=2"}}, r.Header)
+	assert.Equal(t, http.Header{"Content-Type": {"text/plain"}, "Content-Length": {"4"}, "X-Twice": {"1,2"},
+		"X-Sam": {"as it came"}, "Cookie": {"a=1; b=2"}}, r.Header)
 	assert.Len(t, r.Cookies(), 2)
 	assert.Error(t, r.Context().Err(), "the context ends with the request")
 
 	r, body = seen(t, payload(`"rawPath":"","cookies":null,"headers":null,"body":null`), "")
-	assert.Equal(t, []any{"GET", "/", "HTTP/1.1", "", "", int64(0)}, []any{r.Method, r.URL.String(), r.Proto, r.RemoteAddr, body, r.ContentLength})
+	assert.Equal(t, []any{"GET", "/", "HTTP/1.1", "", "", int64(0)}, []any{r.Method, r.URL.String(), r.Proto, r.RemoteAddr, body,
+		r.ContentLength})
 	assert.Equal(t, http.NoBody, r.Body)
 }
 
@@ -111,7 +116,8 @@ func TestPath(t *testing.T) {
 		{"*", "$default", "", execute, "/*", "/*"},
 		{"/contacts/x", one + "/{missing}", "x", execute, "/contacts/x", "/contacts/x"},
 	} {
-		e := events.APIGatewayV2HTTPRequest{Version: "2.0", RouteKey: c.route, RawPath: c.raw, PathParameters: map[string]string{"id": c.id}}
+		e := events.APIGatewayV2HTTPRequest{Version: "2.0", RouteKey: c.route, RawPath: c.raw,
+			PathParameters: map[string]string{"id": c.id}}
 		e.RequestContext.DomainName, e.RequestContext.HTTP.Method = c.domain, "GET"
 		b, err := json.Marshal(e)
 		require.NoError(t, err)
@@ -178,7 +184,8 @@ func TestSamplesAreAWSs(t *testing.T) {
 
 func TestDeadline(t *testing.T) {
 	for _, c := range []struct{ given, want time.Duration }{
-		{0, 29 * time.Second}, {15 * time.Minute, 29 * time.Second}, {10 * time.Second, 9500 * time.Millisecond}, {time.Second, 750 * time.Millisecond}, {-time.Second, -750 * time.Millisecond},
+		{0, 29 * time.Second}, {15 * time.Minute, 29 * time.Second}, {10 * time.Second, 9500 * time.Millisecond}, {time.Second,
+			750 * time.Millisecond}, {-time.Second, -750 * time.Millisecond},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, start := t.Context(), time.Now()
@@ -204,8 +211,11 @@ func TestDeadline(t *testing.T) {
 }
 
 func FuzzInvoke(f *testing.F) {
-	for _, seed := range []string{"", "null", payload(""), payload(`"rawPath":"/%zz","rawQueryString":"%","headers":{"":""},"cookies":[""]`), payload(`"routeKey":"GET /contacts/{id}","rawPath":"/contacts/%","pathParameters":{"id":"%"}`),
-		`{"version":"2.0","rawPath":"//","requestContext":{"http":{"method":"\u0000 ","protocol":"HTTP/9.9","sourceIp":"[::"},"stage":"/","domainName":"x"}}`,
+	for _, seed := range []string{"", "null", payload(""),
+		payload(`"rawPath":"/%zz","rawQueryString":"%","headers":{"":""},"cookies":[""]`),
+		payload(`"routeKey":"GET /contacts/{id}","rawPath":"/contacts/%","pathParameters":{"id":"%"}`),
+		`{"version":"2.0","rawPath":"//","requestContext":{"http":{"method":"\u0000 ","protocol":"HTTP/9.9","sourceIp":"[::"},` +
+			`"stage":"/","domainName":"x"}}`,
 		`{"version":"2.0","requestContext":{"http":{"method":"CONNECT"},"authorizer":{"jwt":{"claims":{"sub":7,"scope":"["}}}}}`} {
 		f.Add([]byte(seed))
 	}

@@ -15,7 +15,8 @@ const benchBody = `{"name":"Ada Lovelace","email":"ada@example.com","phone":"+44
 
 // BenchmarkInvoke is what the adapter costs beside a handler that does nearly nothing.
 func BenchmarkInvoke(b *testing.B) {
-	answer := []byte(`{"id":"0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d","eventId":"0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4e","topic":"request-created","partition":1,"offset":12345}`)
+	answer := []byte(`{"id":"0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d","eventId":"0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4e",` +
+		`"topic":"request-created","partition":1,"offset":12345}`)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/json")

@@ -24,24 +24,36 @@ func TestGuard(t *testing.T) {
 		says       string // in the answer
 		challenge  string
 	}{
-		"subject":                  {`{"jwt":{"claims":{"sub":"ada","client_id":"c"},"scopes":null}}`, false, nil, 200, "caller ada", ""},
-		"client":                   {`{"jwt":{"claims":{"client_id":"c-1"},"scopes":["a"]}}`, false, nil, 200, "caller c-1", ""},
-		"claims count under SAM":   {`{"jwt":{"claims":{"sub":"ada"}}}`, true, nil, 200, "caller ada", ""},
-		"scope":                    {`{"jwt":{"claims":{"sub":"ada","scope":"a staff"}}}`, false, []string{"admin", "staff"}, 200, "caller ada", ""},
-		"scp, a list":              {`{"jwt":{"claims":{"sub":"ada","scp":"[a staff]"}}}`, false, []string{"staff"}, 200, "caller ada", ""},
-		"scope goes before scp":    {`{"jwt":{"claims":{"sub":"ada","scope":"","scp":"staff"}}}`, false, []string{"staff"}, 403, "does not grant it", challenge + `, error="insufficient_scope", error_description="the token has none of the required scopes", scope="staff"`},
-		"no scope":                 {`{"jwt":{"claims":{"sub":"ada"}}}`, false, []string{"staff"}, 403, "scopes", challenge + `, error="insufficient_scope", error_description="the token has none of the required scopes", scope="staff"`},
-		"a longer scope":           {`{"jwt":{"claims":{"sub":"ada","scope":"staffs [staff]"}}}`, false, []string{"staff"}, 403, "scopes", challenge + `, error="insufficient_scope", error_description="the token has none of the required scopes", scope="staff"`},
-		"nobody's token":           {`{"jwt":{"claims":{"sub":"","client_id":7}}}`, false, nil, 401, "neither sub nor client_id", challenge + `, error="invalid_token", error_description="the token has neither sub nor client_id"`},
-		"nobody's token under SAM": {`{"jwt":{"claims":{}}}`, true, nil, 401, "neither sub nor client_id", challenge + `, error="invalid_token", error_description="the token has neither sub nor client_id"`},
-		"no authorizer":            {`null`, false, nil, 401, "no JWT authorizer", challenge},
-		"another authorizer":       {`{"lambda":{"sub":"ada"},"iam":{"userId":"ada"}}`, false, nil, 401, "no JWT authorizer", challenge},
-		"no claims":                {`{"jwt":{"claims":null}}`, false, nil, 401, "no JWT authorizer", challenge},
-		"sam local":                {`null`, true, []string{"staff"}, 200, "caller ", ""},
+		"subject": {`{"jwt":{"claims":{"sub":"ada","client_id":"c"},"scopes":null}}`, false, nil, 200, "caller ada",
+			""},
+		"client":                 {`{"jwt":{"claims":{"client_id":"c-1"},"scopes":["a"]}}`, false, nil, 200, "caller c-1", ""},
+		"claims count under SAM": {`{"jwt":{"claims":{"sub":"ada"}}}`, true, nil, 200, "caller ada", ""},
+		"scope": {`{"jwt":{"claims":{"sub":"ada","scope":"a staff"}}}`, false, []string{"admin", "staff"}, 200,
+			"caller ada", ""},
+		"scp, a list": {`{"jwt":{"claims":{"sub":"ada","scp":"[a staff]"}}}`, false, []string{"staff"}, 200,
+			"caller ada", ""},
+		"scope goes before scp": {`{"jwt":{"claims":{"sub":"ada","scope":"","scp":"staff"}}}`, false, []string{"staff"}, 403,
+			"does not grant it", challenge + `, error="insufficient_scope", error_description="the token has none of the required ` +
+				`scopes", scope="staff"`},
+		"no scope": {`{"jwt":{"claims":{"sub":"ada"}}}`, false, []string{"staff"}, 403, "scopes", challenge +
+			`, error="insufficient_scope", error_description="the token has none of the required scopes", scope="staff"`},
+		"a longer scope": {`{"jwt":{"claims":{"sub":"ada","scope":"staffs [staff]"}}}`, false, []string{"staff"}, 403,
+			"scopes", challenge + `, error="insufficient_scope", error_description="the token has none of the required scopes", ` +
+				`scope="staff"`},
+		"nobody's token": {`{"jwt":{"claims":{"sub":"","client_id":7}}}`, false, nil, 401, "neither sub nor client_id",
+			challenge + `, error="invalid_token", error_description="the token has neither sub nor client_id"`},
+		"nobody's token under SAM": {`{"jwt":{"claims":{}}}`, true, nil, 401, "neither sub nor client_id", challenge +
+			`, error="invalid_token", error_description="the token has neither sub nor client_id"`},
+		"no authorizer": {`null`, false, nil, 401, "no JWT authorizer", challenge},
+		"another authorizer": {`{"lambda":{"sub":"ada"},"iam":{"userId":"ada"}}`, false, nil, 401, "no JWT authorizer",
+			challenge},
+		"no claims": {`{"jwt":{"claims":null}}`, false, nil, 401, "no JWT authorizer", challenge},
+		"sam local": {`null`, true, []string{"staff"}, 200, "caller ", ""},
 	} {
 		router := New(web.Router([]web.Function{{Name: "staff", Route: "GET /", Staff: true, Handler: who}},
 			web.Guard(Guard(c.samLocal, c.scopes...)), web.Log(slog.New(slog.DiscardHandler))), "")
-		got := answered(t, router, `{"version":"2.0","rawPath":"/","headers":{"authorization":"Bearer e30.e30.x"},"requestContext":{"http":{"method":"GET"},"authorizer":`+c.authorizer+`}}`)
+		got := answered(t, router, `{"version":"2.0","rawPath":"/","headers":{"authorization":"Bearer e30.e30.x"},`+
+			`"requestContext":{"http":{"method":"GET"},"authorizer":`+c.authorizer+`}}`)
 		assert.Equal(t, c.status, got.StatusCode, name)
 		assert.Contains(t, got.Body, c.says, name)
 		assert.Equal(t, c.challenge, got.Headers["Www-Authenticate"], name)
@@ -58,7 +70,9 @@ func TestOpenFunctionsIgnoreClaims(t *testing.T) {
 	who := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "caller "+web.Caller(r.Context()))
 	})
-	router := New(web.Router([]web.Function{{Name: "open", Route: "GET /", Handler: who}}, web.Log(slog.New(slog.DiscardHandler))), "")
-	got := answered(t, router, `{"version":"2.0","rawPath":"/","requestContext":{"http":{"method":"GET"},"authorizer":{"jwt":{"claims":{"sub":"ada"}}}}}`)
+	router := New(web.Router([]web.Function{{Name: "open", Route: "GET /", Handler: who}}, web.Log(slog.New(slog.DiscardHandler))),
+		"")
+	got := answered(t, router, `{"version":"2.0","rawPath":"/","requestContext":{"http":{"method":"GET"},`+
+		`"authorizer":{"jwt":{"claims":{"sub":"ada"}}}}}`)
 	assert.Equal(t, "caller ", got.Body)
 }

@@ -52,7 +52,8 @@ func (w *writer) serve(h http.Handler, r *http.Request) (err error) {
 func (w *writer) Header() http.Header { return w.header }
 
 // connection are the headers that are API Gateway's: it counts the body itself.
-var connection = []string{"Connection", "Content-Length", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+var connection = []string{"Connection", "Content-Length", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding",
+	"Upgrade"}
 
 var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 

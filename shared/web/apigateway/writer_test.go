@@ -102,7 +102,8 @@ func TestAnswersAsAServer(t *testing.T) {
 					defer res.Body.Close()
 					want, err = io.ReadAll(res.Body)
 				}
-				event := apigatewaytest.API{}.Event(t, httptest.NewRequestWithContext(t.Context(), method, "/", strings.NewReader("what came")))
+				event := apigatewaytest.API{}.Event(t, httptest.NewRequestWithContext(t.Context(), method, "/",
+					strings.NewReader("what came")))
 				if strings.HasPrefix(name, "!") {
 					require.Error(t, err)
 					out, err := New(handler, "").Invoke(t.Context(), event)

@@ -11,7 +11,8 @@ import (
 
 const shop = "https://shop.example"
 
-var preflight = []string{"Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization,content-type,idempotency-key"}
+var preflight = []string{"Access-Control-Request-Method: POST",
+	"Access-Control-Request-Headers: authorization,content-type,idempotency-key"}
 
 func accessControl(h http.Header) (names []string) {
 	for name := range h {
@@ -34,14 +35,16 @@ func TestPreflight(t *testing.T) {
 			assert.Zero(t, w.Body.Len())
 			assert.Equal(t, shop, w.Header().Get("Access-Control-Allow-Origin"))
 			assert.Equal(t, "GET,HEAD,POST,OPTIONS", w.Header().Get("Access-Control-Allow-Methods"))
-			assert.Equal(t, "authorization,content-type,idempotency-key,prefer,traceparent,tracestate,x-request-id", w.Header().Get("Access-Control-Allow-Headers"))
+			assert.Equal(t, "authorization,content-type,idempotency-key,prefer,traceparent,tracestate,x-request-id",
+				w.Header().Get("Access-Control-Allow-Headers"))
 			assert.Equal(t, "3600", w.Header().Get("Access-Control-Max-Age"))
 			assert.Equal(t, "Origin", w.Header().Get("Vary"))
 			assert.Empty(t, w.Header().Values("Access-Control-Allow-Credentials"))
 			assert.NotEmpty(t, w.Header().Get("X-Request-Id"))
 		}
 	}
-	for _, origin := range []string{"https://evil.example", "null", "", "https://shop.example.evil.example", "http://shop.example", shop + "/"} {
+	for _, origin := range []string{"https://evil.example", "null", "", "https://shop.example.evil.example", "http://shop.example",
+		shop + "/"} {
 		w := call(h, "OPTIONS", "/contacts", append(preflight, "Origin: "+origin)...)
 		assert.Equal(t, 204, w.Code, origin)
 		assert.Empty(t, accessControl(w.Header()))
@@ -63,7 +66,8 @@ func TestCrossOriginAnswers(t *testing.T) {
 		status  int
 		request []string
 	}{
-		{202, []string{"POST", "/contacts"}}, {429, []string{"POST", "/contacts"}}, {401, []string{"GET", "/contacts"}}, {404, []string{"GET", "/nothing"}},
+		{202, []string{"POST", "/contacts"}}, {429, []string{"POST", "/contacts"}}, {401, []string{"GET", "/contacts"}}, {404,
+			[]string{"GET", "/nothing"}},
 		{405, []string{"PUT", "/contacts"}}, {200, []string{"GET", "/contacts", "Authorization: Bearer " + tokenA}},
 	} {
 		w := call(h, at.request[0], at.request[1], append(at.request[2:], "Origin: "+shop)...)

@@ -155,6 +155,7 @@ func tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration) bool {
 	}
 	seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
 	w.Header().Set("Retry-After", seconds)
-	web.Problem{Status: http.StatusTooManyRequests, Detail: "You have sent too many requests; try again in " + seconds + " s."}.Write(w, r)
+	detail := "You have sent too many requests; try again in " + seconds + " s."
+	web.Problem{Status: http.StatusTooManyRequests, Detail: detail}.Write(w, r)
 	return true
 }

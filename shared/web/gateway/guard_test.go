@@ -32,31 +32,43 @@ func TestTokens(t *testing.T) {
 	}
 	assert.Equal(t, 200, call(h, "HEAD", "/contacts", "Authorization: Bearer "+tokenA).Code)
 
-	const none, malformed, unknown = `Bearer realm="sipeat"`, `Bearer realm="sipeat", error="invalid_request", error_description="`, `Bearer realm="sipeat", error="invalid_token", error_description="`
+	const none, malformed, unknown = `Bearer realm="sipeat"`,
+		`Bearer realm="sipeat", error="invalid_request", error_description="`,
+		`Bearer realm="sipeat", error="invalid_token", error_description="`
 	for name, bad := range map[string]struct {
 		headers   []string
 		status    int
 		challenge string
 	}{
-		"nothing":               {nil, 401, none},
-		"another scheme":        {[]string{"Authorization: Basic c3RhZmY6c3RhZmY="}, 401, none},
-		"a bare token":          {[]string{"Authorization: " + tokenA}, 401, none},
-		"no scheme":             {[]string{"Authorization: "}, 401, none},
-		"a longer scheme":       {[]string{"Authorization: Bearers " + tokenA}, 401, none},
-		"another header":        {[]string{"X-Authorization: Bearer " + tokenA, "Proxy-Authorization: Bearer " + tokenA, "Cookie: token=" + tokenA}, 401, none},
-		"scheme alone":          {[]string{"Authorization: Bearer"}, 400, malformed + `send one token after the word Bearer"`},
-		"two tokens":            {[]string{"Authorization: Bearer " + tokenA + " " + tokenB}, 400, malformed + `send one token after the word Bearer"`},
-		"a list":                {[]string{"Authorization: Bearer " + tokenA + ",Bearer " + tokenB}, 400, malformed + `send one token after the word Bearer"`},
-		"two headers":           {[]string{"Authorization: Bearer " + tokenA, "Authorization: Bearer " + tokenA}, 400, malformed + `send one Authorization header"`},
-		"quotes":                {[]string{`Authorization: Bearer "` + tokenA + `"`}, 400, malformed + `send one token after the word Bearer"`},
-		"no ASCII":              {[]string{"Authorization: Bearer ü" + tokenA}, 400, malformed + `send one token after the word Bearer"`},
-		"padding alone":         {[]string{"Authorization: Bearer ="}, 400, malformed + `send one token after the word Bearer"`},
-		"unknown":               {[]string{"Authorization: Bearer " + tokenA[1:]}, 401, unknown + `the token is not known"`},
-		"beginning of a token":  {[]string{"Authorization: Bearer 0"}, 401, unknown + `the token is not known"`},
-		"in another case":       {[]string{"Authorization: Bearer " + strings.ToUpper(tokenA)}, 401, unknown + `the token is not known"`},
-		"padding left away":     {[]string{"Authorization: Bearer " + strings.TrimRight(tokenB, "=")}, 401, unknown + `the token is not known"`},
-		"longer than can be":    {[]string{"Authorization: Bearer " + strings.Repeat("a", maxToken+1)}, 401, unknown + `the token is longer than 8192 bytes"`},
-		"the digest of a token": {[]string{"Authorization: Bearer a8ae6e6ee929abea3afcfc5258c8ccd6f85273e0d4626d26c7279f3250f77c8e"}, 401, unknown + `the token is not known"`},
+		"nothing":         {nil, 401, none},
+		"another scheme":  {[]string{"Authorization: Basic c3RhZmY6c3RhZmY="}, 401, none},
+		"a bare token":    {[]string{"Authorization: " + tokenA}, 401, none},
+		"no scheme":       {[]string{"Authorization: "}, 401, none},
+		"a longer scheme": {[]string{"Authorization: Bearers " + tokenA}, 401, none},
+		"another header": {[]string{"X-Authorization: Bearer " + tokenA, "Proxy-Authorization: Bearer " + tokenA,
+			"Cookie: token=" + tokenA}, 401, none},
+		"scheme alone": {[]string{"Authorization: Bearer"}, 400, malformed + `send one token after the word Bearer"`},
+		"two tokens": {[]string{"Authorization: Bearer " + tokenA + " " + tokenB}, 400, malformed +
+			`send one token after the word Bearer"`},
+		"a list": {[]string{"Authorization: Bearer " + tokenA + ",Bearer " + tokenB}, 400, malformed +
+			`send one token after the word Bearer"`},
+		"two headers": {[]string{"Authorization: Bearer " + tokenA, "Authorization: Bearer " + tokenA}, 400, malformed +
+			`send one Authorization header"`},
+		"quotes": {[]string{`Authorization: Bearer "` + tokenA + `"`}, 400, malformed +
+			`send one token after the word Bearer"`},
+		"no ASCII": {[]string{"Authorization: Bearer ü" + tokenA}, 400, malformed +
+			`send one token after the word Bearer"`},
+		"padding alone":        {[]string{"Authorization: Bearer ="}, 400, malformed + `send one token after the word Bearer"`},
+		"unknown":              {[]string{"Authorization: Bearer " + tokenA[1:]}, 401, unknown + `the token is not known"`},
+		"beginning of a token": {[]string{"Authorization: Bearer 0"}, 401, unknown + `the token is not known"`},
+		"in another case": {[]string{"Authorization: Bearer " + strings.ToUpper(tokenA)}, 401, unknown +
+			`the token is not known"`},
+		"padding left away": {[]string{"Authorization: Bearer " + strings.TrimRight(tokenB, "=")}, 401, unknown +
+			`the token is not known"`},
+		"longer than can be": {[]string{"Authorization: Bearer " + strings.Repeat("a", maxToken+1)}, 401, unknown +
+			`the token is longer than 8192 bytes"`},
+		"the digest of a token": {[]string{"Authorization: Bearer a8ae6e6ee929abea3afcfc5258c8ccd6f85273e0d4626d26c7279f3250f77c8e"},
+			401, unknown + `the token is not known"`},
 	} {
 		for _, target := range []string{"/contacts", "/contacts?access_token=" + tokenA} {
 			w := call(h, "GET", target, bad.headers...)
@@ -73,7 +85,8 @@ func TestPublicFunctionsIgnoreTokens(t *testing.T) {
 	c := newClock()
 	for _, s := range []settings.Web{tokenSettings(tokenA), i.settings()} {
 		h := newRouter(s, c)
-		for _, header := range []string{"X-Nothing: x", "Authorization: Bearer garbage", "Authorization: Basic x", "Authorization: Bearer " + tokenA,
+		for _, header := range []string{"X-Nothing: x", "Authorization: Bearer garbage", "Authorization: Basic x",
+			"Authorization: Bearer " + tokenA,
 			"Authorization: Bearer " + sign("ES256", "p256", i.claimsAt(c.now(), nil))} {
 			w := call(h, "POST", "/contacts", header)
 			assert.Equal(t, 202, w.Code)
@@ -86,7 +99,8 @@ func TestPublicFunctionsIgnoreTokens(t *testing.T) {
 }
 
 func FuzzBearer(f *testing.F) {
-	for _, seed := range []string{"", "Bearer", "Bearer ", "bearer a", "Bearer a b", "Bearer  a=", "Basic x", "Bearer\ta", "Bearer a\x00", "Bearer é", "Bearer ===="} {
+	for _, seed := range []string{"", "Bearer", "Bearer ", "bearer a", "Bearer a b", "Bearer  a=", "Basic x", "Bearer\ta",
+		"Bearer a\x00", "Bearer é", "Bearer ===="} {
 		f.Add(seed, false)
 	}
 	f.Add("Bearer a", true)
@@ -106,7 +120,8 @@ func FuzzBearer(f *testing.F) {
 			return
 		}
 		scheme, rest, _ := strings.Cut(value, " ")
-		if twice || !strings.EqualFold(scheme, "bearer") || strings.Trim(rest, " ") != token || strings.ContainsAny(token, " ,\"\x00") || len(token) > maxToken {
+		if twice || !strings.EqualFold(scheme, "bearer") || strings.Trim(rest, " ") != token || strings.ContainsAny(token,
+			" ,\"\x00") || len(token) > maxToken {
 			t.Fatalf("%q gives %q", value, token)
 		}
 	})

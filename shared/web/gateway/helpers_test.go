@@ -145,7 +145,8 @@ func (i *testIssuer) has(ids ...string) {
 }
 
 func (i *testIssuer) settings() settings.Web {
-	return settings.Web{Auth: settings.Auth{Mode: "jwt", JWT: settings.JWT{Issuer: i.URL, Audience: []string{"sipeat", "other"}, Scope: []string{"staff", "admin"}}}}
+	return settings.Web{Auth: settings.Auth{Mode: "jwt", JWT: settings.JWT{Issuer: i.URL, Audience: []string{"sipeat", "other"},
+		Scope: []string{"staff", "admin"}}}}
 }
 
 // claimsAt are those of a good token. change may spoil them; nil takes one away.
@@ -162,7 +163,8 @@ func (i *testIssuer) claimsAt(now time.Time, change map[string]any) map[string]a
 
 func jwk(public any, id string, use jwkset.USE, alg jwkset.ALG) jwkset.JWKMarshal {
 	about := jwkset.JWKMetadataOptions{KID: id, USE: use, ALG: alg}
-	return must(jwkset.NewJWKFromKey(public, jwkset.JWKOptions{Metadata: about, Validate: jwkset.JWKValidateOptions{SkipAll: true}})).Marshal()
+	return must(jwkset.NewJWKFromKey(public, jwkset.JWKOptions{Metadata: about,
+		Validate: jwkset.JWKValidateOptions{SkipAll: true}})).Marshal()
 }
 
 func sign(alg, id string, claims any) string {
@@ -182,7 +184,8 @@ func part(v any) string { return base64.RawURLEncoding.EncodeToString(must(json.
 func functions() []web.Function {
 	caller := func(ctx context.Context, _ struct{}) (string, error) { return web.Caller(ctx), nil }
 	return append([]web.Function{
-		{Name: "open", Route: "POST /contacts", Handler: web.HandleCommand(func(ctx context.Context, _ web.Command[struct{}]) (web.Accepted, error) {
+		{Name: "open", Route: "POST /contacts", Handler: web.HandleCommand(func(ctx context.Context,
+			_ web.Command[struct{}]) (web.Accepted, error) {
 			return web.Accepted{ID: "1" + web.Caller(ctx)}, nil
 		})},
 		{Name: "staff", Route: "GET /contacts", Staff: true, Handler: web.HandleQuery(caller)},

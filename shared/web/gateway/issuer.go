@@ -164,7 +164,7 @@ func (i *issuer) readKeys() (keyfunc.Keyfunc, error) {
 		return nil, err
 	}
 	if about.Issuer != i.url { // Discovery section 4.3: identical
-		return nil, fmt.Errorf("JWT_ISSUER is %q and that issuer calls itself %.100q: set it to the iss of its tokens", i.url, about.Issuer)
+		return nil, fmt.Errorf("JWT_ISSUER is %q and that issuer calls itself %.100q: use the iss of its tokens", i.url, about.Issuer)
 	}
 	if u, err := url.Parse(about.Keys); err != nil || !settings.SafeURL(u) {
 		return nil, fmt.Errorf("the jwks_uri of %s is no https address", i.url)

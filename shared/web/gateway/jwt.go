@@ -30,8 +30,8 @@ type jwtVerifier struct {
 }
 
 func newJWT(rules settings.JWT, i *issuer) *jwtVerifier {
-	return &jwtVerifier{rules, i, jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithStrictDecoding(), jwt.WithTimeFunc(i.now),
-		jwt.WithLeeway(leeway), jwt.WithExpirationRequired(), jwt.WithIssuedAt())}
+	return &jwtVerifier{rules, i, jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithStrictDecoding(),
+		jwt.WithTimeFunc(i.now), jwt.WithLeeway(leeway), jwt.WithExpirationRequired(), jwt.WithIssuedAt())}
 }
 
 func (v *jwtVerifier) verify(ctx context.Context, token string) (string, error) {

@@ -53,7 +53,8 @@ func TestBadTokens(t *testing.T) {
 		return signWith(signers()["p256"], header, claims)
 	}
 	twice := string(must(json.Marshal(good)))
-	const notJWT, signature, unknown, unreadable = "no signed JWT", "signature or its algorithm", "key is not known", "claims cannot be read"
+	const notJWT, signature, unknown, unreadable = "no signed JWT", "signature or its algorithm", "key is not known",
+		"claims cannot be read"
 	for name, bad := range map[string]struct{ token, says string }{
 		"expired":                   {es(map[string]any{"exp": now.Add(-31 * time.Second).Unix()}), "has expired"},
 		"no exp":                    {es(map[string]any{"exp": nil}), "never expires"},
@@ -73,7 +74,8 @@ func TestBadTokens(t *testing.T) {
 		"claim twice":               {signedBy(map[string]any{"kid": "p256"}, twice[:len(twice)-1]+`,"sub":"root"}`), unreadable},
 		"claims no object":          {signedBy(map[string]any{"kid": "p256"}, `[]`), unreadable},
 		"alg none":                  {part(map[string]any{"alg": "none", "kid": "rsa"}) + "." + part(good) + ".", signature},
-		"alg none, signed":          {part(map[string]any{"alg": "none", "kid": "rsa"}) + "." + part(good) + "." + pieces[2], signature},
+		"alg none, signed": {part(map[string]any{"alg": "none", "kid": "rsa"}) + "." + part(good) + "." + pieces[2],
+			signature},
 		"no alg":                    {part(map[string]any{"kid": "rsa"}) + "." + part(good) + "." + pieces[2], notJWT},
 		"HS256 with the public key": {mac(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), "rsa"), signature},
 		"HS256 with the DER":        {mac(public, "rsa"), signature},
@@ -87,22 +89,25 @@ func TestBadTokens(t *testing.T) {
 		"key for encryption":        {sign("ES384", "p384", good), unknown},
 		"key of another algorithm":  {sign("ES512", "p521", good), "not for its algorithm"},
 		"key of another sort":       {signedBy(map[string]any{"kid": "rsa"}, twice), signature},
-		"critical header":           {signedBy(map[string]any{"kid": "p256", "crit": []string{"exp"}, "exp": 1}, twice), "critical header"},
-		"other claims":              {pieces[0] + "." + part(i.claimsAt(now, map[string]any{"sub": "root"})) + "." + pieces[2], signature},
-		"no signature":              {pieces[0] + "." + pieces[1] + ".", signature},
-		"short signature":           {token[:len(token)-4], notJWT},
-		"four parts":                {token + ".e30", notJWT},
-		"two parts":                 {pieces[0] + "." + pieces[1], notJWT},
-		"encrypted":                 {"eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.a.b.c.d", notJWT},
-		"garbage":                   {"garbage", notJWT},
-		"dots":                      {"..", notJWT},
-		"huge":                      {strings.Repeat("a", maxToken+1), "longer than 8192"},
-		"large":                     {strings.Repeat("a", maxToken), notJWT},
+		"critical header": {signedBy(map[string]any{"kid": "p256", "crit": []string{"exp"}, "exp": 1}, twice),
+			"critical header"},
+		"other claims": {pieces[0] + "." + part(i.claimsAt(now, map[string]any{"sub": "root"})) + "." + pieces[2],
+			signature},
+		"no signature":    {pieces[0] + "." + pieces[1] + ".", signature},
+		"short signature": {token[:len(token)-4], notJWT},
+		"four parts":      {token + ".e30", notJWT},
+		"two parts":       {pieces[0] + "." + pieces[1], notJWT},
+		"encrypted":       {"eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.a.b.c.d", notJWT},
+		"garbage":         {"garbage", notJWT},
+		"dots":            {"..", notJWT},
+		"huge":            {strings.Repeat("a", maxToken+1), "longer than 8192"},
+		"large":           {strings.Repeat("a", maxToken), notJWT},
 	} {
 		w := staff(h, bad.token)
 		detail := problem(t, 401, w)
 		assert.Contains(t, detail, bad.says, name)
-		assert.Regexp(t, `^Bearer realm="sipeat", error="invalid_token", error_description="[^"\\]+"$`, w.Header().Get("WWW-Authenticate"), name)
+		assert.Regexp(t, `^Bearer realm="sipeat", error="invalid_token", error_description="[^"\\]+"$`,
+			w.Header().Get("WWW-Authenticate"), name)
 	}
 	assert.Equal(t, 200, staff(h, token).Code, "and the good one is good still")
 }
@@ -114,19 +119,20 @@ func TestScopes(t *testing.T) {
 		claims map[string]any
 		status int
 	}{
-		"one of those asked for":   {map[string]any{"scope": "admin"}, 200},
-		"array":                    {map[string]any{"scope": []string{"x", "staff"}}, 200},
-		"scp":                      {map[string]any{"scope": nil, "scp": "x staff"}, 200},
-		"scp array":                {map[string]any{"scope": nil, "scp": []string{"staff"}}, 200},
-		"scope before scp":         {map[string]any{"scope": "x", "scp": "staff"}, 403},
-		"none":                     {map[string]any{"scope": nil}, 403},
-		"empty":                    {map[string]any{"scope": ""}, 403},
-		"part of a word":           {map[string]any{"scope": "staffing sta"}, 403},
-		"other case":               {map[string]any{"scope": "Staff"}, 403},
-		"audience in a list":       {map[string]any{"aud": []string{"x", "other"}}, 200},
-		"client_id where no aud":   {map[string]any{"aud": nil, "client_id": "sipeat"}, 200},
-		"client is the caller":     {map[string]any{"sub": nil, "client_id": "robot"}, 200},
-		"within the leeway":        {map[string]any{"exp": c.now().Add(-29 * time.Second).Unix(), "nbf": c.now().Add(29 * time.Second).Unix()}, 200},
+		"one of those asked for": {map[string]any{"scope": "admin"}, 200},
+		"array":                  {map[string]any{"scope": []string{"x", "staff"}}, 200},
+		"scp":                    {map[string]any{"scope": nil, "scp": "x staff"}, 200},
+		"scp array":              {map[string]any{"scope": nil, "scp": []string{"staff"}}, 200},
+		"scope before scp":       {map[string]any{"scope": "x", "scp": "staff"}, 403},
+		"none":                   {map[string]any{"scope": nil}, 403},
+		"empty":                  {map[string]any{"scope": ""}, 403},
+		"part of a word":         {map[string]any{"scope": "staffing sta"}, 403},
+		"other case":             {map[string]any{"scope": "Staff"}, 403},
+		"audience in a list":     {map[string]any{"aud": []string{"x", "other"}}, 200},
+		"client_id where no aud": {map[string]any{"aud": nil, "client_id": "sipeat"}, 200},
+		"client is the caller":   {map[string]any{"sub": nil, "client_id": "robot"}, 200},
+		"within the leeway": {map[string]any{"exp": c.now().Add(-29 * time.Second).Unix(),
+			"nbf": c.now().Add(29 * time.Second).Unix()}, 200},
 		"no nbf and no iat":        {map[string]any{"nbf": nil, "iat": nil}, 200},
 		"fractions of a second":    {map[string]any{"iat": float64(c.now().Unix()) + 0.5}, 200},
 		"claims that are nobody's": {map[string]any{"groups": []any{1, "x", nil}, "email": "a@example.com"}, 200},
@@ -135,7 +141,8 @@ func TestScopes(t *testing.T) {
 		assert.Equal(t, at.status, w.Code, "%s %s", name, w.Body)
 		if at.status == 403 {
 			problem(t, 403, w)
-			assert.Equal(t, `Bearer realm="sipeat", error="insufficient_scope", error_description="the token has none of the required scopes", scope="staff admin"`,
+			assert.Equal(t, `Bearer realm="sipeat", error="insufficient_scope", error_description="the token has none of the required `+
+				`scopes", scope="staff admin"`,
 				w.Header().Get("WWW-Authenticate"))
 		}
 	}

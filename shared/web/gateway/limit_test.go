@@ -45,7 +45,8 @@ func TestLimit(t *testing.T) {
 	defer two.Close()
 	assert.Equal(t, "200", status(one))
 	assert.Equal(t, "200", status(two))
-	three := dial(fmt.Sprintf("POST /contacts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n%s",
+	three := dial(fmt.Sprintf("POST /contacts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "+
+		"1000000\r\n\r\n%s",
 		strings.Repeat(" ", 100_000)))
 	defer three.Close()
 	require.NoError(t, three.SetReadDeadline(time.Now().Add(50*time.Millisecond)))

@@ -44,9 +44,10 @@ func admit(next http.Handler, rules ...rule) http.Handler {
 
 // Headers that proxies, load balancers and tunnels add, as [http.CanonicalHeaderKey] spells them.
 var (
-	proxyHeaders  = []string{"Forwarded", "Via", "Cdn-Loop", "True-Client-Ip", "X-Amzn-Trace-Id", "X-Forwarded", "X-Request-Start"}
-	proxyPrefixes = []string{"X-Forwarded-", "X-Real-", "X-Client-", "X-Cluster-", "X-Original-", "X-Proxy", "X-Envoy-", "X-Azure-",
-		"X-Appengine-", "X-Arr-", "X-Cloud-", "Cf-", "Fastly-", "Fly-", "Akamai-", "Tailscale-", "Ngrok-"}
+	proxyHeaders = []string{"Forwarded", "Via", "Cdn-Loop", "True-Client-Ip", "X-Amzn-Trace-Id", "X-Forwarded",
+		"X-Request-Start"}
+	proxyPrefixes = []string{"X-Forwarded-", "X-Real-", "X-Client-", "X-Cluster-", "X-Original-", "X-Proxy", "X-Envoy-",
+		"X-Azure-", "X-Appengine-", "X-Arr-", "X-Cloud-", "Cf-", "Fastly-", "Fly-", "Akamai-", "Tailscale-", "Ngrok-"}
 )
 
 // notProxied looks for such headers and for HTTP/1.0, which nginx before 1.29.7 speaks to its upstream unless it is

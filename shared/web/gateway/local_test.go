@@ -34,14 +34,17 @@ func withMetrics(s settings.Web) http.Handler {
 // Signs of a proxy, of DNS rebinding and of other hosts' pages, without AUTH.
 func TestLocal(t *testing.T) {
 	h := withMetrics(settings.Web{CORSOrigins: []string{"https://shop.example"}})
-	for _, host := range []string{"localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "[::1]"} {
+	for _, host := range []string{"localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1:8080", "127.0.0.1", "[::1]:8080",
+		"[::1]"} {
 		for request, status := range everything {
 			w := call(h, request[0], request[1], "Host: "+host)
 			assert.Equal(t, status, w.Code, "%v %s", request, w.Body)
 		}
 	}
-	for _, bad := range []string{"Host: evil.example", "Host: 192.168.1.7:8080", "Host: localhost.evil.example", "Host: ", "Host: [::",
-		"Forwarded: for=1.2.3.4", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "x-forwarded-host: sipeat.example", "Via: 1.1 varnish",
+	for _, bad := range []string{"Host: evil.example", "Host: 192.168.1.7:8080", "Host: localhost.evil.example", "Host: ",
+		"Host: [::",
+		"Forwarded: for=1.2.3.4", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "x-forwarded-host: sipeat.example",
+		"Via: 1.1 varnish",
 		"X-Real-IP: 1.2.3.4", "CF-Connecting-IP: 1.2.3.4", "True-Client-IP: 1.2.3.4", "X-Client-IP: 1.2.3.4", "Fly-Client-IP: 1.2.3.4",
 		"X-Original-Host: sipeat.example", "CDN-Loop: cloudflare", "X-Amzn-Trace-Id: Root=1", "Tailscale-User-Login: ada"} {
 		for request := range everything {
