@@ -14,7 +14,7 @@ import (
 
 // BenchmarkLambdaInit answers what a cold start costs: the time from starting a Lambda binary until it asks the Runtime API
 // for its first invocation. Each side's is measured beside a function that does nothing and beside one written by hand
-// with the same clients (testdata/lambda), in turn; "x-hello" and "x-hand" are the ratios of the medians.
+// with the same clients (testdata), in turn; "x-hello" and "x-hand" are the ratios of the medians.
 //
 //	go test ./shared/proof/lambda -run '^$' -bench LambdaInit -benchtime 40x
 func BenchmarkLambdaInit(b *testing.B) {
@@ -60,7 +60,7 @@ func byHand(name string) (path string, err error) {
 	if _, err := clitest.Program(); err != nil { // it makes the folder
 		return "", err
 	}
-	return buildLambda("./testdata/lambda/"+name, filepath.Join(clitest.Built, "by-hand-"+name))
+	return buildLambda("./testdata/"+name, filepath.Join(clitest.Built, "by-hand-"+name))
 }
 
 // BenchmarkLambdaFirstPublish answers how long a caller waits who meets a cold function, its init aside: the first invocation
