@@ -40,7 +40,7 @@ func (a *app) log(c *cobra.Command) {
 }
 
 func terminalLogger(w io.Writer, level slog.Leveler, noColor bool) *slog.Logger {
-	return slog.New(trace.Logs(tint.NewHandler(w, &tint.Options{
+	return slog.New(trace.Logs(tint.NewTextHandler(w, &tint.Options{
 		Level: level, TimeFormat: time.TimeOnly, NoColor: noColor, ReplaceAttr: withoutEscapes,
 	})))
 }

@@ -109,6 +109,10 @@ func TestWorkOnARecordIsLinear(t *testing.T) {
 	for name, shape := range shapes {
 		few, many := []byte(shape(small)), []byte(shape(large))
 		linear := func() bool { return fastest(many, 1) <= max(floor, factor*fastest(few, 5)) }
-		assert.True(t, linear() || linear() || linear(), name)
+		ok := false
+		for range 3 { // on a busy machine one measurement may be off
+			ok = ok || linear()
+		}
+		assert.True(t, ok, name)
 	}
 }

@@ -55,7 +55,7 @@ func (f *Fleet) Worker(environment ...string) *Member {
 	return m
 }
 
-func (f *Fleet) Api(environment ...string) *Serving {
+func (f *Fleet) API(environment ...string) *Serving {
 	f.T.Helper()
 	c := command(f.T, "api", "--http", "127.0.0.1:0")
 	c.Env = append(c.Env, append([]string{"KAFKA_BROKERS=" + f.Brokers, "STORE=" + f.Store}, environment...)...)

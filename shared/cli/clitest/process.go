@@ -32,7 +32,7 @@ func Main(m *testing.M) {
 		_ = f.Value.Set("6")
 	}
 	status := m.Run()
-	os.RemoveAll(Built)
+	_ = os.RemoveAll(Built)
 	os.Exit(status)
 }
 
@@ -106,7 +106,7 @@ func FinishIn(t testing.TB, patience time.Duration, c *exec.Cmd, stdin string) R
 	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	started := time.Now()
 	require.NoError(t, c.Start())
-	timer := time.AfterFunc(patience, func() { c.Process.Kill() })
+	timer := time.AfterFunc(patience, func() { _ = c.Process.Kill() })
 	err := c.Wait()
 	require.True(t, timer.Stop(), "%v did not end\n%s%s", c.Args, stdout.String(), stderr.String())
 	var exit *exec.ExitError
@@ -140,7 +140,7 @@ func Start(t testing.TB, c *exec.Cmd) *Process {
 	}
 	require.NoError(t, c.Start())
 	go func() {
-		c.Wait() // how it ended is in ProcessState
+		_ = c.Wait() // how it ended is in ProcessState
 		close(p.Ended)
 	}()
 	t.Cleanup(func() {
@@ -168,7 +168,7 @@ func (p *Process) Signal(s os.Signal) {
 
 // kill is kill -9.
 func (p *Process) Kill() {
-	p.Cmd.Process.Signal(syscall.SIGKILL) // it may have ended
+	_ = p.Cmd.Process.Signal(syscall.SIGKILL) // it may have ended
 	<-p.Ended
 }
 

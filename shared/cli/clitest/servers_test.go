@@ -47,7 +47,7 @@ func sharing(t *testing.T, a, b *Member) {
 func TestServersShareTheWork(t *testing.T) {
 	t.Parallel()
 	eachKafka(t, func(t *testing.T, f *Fleet) {
-		api, first := f.Api(), f.Worker()
+		api, first := f.API(), f.Worker()
 		before := api.Readable("/contacts", api.Post("/contacts", AContact).ID)
 		assert.Equal(t, "Ada Lovelace", before["name"])
 		second := f.Worker()

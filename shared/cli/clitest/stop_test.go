@@ -56,7 +56,7 @@ func TestServersStopWithin10s(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { broker.Close() })
 		f := newFleet(t, broker.Address())
-		api := f.Api()
+		api := f.API()
 		api.Post("/contacts", AContact)
 		w := f.Worker(environment...)
 		stops(t, w.Process, connected)

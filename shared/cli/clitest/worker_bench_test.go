@@ -144,7 +144,7 @@ func BenchmarkReadable(b *testing.B) {
 		brokers = broker.Address()
 	}
 	f := newFleet(b, brokers)
-	api, worker := f.Api("THROTTLE_RATE=off", "THROTTLE_STAFF_RATE=off"), f.Worker()
+	api, worker := f.API("THROTTLE_RATE=off", "THROTTLE_STAFF_RATE=off"), f.Worker()
 	Until(b, func() error {
 		if n := worker.Has("contact-created"); n == 0 {
 			return fmt.Errorf("the worker has no partitions")
