@@ -26,11 +26,8 @@ func (a *app) apiCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "api",
 		Short: "Run the API on any Kafka and read model",
-		Long: "Run the API: POST publishes to Kafka, GET reads the read model that `sipeat worker` fills. Any number of\n" +
-			"them may run. The first line on standard output, once it is ready, is: ready http=http://HOST:PORT\n\n" +
-			"It does not start when the brokers cannot be reached, do not let it in, or lack a topic or a right: it says\n" +
-			"which, and ends with status 1 (2 for wrong settings). What breaks later is tried again and shown.\n\n" +
-			kafkaHelp + "STORE is the path of a SQLite file, which workers on this machine may have open too.",
+		Long: "Run the API: POST publishes to Kafka, GET reads the read model that `sipeat worker` fills. Any number of APIs may\n" +
+			"run. When it is ready, it prints this line first: ready http=http://HOST:PORT\n\n" + serverHelp,
 		Example: "  sipeat api\n" +
 			"  STORE=/var/lib/sipeat/read-model.db sipeat api --http 127.0.0.1:8081 --brokers kafka1:9092,kafka2:9092",
 		Args:        cobra.NoArgs,
@@ -46,7 +43,7 @@ func (a *app) apiCommand() *cobra.Command {
 			return a.api(c.Context(), cluster, address)
 		},
 	}
-	c.Flags().StringVar(&address, "http", "127.0.0.1:8080", "where the API listens; port 0 takes a free one (SIPEAT_HTTP)")
+	c.Flags().StringVar(&address, "http", "127.0.0.1:8080", "address of the API; port 0 takes a free one (SIPEAT_HTTP)")
 	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
 	return c
 }
@@ -71,20 +68,20 @@ func (a *app) api(ctx context.Context, cluster settings.Kafka, address string) (
 	fmt.Fprintf(a.stdout, "ready http=%s\n\n", url)
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	showEndpoints(table, endpoints)
-	_ = table.Flush() // whoever reads it may have gone
-	fmt.Fprintf(a.stdout, "\nThe read model is %s. Try:\n\n  %s\n\nCtrl-C ends it.\n", a.storeName(), curlLine(url))
+	_ = table.Flush() // the reader may have gone
+	fmt.Fprintf(a.stdout, "\nThe read model is %s. Try:\n\n  %s\n\nCtrl-C stops it.\n", a.storeName(), curlLine(url))
 	a.logCallers()
 	return p.wait(ctx)
 }
 
-// logCallers says where AUTH has to be set. It follows the ready line, which may share its file with the log.
+// logCallers says when AUTH is needed. It follows the ready line, which may share its file with the log.
 func (a *app) logCallers() {
 	if a.settings.Web.Auth.Mode == "" {
 		a.logger.Info("AUTH is not set: only callers on this machine are served; behind a reverse proxy, set AUTH")
 	}
 }
 
-// listen takes the address, unless that would open the API to more than may use it.
+// listen opens the listener of the API. Without AUTH, the address must be on loopback.
 func (a *app) listen(address string) (net.Listener, error) {
 	if err := a.settings.Web.Auth.CheckListen(address); err != nil {
 		return nil, usageError{fmt.Errorf("--http (SIPEAT_HTTP): %w", err)}
@@ -92,45 +89,53 @@ func (a *app) listen(address string) (net.Listener, error) {
 	return listen(address, "--http")
 }
 
-// listen takes an address, which its user has set by that name.
-func listen(address, set string) (net.Listener, error) {
+// listen opens a listener at the address of a setting.
+func listen(address, setting string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s is taken by another program: end that one, or name another address with %s (port 0 takes a free one)", address, set)
+		return nil, fmt.Errorf("%s: address %s is in use: stop the other program, or choose another port (0 takes a free one)",
+			setting, address)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: cannot listen on %s: %w", set, address, err)
+		return nil, fmt.Errorf("%s: cannot listen on %s: %w", setting, address, err)
 	}
 	return listener, nil
 }
 
-// release closes a listener that no server has taken: one that serves closes it itself, when it drains.
+// release closes a listener that no server has taken over.
 func (p *parts) release(listener net.Listener) {
 	if !p.served {
 		_ = listener.Close()
 	}
 }
 
-// startAPI serves the commands, the queries and the health of both to the callers that may have them.
+// startAPI serves the commands, the queries and their health.
 func (p *parts) startAPI(listener net.Listener, callers settings.Web) []web.Function {
-	endpoints := append(commands.Commands{Publisher: p.seen.publisher(p.publisher)}.Functions(), queries.Queries{Store: p.store, Claims: p.claims}.Functions()...)
+	endpoints := slices.Concat(commands.Commands{Publisher: p.telemetry.publisher(p.publisher)}.Functions(),
+		queries.Queries{Store: p.store, Claims: p.claims}.Functions())
 	health := web.Health(append(p.checks, web.Check{Name: "kafka", Probe: p.publisher.Ping}, p.storeCheck())...)
 	options := append(gateway.New(callers, p.app.logger, time.Now).Options(), web.Log(p.app.logger))
-	router := web.Router(slices.Concat(endpoints, health, p.seen.functions(listener.Addr().String())), p.seen.router(options...)...)
-	server := web.Server(router, p.app.logger)
-	server.IdleTimeout = callers.IdleTimeout
+	metrics := p.telemetry.functions(listener.Addr().String())
 	p.served = true
+	p.serveHTTP("API", gateway.Limit(listener, callers),
+		web.Router(slices.Concat(endpoints, health, metrics), p.telemetry.router(options...)...))
+	return endpoints
+}
+
+// serveHTTP serves until the parts are closed.
+func (p *parts) serveHTTP(name string, listener net.Listener, handler http.Handler) {
+	server := web.Server(handler, p.app.logger)
+	server.IdleTimeout = p.app.settings.Web.IdleTimeout
 	go func() {
-		if err := server.Serve(gateway.Limit(listener, callers)); !errors.Is(err, http.ErrServerClosed) {
-			p.fail(err)
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			p.fail(fmt.Errorf("%s: %w", name, err))
 		}
 	}()
-	p.add("API", func(ctx context.Context) error {
+	p.add(name, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 		defer cancel()
 		return server.Shutdown(ctx)
 	})
-	return endpoints
 }
 
 func showEndpoints(table *tabwriter.Writer, endpoints []web.Function) {

@@ -165,7 +165,7 @@ func TestWhatIsMissingOfAWSIsSaid(t *testing.T) {
 		down bool // the settings may be right
 	}{
 		"nothing is set": {func(*testing.T) {},
-			[]string{"there are no AWS credentials", "AWS_ACCESS_KEY_ID", `profile "default" (AWS_PROFILE)`, "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS", "EC2", "aws sso login"}, false},
+			[]string{"no AWS credentials found", "AWS_ACCESS_KEY_ID", `profile "default" (AWS_PROFILE)`, "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS", "EC2", "aws sso login"}, false},
 		"no such profile": {func(t *testing.T) { profiles(t, sipeatProfile); t.Setenv("AWS_PROFILE", "sipeet") },
 			[]string{`no AWS profile "sipeet"`, "credentials", "aws configure list-profiles"}, false},
 		"a profile that stands on one that is not there": {func(t *testing.T) {
@@ -176,20 +176,20 @@ func TestWhatIsMissingOfAWSIsSaid(t *testing.T) {
 			t.Setenv("AWS_EC2_METADATA_DISABLED", "perhaps")
 			t.Setenv("AWS_USE_FIPS_ENDPOINT", "perhaps")
 		},
-			[]string{"AWS's settings cannot be used", "AWS_USE_FIPS_ENDPOINT", "profile"}, false},
+			[]string{"invalid AWS settings", "AWS_USE_FIPS_ENDPOINT", "profile"}, false},
 		"the metadata service swallows what is sent": {func(t *testing.T) {
 			t.Setenv("AWS_EC2_METADATA_DISABLED", "")
 			t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://"+hangs.Addr().String())
-		}, []string{"there are no AWS credentials", "EC2"}, false},
+		}, []string{"no AWS credentials found", "EC2"}, false},
 		"the container's does": {func(t *testing.T) {
 			t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://"+hangs.Addr().String())
-		}, []string{"cannot be had", "did not answer in time", "AWS_CONTAINER_CREDENTIALS"}, true},
+		}, []string{"temporarily unavailable", "no answer in time", "AWS_CONTAINER_CREDENTIALS"}, true},
 		"no token of SSO": {func(t *testing.T) {
 			require.NoError(t, os.WriteFile(os.Getenv("AWS_CONFIG_FILE"), []byte("[profile sso]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\nregion = eu-west-1\n"+
 				"[sso-session s]\nsso_start_url = https://sso.test\nsso_region = eu-west-1\n"), 0o600))
 			t.Setenv("AWS_PROFILE", "sso")
 			t.Setenv("HOME", t.TempDir())
-		}, []string{"cannot be had", "aws sso login", `"sso"`}, true},
+		}, []string{"temporarily unavailable", "aws sso login", `"sso"`}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := nowhere(t)
@@ -215,7 +215,7 @@ func TestWhatIsMissingOfAWSIsSaid(t *testing.T) {
 func TestAMissingRegionIsSaidBesideMissingCredentials(t *testing.T) {
 	a := nowhere(t)
 	_, err := a.openStore(t.Context(), settings.DynamoDB)
-	require.ErrorContains(t, err, "there are no AWS credentials")
+	require.ErrorContains(t, err, "no AWS credentials found")
 	assert.ErrorContains(t, err, "AWS_REGION=eu-central-1")
 
 	a = nowhere(t)

@@ -10,17 +10,24 @@ import (
 	"github.com/sipeat/sipeat/shared/settings"
 )
 
-const brokersUsage = "host:port,… of the brokers (KAFKA_BROKERS; by default 127.0.0.1:9092)"
+const brokersUsage = "brokers as host:port,host:port (KAFKA_BROKERS; default 127.0.0.1:9092)"
 
-// kafkaHelp is how the brokers are named, for those commands that run for long.
-const kafkaHelp = "KAFKA_BROKERS says where the brokers are; KAFKA_TLS, KAFKA_TLS_CA_FILE, KAFKA_SASL_MECHANISM,\n" +
-	"KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD how to get in. With AWS_MSK_IAM, STORE=dynamodb and NOTIFY=ses AWS's\n" +
-	"credentials count, looked for as AWS's own tools do: AWS_ACCESS_KEY_ID, AWS_PROFILE, SSO, web identity, container, EC2.\n"
+// kafkaHelp lists the settings of brokers, read model and AWS.
+const kafkaHelp = "" +
+	"Kafka: KAFKA_BROKERS, KAFKA_TLS, KAFKA_TLS_CA_FILE, KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD.\n" +
+	"Read model: STORE, the path of a SQLite file that several processes on this machine may share, or dynamodb.\n" +
+	"AWS_MSK_IAM, STORE=dynamodb and NOTIFY=ses use AWS's credentials, found as AWS's own tools find them."
 
-// reachTimeout is how long a command waits for an answer of the brokers.
+// serverHelp is what `sipeat api` and `sipeat worker` have in common.
+const serverHelp = "" +
+	"It exits with status 1 if no broker can be reached or all reject its credentials, or if a topic or permission is\n" +
+	"missing, and with 2 if settings are wrong. Later failures are retried and logged. SIGTERM or Ctrl-C finishes the\n" +
+	"work in hand, within 8 s, and exits with status 0.\n\n" + kafkaHelp
+
+// reachTimeout bounds a request of a command to the brokers.
 const reachTimeout = 10 * time.Second
 
-// cluster is the Kafka that a command talks to: a flag wins over the environment.
+// cluster is the Kafka cluster of a command: the flag overrides the environment.
 func (a *app) cluster(brokers string) (settings.Kafka, error) {
 	cluster := a.settings.Brokers
 	cluster.AWSCredentials = a.aws.login
@@ -39,8 +46,7 @@ func (a *app) cluster(brokers string) (settings.Kafka, error) {
 	return cluster, nil
 }
 
-// reach returns the cluster as it can be used, and fails in plain words where the brokers or what is needed of them cannot
-// be had.
+// reach returns the cluster with the brokers that can be used, or an error if there are none or a requirement is not met.
 func (a *app) reach(ctx context.Context, cluster settings.Kafka, needs kafka.Requirements) (settings.Kafka, error) {
 	if cluster.Mechanism == settings.AWSMSKIAM {
 		if _, err := a.aws.load(ctx); err != nil {

@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -18,23 +16,24 @@ import (
 
 func (p *parts) consumers() consumers.Consumers {
 	return consumers.Consumers{
-		Publisher: p.seen.publisher(p.publisher), Notifier: p.notifier, Store: p.store, Claims: p.claims, AnnouncedBy: p.app.settings.AnnouncedByProducer,
+		Publisher: p.telemetry.publisher(p.publisher), Notifier: p.notifier, Store: p.store, Claims: p.claims,
+		AnnouncedBy: p.app.settings.AnnouncedByProducer,
 	}
 }
 
-// allConsumers is the table of them, for those who only look at it.
+// allConsumers is the table of the consumers, to be read only.
 func allConsumers() []consumers.Function { return consumers.Consumers{}.Functions() }
 
-// startConsumers runs the consumers until the parts are closed; the first that fails is a failure of all. assigned, if not
-// nil, is told which partitions they have.
+// startConsumers runs the consumers until the parts are closed; the first failure is one of all. assigned, if not nil, is called
+// with the partitions of a topic when they change.
 func (p *parts) startConsumers(functions []consumers.Function, assigned func(topic string, partitions []int32)) error {
-	letters, err := p.openDeadLetters()
+	deadLetters, err := p.openDeadLetters()
 	if err != nil {
 		return err
 	}
 	var running sync.WaitGroup
 	for _, function := range functions {
-		options := p.seen.consumer(function.Consumer, p.consumers().DeadLetters(letters), p.app.settings.Notify.RetryFor)
+		options := p.telemetry.consumer(function.Consumer, p.consumers().DeadLetters(deadLetters), p.app.settings.Notify.RetryFor)
 		p.consumed = append(p.consumed, consumed{function.Consumer, options.Watch})
 		running.Go(func() {
 			options.Assigned, options.Advance = assigned, p.store.Advance
@@ -44,7 +43,7 @@ func (p *parts) startConsumers(functions []consumers.Function, assigned func(top
 		})
 	}
 	p.checks = append(p.checks, p.consumersCheck())
-	p.add("consumers", func(context.Context) error { // they bound themselves
+	p.add("consumers", func(context.Context) error { // each has a timeout of its own
 		p.stop()
 		running.Wait()
 		return nil
@@ -93,21 +92,13 @@ func (p *parts) serveHealth(address string) error {
 	if err != nil {
 		return err
 	}
-	checks := web.Health(append(p.checks, p.storeCheck())...)
-	server := web.Server(web.Router(checks), p.app.logger)
-	server.IdleTimeout = p.app.settings.Web.IdleTimeout
-	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			p.fail(fmt.Errorf("serve health: %w", err))
-		}
-	}()
+	p.serveHTTP("health", listener, web.Router(web.Health(append(p.checks, p.storeCheck())...)))
 	p.app.logger.Info("health", "url", "http://"+listener.Addr().String()+"/readyz")
-	p.add("health", server.Shutdown)
 	return nil
 }
 
 func showConsumers(table *tabwriter.Writer, functions []consumers.Function) {
-	fmt.Fprintln(table, "TOPIC\tPARTITIONS\tCONSUMER GROUP\tWHAT")
+	fmt.Fprintln(table, "TOPIC\tPARTITIONS\tCONSUMER GROUP\tDESCRIPTION")
 	for _, f := range functions {
 		d, _ := events.Lookup(f.Consumer.Topic)
 		fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", d.Topic, d.Partitions, f.Consumer.Group, d.Description)

@@ -153,7 +153,8 @@ func examine(ctx context.Context, checks []check) (all []finding) {
 // showFindings aligns the findings. It uses colours on a terminal unless NO_COLOR is set (https://no-color.org).
 func (a *app) showFindings(findings []finding) error {
 	paint := map[string]*color.Color{
-		well: color.New(color.FgGreen), noted: color.New(color.FgYellow), wrong: color.New(color.FgRed), skipped: color.New(color.Faint),
+		well: color.New(color.FgGreen), noted: color.New(color.FgYellow),
+		wrong: color.New(color.FgRed), skipped: color.New(color.Faint),
 	}
 	colours := isTerminal(a.stdout) && os.Getenv("NO_COLOR") == ""
 	for _, c := range paint {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -22,7 +21,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// server marks the commands that run until they are ended: machines read what they log.
+// server marks the commands that run until they are stopped: programs read their logs.
 var server = map[string]string{"server": "yes"}
 
 // log sets the logger, also that of other packages: JSON for servers unless a person reads, colours on a terminal.
@@ -54,18 +53,18 @@ func withoutEscapes(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// seen is what is seen of a server while it runs, and where the parts are joined to it.
-type seen struct {
+// telemetry observes the parts of a server.
+type telemetry struct {
 	logger  *slog.Logger
 	metrics *observe.Metrics
 	tracing *observe.Tracing // nil = off
-	apart   bool             // metrics have an address of their own
+	apart   bool             // metrics have a listener of their own
 }
 
-// observe starts it. What must end is added to the parts.
-func (a *app) observe(ctx context.Context, p *parts) (*seen, error) {
+// observe starts metrics and traces; the parts stop them.
+func (a *app) observe(ctx context.Context, p *parts) (*telemetry, error) {
 	v := currentVersion()
-	s := &seen{logger: a.logger, metrics: observe.NewMetrics(observe.Build{Version: v.Version, Revision: v.Revision})}
+	s := &telemetry{logger: a.logger, metrics: observe.NewMetrics(observe.Build{Version: v.Version, Revision: v.Revision})}
 	var err error
 	if s.tracing, err = observe.NewTracing(ctx, os.Getenv, v.Version, a.logger); err != nil {
 		return nil, usageError{err}
@@ -87,20 +86,13 @@ func (a *app) observe(ctx context.Context, p *parts) (*seen, error) {
 		metrics = gateway.OwnName(metrics)
 	}
 	mux.Handle("GET /metrics", metrics)
-	srv := web.Server(mux, a.logger)
-	srv.IdleTimeout = a.settings.Web.IdleTimeout
-	go func() {
-		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			a.logger.Error("metrics are not served any more", "error", err)
-		}
-	}()
+	p.serveHTTP("metrics", listener, mux)
 	a.logger.Info("metrics", "url", "http://"+listener.Addr().String()+"/metrics")
-	p.add("metrics", srv.Shutdown)
 	return s, nil
 }
 
-// functions is /metrics beside the API, where only this machine can reach it: AUTH lets a proxy in, and not to /metrics.
-func (s *seen) functions(api string) []web.Function {
+// functions is /metrics on the listener of the API, if that is on loopback. It serves no proxy, with AUTH either.
+func (s *telemetry) functions(api string) []web.Function {
 	if s.apart || !settings.IsLoopback(api) {
 		return nil
 	}
@@ -108,31 +100,31 @@ func (s *seen) functions(api string) []web.Function {
 	return []web.Function{{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: handler}}
 }
 
-func (s *seen) router(options ...web.Option) []web.Option {
+func (s *telemetry) router(options ...web.Option) []web.Option {
 	if s.tracing != nil {
 		options = append(options, web.Observe(s.tracing.Web))
 	}
 	return append(options, web.Observe(s.metrics.Web))
 }
 
-func (s *seen) publisher(p bus.Publisher) bus.Publisher {
+func (s *telemetry) publisher(p bus.Publisher) bus.Publisher {
 	return s.metrics.Publisher(s.tracing.Publisher(p))
 }
 
-// notifier looks at each channel by itself: each is claimed by itself too.
-func (s *seen) notifier(channels notify.Channels) notify.Channels {
+// notifier observes each channel by itself: each has its own claims, too.
+func (s *telemetry) notifier(channels notify.Channels) notify.Channels {
 	for i, c := range channels {
 		channels[i].Notifier = s.metrics.Notifier(s.tracing.Notifier(c.Notifier))
 	}
 	return channels
 }
 
-// consumer is how a consumer is run so that it is seen.
-func (s *seen) consumer(c bus.Consumer, letters bus.DeadLetters, retryFor time.Duration) kafka.Options {
+// consumer returns the options of an observed consumer.
+func (s *telemetry) consumer(c bus.Consumer, deadLetters bus.DeadLetters, retryFor time.Duration) kafka.Options {
 	watch := &kafka.Watch{}
 	s.metrics.Watch(c.Topic, c.Group, watch)
 	return kafka.Options{
-		Logger: s.logger, Watch: watch, DeadLetters: s.tracing.DeadLetters(letters),
+		Logger: s.logger, Watch: watch, DeadLetters: s.tracing.DeadLetters(deadLetters),
 		Delivery: bus.Options{
 			Report: observe.All(bus.Log(s.logger, c.Group), s.metrics.Events(c.Topic, c.Group)),
 			Tracer: s.tracing.Events(), GiveUpAfter: retryFor,

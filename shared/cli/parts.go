@@ -20,8 +20,7 @@ const stopTimeout = 8 * time.Second
 // drainTimeout is how much of that requests in hand may take.
 const drainTimeout = 6 * time.Second
 
-// parts are what functions stand on, opened from the settings. This file is where an implementation is chosen; nothing
-// else in the program knows which it is.
+// parts are what functions need, opened from the settings. Implementations are chosen here and in store.go only.
 type parts struct {
 	app       *app
 	cluster   settings.Kafka
@@ -29,11 +28,11 @@ type parts struct {
 	claims    store.Claims
 	publisher *kafka.Publisher
 	notifier  notify.Notifier
-	seen      *seen
+	telemetry *telemetry
 	checks    []web.Check // of readiness, beside those of Kafka and the read model
 	served    bool        // the API has its listener
-	failed    chan error  // the first failure of what runs beside
-	brief     bool        // one call is all there is: its end waits for nothing, and is nobody's news
+	failed    chan error  // the first failure of a part
+	brief     bool        // for one call: closing does not wait and logs nothing
 	consumed  []consumed
 	closers   []closer
 	running   context.Context // of the consumers
@@ -46,16 +45,16 @@ func (a *app) newParts(cluster settings.Kafka) *parts {
 	return p
 }
 
-// open opens the read model, the publisher and the notifier, and what is seen of them.
+// open opens the read model, the publisher and the notifier, observed.
 func (p *parts) open(ctx context.Context, where string) (err error) {
-	if p.seen, err = p.app.observe(ctx, p); err != nil {
+	if p.telemetry, err = p.app.observe(ctx, p); err != nil {
 		return err
 	}
 	channels, err := p.app.openNotifier(ctx)
 	if err != nil {
 		return err
 	}
-	p.notifier = p.seen.notifier(channels)
+	p.notifier = p.telemetry.notifier(channels)
 	if err := p.openStore(ctx, where); err != nil {
 		return err
 	}
@@ -95,15 +94,15 @@ func (p *parts) openDeadLetters() (*kafka.DeadLetters, error) {
 	return letters, nil
 }
 
-// openNotifier makes the channels that NOTIFY names.
+// openNotifier opens the channels in NOTIFY.
 func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
 	n := a.settings.Notify
-	var away error // AWS's credentials: the settings may be right
+	var unavailable error // AWS's credentials: the settings may be right
 	joinSES := func(m notify.Composer) (notify.Notifier, error) {
 		cfg, err := a.aws.regional(ctx)
 		if err != nil {
 			if usage := (usageError{}); !errors.As(err, &usage) {
-				away = fmt.Errorf("NOTIFY=ses: %w", err)
+				unavailable = fmt.Errorf("NOTIFY=ses: %w", err)
 			}
 			return nil, fmt.Errorf("NOTIFY=ses: %w", err)
 		}
@@ -113,8 +112,8 @@ func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
 		Notify: n.Channels, From: n.From, To: n.To, SMTPURL: n.SMTPURL, DiscordWebhook: n.DiscordWebhook, Logger: a.logger,
 		Extra: map[string]func(notify.Composer) (notify.Notifier, error){"ses": joinSES},
 	})
-	if away != nil {
-		return nil, away
+	if unavailable != nil {
+		return nil, unavailable
 	}
 	if err != nil {
 		return nil, usageError{err}
@@ -122,7 +121,7 @@ func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
 	return channels, nil
 }
 
-// fail notes the first failure of what runs beside.
+// fail records the first failure of a part.
 func (p *parts) fail(err error) {
 	select {
 	case p.failed <- err:
@@ -130,16 +129,16 @@ func (p *parts) fail(err error) {
 	}
 }
 
-// unlessAsked is why a server did not start: nothing, if it was asked to end before it was ready. That is in order too.
+// unlessAsked is the error of a server that did not start; none if a signal stopped it before it was ready.
 func (p *parts) unlessAsked(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	p.app.logger.Info("asked to end before it was ready")
+	p.app.logger.Info("stopped before it was ready")
 	return nil
 }
 
-// wait waits until it is asked to end or something fails.
+// wait waits for a signal or the first failure.
 func (p *parts) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -158,8 +157,8 @@ func (p *parts) add(name string, end func(context.Context) error) {
 	p.closers = append(p.closers, closer{name, end})
 }
 
-// close ends parts in the opposite order to that in which they were added, in [stopTimeout]. The consumers begin to stop
-// while the API drains.
+// close stops parts in the opposite order to that in which they were added, in [stopTimeout]. The consumers begin to stop while
+// the API drains.
 func (p *parts) close() error {
 	p.stop()
 	timeout := stopTimeout

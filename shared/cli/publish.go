@@ -38,7 +38,8 @@ func (a *app) publishCommand() *cobra.Command {
 				return nil
 			}
 			typed := strings.Join(args, " ")
-			return fmt.Errorf("unknown event type %q%s\nvalid types: %s", typed, didYouMean(typed, topicNames()), strings.Join(topicNames(), ", "))
+			return fmt.Errorf("unknown event type %q%s\nvalid types: %s",
+				typed, didYouMean(typed, topicNames()), strings.Join(topicNames(), ", "))
 		},
 		ValidArgs: topicNames(),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -208,7 +209,8 @@ func (p *publishing) unconfirmed(first int, err error) error {
 	if p.key != "" {
 		remedy = "repeat the run with the same lines and the same --idempotency-key"
 	}
-	return fmt.Errorf("%s sent, but not confirmed, and may or may not be published; later lines were not published; %s: %w", what, remedy, err)
+	return fmt.Errorf("%s sent, but not confirmed, and may or may not be published; later lines were not published; %s: %w",
+		what, remedy, err)
 }
 
 // maxLine is the longest line that publish reads; no topic of the catalogue takes a larger event.
@@ -234,7 +236,7 @@ func (p *publishing) read(lines chan<- line) {
 		}
 	}
 	if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
-		lines <- line{err: fmt.Errorf("line %d is longer than %d bytes; the lines before it are published, later ones are not", n+1, maxLine)}
+		lines <- line{err: fmt.Errorf("line %d is longer than %d bytes; only the lines before it are published", n+1, maxLine)}
 	} else if err != nil {
 		lines <- line{err: fmt.Errorf("standard input, line %d: %w", n+1, err)}
 	}

@@ -23,12 +23,12 @@ func (a *app) serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run everything in one process: API, consumers, embedded Kafka broker and read model",
-		Long: "Run everything in one process: the API, the four consumers, an embedded broker that any Kafka\n" +
-			"client can connect to, and the read model. Nothing else has to be installed.\n\n" +
-			"The data stay in one folder, whatever ends the process. The first line on standard output, once\n" +
-			"it is ready, is: ready http=http://HOST:PORT kafka=HOST:PORT",
+		Long: "Run everything in one process: the API, the four consumers, an embedded broker that any Kafka client can connect\n" +
+			"to, and the read model. Nothing else has to be installed.\n\n" +
+			"Data is kept in one folder and survives crashes and restarts. When it is ready, it prints this line first:\n" +
+			"ready http=http://HOST:PORT kafka=HOST:PORT",
 		Example: "  sipeat serve\n" +
-			"  sipeat serve --http 127.0.0.1:0 --kafka 127.0.0.1:0 --data /tmp/sipeat    on free ports",
+			"  sipeat serve --http 127.0.0.1:0 --kafka 127.0.0.1:0 --data /tmp/sipeat    # on free ports",
 		Args:        cobra.NoArgs,
 		Annotations: server,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -44,16 +44,15 @@ func (a *app) serveCommand() *cobra.Command {
 			return a.serve(c.Context(), s)
 		},
 	}
-	c.Flags().StringVar(&given.HTTP, "http", "127.0.0.1:8080", "where the API listens; port 0 takes a free one (SIPEAT_HTTP)")
-	c.Flags().StringVar(&given.Kafka, "kafka", "127.0.0.1:9092", "where the broker listens; port 0 takes a free one (SIPEAT_KAFKA)")
-	c.Flags().StringVar(&given.Data, "data", ".sipeat", "the folder that holds the data (SIPEAT_DATA)")
+	c.Flags().StringVar(&given.HTTP, "http", "127.0.0.1:8080", "address of the API; port 0 takes a free one (SIPEAT_HTTP)")
+	c.Flags().StringVar(&given.Kafka, "kafka", "127.0.0.1:9092", "address of the broker; port 0 takes a free one (SIPEAT_KAFKA)")
+	c.Flags().StringVar(&given.Data, "data", ".sipeat", "data folder (SIPEAT_DATA)")
 	return c
 }
 
-// serve is the embedded broker, and on it what `sipeat api` and `sipeat worker` are. It opens the parts from the broker
-// up, runs until ctx is done, and ends them in the opposite order.
+// serve runs the embedded broker, and on it the parts of `sipeat api` and `sipeat worker`, until ctx is done.
 func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
-	signal.Ignore(syscall.SIGPIPE) // `sipeat serve | head -1` takes the addresses and goes
+	signal.Ignore(syscall.SIGPIPE) // `sipeat serve | head -1` closes the pipe
 	p := a.newParts(settings.Kafka{})
 	defer func() { err = errors.Join(err, p.close()) }()
 
@@ -76,18 +75,18 @@ func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
 		return err
 	}
 	callers := a.settings.Web
-	callers.Public.Rate, callers.Staff.Rate = 0, 0 // all of them are this machine
+	callers.Public.Rate, callers.Staff.Rate = 0, 0 // all callers are on this machine
 	endpoints := p.startAPI(listener, callers)
-	a.welcome("http://"+listener.Addr().String(), p.cluster.Brokers[0], s.Data, endpoints)
+	a.printReady("http://"+listener.Addr().String(), p.cluster.Brokers[0], s.Data, endpoints)
 	a.logCallers()
 	return p.wait(ctx)
 }
 
-// openBroker opens the embedded broker on its folder of the data, and makes it the cluster.
+// openBroker opens the embedded broker in the data folder, with all topics, as the cluster.
 func (p *parts) openBroker(ctx context.Context, data, address string) error {
 	broker, err := local.Open(ctx, local.Options{Dir: filepath.Join(data, "kafka"), Address: address, Logger: p.app.logger})
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w: name a folder that this user may write to, by --data or SIPEAT_DATA", err)
+		return fmt.Errorf("%w: choose a folder that this user may write to, with --data or SIPEAT_DATA", err)
 	}
 	if err != nil {
 		return err
@@ -97,7 +96,8 @@ func (p *parts) openBroker(ctx context.Context, data, address string) error {
 	states, err := kafka.MakeTopics(ctx, p.cluster, 1, kafka.Topics(events.Catalogue()...)...)
 	for _, s := range states {
 		for _, d := range s.Differences {
-			p.app.logger.Warn("a topic differs from its declaration", "topic", s.Topic, "setting", d.Setting, "is", d.Have, "should_be", d.Want)
+			p.app.logger.Warn("topic differs from its declaration",
+				"topic", s.Topic, "setting", d.Setting, "is", d.Have, "should_be", d.Want)
 		}
 	}
 	return err
@@ -105,13 +105,13 @@ func (p *parts) openBroker(ctx context.Context, data, address string) error {
 
 func readModel(data string) string { return filepath.Join(data, "read-model.db") }
 
-// welcome says that all is ready, and what there is. The first line is for scripts.
-func (a *app) welcome(url, brokers, data string, endpoints []web.Function) {
+// printReady prints the line for scripts, the endpoints and the consumers.
+func (a *app) printReady(url, brokers, data string, endpoints []web.Function) {
 	fmt.Fprintf(a.stdout, "ready http=%s kafka=%s\n\n", url, brokers)
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	showEndpoints(table, endpoints)
 	fmt.Fprintln(table)
 	showConsumers(table, allConsumers())
-	_ = table.Flush() // whoever reads it may have gone
-	fmt.Fprintf(a.stdout, "\nThe data are in %s. Try:\n\n  %s\n\nCtrl-C ends it.\n", data, curlLine(url))
+	_ = table.Flush() // the reader may have gone
+	fmt.Fprintf(a.stdout, "\nData is kept in %s. Try:\n\n  %s\n\nCtrl-C stops it.\n", data, curlLine(url))
 }

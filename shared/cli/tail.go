@@ -153,7 +153,8 @@ const (
 
 func (a *app) showRecord(r bus.Record) error {
 	columns := []string{
-		strconv.Itoa(int(r.Partition)), strconv.FormatInt(r.Offset, 10), r.Timestamp.UTC().Format(time.RFC3339), printable(r.Key, maxKeyShown),
+		strconv.Itoa(int(r.Partition)), strconv.FormatInt(r.Offset, 10),
+		r.Timestamp.UTC().Format(time.RFC3339), printable(r.Key, maxKeyShown),
 	}
 	headers := map[string][]byte{} // the last of each key: a dead letter may be one of a dead letter
 	for _, h := range r.Headers {
@@ -195,7 +196,9 @@ type recordJSON struct {
 }
 
 func (a *app) showRecordJSON(r bus.Record) error {
-	out := recordJSON{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp.UTC().Format(time.RFC3339Nano)}
+	out := recordJSON{
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp.UTC().Format(time.RFC3339Nano),
+	}
 	if r.Key != nil {
 		key := string(r.Key)
 		out.Key = &key

@@ -93,7 +93,8 @@ func judgeTopics(states []kafka.TopicState, check bool) error {
 	case len(invisible) > 0:
 		return fmt.Errorf("created, but not visible on all brokers yet: %s; run `sipeat topics --check`", strings.Join(invisible, ", "))
 	case check && missing > 0:
-		return fmt.Errorf("%d of %d topics are missing or differ; `sipeat topics` creates the missing ones", missing+differ, len(states))
+		return fmt.Errorf("%d of %d topics are missing or differ; `sipeat topics` creates the missing ones",
+			missing+differ, len(states))
 	case check && differ > 0:
 		return fmt.Errorf("%d of %d topics differ; see the remedies above", differ, len(states))
 	}

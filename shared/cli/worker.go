@@ -26,23 +26,17 @@ func (a *app) workerCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "worker",
 		Short: "Run the consumers on any Kafka and read model",
-		Long: "Run the consumers: each takes the events of its topic into the read model and tells people. Any number of\n" +
-			"workers may run; Kafka shares the partitions among them. The first line on standard output, once it has\n" +
-			"joined every group, is: ready topics=TOPIC,… groups=GROUP,…\n\n" +
-			"Standard error has a line for each partition that comes or goes, each event (ids, outcome, time), and\n" +
-			"now and then how far behind it is; LOG_LEVEL=warn leaves only what is not as it should be. SIGTERM or\n" +
-			"Ctrl-C finishes the work in hand, commits it and leaves the groups, within 8 s; the exit status is 0.\n\n" +
-			"With --health it serves /healthz, which answers while the process runs, and /readyz, which is 200 once every group\n" +
-			"is joined and 503 while a partition cannot be read, events fail in a row, the read model is away, or the log lost\n" +
-			"events; its JSON names them. A restart acknowledges a loss.\n\n" +
-			"It does not start when the brokers cannot be reached, do not let it in, or lack a topic or a right: it says\n" +
-			"which, and ends with status 1 (2 for wrong settings). What breaks later is tried again and shown.\n\n" +
-			"After kill -9 or a power cut a worker's partitions go to the others once KAFKA_SESSION_TIMEOUT is over (10s;\n" +
-			"the brokers take group.min.session.timeout.ms, 6s unless set, or more). With 1s it takes less than 2s, and a\n" +
-			"machine that stands still for a second counts as dead: its partitions move, and some events come twice. A worker\n" +
-			"with a KAFKA_INSTANCE_ID of its own that is started again within that time has its partitions back at once; but\n" +
-			"it does not give them up when it ends either.\n\n" +
-			kafkaHelp + "STORE is the path of a SQLite file, which the API and other workers on this machine may have open too.\n\n" +
+		Long: "Run the consumers: each projects the events of its topic into the read model and sends notifications. Any number\n" +
+			"of workers may run; Kafka assigns the partitions. When it has joined every group, it prints this line first:\n" +
+			"ready topics=TOPIC,… groups=GROUP,…\n\n" +
+			"It logs changes of its partitions, each event (ids, outcome, duration), and its lag; LOG_LEVEL=warn logs problems\n" +
+			"only. --health serves /healthz (200 while the process runs) and /readyz (200 once every group is joined; 503, with\n" +
+			"the causes, while a partition cannot be read, events fail in a row, the read model is unavailable, or the log has\n" +
+			"lost events: a restart acknowledges a loss).\n\n" +
+			"The partitions of a killed worker move to others after KAFKA_SESSION_TIMEOUT (default 10s, at least the brokers'\n" +
+			"group.min.session.timeout.ms). With 1s that takes under 2s, but a machine that pauses for a second loses its\n" +
+			"partitions, too. With a KAFKA_INSTANCE_ID of its own, a worker that restarts in that time gets its partitions back at\n" +
+			"once, and keeps them when it stops.\n\n" + serverHelp + "\n\n" +
 			"Topics: " + strings.Join(topicNames(), ", "),
 		Example: "  sipeat worker\n" +
 			"  sipeat worker --only notification\n" +
@@ -55,11 +49,13 @@ func (a *app) workerCommand() *cobra.Command {
 				return err
 			}
 			if c.Flags().Changed("only") && len(only) == 0 { // a variable of a script that is not set
-				return wrongUsage(c, fmt.Errorf("--only: names no topic; leave it out to consume all, or name some of %s", strings.Join(topicNames(), ", ")))
+				return wrongUsage(c, fmt.Errorf("--only: no topic given; omit it for all topics, or choose from %s",
+					strings.Join(topicNames(), ", ")))
 			}
 			for _, topic := range only {
 				if !slices.Contains(topicNames(), topic) {
-					return wrongUsage(c, fmt.Errorf("--only: %q is none of %s", topic, strings.Join(topicNames(), ", ")))
+					return wrongUsage(c, fmt.Errorf("--only: unknown topic %q%s; choose from %s",
+						topic, didYouMean(topic, topicNames()), strings.Join(topicNames(), ", ")))
 				}
 			}
 			if !c.Flags().Changed("health") {
@@ -71,8 +67,8 @@ func (a *app) workerCommand() *cobra.Command {
 			return a.worker(c.Context(), cluster, only, health)
 		},
 	}
-	c.Flags().StringSliceVar(&only, "only", nil, "the topics to consume, separated by commas (by default all)")
-	c.Flags().StringVar(&health, "health", "", "where to serve /healthz and /readyz, such as 127.0.0.1:8081 (HEALTH; by default nowhere)")
+	c.Flags().StringSliceVar(&only, "only", nil, "topics to consume, separated by commas (default all)")
+	c.Flags().StringVar(&health, "health", "", "address for /healthz and /readyz, for example 127.0.0.1:8081 (HEALTH; default none)")
 	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
 	return c
 }
@@ -84,14 +80,14 @@ func (a *app) worker(ctx context.Context, cluster settings.Kafka, only []string,
 	chosen := func(f consumers.Function) bool {
 		return len(only) == 0 || slices.Contains(only, f.Consumer.Topic)
 	}
-	if p.cluster, err = a.reach(ctx, cluster, needs(allConsumers(), chosen)); err != nil {
+	if p.cluster, err = a.reach(ctx, cluster, requirements(allConsumers(), chosen)); err != nil {
 		return p.unlessAsked(ctx, err)
 	}
 	if err := p.open(ctx, a.settings.Store); err != nil {
 		return p.unlessAsked(ctx, err)
 	}
 	functions := slices.DeleteFunc(p.consumers().Functions(), func(f consumers.Function) bool { return !chosen(f) })
-	s := &shift{app: a, functions: functions, has: map[string][]int32{}, ready: make(chan struct{})}
+	s := &assignments{app: a, functions: functions, owned: map[string][]int32{}, ready: make(chan struct{})}
 	if err := p.startConsumers(functions, s.assigned); err != nil {
 		return err
 	}
@@ -100,10 +96,10 @@ func (a *app) worker(ctx context.Context, cluster settings.Kafka, only []string,
 			return err
 		}
 	}
-	a.logger.Info("joining the groups: partitions of a worker that was killed are free when its session ends")
+	a.logger.Info("joining the groups; the partitions of a killed worker are free when its session ends")
 	select {
 	case <-s.ready:
-		s.welcome()
+		s.printReady()
 	case err := <-p.failed:
 		return err
 	case <-ctx.Done():
@@ -115,8 +111,8 @@ func (a *app) worker(ctx context.Context, cluster settings.Kafka, only []string,
 	return p.wait(ctx)
 }
 
-// needs is what the consumers rely on: their topics, the dead letters of those, and where their announcements go.
-func needs(functions []consumers.Function, chosen func(consumers.Function) bool) (n kafka.Requirements) {
+// requirements are the topics of the chosen consumers, their dead letters, and the topic of derived notifications.
+func requirements(functions []consumers.Function, chosen func(consumers.Function) bool) (n kafka.Requirements) {
 	for _, f := range functions {
 		if !chosen(f) {
 			continue
@@ -132,33 +128,33 @@ func needs(functions []consumers.Function, chosen func(consumers.Function) bool)
 	return n
 }
 
-// shift is what a worker has in hand, as it is shown.
-type shift struct {
+// assignments shows the partitions of a worker.
+type assignments struct {
 	app       *app
 	functions []consumers.Function
 	mu        sync.Mutex
-	has       map[string][]int32 // by topic; a topic is here once its group was joined
-	ready     chan struct{}      // closed once all are
+	owned     map[string][]int32 // by topic, once its group is joined
+	ready     chan struct{}      // closed once all groups are joined
 }
 
-// assigned shows what came and what went.
-func (s *shift) assigned(topic string, now []int32) {
+// assigned logs changes.
+func (s *assignments) assigned(topic string, now []int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before, joined := s.has[topic]
-	came := slices.DeleteFunc(slices.Clone(now), func(n int32) bool { return slices.Contains(before, n) })
-	went := slices.DeleteFunc(slices.Clone(before), func(n int32) bool { return slices.Contains(now, n) })
-	s.has[topic] = now
-	if !joined || len(came)+len(went) > 0 {
-		s.app.logger.Info("partitions changed", "topic", topic, "assigned", came, "revoked", went, "owned", now)
+	before, joined := s.owned[topic]
+	assigned := slices.DeleteFunc(slices.Clone(now), func(n int32) bool { return slices.Contains(before, n) })
+	revoked := slices.DeleteFunc(slices.Clone(before), func(n int32) bool { return slices.Contains(now, n) })
+	s.owned[topic] = now
+	if !joined || len(assigned)+len(revoked) > 0 {
+		s.app.logger.Info("partitions changed", "topic", topic, "assigned", assigned, "revoked", revoked, "owned", now)
 	}
-	if !joined && len(s.has) == len(s.functions) {
+	if !joined && len(s.owned) == len(s.functions) {
 		close(s.ready)
 	}
 }
 
-// welcome says that every group has taken the worker. The first line is for scripts.
-func (s *shift) welcome() {
+// printReady prints the line for scripts, and the consumers.
+func (s *assignments) printReady() {
 	var topics, groups []string
 	for _, f := range s.functions {
 		topics, groups = append(topics, f.Consumer.Topic), append(groups, f.Consumer.Group)
@@ -166,15 +162,15 @@ func (s *shift) welcome() {
 	fmt.Fprintf(s.app.stdout, "ready topics=%s groups=%s\n\n", strings.Join(topics, ","), strings.Join(groups, ","))
 	table := tabwriter.NewWriter(s.app.stdout, 0, 0, 2, ' ', 0)
 	showConsumers(table, s.functions)
-	_ = table.Flush() // whoever reads it may have gone
-	fmt.Fprintf(s.app.stdout, "\nThe read model is %s. Ctrl-C ends it.\n", s.app.storeName())
+	_ = table.Flush() // the reader may have gone
+	fmt.Fprintf(s.app.stdout, "\nThe read model is %s. Ctrl-C stops it.\n", s.app.storeName())
 }
 
-// lagInterval is how often a worker says how far behind its groups are, if they are.
+// lagInterval is how often a worker logs the lag of its groups.
 const lagInterval = 30 * time.Second
 
-// watchLag says at once and then regularly how many events wait, and once that none do any more.
-func (s *shift) watchLag(ctx context.Context, cluster settings.Kafka) {
+// watchLag logs the lag of groups that are behind, at once and regularly, and once more when they have caught up.
+func (s *assignments) watchLag(ctx context.Context, cluster settings.Kafka) {
 	topicOf, behind := map[string]string{}, map[string]bool{}
 	for _, f := range s.functions {
 		topicOf[f.Consumer.Group] = f.Consumer.Topic
@@ -187,7 +183,7 @@ func (s *shift) watchLag(ctx context.Context, cluster settings.Kafka) {
 		groups, err := kafka.Groups(asking, cluster, topicOf)
 		cancel()
 		if err != nil && ctx.Err() == nil {
-			s.app.logger.Warn("how far behind the groups are cannot be said", "error", err)
+			s.app.logger.Warn("the lag of the groups is unknown", "error", err)
 		}
 		for _, g := range groups {
 			if g.Lag > 0 || behind[g.Group] {

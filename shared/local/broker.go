@@ -125,7 +125,7 @@ func clusterOptions(o Options, log kfake.Logger, ln net.Listener) []kfake.Opt {
 			"log.cleaner.backoff.ms":       fmt.Sprint(century.Milliseconds()),
 			"log.retention.ms":             "-1",
 			"log.retention.bytes":          "-1",
-			"offsets.retention.minutes":    fmt.Sprint(int(century.Minutes())), // default 7 days: a folder left for a week forgot its groups
+			"offsets.retention.minutes":    fmt.Sprint(int(century.Minutes())), // default 7 days
 			"group.min.session.timeout.ms": "1000",                             // default 6 s
 		}),
 	}

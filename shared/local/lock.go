@@ -7,12 +7,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// lockName stays in the folder for ever: removing it on close would let two
-// processes hold "the" lock, one on the removed file and one on its successor.
+// lockName is never removed: two processes could hold "the" lock, one on the removed file and one on its successor.
 const lockName = "broker.lock"
 
-// lockDir takes the folder for this process. The kernel gives the lock back
-// when the process ends, however it ends.
+// lockDir locks the folder for this process. The kernel releases the lock when the process ends, however it ends.
 func lockDir(dir string) (*flock.Flock, error) {
 	l := flock.New(filepath.Join(dir, lockName))
 	held, err := l.TryLock()
@@ -20,7 +18,7 @@ func lockDir(dir string) (*flock.Flock, error) {
 		return nil, fmt.Errorf("local broker: lock folder %s: %w", dir, err)
 	}
 	if !held {
-		return nil, fmt.Errorf("local broker: %w: %s (stop the other process, connect to its broker, or choose another folder)", ErrLocked, dir)
+		return nil, fmt.Errorf("local broker: %w: %s (stop it, connect to its broker, or choose another folder)", ErrLocked, dir)
 	}
 	return l, nil
 }

@@ -53,7 +53,7 @@ func TestServersRefuseToStart(t *testing.T) {
 	assert.Contains(t, folder.Stderr, "STORE")
 	for says, arguments := range map[string][]string{
 		"other machines reach this address": {"api", "--http", "0.0.0.0:0"}, "contact-deleted": {"worker", "--only", "contact-deleted"}, "--replication": {"topics", "--replication", "-1"},
-		"names no topic": {"worker", "--only", ""}, // what a variable gives that is not set
+		"no topic given": {"worker", "--only", ""}, // what a variable gives that is not set
 	} {
 		wrong := f.Run(arguments...)
 		assert.Equal(t, 2, wrong.Status, arguments)

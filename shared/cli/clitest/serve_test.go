@@ -20,7 +20,7 @@ import (
 func TestServeSaysWhatThereIs(t *testing.T) {
 	t.Parallel()
 	s := serve(t, t.TempDir())
-	s.Says(s.Stdout, "Ctrl-C ends it.")
+	s.Says(s.Stdout, "Ctrl-C stops it.")
 	said := s.Stdout.String()
 
 	t.Run("every route of its table is served", func(t *testing.T) {
