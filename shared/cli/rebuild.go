@@ -265,7 +265,7 @@ func (r *rebuild) caughtUp(ctx context.Context, progress *rebuildProgress) error
 			r.file, claims, r.settings.Store)
 	}
 	if !r.once && r.other == "" {
-		fmt.Fprintln(r.stdout, "Following new events. Ctrl-C ends it.")
+		fmt.Fprintln(r.stdout, "Following new events. Ctrl-C stops it.")
 	}
 	return nil
 }

@@ -30,8 +30,8 @@ func TestServeRefusesAPortThatIsTaken(t *testing.T) {
 		assert.Equal(t, 1, refused.Status, part)
 		assert.Empty(t, refused.Stdout)
 		assert.Contains(t, refused.Stderr, address)
-		assert.Contains(t, refused.Stderr, "taken")
-		assert.NotContains(t, refused.Stderr, "bind:", "it is said in plain words")
+		assert.Contains(t, refused.Stderr, "in use")
+		assert.NotContains(t, refused.Stderr, "bind:", "the message is in plain words")
 		assert.LessOrEqual(t, len(Lines(refused.Stderr)), 3, refused.Stderr)
 		serve(t, data) // and nothing is left that holds the folder
 	}
