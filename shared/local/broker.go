@@ -23,7 +23,7 @@ var (
 	// ErrLocked: another broker has the folder open.
 	ErrLocked = errors.New("data folder is in use by another process")
 	// ErrAddressTaken: something else listens on the address.
-	ErrAddressTaken = errors.New("address is taken")
+	ErrAddressTaken = errors.New("address is in use")
 	// ErrDamaged: records that were once whole cannot be read back. The folder is left as it was found.
 	ErrDamaged = errors.New("log is damaged")
 )
