@@ -124,6 +124,13 @@ func (r *rig) open() {
 	}))
 }
 
+// roomCalls is how often the partition has called back that it has room.
+func (r *rig) roomCalls() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rooms
+}
+
 // openFor opens the partition as an invocation of some length.
 func (r *rig) openFor(d time.Duration) {
 	r.opened(r.engine.OpenUntil(r.t.Context(), 7, time.Now().Add(d)))

@@ -138,12 +138,12 @@ func TestFullCountsFromTheFirstUnhandledEvent(t *testing.T) {
 		r.deliver(moved(9, "j1"))
 		pass(time.Second)
 		assert.True(t, r.Full(), "10 of 10")
-		assert.Zero(t, r.rooms)
+		assert.Zero(t, r.roomCalls())
 		r.becomes(nil)
 		r.allHandled(10)
 		synctest.Wait()
 		assert.False(t, r.Full())
-		assert.Equal(t, 1, r.rooms)
+		assert.Equal(t, 1, r.roomCalls())
 	})
 }
 
@@ -188,7 +188,7 @@ func TestFullCountsMemory(t *testing.T) {
 				r.canWrite(nil)
 				r.allHandled(1)
 				synctest.Wait()
-				assert.Equal(t, 1, r.rooms)
+				assert.Equal(t, 1, r.roomCalls())
 			})
 		})
 	}
@@ -202,17 +202,17 @@ func TestRoomIsCalledOnceAtHalf(t *testing.T) {
 		assert.True(t, r.Full())
 		pass(4*time.Second + time.Millisecond)
 		assert.True(t, r.Full(), "6 left")
-		assert.Zero(t, r.rooms)
+		assert.Zero(t, r.roomCalls())
 		pass(time.Second)
-		assert.Equal(t, 1, r.rooms)
+		assert.Equal(t, 1, r.roomCalls())
 		assert.False(t, r.Full(), "5 left")
 		r.allHandled(10)
-		assert.Equal(t, 1, r.rooms)
+		assert.Equal(t, 1, r.roomCalls())
 
 		r.deliver(batch(10, "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "a0")...)
 		r.allHandled(20)
 		synctest.Wait()
-		assert.Equal(t, 1, r.rooms, "Full was not called")
+		assert.Equal(t, 1, r.roomCalls(), "Full was not called")
 	})
 }
 

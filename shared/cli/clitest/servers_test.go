@@ -47,6 +47,11 @@ func sharing(t *testing.T, a, b *Member) {
 func TestServersShareTheWork(t *testing.T) {
 	t.Parallel()
 	eachKafka(t, func(t *testing.T, f *Fleet) {
+		// The topics and groups of a real cluster are older than this test's read model.
+		model := f.Store + ".built"
+		built := f.Run("rebuild", "--store", model, "--once")
+		require.Zero(t, built.Status, built.Stderr)
+		f.Store = model
 		api, first := f.API(), f.Worker()
 		before := api.Readable("/contacts", api.Post("/contacts", AContact).ID)
 		assert.Equal(t, "Ada Lovelace", before["name"])
