@@ -87,8 +87,8 @@ func benchmarkPayload(b *testing.B, n int) {
 	}
 }
 
-// What a batch is made of is a few pieces of memory, however many records it has.
-func TestDecodeTakesLittleMemory(t *testing.T) {
+// A batch is a few pieces of memory, however many records it has.
+func TestDecodeAllocations(t *testing.T) {
 	for n, most := range map[int]float64{1: 12, 1000: 40} {
 		payload := benchPayload(t, n)
 		assert.LessOrEqual(t, testing.AllocsPerRun(10, func() { _, _ = trigger.Decode(payload) }), most, "%d records", n)

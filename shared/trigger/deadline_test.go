@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheTimeOfAnInvocation says when an invocation answers, by the time that it has and what its handlers do.
-func TestTheTimeOfAnInvocation(t *testing.T) {
+// TestInvocationTime says when an invocation answers, by the time that it has and what its handlers do.
+func TestInvocationTime(t *testing.T) {
 	heeds := func(ctx context.Context, _ event) error { <-ctx.Done(); return ctx.Err() }
 	takes := func(d time.Duration) func(context.Context, event) error {
 		return func(ctx context.Context, _ event) error {
@@ -68,14 +68,14 @@ func TestTheTimeOfAnInvocation(t *testing.T) {
 				r.still()
 				assert.Len(t, r.began, c.began)
 				assert.Empty(t, r.overran)
-				assert.Empty(t, r.letters)
+				assert.Empty(t, r.deadLetters)
 			})
 		})
 	}
 }
 
 // What an event's handler answers when its time is cut short counts neither against the event nor for an outage.
-func TestTheEndOfAnInvocationIsNotTheEventsFault(t *testing.T) {
+func TestDeadlineIsNotTheEventsFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, trigger.Options{Partial: true, Delivery: bus.Options{Attempts: 1, StallAfter: 1}}, func(ctx context.Context,
 			_ event) error {
@@ -85,13 +85,13 @@ func TestTheEndOfAnInvocationIsNotTheEventsFault(t *testing.T) {
 		answer, err := r.invoke(20*time.Second, batch(t, "0/0:a1"))
 		require.NoError(t, err)
 		assert.Equal(t, []string{"0/0"}, given(t, answer))
-		assert.Empty(t, r.letters)
+		assert.Empty(t, r.deadLetters)
 		assert.False(t, r.Stalled())
 	})
 }
 
 // The handler's own time is the engine's HandlerTimeout, or what is left if that is less: leases depend on it.
-func TestTheDeadlineOfAHandler(t *testing.T) {
+func TestHandlerDeadline(t *testing.T) {
 	for timeout, want := range map[time.Duration]time.Duration{
 		time.Hour:        30 * time.Second,
 		20 * time.Second: 14*time.Second + 500*time.Millisecond,
@@ -110,7 +110,7 @@ func TestTheDeadlineOfAHandler(t *testing.T) {
 	}
 }
 
-func TestALocalInvocationHasNoDeadline(t *testing.T) {
+func TestNoDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, trigger.Options{Partial: true, Timeout: 30 * time.Second}, unless(errDown, "a1"))
 		began := time.Now()
@@ -122,8 +122,8 @@ func TestALocalInvocationHasNoDeadline(t *testing.T) {
 	})
 }
 
-// A process that is asked to end (SIGTERM, Ctrl-C) lets its handlers finish for a moment.
-func TestAnInvocationThatIsCancelled(t *testing.T) {
+// On SIGTERM or Ctrl-C handlers have a moment to finish.
+func TestCancelledInvocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, trigger.Options{Partial: true}, func(ctx context.Context, e event) error {
 			if e.Data.ID == "a" {
@@ -150,8 +150,8 @@ func TestAnInvocationThatIsCancelled(t *testing.T) {
 	})
 }
 
-// A handler that ignores its deadline ends the process. Should it live on, nobody is given the key.
-func TestAHandlerThatIgnoresItsDeadline(t *testing.T) {
+// A handler that ignores its deadline ends the process. If it lives on, all invocations are refused.
+func TestOverrun(t *testing.T) {
 	for what, c := range map[string]struct{ timeout, handler, after time.Duration }{
 		"until the invocation's end": {20 * time.Second, 30 * time.Second, 19*time.Second + 500*time.Millisecond},
 		"in the middle":              {10 * time.Minute, 3 * time.Second, 8 * time.Second},

@@ -18,8 +18,8 @@ func payload(records ...string) string {
 	return `{"eventSource":"aws:kafka","records":{"t-0":[` + strings.Join(records, ",") + `]}}`
 }
 
-// TestTheRecord is what one record may look like, and what is made of it. t, 0 and 7 are its topic, partition and offset.
-func TestTheRecord(t *testing.T) {
+// TestDecodeRecord is what one record may look like, and what is made of it. t, 0 and 7 are its topic, partition and offset.
+func TestDecodeRecord(t *testing.T) {
 	const id = `"topic":"t","partition":0,"offset":7`
 	same := bus.Record{Topic: "t", Offset: 7}
 	with := func(change func(*bus.Record)) bus.Record {
@@ -88,7 +88,7 @@ func TestTheRecord(t *testing.T) {
 	}
 }
 
-func TestTheBatch(t *testing.T) {
+func TestDecodeBatch(t *testing.T) {
 	at := func(topic string, partition int32, offset int64) bus.Record {
 		return bus.Record{Topic: topic, Partition: partition, Offset: offset}
 	}
@@ -123,7 +123,7 @@ func TestTheBatch(t *testing.T) {
 }
 
 // The examples of AWS's documentation and libraries, as they stand there.
-func TestAWSsOwnExamples(t *testing.T) {
+func TestDecodeAWSExamples(t *testing.T) {
 	for name, want := range map[string]bus.Record{
 		"msk": {Topic: "mytopic", Offset: 15, Timestamp: time.UnixMilli(1545084650987), Value: []byte("Hello, this is a test."),
 			Headers: []bus.Header{{Key: "headerKey", Value: []byte("headerValue")}}},
@@ -151,7 +151,7 @@ func TestAWSsOwnExamples(t *testing.T) {
 }
 
 // A payload may be used again, and a batch does not change with it.
-func TestABatchIsNoPartOfItsPayload(t *testing.T) {
+func TestBatchSharesNoMemory(t *testing.T) {
 	b := []byte(payload(`{"topic":"t","partition":0,"offset":7,"key":"YQ==","value":"YmM=","headers":[{"h":[1]}]}`))
 	before := string(b)
 	batch, err := trigger.Decode(b)

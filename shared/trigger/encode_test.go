@@ -51,7 +51,7 @@ func TestEncodeAsAWSWrites(t *testing.T) {
 	assert.Equal(t, compact.String(), string(batch.Encode()))
 }
 
-func TestThereAndBackAgain(t *testing.T) {
+func TestRoundTrip(t *testing.T) {
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
 	for range 200 {

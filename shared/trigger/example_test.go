@@ -10,7 +10,7 @@ import (
 	"github.com/sipeat/sipeat/shared/trigger"
 )
 
-// A bootstrap gives the handler to lambda.Start; whoever has a payload may invoke it.
+// A bootstrap gives the handler to lambda.Start; any payload can be passed to it.
 func Example() {
 	greet := func(_ context.Context, e events.Event[events.ContactCreated]) error {
 		fmt.Println("hello,", e.Data.Name)

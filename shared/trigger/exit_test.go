@@ -16,9 +16,9 @@ import (
 
 const stuckProcess = "TRIGGER_TEST_STUCK"
 
-// TestTheProcessEnds: unless told otherwise, a handler that ignores its deadline ends the process before the invocation's
+// TestOverrunExits: by default, a handler that ignores its deadline ends the process before the invocation's
 // deadline.
-func TestTheProcessEnds(t *testing.T) {
+func TestOverrunExits(t *testing.T) {
 	if os.Getenv(stuckProcess) != "" {
 		h := trigger.New(bus.NewConsumer("movers", func(context.Context, event) error { select {} }), nil,
 			trigger.Options{Margin: time.Millisecond, Delivery: bus.Options{Grace: 10 * time.Millisecond}})
@@ -28,7 +28,7 @@ func TestTheProcessEnds(t *testing.T) {
 		require.NoError(t, err)
 		return
 	}
-	child := exec.Command(os.Args[0], "-test.run=^TestTheProcessEnds$")
+	child := exec.Command(os.Args[0], "-test.run=^TestOverrunExits$")
 	child.Env = append(os.Environ(), stuckProcess+"=1")
 	out := &bytes.Buffer{}
 	child.Stdout, child.Stderr = out, out

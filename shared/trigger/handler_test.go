@@ -47,21 +47,21 @@ func TestAdvance(t *testing.T) {
 
 func TestInvoke(t *testing.T) {
 	for _, c := range []struct {
-		what    string
-		handle  func(context.Context, event) error
-		refuse  error
-		records []string
-		given   []string // back
-		letters []string
+		what        string
+		handle      func(context.Context, event) error
+		refuse      error
+		records     []string
+		given       []string // back
+		deadLetters []string
 	}{
 		{what: "all well", records: []string{"0/5:a1", "0/6:b1", "3/0:c1"}},
 		{what: "no records at all"},
 		{what: "one is refused", handle: unless(errNot, "b1"), records: []string{"0/5:a1", "0/6:b1", "0/7:b2"},
-			letters: []string{"b1"}},
+			deadLetters: []string{"b1"}},
 		{what: "one is conflicting, and stands first", handle: unless(events.Errorf(events.Conflict, "taken"), "a1"),
-			records: []string{"0/0:a1"}, letters: []string{"a1"}},
+			records: []string{"0/0:a1"}, deadLetters: []string{"a1"}},
 		{what: "one fails again and again", handle: unless(errors.New("?"), "a1"), records: []string{"0/5:a1", "0/6:b1"},
-			letters: []string{"a1"}},
+			deadLetters: []string{"a1"}},
 		{what: "an outage for the first record", handle: unless(errDown, "a1"), records: []string{"0/0:a1", "0/1:b1"},
 			given: []string{"0/0", "0/1"}},
 		{what: "an outage in the middle: what is behind comes again too, handled or not", handle: unless(errDown, "b1"),
@@ -83,7 +83,7 @@ func TestInvoke(t *testing.T) {
 					r := newRig(t, trigger.Options{Partial: partial}, c.handle)
 					r.refuse = c.refuse
 					answer, err := r.invoke(30*time.Second, batch(t, c.records...))
-					assert.Equal(t, c.letters, r.letters)
+					assert.Equal(t, c.deadLetters, r.deadLetters)
 					assert.Empty(t, r.overran)
 					if len(c.given) == 0 {
 						require.NoError(t, err)
@@ -110,7 +110,7 @@ func TestInvoke(t *testing.T) {
 	}
 }
 
-func TestTheAnswerInAWSsForm(t *testing.T) {
+func TestAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, trigger.Options{Partial: true}, unless(errDown, "a1", "b1"))
 		answer, err := r.invoke(30*time.Second, batch(t, "0/100:a1", "12/7:b1"))
@@ -134,7 +134,7 @@ func TestTheAnswerInAWSsForm(t *testing.T) {
 }
 
 // Each line of the log can be led back to its invocation, by what the runtime has put into its context.
-func TestTheLogKnowsTheInvocation(t *testing.T) {
+func TestLogContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type invocation struct{}
 		var lines []string
@@ -161,7 +161,7 @@ func TestTheLogKnowsTheInvocation(t *testing.T) {
 	})
 }
 
-// ear hears each line of a log.
+// ear passes on each line of a log.
 type ear struct {
 	slog.Handler
 	hear func(context.Context, slog.Record)
@@ -192,12 +192,12 @@ func TestInvokeRefuses(t *testing.T) {
 			assert.Empty(t, answer)
 		}
 		assert.Empty(t, r.began, "nothing of such a batch is handled")
-		assert.Empty(t, r.letters)
+		assert.Empty(t, r.deadLetters)
 	})
 }
 
 // A record that is no event of its topic is the event's fault, unlike a payload that cannot be read.
-func TestTombstonesAndNonsenseGoIntoTheDeadLetters(t *testing.T) {
+func TestUndecodableValues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, trigger.Options{Partial: true}, nil)
 		b := trigger.Batch{Source: trigger.SourceMSK, Records: []bus.Record{
@@ -209,18 +209,18 @@ func TestTombstonesAndNonsenseGoIntoTheDeadLetters(t *testing.T) {
 		answer, err := r.invoke(time.Minute, b.Encode())
 		require.NoError(t, err)
 		assert.Equal(t, allWell, answer)
-		assert.Len(t, r.letters, 3)
+		assert.Len(t, r.deadLetters, 3)
 		assert.Equal(t, []string{"a1"}, r.done)
 	})
 }
 
-// What the engine knows lives as long as the process.
-func TestAStallLastsOverInvocations(t *testing.T) {
+// The engine lives as long as the process.
+func TestStallOutlastsInvocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := true
 		r := newRig(t, trigger.Options{Partial: true}, func(context.Context, event) error {
 			if down {
-				return errors.New("an outage that nobody named")
+				return errors.New("an unknown outage")
 			}
 			return nil
 		})
@@ -230,7 +230,7 @@ func TestAStallLastsOverInvocations(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, []string{"0/0", "0/1", "0/2"}, given(t, answer))
 			assert.True(t, r.Stalled())
-			assert.Empty(t, r.letters, "an outage fills no dead letters")
+			assert.Empty(t, r.deadLetters, "an outage fills no dead letters")
 		}
 		down = false
 		answer, err := r.invoke(30*time.Second, three)
@@ -240,8 +240,8 @@ func TestAStallLastsOverInvocations(t *testing.T) {
 	})
 }
 
-// An event whose every try takes so long that an invocation has time for two has its five tries in the third invocation.
-func TestAttemptsAreCountedOverInvocations(t *testing.T) {
+// An event with time for two tries per invocation has its fifth try in the third one.
+func TestAttemptsAcrossInvocations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, trigger.Options{Partial: true}, func(ctx context.Context, e event) error {
 			if name(e) == "a1" {
@@ -262,12 +262,12 @@ func TestAttemptsAreCountedOverInvocations(t *testing.T) {
 			require.NoError(t, err)
 		}
 		assert.Equal(t, 3, invocations)
-		assert.Equal(t, []string{"a1"}, r.letters)
+		assert.Equal(t, []string{"a1"}, r.deadLetters)
 	})
 }
 
 // Lambda can run several invocations in one process at the same time, each with partitions of its own.
-func TestInvocationsAtTheSameTime(t *testing.T) {
+func TestConcurrentInvocations(t *testing.T) {
 	r := newRig(t, trigger.Options{Partial: true}, unless(errNot, "x1"))
 	var invoking sync.WaitGroup
 	for i := range 16 {
@@ -282,5 +282,5 @@ func TestInvocationsAtTheSameTime(t *testing.T) {
 	}
 	invoking.Wait()
 	assert.Len(t, r.done, 16*20*2)
-	assert.Len(t, r.letters, 16*20)
+	assert.Len(t, r.deadLetters, 16*20)
 }

@@ -56,14 +56,14 @@ func batch(t *testing.T, records ...string) []byte {
 // rig is a handler whose consumer and dead letters the test can look at.
 type rig struct {
 	*trigger.Handler
-	t       *testing.T
-	mu      sync.Mutex
-	began   []string
-	done    []string
-	letters []string // names of events
-	overran []error
-	log     strings.Builder
-	running int
+	t           *testing.T
+	mu          sync.Mutex
+	began       []string
+	done        []string
+	deadLetters []string // names of events
+	overran     []error
+	log         strings.Builder
+	running     int
 
 	handle func(context.Context, event) error // nil = nothing
 	refuse error                              // what the dead letters answer
@@ -107,7 +107,7 @@ func (r *rig) Write(_ context.Context, l bus.DeadLetter) error {
 	defer r.mu.Unlock()
 	if r.refuse == nil {
 		e, _ := events.Decode[Moved](l.Record.Value)
-		r.letters = append(r.letters, name(e))
+		r.deadLetters = append(r.deadLetters, name(e))
 	}
 	return r.refuse
 }
@@ -127,7 +127,7 @@ func (r *rig) invoke(timeout time.Duration, payload []byte) (string, error) {
 func (r *rig) still() {
 	r.t.Helper()
 	r.mu.Lock()
-	running, began, done, letters := r.running, len(r.began), len(r.done), len(r.letters)
+	running, began, done, deadLetters := r.running, len(r.began), len(r.done), len(r.deadLetters)
 	r.mu.Unlock()
 	assert.Zero(r.t, running, "handlers run on")
 	pass(time.Hour)
@@ -135,7 +135,7 @@ func (r *rig) still() {
 	defer r.mu.Unlock()
 	assert.Len(r.t, r.began, began, "a handler was begun after the answer")
 	assert.Len(r.t, r.done, done)
-	assert.Len(r.t, r.letters, letters)
+	assert.Len(r.t, r.deadLetters, deadLetters)
 }
 
 // pass lets time pass, and then all that happens at that time.

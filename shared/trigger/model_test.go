@@ -19,12 +19,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhateverHappens plays AWS's side: batches of any size from several partitions, with deadlines of any length, to
+// TestRandomFailures plays AWS's side: batches of any size from several partitions, with deadlines of any length, to
 // handlers that are slow, fail, panic and hang, until everything is handled. Nothing is lost, every key stays in order,
 // answers name records of their batch alone, deadlines are kept, and nothing runs between invocations.
 //
 // The seed of a run that failed is printed: SEED in the code repeats it.
-func TestWhateverHappens(t *testing.T) {
+func TestRandomFailures(t *testing.T) {
 	const SEED = 0
 	for i := range 20 {
 		seed := rand.Uint64()

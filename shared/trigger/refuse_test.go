@@ -88,7 +88,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestThePlaceOfAFault(t *testing.T) {
+func TestFaultText(t *testing.T) {
 	b := payload(`{"topic":"t","partition":0,"offset":7}`, `{"topic":"t","partition":0,"offset":"eight"}`)
 	_, err := trigger.Decode([]byte(b))
 	assert.EqualError(t, err, "the payload cannot be read as a batch of Kafka records (byte 120, /records/t-0/1/offset): "+

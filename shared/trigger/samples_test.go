@@ -57,7 +57,7 @@ func TestSamples(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, e.EventID(), found.EventID)
 			}
-			assert.Empty(t, w.letters)
+			assert.Empty(t, w.deadLetters)
 			assert.NotZero(t, w.told)
 		})
 	}
@@ -87,8 +87,8 @@ const (
 // world is the consumers on a real read model, with a publisher and a notifier that count.
 type world struct {
 	consumers.Consumers
-	letters []bus.DeadLetter
-	told    int
+	deadLetters []bus.DeadLetter
+	told        int
 }
 
 func newWorld(t *testing.T) *world {
@@ -126,6 +126,6 @@ func (w *world) Notify(context.Context, notify.Message) error {
 }
 
 func (w *world) Write(_ context.Context, l bus.DeadLetter) error {
-	w.letters = append(w.letters, l)
+	w.deadLetters = append(w.deadLetters, l)
 	return nil
 }

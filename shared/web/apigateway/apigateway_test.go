@@ -37,7 +37,7 @@ func answered(t testing.TB, a *Adapter, payload string) events.APIGatewayV2HTTPR
 	return response
 }
 
-// seen is the request that a handler gets for a payload, its body read.
+// seen returns the request that a handler gets for a payload, its body read.
 func seen(t *testing.T, payload, basePath string) (r *http.Request, body string) {
 	t.Helper()
 	answered(t, New(http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {

@@ -40,9 +40,9 @@ func TestGuard(t *testing.T) {
 		"a longer scope": {`{"jwt":{"claims":{"sub":"ada","scope":"staffs [staff]"}}}`, false, []string{"staff"}, 403,
 			"scopes", challenge + `, error="insufficient_scope", error_description="the token has none of the required scopes", ` +
 				`scope="staff"`},
-		"nobody's token": {`{"jwt":{"claims":{"sub":"","client_id":7}}}`, false, nil, 401, "neither sub nor client_id",
+		"no subject": {`{"jwt":{"claims":{"sub":"","client_id":7}}}`, false, nil, 401, "neither sub nor client_id",
 			challenge + `, error="invalid_token", error_description="the token has neither sub nor client_id"`},
-		"nobody's token under SAM": {`{"jwt":{"claims":{}}}`, true, nil, 401, "neither sub nor client_id", challenge +
+		"no subject under SAM": {`{"jwt":{"claims":{}}}`, true, nil, 401, "neither sub nor client_id", challenge +
 			`, error="invalid_token", error_description="the token has neither sub nor client_id"`},
 		"no authorizer": {`null`, false, nil, 401, "no JWT authorizer", challenge},
 		"another authorizer": {`{"lambda":{"sub":"ada"},"iam":{"userId":"ada"}}`, false, nil, 401, "no JWT authorizer",
@@ -65,7 +65,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// What nobody needs a token for ignores one: a caller there has the same Idempotency-Key with a token and without.
+// Public functions ignore claims: an Idempotency-Key means the same with a token and without.
 func TestOpenFunctionsIgnoreClaims(t *testing.T) {
 	who := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "caller "+web.Caller(r.Context()))

@@ -81,7 +81,7 @@ var handlers = map[string]http.HandlerFunc{
 	"! nothing of it": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "3") },
 }
 
-// What net/http's server sends is what API Gateway is told to send; what it cuts off (!) is an error.
+// The adapter answers what net/http's server would send; what that would cut off (!) is an error.
 func TestAnswersAsAServer(t *testing.T) {
 	for name, handler := range handlers {
 		for _, method := range []string{"GET", "HEAD", "POST"} {

@@ -56,7 +56,7 @@ func TestPreflight(t *testing.T) {
 	problem(t, 405, call(h, "OPTIONS", "/contacts", preflight...))
 }
 
-// Whatever is answered, a page may read it: a 401 and a 429 too.
+// Pages may read every answer, a 401 and a 429 too.
 func TestCrossOriginAnswers(t *testing.T) {
 	s := tokenSettings(tokenA)
 	s.CORSOrigins = []string{shop}

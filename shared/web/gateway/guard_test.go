@@ -90,7 +90,7 @@ func TestPublicFunctionsIgnoreTokens(t *testing.T) {
 			"Authorization: Bearer " + sign("ES256", "p256", i.claimsAt(c.now(), nil))} {
 			w := call(h, "POST", "/contacts", header)
 			assert.Equal(t, 202, w.Code)
-			assert.Equal(t, "/contacts/1", w.Header().Get("Location"), "nobody is known")
+			assert.Equal(t, "/contacts/1", w.Header().Get("Location"), "no caller is known")
 			assert.Equal(t, 200, call(h, "GET", "/healthz", header).Code)
 			assert.Equal(t, 404, call(h, "GET", "/nothing", header).Code)
 		}

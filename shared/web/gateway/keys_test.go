@@ -38,7 +38,7 @@ func TestRotation(t *testing.T) {
 
 	i.has("new")
 	c.move(keysFresh)
-	assert.Equal(t, 200, staff(h, was).Code, "nobody waits for keys that are read again")
+	assert.Equal(t, 200, staff(h, was).Code, "the refresh runs in the background")
 	assert.NoError(t, k.refresh(t.Context()))
 	assert.Contains(t, problem(t, 401, staff(h, was)), "key is not known", "a token goes with its key")
 	assert.Equal(t, 200, staff(h, is).Code)
@@ -96,7 +96,7 @@ func TestOutage(t *testing.T) {
 }
 
 // An outage is logged with its cause once in a while, however many ask; their 503s are throttled as refusals are.
-func TestAnOutageIsSaidOnceInAWhile(t *testing.T) {
+func TestOutageLog(t *testing.T) {
 	c, i := newClock(), newTestIssuer(t, "p256")
 	i.down.Store(true)
 	l := &log{}
@@ -104,7 +104,7 @@ func TestAnOutageIsSaidOnceInAWhile(t *testing.T) {
 	s.Staff = settings.Limit{Rate: 10, Burst: 20}
 	h := routerOf(New(s, l.logger(), c.now))
 	token := sign("ES256", "p256", i.claimsAt(c.now(), nil))
-	said := func() int { return strings.Count(l.String(), "of JWT_ISSUER cannot be read") }
+	logged := func() int { return strings.Count(l.String(), "of JWT_ISSUER cannot be read") }
 	statuses := map[int]int{}
 	for range 200 {
 		w := staff(h, token)
@@ -117,12 +117,12 @@ func TestAnOutageIsSaidOnceInAWhile(t *testing.T) {
 		c.move(keysPause)
 		problem(t, 503, staff(h, token))
 	}
-	assert.Equal(t, 1, said())
+	assert.Equal(t, 1, logged())
 	assert.Equal(t, 1, strings.Count(l.String(), "502 Bad Gateway"), "the cause")
 	assert.Equal(t, 1, strings.Count(l.String(), `"level":"WARN"`))
 	c.move(outageLog)
 	problem(t, 503, staff(h, token))
-	assert.Equal(t, 2, said(), "it lasts")
+	assert.Equal(t, 2, logged(), "it lasts")
 	assert.NotContains(t, l.String(), "can be read again")
 
 	i.down.Store(false)
@@ -133,10 +133,10 @@ func TestAnOutageIsSaidOnceInAWhile(t *testing.T) {
 	i.down.Store(true)
 	c.move(outageLog)
 	problem(t, 503, staff(h, sign("ES256", "new", i.claimsAt(c.now(), nil))))
-	assert.Equal(t, 3, said(), "another outage")
+	assert.Equal(t, 3, logged(), "another outage")
 }
 
-// All who come while keys are read for the first time wait for that one reading, each no longer than its own context.
+// Requests that arrive during the first read share it, and each waits no longer than its own context.
 func TestFirstReading(t *testing.T) {
 	c := newClock()
 	hold, asked := make(chan struct{}), make(chan struct{}, 1)
@@ -172,7 +172,7 @@ func TestFirstReading(t *testing.T) {
 	assert.EqualValues(t, 1, i.reads.Load())
 }
 
-func TestIssuersThatAreNotBelieved(t *testing.T) {
+func TestUntrustedIssuers(t *testing.T) {
 	for says, spoil := range map[string]func(*testIssuer){
 		"calls itself":     func(i *testIssuer) { i.name = "https://login.example.com" },
 		"no https address": func(i *testIssuer) { i.keys = "http://login.example.com/keys" },

@@ -29,7 +29,7 @@ func TestThrottle(t *testing.T) {
 	assert.Equal(t, 202, from("192.0.2.2"), "others are not held up")
 	c.move(time.Second)
 	w = call(h, "POST", "/contacts", "RemoteAddr: 192.0.2.1:99", "X-Forwarded-For: 198.51.100.9")
-	problem(t, 429, w) // nobody vouches for that header
+	problem(t, 429, w) // the peer is not a trusted proxy
 	assert.Equal(t, "1", w.Header().Get("Retry-After"))
 	c.move(time.Second)
 	assert.Equal(t, 202, from("192.0.2.1"))
@@ -169,7 +169,7 @@ func FuzzForwarded(f *testing.F) {
 	})
 }
 
-// Throttled requests cost the log no more than others, and name nobody.
+// Throttled requests cost the log no more than others.
 func TestThrottledIsLogged(t *testing.T) {
 	l := &log{}
 	s := tokenSettings(tokenA)
