@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -122,19 +121,6 @@ func TestNothingExpires(t *testing.T) {
 	assert.Equal(t, "3153600000000", have["log.cleaner.backoff.ms"], "the cleaner applies retention, next in a hundred years")
 	assert.Equal(t, "-1", have["log.retention.ms"])
 	assert.Equal(t, "52560000", have["offsets.retention.minutes"])
-}
-
-func TestStartsFast(t *testing.T) {
-	begin := time.Now()
-	b := start(t, Options{Dir: t.TempDir()})
-	opened := time.Since(begin)
-	cl := client(t, b.Address())
-	require.NoError(t, cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: []byte("x")}).FirstErr())
-	produced := time.Since(begin)
-	group := client(t, b.Address(), kgo.ConsumerGroup("g"), kgo.ConsumeTopics(topic))
-	require.NoError(t, group.PollFetches(within(t, 10*time.Second)).Err())
-	t.Logf("open %v, first record acknowledged %v, first record at a new group %v", opened, produced, time.Since(begin))
-	assert.Less(t, opened, time.Second, "normally some 10 ms")
 }
 
 // TestAnswersOnlyWhatJavaUnderstands: what is not offered is asked another way.

@@ -89,17 +89,16 @@ func (o *op) refused(err error) error {
 func (s *Store) transact(batch []*op) {
 	for len(batch) > 0 {
 		in := &dynamodb.TransactWriteItemsInput{}
-		counters := map[store.DemandKey]store.DemandEntry{}
+		var counters []store.DemandEntry // in the order of the requests
 		for _, o := range batch {
 			in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Put: o.put})
 			for _, e := range o.demand {
-				c, counted := counters[e.DemandKey]
-				if !counted {
-					c = e
+				same := func(c store.DemandEntry) bool { return c.DemandKey == e.DemandKey }
+				if i := slices.IndexFunc(counters, same); i >= 0 {
+					counters[i].Shown.Count += e.Shown.Count
 				} else {
-					c.Shown.Count += e.Shown.Count
+					counters = append(counters, e)
 				}
-				counters[e.DemandKey] = c
 			}
 		}
 		for _, e := range counters {
