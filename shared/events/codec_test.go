@@ -13,27 +13,6 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-func TestReleasedSamplesDecode(t *testing.T) {
-	for _, d := range events.Catalogue() {
-		t.Run(d.Topic, func(t *testing.T) {
-			sample, err := d.Sample()
-			if err != nil {
-				t.Skip("TestANewTypeInThreeSteps says what is missing")
-			}
-			file := "shared/events/testdata/" + d.Topic + ".json"
-			e, err := d.Decode(sample)
-			if err != nil {
-				t.Fatalf("%s is not understood: %v\n\tif it was released, fix the program; "+
-					"if it is new, write one event there in its wire format", file, err)
-			}
-			assert.Equal(t, d.Topic, e.Topic())
-			b, err := e.Encode()
-			require.NoError(t, err)
-			assert.JSONEq(t, string(sample), string(b), "%s: a wire name was changed, or a field that has been released is gone", file)
-		})
-	}
-}
-
 func TestDecodeTypeScriptEvents(t *testing.T) {
 	paths, err := filepath.Glob("testdata/typescript/*.json")
 	require.NoError(t, err)
@@ -160,31 +139,22 @@ func TestDecodeRefuses(t *testing.T) {
 		{"year -1", head + `"data":{"id":"c","timestamp":"0000-01-01T00:00:00+01:00"}}`, "data.timestamp is not an RFC 3339 timestamp"},
 		{"deep", strings.Repeat("[", 100_000), "not the JSON"},
 	} {
-		refusedAs(t, c.what, c.says, decodeContact, c.value)
+		refusedAs[events.ContactCreated](t, c.what, c.says, c.value)
 	}
-	for _, c := range []struct{ what, value, says string }{
-		{"type unknown", `{"eventId":"1","eventType":"notification","data":{"type":"secret"}}`,
-			"data.type is none of contact, machine and request"},
-		{"type absent", `{"eventId":"1","eventType":"notification","data":{}}`, "data.type is none of contact, machine and request"},
-		{"type in another case", `{"eventId":"1","eventType":"notification","data":{"type":"Contact"}}`, "data.type is none of"},
+	for value, says := range map[string]string{
+		`{"type":"secret"}`:  "data.type is none of contact, machine and request",
+		`{}`:                 "data.type is none of contact, machine and request",
+		`{"type":"Contact"}`: "data.type is none of",
 	} {
-		refusedAs(t, c.what, c.says, func(b []byte) (any, error) { e, err := events.Decode[events.Notification](b); return e, err },
-			c.value)
+		refusedAs[events.Notification](t, value, says, `{"eventId":"1","eventType":"notification","data":`+value+`}`)
 	}
-	refusedAs(t, "drink", "data.drinksList.1 is a number and must be a string", func(b []byte) (any, error) {
-		e, err := events.Decode[events.RequestCreated](b)
-		return e, err
-	}, `{"eventId":"1","eventType":"request-created","data":{"id":"r","drinksList":["secret",7]}}`)
+	refusedAs[events.RequestCreated](t, "drink", "data.drinksList.1 is a number and must be a string",
+		`{"eventId":"1","eventType":"request-created","data":{"id":"r","drinksList":["secret",7]}}`)
 }
 
-func decodeContact(b []byte) (any, error) {
-	e, err := events.Decode[events.ContactCreated](b)
-	return e, err
-}
-
-func refusedAs(t *testing.T, what, says string, decode func([]byte) (any, error), value string) {
+func refusedAs[T events.Payload](t *testing.T, what, says, value string) {
 	t.Helper()
-	e, err := decode([]byte(value))
+	e, err := events.Decode[T]([]byte(value))
 	if !assert.Error(t, err, what) {
 		return
 	}
@@ -195,6 +165,7 @@ func refusedAs(t *testing.T, what, says string, decode func([]byte) (any, error)
 	assert.Zero(t, e, what)
 }
 
+// Only id and fields count, without the timestamp.
 func TestDigest(t *testing.T) {
 	digest := func(change func(*events.Event[events.RequestCreated])) [32]byte {
 		var e events.Event[events.RequestCreated]
@@ -206,11 +177,8 @@ func TestDigest(t *testing.T) {
 	}
 	same := digest(func(*events.Event[events.RequestCreated]) {})
 	assert.Equal(t, same, digest(func(e *events.Event[events.RequestCreated]) {
-		e.Data.Timestamp = events.At(noon.AddDate(0, 0,
-			1))
+		e.ID, e.Metadata.Producer, e.Data.Timestamp = "f", "other", events.At(noon.AddDate(0, 0, 1))
 	}))
-	assert.Equal(t, same, digest(func(e *events.Event[events.RequestCreated]) { e.ID, e.Metadata.Producer = "f", "other" }))
 	assert.NotEqual(t, same, digest(func(e *events.Event[events.RequestCreated]) { e.Data.ID = "s" }))
 	assert.NotEqual(t, same, digest(func(e *events.Event[events.RequestCreated]) { e.Data.DrinksList = []string{"Tea"} }))
-	assert.NotEqual(t, same, digest(func(e *events.Event[events.RequestCreated]) { e.Data.City = "" }))
 }

@@ -3,6 +3,8 @@ package events
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -40,13 +42,10 @@ type FieldError struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Message)
-	for i, f := range e.Fields {
-		if i == 0 {
-			b.WriteString(": ")
-		} else {
-			b.WriteString("; ")
-		}
-		b.WriteString(f.Pointer + " " + f.Detail)
+	separator := ": "
+	for _, f := range e.Fields {
+		b.WriteString(separator + f.Pointer + " " + f.Detail)
+		separator = "; "
 	}
 	if e.Err != nil {
 		b.WriteString(": " + e.Err.Error())
@@ -73,4 +72,25 @@ func KindOf(err error) Kind {
 		return e.Kind
 	}
 	return Unknown
+}
+
+// Panic is a panic as an error. Text holds no payload: it is the text of a runtime error, and only the type of any other
+// value, whose text could repeat what an event or a request says.
+type Panic struct {
+	Text  string
+	Stack []byte // of the goroutine that panicked
+}
+
+func (p *Panic) Error() string { return p.Text }
+
+// Recovered makes an error of what recover returned. Call it in the deferred function itself, where the stack is still that
+// of the panic.
+func Recovered(value any) *Panic {
+	switch v := value.(type) {
+	case *Panic: // raised again on another goroutine
+		return v
+	case runtime.Error:
+		return &Panic{"panic: " + v.Error(), debug.Stack()}
+	}
+	return &Panic{fmt.Sprintf("panic: a value of type %T", value), debug.Stack()}
 }

@@ -3,7 +3,6 @@ package events_test
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
 )
@@ -51,29 +50,4 @@ func ExampleDecode() {
 	// Output:
 	// 1719400000000-k3j2h1xyz Ada Lovelace sipeat-app <nil>
 	// the eventType is not the topic's, which is machine-created: not understood
-}
-
-// The ids of an event derive from its cause: made again, it is the same event.
-func ExampleMake() {
-	factory := events.Factory{
-		Producer: "example",
-		Now:      func() time.Time { return time.Date(2026, 11, 23, 6, 54, 21, 0, time.UTC) },
-	}
-	cause, err := events.Make(factory, events.MachineCreated{Machine: events.Machine{
-		Name: "Lobby 1", Address: "Friedrichstraße 43", City: "Berlin", Country: "Germany",
-		ContactName: "Konrad Zuse", ContactEmail: "konrad@example.com", ContactPhone: "+49 30 1234567",
-	}}, events.DerivedFrom("an idempotency key"))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	notification := events.Notification{Notice: events.Notice{Type: "machine", Message: "New machine: Lobby 1",
-		SubjectID: cause.Data.ID}}
-	for range 2 {
-		event, err := events.Make(factory, notification, events.CausedBy(cause, "notification"))
-		fmt.Println(event.ID, event.Metadata.CausationID == cause.ID, err)
-	}
-	// Output:
-	// 5abde079-e715-5b68-85d4-80a1089cd666 true <nil>
-	// 5abde079-e715-5b68-85d4-80a1089cd666 true <nil>
 }

@@ -9,11 +9,10 @@ import (
 // Producer is the name under which this program writes.
 const Producer = "sipeat-api"
 
-// Factory makes events. The zero value is ready: the real clock, fresh ids, and [Producer] as producer.
+// Factory makes events. The zero value is ready: the real clock and fresh ids.
 type Factory struct {
-	Producer string
-	Now      func() time.Time
-	NewID    func() string // a new UUIDv7
+	Now   func() time.Time
+	NewID func() string // a new UUIDv7
 }
 
 // Option sets the origin of one event.
@@ -65,10 +64,7 @@ func Make[T Payload](f Factory, data T, options ...Option) (Event[T], error) {
 		f.Now = time.Now
 	}
 	if f.NewID == nil {
-		f.NewID = newID
-	}
-	if f.Producer == "" {
-		f.Producer = Producer
+		f.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
 	}
 	if o.resourceID == "" {
 		o.resourceID, o.eventID = f.NewID(), f.NewID()
@@ -89,11 +85,9 @@ func Make[T Payload](f Factory, data T, options ...Option) (Event[T], error) {
 	}
 	return Event[T]{
 		ID: o.eventID, Type: data.Topic(), Data: data,
-		Metadata: Metadata{Timestamp: now, Producer: f.Producer, CorrelationID: o.correlation, CausationID: o.causation},
+		Metadata: Metadata{Timestamp: now, Producer: Producer, CorrelationID: o.correlation, CausationID: o.causation},
 	}, nil
 }
-
-func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // namespace is the UUIDv5 namespace of derived ids (RFC 9562, section 5.5). It must never change.
 var namespace = uuid.MustParse("5b1f3c2e-8a0d-5c4b-9e6f-7d2a1b0c9e8f")

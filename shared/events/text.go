@@ -1,57 +1,28 @@
 package events
 
 import (
-	"bytes"
-	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// OneLine makes any text fit for one line: runs of control characters and space become one space, invalid UTF-8 becomes
-// U+FFFD, and a text of more than limit characters ends in an ellipsis. It reads no more of the text than it needs.
+// OneLine makes any text fit for one line of at most limit characters: runs of control characters and space become one space,
+// invalid UTF-8 becomes U+FFFD, and a longer text ends in an ellipsis.
 func OneLine(text string, limit int) string {
 	if len(text) <= limit && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return text
 	}
-	var b strings.Builder
-	n, cut, space := 0, 0, false // characters, where to cut, whether space precedes the next one
-	add := func(r rune) bool {
-		if n == limit-1 {
-			cut = b.Len()
+	words := strings.FieldsFuncSeq(strings.ToValidUTF8(text, "\uFFFD"), func(r rune) bool { return unicode.IsSpace(r) || isControl(r) })
+	var line []rune
+	for word := range words {
+		if len(line) > 0 {
+			line = append(line, ' ')
 		}
-		n++
-		b.WriteRune(r)
-		return n <= limit
-	}
-	for _, r := range text { // invalid bytes come as U+FFFD
-		if unicode.IsSpace(r) || isControl(r) {
-			space = n > 0
-			continue
-		}
-		if space && !add(' ') || !add(r) {
-			return b.String()[:cut] + "…"
-		}
-		space = false
-	}
-	return b.String()
-}
-
-// EscapeControls escapes in a JSON text the control characters that JSON allows in strings and a terminal obeys: DEL and C1
-// (U+007F to U+009F). The JSON means the same afterwards; invalid UTF-8 becomes U+FFFD.
-func EscapeControls(json []byte) []byte {
-	if utf8.Valid(json) && !bytes.ContainsFunc(json, isRawControl) {
-		return json
-	}
-	var out []byte
-	for _, r := range string(json) {
-		if isRawControl(r) {
-			out = fmt.Appendf(out, `\u%04x`, r)
-		} else {
-			out = utf8.AppendRune(out, r)
+		if line = append(line, []rune(word)...); len(line) > limit {
+			return string(line[:limit-1]) + "…"
 		}
 	}
-	return out
+	return string(line)
 }
 
 // isText accepts one line with visible characters.

@@ -213,13 +213,6 @@ func pointersOf(faults []events.FieldError) (at []string) {
 	return at
 }
 
-func pointers(t *testing.T, err error) []string {
-	t.Helper()
-	var e *events.Error
-	require.ErrorAs(t, err, &e)
-	return pointersOf(e.Fields)
-}
-
 // with sets the field of that wire name.
 func with(input any, name, value string) any {
 	fieldOf(input, name).SetString(value)
