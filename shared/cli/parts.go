@@ -106,7 +106,7 @@ func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
 			}
 			return nil, fmt.Errorf("NOTIFY=ses: %w", err)
 		}
-		return ses.FromConfig(m, cfg), nil
+		return ses.New(m, cfg), nil
 	}
 	channels, err := notify.New(notify.Settings{
 		Notify: n.Channels, From: n.From, To: n.To, SMTPURL: n.SMTPURL, DiscordWebhook: n.DiscordWebhook, Logger: a.logger,

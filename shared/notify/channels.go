@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/sipeat/sipeat/shared/events"
@@ -32,73 +31,59 @@ func (c Channels) Notify(ctx context.Context, m Message) error {
 // one channel refuses for good is not given up while another channel is down.
 func Each(n Notifier, do func(Channel) error) error {
 	channels, ok := n.(Channels)
-	switch {
-	case !ok:
-		return do(Channel{Notifier: n})
-	case len(channels) == 1:
+	if !ok {
+		channels = Channels{{Notifier: n}}
+	}
+	if len(channels) == 1 {
 		return do(channels[0])
 	}
 	failures := make([]error, len(channels))
-	panics := make([]error, len(channels))
 	var all sync.WaitGroup
 	for i, c := range channels {
-		failures[i] = errExited
 		all.Go(func() {
 			defer func() {
 				if p := recover(); p != nil {
-					panics[i] = events.Recovered(p)
+					failures[i] = events.Recovered(p)
 				}
 			}()
 			failures[i] = do(c)
 		})
 	}
 	all.Wait()
-	for _, p := range panics {
-		if p != nil {
-			panic(p)
-		}
-	}
 	return join(channels, failures)
 }
 
-var errExited = errors.New("the notifier ended its goroutine (runtime.Goexit)")
-
+// join makes one error of those of the channels; it raises a panic again.
 func join(channels Channels, failures []error) error {
-	var failed several
-	result := &events.Error{Kind: events.Invalid, EventOnly: true}
+	joined := &events.Error{Kind: events.Invalid, EventOnly: true}
+	count := 0
 	for i, err := range failures {
 		if err == nil {
 			continue
 		}
-		failed = append(failed, fmt.Errorf("%s: %w", channels[i].Name, err))
-		switch k := events.KindOf(err); {
-		case k == events.Unavailable:
-			result.Kind = k
-			if e, ok := errors.AsType[*events.Error](err); ok {
-				result.RetryAfter = max(result.RetryAfter, e.RetryAfter)
-				result.EventOnly = result.EventOnly && e.EventOnly
-			}
-		case k != events.Invalid && result.Kind == events.Invalid:
-			result.Kind = events.Unknown
+		if p, ok := err.(*events.Panic); ok { //nolint:errorlint // the recovered one itself
+			panic(p)
+		}
+		count++
+		err = fmt.Errorf("%s: %w", channels[i].Name, err)
+		if joined.Err == nil {
+			joined.Err = err
+		} else {
+			joined.Err = fmt.Errorf("%w; %w", joined.Err, err)
+		}
+		kind := events.KindOf(err)
+		if kind == events.Unavailable || kind == events.Unknown && joined.Kind == events.Invalid {
+			joined.Kind = kind
+		}
+		if e, ok := errors.AsType[*events.Error](err); ok && kind == events.Unavailable {
+			joined.RetryAfter = max(joined.RetryAfter, e.RetryAfter)
+			joined.EventOnly = joined.EventOnly && e.EventOnly
 		}
 	}
-	if len(failed) == 0 {
+	if count == 0 {
 		return nil
 	}
-	result.EventOnly = result.EventOnly && result.Kind == events.Unavailable
-	result.Err, result.Message = failed, fmt.Sprintf("%d of %d channels failed", len(failed), len(channels))
-	return result
+	joined.EventOnly = joined.EventOnly && joined.Kind == events.Unavailable
+	joined.Message = fmt.Sprintf("%d of %d channels failed", count, len(channels))
+	return joined
 }
-
-// several is more than one error in one line.
-type several []error
-
-func (s several) Error() string {
-	texts := make([]string, len(s))
-	for i, err := range s {
-		texts[i] = err.Error()
-	}
-	return strings.Join(texts, "; ")
-}
-
-func (s several) Unwrap() []error { return s }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -103,16 +104,7 @@ func (d *Discord) do(ctx context.Context, method string, u url.URL, body []byte)
 	if response.StatusCode >= 200 && response.StatusCode < 300 {
 		return nil
 	}
-	var a answer
-	_ = json.UnmarshalRead(io.LimitReader(response.Body, 64<<10), &a) // a proxy's answer is no JSON; its status counts all the same
-	return d.refused(response, a)
-}
-
-// answer is Discord's body of a refusal. Its texts may quote the message, and are not read.
-type answer struct {
-	Code       int                       `json:"code"`
-	RetryAfter float64                   `json:"retry_after"` // seconds
-	Errors     map[string]jsontext.Value `json:"errors"`      // by field
+	return d.refused(response)
 }
 
 // contentCodes refuse this message (https://docs.discord.com/developers/topics/opcodes-and-status-codes#json): explicit
@@ -121,27 +113,30 @@ var contentCodes = []int{20009, 50006, 200000, 240000}
 
 const invalidForm = 50035 // some field is not acceptable; only content comes from the notification
 
-// refused tells a fault of the message from an outage. A webhook that is gone or may not post refuses every message.
-func (d *Discord) refused(response *http.Response, a answer) error {
-	status := response.StatusCode
-	what := fmt.Sprintf("Discord answered %d", status)
-	if a.Code != 0 {
-		what += fmt.Sprintf(", code %d", a.Code)
+// refused tells a fault of the message from an outage. A webhook that is gone or may not post refuses every message. Texts of
+// the body may quote the message, and are not read.
+func (d *Discord) refused(response *http.Response) error {
+	var body struct {
+		Code   int                       `json:"code"`
+		Errors map[string]jsontext.Value `json:"errors"` // by field
 	}
-	_, content := a.Errors["content"]
+	_ = json.UnmarshalRead(io.LimitReader(response.Body, 64<<10), &body) // a proxy's is no JSON; its status counts all the same
+	status := response.StatusCode
+	what := fmt.Sprintf("Discord answered %d, code %d", status, body.Code)
+	_, content := body.Errors["content"]
 	switch {
-	case status == http.StatusBadRequest && (slices.Contains(contentCodes, a.Code) || a.Code == invalidForm && content):
+	case status == http.StatusBadRequest && (slices.Contains(contentCodes, body.Code) || body.Code == invalidForm && content):
 		return events.Errorf(events.Invalid, "%s: it does not accept this message", what)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusNotFound:
 		return events.Errorf(events.Unavailable, "%s: the webhook is gone or may not post; make another and set DISCORD_WEBHOOK", what)
 	case status >= 400 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests:
 		return events.Errorf(events.Unknown, "%s", what)
 	}
-	wait, err := time.ParseDuration(response.Header.Get("Retry-After") + "s")
-	if err != nil || a.RetryAfter > 0 {
-		wait = time.Duration(min(max(a.RetryAfter, 0), maxWait.Seconds()) * float64(time.Second))
+	seconds, err := strconv.ParseFloat(response.Header.Get("Retry-After"), 64)
+	if err != nil || !(seconds > 0) {
+		seconds = 0
 	}
-	wait = min(max(wait, 0), maxWait)
+	wait := time.Duration(min(seconds, maxWait.Seconds()) * float64(time.Second))
 	if status == http.StatusTooManyRequests {
 		wait = d.wait(wait)
 	}

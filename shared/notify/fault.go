@@ -18,26 +18,22 @@ func Cause(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return ended // and not the closed connection that it led to
 	}
-	for _, known := range []error{context.DeadlineExceeded, context.Canceled, io.ErrUnexpectedEOF} {
+	for _, known := range []error{context.DeadlineExceeded, context.Canceled, io.ErrUnexpectedEOF, io.EOF} {
 		if errors.Is(err, known) {
 			return known
 		}
 	}
-	var addresses *net.OpError // of addresses and system calls; refusals of TLS too
-	var name *net.DNSError
-	var certificate *tls.CertificateVerificationError
-	switch {
-	case errors.Is(err, io.EOF):
-		return errors.New("the other side closed the connection")
-	case errors.As(err, &addresses):
-		return addresses
-	case errors.As(err, &name):
-		return name
-	case errors.As(err, &certificate):
-		return certificate
+	if e, ok := errors.AsType[*net.OpError](err); ok { // of addresses and system calls; refusals of TLS too
+		return e
 	}
-	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return errors.New(record.Msg)
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return errors.New(e.Msg)
 	}
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
 		err = next

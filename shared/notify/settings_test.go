@@ -50,12 +50,9 @@ func TestFaultsAreReportedTogether(t *testing.T) {
 func TestSMTPURL(t *testing.T) {
 	for _, url := range []string{
 		"", "mail.example.com", "http://h", "smtp://", "smtp://u@h", "smtp://:canary@h", "smtp://u:canary@h:x",
-		"smtp://u:canary@h:99999", "smtp://u:can/ary@h",
-		"smtp://u:can?ary@h", "smtp://u:can#ary@h", "smtp://u:canary@h?canary=1", "smtp://u:canary@h?tls=none",
-		"smtp://u:canary@127.0.0.1?tls=none", "smtp://h?tls=maybe",
-		"smtps://h?tls=none", "smtp://h?connections=0", "smtp://h?connections=x", "smtp://h?helo=a%0d%0ab",
-		"smtp://h?tls=none&tls=starttls", "smtp://u:canary%0d@h", "smtp://u:%zzcanary@h", "smtp://h/canary", "smtp://-h",
-		"smtp://h%0d%0a",
+		"smtp://u:canary@h:99999", "smtp://u:can/ary@h", "smtp://u:can?ary@h", "smtp://u:can#ary@h", "smtp://u:canary@h?canary=1",
+		"smtp://u:canary@h?tls=none", "smtp://h?tls=maybe", "smtps://h?tls=none", "smtp://u:canary%0d@h", "smtp://u:%zzcanary@h",
+		"smtp://h/canary", "smtp://-h", "smtp://h%0d%0a",
 	} {
 		_, err := notify.New(settings(url, nil))
 		if assert.ErrorContains(t, err, "SMTP_URL: ", "%q", url) {
@@ -65,8 +62,7 @@ func TestSMTPURL(t *testing.T) {
 	}
 	for _, url := range []string{
 		"smtp://u:p@mail.example.com", "smtps://u:p@mail.example.com:465", "smtp://mail.example.com:25?tls=none", "smtp://[::1]:1025",
-		"smtp://localhost:1025",
-		"smtp://u:p%40%2F@127.0.0.1:587?helo=me.example.com&connections=10", "smtp://127.0.0.1:1025?tls=starttls",
+		"smtp://localhost:1025", "smtp://u:p%40%2F@127.0.0.1:587",
 	} {
 		_, err := notify.New(settings(url, nil))
 		assert.NoError(t, err, url)

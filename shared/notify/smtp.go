@@ -30,16 +30,22 @@ type SMTP struct {
 	slots    chan struct{} // one per connection
 }
 
-// sendTimeout bounds one message whose context has no earlier deadline.
-const sendTimeout = time.Minute
+// connections at a time are what Exchange Online allows
+// (https://learn.microsoft.com/en-us/exchange/troubleshoot/send-emails/smtp-submission-improvements).
+const connections = 3
 
-// NewSMTP reads SMTP_URL, see parseServer. roots verify the server's certificate; nil = the system's.
+const (
+	sendTimeout = time.Minute // of one message whose context has no earlier deadline
+	quitTimeout = time.Second
+)
+
+// NewSMTP reads SMTP_URL: smtp://user:password@host:587 or smtps://user:password@host:465. roots verify the server's certificate; nil = the system's.
 func NewSMTP(url string, c Composer, roots *x509.CertPool) (*SMTP, error) {
 	s, err := parseServer(url)
 	if err != nil {
 		return nil, fmt.Errorf("SMTP_URL: %w; for example smtp://user:password@mail.example.com:587", err)
 	}
-	return &SMTP{composer: c, server: s, roots: roots, slots: make(chan struct{}, s.connections)}, nil
+	return &SMTP{composer: c, server: s, roots: roots, slots: make(chan struct{}, connections)}, nil
 }
 
 func (s *SMTP) Notify(ctx context.Context, m Message) error {
@@ -112,7 +118,7 @@ func (s *SMTP) connect(ctx context.Context, ascii bool) (*connection, error) {
 	}
 	options := []gomail.Option{
 		gomail.WithDialContextFunc(func(context.Context, string, string) (net.Conn, error) { return conn, nil }),
-		gomail.WithTimeout(sendTimeout), gomail.WithHELO(s.helo(conn)), gomail.WithoutNoop(), gomail.WithoutRset(),
+		gomail.WithTimeout(sendTimeout), gomail.WithHELO(helo(conn)), gomail.WithoutNoop(), gomail.WithoutRset(),
 		gomail.WithTLSConfig(tlsConfig), gomail.WithTLSPolicy(gomail.TLSMandatory),
 	}
 	if s.server.security != startTLS {
@@ -143,21 +149,15 @@ func (s *SMTP) connect(ctx context.Context, ascii bool) (*connection, error) {
 	}}, nil
 }
 
-const quitTimeout = time.Second
-
 // helo is the name of the greeting. Some servers refuse "localhost" (smtp-relay.gmail.com does), so it is this machine's
 // fully qualified name or else its address (RFC 5321, 4.1.4).
-func (s *SMTP) helo(conn net.Conn) string {
-	if s.server.helo != "" {
-		return s.server.helo
-	}
-	if host, err := os.Hostname(); err == nil && strings.Contains(host, ".") && isHostName(host) {
+func helo(conn net.Conn) string {
+	if host, err := os.Hostname(); err == nil && strings.Contains(host, ".") && hostName.MatchString(host) {
 		return host
 	}
 	host, _, _ := net.SplitHostPort(conn.LocalAddr().String())
 	if strings.Contains(host, ":") {
-		host, _, _ = strings.Cut(host, "%")
-		return "[IPv6:" + host + "]"
+		host, _, _ = strings.Cut("IPv6:"+host, "%")
 	}
 	return "[" + host + "]"
 }

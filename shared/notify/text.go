@@ -50,13 +50,15 @@ func units(text string) int { return len(utf16.Encode([]rune(text))) }
 
 // cut shortens a text to at most limit UTF-16 code units, between two characters.
 func cut(text string, limit int) string {
-	all := utf16.Encode([]rune(text))
-	if len(all) <= limit {
+	length, end := 0, 0 // end leaves one for the ellipsis
+	for i, r := range text {
+		if length < limit {
+			end = i
+		}
+		length += utf16.RuneLen(r)
+	}
+	if length <= limit {
 		return text
 	}
-	all = all[:limit-1]                                                          // one for the ellipsis
-	if last := rune(all[len(all)-1]); utf16.IsSurrogate(last) && last < 0xDC00 { // the first half of a character
-		all = all[:len(all)-1]
-	}
-	return string(utf16.Decode(all)) + "…"
+	return text[:end] + "…"
 }

@@ -34,10 +34,15 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	if err != nil {
 		return nil, err
 	}
+	openSES := func(c notify.Composer) (notify.Notifier, error) {
+		mail := cfg
+		mail.BaseEndpoint = nil // that of DynamoDB
+		return ses.New(c, mail), nil
+	}
 	notifier, err := notify.New(notify.Settings{
 		Notify: s.Notify.Channels, From: s.Notify.From, To: s.Notify.To, SMTPURL: s.Notify.SMTPURL,
 		DiscordWebhook: s.Notify.DiscordWebhook, Logger: logger,
-		Extra: map[string]func(notify.Composer) (notify.Notifier, error){"ses": ses.Join(ses.Environment(os.Getenv))},
+		Extra: map[string]func(notify.Composer) (notify.Notifier, error){"ses": openSES},
 	})
 	if err != nil {
 		return nil, err

@@ -1,5 +1,4 @@
-// Package ses delivers mail over Amazon SES, API version 2. It is the only notifier that links the AWS SDK, without its config
-// package, which would double the cold start of a Lambda.
+// Package ses delivers mail over Amazon SES, API version 2. It is the only notifier that links the AWS SDK.
 //
 // It sends the mail of [notify.SMTP] as raw MIME, so a role needs ses:SendRawEmail beside ses:SendEmail. SES replaces our
 // Message-ID, so a repeat is recognised only by the reference in the text
@@ -11,9 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2"
 	"github.com/aws/aws-sdk-go-v2/service/sesv2/types"
 	"github.com/aws/smithy-go"
@@ -21,33 +23,6 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/notify"
 )
-
-// Settings are AWS's own, as a Lambda has them in its environment.
-type Settings struct {
-	Region          string // AWS_REGION
-	AccessKeyID     string // AWS_ACCESS_KEY_ID
-	SecretAccessKey string // AWS_SECRET_ACCESS_KEY
-	SessionToken    string // AWS_SESSION_TOKEN; empty for a permanent key
-	Endpoint        string // AWS_ENDPOINT_URL_SESV2, or AWS_ENDPOINT_URL; empty = AWS
-	HTTP            *http.Client
-}
-
-// Environment reads the settings by getenv, such as [os.Getenv].
-func Environment(getenv func(string) string) Settings {
-	first := func(name, other string) string {
-		if value := getenv(name); value != "" {
-			return value
-		}
-		return getenv(other)
-	}
-	return Settings{
-		Region:          first("AWS_REGION", "AWS_DEFAULT_REGION"),
-		AccessKeyID:     getenv("AWS_ACCESS_KEY_ID"),
-		SecretAccessKey: getenv("AWS_SECRET_ACCESS_KEY"),
-		SessionToken:    getenv("AWS_SESSION_TOKEN"),
-		Endpoint:        first("AWS_ENDPOINT_URL_SESV2", "AWS_ENDPOINT_URL"),
-	}
-}
 
 // Notifier delivers by SES. It is safe for use by several goroutines.
 type Notifier struct {
@@ -57,43 +32,8 @@ type Notifier struct {
 
 var _ notify.Prober = (*Notifier)(nil)
 
-// Join is this package for notify.Settings.Extra["ses"].
-func Join(s Settings) func(notify.Composer) (notify.Notifier, error) {
-	return func(c notify.Composer) (notify.Notifier, error) { return New(c, s) }
-}
-
-// New returns an error that lists every missing setting.
-func New(c notify.Composer, s Settings) (*Notifier, error) {
-	var faults []error
-	for _, needed := range []struct{ value, name, example string }{
-		{s.Region, "AWS_REGION", "eu-central-1"},
-		{s.AccessKeyID, "AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"},
-		{s.SecretAccessKey, "AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"},
-	} {
-		if needed.value == "" {
-			faults = append(faults, fmt.Errorf("%s: is needed for ses; for example %s", needed.name, needed.example))
-		}
-	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
-	}
-	cfg := aws.Config{
-		Region: s.Region,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey, SessionToken: s.SessionToken}, nil
-		}),
-	}
-	if s.Endpoint != "" {
-		cfg.BaseEndpoint = aws.String(s.Endpoint)
-	}
-	if s.HTTP != nil {
-		cfg.HTTPClient = s.HTTP
-	}
-	return FromConfig(c, cfg), nil
-}
-
-// FromConfig is for servers, which find AWS's settings by its config package.
-func FromConfig(c notify.Composer, cfg aws.Config) *Notifier {
+// New makes a notifier that uses cfg's region, credentials and endpoint.
+func New(c notify.Composer, cfg aws.Config) *Notifier {
 	return &Notifier{composer: c, client: sesv2.NewFromConfig(cfg, func(o *sesv2.Options) {
 		o.Retryer = aws.NopRetryer{} // the delivery engine retries, and counts it
 	})}
@@ -124,26 +64,69 @@ func (n *Notifier) Notify(ctx context.Context, m notify.Message) error {
 	if err == nil {
 		return nil
 	}
-	return explain(ctx, err, mail.Named)
+	return explain(ctx, err)
 }
 
 // Probe reads the state of the account. A role that may only send lacks the right (ses:GetAccount); that SES says so shows that
 // it is reached and knows the credentials.
 func (n *Notifier) Probe(ctx context.Context) (string, error) {
 	account, err := n.client.GetAccount(ctx, &sesv2.GetAccountInput{})
-	refusal, answered := errors.AsType[smithy.APIError](err)
-	if answered && refusal.ErrorCode() == "AccessDeniedException" {
+	if refusal, ok := errors.AsType[smithy.APIError](err); ok && refusal.ErrorCode() == "AccessDeniedException" {
 		return "SES answers and knows the credentials; to see whether the account may send, allow ses:GetAccount", nil
 	}
 	switch {
-	case err != nil && !answered:
-		return "", events.Wrap(events.Unavailable, notify.Cause(ctx, err), "SES did not answer")
 	case err != nil:
-		return "", explain(ctx, err, false)
+		return "", explain(ctx, err)
 	case !account.SendingEnabled:
 		return "", events.Errorf(events.Unavailable, "SES has paused sending of this account; its console has the reason")
 	case !account.ProductionAccessEnabled:
 		return "SES answers; the account is in the sandbox and can only send to verified addresses", nil
 	}
 	return "SES answers, and the account may send", nil
+}
+
+// explain gives an error of SES its kind. The errors of SendEmail:
+// https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors. Texts contain addresses and
+// are never repeated. SES queues for recipients that are refused for now, so no error is about one recipient's server.
+func explain(ctx context.Context, err error) error {
+	if notify.Unreached(err) {
+		return events.Wrap(events.Unavailable, notify.Cause(ctx, err), "no connection to SES")
+	}
+	refusal, ok := errors.AsType[smithy.APIError](err)
+	if !ok || ctx.Err() != nil {
+		return events.Wrap(events.Unavailable, notify.Cause(ctx, err),
+			"SES did not answer; it may have accepted the mail, which is sent again")
+	}
+	what := "SES answered " + code(refusal.ErrorCode())
+	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		what += fmt.Sprintf(" (status %d, request %s)", response.HTTPStatusCode(), code(response.ServiceRequestID()))
+		if response.HTTPStatusCode() >= http.StatusInternalServerError {
+			return events.Errorf(events.Unavailable, "%s: an outage", what)
+		}
+	}
+	switch refusal.ErrorCode() {
+	case "MessageRejected":
+		// The sender or, in the sandbox, the recipient is not verified: not the message's fault
+		// (https://repost.aws/knowledge-center/ses-554-400-message-rejected-error).
+		if strings.Contains(strings.ToLower(refusal.ErrorMessage()), "not verified") {
+			return events.Errorf(events.Unavailable,
+				"%s: verify NOTIFY_FROM in this region, and move the account out of the sandbox", what)
+		}
+		return events.Errorf(events.Invalid, "%s: it refuses this content", what)
+	case "BadRequestException", "InvalidParameterValue":
+		return events.Errorf(events.Unknown, "%s: it does not say whether this mail is at fault", what)
+	}
+	// A suspended or paused account, limits, a missing right, expired and wrong keys: none concerns one mail.
+	return events.Errorf(events.Unavailable, "%s: this account cannot send now", what)
+}
+
+var codeWord = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
+
+// code repeats a word of AWS; anything else comes from something else.
+func code(word string) string {
+	word, _, _ = strings.Cut(word, ":")
+	if len(word) <= 64 && codeWord.MatchString(word) {
+		return word
+	}
+	return "an error"
 }

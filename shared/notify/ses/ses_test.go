@@ -1,6 +1,7 @@
 package ses_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -22,15 +24,14 @@ import (
 	"github.com/sipeat/sipeat/shared/notify/ses"
 )
 
-// aws is Amazon SES.
-type aws struct {
+// fakeSES is Amazon SES.
+type fakeSES struct {
 	*httptest.Server
 	mutex     sync.Mutex
-	asked     int
+	requests  []*http.Request
 	last      request
-	header    http.Header
 	delivered []string
-	answer    func(w http.ResponseWriter, q request)
+	answer    func(w http.ResponseWriter, q request) // nil = it accepts the mail
 }
 
 type request struct {
@@ -39,23 +40,21 @@ type request struct {
 	Content          struct{ Raw struct{ Data []byte } }
 }
 
-func newAWS(t *testing.T) *aws {
-	a := &aws{}
+func newSES(t *testing.T) *fakeSES {
+	a := &fakeSES{}
 	a.Server = httptest.NewServer(a)
 	t.Cleanup(a.Close)
 	return a
 }
 
-func (a *aws) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *fakeSES) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var q request
 	_ = json.NewDecoder(r.Body).Decode(&q)
 	a.mutex.Lock()
-	a.asked++
-	a.last, a.header = q, r.Header
+	a.last, a.requests = q, append(a.requests, r)
 	answer := a.answer
 	if answer == nil {
-		m, err := mail.ReadMessage(strings.NewReader(string(q.Content.Raw.Data)))
-		if err == nil {
+		if m, err := mail.ReadMessage(strings.NewReader(string(q.Content.Raw.Data))); err == nil {
 			body, _ := io.ReadAll(quotedprintable.NewReader(m.Body))
 			a.delivered = append(a.delivered, string(body))
 		}
@@ -68,40 +67,35 @@ func (a *aws) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // refuse answers with an error of AWS, whose text quotes what was sent.
-func (a *aws) refuse(status int, code, text string) func() {
+func (a *fakeSES) refuse(status int, code, text string) func() {
 	return func() {
 		a.answer = func(w http.ResponseWriter, q request) {
 			w.Header().Set("X-Amzn-ErrorType", code)
 			w.Header().Set("X-Amzn-RequestId", "request-1")
 			w.WriteHeader(status)
-			b, _ := json.Marshal(map[string]string{"message": text + " " + strings.Join(q.Destination.ToAddresses,
-				",") + string(q.Content.Raw.Data)})
+			quote := text + " " + strings.Join(q.Destination.ToAddresses, ",") + string(q.Content.Raw.Data)
+			b, _ := json.Marshal(map[string]string{"message": quote})
 			_, _ = w.Write(b)
 		}
 	}
 }
 
-func open(t *testing.T, a *aws) notify.Notifier {
+func open(t *testing.T, a *fakeSES) notify.Notifier {
 	t.Helper()
-	environment := map[string]string{
-		"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "AKIACANARY", "AWS_SECRET_ACCESS_KEY": "secret-canary",
-		"AWS_SESSION_TOKEN": "session-canary", "AWS_ENDPOINT_URL": a.URL,
-	}
-	channels, err := notify.New(notify.Settings{
-		Notify: "ses", From: "SipEat <notify@sipeat.example>", To: "staff@sipeat.example", Now: func() time.Time {
-			return time.Unix(0,
-				0)
-		},
-		Extra: map[string]func(notify.Composer) (notify.Notifier,
-			error){"ses": ses.Join(ses.Environment(func(name string) string { return environment[name] }))},
-	})
+	composer, err := notify.NewComposer("SipEat <notify@sipeat.example>", "staff@sipeat.example",
+		func() time.Time { return time.Unix(0, 0) })
 	require.NoError(t, err)
-	return channels
+	return ses.New(composer, aws.Config{
+		Region: "eu-central-1", BaseEndpoint: aws.String(a.URL),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "AKIACANARY", SecretAccessKey: "secret-canary", SessionToken: "session-canary"}, nil
+		}),
+	})
 }
 
 func TestSES(t *testing.T) {
 	notifytest.Run(t, func(t *testing.T) notifytest.Subject {
-		a := newAWS(t)
+		a := newSES(t)
 		return notifytest.Subject{
 			Notifier: open(t, a),
 			Delivered: func() []string {
@@ -109,28 +103,20 @@ func TestSES(t *testing.T) {
 				defer a.mutex.Unlock()
 				return a.delivered
 			},
-			Outages: map[string]func(){
-				"throttled":         a.refuse(400, "ThrottlingException", "Maximum sending rate exceeded"),
-				"too many requests": a.refuse(429, "TooManyRequestsException", ""),
-				"quota":             a.refuse(400, "LimitExceededException", ""),
-				"paused":            a.refuse(400, "SendingPausedException", ""),
-				"suspended":         a.refuse(400, "AccountSuspendedException", ""),
-				"unverified domain": a.refuse(400, "MailFromDomainNotVerifiedException", ""),
-				"unverified sender": a.refuse(400, "MessageRejected",
-					"Email address is not verified. The following identities failed the check in region EU-CENTRAL-1:"),
-				"no right":              a.refuse(403, "AccessDeniedException", ""),
-				"an expired key":        a.refuse(403, "ExpiredTokenException", ""),
-				"no configuration set":  a.refuse(404, "NotFoundException", ""),
-				"an outage":             a.refuse(500, "InternalServiceErrorException", ""),
-				"an outage of the edge": a.refuse(503, "<html>CANARY", ""),
-				"no server":             a.Close,
+			Failures: notifytest.Failures{
+				events.Unavailable: {
+					"throttled": a.refuse(400, "ThrottlingException", "Maximum sending rate exceeded"),
+					"paused":    a.refuse(400, "SendingPausedException", ""),
+					"unverified sender": a.refuse(400, "MessageRejected",
+						"Email address is not verified. The following identities failed the check in region EU-CENTRAL-1:"),
+					"no right":              a.refuse(403, "AccessDeniedException", ""),
+					"an outage":             a.refuse(500, "InternalServiceErrorException", ""),
+					"an outage of the edge": a.refuse(503, "<html>CANARY", ""),
+					"no server":             a.Close,
+				},
+				events.Invalid: {"content": a.refuse(400, "MessageRejected", "virus")},
+				events.Unknown: {"something": a.refuse(400, "BadRequestException", "what is this")},
 			},
-			Refusals: map[string]func(){
-				"content":           a.refuse(400, "MessageRejected", "virus"),
-				"no domain":         a.refuse(400, "BadRequestException", "Missing final '@domain'"),
-				"a domain of signs": a.refuse(400, "BadRequestException", "Domain contains illegal character"),
-			},
-			Unclear: map[string]func(){"something": a.refuse(400, "BadRequestException", "what is this")},
 			Hang: func() <-chan struct{} {
 				asked, end := make(chan struct{}, 2), make(chan struct{})
 				t.Cleanup(func() { close(end) })
@@ -143,33 +129,30 @@ func TestSES(t *testing.T) {
 }
 
 func TestRequest(t *testing.T) {
-	a := newAWS(t)
+	a := newSES(t)
 	n := open(t, a)
 	require.NoError(t, n.Notify(t.Context(), notifytest.Message("n-1")))
 	assert.Equal(t, "notify@sipeat.example", a.last.FromEmailAddress)
 	assert.Equal(t, []string{"canary@recipient.example"}, a.last.Destination.ToAddresses)
 	assert.Contains(t, string(a.last.Content.Raw.Data), "Message-ID: <notification.n-1@sipeat.example>\r\n")
-	assert.Contains(t, a.header.Get("Authorization"), "/eu-central-1/ses/aws4_request")
-	assert.Equal(t, "session-canary", a.header.Get("X-Amz-Security-Token"))
+	header := a.requests[0].Header
+	assert.Contains(t, header.Get("Authorization"), "/eu-central-1/ses/aws4_request")
+	assert.Equal(t, "session-canary", header.Get("X-Amz-Security-Token"))
 
-	staff := notifytest.Message("n-2")
-	staff.Recipient = ""
-	require.NoError(t, n.Notify(t.Context(), staff))
-	assert.Equal(t, []string{"staff@sipeat.example"}, a.last.Destination.ToAddresses)
-	a.refuse(400, "BadRequestException", "Domain contains illegal character")()
-	assert.Equal(t, events.Unavailable, events.KindOf(n.Notify(t.Context(), staff)), "an address of the settings")
+	international := notifytest.Message("n-1")
+	international.Recipient = "jürgen@example.com"
+	assert.Equal(t, events.Invalid, events.KindOf(n.Notify(t.Context(), international)))
 }
 
 func TestTheSDKDoesNotRetry(t *testing.T) {
-	a := newAWS(t)
+	a := newSES(t)
 	a.refuse(500, "InternalServiceErrorException", "")()
 	require.Error(t, open(t, a).Notify(t.Context(), notifytest.Message("n-1")))
-	assert.Equal(t, 1, a.asked)
+	assert.Len(t, a.requests, 1)
 }
 
-// The error says whether the mail may have been accepted.
 func TestErrorsSayWhetherTheMailMayBeAccepted(t *testing.T) {
-	a := newAWS(t)
+	a := newSES(t)
 	a.answer = func(http.ResponseWriter, request) { panic(http.ErrAbortHandler) }
 	require.ErrorContains(t, open(t, a).Notify(t.Context(), notifytest.Message("n-1")), "it may have accepted the mail")
 	a.Close()
@@ -178,16 +161,28 @@ func TestErrorsSayWhetherTheMailMayBeAccepted(t *testing.T) {
 	assert.NotContains(t, err.Error(), "may have accepted")
 }
 
-func TestInternationalAddressesAreRefused(t *testing.T) {
-	m := notifytest.Message("n-1")
-	m.Recipient = "jürgen@example.com"
-	assert.Equal(t, events.Invalid, events.KindOf(open(t, newAWS(t)).Notify(t.Context(), m)))
-}
-
-func TestMissingSettings(t *testing.T) {
-	_, err := ses.New(notify.Composer{}, ses.Settings{})
-	require.Error(t, err)
-	for _, name := range []string{"AWS_REGION: ", "AWS_ACCESS_KEY_ID: ", "AWS_SECRET_ACCESS_KEY: "} {
-		assert.ErrorContains(t, err, name)
+func TestProbe(t *testing.T) {
+	for name, c := range map[string]struct {
+		status           int
+		code, body, says string
+	}{
+		"may send":    {200, "", `{"SendingEnabled":true,"ProductionAccessEnabled":true}`, "may send"},
+		"sandbox":     {200, "", `{"SendingEnabled":true,"ProductionAccessEnabled":false}`, "sandbox"},
+		"paused":      {200, "", `{"SendingEnabled":false,"ProductionAccessEnabled":true}`, "paused"},
+		"no right":    {403, "AccessDeniedException", `{"message":"canary"}`, "ses:GetAccount"},
+		"a wrong key": {403, "UnrecognizedClientException", `{"message":"canary"}`, "UnrecognizedClientException"},
+	} {
+		a := newSES(t)
+		a.answer = func(w http.ResponseWriter, _ request) {
+			w.Header().Set("X-Amzn-ErrorType", c.code)
+			w.WriteHeader(c.status)
+			_, _ = w.Write([]byte(c.body))
+		}
+		result, err := open(t, a).(notify.Prober).Probe(t.Context())
+		assert.Equal(t, name == "paused" || name == "a wrong key", err != nil, name)
+		text := fmt.Sprint(result, err)
+		assert.Contains(t, text, c.says, name)
+		assert.NotContains(t, text, "canary", name)
+		assert.Equal(t, "/v2/email/account", a.requests[0].URL.Path)
 	}
 }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/sipeat/sipeat/functions/commands"
 	"github.com/sipeat/sipeat/shared/bus"
-	"github.com/sipeat/sipeat/shared/notify/ses"
 	"github.com/sipeat/sipeat/shared/observe"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/store/dynamodb"
@@ -150,10 +149,9 @@ var notGiven = map[string]string{
 	"METRICS":                              "CloudWatch has them",
 	"HEALTH":                               "of sipeat worker",
 	"LOG_FORMAT":                           "a function logs JSON",
-	"KAFKA_TLS KAFKA_TLS_CA_FILE KAFKA_SASL_USERNAME KAFKA_SASL_PASSWORD":                     "IAM login uses TLS, Amazon's public certificates and the role's credentials",
-	"KAFKA_SESSION_TIMEOUT KAFKA_INSTANCE_ID":                                                 "the mapping is the member of the group",
-	"AWS_REGION AWS_DEFAULT_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN": "Lambda sets them, or they are not needed",
-	"AWS_ENDPOINT_URL AWS_ENDPOINT_URL_SESV2":                                                 "a stand-in for SES is not reachable from AWS",
+	"KAFKA_TLS KAFKA_TLS_CA_FILE KAFKA_SASL_USERNAME KAFKA_SASL_PASSWORD":  "IAM login uses TLS, Amazon's public certificates and the role's credentials",
+	"KAFKA_SESSION_TIMEOUT KAFKA_INSTANCE_ID":                              "the mapping is the member of the group",
+	"AWS_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN": "Lambda sets them, or they are not needed",
 }
 
 // TestEverySettingIsDecided compares the names that the program reads with those that functions have.
@@ -162,7 +160,6 @@ func TestEverySettingIsDecided(t *testing.T) {
 	read := append(settings.Names(), "PARTIAL_BATCH_RESPONSES")
 	getenv := func(name string) string { read = append(read, name); return "" }
 	_, _ = dynamodb.FromEnvironment(getenv)
-	ses.Environment(getenv)
 	apigateway.Function(commands.Commands{}.Functions()[0], slog.Default(), getenv)
 	var decided []string
 	for names := range notGiven {
