@@ -91,15 +91,6 @@ func TestARepeatedStatementIsAnnouncedOnce(t *testing.T) {
 	assert.NotEqual(t, w.topic.published[0].ID, w.topic.published[2].ID)
 }
 
-func TestCorrelationAndCausation(t *testing.T) {
-	w := newWorld(t)
-	e := read("a", events.ContactCreated{Base: base("c-1")})
-	e.Metadata.CorrelationID = "the-first"
-	require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), e))
-	assert.Equal(t, "the-first", w.topic.published[0].Metadata.CorrelationID)
-	assert.Equal(t, "e-1", w.topic.published[0].Metadata.CausationID)
-}
-
 func TestAFailedPublishIsRetried(t *testing.T) {
 	w := newWorld(t)
 	w.topic.err = &events.Error{Kind: events.Unavailable, Message: "no broker", EventID: "n-1"}

@@ -3,6 +3,8 @@
 package consumers
 
 import (
+	"time"
+
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/notify"
@@ -19,17 +21,21 @@ type Consumers struct {
 	// AnnouncedBy lists the producers that write their own notification for each other event, as the TypeScript app does:
 	// none is derived from their events, or people would be notified twice.
 	AnnouncedBy []string
-
-	sent *sent
 }
 
 // Functions lists the consumers. Their groups are those of the TypeScript app, so they continue at its offsets.
 func (c Consumers) Functions() []Function {
-	c.sent = &sent{}
 	return []Function{
 		function("contact-created", "sipeat-contact-consumer", OnContactCreated{c}),
 		function("machine-created", "sipeat-machine-consumer", OnMachineCreated{c}),
 		function("request-created", "sipeat-request-consumer", OnRequestCreated{c}),
-		function("notification", "sipeat-notification-consumer", OnNotification{c}),
+		function("notification", "sipeat-notification-consumer", &OnNotification{Consumers: c}),
 	}
+}
+
+func (c Consumers) now() time.Time {
+	if c.Events.Now != nil {
+		return c.Events.Now()
+	}
+	return time.Now()
 }

@@ -20,11 +20,10 @@ import (
 // world is the consumers on a real read model, with a publisher and a notifier that remember.
 type world struct {
 	consumers.Consumers
-	topic    *topic
-	notifier *fakeNotifier
-	model    store.Store
-
-	storeAway   bool
+	topic       *topic
+	notifier    *fakeNotifier
+	model       store.Store
+	claims      *fakeClaims
 	deadLetters []bus.DeadLetter
 }
 
@@ -36,9 +35,9 @@ func newWorld(t *testing.T) *world {
 	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"), sqlite.WithRelaxedSync())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, claims.Close()) })
-	w := &world{topic: &topic{}, notifier: &fakeNotifier{}, model: model}
+	w := &world{topic: &topic{}, notifier: &fakeNotifier{}, model: model, claims: &fakeClaims{Claims: claims}}
 	w.Consumers = consumers.Consumers{
-		Publisher: w.topic, Notifier: w.notifier, Store: model, Claims: claims, AnnouncedBy: []string{"sipeat-app"},
+		Publisher: w.topic, Notifier: w.notifier, Store: model, Claims: w.claims, AnnouncedBy: []string{"sipeat-app"},
 		Events: events.Factory{Now: func() time.Time { return noon }},
 	}
 	return w
@@ -81,6 +80,48 @@ func (n *fakeNotifier) Notify(_ context.Context, m notify.Message) error {
 	return n.err
 }
 
+// fakeClaims are claims of which one step can be unavailable.
+type fakeClaims struct {
+	store.Claims
+	mu      sync.Mutex
+	failing string          // complete, release or fail
+	leases  []time.Duration // of the claims so far
+}
+
+func (c *fakeClaims) unlessFailing(step string, do func() error) error {
+	if step == c.failing {
+		return events.Wrap(events.Unavailable, context.DeadlineExceeded, "no database")
+	}
+	return do()
+}
+
+func (c *fakeClaims) Claim(ctx context.Context, id, channel string, lease time.Duration) (store.Claim, time.Duration, error) {
+	c.mu.Lock()
+	c.leases = append(c.leases, lease)
+	c.mu.Unlock()
+	return c.Claims.Claim(ctx, id, channel, lease)
+}
+
+func (c *fakeClaims) Complete(ctx context.Context, id, channel string) error {
+	return c.unlessFailing("complete", func() error { return c.Claims.Complete(ctx, id, channel) })
+}
+
+func (c *fakeClaims) Release(ctx context.Context, id, channel string) error {
+	return c.unlessFailing("release", func() error { return c.Claims.Release(ctx, id, channel) })
+}
+
+func (c *fakeClaims) Fail(ctx context.Context, id, channel, class string) error {
+	return c.unlessFailing("fail", func() error { return c.Claims.Fail(ctx, id, channel, class) })
+}
+
+// claim claims the notification of the test by a channel, as another process would.
+func (w *world) claim(t *testing.T, channel string) store.Claim {
+	t.Helper()
+	claim, _, err := w.Claims.Claim(t.Context(), "n-1", channel, time.Hour)
+	require.NoError(t, err)
+	return claim
+}
+
 // Write implements bus.DeadLetters.
 func (w *world) Write(_ context.Context, l bus.DeadLetter) error {
 	w.deadLetters = append(w.deadLetters, l)
@@ -117,22 +158,6 @@ func (w *world) function(t *testing.T, name string) consumers.Function {
 	}
 	require.Fail(t, "no function "+name)
 	return consumers.Function{}
-}
-
-// known is the sample and the function of a type. Where one is missing, TestANewTypeInThreeSteps says so.
-func (w *world) known(t *testing.T, d events.Definition) ([]byte, consumers.Function) {
-	t.Helper()
-	sample, err := d.Sample()
-	if err == nil {
-		_, err = d.Decode(sample)
-	}
-	for _, f := range w.Functions() {
-		if f.Consumer.Topic == d.Topic && err == nil {
-			return sample, f
-		}
-	}
-	t.Skip("TestANewTypeInThreeSteps says what is missing")
-	return nil, consumers.Function{}
 }
 
 // read is an event as it was read from a topic, where anything may stand.

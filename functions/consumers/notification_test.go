@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,9 +46,7 @@ func TestANotificationWithoutAnIDIsDeliveredOnce(t *testing.T) {
 
 func TestAClaimIsWaitedFor(t *testing.T) {
 	w := newWorld(t)
-	claim, _, err := w.Claims.Claim(t.Context(), "n-1", "", time.Hour)
-	require.NoError(t, err)
-	require.Equal(t, store.Claimed, claim)
+	require.Equal(t, store.Claimed, w.claim(t, ""))
 	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
 	assert.Empty(t, w.notifier.messages)
 
@@ -60,28 +57,19 @@ func TestAClaimIsWaitedFor(t *testing.T) {
 
 // A sender that is killed delays its notification until its lease ends, and no longer.
 func TestTheLeaseOfAKilledSenderIsWaitedFor(t *testing.T) {
-	for _, named := range []string{"", "smtp"} {
-		synctest.Test(t, func(t *testing.T) {
-			const lease = 35 * time.Second
-			w := &world{notifier: &fakeNotifier{}}
-			w.Consumers = consumers.Consumers{Notifier: w.notifier, Store: noModel{},
-				Claims: &leased{until: map[string]time.Time{"n-1/" + named: time.Now().Add(lease)}}}
-			mail := w.notifier
-			if named != "" {
-				mail, _ = w.channels()
-			}
-			killed := time.Now()
-			time.Sleep(10 * time.Second) // its session in the group
-			c := w.function(t, "notification").Consumer
-			partition := bus.NewEngine(c, w, bus.Options{}).Open(0, nil)
-			defer partition.Close(t.Context())
-			partition.Deliver([]bus.Record{{Topic: c.Topic, Value: []byte(record), Timestamp: noon}})
-			require.NoError(t, partition.Wait(t.Context()))
-			assert.Len(t, mail.messages, 1)
-			assert.GreaterOrEqual(t, time.Since(killed), lease)
-			assert.Less(t, time.Since(killed), lease+time.Second)
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const lease = 35 * time.Second
+		killed := time.Now()
+		w := &world{notifier: &fakeNotifier{}}
+		w.Consumers = consumers.Consumers{Notifier: w.notifier, Store: noModel{}, Claims: &leased{until: killed.Add(lease)}}
+		c := w.function(t, "notification").Consumer
+		partition := bus.NewEngine(c, w, bus.Options{}).Open(0, nil)
+		defer partition.Close(t.Context())
+		partition.Deliver([]bus.Record{{Topic: c.Topic, Value: []byte(record), Timestamp: noon}})
+		require.NoError(t, partition.Wait(t.Context()))
+		assert.Len(t, w.notifier.messages, 1)
+		assert.WithinRange(t, time.Now(), killed.Add(lease), killed.Add(lease+time.Second))
+	})
 }
 
 // noModel keeps nothing, in a bubble of synctest, where SQLite does not work: it polls the clock.
@@ -89,64 +77,39 @@ type noModel struct{ store.Store }
 
 func (noModel) Put(context.Context, store.Item) error { return nil }
 
-// leased are the claims in such a bubble.
+// leased is one claim in such a bubble.
 type leased struct {
 	store.Claims
-	mu    sync.Mutex
-	until map[string]time.Time
-	done  sync.Map
+	until time.Time
 }
 
-func (l *leased) Claim(_ context.Context, id, channel string, lease time.Duration) (store.Claim, time.Duration, error) {
-	id += "/" + channel
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, done := l.done.Load(id); done {
-		return store.Done, 0, nil
-	}
-	if left := time.Until(l.until[id]); left > 0 {
+func (l *leased) Claim(context.Context, string, string, time.Duration) (store.Claim, time.Duration, error) {
+	if left := time.Until(l.until); left > 0 {
 		return store.Held, left, nil
 	}
-	l.until[id] = time.Now().Add(lease)
 	return store.Claimed, 0, nil
 }
 
-func (l *leased) Complete(_ context.Context, id, channel string) error {
-	l.done.Store(id+"/"+channel, true)
-	return nil
-}
+func (l *leased) Complete(context.Context, string, string) error { return nil }
 
 func TestANotifiersErrorKeepsItsMeaning(t *testing.T) {
 	for kind, outcome := range map[events.Kind]bus.Outcome{
 		events.Invalid: bus.Rejected, events.Unavailable: bus.Unavailable, events.Unknown: bus.Failed,
 	} {
-		for _, releaseFails := range []bool{false, true} {
-			w := newWorld(t)
-			failure := errors.New("the notifier's")
-			w.notifier.err = events.Wrap(kind, failure, "not sent")
-			if releaseFails {
-				w.Claims = noRelease{w.Claims}
-			}
-			report := w.deliver(t, "notification", []byte(record))
-			assert.Equal(t, outcome, report.Outcome, "%q, release fails: %t", kind, releaseFails)
-			assert.ErrorIs(t, report.Err, failure)
-			assert.Equal(t, kind, events.KindOf(report.Err))
-			if releaseFails {
-				assert.ErrorContains(t, report.Err, "no database", "logged too")
-				continue
-			}
-			claim, _, err := w.Claims.Claim(t.Context(), "n-1", "", time.Hour)
-			require.NoError(t, err)
-			assert.Equal(t, store.Claimed, claim, "released")
-		}
+		w := newWorld(t)
+		failure := errors.New("the notifier's")
+		w.notifier.err = events.Wrap(kind, failure, "not sent")
+		report := w.deliver(t, "notification", []byte(record))
+		assert.Equal(t, outcome, report.Outcome)
+		assert.ErrorIs(t, report.Err, failure)
+		assert.Equal(t, store.Claimed, w.claim(t, ""), "released")
+
+		w = newWorld(t)
+		w.notifier.err, w.claims.failing = events.Wrap(kind, failure, "not sent"), "release"
+		report = w.deliver(t, "notification", []byte(record))
+		assert.Equal(t, outcome, report.Outcome, "although the claim cannot be released")
+		assert.ErrorContains(t, report.Err, "no database", "logged too")
 	}
-}
-
-// noRelease are claims that are unavailable when one is released.
-type noRelease struct{ store.Claims }
-
-func (noRelease) Release(context.Context, string, string) error {
-	return events.Wrap(events.Unavailable, context.DeadlineExceeded, "no database")
 }
 
 func TestAClaimIsCompletedAfterTheDeadline(t *testing.T) {
@@ -154,43 +117,24 @@ func TestAClaimIsCompletedAfterTheDeadline(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	w.notifier.during = cancel
 	e := read("a", events.Notification{Base: base("n-1")})
-	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.React(ctx, e))
-	claim, _, err := w.Claims.Claim(t.Context(), "n-1", "", time.Hour)
-	require.NoError(t, err)
-	assert.Equal(t, store.Done, claim)
+	require.NoError(t, (&consumers.OnNotification{Consumers: w.Consumers}).React(ctx, e))
+	assert.Equal(t, store.Done, w.claim(t, ""))
 }
 
 // A process that cannot complete a claim after it has sent the message completes it later and does not send again.
 func TestASentMessageIsNotSentAgainWhileTheStoreIsAway(t *testing.T) {
 	w := newWorld(t)
-	claims := w.Claims
-	w.Claims = noComplete{claims, &w.storeAway}
-	w.storeAway = true
 	consumer := w.function(t, "notification").Consumer
+	w.claims.failing = "complete"
 	for range 3 {
 		assert.Equal(t, bus.Unavailable, w.run(t, consumer, []byte(record)).Outcome)
 	}
-	w.storeAway = false
+	w.claims.failing = ""
 	for range 2 {
 		assert.Equal(t, bus.Done, w.run(t, consumer, []byte(record)).Outcome, "although the lease is still running")
 	}
 	assert.Len(t, w.notifier.messages, 1)
-	claim, _, err := claims.Claim(t.Context(), "n-1", "", time.Hour)
-	require.NoError(t, err)
-	assert.Equal(t, store.Done, claim)
-}
-
-// noComplete are claims that are unavailable when one is completed.
-type noComplete struct {
-	store.Claims
-	away *bool
-}
-
-func (s noComplete) Complete(ctx context.Context, id, channel string) error {
-	if *s.away {
-		return events.Wrap(events.Unavailable, context.DeadlineExceeded, "no database")
-	}
-	return s.Claims.Complete(ctx, id, channel)
+	assert.Equal(t, store.Done, w.claim(t, ""))
 }
 
 func TestANotificationOlderThanClaimsIsNotDelivered(t *testing.T) {
@@ -204,26 +148,15 @@ func TestANotificationOlderThanClaimsIsNotDelivered(t *testing.T) {
 
 func TestALeaseOutlastsItsHandler(t *testing.T) {
 	w := newWorld(t)
-	leases := &leases{Claims: w.Claims}
-	w.Claims = leases
 	e := read("a", events.Notification{Base: base("n-1")})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
 	defer cancel()
-	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.React(ctx, e))
-	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.React(t.Context(), e), "with no deadline at all")
-	assert.Greater(t, leases.asked[0], 100*time.Second)
-	assert.LessOrEqual(t, leases.asked[0], 105*time.Second)
-	assert.Equal(t, time.Minute, leases.asked[1])
-}
-
-type leases struct {
-	store.Claims
-	asked []time.Duration
-}
-
-func (l *leases) Claim(ctx context.Context, id, channel string, lease time.Duration) (store.Claim, time.Duration, error) {
-	l.asked = append(l.asked, lease)
-	return l.Claims.Claim(ctx, id, channel, lease)
+	on := &consumers.OnNotification{Consumers: w.Consumers}
+	require.NoError(t, on.React(ctx, e))
+	require.NoError(t, on.React(t.Context(), e), "with no deadline at all")
+	assert.Greater(t, w.claims.leases[0], 100*time.Second)
+	assert.LessOrEqual(t, w.claims.leases[0], 105*time.Second)
+	assert.Equal(t, time.Minute, w.claims.leases[1])
 }
 
 func TestLongIDsAreDeliveredOnceEach(t *testing.T) {
@@ -236,4 +169,87 @@ func TestLongIDsAreDeliveredOnceEach(t *testing.T) {
 		}
 	}
 	assert.Len(t, w.notifier.messages, 2)
+}
+
+// channels gives the world two notifiers.
+func (w *world) channels() (mail, chat *fakeNotifier) {
+	mail, chat = &fakeNotifier{}, &fakeNotifier{}
+	w.Notifier = notify.Channels{{Name: "smtp", Notifier: mail}, {Name: "discord", Notifier: chat}}
+	return mail, chat
+}
+
+func TestARetryReachesOnlyTheChannelsThatFailed(t *testing.T) {
+	w := newWorld(t)
+	mail, chat := w.channels()
+	mail.err = events.Errorf(events.Unavailable, "down")
+	for range 2 {
+		assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
+	}
+	mail.err = nil
+	for range 2 {
+		assert.Equal(t, bus.Done, w.deliver(t, "notification", []byte(record)).Outcome)
+	}
+	assert.Len(t, mail.messages, 3, "two that failed, one that did not")
+	assert.Len(t, chat.messages, 1)
+}
+
+// A refusal by one channel waits until the others have delivered, and is then a dead letter.
+func TestARefusalWaitsForTheOtherChannels(t *testing.T) {
+	w := newWorld(t)
+	mail, chat := w.channels()
+	mail.err = events.Errorf(events.Invalid, "no such mailbox")
+	chat.err = events.Errorf(events.Unavailable, "down")
+	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
+	assert.Empty(t, w.deadLetters)
+
+	chat.err = nil
+	assert.Equal(t, bus.Rejected, w.deliver(t, "notification", []byte(record)).Outcome)
+	assert.Len(t, w.deadLetters, 1)
+	assert.Len(t, chat.messages, 2)
+}
+
+func TestAClaimOfOneChannelDelaysNoOther(t *testing.T) {
+	w := newWorld(t)
+	mail, chat := w.channels()
+	require.Equal(t, store.Claimed, w.claim(t, "smtp"))
+	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
+	assert.Empty(t, mail.messages)
+	assert.Len(t, chat.messages, 1)
+}
+
+// A rejected notification is noted as failed, with the dead letter's class, by the channels that have not delivered it. It can
+// be delivered when its event comes again.
+func TestARejectedNotificationIsNotedAsFailed(t *testing.T) {
+	w := newWorld(t)
+	mail, _ := w.channels()
+	refused, unavailable := events.Errorf(events.Invalid, "no such mailbox"), events.Errorf(events.Unavailable, "down")
+	conflict := strings.Replace(record, "Hello", "Other", 1)
+	for _, c := range []struct {
+		err     error
+		record  string
+		outcome bus.Outcome
+		smtp    string
+	}{
+		{unavailable, record, bus.Unavailable, "pending "},
+		{refused, record, bus.Rejected, "failed refused"},
+		{refused, conflict, bus.Rejected, "failed refused"}, // the state of the first event
+		{nil, record, bus.Done, "delivered "},
+	} {
+		mail.err = c.err
+		assert.Equal(t, c.outcome, w.deliver(t, "notification", []byte(c.record)).Outcome)
+		known, err := w.Claims.Deliveries(t.Context(), "n-1")
+		require.NoError(t, err)
+		states := map[string]string{}
+		for _, d := range known["n-1"] {
+			states[d.Channel] = string(d.State) + " " + d.Class
+		}
+		assert.Equal(t, map[string]string{"smtp": c.smtp, "discord": "delivered "}, states)
+	}
+}
+
+func TestADeadLetterWaitsForTheClaims(t *testing.T) {
+	w := newWorld(t)
+	w.notifier.err, w.claims.failing = events.Errorf(events.Invalid, "no such mailbox"), "fail"
+	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
+	assert.Empty(t, w.deadLetters)
 }

@@ -63,8 +63,9 @@ func TestEachSampleIsProjected(t *testing.T) {
 	for _, d := range events.Catalogue() {
 		t.Run(d.Topic, func(t *testing.T) {
 			w := newWorld(t)
-			sample, f := w.known(t, d)
-			report := w.run(t, f.Consumer, sample)
+			sample, err := d.Sample()
+			require.NoError(t, err)
+			report := w.deliver(t, d.Topic, sample)
 			assert.Equal(t, bus.Done, report.Outcome, "%v", report.Err)
 			e, err := d.Decode(sample)
 			require.NoError(t, err)
@@ -78,8 +79,9 @@ func TestAReplayHasNoEffects(t *testing.T) {
 	for _, d := range events.Catalogue() {
 		t.Run(d.Topic, func(t *testing.T) {
 			w := newWorld(t)
-			sample, f := w.known(t, d)
-			assert.Equal(t, bus.Done, w.run(t, f.Replay, sample).Outcome)
+			sample, err := d.Sample()
+			require.NoError(t, err)
+			assert.Equal(t, bus.Done, w.run(t, w.function(t, d.Topic).Replay, sample).Outcome)
 			assert.Empty(t, w.topic.published)
 			assert.Empty(t, w.notifier.messages)
 			item, err := w.model.List(t.Context(), store.Query{Type: d.Topic, Limit: 2})
@@ -94,7 +96,7 @@ func TestLabels(t *testing.T) {
 	machine := events.MachineCreated{Base: base("m-1"), Machine: events.Machine{City: "Lyon", Country: "France"}}
 	require.NoError(t, consumers.OnMachineCreated{Consumers: w.Consumers}.Project(t.Context(), read("a", machine)))
 	notification := events.Notification{Base: base("n-1"), Notice: events.Notice{Type: "machine"}}
-	require.NoError(t, consumers.OnNotification{Consumers: w.Consumers}.Project(t.Context(), read("a", notification)))
+	require.NoError(t, (&consumers.OnNotification{Consumers: w.Consumers}).Project(t.Context(), read("a", notification)))
 	for topic, match := range map[string]store.Labels{
 		"machine-created": {City: "Lyon", Country: "France"}, "notification": {Type: "machine"},
 	} {

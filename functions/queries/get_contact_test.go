@@ -4,25 +4,14 @@ import (
 	"testing"
 
 	"github.com/sipeat/sipeat/functions/consumers"
-	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 func TestGetContact(t *testing.T) {
 	m := open(t)
 	id := given(m, consumers.OnContactCreated{Consumers: m.Consumers}.Project, events.ContactCreated{Contact: ada})
-
-	resource, err := m.GetContact(t.Context(), queries.ByID{ID: id})
-	require.NoError(t, err)
-	assert.Equal(t, ada, resource.Data.Contact)
-	fields := shown(t, resource)
-	assert.Equal(t, id, fields["id"])
-	assert.Equal(t, id, fields["eventId"], "the ids of this test are equal")
-	assert.Equal(t, "2026-11-23T06:01:00.000Z", fields["createdAt"])
-	assert.NotContains(t, fields, "companyName", "what was not said is not shown")
-
-	_, err = m.GetContact(t.Context(), queries.ByID{ID: "missing"})
-	isMissing(t, err)
+	data, fields := getBy(t, id, m.GetContact)
+	assert.Equal(t, ada, data.Contact)
+	assert.NotContains(t, fields, "companyName", "an empty optional field is absent")
 }

@@ -2,13 +2,13 @@ package queries_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/events"
@@ -62,10 +62,21 @@ func shown(t *testing.T, resource any) map[string]any {
 	return fields
 }
 
-// isMissing checks the error of an unknown id.
-func isMissing(t *testing.T, err error) {
+// getBy gets the first resource of the test by its id, and as a caller sees it; an unknown id must not be found.
+func getBy[T events.Payload](t *testing.T, id string, get func(context.Context, queries.ByID) (queries.Resource[T], error)) (
+	T, map[string]any,
+) {
 	t.Helper()
+	resource, err := get(t.Context(), queries.ByID{ID: id})
+	require.NoError(t, err)
+	fields := shown(t, resource)
+	assert.Equal(t, id, fields["id"])
+	assert.Equal(t, id, fields["eventId"], "the ids of a test are equal")
+	assert.Equal(t, "2026-11-23T06:01:00.000Z", fields["createdAt"])
+
+	_, err = get(t.Context(), queries.ByID{ID: "missing"})
 	assert.Equal(t, events.NotFound, events.KindOf(err))
+	return resource.Data, fields
 }
 
 // ids of the resources on a page, and whether there is another page.

@@ -14,7 +14,7 @@ func TestListNotifications(t *testing.T) {
 	add := func(about string) string {
 		notice := notice
 		notice.Type = about
-		return given(m, consumers.OnNotification{Consumers: m.Consumers}.Project, events.Notification{Notice: notice})
+		return given(m, (&consumers.OnNotification{Consumers: m.Consumers}).Project, events.Notification{Notice: notice})
 	}
 	machine, request := add("machine"), add("request")
 	m.delivered(machine)

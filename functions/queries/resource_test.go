@@ -1,9 +1,9 @@
 package queries_test
 
 import (
-	"encoding/json"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/stretchr/testify/assert"

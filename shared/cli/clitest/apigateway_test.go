@@ -86,7 +86,7 @@ func bothWays(t *testing.T) *twoWays {
 		project(t, id, consumers.OnContactCreated{Consumers: in}.Project, events.ContactCreated{Contact: Decoded[events.Contact](t, AContact)})
 		project(t, id, consumers.OnMachineCreated{Consumers: in}.Project, events.MachineCreated{Machine: Decoded[events.Machine](t, aMachine)})
 		project(t, id, consumers.OnRequestCreated{Consumers: in}.Project, events.RequestCreated{Request: Decoded[events.Request](t, aRequest)})
-		project(t, id, consumers.OnNotification{Consumers: in}.Project, events.Notification{Notice: Decoded[events.Notice](t, aNotification)})
+		project(t, id, (&consumers.OnNotification{Consumers: in}).Project, events.Notification{Notice: Decoded[events.Notice](t, aNotification)})
 	}
 	for _, id := range oddIDs {
 		w.project(id)
