@@ -122,7 +122,10 @@ func (d *Discord) refused(response *http.Response) error {
 	}
 	_ = json.UnmarshalRead(io.LimitReader(response.Body, 64<<10), &body) // a proxy's is no JSON; its status counts all the same
 	status := response.StatusCode
-	what := fmt.Sprintf("Discord answered %d, code %d", status, body.Code)
+	what := fmt.Sprintf("Discord answered %d", status)
+	if body.Code != 0 {
+		what += fmt.Sprintf(", code %d", body.Code)
+	}
 	_, content := body.Errors["content"]
 	switch {
 	case status == http.StatusBadRequest && (slices.Contains(contentCodes, body.Code) || body.Code == invalidForm && content):

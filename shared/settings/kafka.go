@@ -72,17 +72,15 @@ func (k Kafka) Check() error {
 	}
 	check(len(k.Brokers) == 0 || slices.ContainsFunc(k.Brokers, func(b string) bool { return Address(b) != nil }),
 		"KAFKA_BROKERS: must be host:port of one or more brokers, separated by commas; for example 127.0.0.1:9092")
-	check(k.Plaintext && k.CAFile != "", "KAFKA_TLS_CA_FILE: has no meaning with KAFKA_TLS=false; remove one of the two")
-	check(k.Plaintext && k.Mechanism == AWSMSKIAM, "KAFKA_SASL_MECHANISM=AWS_MSK_IAM: needs TLS; remove KAFKA_TLS=false")
+	check(k.Plaintext && (k.CAFile != "" || k.Mechanism == AWSMSKIAM),
+		"KAFKA_TLS=false: contradicts KAFKA_TLS_CA_FILE and AWS_MSK_IAM, which need TLS; remove it")
 	if _, err := k.TLSConfig(); err != nil {
 		faults = append(faults, fmt.Errorf("KAFKA_TLS_CA_FILE: %w", err))
 	}
-	switch login := k.Username != "" || k.Password != ""; k.Mechanism {
-	case "":
-		check(login, "KAFKA_SASL_MECHANISM: must be set with KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD; for example SCRAM-SHA-512")
-	case AWSMSKIAM:
-		check(login, "KAFKA_SASL_MECHANISM=AWS_MSK_IAM: uses AWS's credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID and so on); "+
-			"remove KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
+	switch k.Mechanism {
+	case "", AWSMSKIAM:
+		check(k.Username+k.Password != "", "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD: need KAFKA_SASL_MECHANISM=PLAIN, "+
+			"SCRAM-SHA-256 or SCRAM-SHA-512; AWS_MSK_IAM uses AWS's credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID and so on)")
 	case Plain, ScramSHA256, ScramSHA512:
 		check(k.Username == "" || k.Password == "", "KAFKA_SASL_MECHANISM: needs both KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
 		remote := slices.ContainsFunc(k.Brokers, func(b string) bool { return !IsLoopback(b) })
@@ -91,7 +89,7 @@ func (k Kafka) Check() error {
 	default:
 		check(true, "KAFKA_SASL_MECHANISM: must be PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or AWS_MSK_IAM")
 	}
-	check(len(k.InstanceID) > 249 || !isName(k.InstanceID),
+	check(len(k.InstanceID) > 249 || !isName(k.InstanceID, "._-"),
 		"KAFKA_INSTANCE_ID: must be at most 249 letters, digits, dots, dashes and underscores; for example worker-1")
 	return errors.Join(faults...)
 }

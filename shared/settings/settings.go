@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -94,7 +95,7 @@ func Read(getenv func(string) string) (Settings, error) {
 	r.check(s.LogLevel.UnmarshalText([]byte(r.text("LOG_LEVEL", "info"))) != nil, "LOG_LEVEL", "must be debug, info, warn or error")
 	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 	for name, table := range map[string]string{"TABLE_NAME": s.Table, "CLAIMS_TABLE_NAME": s.ClaimsTable} {
-		r.check(len(table) < 3 || len(table) > 255 || !isName(table), name,
+		r.check(len(table) < 3 || len(table) > 255 || !isName(table, "._-"), name,
 			"must be 3 to 255 letters, digits, dots, dashes and underscores; for example sipeat")
 	}
 	r.check(s.Table == s.ClaimsTable, "CLAIMS_TABLE_NAME", "must be another table than TABLE_NAME")
@@ -102,17 +103,15 @@ func Read(getenv func(string) string) (Settings, error) {
 }
 
 // Names lists the settings that [Read] reads.
-func Names() (names []string) {
+func Names() []string {
+	names := map[string]bool{}
 	for _, auth := range []string{"", "jwt", "token"} {
 		_, _ = Read(func(name string) string {
-			if names = append(names, name); name == "AUTH" {
-				return auth
-			}
-			return ""
+			names[name] = true
+			return map[string]string{"AUTH": auth}[name]
 		})
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return slices.Sorted(maps.Keys(names))
 }
 
 // Check checks the addresses and the folder of serve, which may come from flags.
@@ -152,10 +151,9 @@ func IsLoopback(address string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-func isName(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool {
-		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("._-", c)
-	})
+// isName reports whether s has only letters, digits and the given signs.
+func isName(s, signs string) bool {
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"+signs) == ""
 }
 
 // reader reads settings and collects their faults.
