@@ -124,7 +124,7 @@ func (s *telemetry) consumer(c bus.Consumer, deadLetters bus.DeadLetters, retryF
 	watch := &kafka.Watch{}
 	s.metrics.Watch(c.Topic, c.Group, watch)
 	return kafka.Options{
-		Logger: s.logger, Watch: watch, DeadLetters: s.tracing.DeadLetters(deadLetters),
+		Logger: s.logger, Watch: watch, DeadLetters: deadLetters,
 		Delivery: bus.Options{
 			Report: observe.All(bus.Log(s.logger, c.Group), s.metrics.Events(c.Topic, c.Group)),
 			Tracer: s.tracing.Events(), GiveUpAfter: retryFor,

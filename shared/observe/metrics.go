@@ -26,7 +26,7 @@ type Metrics struct {
 	published, tries, notified, requests *prometheus.HistogramVec
 	handled, retries, deadLetters        *prometheus.CounterVec
 	serving                              prometheus.Gauge
-	watched                              *watched
+	consumers                            *consumers
 }
 
 // seconds are the histograms' buckets, from a handler that does nothing to one that times out.
@@ -56,14 +56,14 @@ func NewMetrics(b Build) *Metrics {
 			"Time from the head of a request to the end of its response.", "route", "code"),
 		serving: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "sipeat_http_requests_in_flight", Help: "Requests in flight."}),
-		watched: &watched{},
+		consumers: &consumers{},
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "sipeat_build_info", Help: "Always 1; its labels identify the program.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.published, m.handled, m.tries, m.retries, m.deadLetters, m.notified, m.requests, m.serving, m.watched,
+	m.registry.MustRegister(m.published, m.handled, m.tries, m.retries, m.deadLetters, m.notified, m.requests, m.serving, m.consumers,
 		build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -84,36 +84,24 @@ func (m *Metrics) Web(ctx context.Context, _ *http.Request) (context.Context, fu
 
 // Events returns the [bus.Options.Report] of a consumer.
 func (m *Metrics) Events(topic, group string) func(bus.Report) {
-	tries := map[bus.Outcome]prometheus.Observer{}
-	for _, o := range []bus.Outcome{bus.Done, bus.Rejected, bus.Unavailable, bus.Failed} {
-		tries[o] = m.tries.WithLabelValues(topic, group, string(o))
-	}
-	done := m.handled.WithLabelValues(topic, group, string(bus.Done))
-	doneTries := tries[bus.Done]
-	rejected := m.handled.WithLabelValues(topic, group, string(bus.Rejected))
-	retries := m.retries.WithLabelValues(topic, group)
 	for _, c := range []bus.Class{bus.Undecodable, bus.Refused, bus.Conflicting, bus.Exhausted, bus.Panicked, bus.Expired} {
 		m.deadLetters.WithLabelValues(topic, group, string(c)) // so that the first one is an increase
 	}
 	return func(r bus.Report) {
 		switch r.Outcome {
-		case bus.Done:
-			done.Inc()
 		case bus.Rejected:
-			rejected.Inc()
 			m.deadLetters.WithLabelValues(topic, group, string(r.Class)).Inc()
+			fallthrough
+		case bus.Done:
+			m.handled.WithLabelValues(topic, group, string(r.Outcome)).Inc()
 		}
 		if r.DeadLetterOnly() {
 			return
 		}
 		if r.Attempt > 1 {
-			retries.Inc()
+			m.retries.WithLabelValues(topic, group).Inc()
 		}
-		if r.Outcome == bus.Done {
-			doneTries.Observe(r.Took.Seconds()) // without the map
-			return
-		}
-		tries[r.Outcome].Observe(r.Took.Seconds())
+		m.tries.WithLabelValues(topic, group, string(r.Outcome)).Observe(r.Took.Seconds())
 	}
 }
 

@@ -56,11 +56,9 @@ func All(reports ...func(bus.Report)) func(bus.Report) {
 
 // The interfaces of the parts, as functions.
 type (
-	publisher   func(context.Context, events.Any) (bus.Position, error)
-	deadLetters func(context.Context, bus.DeadLetter) error
-	notifier    func(context.Context, notify.Message) error
+	publisher func(context.Context, events.Any) (bus.Position, error)
+	notifier  func(context.Context, notify.Message) error
 )
 
 func (f publisher) Publish(ctx context.Context, e events.Any) (bus.Position, error) { return f(ctx, e) }
-func (f deadLetters) Write(ctx context.Context, d bus.DeadLetter) error             { return f(ctx, d) }
 func (f notifier) Notify(ctx context.Context, m notify.Message) error               { return f(ctx, m) }

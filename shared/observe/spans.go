@@ -22,9 +22,6 @@ import (
 // https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/ (and kafka beside it). Recommended attributes that hold
 // personal data are left out: url.path, url.query, user_agent.original, messaging.kafka.message.key, texts of errors.
 
-// methods are the values of http.request.method.
-var methods = []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE"}
-
 // polled paths have no spans: those of health checks would bury all others.
 var polled = []string{"/healthz", "/readyz", "/metrics"}
 
@@ -33,15 +30,11 @@ func (t *Tracing) Web(ctx context.Context, r *http.Request) (context.Context, fu
 	if t == nil || slices.Contains(polled, r.URL.Path) {
 		return ctx, nil
 	}
-	method := semconv.HTTPRequestMethodOther
-	if slices.Contains(methods, r.Method) {
-		method = semconv.HTTPRequestMethodKey.String(r.Method)
-	}
-	ctx, span := t.start(ctx, "HTTP", oteltrace.SpanKindServer, method)
+	ctx, span := t.start(ctx, "HTTP", oteltrace.SpanKindServer)
 	return ctx, func(a web.Answered) {
-		if a.Route != "" {
+		if a.Route != "" { // whose method is known, and not any text of the caller
 			span.SetName(a.Route)
-			span.SetAttributes(semconv.HTTPRoute(a.Route))
+			span.SetAttributes(semconv.HTTPRoute(a.Route), semconv.HTTPRequestMethodKey.String(r.Method))
 		}
 		span.SetAttributes(semconv.HTTPResponseStatusCode(a.Status))
 		if a.EventID != "" {
@@ -83,7 +76,9 @@ func (t *Tracing) Publisher(next bus.Publisher) bus.Publisher {
 		return next
 	}
 	return publisher(func(ctx context.Context, e events.Any) (at bus.Position, err error) {
-		attributes := append(sending(e.Topic()), semconv.MessagingMessageID(events.LogID(e.EventID())))
+		attributes := []attribute.KeyValue{semconv.MessagingSystemKafka, semconv.MessagingOperationTypeSend,
+			semconv.MessagingOperationName("send"), semconv.MessagingDestinationName(e.Topic()),
+			semconv.MessagingMessageID(events.LogID(e.EventID()))}
 		publish := func(ctx context.Context, span oteltrace.Span) (err error) {
 			if at, err = next.Publish(ctx, e); err == nil {
 				span.SetAttributes(position(at.Partition, at.Offset)...)
@@ -95,29 +90,10 @@ func (t *Tracing) Publisher(next bus.Publisher) bus.Publisher {
 	})
 }
 
-func sending(topic string) []attribute.KeyValue {
-	return []attribute.KeyValue{semconv.MessagingSystemKafka, semconv.MessagingOperationTypeSend,
-		semconv.MessagingOperationName("send"), semconv.MessagingDestinationName(topic)}
-}
-
 func position(partition int32, offset int64) []attribute.KeyValue {
 	return []attribute.KeyValue{
 		semconv.MessagingDestinationPartitionID(strconv.Itoa(int(partition))), semconv.MessagingKafkaOffset(int(offset)),
 	}
-}
-
-// DeadLetters is next, with a span for each dead letter, which keeps the headers of its record, traceparent among them.
-func (t *Tracing) DeadLetters(next bus.DeadLetters) bus.DeadLetters {
-	if t == nil {
-		return next
-	}
-	return deadLetters(func(ctx context.Context, d bus.DeadLetter) error {
-		topic := bus.DeadLetterTopic(d.Record.Topic)
-		attributes := append(sending(topic), attribute.String("sipeat.dead_letter.class", string(d.Class)))
-		return t.within(ctx, "send "+topic, oteltrace.SpanKindProducer, attributes, func(ctx context.Context, _ oteltrace.Span) error {
-			return next.Write(ctx, d)
-		})
-	})
 }
 
 // Notifier is next, with a span for each message.

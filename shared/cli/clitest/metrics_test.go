@@ -77,7 +77,6 @@ func TestMetrics(t *testing.T) {
 		return nil
 	})
 	w.counts(`sipeat_consumer_stalled`+machines+`topic="machine-created"}`, 0)
-	w.counts(`sipeat_partition_paused`+at, 0)
 	w.fails(nil, nil)
 	w.counts("sipeat_consumer_lag_events"+at, 0)
 

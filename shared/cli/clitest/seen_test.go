@@ -84,7 +84,7 @@ func watch(t testing.TB, extra ...web.Function) *watching {
 		}
 		running.Go(func() {
 			if err := kafka.Consume(ctx, cluster, c, kafka.Options{
-				Logger: logger, Watch: seen, DeadLetters: tracing.DeadLetters(letters),
+				Logger: logger, Watch: seen, DeadLetters: letters,
 				Delivery: bus.Options{
 					Report: observe.All(bus.Log(logger, c.Group), w.metrics.Events(c.Topic, c.Group)), Tracer: tracing.Events(),
 					Attempts: 2, MinBackoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond, StallAfter: 100,

@@ -116,7 +116,7 @@ func TestLambdaAnswersTheSamples(t *testing.T) {
 	}
 }
 
-// TestLambdaSaysWhyItCannotStart: one line in the log, and the same for whoever invokes it.
+// TestLambdaSaysWhyItCannotStart: one line in the log.
 func TestLambdaSaysWhyItCannotStart(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -135,11 +135,8 @@ func TestLambdaSaysWhyItCannotStart(t *testing.T) {
 			l := startLambda(t, c.side, c.function, c.environment...)
 			assert.Equal(t, 1, l.Wait())
 			require.Len(t, clitest.Lines(l.Stderr.String()), 1, l.Stderr)
-			var told struct{ ErrorMessage string }
-			require.NoError(t, json.Unmarshal([]byte(l.initErr), &told), l.initErr)
 			for _, says := range c.says {
 				assert.Contains(t, l.Stderr.String(), says)
-				assert.Contains(t, told.ErrorMessage, says)
 			}
 		})
 	}

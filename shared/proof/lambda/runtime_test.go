@@ -27,7 +27,6 @@ type lambdaProcess struct {
 	next    chan *invocation
 	mu      sync.Mutex
 	pending map[string]*invocation
-	initErr string // what the process said of a failed init
 	init    time.Duration
 }
 
@@ -132,13 +131,6 @@ func (l *lambdaProcess) runtimeAPI() http.Handler {
 			return
 		}
 		i.ended <- ended{response: body}
-	})
-	mux.HandleFunc("POST "+root+"init/error", func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		l.mu.Lock()
-		l.initErr = string(body)
-		l.mu.Unlock()
-		w.WriteHeader(http.StatusAccepted)
 	})
 	return mux
 }
