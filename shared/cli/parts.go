@@ -96,9 +96,8 @@ func (p *parts) openDeadLetters() (*kafka.DeadLetters, error) {
 
 // openNotifier opens the channels in NOTIFY.
 func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
-	n := a.settings.Notify
 	var unavailable error // AWS's credentials: the settings may be right
-	joinSES := func(m notify.Composer) (notify.Notifier, error) {
+	openSES := func(m notify.Composer) (notify.Notifier, error) {
 		cfg, err := a.aws.regional(ctx)
 		if err != nil {
 			if usage := (usageError{}); !errors.As(err, &usage) {
@@ -108,10 +107,7 @@ func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
 		}
 		return ses.New(m, cfg), nil
 	}
-	channels, err := notify.New(notify.Settings{
-		Notify: n.Channels, From: n.From, To: n.To, SMTPURL: n.SMTPURL, DiscordWebhook: n.DiscordWebhook, Logger: a.logger,
-		Extra: map[string]func(notify.Composer) (notify.Notifier, error){"ses": joinSES},
-	})
+	channels, err := notify.New(a.settings.Notify, notify.Options{Logger: a.logger, SES: openSES})
 	if unavailable != nil {
 		return nil, unavailable
 	}

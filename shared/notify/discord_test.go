@@ -18,6 +18,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/notify/notifytest"
+	"github.com/sipeat/sipeat/shared/settings"
 )
 
 const webhook = "/api/webhooks/123/token-canary"
@@ -59,8 +60,8 @@ func (r *room) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 
 func newDiscord(t *testing.T, r *room, now func() time.Time) notify.Notifier {
 	t.Helper()
-	channels, err := notify.New(notify.Settings{Notify: "discord", DiscordWebhook: r.URL + webhook + "?thread_id=7",
-		HTTP: r.Client(), Now: now})
+	s := settings.Notify{Channels: "discord", DiscordWebhook: r.URL + webhook + "?thread_id=7"}
+	channels, err := notify.New(s, notify.Options{HTTP: r.Client(), Now: now})
 	require.NoError(t, err)
 	return channels
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sipeat/sipeat/shared/notify"
+	"github.com/sipeat/sipeat/shared/settings"
 )
 
 const (
@@ -106,18 +107,14 @@ type session struct {
 
 func (s *session) AuthMechanisms() []string { return s.server.login }
 
-func (s *session) Auth(mechanism string) (sasl.Server, error) {
-	check := func(u, p string) error {
+func (s *session) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, u, p string) error {
 		if u != user || p != password {
 			return &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "not " + u + " with " + p}
 		}
 		s.user = u
 		return nil
-	}
-	if mechanism == "LOGIN" {
-		return &loginServer{check: check}, nil
-	}
-	return sasl.NewPlainServer(func(_, u, p string) error { return check(u, p) }), nil
+	}), nil
 }
 
 func (s *session) Mail(from string, o *smtp.MailOptions) error {
@@ -158,25 +155,6 @@ func (s *session) Data(r io.Reader) error {
 func (s *session) Reset() { s.received = received{user: s.user} }
 
 func (s *session) Logout() error { return nil }
-
-// loginServer is the server's side of AUTH LOGIN, which go-sasl no longer has.
-type loginServer struct {
-	check   func(user, password string) error
-	answers []string
-}
-
-func (l *loginServer) Next(response []byte) ([]byte, bool, error) {
-	if response != nil {
-		l.answers = append(l.answers, string(response))
-	}
-	switch len(l.answers) {
-	case 0:
-		return []byte("Username:"), false, nil
-	case 1:
-		return []byte("Password:"), false, nil
-	}
-	return nil, true, l.check(l.answers[0], l.answers[1])
-}
 
 // parsed reads a mail as its recipient would.
 func (l received) parsed(t *testing.T) (header mail.Header, subject, text string) {
@@ -258,16 +236,14 @@ func recite(conn net.Conn, answers map[string]string) {
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-func settings(url string, roots *x509.CertPool) notify.Settings {
-	return notify.Settings{
-		Notify: "smtp", From: "SipEat <notify@sipeat.example>", To: "staff@sipeat.example,owner@sipeat.example",
-		SMTPURL: url, Roots: roots, Now: func() time.Time { return noon },
-	}
-}
-
 func newSMTP(t *testing.T, url string, roots *x509.CertPool) notify.Notifier {
 	t.Helper()
-	channels, err := notify.New(settings(url, roots))
+	channels, err := notify.New(mailSettings(url), notify.Options{Roots: roots, Now: func() time.Time { return noon }})
 	require.NoError(t, err)
 	return channels
+}
+
+func mailSettings(url string) settings.Notify {
+	return settings.Notify{Channels: "smtp", From: "SipEat <notify@sipeat.example>",
+		To: "staff@sipeat.example,owner@sipeat.example", SMTPURL: url}
 }

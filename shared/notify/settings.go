@@ -10,61 +10,50 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sipeat/sipeat/shared/settings"
 )
 
-// Settings are those of the environment, unparsed. Empty strings are not set.
-type Settings struct {
-	Notify         string // NOTIFY: channels, separated by commas; by default log
-	From           string // NOTIFY_FROM
-	To             string // NOTIFY_TO
-	SMTPURL        string // SMTP_URL
-	DiscordWebhook string // DISCORD_WEBHOOK
-
-	Logger *slog.Logger     // of the channel log; nil = the default one
-	Now    func() time.Time // nil = [time.Now]
-	Roots  *x509.CertPool   // verify the mail server's certificate; nil = the system's
-	HTTP   *http.Client     // to Discord; nil = one of its own
-
-	// Extra are channels of other packages, by name: ses, which only package ses can open.
-	Extra map[string]func(Composer) (Notifier, error)
+// Options are what channels need beside their settings.
+type Options struct {
+	Logger *slog.Logger                     // of the channel log; nil = the default one
+	Now    func() time.Time                 // nil = [time.Now]
+	Roots  *x509.CertPool                   // verify the mail server's certificate; nil = the system's
+	HTTP   *http.Client                     // to Discord; nil = one of its own
+	SES    func(Composer) (Notifier, error) // opens the channel ses, which only package ses can; nil = there is none
 }
 
 // New opens the channels that the settings name. Its error lists everything that is wrong or missing for those channels, one
 // to a line, each with an example, and repeats no value: it could be a secret in the wrong place.
-func New(s Settings) (Channels, error) {
-	if s.Now == nil {
-		s.Now = time.Now
+func New(s settings.Notify, o Options) (Channels, error) {
+	if o.Now == nil {
+		o.Now = time.Now
 	}
-	if s.Logger == nil {
-		s.Logger = slog.Default()
+	if o.Logger == nil {
+		o.Logger = slog.Default()
 	}
-	if strings.TrimSpace(s.Notify) == "" {
-		s.Notify = "log"
-	}
-	composer, mailFault := NewComposer(s.From, s.To, s.Now)
+	composer, mailFault := NewComposer(s.From, s.To, o.Now)
 	open := map[string]func() (Notifier, error){
-		"log":     func() (Notifier, error) { return Log{Logger: s.Logger}, nil },
-		"smtp":    func() (Notifier, error) { return NewSMTP(s.SMTPURL, composer, s.Roots) },
-		"discord": func() (Notifier, error) { return NewDiscord(s.DiscordWebhook, s.HTTP, s.Now) },
+		"log":     func() (Notifier, error) { return Log{Logger: o.Logger}, nil },
+		"smtp":    func() (Notifier, error) { return NewSMTP(s.SMTPURL, composer, o.Roots) },
+		"discord": func() (Notifier, error) { return NewDiscord(s.DiscordWebhook, o.HTTP, o.Now) },
 	}
-	for name, join := range s.Extra {
-		open[name] = func() (Notifier, error) { return join(composer) }
+	if o.SES != nil {
+		open["ses"] = func() (Notifier, error) { return o.SES(composer) }
 	}
 	var channels Channels
 	var faults []error
-	for i, name := range strings.Split(s.Notify, ",") {
-		name = strings.TrimSpace(name)
-		if name == "" {
+	for i, name := range strings.Split(s.Channels, ",") {
+		if name = strings.TrimSpace(name); name == "" {
 			continue
 		}
 		if slices.ContainsFunc(channels, func(c Channel) bool { return c.Name == name }) || open[name] == nil {
-			known := slices.Sorted(maps.Keys(open))
 			faults = append(faults, fmt.Errorf("NOTIFY: entry %d must be one of %s, each once; for example log,smtp", i+1,
-				strings.Join(known, ", ")))
+				strings.Join(slices.Sorted(maps.Keys(open)), ", ")))
 			continue
 		}
 		notifier, err := open[name]()
-		if name != "log" && name != "discord" {
+		if name == "smtp" || name == "ses" {
 			err = errors.Join(mailFault, err)
 			mailFault = nil // reported once
 		}
@@ -76,8 +65,8 @@ func New(s Settings) (Channels, error) {
 	if len(channels)+len(faults) == 0 {
 		faults = append(faults, errors.New("NOTIFY: names no channel; for example log,smtp"))
 	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
 	}
 	return channels, nil
 }

@@ -8,23 +8,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sipeat/sipeat/shared/notify"
+	"github.com/sipeat/sipeat/shared/settings"
 )
 
-func TestDefault(t *testing.T) {
-	channels, err := notify.New(notify.Settings{})
-	require.NoError(t, err)
-	require.Len(t, channels, 1)
-	assert.Equal(t, "log", channels[0].Name)
-}
-
 func TestAllChannels(t *testing.T) {
-	s := settings("smtps://"+escaped+"@mail.example.com", nil)
-	s.Notify, s.DiscordWebhook = " log, smtp,discord,ses ", "https://discord.com/api/v10/webhooks/123/abc"
-	s.Extra = map[string]func(notify.Composer) (notify.Notifier, error){"ses": func(m notify.Composer) (notify.Notifier, error) {
+	s := mailSettings("smtps://" + escaped + "@mail.example.com")
+	s.Channels, s.DiscordWebhook = " log, smtp,discord,ses ", "https://discord.com/api/v10/webhooks/123/abc"
+	channels, err := notify.New(s, notify.Options{SES: func(m notify.Composer) (notify.Notifier, error) {
 		assert.Equal(t, "notify@sipeat.example", m.From.Address)
 		return failing(nil), nil
-	}}
-	channels, err := notify.New(s)
+	}})
 	require.NoError(t, err)
 	var names []string
 	for _, c := range channels {
@@ -34,16 +27,17 @@ func TestAllChannels(t *testing.T) {
 }
 
 func TestFaultsAreReportedTogether(t *testing.T) {
-	_, err := notify.New(notify.Settings{Notify: "smtp,discord,telegram,log,log", To: "x"})
+	_, err := notify.New(settings.Notify{Channels: "smtp,discord,smtp://u:canary@h,log,log", To: "x"}, notify.Options{})
 	require.Error(t, err)
-	for _, name := range []string{"NOTIFY_FROM: ", "NOTIFY_TO: entry 1", "SMTP_URL: ", "DISCORD_WEBHOOK: ", `NOTIFY: entry 3`,
+	for _, name := range []string{"NOTIFY_FROM: ", "NOTIFY_TO: entry 1", "SMTP_URL: ", "DISCORD_WEBHOOK: ", "NOTIFY: entry 3",
 		"NOTIFY: entry 5"} {
 		assert.ErrorContains(t, err, name)
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		assert.Contains(t, line, "for example", line)
 	}
-	_, err = notify.New(notify.Settings{Notify: ","})
+	assert.NotContains(t, err.Error(), "canary")
+	_, err = notify.New(settings.Notify{Channels: ","}, notify.Options{})
 	assert.ErrorContains(t, err, "NOTIFY: names no channel")
 }
 
@@ -54,7 +48,7 @@ func TestSMTPURL(t *testing.T) {
 		"smtp://u:canary@h?tls=none", "smtp://h?tls=maybe", "smtps://h?tls=none", "smtp://u:canary%0d@h", "smtp://u:%zzcanary@h",
 		"smtp://h/canary", "smtp://-h", "smtp://h%0d%0a",
 	} {
-		_, err := notify.New(settings(url, nil))
+		_, err := notify.New(mailSettings(url), notify.Options{})
 		if assert.ErrorContains(t, err, "SMTP_URL: ", "%q", url) {
 			assert.NotContains(t, err.Error(), "canary")
 			assert.NotContains(t, err.Error(), "ary@")
@@ -64,7 +58,7 @@ func TestSMTPURL(t *testing.T) {
 		"smtp://u:p@mail.example.com", "smtps://u:p@mail.example.com:465", "smtp://mail.example.com:25?tls=none", "smtp://[::1]:1025",
 		"smtp://localhost:1025", "smtp://u:p%40%2F@127.0.0.1:587",
 	} {
-		_, err := notify.New(settings(url, nil))
+		_, err := notify.New(mailSettings(url), notify.Options{})
 		assert.NoError(t, err, url)
 	}
 }
@@ -76,15 +70,9 @@ func TestDiscordWebhook(t *testing.T) {
 		"https://u:p@discord.com/api/webhooks/1/canary", "https:///api/webhooks/1/canary",
 		"https://discord.com/api/webhooks/1/can%0d%0aary", "https://discord.com/api/webhooks/1/canary?%zz", "%",
 	} {
-		_, err := notify.New(notify.Settings{Notify: "discord", DiscordWebhook: url})
+		_, err := notify.New(settings.Notify{Channels: "discord", DiscordWebhook: url}, notify.Options{})
 		if assert.ErrorContains(t, err, "DISCORD_WEBHOOK: ", "%q", url) {
 			assert.NotContains(t, err.Error(), "canary")
 		}
 	}
-}
-
-func TestNoValueIsRepeated(t *testing.T) {
-	_, err := notify.New(notify.Settings{Notify: "smtp://u:canary@h"})
-	require.Error(t, err)
-	assert.NotContains(t, err.Error(), "canary")
 }

@@ -104,23 +104,6 @@ func TestAnAcceptedMailIsDeliveredWhateverQUITReturns(t *testing.T) {
 	}
 }
 
-func TestLogins(t *testing.T) {
-	for _, mechanism := range []string{"PLAIN", "LOGIN"} {
-		for scheme, o := range map[string]offer{"smtp": offersStartTLS, "smtps": speaksTLS} {
-			p := newMailServer(t, o)
-			p.login = []string{mechanism}
-			n := newSMTP(t, scheme+"://"+escaped+"@"+p.address, p.roots)
-			require.NoError(t, n.Notify(t.Context(), notifytest.Message("n-1")), "%s %s", scheme, mechanism)
-			assert.Equal(t, user, p.accepted()[0].user)
-		}
-	}
-	p := newMailServer(t, offersStartTLS)
-	p.login = []string{"XOAUTH2"}
-	err := newSMTP(t, "smtp://"+escaped+"@"+p.address, p.roots).Notify(t.Context(), notifytest.Message("n-1"))
-	assert.Equal(t, events.Unavailable, events.KindOf(err))
-	assert.ErrorContains(t, err, "offers none of PLAIN, LOGIN")
-}
-
 func TestTLSIsRequired(t *testing.T) {
 	p, plain := newMailServer(t, offersStartTLS), newMailServer(t, knowsNoTLS)
 	for text, n := range map[string]notify.Notifier{
@@ -226,6 +209,11 @@ func TestSMTPProbe(t *testing.T) {
 		}
 		assert.Empty(t, p.accepted(), "a probe sends nothing")
 	}
+	p := newMailServer(t, offersStartTLS)
+	p.login = []string{"XOAUTH2"}
+	_, err := prober(t, newSMTP(t, "smtp://"+escaped+"@"+p.address, p.roots)).Probe(t.Context())
+	require.ErrorContains(t, err, "offers none of PLAIN, LOGIN")
+
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer silent.Close()

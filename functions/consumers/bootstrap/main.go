@@ -39,11 +39,7 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 		mail.BaseEndpoint = nil // that of DynamoDB
 		return ses.New(c, mail), nil
 	}
-	notifier, err := notify.New(notify.Settings{
-		Notify: s.Notify.Channels, From: s.Notify.From, To: s.Notify.To, SMTPURL: s.Notify.SMTPURL,
-		DiscordWebhook: s.Notify.DiscordWebhook, Logger: logger,
-		Extra: map[string]func(notify.Composer) (notify.Notifier, error){"ses": openSES},
-	})
+	notifier, err := notify.New(s.Notify, notify.Options{Logger: logger, SES: openSES})
 	if err != nil {
 		return nil, err
 	}
