@@ -19,6 +19,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
 )
 
 // Discord posts to a channel's webhook (https://docs.discord.com/developers/resources/webhook#execute-webhook). The webhook's
@@ -47,7 +48,7 @@ func NewDiscord(webhook string, client *http.Client, now func() time.Time) (*Dis
 		_, err = url.ParseQuery(u.RawQuery)
 	}
 	if err != nil || !webhookPath.MatchString(u.Path) || u.User != nil || u.Fragment != "" ||
-		u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		u.Host == "" || !settings.SafeURL(u) {
 		return nil, errors.New("DISCORD_WEBHOOK: must be the URL that Discord shows under Integrations, Webhooks, Copy Webhook URL; " +
 			"for example https://discord.com/api/webhooks/123456789/abcdef")
 	}

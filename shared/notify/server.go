@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/sipeat/sipeat/shared/settings"
 )
 
 // server is what SMTP_URL names.
@@ -44,7 +46,7 @@ func parseServer(raw string) (server, error) {
 	switch {
 	case u.Scheme == "smtps":
 		s.security, s.port = implicitTLS, cmp.Or(u.Port(), "465")
-	case u.RawQuery == "tls=none", isLoopback(s.host) && s.user == "":
+	case u.RawQuery == "tls=none", settings.IsLoopback(s.address()) && s.user == "":
 		s.security = unencrypted
 	}
 	switch _, badPort := strconv.ParseUint(s.port, 10, 16); {
@@ -61,8 +63,3 @@ func parseServer(raw string) (server, error) {
 }
 
 func (s server) address() string { return net.JoinHostPort(s.host, s.port) }
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}

@@ -64,34 +64,29 @@ func (r *reader) kafka() Kafka {
 
 // Check returns everything that is wrong, with examples.
 func (k Kafka) Check() error {
-	var faults []error
-	check := func(wrong bool, text string) {
-		if wrong {
-			faults = append(faults, errors.New(text))
-		}
-	}
-	check(len(k.Brokers) == 0 || slices.ContainsFunc(k.Brokers, func(b string) bool { return Address(b) != nil }),
-		"KAFKA_BROKERS: must be host:port of one or more brokers, separated by commas; for example 127.0.0.1:9092")
-	check(k.Plaintext && (k.CAFile != "" || k.Mechanism == AWSMSKIAM),
-		"KAFKA_TLS=false: contradicts KAFKA_TLS_CA_FILE and AWS_MSK_IAM, which need TLS; remove it")
+	var r reader
+	r.check(len(k.Brokers) == 0 || slices.ContainsFunc(k.Brokers, func(b string) bool { return Address(b) != nil }), "KAFKA_BROKERS",
+		"must be host:port of one or more brokers, separated by commas; for example 127.0.0.1:9092")
+	r.check(k.Plaintext && (k.CAFile != "" || k.Mechanism == AWSMSKIAM), "KAFKA_TLS=false",
+		"contradicts KAFKA_TLS_CA_FILE and AWS_MSK_IAM, which need TLS; remove it")
 	if _, err := k.TLSConfig(); err != nil {
-		faults = append(faults, fmt.Errorf("KAFKA_TLS_CA_FILE: %w", err))
+		r.check(true, "KAFKA_TLS_CA_FILE", err.Error())
 	}
 	switch k.Mechanism {
 	case "", AWSMSKIAM:
-		check(k.Username+k.Password != "", "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD: need KAFKA_SASL_MECHANISM=PLAIN, "+
+		r.check(k.Username+k.Password != "", "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD", "need KAFKA_SASL_MECHANISM=PLAIN, "+
 			"SCRAM-SHA-256 or SCRAM-SHA-512; AWS_MSK_IAM uses AWS's credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID and so on)")
 	case Plain, ScramSHA256, ScramSHA512:
-		check(k.Username == "" || k.Password == "", "KAFKA_SASL_MECHANISM: needs both KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
+		r.check(k.Username == "" || k.Password == "", "KAFKA_SASL_MECHANISM", "needs both KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
 		remote := slices.ContainsFunc(k.Brokers, func(b string) bool { return !IsLoopback(b) })
-		check(k.Mechanism == Plain && !k.TLS && !k.Plaintext && remote, "KAFKA_SASL_MECHANISM=PLAIN: sends the password unencrypted; "+
-			"set KAFKA_TLS=true, or KAFKA_TLS=false if the network is trusted")
+		r.check(k.Mechanism == Plain && !k.TLS && !k.Plaintext && remote, "KAFKA_SASL_MECHANISM=PLAIN",
+			"sends the password unencrypted; set KAFKA_TLS=true, or KAFKA_TLS=false if the network is trusted")
 	default:
-		check(true, "KAFKA_SASL_MECHANISM: must be PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or AWS_MSK_IAM")
+		r.check(true, "KAFKA_SASL_MECHANISM", "must be PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or AWS_MSK_IAM")
 	}
-	check(len(k.InstanceID) > 249 || !isName(k.InstanceID, "._-"),
-		"KAFKA_INSTANCE_ID: must be at most 249 letters, digits, dots, dashes and underscores; for example worker-1")
-	return errors.Join(faults...)
+	r.check(len(k.InstanceID) > 249 || !isName(k.InstanceID, "._-"), "KAFKA_INSTANCE_ID",
+		"must be at most 249 letters, digits, dots, dashes and underscores; for example worker-1")
+	return errors.Join(r.faults...)
 }
 
 // TLSConfig is the TLS configuration for the brokers; nil = no TLS. It reads the CA file.

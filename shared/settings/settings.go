@@ -116,20 +116,13 @@ func Names() []string {
 
 // Check checks the addresses and the folder of serve, which may come from flags.
 func (s Serve) Check() error {
-	var faults []error
+	var r reader
 	for _, a := range []struct{ name, address string }{{"--http (SIPEAT_HTTP)", s.HTTP}, {"--kafka (SIPEAT_KAFKA)", s.Kafka}} {
-		err := Address(a.address)
-		if err == nil && !IsLoopback(a.address) {
-			err = errors.New("must be on this machine, because callers are not authenticated; for example 127.0.0.1:8080")
-		}
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", a.name, err))
-		}
+		r.check(Address(a.address) != nil || !IsLoopback(a.address), a.name,
+			"must be host:port on this machine, because callers are not authenticated; for example 127.0.0.1:8080")
 	}
-	if s.Data == "" {
-		faults = append(faults, errors.New("--data (SIPEAT_DATA): must name a folder; for example .sipeat"))
-	}
-	return errors.Join(faults...)
+	r.check(s.Data == "", "--data (SIPEAT_DATA)", "must name a folder; for example .sipeat")
+	return errors.Join(r.faults...)
 }
 
 // Address checks a host:port.
@@ -156,7 +149,7 @@ func isName(s, signs string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"+signs) == ""
 }
 
-// reader reads settings and collects their faults.
+// reader reads settings and collects faults.
 type reader struct {
 	getenv func(string) string
 	faults []error
