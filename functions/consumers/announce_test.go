@@ -133,7 +133,7 @@ func TestOddTextAndIDsAreNoDeadLetters(t *testing.T) {
 
 		report := w.deliver(t, topic, []byte(record))
 		assert.Equal(t, bus.Done, report.Outcome, "%s: %v", topic, report.Err)
-		assert.Zero(t, len(w.deadLetters), "dead letters")
+		assert.Empty(t, w.deadLetters)
 		if topic == "notification" {
 			assert.Len(t, w.notifier.messages, 1)
 		} else if assert.Len(t, w.topic.published, 1) {

@@ -6,7 +6,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// GetNotification answers GET /notifications/{id}: the notification, and what is known of its delivery by each channel.
+// GetNotification answers GET /notifications/{id}: the notification and its delivery state by channel.
 func (q Queries) GetNotification(ctx context.Context, in ByID) (Resource[events.Notification], error) {
 	found, err := get[events.Notification](ctx, q, in.ID)
 	if err != nil {

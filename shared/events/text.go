@@ -12,9 +12,9 @@ func OneLine(text string, limit int) string {
 	if len(text) <= limit && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return text
 	}
-	words := strings.FieldsFuncSeq(strings.ToValidUTF8(text, "\uFFFD"), func(r rune) bool { return unicode.IsSpace(r) || isControl(r) })
+	gap := func(r rune) bool { return unicode.IsSpace(r) || isControl(r) }
 	var line []rune
-	for word := range words {
+	for word := range strings.FieldsFuncSeq(strings.ToValidUTF8(text, "\uFFFD"), gap) {
 		if len(line) > 0 {
 			line = append(line, ' ')
 		}

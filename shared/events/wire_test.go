@@ -17,7 +17,7 @@ func TestReleasedSamplesDecode(t *testing.T) {
 		sample, err := d.Sample()
 		require.NoError(t, err)
 		e, err := d.Decode(sample)
-		require.NoError(t, err, "%s: a released sample must be understood for ever", d.Topic)
+		require.NoError(t, err, "%s: a released sample must be understood forever", d.Topic)
 		assert.Equal(t, d.Topic, e.Topic())
 		b, err := e.Encode()
 		require.NoError(t, err)

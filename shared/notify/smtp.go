@@ -39,7 +39,8 @@ const (
 	quitTimeout = time.Second
 )
 
-// NewSMTP reads SMTP_URL: smtp://user:password@host:587 or smtps://user:password@host:465. roots verify the server's certificate; nil = the system's.
+// NewSMTP reads SMTP_URL: smtp://user:password@host:587 or smtps://user:password@host:465. roots verify the server's
+// certificate; nil = the system's.
 func NewSMTP(url string, c Composer, roots *x509.CertPool) (*SMTP, error) {
 	s, err := parseServer(url)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
@@ -34,37 +35,36 @@ var seconds = []float64{.00001, .0001, .001, .0025, .005, .01, .025, .05, .1, .2
 
 // NewMetrics returns metrics that are all zero.
 func NewMetrics(b Build) *Metrics {
+	registry := prometheus.NewRegistry()
+	auto := promauto.With(registry)
 	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: seconds}, labels)
+		return auto.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: seconds}, labels)
 	}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		return auto.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	m := &Metrics{
-		registry: prometheus.NewRegistry(),
-		published: histogram("sipeat_publish_duration_seconds",
-			"Time until an event was written to all in-sync replicas or failed.", "topic", "outcome"),
-		handled: counter("sipeat_events_handled_total", "Events handled: done, or rejected into the dead letters.", "topic",
-			"consumer", "outcome"),
-		tries: histogram("sipeat_event_try_duration_seconds", "Time of one try to handle an event.", "topic", "consumer",
-			"outcome"),
-		retries:     counter("sipeat_event_retries_total", "Tries of an event after its first.", "topic", "consumer"),
-		deadLetters: counter("sipeat_dead_letters_total", "Events written to the dead letters.", "topic", "consumer", "class"),
-		notified: histogram("sipeat_notify_duration_seconds",
-			"Time until a notification was accepted or failed.", "outcome"),
-		requests: histogram("sipeat_http_request_duration_seconds",
-			"Time from the head of a request to the end of its response.", "route", "code"),
-		serving: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "sipeat_http_requests_in_flight", Help: "Requests in flight."}),
-		consumers: &consumers{},
-	}
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
+	auto.NewGauge(prometheus.GaugeOpts{
 		Name: "sipeat_build_info", Help: "Always 1; its labels identify the program.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": runtime.Version()},
-	})
-	build.Set(1)
-	m.registry.MustRegister(m.published, m.handled, m.tries, m.retries, m.deadLetters, m.notified, m.requests, m.serving, m.consumers,
-		build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}).Set(1)
+	m := &Metrics{
+		registry: registry,
+		published: histogram("sipeat_publish_duration_seconds",
+			"Time until an event was written to all in-sync replicas or failed.", "topic", "outcome"),
+		handled: counter("sipeat_events_handled_total",
+			"Events handled: done, or rejected into the dead letters.", "topic", "consumer", "outcome"),
+		tries: histogram("sipeat_event_try_duration_seconds",
+			"Time of one try to handle an event.", "topic", "consumer", "outcome"),
+		retries:     counter("sipeat_event_retries_total", "Tries of an event after its first.", "topic", "consumer"),
+		deadLetters: counter("sipeat_dead_letters_total", "Events written to the dead letters.", "topic", "consumer", "class"),
+		notified:    histogram("sipeat_notify_duration_seconds", "Time until a notification was accepted or failed.", "outcome"),
+		requests: histogram("sipeat_http_request_duration_seconds",
+			"Time from the head of a request to the end of its response.", "route", "code"),
+		serving:   auto.NewGauge(prometheus.GaugeOpts{Name: "sipeat_http_requests_in_flight", Help: "Requests in flight."}),
+		consumers: &consumers{},
+	}
+	registry.MustRegister(m.consumers, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

@@ -52,7 +52,7 @@ func TracingTo(provider *sdk.TracerProvider) *Tracing {
 	return &Tracing{provider.Tracer("github.com/sipeat/sipeat"), provider}
 }
 
-// Close exports what is left, as long as ctx allows.
+// Close exports the remaining spans, as long as ctx allows.
 func (t *Tracing) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }
 
 // start begins a span under that of ctx, which is one of ours or came with the request or record, and makes it the parent of

@@ -56,7 +56,7 @@ const DynamoDB = "dynamodb"
 // DefaultStore is the read model of `sipeat serve` too.
 const DefaultStore = ".sipeat/read-model.db"
 
-// Read reads the environment by getenv, such as [os.Getenv]. What is not set has the default of a laptop.
+// Read reads the environment by getenv, such as [os.Getenv]. Defaults are those of a laptop.
 func Read(getenv func(string) string) (Settings, error) {
 	r := reader{getenv: getenv}
 	s := Settings{

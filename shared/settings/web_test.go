@@ -84,7 +84,8 @@ func TestWebFaultsAreReportedTogether(t *testing.T) {
 	}
 	for _, origin := range []string{"shop.example", "https://", "https://shop.example/", "https://shop.example?a",
 		"https://shop.example#", "https://a:b@shop.example", "ftp://shop.example", "https://*.shop.example",
-		"https://shop.example:443", "http://shop.example:80", "https://shop.example:", "https://kö.example", "null", "https://shop example", "//shop.example"} {
+		"https://shop.example:443", "http://shop.example:80", "https://shop.example:", "https://kö.example", "null",
+		"https://shop example", "//shop.example"} {
 		_, err := Read(env("CORS_ORIGINS=https://ok.example," + origin))
 		require.ErrorContains(t, err, "CORS_ORIGINS: entry 2 must be scheme and host", origin)
 	}
