@@ -2,6 +2,7 @@ package events
 
 import (
 	"embed"
+	"slices"
 	"time"
 )
 
@@ -15,9 +16,9 @@ type Definition struct {
 	Partitions  int32         // at creation; adding partitions later moves keys
 	Retention   time.Duration // Forever, or how long the topic keeps an event
 
-	payload func() any
-	event   func(Factory, any, []Option) (Any, error)
-	decode  func([]byte) (Any, error)
+	Payload func() any                                 // a pointer to an empty payload, for a decoder to fill and for Event
+	Event   func(Factory, any, ...Option) (Any, error) // makes an event of a payload, as [Make] does
+	Decode  func(value []byte) (Any, error)            // reads a record's value, as the function [Decode] does
 }
 
 // catalogue lists every event type once. Everything else that needs the list reads it from here or is tested against it.
@@ -33,16 +34,16 @@ func define[T Payload](description string) Definition {
 	var zero T
 	return Definition{
 		Topic: zero.Topic(), Description: description, Partitions: 6, Retention: Forever,
-		payload: func() any { return new(T) },
-		event: func(f Factory, payload any, options []Option) (Any, error) {
+		Payload: func() any { return new(T) },
+		Event: func(f Factory, payload any, options ...Option) (Any, error) {
 			return Make(f, *payload.(*T), options...)
 		},
-		decode: func(value []byte) (Any, error) { return Decode[T](value) },
+		Decode: func(value []byte) (Any, error) { return Decode[T](value) },
 	}
 }
 
 // Catalogue lists the event types.
-func Catalogue() []Definition { return append([]Definition(nil), catalogue...) }
+func Catalogue() []Definition { return slices.Clone(catalogue) }
 
 // Lookup finds the event type of a topic.
 func Lookup(topic string) (Definition, bool) {
@@ -53,17 +54,6 @@ func Lookup(topic string) (Definition, bool) {
 	}
 	return Definition{}, false
 }
-
-// Payload is a pointer to an empty payload of the type, for a decoder to fill and for [Definition.Event].
-func (d Definition) Payload() any { return d.payload() }
-
-// Event makes an event of a payload from [Definition.Payload], as [Make] does.
-func (d Definition) Event(f Factory, payload any, options ...Option) (Any, error) {
-	return d.event(f, payload, options)
-}
-
-// Decode reads a record's value as [Decode] does.
-func (d Definition) Decode(value []byte) (Any, error) { return d.decode(value) }
 
 //go:embed testdata/*.json
 var samples embed.FS

@@ -24,15 +24,12 @@ func (t Time) IsZero() bool { return t.time.IsZero() }
 
 func (t Time) String() string { return t.time.Format(layout) }
 
-// AppendText writes the wire format.
-func (t Time) AppendText(b []byte) ([]byte, error) {
+func (t Time) MarshalText() ([]byte, error) {
 	if !t.writable() {
 		return nil, errTime
 	}
-	return t.time.AppendFormat(b, layout), nil
+	return []byte(t.String()), nil
 }
-
-func (t Time) MarshalText() ([]byte, error) { return t.AppendText(nil) }
 
 func (t *Time) UnmarshalText(b []byte) error {
 	parsed, err := time.Parse(time.RFC3339, string(b))

@@ -39,16 +39,10 @@ func Logger(w io.Writer, json bool, level slog.Leveler) *slog.Logger {
 	return slog.New(trace.Logs(slog.NewTextHandler(w, o)))
 }
 
-// All calls all reports that are not nil.
+// All calls all reports.
 func All(reports ...func(bus.Report)) func(bus.Report) {
-	var all []func(bus.Report)
-	for _, report := range reports {
-		if report != nil {
-			all = append(all, report)
-		}
-	}
 	return func(r bus.Report) {
-		for _, report := range all {
+		for _, report := range reports {
 			report(r)
 		}
 	}
