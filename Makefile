@@ -11,7 +11,7 @@ TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sipeat-tools/$(GOTOOLCHAIN)
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0
 GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0
 AIR := $(TOOLS)/air-v1.67.4
-KAFKAJS := shared/cli/clitest/kafkajs
+KAFKAJS := shared/proof/program/kafkajs
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,7 +52,7 @@ bench: ## the figures, each beside its baseline in the same run
 	go test -run '^$$' -bench . -benchmem ./shared/...
 
 # The packages with suites for real servers; a test compares this list with the tests.
-INTEGRATION := ./shared/bus/... ./shared/store/... ./shared/cli/clitest ./shared/proof/lambda
+INTEGRATION := ./shared/bus/... ./shared/store/... ./shared/proof/program ./shared/proof/lambda
 
 integration: SHELL := bash
 integration: ## the suites that want real servers: those of `make up`, or KAFKA_BROKERS and DYNAMODB_ENDPOINT

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sipeat/sipeat/shared/cli/clitest"
+	"github.com/sipeat/sipeat/shared/proof/program"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -89,7 +89,7 @@ func (d *dock) named(t *testing.T, project string) {
 // outsideMake is the environment without settings of the project, of compose, and of the make that this runs in.
 func outsideMake() []string {
 	mine := regexp.MustCompile(`^(COMPOSE_\w+|DOCKER_\w+_PORT|DOCKER|MAKE\w*|MFLAGS|VOLUMES|SERVICE|DYNAMODB_ENDPOINT|AWS_\w+)=`)
-	return slices.DeleteFunc(clitest.CleanEnvironment(), mine.MatchString)
+	return slices.DeleteFunc(program.CleanEnvironment(), mine.MatchString)
 }
 
 // free is a port that nobody had a moment ago: what Kafka advertises has to be known before it starts.
@@ -114,16 +114,16 @@ func (d *dock) command(name string, arguments ...string) *exec.Cmd {
 }
 
 // make runs a target to its end, and expects how it ends.
-func (d *dock) make(t *testing.T, status int, arguments ...string) clitest.Result {
+func (d *dock) make(t *testing.T, status int, arguments ...string) program.Result {
 	t.Helper()
-	got := clitest.FinishIn(t, dockPatience, d.command("make", arguments...), "")
+	got := program.FinishIn(t, dockPatience, d.command("make", arguments...), "")
 	require.Equal(t, status, got.Status, "make %v\n%s%s", arguments, got.Stdout, got.Stderr)
 	return got
 }
 
 func (d *dock) docker(t *testing.T, arguments ...string) string {
 	t.Helper()
-	got := clitest.FinishIn(t, dockPatience, d.command("docker", arguments...), "")
+	got := program.FinishIn(t, dockPatience, d.command("docker", arguments...), "")
 	if !slices.Contains(arguments, "exec") { // what kills itself ends as it likes
 		require.Equal(t, 0, got.Status, "docker %v\n%s", arguments, got.Stderr)
 	}
@@ -139,7 +139,7 @@ func (d *dock) settings(t *testing.T) []string {
 // program is a run of the program with these settings, in the checkout.
 func (d *dock) program(t *testing.T, arguments ...string) *exec.Cmd {
 	t.Helper()
-	path, err := clitest.Program()
+	path, err := program.Program()
 	require.NoError(t, err)
 	c := d.command(path, arguments...)
 	c.Env = slices.Concat(c.Env, d.running(t))
@@ -155,16 +155,16 @@ func (d *dock) running(t *testing.T) []string {
 	return append(slices.Clone(d.shown), "LOG_FORMAT=text")
 }
 
-func (d *dock) sipeat(t *testing.T, arguments ...string) clitest.Result {
+func (d *dock) sipeat(t *testing.T, arguments ...string) program.Result {
 	t.Helper()
-	return clitest.Finish(t, d.program(t, arguments...), "")
+	return program.Finish(t, d.program(t, arguments...), "")
 }
 
-func (d *dock) doctor(t *testing.T) clitest.Result { t.Helper(); return d.sipeat(t, "doctor") }
+func (d *dock) doctor(t *testing.T) program.Result { t.Helper(); return d.sipeat(t, "doctor") }
 
-func (d *dock) api(t *testing.T) *clitest.Serving {
+func (d *dock) api(t *testing.T) *program.Serving {
 	t.Helper()
-	s := &clitest.Serving{Process: clitest.Start(t, d.program(t, "api", "--http", "127.0.0.1:0"))}
+	s := &program.Serving{Process: program.Start(t, d.program(t, "api", "--http", "127.0.0.1:0"))}
 	s.Says(s.Stdout, "\n")
 	first, _, _ := strings.Cut(s.Stdout.String(), "\n")
 	require.Contains(t, first, "ready http=")
@@ -172,9 +172,9 @@ func (d *dock) api(t *testing.T) *clitest.Serving {
 	return s
 }
 
-func (d *dock) worker(t *testing.T) *clitest.Member {
+func (d *dock) worker(t *testing.T) *program.Member {
 	t.Helper()
-	m := &clitest.Member{Process: clitest.Start(t, d.program(t, "worker"))}
+	m := &program.Member{Process: program.Start(t, d.program(t, "worker"))}
 	m.Says(m.Stdout, "ready topics=")
 	return m
 }
@@ -182,11 +182,11 @@ func (d *dock) worker(t *testing.T) *clitest.Member {
 // contacts publishes a contact into each partition, and returns their event ids.
 func (d *dock) contacts(t *testing.T) []string {
 	t.Helper()
-	return (&clitest.Fleet{T: t, Brokers: d.at("DOCKER_KAFKA_PORT")}).Contacts()
+	return (&program.Fleet{T: t, Brokers: d.at("DOCKER_KAFKA_PORT")}).Contacts()
 }
 
 // target is a target of the Makefile that goes on until Ctrl-C.
-type target struct{ *clitest.Process }
+type target struct{ *program.Process }
 
 // start starts one, as a terminal would: in a process group of its own.
 func (d *dock) start(t *testing.T, arguments ...string) *target {
@@ -194,7 +194,7 @@ func (d *dock) start(t *testing.T, arguments ...string) *target {
 	c := d.command("make", arguments...)
 	c.Env = slices.Concat(c.Env, d.running(t))
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p := &target{clitest.Start(t, c)}
+	p := &target{program.Start(t, c)}
 	t.Cleanup(func() { // of a test that failed; before make is waited for, whose output its children have too
 		for pid := range p.family(t) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -206,13 +206,13 @@ func (d *dock) start(t *testing.T, arguments ...string) *target {
 // family is the process and all that it started, with their commands.
 func (p *target) family(t *testing.T) map[int]string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), clitest.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), program.Patience)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "ps", "-eo", "pid=,ppid=,args=").Output()
 	require.NoError(t, err)
 	all := map[int]string{}
 	for range 8 { // as deep as they go
-		for _, line := range clitest.Lines(string(out)) {
+		for _, line := range program.Lines(string(out)) {
 			f := strings.Fields(line)
 			pid, err := strconv.Atoi(f[0])
 			parent, err2 := strconv.Atoi(f[1])
@@ -231,7 +231,7 @@ func (p *target) interrupt(t *testing.T) {
 	family := p.family(t)
 	require.NoError(t, syscall.Kill(-p.Cmd.Process.Pid, syscall.SIGINT))
 	p.Wait()
-	clitest.Until(t, func() error {
+	program.Until(t, func() error {
 		for pid, command := range family {
 			if syscall.Kill(pid, 0) == nil {
 				return errors.New("still running: " + command)
@@ -255,7 +255,7 @@ func (d *dock) followsTheSources(t *testing.T) {
 	dev := d.start(t, "worker-dev")
 	ready := func(n int) {
 		t.Helper()
-		clitest.Until(t, func() error {
+		program.Until(t, func() error {
 			return errorUnless(strings.Count(dev.Stdout.String(), "ready topics=") == n, dev.Stdout.String()+dev.Stderr.String())
 		})
 	}
@@ -267,7 +267,7 @@ func (d *dock) followsTheSources(t *testing.T) {
 	d.edit(t, "main.go", func(s string) string { return s + "}" })
 	dev.Says(dev.Stderr, "syntax error")
 	ready(3)
-	(&clitest.Member{Process: dev.Process}).Handles(d.contacts(t))
+	(&program.Member{Process: dev.Process}).Handles(d.contacts(t))
 	d.edit(t, "main.go", func(s string) string { return strings.Replace(strings.TrimSuffix(s, "}"), "second", "third", 1) })
 	dev.Says(dev.Stderr, "the third build")
 	ready(4)

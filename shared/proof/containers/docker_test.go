@@ -13,8 +13,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/sipeat/sipeat/shared/cli/clitest"
 	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/proof/program"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -57,7 +57,7 @@ func (d *dock) comesUp(t *testing.T) {
 	assert.Contains(t, d.settings(t), "DYNAMODB_ENDPOINT="+dynamodb)
 
 	containers := d.docker(t, "compose", "ps", "--quiet")
-	assert.Len(t, clitest.Lines(containers), 2)
+	assert.Len(t, program.Lines(containers), 2)
 	assert.Equal(t, up.Stdout, d.make(t, 0, "up").Stdout)
 	assert.Equal(t, containers, d.docker(t, "compose", "ps", "--quiet"), "a second time changes nothing")
 	assert.Equal(t, d.project+"\n", d.docker(t, "network", "ls", "--filter", "label=com.docker.compose.project="+d.project, "--format", "{{.Name}}"))
@@ -84,7 +84,7 @@ func (d *dock) makesTopics(t *testing.T) {
 		made := d.make(t, 0, "topics").Stdout
 		for _, e := range events.Catalogue() {
 			assert.Regexp(t, `(?m)^`+e.Topic+` +\d+ +1 .* `+state+`$`, made)
-			assert.Contains(t, clitest.Lines(made), e.Topic, "Kafka's own tool lists it")
+			assert.Contains(t, program.Lines(made), e.Topic, "Kafka's own tool lists it")
 		}
 	}
 }
@@ -100,7 +100,7 @@ func (d *dock) buildsAndStartsAWorker(t *testing.T) {
 
 	w := d.start(t, "worker-start")
 	w.Says(w.Stdout, "ready topics=contact-created,")
-	(&clitest.Member{Process: w.Process}).Handles(d.contacts(t))
+	(&program.Member{Process: w.Process}).Handles(d.contacts(t))
 	for pid, command := range w.family(t) {
 		if strings.HasPrefix(command, "bin/sipeat") {
 			require.NoError(t, syscall.Kill(pid, syscall.SIGTERM))
@@ -113,10 +113,10 @@ func (d *dock) buildsAndStartsAWorker(t *testing.T) {
 // losesNothing when Kafka is killed: by its process, which Docker starts again, and by its container, which `make up` does.
 func (d *dock) losesNothing(t *testing.T) {
 	api, w := d.api(t), d.worker(t)
-	kept := []string{api.Post("/contacts", clitest.AContact).ID}
+	kept := []string{api.Post("/contacts", program.AContact).ID}
 	d.docker(t, "compose", "exec", "-T", "kafka", "bash", "-c", "kill -9 -1")
 	container := strings.TrimSpace(d.docker(t, "compose", "ps", "--all", "--quiet", "kafka"))
-	clitest.Until(t, func() error {
+	program.Until(t, func() error {
 		return errorUnless(d.docker(t, "inspect", "--format", "{{.RestartCount}}", container) == "1\n", "Docker does not start it again")
 	})
 	kept = append(kept, d.postAgain(t, api))
@@ -132,26 +132,26 @@ func (d *dock) losesNothing(t *testing.T) {
 	for _, id := range kept {
 		api.Readable("/contacts", id)
 	}
-	clitest.Handled(t, d.at("DOCKER_KAFKA_PORT"), clitest.Groups["contact-created"], "contact-created")
+	program.Handled(t, d.at("DOCKER_KAFKA_PORT"), program.Groups["contact-created"], "contact-created")
 	w.Signal(syscall.SIGTERM)
 	assert.Equal(t, 0, w.Wait())
 
 	again := d.worker(t)
 	next := d.contacts(t)
 	again.Handles(next)
-	assert.Equal(t, len(next), strings.Count(again.Stderr.String(), "group="+clitest.Groups["contact-created"]+" outcome=done"), "it goes on where the other one ended")
+	assert.Equal(t, len(next), strings.Count(again.Stderr.String(), "group="+program.Groups["contact-created"]+" outcome=done"), "it goes on where the other one ended")
 	d.kept = kept
 }
 
 // postAgain posts until Kafka takes it: while it is away, the API answers 503 and goes on.
-func (d *dock) postAgain(t *testing.T, api *clitest.Serving) (id string) {
+func (d *dock) postAgain(t *testing.T, api *program.Serving) (id string) {
 	t.Helper()
-	clitest.Until(t, func() error {
-		a, err := clitest.Try("POST", api.URL+"/contacts", clitest.AContact, "Idempotency-Key: "+fmt.Sprint(len(d.posted)))
+	program.Until(t, func() error {
+		a, err := program.Try("POST", api.URL+"/contacts", program.AContact, "Idempotency-Key: "+fmt.Sprint(len(d.posted)))
 		if err != nil || a.Status != http.StatusAccepted {
 			return errors.Join(err, fmt.Errorf("%d %s", a.Status, a.Body))
 		}
-		id = clitest.Decoded[clitest.Accepted](t, a.Body).ID
+		id = program.Decoded[program.Accepted](t, a.Body).ID
 		return nil
 	})
 	d.posted = append(d.posted, id)
@@ -169,7 +169,7 @@ func (d *dock) showsLogs(t *testing.T) {
 		}
 		logs.interrupt(t)
 		shown := map[string]int{}
-		for _, line := range clitest.Lines(logs.Stdout.String()) {
+		for _, line := range program.Lines(logs.Stdout.String()) {
 			if container, _, found := strings.Cut(line, " | "); found {
 				shown[strings.TrimSpace(container)]++
 			}
@@ -218,18 +218,18 @@ func TestDockerThreeBrokers(t *testing.T) {
 	assert.Regexp(t, `(?m)^contact-created +6 +3 .* created$`, d.sipeat(t, "topics").Stdout)
 	check := d.sipeat(t, "topics", "--check", "--json")
 	require.Equal(t, 0, check.Status, check.Stderr)
-	for _, topic := range clitest.Decoded[[]struct{ Config map[string]string }](t, check.Stdout) {
+	for _, topic := range program.Decoded[[]struct{ Config map[string]string }](t, check.Stdout) {
 		assert.Equal(t, "2", topic.Config["min.insync.replicas"])
 	}
 
 	api, w := d.api(t), d.worker(t)
-	api.Readable("/contacts", api.Post("/contacts", clitest.AContact).ID)
+	api.Readable("/contacts", api.Post("/contacts", program.AContact).ID)
 	d.docker(t, "compose", "kill", "broker-2")
 	for range 3 { // the failover takes some seconds, and whoever meets it may have to ask again
 		api.Readable("/contacts", d.postAgain(t, api))
 	}
 	assert.True(t, w.Running())
-	clitest.Until(t, func() error { // Kafka has noticed, too
+	program.Until(t, func() error { // Kafka has noticed, too
 		said := d.doctor(t)
 		for _, pattern := range []string{`wrong +kafka +` + d.at(three[1]) + ` `, `wrong +containers +broker-2 +exited`, `ok +kafka +` + d.at(three[0]) + ` `, `ok +topics `, `ok +groups `} {
 			if !regexp.MustCompile(`(?m)^` + pattern).MatchString(said.Stdout) {
@@ -239,10 +239,10 @@ func TestDockerThreeBrokers(t *testing.T) {
 		return errorUnless(said.Status == 1, said.Stdout)
 	})
 	for range 10 { // to every partition
-		api.Readable("/contacts", api.Post("/contacts", clitest.AContact).ID)
+		api.Readable("/contacts", api.Post("/contacts", program.AContact).ID)
 	}
 	up()
-	clitest.Until(t, func() error {
+	program.Until(t, func() error {
 		well := d.doctor(t)
 		return errorUnless(well.Status == 0, well.Stdout)
 	})
@@ -273,7 +273,7 @@ func TestMakeSaysWhatItIsWithoutDocker(t *testing.T) {
 		for target := range strings.FieldsSeq(c.targets) {
 			m := exec.Command("make", target)
 			m.Dir, m.Env = root, append(outsideMake(), "PATH="+path)
-			got := clitest.Finish(t, m, "")
+			got := program.Finish(t, m, "")
 			assert.Equal(t, 2, got.Status, "%s: make %s", name, target)
 			assert.Contains(t, got.Stderr, c.says, "%s: make %s", name, target)
 			assert.Contains(t, got.Stderr, "`go run . serve`")

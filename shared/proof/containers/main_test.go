@@ -4,7 +4,7 @@ package containers
 import (
 	"testing"
 
-	"github.com/sipeat/sipeat/shared/cli/clitest"
+	"github.com/sipeat/sipeat/shared/proof/program"
 )
 
-func TestMain(m *testing.M) { clitest.Main(m) }
+func TestMain(m *testing.M) { program.Main(m) }

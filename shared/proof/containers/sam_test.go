@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/sipeat/sipeat/functions/testdata"
-	"github.com/sipeat/sipeat/shared/cli/clitest"
+	"github.com/sipeat/sipeat/shared/proof/program"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -60,7 +60,7 @@ func inSAM(t *testing.T) *samLocal {
 func (s *samLocal) containers(t *testing.T) (ids []string) {
 	out, err := s.command("docker", "ps", "--all", "--filter", "network="+s.project, "--format", `{{.ID}} {{.Label "com.docker.compose.project"}}`).Output()
 	assert.NoError(t, err)
-	for _, line := range clitest.Lines(string(out)) {
+	for _, line := range program.Lines(string(out)) {
 		if f := strings.Fields(line); len(f) == 1 {
 			ids = append(ids, f[0])
 		}
@@ -101,7 +101,7 @@ type gatewayAnswer struct {
 func (s *samLocal) invoke(t *testing.T, function string, more ...string) (answered, said string) {
 	t.Helper()
 	c := s.local("invoke", append([]string{logical(function), "--event", "functions/testdata/" + function + ".json"}, more...)...)
-	got := clitest.Finish(t, c, "")
+	got := program.Finish(t, c, "")
 	require.Equal(t, 0, got.Status, got.Stderr)
 	require.NotEmpty(t, strings.TrimSpace(got.Stdout), "%s answers nothing\n%s", function, got.Stderr)
 	return got.Stdout, got.Stderr
@@ -111,7 +111,7 @@ func (s *samLocal) invoke(t *testing.T, function string, more ...string) (answer
 // the second after the answer (Container.wait_for_result), which on a busy machine may be nothing.
 func (s *samLocal) invokeUntil(t *testing.T, logged, function string, more ...string) (answered, said string) {
 	t.Helper()
-	clitest.Until(t, func() error {
+	program.Until(t, func() error {
 		if answered, said = s.invoke(t, function, more...); !strings.Contains(said, logged) {
 			return fmt.Errorf("%q is not among:\n%s", logged, said)
 		}
@@ -122,18 +122,18 @@ func (s *samLocal) invokeUntil(t *testing.T, logged, function string, more ...st
 
 // hosted is a `sam local start-api` or `start-lambda`, which keeps each function's container.
 type hosted struct {
-	*clitest.Process
+	*program.Process
 	url string
 }
 
 func (s *samLocal) serve(t *testing.T, command string) *hosted {
 	t.Helper()
 	port := free(t)
-	h := &hosted{clitest.Start(t, s.local(command, "--port", port, "--warm-containers", "LAZY")), "http://127.0.0.1:" + port}
+	h := &hosted{program.Start(t, s.local(command, "--port", port, "--warm-containers", "LAZY")), "http://127.0.0.1:" + port}
 	t.Cleanup(h.end)
-	clitest.Until(t, func() error {
+	program.Until(t, func() error {
 		require.True(t, h.Running(), h.Stderr)
-		_, err := clitest.Try("GET", h.url+"/", "")
+		_, err := program.Try("GET", h.url+"/", "")
 		return err
 	})
 	return h
@@ -145,7 +145,7 @@ func (s *samLocal) serve(t *testing.T, command string) *hosted {
 func (h *hosted) end() {
 	h.T.Helper()
 	given := 0
-	clitest.Until(h.T, func() error {
+	program.Until(h.T, func() error {
 		if !h.Running() {
 			return nil
 		}
@@ -161,7 +161,7 @@ func (h *hosted) end() {
 // empty body.
 func (h *hosted) lambda(function string) string {
 	h.T.Helper()
-	a := clitest.Call(h.T, "POST", h.url+"/2015-03-31/functions/"+logical(function)+"/invocations", sample(h.T, function))
+	a := program.Call(h.T, "POST", h.url+"/2015-03-31/functions/"+logical(function)+"/invocations", sample(h.T, function))
 	require.Equal(h.T, 200, a.Status, a.Body)
 	require.NotEmpty(h.T, a.Body, "%s answers nothing", function)
 	return a.Body
@@ -172,8 +172,8 @@ func (s *samLocal) consumed(t *testing.T, topics string, n int) (all []of) {
 	t.Helper()
 	shown := s.docker(t, "compose", "exec", "-T", "kafka", "/opt/kafka/bin/kafka-console-consumer.sh", "--bootstrap-server", "kafka:19092",
 		"--include", topics, "--from-beginning", "--max-messages", strconv.Itoa(n), "--timeout-ms", "30000")
-	for _, line := range clitest.Lines(shown) {
-		all = append(all, clitest.Decoded[of](t, line))
+	for _, line := range program.Lines(shown) {
+		all = append(all, program.Decoded[of](t, line))
 	}
 	require.Len(t, all, n)
 	return all
@@ -187,7 +187,7 @@ func TestMakeSaysWhatItIsWithoutSAM(t *testing.T) {
 	}
 	m := exec.Command("make", "sam-local", "SAM=no-such-sam")
 	m.Dir, m.Env = root, outsideMake()
-	got := clitest.Finish(t, m, "")
+	got := program.Finish(t, m, "")
 	assert.Equal(t, 2, got.Status)
 	assert.Contains(t, got.Stderr, "This needs the SAM CLI")
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/sipeat/sipeat/functions/commands"
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/functions/queries"
-	"github.com/sipeat/sipeat/shared/cli/clitest"
+	"github.com/sipeat/sipeat/shared/proof/program"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -45,7 +45,7 @@ func TestSAMLocal(t *testing.T) {
 func (s *samLocal) keepsTheCORS(t *testing.T) {
 	c := s.command(s.sam, "validate", "--debug")
 	c.Env = append(c.Environ(), "AWS_DEFAULT_REGION=us-east-1")
-	got := clitest.Finish(t, c, "")
+	got := program.Finish(t, c, "")
 	require.Equal(t, 0, got.Status, got.Stderr)
 	_, text, found := strings.Cut(got.Stderr, "Translated template is:\n")
 	require.True(t, found, got.Stderr)
@@ -85,13 +85,13 @@ type of struct {
 // eventOf is the event in a consumer's sample.
 func eventOf(t *testing.T, function string) of {
 	t.Helper()
-	batch := clitest.Decoded[struct {
+	batch := program.Decoded[struct {
 		Records map[string][]struct{ Value string }
 	}](t, sample(t, function))
 	for _, records := range batch.Records {
 		value, err := base64.StdEncoding.DecodeString(records[0].Value)
 		require.NoError(t, err)
-		return clitest.Decoded[of](t, string(value))
+		return program.Decoded[of](t, string(value))
 	}
 	require.FailNow(t, "the sample is empty", function)
 	return of{}
@@ -120,13 +120,13 @@ func (s *samLocal) answersTheSamples(t *testing.T) {
 		}
 	}
 	for i, f := range (commands.Commands{}).Functions() {
-		g := clitest.Decoded[gatewayAnswer](t, ask(i, f.Name))
+		g := program.Decoded[gatewayAnswer](t, ask(i, f.Name))
 		require.Equal(t, http.StatusAccepted, g.StatusCode, "%s: %s", f.Name, g.Body)
-		a := clitest.Decoded[clitest.Accepted](t, g.Body)
+		a := program.Decoded[program.Accepted](t, g.Body)
 		published[a.EventID] = a.Topic
 	}
 	for i, f := range (queries.Queries{}).Functions() {
-		g := clitest.Decoded[gatewayAnswer](t, ask(i, f.Name))
+		g := program.Decoded[gatewayAnswer](t, ask(i, f.Name))
 		require.Equal(t, http.StatusOK, g.StatusCode, "%s: %s", f.Name, g.Body)
 		if f.Name == "get-demand" {
 			assert.Contains(t, g.Body, `"drink":"Espresso"`)
@@ -161,14 +161,14 @@ func (s *samLocal) answersTheSamples(t *testing.T) {
 // carriesAContact from a POST to a GET, by way of Kafka and a worker on this machine.
 func (s *samLocal) carriesAContact(t *testing.T) {
 	w, l := s.worker(t), s.serve(t, "start-api")
-	api := &clitest.Serving{Process: l.Process, URL: l.url}
-	a := api.Post("/contacts", clitest.AContact)
+	api := &program.Serving{Process: l.Process, URL: l.url}
+	a := api.Post("/contacts", program.AContact)
 	seen := s.consumed(t, "contact-created", 2) // the sample's too
 	assert.True(t, seen[0].EventID == a.EventID || seen[1].EventID == a.EventID, "%v shows no %v", seen, a)
-	got := clitest.Call(t, "GET", l.url+"/contacts/"+a.ID, "", "Prefer: wait=20")
+	got := program.Call(t, "GET", l.url+"/contacts/"+a.ID, "", "Prefer: wait=20")
 	require.Equal(t, http.StatusOK, got.Status, got.Body)
-	assert.Equal(t, a.EventID, clitest.Decoded[clitest.Thing](t, got.Body)["eventId"])
-	clitest.Until(t, func() error { // of which people are told
+	assert.Equal(t, a.EventID, program.Decoded[program.Thing](t, got.Body)["eventId"])
+	program.Until(t, func() error { // of which people are told
 		for _, n := range api.Pages("/notifications", "type=contact&", 100) {
 			if n["subjectId"] == a.ID {
 				return nil
@@ -176,22 +176,22 @@ func (s *samLocal) carriesAContact(t *testing.T) {
 		}
 		return fmt.Errorf("no notification of %s", a.ID)
 	})
-	require.True(t, clitest.WasDone(w.Stderr.String(), a.EventID), "the worker took it")
+	require.True(t, program.WasDone(w.Stderr.String(), a.EventID), "the worker took it")
 
 	page := []string{"Origin: https://www.sipeat.example", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"}
-	allowed := clitest.Call(t, "OPTIONS", l.url+"/contacts", "", page...)
+	allowed := program.Call(t, "OPTIONS", l.url+"/contacts", "", page...)
 	assert.Equal(t, 2, allowed.Status/100)
 	assert.Equal(t, "https://www.sipeat.example", allowed.Header.Get("Access-Control-Allow-Origin"))
 	assert.Contains(t, allowed.Header.Get("Access-Control-Allow-Headers"), "idempotency-key")
 	page[0] = "Origin: https://elsewhere.example"
-	assert.Empty(t, clitest.Call(t, "OPTIONS", l.url+"/contacts", "", page...).Header.Get("Access-Control-Allow-Origin"))
+	assert.Empty(t, program.Call(t, "OPTIONS", l.url+"/contacts", "", page...).Header.Get("Access-Control-Allow-Origin"))
 
-	bad := clitest.Call(t, "POST", l.url+"/contacts", `{"name":`)
+	bad := program.Call(t, "POST", l.url+"/contacts", `{"name":`)
 	assert.Equal(t, http.StatusBadRequest, bad.Status)
 	assert.Equal(t, "application/problem+json", bad.Header.Get("Content-Type"))
-	assert.Equal(t, "/problems/invalid-json", clitest.Decoded[clitest.Problem](t, bad.Body).Type)
-	assert.Equal(t, []string{"/limit"}, clitest.Decoded[clitest.Problem](t, clitest.Call(t, "GET", l.url+"/contacts?limit=1&limit=2", "").Body).Pointers())
-	assert.Contains(t, []int{http.StatusNotFound, http.StatusForbidden}, clitest.Call(t, "GET", l.url+"/nothing", "").Status, "AWS says 404, SAM 403")
+	assert.Equal(t, "/problems/invalid-json", program.Decoded[program.Problem](t, bad.Body).Type)
+	assert.Equal(t, []string{"/limit"}, program.Decoded[program.Problem](t, program.Call(t, "GET", l.url+"/contacts?limit=1&limit=2", "").Body).Pointers())
+	assert.Contains(t, []int{http.StatusNotFound, http.StatusForbidden}, program.Call(t, "GET", l.url+"/nothing", "").Status, "AWS says 404, SAM 403")
 	l.end()
 	w.Kill()
 }
@@ -206,7 +206,7 @@ func (s *samLocal) waitsOutAnOutage(t *testing.T) {
 
 	outage("dynamodb")
 	whole, _ := s.invoke(t, "contact-created")
-	assert.Contains(t, clitest.Decoded[struct{ ErrorMessage string }](t, whole).ErrorMessage, "1 of 1 records are not handled and must be retried", whole)
+	assert.Contains(t, program.Decoded[struct{ ErrorMessage string }](t, whole).ErrorMessage, "1 of 1 records are not handled and must be retried", whole)
 
 	s.edit(t, "samconfig.toml", provisioned)
 	l := s.serve(t, "start-lambda")
@@ -216,7 +216,7 @@ func (s *samLocal) waitsOutAnOutage(t *testing.T) {
 	}
 	is := func(status int, function string) gatewayAnswer {
 		t.Helper()
-		g := clitest.Decoded[gatewayAnswer](t, l.lambda(function))
+		g := program.Decoded[gatewayAnswer](t, l.lambda(function))
 		require.Equal(t, status, g.StatusCode, "%s: %s", function, g.Body)
 		return g
 	}
@@ -227,7 +227,7 @@ func (s *samLocal) waitsOutAnOutage(t *testing.T) {
 
 	outage("kafka")
 	said := is(http.StatusServiceUnavailable, "create-contact")
-	assert.NotEmpty(t, clitest.Decoded[clitest.Problem](t, said.Body).EventID)
+	assert.NotEmpty(t, program.Decoded[program.Problem](t, said.Body).EventID)
 	assert.NotEmpty(t, said.Headers["Retry-After"])
 	givesBack() // it is in the read model, and nobody was told
 	s.make(t, 0, "up")

@@ -62,10 +62,10 @@ shared/events/... shared/settings/... shared/trace/... ->
 // libraries: library -> the packages that may import it.
 var libraries = rules(`
 # Kafka clients are in few places
-github.com/twmb/franz-go/... -> shared/bus/kafka/... shared/trigger/poller/... shared/local/... shared/cli/clitest \
+github.com/twmb/franz-go/... -> shared/bus/kafka/... shared/trigger/poller/... shared/local/... \
     shared/proof/...
 # only local wraps kfake
-github.com/twmb/franz-go/pkg/kfake/... -> shared/local/... shared/cli/clitest shared/proof/...
+github.com/twmb/franz-go/pkg/kfake/... -> shared/local/... shared/proof/...
 # the AWS SDK is in few places
 github.com/aws/aws-sdk-go-v2/... -> shared/store/dynamodb/... shared/notify/ses/... shared/trigger/poller/... \
     functions/*/bootstrap shared/cli/... shared/proof/template
@@ -80,10 +80,10 @@ net/http/... -> shared/... functions/*/bootstrap
 # command-line libraries are in cli
 github.com/spf13/... github.com/jedib0t/... github.com/schollz/... github.com/joho/... -> shared/cli/...
 # metrics and traces are in observe
-github.com/prometheus/... go.opentelemetry.io/... github.com/go-logr/... -> shared/observe/... shared/cli/clitest \
+github.com/prometheus/... go.opentelemetry.io/... github.com/go-logr/... -> shared/observe/... \
     shared/proof/...
 # testify is for tests
-github.com/stretchr/... -> shared/store/storetest/... shared/notify/notifytest/... shared/cli/clitest shared/proof/...
+github.com/stretchr/... -> shared/store/storetest/... shared/notify/notifytest/... shared/proof/...
 `)
 
 // diets: package -> all that it may import from outside of the module and the standard library.

@@ -19,9 +19,9 @@ import (
 	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/functions/testdata"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
-	"github.com/sipeat/sipeat/shared/cli/clitest"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
+	"github.com/sipeat/sipeat/shared/proof/program"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/store/dynamodb"
 	"github.com/sipeat/sipeat/shared/trigger"
@@ -92,11 +92,11 @@ func TestLambdaAnswersTheSamples(t *testing.T) {
 	model, err := dynamodb.Open(cfg, table)
 	require.NoError(t, err)
 	defer model.Close()
-	require.NoError(t, model.Create(clitest.Within(t)))
+	require.NoError(t, model.Create(program.Within(t)))
 	claims, err := dynamodb.OpenClaims(cfg, table+"-claims", time.Now)
 	require.NoError(t, err)
 	defer claims.Close()
-	require.NoError(t, claims.Create(clitest.Within(t)))
+	require.NoError(t, claims.Create(program.Within(t)))
 
 	for _, f := range (consumers.Consumers{}).Functions() {
 		l := startLambda(t, "consumers", f.Name, append(environment, "PARTIAL_BATCH_RESPONSES=true")...)
@@ -134,7 +134,7 @@ func TestLambdaSaysWhyItCannotStart(t *testing.T) {
 			t.Parallel()
 			l := startLambda(t, c.side, c.function, c.environment...)
 			assert.Equal(t, 1, l.Wait())
-			require.Len(t, clitest.Lines(l.Stderr.String()), 1, l.Stderr)
+			require.Len(t, program.Lines(l.Stderr.String()), 1, l.Stderr)
 			for _, says := range c.says {
 				assert.Contains(t, l.Stderr.String(), says)
 			}
@@ -153,7 +153,7 @@ func TestLambdaWithoutKafkaSays503(t *testing.T) {
 	assert.NotEmpty(t, answered.Headers["Retry-After"])
 
 	topicsAt(t, t.TempDir(), address)
-	clitest.Until(t, func() error {
+	program.Until(t, func() error {
 		answered := l.invoke(lambdaSample(t, "create-contact"), 30*time.Second).http(t)
 		if answered.StatusCode != http.StatusAccepted {
 			return fmt.Errorf("%d: %s", answered.StatusCode, answered.Body)
@@ -208,7 +208,7 @@ func TestLambdaTakesSeveralAtOnce(t *testing.T) {
 	all.Wait()
 	slices.Sort(ids)
 	assert.Len(t, slices.Compact(ids), len(begun))
-	assert.Len(t, clitest.Records(t, broker.Address(), "contact-created"), invocations)
+	assert.Len(t, program.Records(t, broker.Address(), "contact-created"), invocations)
 }
 
 // TestLambdaGivesBackInTime: where the table does not answer, the batch is given back before the function is killed, in the
@@ -231,7 +231,7 @@ func TestLambdaGivesBackInTime(t *testing.T) {
 				assert.Empty(t, other.failure)
 				assert.Contains(t, string(other.response), `"itemIdentifier":{"partition":"contact-created-`)
 			}
-			assert.Empty(t, clitest.Records(t, broker.Address(), "contact-created.dead-letters"), "an outage fills no dead letters")
+			assert.Empty(t, program.Records(t, broker.Address(), "contact-created.dead-letters"), "an outage fills no dead letters")
 		})
 	}
 }
@@ -241,14 +241,14 @@ func TestLambdaRejectsWhatIsNoEvent(t *testing.T) {
 	t.Parallel()
 	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
 	l := startLambda(t, "consumers", "contact-created", "KAFKA_BROKERS="+broker.Address(), "DYNAMODB_ENDPOINT=http://"+nobody(t), "TABLE_NAME=sipeat")
-	made := clitest.Run(t, "", "sample", "contact-created", "--bad")
+	made := program.Run(t, "", "sample", "contact-created", "--bad")
 	require.Zero(t, made.Status, made.Stderr)
 	batch, err := trigger.Decode([]byte(made.Stdout))
 	require.NoError(t, err)
 	batch.Records = batch.Records[1:] // what is good would wait for the table
 	answered := l.invoke(batch.Encode(), 8*time.Second)
 	assert.Contains(t, answered.failure, "the read model", "it cannot note what was handled, so the batch comes again")
-	letters := clitest.Records(t, broker.Address(), "contact-created.dead-letters")
+	letters := program.Records(t, broker.Address(), "contact-created.dead-letters")
 	require.Len(t, letters, 1)
 	assert.True(t, slices.ContainsFunc(letters[0].Headers, func(h kgo.RecordHeader) bool {
 		return h.Key == "dead-letter-class" && string(h.Value) == "undecodable"

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/sipeat/sipeat/shared/cli/clitest"
+	"github.com/sipeat/sipeat/shared/proof/program"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -22,7 +22,7 @@ import (
 // lambdaProcess is a Lambda binary under test, and the Runtime API that it works for
 // (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
 type lambdaProcess struct {
-	*clitest.Process
+	*program.Process
 	asks    chan struct{} // the process asks for its first invocation: the init is over
 	next    chan *invocation
 	mu      sync.Mutex
@@ -48,7 +48,7 @@ type ended struct {
 func buildLambda(folder, into string) (path string, err error) {
 	path = filepath.Join(into, "bootstrap")
 	arguments := []string{"build", "-o", path, "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w"}
-	if clitest.RaceDetector {
+	if program.RaceDetector {
 		arguments = append(arguments, "-race")
 	}
 	if output, err := exec.Command("go", append(arguments, folder)...).CombinedOutput(); err != nil {
@@ -62,10 +62,10 @@ var lambdaBinaries = map[string]func() (string, error){}
 func init() {
 	for _, side := range []string{"commands", "queries", "consumers"} {
 		lambdaBinaries[side] = sync.OnceValues(func() (string, error) {
-			if _, err := clitest.Program(); err != nil { // it makes the folder
+			if _, err := program.Program(); err != nil { // it makes the folder
 				return "", err
 			}
-			return buildLambda("github.com/sipeat/sipeat/functions/"+side+"/bootstrap", filepath.Join(clitest.Built, side))
+			return buildLambda("github.com/sipeat/sipeat/functions/"+side+"/bootstrap", filepath.Join(program.Built, side))
 		})
 	}
 }
@@ -89,12 +89,12 @@ func startBinary(t testing.TB, path, function string, environment ...string) *la
 		"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
 	}, environment...)
 	begun := time.Now()
-	l.Process = clitest.Start(t, c)
+	l.Process = program.Start(t, c)
 	select {
 	case <-l.asks:
 		l.init = time.Since(begun)
 	case <-l.Ended:
-	case <-time.After(clitest.Patience):
+	case <-time.After(program.Patience):
 		require.FailNow(t, "the init does not end", "%s%s", l.Stdout, l.Stderr)
 	}
 	return l
@@ -146,7 +146,7 @@ func (l *lambdaProcess) begin(payload []byte, timeout time.Duration) *invocation
 	case l.next <- i:
 	case <-l.Ended:
 		require.FailNow(l.T, "the function has ended", "%s%s", l.Stdout, l.Stderr)
-	case <-time.After(clitest.Patience):
+	case <-time.After(program.Patience):
 		require.FailNow(l.T, "the function takes no invocation", "%s%s", l.Stdout, l.Stderr)
 	}
 	return i
@@ -160,7 +160,7 @@ func (l *lambdaProcess) end(i *invocation) ended {
 		return a
 	case <-l.Ended:
 		require.FailNow(l.T, "the function ended instead of answering", "%s%s", l.Stdout, l.Stderr)
-	case <-time.After(clitest.Patience):
+	case <-time.After(program.Patience):
 		require.FailNow(l.T, "the function does not answer", "%s%s", l.Stdout, l.Stderr)
 	}
 	panic("unreachable")

@@ -1,8 +1,0 @@
-package clitest
-
-import "testing"
-
-func TestMain(m *testing.M) {
-	besideIfAsked()
-	Main(m)
-}

@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/proof/program"
+	"github.com/stretchr/testify/require"
+)
+
+// BenchmarkPost posts contacts to three processes in turn, each with its own embedded broker that syncs to the disk: `sipeat serve`; its API
+// alone, without consumers; and the hand-written handler of bare_test.go. The clients are in this process and share the CPUs with the
+// server. Figures are medians of rounds, in which the three alternate; -x is the ratio to the hand-written handler in the same round.
+//
+//	go test ./shared/proof/bench -run '^$' -bench Post -benchtime 1x
+func BenchmarkPost(b *testing.B) {
+	sides := []*side{{name: "serve"}, {name: "api"}, {name: "bare"}}
+	for _, s := range sides {
+		c := exec.Command(os.Args[0])
+		if s.name == "serve" {
+			path, err := program.Program()
+			require.NoError(b, err)
+			c = exec.Command(path, "serve", "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--data", b.TempDir())
+		}
+		c.Env = append(program.CleanEnvironment(), bareEnv+"="+s.name+"|"+b.TempDir())
+		log, err := os.Create(filepath.Join(b.TempDir(), "log")) // a file costs this process no CPU
+		require.NoError(b, err)
+		defer log.Close()
+		c.Stderr = log
+		p := &program.Serving{Process: program.Start(b, c)}
+		p.Ready()
+		s.url = p.URL
+	}
+	for round := 0; b.Loop(); round++ {
+		for range 5 {
+			round++
+			for i := range sides {
+				s := sides[(i+round)%len(sides)]
+				s.p50 = append(s.p50, median(post(b, s.url, 1, 200)))
+				began := time.Now()
+				const posts = 64 * 25
+				post(b, s.url, 64, posts)
+				s.rate = append(s.rate, posts/time.Since(began).Seconds())
+			}
+		}
+	}
+	bare := sides[2]
+	for _, s := range sides {
+		b.ReportMetric(median(s.p50), s.name+"-p50-ms")
+		b.ReportMetric(median(s.rate), s.name+"-posts/s")
+		if s != bare {
+			b.ReportMetric(median(ratios(s.p50, bare.p50)), s.name+"-p50-x")
+			b.ReportMetric(median(ratios(s.rate, bare.rate)), s.name+"-rate-x")
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+type side struct {
+	name, url string
+	p50, rate []float64 // by round: ms, posts per second
+}
+
+// post posts from that many clients and returns the duration of each post in ms.
+func post(b *testing.B, url string, clients, posts int) []float64 {
+	b.Helper()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
+	defer client.CloseIdleConnections()
+	var left, refused atomic.Int64
+	left.Store(int64(posts))
+	took := make([][]float64, clients)
+	var all sync.WaitGroup
+	for i := range clients {
+		all.Go(func() {
+			for left.Add(-1) >= 0 {
+				began := time.Now()
+				got, err := client.Post(url+"/contacts", "application/json", strings.NewReader(program.AContact))
+				if err != nil {
+					refused.Add(1)
+					continue
+				}
+				_, _ = io.Copy(io.Discard, got.Body)
+				got.Body.Close()
+				if got.StatusCode != http.StatusAccepted {
+					refused.Add(1)
+				}
+				took[i] = append(took[i], float64(time.Since(began).Microseconds())/1000)
+			}
+		})
+	}
+	all.Wait()
+	require.Zero(b, refused.Load())
+	return slices.Concat(took...)
+}
+
+func median(of []float64) float64 {
+	if len(of) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(of))
+	return sorted[len(sorted)/2]
+}
+
+func ratios(a, b []float64) []float64 {
+	r := make([]float64, len(a))
+	for i := range a {
+		r[i] = a[i] / b[i]
+	}
+	return r
+}

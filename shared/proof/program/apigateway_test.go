@@ -1,0 +1,288 @@
+package program
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/functions/commands"
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/functions/queries"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/store/sqlite"
+	"github.com/sipeat/sipeat/shared/web"
+	"github.com/sipeat/sipeat/shared/web/apigateway"
+	"github.com/sipeat/sipeat/shared/web/apigateway/apigatewaytest"
+	"github.com/sipeat/sipeat/shared/web/gateway"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const staffToken = "0123456789abcdef0123456789abcdef"
+
+// twoWays are all functions twice, on one read model: under a server of ours and under API Gateway. Only their guards differ.
+type twoWays struct {
+	server    http.Handler
+	adapter   *apigateway.Adapter
+	functions []web.Function
+	routes    *http.ServeMux  // API Gateway's
+	project   func(id string) // makes one thing of each type readable
+
+	ids   int   // given out since the last request began
+	fault error // of the publisher; errPanic = it panics
+}
+
+var errPanic = fmt.Errorf("panic")
+
+func (w *twoWays) Publish(_ context.Context, e events.Any) (bus.Position, error) {
+	if w.fault == errPanic { //nolint:errorlint // compared, not looked into
+		panic("the publisher")
+	}
+	return bus.Position{Topic: e.Topic(), Partition: 3, Offset: 41}, w.fault
+}
+
+// oddIDs are what a path must carry.
+var oddIDs = []string{"c-1", "a/b", "100%", "50%ä+?#&=", "%2F", "it's!*()", "彼女"}
+
+func bothWays(t *testing.T) *twoWays {
+	t.Helper()
+	w := &twoWays{routes: http.NewServeMux()}
+	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "read-model.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { store.Close() })
+	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { claims.Close() })
+	now := time.Date(2026, 11, 23, 6, 54, 21, 123e6, time.UTC)
+	w.functions = append(commands.Commands{Publisher: w, Events: events.Factory{
+		Now:   func() time.Time { return now },
+		NewID: func() string { w.ids++; return fmt.Sprintf("0198f1c2-7d3a-7b1e-9c55-%012d", w.ids) },
+	}}.Functions(), queries.Queries{Store: store, Claims: claims}.Functions()...)
+	require.Len(t, w.functions, 13)
+	for _, f := range w.functions {
+		w.routes.Handle(f.Route, f.Handler)
+	}
+	w.project = func(id string) {
+		in := consumers.Consumers{Store: store}
+		project(t, id, consumers.OnContactCreated{Consumers: in}.Project, events.ContactCreated{Contact: Decoded[events.Contact](t, AContact)})
+		project(t, id, consumers.OnMachineCreated{Consumers: in}.Project, events.MachineCreated{Machine: Decoded[events.Machine](t, aMachine)})
+		project(t, id, consumers.OnRequestCreated{Consumers: in}.Project, events.RequestCreated{Request: Decoded[events.Request](t, aRequest)})
+		project(t, id, (&consumers.OnNotification{Consumers: in}).Project, events.Notification{Notice: Decoded[events.Notice](t, aNotification)})
+	}
+	for _, id := range oddIDs {
+		w.project(id)
+	}
+
+	quiet := slog.New(slog.DiscardHandler)
+	callers := settings.Web{TLSInFront: true, Auth: settings.Auth{Mode: "token", Tokens: [][sha256.Size]byte{sha256.Sum256([]byte(staffToken))}}}
+	w.server = web.Router(w.functions, append(gateway.New(callers, quiet, time.Now).Options(), web.Log(quiet))...)
+	w.adapter = apigateway.New(web.Router(w.functions, web.Guard(apigateway.Guard(false)), web.Log(quiet), web.BehindTLS()), "")
+	return w
+}
+
+func project[T events.Payload](t *testing.T, id string, handle func(context.Context, events.Event[T]) error, data T) {
+	t.Helper()
+	e, err := events.Make(events.Factory{Now: func() time.Time { return time.Unix(1795416861, 0) }, NewID: func() string { return id }}, data)
+	require.NoError(t, err)
+	require.NoError(t, handle(t.Context(), e))
+}
+
+// exchanged is one request as it stands on the wire.
+type exchanged struct {
+	name  string
+	raw   string
+	fault error // of the publisher
+	spelt bool  // the path's spelling shows in the answer, and API Gateway's decoding loses it
+}
+
+// wire writes a request. Headers are "Name: value"; "Name: " leaves out one that stands there by itself.
+func wire(method, target, body string, headers ...string) string {
+	if !slices.ContainsFunc(headers, func(h string) bool { return strings.HasPrefix(h, "X-Request-Id") }) {
+		headers = append(headers, "X-Request-Id: req-1")
+	}
+	if body != "" && !slices.ContainsFunc(headers, func(h string) bool { return strings.HasPrefix(h, "Content-Type:") }) {
+		headers = append(headers, "Content-Type: application/json")
+	}
+	if !slices.ContainsFunc(headers, func(h string) bool { return strings.HasPrefix(h, "Transfer-Encoding:") }) {
+		headers = append(headers, fmt.Sprint("Content-Length: ", len(body)))
+	}
+	headers = slices.DeleteFunc(headers, func(h string) bool { return strings.HasSuffix(h, ": ") })
+	return method + " " + target + " HTTP/1.1\r\nHost: api.example.com\r\nAuthorization: Bearer " + staffToken + "\r\nConnection: close\r\n" +
+		strings.Join(headers, "\r\n") + "\r\n\r\n" + body
+}
+
+// exchanges are all sorts of requests to all functions.
+func exchanges(t *testing.T, functions []web.Function) (all []exchanged) {
+	add := func(name, raw string) { all = append(all, exchanged{name: name, raw: raw}) }
+	for _, r := range refusals(t) {
+		add(r.name, wire(cmp.Or(r.method, "POST"), cmp.Or(r.path, "/contacts"), r.body, r.headers...))
+	}
+	for _, f := range functions {
+		method, path, _ := strings.Cut(f.Route, " ")
+		if method == "POST" {
+			body := endpoints[slices.IndexFunc(endpoints, func(e endpoint) bool { return e.path == path })].body
+			for _, key := range []string{"", "k", `"quoted k"`, "a,b", `"a","b"`, `"a,b"`} {
+				add(f.Name+" key "+key, wire(method, path, body, "Idempotency-Key: "+key))
+			}
+			add(f.Name+" two keys", wire(method, path, body, "Idempotency-Key: a", "Idempotency-Key: b"))
+			add(f.Name+" unicode", wire(method, path, with(t, body, map[string]any{"message": `<b>Zoë "🥤" O'Neill & 彼女</b>` + "\u2028"})))
+			add(f.Name+" empty", wire(method, path, ""))
+			add(f.Name+" charset", wire(method, path, body, "Content-Type: Application/JSON; charset=\"UTF-8\""))
+			add(f.Name+" two types", wire(method, path, body, "Content-Type: application/json", "Content-Type: application/json"))
+			add(f.Name+" chunked", wire(method, path, fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body), "Transfer-Encoding: chunked"))
+			add(f.Name+" expects", wire(method, path, body, "Expect: 100-continue"))
+			add(f.Name+" not encoded, twice", wire(method, path, body, "Content-Encoding: identity", "Content-Encoding: identity"))
+			add(f.Name+" 65536 bytes", wire(method, path, body+strings.Repeat(" ", 64<<10-len(body))))
+			add(f.Name+" a large body", wire(method, path, strings.Repeat("[", 80<<10)))
+			add(f.Name+" query", wire(method, path+"?a=%zz&a=+", body))
+			all = append(all, exchanged{name: f.Name + " outage", raw: wire(method, path, body, "Idempotency-Key: k"),
+				fault: &events.Error{Kind: events.Unavailable, Message: "Kafka is away; try again.", EventID: "e-1", RetryAfter: 2 * time.Second}},
+				exchanged{name: f.Name + " unknown error", raw: wire(method, path, body), fault: fmt.Errorf("canary")},
+				exchanged{name: f.Name + " panic", raw: wire(method, path, body), fault: errPanic})
+			continue
+		}
+		for _, method := range []string{"GET", "HEAD"} {
+			for _, id := range append(oddIDs, "nobody", "..", "a b", strings.Repeat("é", 300)) {
+				target := strings.Replace(path, "{id}", url.PathEscape(id), 1)
+				add(f.Name+" "+method+" "+target, wire(method, target, ""))
+			}
+			for _, query := range []string{"limit=2", "limit=2&limit=3", "limit=1,2", "city=%20Berlin+&city=", "since=2026-01-01T00%3A00%3A00%2B00:00", "%zz=1", "a;b=1", "&&", "=", "q=%ff", "city=%E5%BD%BC"} {
+				add(f.Name+" "+method+"?"+query, wire(method, strings.Replace(path, "{id}", "c-1", 1)+"?"+query, ""))
+			}
+		}
+		one := strings.Replace(path, "{id}", "nobody", 1)
+		add(f.Name+" waits", wire("GET", strings.Replace(path, "{id}", "c-1", 1), "", "Prefer: respond-async", `Prefer: a="b, wait=0"`, "Prefer: wait=20"))
+		add(f.Name+" waits in vain", wire("GET", one, "", "Prefer: wait=0", "Prefer: wait=20"))
+		add(f.Name+" a broken wait", wire("GET", one, "", `Prefer: a="b`, "Prefer: wait=0"))
+		add(f.Name+" with a body", wire("GET", one, AContact))
+		add(f.Name+" cookies and trace", wire("GET", one, "", "Cookie: a=1; b=2", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "X-Amzn-Trace-Id: Root=1-2-3"))
+	}
+	for _, method := range []string{"PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY", "get"} {
+		for _, path := range []string{"/contacts", "/machines/1", "/demand", "/nothing"} {
+			add(method+" "+path, wire(method, path, ""))
+		}
+	}
+	for _, path := range []string{"/", "//contacts", "/contacts/", "/contacts//1", "/./contacts", "/x/../contacts?limit=1", "/contacts/1/", "/contacts?", "/Contacts", "/contacts/a+b", "/contacts/a;b=c", "/contacts/a:b@c$"} {
+		add("GET "+path, wire("GET", path, ""))
+	}
+	for _, path := range []string{"/contacts/%61", "/contacts/%e5%bd%bc%E5%A5%B3", "/contacts/it%27s", "/contacts/a%2fb", "/%63ontacts", "/contacts/%2e%2e"} {
+		all = append(all, exchanged{name: "GET " + path, raw: wire("GET", path, ""), spelt: true})
+	}
+	return all
+}
+
+// reply is an answer without what belongs to the connection.
+type reply struct {
+	Status  int
+	Headers map[string]string
+	Body    string
+}
+
+// served is what the server says, as it comes out of the socket.
+func (w *twoWays) served(t *testing.T, address string, x exchanged) reply {
+	t.Helper()
+	w.ids, w.fault = 0, x.fault
+	c, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.SetDeadline(time.Now().Add(Patience)))
+	go io.WriteString(c, x.raw) // it may answer before it has all
+	method, _, _ := strings.Cut(x.raw, " ")
+	r := bufio.NewReader(c)
+	for {
+		res, err := http.ReadResponse(r, &http.Request{Method: method})
+		require.NoError(t, err)
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		require.NoError(t, err)
+		if res.StatusCode >= 200 {
+			return reply{res.StatusCode, plain(res.Header), string(body)}
+		}
+	}
+}
+
+func plain(h http.Header) map[string]string {
+	headers := map[string]string{}
+	for name, values := range h {
+		headers[name] = strings.Join(values, ", ")
+	}
+	maps.DeleteFunc(headers, func(name, _ string) bool { return name == "Date" || name == "Content-Length" || name == "Connection" })
+	return headers
+}
+
+// invoked is what the function says to the payload that API Gateway makes of the same bytes.
+func (w *twoWays) invoked(t *testing.T, api apigatewaytest.API, x exchanged) reply {
+	t.Helper()
+	w.ids, w.fault = 0, x.fault
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(x.raw)))
+	require.NoError(t, err)
+	r.RemoteAddr = "203.0.113.7:41234"
+	_, api.Route = w.routes.Handler(r)
+	if api.Route != "" && r.Method == http.MethodHead {
+		api.Route = "HEAD " + strings.TrimPrefix(api.Route, "GET ")
+	}
+	api.Claims = map[string]string{"sub": "staff", "exp": "1795416861"}
+	payload := api.Event(t, r)
+	out, err := w.adapter.Invoke(t.Context(), payload)
+	require.NoError(t, err, "%s", payload)
+	var a struct {
+		StatusCode      int
+		Headers         map[string]string
+		Cookies         []string
+		Body            string
+		IsBase64Encoded bool
+	}
+	d := json.NewDecoder(bytes.NewReader(out))
+	d.DisallowUnknownFields()
+	require.NoError(t, d.Decode(&a))
+	if a.IsBase64Encoded {
+		body, err := base64.StdEncoding.DecodeString(a.Body)
+		require.NoError(t, err)
+		a.Body = string(body)
+	}
+	return reply{a.StatusCode, a.Headers, a.Body}
+}
+
+// What a server of ours answers and what the functions answer behind API Gateway is the same, byte for byte.
+func TestAPIGatewayAnswersAsTheServer(t *testing.T) {
+	w := bothWays(t)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = web.Server(w.server, slog.New(slog.DiscardHandler))
+	server.Start()
+	defer server.Close()
+	statuses := map[int]int{}
+	for _, x := range exchanges(t, w.functions) {
+		t.Run(x.name, func(t *testing.T) {
+			want := w.served(t, server.Listener.Addr().String(), x)
+			statuses[want.Status]++
+			assert.Equal(t, want, w.invoked(t, apigatewaytest.API{Raw: true}, x), "as it was sent")
+			if x.spelt {
+				return
+			}
+			assert.Equal(t, want, w.invoked(t, apigatewaytest.API{}, x), "decoded by API Gateway")
+		})
+	}
+	for _, status := range []int{200, 202, 307, 400, 404, 405, 413, 415, 422, 500, 503} {
+		assert.NotZero(t, statuses[status], "no request was answered with %d", status)
+	}
+	t.Logf("statuses: %v", statuses)
+}

@@ -1,0 +1,126 @@
+package program
+
+import (
+	"encoding/json"
+	"net"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/stretchr/testify/require"
+)
+
+// endpoint is one of the four that take something.
+type endpoint struct{ path, topic, body string }
+
+var endpoints = []endpoint{
+	{"/contacts", "contact-created", AContact},
+	{"/machines", "machine-created", aMachine},
+	{"/requests", "request-created", aRequest},
+	{"/notifications", "notification", aNotification},
+}
+
+// with is a document with some fields changed; nil leaves one out.
+func with(t testing.TB, document string, changes map[string]any) string {
+	t.Helper()
+	fields := Decoded[map[string]any](t, document)
+	for name, value := range changes {
+		fields[name] = value
+		if value == nil {
+			delete(fields, name)
+		}
+	}
+	b, err := json.Marshal(fields)
+	require.NoError(t, err)
+	return string(b)
+}
+
+// serve starts `sipeat serve` on the folder, on free ports, and waits until it is ready.
+func serve(t testing.TB, data string) *Serving {
+	t.Helper()
+	s := launch(t, data)
+	s.Ready()
+	return s
+}
+
+func launch(t testing.TB, data string, environment ...string) *Serving {
+	t.Helper()
+	c := command(t, "serve", "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--data", data)
+	c.Env = append(c.Env, environment...)
+	return &Serving{Process: Start(t, c), Data: data}
+}
+
+// taken is a port that somebody else listens on until the test ends.
+func taken(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().String()
+}
+
+// dead is an address where nobody listens: it was free a moment ago.
+func dead(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func newFleet(t testing.TB, brokers string) *Fleet {
+	t.Helper()
+	f := &Fleet{t, brokers, filepath.Join(t.TempDir(), "read-model.db")}
+	made := f.Run("topics")
+	require.Equal(t, 0, made.Status, made.Stderr)
+	return f
+}
+
+func (f *Fleet) Run(arguments ...string) Result {
+	f.T.Helper()
+	c := command(f.T, arguments...)
+	c.Env = append(c.Env, "KAFKA_BROKERS="+f.Brokers, "STORE="+f.Store)
+	return Finish(f.T, c, "")
+}
+
+// worker starts one and waits until it has joined.
+func (f *Fleet) Worker(environment ...string) *Member {
+	f.T.Helper()
+	c := command(f.T, "worker")
+	c.Env = append(c.Env, append([]string{"KAFKA_BROKERS=" + f.Brokers, "STORE=" + f.Store, "LOG_FORMAT=text"}, environment...)...)
+	m := &Member{Start(f.T, c)}
+	m.Says(m.Stdout, "\n")
+	first, _, _ := strings.Cut(m.Stdout.String(), "\n")
+	var topics, of []string
+	for _, c := range (consumers.Consumers{}).Functions() {
+		topics, of = append(topics, c.Consumer.Topic), append(of, c.Consumer.Group)
+	}
+	require.Equal(f.T, "ready topics="+strings.Join(topics, ",")+" groups="+strings.Join(of, ","), first)
+	return m
+}
+
+func (f *Fleet) API(environment ...string) *Serving {
+	f.T.Helper()
+	c := command(f.T, "api", "--http", "127.0.0.1:0")
+	c.Env = append(c.Env, append([]string{"KAFKA_BROKERS=" + f.Brokers, "STORE=" + f.Store}, environment...)...)
+	s := &Serving{Process: Start(f.T, c), Kafka: f.Brokers}
+	s.Says(s.Stdout, "\n")
+	first, _, _ := strings.Cut(s.Stdout.String(), "\n")
+	require.Regexp(f.T, `^ready http=http://127\.0\.0\.1:[0-9]+$`, first)
+	s.URL = strings.TrimPrefix(first, "ready http=")
+	return s
+}
+
+var nowHas = regexp.MustCompile(`msg="partitions changed" topic=(\S+) .* owned="?\[([0-9 ]*)\]`)
+
+// has is how many partitions of a topic the worker says to have.
+func (m *Member) Has(topic string) (n int) {
+	for _, found := range nowHas.FindAllStringSubmatch(m.Stderr.String(), -1) {
+		if found[1] == topic {
+			n = len(strings.Fields(found[2]))
+		}
+	}
+	return n
+}

@@ -1,0 +1,156 @@
+package program
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// appRecord is a record that the other program has written.
+type appRecord struct {
+	Topic, EventID string
+	Data           Thing
+}
+
+// appPaths are where the app's things are read.
+var appPaths = map[string]string{"contact-created": "/contacts", "machine-created": "/machines", "request-created": "/requests", "notification": "/notifications"}
+
+// TestKafkaJSAppIsReplaced: the TypeScript app has written, and read a part; it is stopped, and this program started in
+// its place. What the app has not read is readable then, what it has read is not read again, and nobody is told twice.
+func TestKafkaJSAppIsReplaced(t *testing.T) {
+	t.Parallel()
+	eachBroker(t, func(t *testing.T, b *kafkaSide) {
+		const each = 12
+		name := "app-" + strings.ToLower(rand.Text()[:10])
+		var sent []appRecord
+		for _, line := range b.node("produce.js", b.brokers, name, strconv.Itoa(each)) {
+			sent = append(sent, Decoded[appRecord](t, line))
+		}
+		require.Len(t, sent, 6*each)
+		old := map[string]bool{} // what it has read, of this run's
+		for len(old) < each/2 {  // on a Kafka that has been used before there may be others' first
+			for _, line := range b.node("consume.js", b.brokers, Groups["contact-created"], "contact-created", strconv.Itoa(each/2-len(old))) {
+				if id := Decoded[Thing](t, line)["id"].(string); strings.HasPrefix(id, name) {
+					old[id] = true
+				}
+			}
+		}
+		require.Len(t, old, each/2)
+
+		s := b.start()
+		for topic, group := range Groups {
+			Handled(t, s.Kafka, group, topic)
+		}
+		subjects := map[string]bool{}
+		told := tellings(s)
+		for _, record := range sent {
+			id, path := fmt.Sprint(record.Data["id"]), appPaths[record.Topic]
+			if record.Topic == "notification" {
+				id = record.EventID // it has none of its own
+				assert.Equal(t, 1, told[id], "people are told once of %v", record)
+			} else {
+				subjects[id] = true
+			}
+			if old[id] {
+				assert.Equal(t, 404, Call(t, "GET", s.URL+path+"/"+id, "").Status, "%s was read twice", id)
+				continue
+			}
+			got := s.Readable(path, id)
+			assert.Equal(t, record.EventID, got["eventId"])
+			assert.NotEmpty(t, got["createdAt"])
+			for field, value := range record.Data {
+				if value == "" && got[field] == nil {
+					continue // an optional field that is empty is absent
+				}
+				assert.Equal(t, value, got[field], "%s of %v", field, record)
+			}
+		}
+		for _, n := range s.Pages("/notifications", "", 100) {
+			assert.False(t, subjects[fmt.Sprint(n["subjectId"])], "the app has told of %v already", n)
+		}
+		assert.Len(t, s.Pages("/machines", "city="+name+"&", 5), each)
+		demand := 0.0
+		for _, d := range s.Pages("/demand", "", 100) {
+			if d["drink"] == "Mate "+name {
+				demand = d["count"].(float64)
+			}
+		}
+		assert.InDelta(t, each, demand, 0)
+	})
+}
+
+// TestKafkaJSReadsWhatIsWritten: single events and whole batches, by a group that is new and begins at the earliest.
+func TestKafkaJSReadsWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	eachBroker(t, func(t *testing.T, b *kafkaSide) {
+		const batch = 500
+		name := "go-" + strings.ToLower(rand.Text()[:10])
+		s := b.start()
+		want := map[string]Thing{}
+		for _, topic := range []string{"contact-created", "machine-created", "request-created", "notification"} {
+			for _, e := range endpoints {
+				if e.topic == topic {
+					a := s.Post(e.path, e.body)
+					want[a.ID] = Decoded[Thing](t, e.body)
+				}
+			}
+		}
+		var lines bytes.Buffer
+		for n := range batch {
+			id := fmt.Sprint(name, "-", n)
+			line := contactWith(t, "name", fmt.Sprint("Zoë 🥤 ", n))
+			want[id] = Decoded[Thing](t, line)
+			lines.WriteString(with(t, line, map[string]any{"id": id}) + "\n")
+		}
+		published := s.publish("contact-created", lines.String())
+		require.Equal(t, 0, published.Status, published.Stderr)
+
+		for topic, group := range Groups {
+			Handled(t, s.Kafka, group, topic) // so that all that follows is written too
+		}
+		for topic := range Groups {
+			all := len(Records(t, s.Kafka, topic))
+			for _, line := range b.node("consume.js", s.Kafka, name, topic, strconv.Itoa(all)) {
+				got := Decoded[Thing](t, line)
+				id := fmt.Sprint(got["id"])
+				for field, value := range want[id] {
+					assert.Equal(t, value, got[field])
+				}
+				delete(want, id)
+			}
+		}
+		assert.Empty(t, want)
+	})
+}
+
+// kafkaSide is a broker on which the other program is at work before this one is started.
+type kafkaSide struct {
+	t       *testing.T
+	scripts string
+	brokers string
+	start   func() *Serving
+}
+
+// node runs a script of the other program's and returns its lines.
+func (b *kafkaSide) node(script string, arguments ...string) []string {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), Patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, "node", append([]string{script}, arguments...)...)
+	c.Dir = b.scripts
+	c.Env = append(os.Environ(), "KAFKAJS_NO_PARTITIONER_WARNING=1")
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	out, err := c.Output()
+	require.NoError(b.t, err, "%s %v: %s", script, arguments, stderr.String())
+	return Lines(string(out))
+}

@@ -1,0 +1,92 @@
+package program
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestLoginAtApacheKafka: SCRAM over TLS as a person sets it, and each thing that people get wrong. KAFKA_SASL_BROKERS
+// is where the brokers ask for it; the other settings are the program's own.
+func TestLoginAtApacheKafka(t *testing.T) {
+	brokers := os.Getenv("KAFKA_SASL_BROKERS")
+	if brokers == "" || os.Getenv("KAFKA_BROKERS") == "" {
+		t.Skip("set KAFKA_BROKERS to a Kafka that asks nobody, and KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE to how one is reached that asks for a login over TLS")
+	}
+	groupsOfKafka.Lock()
+	t.Cleanup(groupsOfKafka.Unlock)
+	foreign := filepath.Join(t.TempDir(), "foreign.pem")
+	require.NoError(t, os.WriteFile(foreign, []byte(foreignAuthority), 0o600))
+	store := "STORE=" + filepath.Join(t.TempDir(), "read-model.db")
+	environment := func(changes map[string]string) (all []string) {
+		for _, name := range []string{"KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "KAFKA_TLS_CA_FILE"} {
+			all = append(all, name+"="+os.Getenv(name))
+		}
+		all = append(all, "KAFKA_BROKERS="+brokers, store)
+		for name, value := range changes { // the last one counts
+			all = append(all, name+"="+value)
+		}
+		return all
+	}
+	topics := command(t, "topics")
+	topics.Env = append(topics.Env, environment(nil)...)
+	made := Finish(t, topics, "")
+	require.Equal(t, 0, made.Status, made.Stderr)
+
+	worker := command(t, "worker")
+	worker.Env = append(worker.Env, environment(nil)...)
+	w := Start(t, worker)
+	w.Says(w.Stdout, "ready topics=")
+	doctor := command(t, "doctor")
+	doctor.Env = append(doctor.Env, environment(nil)...)
+	assert.Contains(t, Finish(t, doctor, "").Stdout, "address ok, TLS ok, login ok (SCRAM-SHA-512)")
+	w.Signal(syscall.SIGTERM)
+	assert.Equal(t, 0, w.Wait())
+
+	nobody := map[string]string{"KAFKA_SASL_MECHANISM": "", "KAFKA_SASL_USERNAME": "", "KAFKA_SASL_PASSWORD": ""}
+	for name, c := range map[string]struct {
+		changes map[string]string
+		says    []string
+	}{
+		"wrong password":      {map[string]string{"KAFKA_SASL_PASSWORD": "wr0ng"}, []string{"wrong password", "KAFKA_SASL_PASSWORD"}},
+		"unknown user":        {map[string]string{"KAFKA_SASL_USERNAME": "nobody"}, []string{`"nobody"`, "no such user"}},
+		"wrong mechanism":     {map[string]string{"KAFKA_SASL_MECHANISM": "SCRAM-SHA-256"}, []string{"does not accept the mechanism SCRAM-SHA-256", "SCRAM-SHA-512"}},
+		"no login":            {nobody, []string{"requires a login", "SCRAM-SHA-512"}},
+		"wrong CA":            {map[string]string{"KAFKA_TLS_CA_FILE": foreign}, []string{"signed by", foreign}},
+		"plain to a TLS port": {map[string]string{"KAFKA_TLS_CA_FILE": ""}, []string{"this port speaks TLS", "KAFKA_TLS=true"}},
+		"TLS to a plain port": {map[string]string{"KAFKA_BROKERS": os.Getenv("KAFKA_BROKERS")}, []string{"without TLS"}},
+	} {
+		for _, program := range []string{"topics --check", "api --http 127.0.0.1:0", "worker", "publish contact-created", "tail contact-created"} {
+			refused := command(t, strings.Fields(program)...)
+			refused.Env = append(refused.Env, environment(c.changes)...)
+			got := Finish(t, refused, "")
+			assert.Equal(t, 1, got.Status, "%s, %s", name, program)
+			assert.Empty(t, got.Stdout)
+			assert.Less(t, got.Took, 15*time.Second)
+			for _, text := range c.says {
+				assert.Contains(t, got.Stderr, text, "%s, %s", name, program)
+			}
+			assert.NotContains(t, got.Stderr, os.Getenv("KAFKA_SASL_PASSWORD"))
+			assert.NotContains(t, got.Stderr, "wr0ng")
+		}
+	}
+}
+
+// foreignAuthority has signed nothing here; its key is lost.
+const foreignAuthority = `-----BEGIN CERTIFICATE-----
+MIIBejCCASGgAwIBAgIUKDjVBAyBEjenKsEU0heXTJALGKkwCgYIKoZIzj0EAwIw
+EjEQMA4GA1UEAwwHZm9yZWlnbjAgFw0yNjExMjMxNzA4MjRaGA8yMTI2MTAzMDE3
+MDgyNFowEjEQMA4GA1UEAwwHZm9yZWlnbjBZMBMGByqGSM49AgEGCCqGSM49AwEH
+A0IABOeBWmGCawcER/Zx2oVcZ+sA/lQ041pjmkusUIbXZMjYwtSuyL3kBteZcxir
+rl903C0lbv6uTd108vbOlqbYhUCjUzBRMB0GA1UdDgQWBBQneQ+PXYwxGBeFuTDI
+jKTXZm3LLjAfBgNVHSMEGDAWgBQneQ+PXYwxGBeFuTDIjKTXZm3LLjAPBgNVHRMB
+Af8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCICzf3Up0xrg7+08yOnUP7T7yCyAo
+/92IvDhvt/gK1zrIAiBd00q+61rlcDt+jz4F45M00p4XyPtQousoEffYzyQDeQ==
+-----END CERTIFICATE-----
+`

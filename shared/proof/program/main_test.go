@@ -1,0 +1,5 @@
+package program
+
+import "testing"
+
+func TestMain(m *testing.M) { Main(m) }

@@ -1,0 +1,199 @@
+package program
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sipeat/sipeat/shared/store/sqlite"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+func requests(first, last int) string {
+	var b strings.Builder
+	for n := first; n <= last; n++ {
+		fmt.Fprintf(&b, `{"name":"Ada","email":"a@b.co","phone":"+44 20 7946 0958","address":"Street 1","city":"Berlin",`+
+			`"country":"DE","drinksList":["Cola","Tea %d"]}`+"\n", n%7)
+	}
+	return b.String()
+}
+
+// counts returns how many requests there are, by the lists and by the demand.
+func (s *Serving) counts() (listed, demanded int) {
+	for _, d := range s.Pages("/demand", "", 100) {
+		if d["drink"] == "Cola" {
+			demanded = int(d["count"].(float64))
+		}
+	}
+	return len(s.Pages("/requests", "", 100)), demanded
+}
+
+func (s *Serving) readiness(status int, text string) {
+	s.T.Helper()
+	Until(s.T, func() error {
+		a, err := Try("GET", s.URL+"/readyz", "")
+		if err == nil && (a.Status != status || !strings.Contains(a.Body, text)) {
+			err = fmt.Errorf("%d %s", a.Status, a.Body)
+		}
+		return err
+	})
+}
+
+// A read model that is deleted is noticed and can be rebuilt, and no notification is delivered again: not after that, nor
+// when the Groups' offsets are reset.
+func TestADeletedReadModelIsRebuilt(t *testing.T) {
+	t.Parallel()
+	const n = 300
+	data := t.TempDir()
+	s := serve(t, data)
+	require.Zero(t, s.publish("request-created", requests(1, n)).Status)
+	Handled(t, s.Kafka, Groups["request-created"], "request-created")
+	Handled(t, s.Kafka, Groups["notification"], "notification")
+	require.Len(t, tellings(s), n)
+	s.readiness(http.StatusOK, "")
+	s.Kill()
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		require.NoError(t, os.Remove(filepath.Join(data, "read-model.db"+suffix)))
+	}
+
+	s = serve(t, data)
+	s.readiness(http.StatusServiceUnavailable, "the read model is behind the group's commits: run `sipeat rebuild`")
+	doctor := command(t, "doctor")
+	doctor.Env = append(doctor.Env, "KAFKA_BROKERS="+s.Kafka, "STORE="+filepath.Join(data, "read-model.db"))
+	said := Finish(t, doctor, "")
+	assert.Equal(t, 1, said.Status)
+	assert.Contains(t, said.Stdout, "the read model is behind the group's commits")
+	refused := Run(t, "", "rebuild", "--data", data)
+	assert.Equal(t, 1, refused.Status)
+	assert.Contains(t, refused.Stderr, "in use by another process")
+	s.Signal(syscall.SIGTERM)
+	require.Zero(t, s.Wait())
+	assert.Empty(t, tellings(s))
+
+	killed := Start(t, command(t, "rebuild", "--data", data)) // anywhere
+	Until(t, func() error {
+		if _, err := os.Stat(filepath.Join(data, "read-model.db.new")); err != nil && killed.Running() {
+			return err
+		}
+		return nil
+	})
+	killed.Kill()
+	done := Run(t, "", "rebuild", "--data", data)
+	require.Zero(t, done.Status, done.Stderr)
+	assert.Contains(t, done.Stdout, fmt.Sprintf("from %d events", 2*n))
+	assert.Contains(t, done.Stdout, "Start `sipeat serve` again")
+	assert.NoFileExists(t, filepath.Join(data, "read-model.db.new"))
+
+	s = serve(t, data)
+	Handled(t, s.Kafka, Groups["request-created"], "request-created")
+	s.readiness(http.StatusOK, "")
+	listed, demanded := s.counts()
+	assert.Equal(t, [2]int{n, n}, [2]int{listed, demanded})
+	s.Signal(syscall.SIGTERM)
+	require.Zero(t, s.Wait())
+	assert.Empty(t, tellings(s))
+
+	broker := embedded(t, data)
+	admin := kadm.NewClient(client(t, broker.Address()))
+	for topic, group := range Groups {
+		offsets := kadm.Offsets{}
+		for partition := range committed(t, broker.Address(), group, topic) {
+			offsets.AddOffset(topic, partition, 0, -1)
+		}
+		if len(offsets) > 0 {
+			require.NoError(t, admin.CommitAllOffsets(Within(t), group, offsets))
+		}
+	}
+	require.NoError(t, broker.Close())
+	s = serve(t, data)
+	Handled(t, s.Kafka, Groups["request-created"], "request-created")
+	Handled(t, s.Kafka, Groups["notification"], "notification")
+	listed, demanded = s.counts()
+	assert.Equal(t, [2]int{n, n}, [2]int{listed, demanded})
+	assert.Empty(t, tellings(s))
+	s.readiness(http.StatusOK, "")
+}
+
+// A read model of an older version is refused in plain words, and rebuilt.
+func TestAnOlderReadModelIsRefusedAndRebuilt(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	s := serve(t, data)
+	id := s.Post("/contacts", AContact).ID
+	s.Readable("/contacts", id)
+	s.Signal(syscall.SIGTERM)
+	require.Zero(t, s.Wait())
+	model := filepath.Join(data, "read-model.db")
+	content, err := os.ReadFile(model)
+	require.NoError(t, err)
+	copy(content[60:], []byte{0, 0, 0, 1}) // PRAGMA user_version (https://www.sqlite.org/fileformat.html)
+	require.NoError(t, os.WriteFile(model, content, 0o600))
+
+	refused := Run(t, "", "serve", "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--data", data)
+	assert.Equal(t, 1, refused.Status)
+	assert.Contains(t, refused.Stderr, "older version")
+	assert.Contains(t, refused.Stderr, "sipeat rebuild --data "+data)
+	require.Zero(t, Run(t, "", "rebuild", "--data", data).Status)
+	s = serve(t, data)
+	s.Readable("/contacts", id)
+}
+
+// Another read model is built while events come in. It is switched to while the rebuild follows.
+func TestRebuildBesideTraffic(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	require.Zero(t, s.publish("request-created", requests(1, 200)).Status)
+	other := filepath.Join(t.TempDir(), "other.db")
+	rebuild := func(arguments ...string) *Process {
+		c := command(t, append([]string{"rebuild", "--store", other}, arguments...)...)
+		c.Env = append(c.Env, "KAFKA_BROKERS="+s.Kafka, "STORE="+filepath.Join(s.Data, "read-model.db"))
+		return Start(t, c)
+	}
+	following := rebuild()
+	following.Says(following.Stdout, "Following new events")
+	assert.Contains(t, following.Stdout.String(), "STORE="+other+" and CLAIMS_FILE="+filepath.Join(s.Data, "claims.db"))
+	require.Zero(t, s.publish("request-created", requests(201, 400)).Status)
+	Handled(t, s.Kafka, Groups["request-created"], "request-created")
+	model, err := sqlite.Open(t.Context(), other)
+	require.NoError(t, err)
+	Until(t, func() error {
+		marks, err := model.Marks(t.Context())
+		for partition, offset := range committed(t, s.Kafka, Groups["request-created"], "request-created") {
+			if held := marks["request-created"][partition].Held; held < offset {
+				err = errors.Join(err, fmt.Errorf("%d of %d", held, offset))
+			}
+		}
+		return err
+	})
+	require.NoError(t, model.Close())
+	following.Signal(os.Interrupt)
+	require.Zero(t, following.Wait(), following.Stderr)
+
+	live := filepath.Join(s.Data, "read-model.db")
+	same := rebuild("--compare", live)
+	require.Zero(t, same.Wait(), same.Stderr)
+	assert.Contains(t, same.Stdout.String(), "It holds the same as "+live)
+	c := client(t, s.Kafka)
+	all, err := kadm.NewClient(c).ListGroups(Within(t))
+	require.NoError(t, err)
+	assert.Len(t, all.Groups(), len(Groups), "a rebuild joins no group")
+
+	s.Signal(syscall.SIGTERM)
+	require.Zero(t, s.Wait())
+	broker := embedded(t, s.Data)
+	s.Kafka = broker.Address()
+	require.NoError(t, sqlite.Remove(live))
+	differs := rebuild("--once", "--compare", live)
+	assert.Equal(t, 1, differs.Wait())
+	assert.Contains(t, differs.Stdout.String(), "is in "+other+" only")
+	assert.Contains(t, differs.Stdout.String(), `demand for "Cola" in "Berlin", "DE" is 400 and 0`)
+	wrong := Run(t, "", "rebuild", "--store", other, "--data", s.Data)
+	assert.Equal(t, 2, wrong.Status)
+}
