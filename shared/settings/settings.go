@@ -119,7 +119,7 @@ func (s Serve) Check() error {
 	var r reader
 	for _, a := range []struct{ name, address string }{{"--http (SIPEAT_HTTP)", s.HTTP}, {"--kafka (SIPEAT_KAFKA)", s.Kafka}} {
 		r.check(Address(a.address) != nil || !IsLoopback(a.address), a.name,
-			"must be host:port on this machine, because callers are not authenticated; for example 127.0.0.1:8080")
+			"must be host:port with a port up to 65535, on this machine because callers are not authenticated; for example 127.0.0.1:8080")
 	}
 	r.check(s.Data == "", "--data (SIPEAT_DATA)", "must name a folder; for example .sipeat")
 	return errors.Join(r.faults...)
