@@ -43,12 +43,9 @@ type Options struct {
 // If a handler ignores its deadline, Consume returns an error and stays in the group: the process must end, so that no
 // other member works on that handler's key while it runs.
 func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Options) error {
-	consumption := &consumption{Status: Status{Topic: c.Topic, Group: c.Group}, cluster: cluster, consumer: c,
-		options: o.withDefaults(cluster)}
-	ctx, consumption.stop = context.WithCancel(ctx)
-	defer consumption.stop()
-	o = consumption.options
-	consumption.log = newOutage(cluster.Brokers, o.Logger).log(false)
+	o = o.withDefaults(cluster)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	if o.DeadLetters == nil {
 		deadLetters, err := NewDeadLetters(cluster, o.Logger)
 		if err != nil {
@@ -57,23 +54,54 @@ func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Opti
 		defer deadLetters.Close()
 		o.DeadLetters = deadLetters
 	}
-	o.Delivery.Overrun = consumption.fail
-	consumption.engine = bus.NewEngine(c, o.DeadLetters, o.Delivery)
-	defer o.Watch.begin(consumption)()
+	run := &consumption{Watch: o.Watch, Options: o, cluster: cluster, topic: c.Topic, group: c.Group,
+		log: newOutage(cluster.Brokers, o.Logger).log(false), stop: stop}
+	o.Delivery.Overrun = run.fail
+	run.set(func() {
+		run.running, run.status = true, Status{Topic: c.Topic, Group: c.Group}
+		run.engine = bus.NewEngine(c, o.DeadLetters, o.Delivery)
+	})
+	defer run.set(func() { run.running = false })
 	for {
-		m, err := consumption.join()
+		m, err := run.join()
 		if err != nil {
 			return err
 		}
 		err = m.run(ctx)
-		consumption.enter(nil)
+		run.set(func() { run.member = nil })
 		if !errors.Is(err, errTopicReplaced) {
 			return err
 		}
-		if err := consumption.awaitTopic(ctx); err != nil {
+		if err := run.awaitTopic(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// consumption is one run of [Consume].
+type consumption struct {
+	*Watch
+	Options
+	cluster      settings.Kafka
+	topic, group string
+	log          *slog.Logger // of what recurs
+	stop         context.CancelFunc
+	failure      error // why it ended by itself
+}
+
+// fail ends the consumption.
+func (c *consumption) fail(err error) {
+	c.set(func() {
+		if c.failure == nil {
+			c.failure = fmt.Errorf("consumer %s: %w", c.group, err)
+		}
+	})
+	c.stop()
+}
+
+func (c *consumption) failed() (err error) {
+	c.set(func() { err = c.failure })
+	return err
 }
 
 func (o Options) withDefaults(cluster settings.Kafka) Options {
@@ -84,48 +112,50 @@ func (o Options) withDefaults(cluster settings.Kafka) Options {
 	o.MetadataAge = cmp.Or(o.MetadataAge, 30*time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	o.Delivery.Logger = cmp.Or(o.Delivery.Logger, o.Logger)
+	o.Watch = cmp.Or(o.Watch, &Watch{})
 	if o.Assigned == nil {
 		o.Assigned = func(string, []int32) {}
+	}
+	if o.Advance == nil {
+		o.Advance = func(context.Context, string, map[int32]int64, map[int32]int64) error { return nil }
 	}
 	return o
 }
 
 // join makes a member with a client of its own, which joins the group.
 func (c *consumption) join() (*member, error) {
-	m := &member{consumption: c, partitions: map[int32]*assigned{}, committing: make(chan struct{}, 1)}
-	o := &c.options
+	m := &member{consumption: c, partitions: map[int32]*partition{}, committing: make(chan struct{}, 1)}
 	options := []kgo.Opt{
-		kgo.ConsumerGroup(c.Group),
-		kgo.ConsumeTopics(c.Topic),
+		kgo.ConsumerGroup(c.group),
+		kgo.ConsumeTopics(c.topic),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // see outOfRange
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(), // a partition is not revoked while its records are being delivered
-		kgo.SessionTimeout(o.SessionTimeout),
-		kgo.HeartbeatInterval(o.SessionTimeout / 4),
-		kgo.RebalanceTimeout(2*o.CloseTimeout + o.SessionTimeout), // giveUp's handlers and commit, and some
+		kgo.SessionTimeout(c.SessionTimeout),
+		kgo.HeartbeatInterval(c.SessionTimeout / 4),
+		kgo.RebalanceTimeout(2*c.CloseTimeout + c.SessionTimeout), // giveUp's handlers and commit, and some
 		// By default after 5 minutes; publishers that came later write to those partitions long before.
-		kgo.MetadataMaxAge(o.MetadataAge),
-		kgo.MetadataMinAge(min(o.MetadataAge, 5*time.Second)), // the client's default, where it may be
+		kgo.MetadataMaxAge(c.MetadataAge),
+		kgo.MetadataMinAge(min(c.MetadataAge, 5*time.Second)), // the client's default, where it may be
 		kgo.FetchMaxBytes(8 << 20),
 		kgo.FetchMaxWait(500 * time.Millisecond), // a partition that is resumed waits for the fetch that is under way
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepRetryableFetchErrors(), // of these the client would report an unknown topic too late
-		kgo.OnPartitionsAssigned(m.assign),
+		kgo.OnPartitionsAssigned(m.onAssigned),
 		kgo.AdjustFetchOffsetsFn(m.begin),
-		kgo.OnPartitionsRevoked(m.revoke),
-		kgo.OnPartitionsLost(m.lose),
+		kgo.OnPartitionsRevoked(m.onRevoked),
+		kgo.OnPartitionsLost(m.onLost),
 		kgo.WithHooks(m),
 	}
 	if c.cluster.InstanceID != "" {
 		options = append(options, kgo.InstanceID(c.cluster.InstanceID))
 	}
-	client, err := newClient(c.cluster, o.Logger, options...)
+	client, err := newClient(c.cluster, c.Logger, options...)
 	if err != nil {
 		return nil, err
 	}
-	m.client = client
-	c.enter(m)
+	c.set(func() { m.client, c.member = client, m })
 	return m, nil
 }
 
@@ -135,39 +165,19 @@ var errTopicReplaced = errors.New("the topic was deleted, or deleted and created
 
 // awaitTopic returns once there is a topic of the name.
 func (c *consumption) awaitTopic(ctx context.Context) error {
-	c.options.Logger.Warn("the topic was deleted, or deleted and created again; its consumer starts over", "topic", c.Topic,
-		"group", c.Group)
-	c.setFault(errTopicReplaced.Error() + "; `sipeat topics` creates a missing one")
-	defer c.setFault("")
-	client, err := newClient(c.cluster, c.options.Logger)
+	c.Logger.Warn("the topic was deleted, or deleted and created again; its consumer starts over", "topic", c.topic,
+		"group", c.group)
+	c.set(func() { c.status.Fault = errTopicReplaced.Error() + "; `sipeat topics` creates a missing one" })
+	defer c.set(func() { c.status.Fault = "" })
+	client, err := newClient(c.cluster, c.Logger)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	admin := kadm.NewClient(client)
 	for {
-		topics, err := admin.ListTopics(ctx, c.Topic)
-		if err == nil && topics[c.Topic].Err == nil && len(topics[c.Topic].Partitions) > 0 {
-			return nil
-		}
-		if !pause(ctx, time.Second) {
+		topics, err := kadm.NewClient(client).ListTopics(ctx, c.topic)
+		if err == nil && len(topics[c.topic].Partitions) > 0 || !pause(ctx, time.Second) {
 			return nil
 		}
 	}
-}
-
-// fail ends the consumption.
-func (c *consumption) fail(err error) {
-	c.mu.Lock()
-	if c.failure == nil {
-		c.failure = fmt.Errorf("consumer %s: %w", c.Group, err)
-	}
-	c.mu.Unlock()
-	c.stop()
-}
-
-func (c *consumption) failed() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.failure
 }

@@ -22,6 +22,3 @@ func FirstMessage(t *testing.T, cluster settings.Kafka) []byte {
 func QuietLog(brokers []string, logger *slog.Logger) *slog.Logger {
 	return newOutage(brokers, logger).log(true)
 }
-
-// Denied is what is said of a right that is missing.
-var Denied = denied

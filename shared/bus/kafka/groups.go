@@ -47,7 +47,7 @@ func Groups(ctx context.Context, cluster settings.Kafka, topicOf map[string]stri
 			s.Group, s.Topic, s.State = group, topicOf[group], "Dead"
 			switch d := described[group]; {
 			case errors.Is(d.Err, kerr.GroupAuthorizationFailed):
-				return nil, denied(cluster, "see", "Describe", "group", group)
+				return nil, denied(cluster, "Describe", "group", group)
 			case d.Err != nil && !errors.Is(d.Err, kerr.GroupIDNotFound):
 				return nil, fmt.Errorf("consumer group %s: %w", group, d.Err)
 			case d.State != "":

@@ -24,18 +24,9 @@ type member struct {
 	ever   atomic.Bool // joined at least once
 
 	committing chan struct{} // held by a commit: a late one must not undo one that came after it
-	partitions map[int32]*assigned
-	advanced   map[int32]int64 // up to where Advance was called
+	partitions map[int32]*partition
 
 	unknownFirst, unknownLast time.Time // errors which said that the topic does not exist
-}
-
-// assigned is a partition that this member has.
-type assigned struct {
-	*bus.Partition
-	room      chan struct{} // signals that a full partition may have room again
-	committed int64
-	next      int64 // the offset behind the last one that was delivered; 0 = none was
 }
 
 func (m *member) run(ctx context.Context) error {
@@ -53,15 +44,15 @@ func (m *member) run(ctx context.Context) error {
 			pause(ctx, errorPause)
 		}
 	}
-	end := time.Now().Add(m.options.StopTimeout)
+	end := time.Now().Add(m.StopTimeout)
 	stop()
 	committing.Wait()
 	if m.replaced() && ctx.Err() == nil {
 		m.giveUp(m.client, m.all(), 0, nil)
-		m.leave(m.options.StopTimeout)
+		m.leave(m.StopTimeout)
 		return errors.Join(errTopicReplaced, m.failed())
 	}
-	m.giveUp(m.client, m.all(), m.options.StopTimeout, m.commitAll)
+	m.giveUp(m.client, m.all(), m.StopTimeout, m.commitAll)
 	if err := m.failed(); err != nil {
 		return err
 	}
@@ -94,15 +85,14 @@ func (m *member) leave(timeout time.Duration) {
 	select {
 	case <-left:
 	case <-timer.C:
-		m.options.Logger.Warn("leaving the group timed out; its partitions stay assigned until the session expires", "group",
-			m.Group)
+		m.Logger.Warn("leaving the group timed out; its partitions stay assigned until the session expires", "group",
+			m.group)
 	}
 }
 
-func (m *member) partition(n int32) *assigned {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.partitions[n]
+func (m *member) partition(n int32) (p *partition) {
+	m.set(func() { p = m.partitions[n] })
+	return p
 }
 
 func (m *member) deliver(fetched kgo.FetchTopicPartition) {
@@ -123,30 +113,24 @@ func (m *member) holdBack(ctx context.Context, fetches kgo.Fetches) {
 	ctx, cancel := context.WithTimeout(ctx, pauseAfter)
 	defer cancel()
 	fetches.EachPartition(func(fetched kgo.FetchTopicPartition) {
-		p := m.partition(fetched.Partition)
-		for p != nil && p.Full() {
-			select {
-			case <-p.room:
-			case <-ctx.Done():
-				only := m.only(fetched.Partition)
-				m.client.PauseFetchPartitions(only)
-				if !p.Full() { // it emptied before the pause, so no room signal will end it
-					m.client.ResumeFetchPartitions(only)
-				}
-				return
+		if p := m.partition(fetched.Partition); p != nil && !p.waitForRoom(ctx) {
+			only := m.only(fetched.Partition)
+			m.client.PauseFetchPartitions(only)
+			if !p.Full() { // it emptied before the pause, so no room signal will end it
+				m.client.ResumeFetchPartitions(only)
 			}
 		}
 	})
 }
 
-func (m *member) only(n int32) map[string][]int32 { return map[string][]int32{m.Topic: {n}} }
+func (m *member) only(n int32) map[string][]int32 { return map[string][]int32{m.topic: {n}} }
 
 // fetchError handles what a poll returned beside records. It runs while no rebalance can, as moving a partition requires.
 func (m *member) fetchError(ctx context.Context, n int32, err error) {
 	var session *kgo.ErrGroupSession
 	var tooLarge *kgo.ErrDecompressTooLarge
 	var loss *kgo.ErrDataLoss
-	logger := m.log.With("topic", m.Topic, "group", m.Group)
+	logger := m.log.With("topic", m.topic, "group", m.group)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed),
 		errors.Is(err, errUnpolled):
@@ -156,7 +140,7 @@ func (m *member) fetchError(ctx context.Context, n int32, err error) {
 	case errors.As(err, &tooLarge):
 		m.skip(tooLarge)
 	case errors.As(err, &loss):
-		m.lost(Loss{n, loss.ResetTo, loss.ConsumedTo, truncated})
+		m.recordLoss(Loss{n, loss.ResetTo, loss.ConsumedTo, truncated})
 		m.reopen(n)
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		m.outOfRange(ctx, n)
@@ -186,7 +170,7 @@ func (m *member) skip(batch *kgo.ErrDecompressTooLarge) {
 }
 
 func (m *member) seek(n int32, to kgo.EpochOffset) {
-	m.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{m.Topic: {n: to}})
+	m.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{m.topic: {n: to}})
 }
 
 // outOfRange moves a partition whose offset is not the log's any more to the log's start: where the log was truncated, no
@@ -196,20 +180,20 @@ func (m *member) outOfRange(ctx context.Context, n int32) {
 	if p == nil {
 		return
 	}
-	starts, ends, err := bounds(ctx, kadm.NewClient(m.client), m.Topic)
+	starts, ends, err := bounds(ctx, kadm.NewClient(m.client), m.topic)
 	if err != nil {
 		m.unreadable(n, err)
 		return // the next fetch says so again
 	}
 	at := p.next
 	if at == 0 {
-		at = m.client.CommittedOffsets()[m.Topic][n].Offset
+		at = m.client.CommittedOffsets()[m.topic][n].Offset
 	}
 	switch start, end := starts[n], ends[n]; {
 	case at < start:
-		m.lost(Loss{n, at, start, deletedUnhandled})
+		m.recordLoss(Loss{n, at, start, deletedUnhandled})
 	default:
-		m.lost(Loss{n, min(at, end), at, pastTheEnd})
+		m.recordLoss(Loss{n, min(at, end), at, pastTheEnd})
 		m.reopen(n)
 	}
 	m.seek(n, kgo.EpochOffset{Epoch: -1, Offset: starts[n]})
@@ -221,62 +205,54 @@ func (m *member) reopen(n int32) {
 	if p == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), m.options.CloseTimeout/2)
+	ctx, cancel := context.WithTimeout(context.Background(), m.CloseTimeout/2)
 	defer cancel()
 	_ = p.Wait(ctx)
 	m.closePartition(ctx, p)
-	m.open(m.client, n)
+	m.open(m.client, n, p.advanced)
 }
 
-func (m *member) closePartition(ctx context.Context, p *assigned) {
+func (m *member) closePartition(ctx context.Context, p *partition) {
 	if err := p.Close(ctx); err != nil {
-		m.options.Logger.Warn("abandoned work in hand; it will be done again", "group", m.Group, "error", err)
+		m.Logger.Warn("abandoned work in hand; it will be done again", "group", m.group, "error", err)
 	}
 }
 
-func (m *member) open(client *kgo.Client, n int32) {
-	p := &assigned{room: make(chan struct{}, 1)}
-	p.Partition = m.engine.Open(n, func() {
-		client.ResumeFetchPartitions(m.only(n))
-		select {
-		case p.room <- struct{}{}:
-		default: // signalled already
-		}
-	})
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.partitions[n] = p
+func (m *member) open(client *kgo.Client, n int32, advanced int64) {
+	p := openPartition(m.engine, n, func() { client.ResumeFetchPartitions(m.only(n)) })
+	p.advanced = advanced
+	m.set(func() { m.partitions[n] = p })
 }
 
-// assign comes with each join, even without any partition.
-func (m *member) assign(_ context.Context, client *kgo.Client, added map[string][]int32) {
+// onAssigned is called with each join, even without any partition.
+func (m *member) onAssigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
 	m.joined.Store(true)
 	m.ever.Store(true)
-	for _, n := range added[m.Topic] {
+	for _, n := range added[m.topic] {
 		client.ResumeFetchPartitions(m.only(n)) // it may have been revoked while it was paused
-		m.open(client, n)
+		m.open(client, n, 0)
 	}
-	m.options.Assigned(m.Topic, m.all())
+	m.Assigned(m.topic, m.all())
 }
 
-func (m *member) revoke(_ context.Context, client *kgo.Client, removed map[string][]int32) {
-	m.giveUp(client, removed[m.Topic], 2*m.options.CloseTimeout, m.commit)
+func (m *member) onRevoked(_ context.Context, client *kgo.Client, removed map[string][]int32) {
+	m.giveUp(client, removed[m.topic], 2*m.CloseTimeout, m.commit)
 	if m.failed() != nil {
 		select {} // a handler is still running: the process ends before another member gets its key
 	}
 	m.changed()
 }
 
-// lose is a rebalance that went on without this member: other members may have the partitions already, and their offsets.
-func (m *member) lose(_ context.Context, client *kgo.Client, removed map[string][]int32) {
+// onLost is called for a rebalance that went on without this member: other members may have the partitions already, and their offsets.
+func (m *member) onLost(_ context.Context, client *kgo.Client, removed map[string][]int32) {
 	m.joined.Store(false)
-	m.giveUp(client, removed[m.Topic], 0, nil)
+	m.giveUp(client, removed[m.topic], 0, nil)
 	m.changed()
 }
 
 func (m *member) changed() {
 	if m.ever.Load() { // a failed join loses what the member never had
-		m.options.Assigned(m.Topic, m.all())
+		m.Assigned(m.topic, m.all())
 	}
 }
 
@@ -291,7 +267,7 @@ func (m *member) giveUp(
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout/2)
 	defer cancel()
-	given := map[int32]*assigned{}
+	given := map[int32]*partition{}
 	var closing sync.WaitGroup
 	for _, n := range numbers {
 		if p := m.partition(n); p != nil {
@@ -305,19 +281,18 @@ func (m *member) giveUp(
 		defer cancel()
 		commit(ctx, client)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for n, p := range given {
-		if m.partitions[n] == p { // it may have been assigned again meanwhile
-			delete(m.partitions, n)
+	m.set(func() {
+		for n, p := range given {
+			if m.partitions[n] == p { // it may have been assigned again meanwhile
+				delete(m.partitions, n)
+			}
 		}
-	}
+	})
 }
 
-func (m *member) all() []int32 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Sorted(maps.Keys(m.partitions))
+func (m *member) all() (numbers []int32) {
+	m.set(func() { numbers = slices.Sorted(maps.Keys(m.partitions)) })
+	return numbers
 }
 
 var _ kgo.HookGroupManageError = (*member)(nil)
@@ -332,10 +307,10 @@ func (m *member) OnGroupManageError(err error) {
 	case errors.Is(err, kerr.InvalidSessionTimeout):
 		m.fail(fmt.Errorf("the brokers refuse KAFKA_SESSION_TIMEOUT=%s: set it between their group.min.session.timeout.ms"+
 			" (6s by default) and group.max.session.timeout.ms (30m), or change those: %w",
-			m.options.SessionTimeout, err))
+			m.SessionTimeout, err))
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
-		m.options.Logger.Error("the group has members of another program, which cannot share its partitions; waiting until they stop",
-			"group", m.Group)
+		m.Logger.Error("the group has members of another program, which cannot share its partitions; waiting until they stop",
+			"group", m.group)
 	case m.ever.Load(): // lost rights may come back
 	case errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed),
 		errors.Is(err, kerr.GroupMaxSizeReached), errors.Is(err, kerr.InvalidGroupID):

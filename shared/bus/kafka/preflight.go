@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
@@ -24,7 +21,7 @@ import (
 
 const (
 	preflightTimeout = 14 * time.Second
-	answerWithin     = 6 * time.Second // for brokers that can be reached
+	metadataTimeout  = 6 * time.Second // of brokers that can be reached
 )
 
 // Requirements are what a program is about to use.
@@ -42,122 +39,62 @@ func Preflight(ctx context.Context, cluster settings.Kafka, logger *slog.Logger,
 	err error) {
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
-	states := probeAll(ctx, cluster, cluster.Brokers, true)
+	usable, err = usableBrokers(ctx, cluster, logger)
+	if err != nil {
+		return cluster, err
+	}
+	return withClient(usable, func(client *kgo.Client) (settings.Kafka, error) {
+		faults, err := r.topicFaults(ctx, client, cluster)
+		if err != nil {
+			return cluster, err
+		}
+		return usable, errors.Join(append(faults, r.groupFaults(ctx, client, cluster)...)...)
+	})
+}
+
+// usableBrokers returns the cluster with those of its addresses that can be used.
+func usableBrokers(ctx context.Context, cluster settings.Kafka, logger *slog.Logger) (usable settings.Kafka, err error) {
 	usable = cluster
-	usable.Brokers = through(states)
-	if err := faults(ctx, states); len(usable.Brokers) == 0 {
-		return cluster, err
-	}
-	for _, s := range states {
-		if s.Fault != nil {
-			logger.Warn("a broker cannot be used, others can", "reason", s.Fault.Error())
+	usable.Brokers = nil
+	var faults, othersFaults []error
+	named, reachable := false, false
+	for _, s := range Brokers(ctx, cluster) {
+		switch {
+		case s.Fault == nil && s.Given:
+			usable.Brokers = append(usable.Brokers, s.Address)
+		case s.Fault != nil && s.Given:
+			faults = append(faults, s.Fault)
+		case s.Fault != nil:
+			othersFaults = append(othersFaults, s.Fault)
 		}
+		named = named || s.Advertised
+		reachable = reachable || s.Advertised && s.Fault == nil
 	}
-	client, err := newClient(usable, logger)
-	if err != nil {
-		return cluster, err
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return cluster, ctx.Err()
+	case len(usable.Brokers) == 0:
+		return cluster, errors.Join(faults...)
+	case named && !reachable:
+		return cluster, fmt.Errorf("%s answers, but none of the brokers that the cluster advertises (advertised.listeners) can be"+
+			" used:\n%w", strings.Join(usable.Brokers, ", "), errors.Join(othersFaults...))
 	}
-	defer client.Close()
-	metadata, err := r.metadata(ctx, client, cluster)
-	if err != nil {
-		return cluster, err
+	for _, fault := range append(faults, othersFaults...) {
+		logger.Warn("a broker cannot be used, others can", "reason", fault.Error())
 	}
-	if others := advertised(metadata, cluster.Brokers); len(others) == len(metadata.Brokers) { // none is known yet
-		if states := probeAll(ctx, cluster, others, false); len(through(states)) == 0 {
-			return cluster, fmt.Errorf("%s answers, but the cluster advertises its brokers (advertised.listeners) at %s,"+
-				" where none can be used:\n%w",
-				strings.Join(usable.Brokers, ", "), strings.Join(others, ", "), faults(ctx, states))
-		}
-	}
-	return usable, errors.Join(append(r.topicFaults(metadata, cluster), r.groupFaults(ctx, client, cluster)...)...)
+	return usable, nil
 }
 
-// BrokerState is the outcome of probing one broker.
-type BrokerState struct {
-	Address    string
-	Given      bool         // by the settings; otherwise by the cluster
-	Advertised bool         // by the cluster; false for all = it did not answer
-	Fault      *Unreachable // nil = it can be used
-}
-
-// Brokers probes every broker: those of the settings and, through them, the others.
-func Brokers(ctx context.Context, cluster settings.Kafka) []BrokerState {
-	states := probeAll(ctx, cluster, cluster.Brokers, true)
-	usable := cluster
-	if usable.Brokers = through(states); len(usable.Brokers) == 0 {
-		return states
-	}
-	client, err := newClient(usable, discard)
-	if err != nil {
-		return states
-	}
-	defer client.Close()
-	metadata, err := Requirements{}.metadata(ctx, client, cluster)
-	if err != nil {
-		return states
-	}
-	states = append(states, probeAll(ctx, cluster, advertised(metadata, cluster.Brokers), false)...)
-	all := advertised(metadata, nil)
-	for i := range states {
-		states[i].Advertised = slices.Contains(all, states[i].Address)
-	}
-	return states
-}
-
-func probeAll(ctx context.Context, cluster settings.Kafka, addresses []string, given bool) []BrokerState {
-	states := make([]BrokerState, len(addresses))
-	var probing sync.WaitGroup
-	for i, address := range addresses {
-		probing.Go(func() { states[i] = BrokerState{Address: address, Given: given, Fault: Probe(ctx, cluster, address)} })
-	}
-	probing.Wait()
-	return states
-}
-
-func through(states []BrokerState) (addresses []string) {
-	for _, s := range states {
-		if s.Fault == nil {
-			addresses = append(addresses, s.Address)
-		}
-	}
-	return addresses
-}
-
-func faults(ctx context.Context, states []BrokerState) error {
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return ctx.Err()
-	}
-	var all []error
-	for _, s := range states {
-		if s.Fault != nil {
-			all = append(all, s.Fault)
-		}
-	}
-	return errors.Join(all...)
-}
-
-// advertised are the brokers' addresses by the cluster that are not among the known ones.
-func advertised(m *kmsg.MetadataResponse, known []string) (addresses []string) {
-	for _, b := range m.Brokers {
-		if address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))); !slices.Contains(known, address) {
-			addresses = append(addresses, address)
-		}
-	}
-	return addresses
-}
-
-// metadata describes the topics, and what is permitted on them.
-func (r Requirements) metadata(ctx context.Context, client *kgo.Client, cluster settings.Kafka) (*kmsg.MetadataResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+// describe requests the metadata of topics, with what is permitted on them.
+func describe(ctx context.Context, client *kgo.Client, cluster settings.Kafka, names []string) (*kmsg.MetadataResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = []kmsg.MetadataRequestTopic{}
 	request.IncludeTopicAuthorizedOperations = true
-	names := append(slices.Clone(r.Read), r.Write...)
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
+	for _, name := range names {
 		topic := kmsg.NewMetadataRequestTopic()
-		topic.Topic = kmsg.StringPtr(name)
+		topic.Topic = &name
 		request.Topics = append(request.Topics, topic)
 	}
 	response, err := request.RequestWith(ctx, client)
@@ -168,40 +105,48 @@ func (r Requirements) metadata(ctx context.Context, client *kgo.Client, cluster 
 	return response, nil
 }
 
-func (r Requirements) topicFaults(m *kmsg.MetadataResponse, cluster settings.Kafka) (faults []error) {
-	for _, t := range m.Topics {
+// topicFaults checks that the topics exist, and what is permitted on them.
+func (r Requirements) topicFaults(ctx context.Context, client *kgo.Client, cluster settings.Kafka) (faults []error, err error) {
+	names := append(slices.Clone(r.Read), r.Write...)
+	slices.Sort(names)
+	metadata, err := describe(ctx, client, cluster, slices.Compact(names))
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range metadata.Topics {
 		name := *t.Topic
 		if err := topicFault(t, cluster); err != nil {
 			faults = append(faults, err)
 			continue
 		}
 		if slices.Contains(r.Read, name) && forbidden(t.AuthorizedOperations, kmsg.ACLOperationRead) {
-			faults = append(faults, denied(cluster, "read", "Read", "topic", name))
+			faults = append(faults, denied(cluster, "Read", "topic", name))
 		}
 		if slices.Contains(r.Write, name) && forbidden(t.AuthorizedOperations, kmsg.ACLOperationWrite) {
-			faults = append(faults, denied(cluster, "write to", "Write", "topic", name))
+			faults = append(faults, denied(cluster, "Write", "topic", name))
 		}
 	}
-	return faults
+	return faults, nil
 }
 
-// topicFault says why a topic cannot be used; nil = it exists and is visible.
+// topicFault returns why a topic cannot be used; nil = it can, or will be soon.
 func topicFault(t kmsg.MetadataResponseTopic, cluster settings.Kafka) error {
+	name := *t.Topic
 	switch err := kerr.ErrorForCode(t.ErrorCode); {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		remedy := ""
 		if slices.ContainsFunc(events.Catalogue(), func(d events.Definition) bool {
-			return *t.Topic == d.Topic || *t.Topic == bus.DeadLetterTopic(d.Topic)
+			return name == d.Topic || name == bus.DeadLetterTopic(d.Topic)
 		}) {
 			remedy = "; `sipeat topics` creates it"
 		}
-		return events.Errorf(events.NotFound, "there is no topic %s%s", *t.Topic, remedy)
+		return events.Errorf(events.NotFound, "there is no topic %s%s", name, remedy)
 	case errors.Is(err, kerr.InvalidTopicException):
-		return events.Errorf(events.NotFound, "there is no topic %q: the name is not valid", *t.Topic)
+		return events.Errorf(events.NotFound, "there is no topic %q: the name is not valid", name)
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
-		return denied(cluster, "see", "Describe", "topic", *t.Topic)
+		return denied(cluster, "Describe", "topic", name)
 	case err != nil && !kerr.IsRetriable(err): // the election of a leader ends
-		return fmt.Errorf("topic %s: %w", *t.Topic, err)
+		return fmt.Errorf("topic %s: %w", name, err)
 	}
 	return nil
 }
@@ -214,7 +159,7 @@ func forbidden(allowed int32, operation kmsg.ACLOperation) bool {
 // groupFaults sends each group's coordinator the heartbeat of a member that does not exist: it changes nothing, needs the same
 // right as joining, and is answered for a group that does not exist yet, too.
 func (r Requirements) groupFaults(ctx context.Context, client *kgo.Client, cluster settings.Kafka) (faults []error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()
 	for _, group := range r.Groups {
 		request := kmsg.NewPtrHeartbeatRequest()
@@ -225,9 +170,7 @@ func (r Requirements) groupFaults(ctx context.Context, client *kgo.Client, clust
 		}
 		switch {
 		case errors.Is(err, kerr.GroupAuthorizationFailed):
-			faults = append(faults, denied(cluster, "join", "Read", "group", group))
-		case errors.Is(err, kerr.InvalidGroupID):
-			faults = append(faults, fmt.Errorf("consumer group %q: the brokers do not accept this name", group))
+			faults = append(faults, denied(cluster, "Read", "group", group))
 		case ctx.Err() != nil:
 			return append(faults,
 				fmt.Errorf("consumer group %s: its coordinator does not answer (is the topic __consumer_offsets available?): %w", group, err))
@@ -238,25 +181,25 @@ func (r Requirements) groupFaults(ctx context.Context, client *kgo.Client, clust
 
 // actions are MSK's names of Kafka's rights (https://docs.aws.amazon.com/msk/latest/developerguide/kafka-actions.html).
 var actions = map[string]string{
-	"topic Read": "kafka-cluster:ReadData", "topic Write": "kafka-cluster:WriteData", "topic Create": "kafka-cluster:CreateTopic",
-	"topic Describe": "kafka-cluster:DescribeTopic", "topic DescribeConfigs": "kafka-cluster:DescribeTopicDynamicConfiguration",
-	"group Read": "kafka-cluster:AlterGroup and kafka-cluster:DescribeGroup", "group Describe": "kafka-cluster:DescribeGroup",
-	"cluster DescribeConfigs": "kafka-cluster:DescribeClusterDynamicConfiguration",
+	"Read topic": "kafka-cluster:ReadData", "Write topic": "kafka-cluster:WriteData", "Create topic": "kafka-cluster:CreateTopic",
+	"Describe topic": "kafka-cluster:DescribeTopic", "DescribeConfigs topic": "kafka-cluster:DescribeTopicDynamicConfiguration",
+	"Read group": "kafka-cluster:AlterGroup and kafka-cluster:DescribeGroup", "Describe group": "kafka-cluster:DescribeGroup",
+	"DescribeConfigs cluster": "kafka-cluster:DescribeClusterDynamicConfiguration",
 }
 
-// denied is the error of a missing right; it says how to grant it.
-func denied(cluster settings.Kafka, what, operation, kind, name string) error {
+// denied is the error of a missing right, as Kafka names it; it says how to grant it.
+func denied(cluster settings.Kafka, operation, kind, name string) error {
 	if cluster.Mechanism == settings.AWSMSKIAM {
-		return fmt.Errorf("the AWS identity may not %s %s %s: its policy has to allow %s there", what, kind, name,
-			actions[kind+" "+operation])
+		return fmt.Errorf("the AWS identity lacks the right %s on %s %s: its policy has to allow %s there", operation, kind, name,
+			actions[operation+" "+kind])
 	}
 	user, principal := "an anonymous client", "ANONYMOUS"
 	if cluster.Username != "" {
 		user, principal = fmt.Sprintf("user %q", cluster.Username), cluster.Username
 	}
-	return fmt.Errorf("%s may not %s %s %s: an administrator of Kafka has to allow it"+
+	return fmt.Errorf("%s lacks the right %s on %s %s: an administrator of Kafka has to grant it"+
 		" (kafka-acls --bootstrap-server %s --add --allow-principal User:%s --operation %s --%s %s)",
-		user, what, kind, name, cluster.Brokers[0], principal, operation, kind, name)
+		user, operation, kind, name, cluster.Brokers[0], principal, operation, kind, name)
 }
 
 // BrokerSettings are some settings of the brokers by name; where brokers differ, each value that occurs.
@@ -269,7 +212,7 @@ func BrokerSettings(ctx context.Context, cluster settings.Kafka, names ...string
 		}
 		described, err := admin.DescribeBrokerConfigs(ctx, brokers.NodeIDs()...)
 		if errors.Is(err, kerr.ClusterAuthorizationFailed) {
-			return nil, denied(cluster, "see the settings of", "DescribeConfigs", "cluster", "")
+			return nil, denied(cluster, "DescribeConfigs", "cluster", "")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("describe the brokers' settings: %w", err)

