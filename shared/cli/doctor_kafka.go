@@ -143,11 +143,7 @@ func counted(n int, what string) string {
 
 func (k *kafkaChecks) groups(ctx context.Context) []finding {
 	return k.asked(ctx, func(ctx context.Context) (found []finding, err error) {
-		topicOf := map[string]string{}
-		for _, f := range allConsumers() {
-			topicOf[f.Consumer.Group] = f.Consumer.Topic
-		}
-		groups, err := kafka.Groups(ctx, k.usable, topicOf)
+		groups, err := kafka.Groups(ctx, k.usable, topicsOfGroups())
 		for _, g := range groups {
 			for _, l := range g.Lost {
 				found = append(found, fault(g.Group,
@@ -160,6 +156,14 @@ func (k *kafkaChecks) groups(ctx context.Context) []finding {
 	})
 }
 
+func topicsOfGroups() map[string]string {
+	topicOf := map[string]string{}
+	for _, f := range allConsumers() {
+		topicOf[f.Consumer.Group] = f.Consumer.Topic
+	}
+	return topicOf
+}
+
 func judgeGroup(g kafka.GroupState, now time.Time) finding {
 	behind := "nothing"
 	if g.Lag > 0 {
@@ -168,8 +172,12 @@ func judgeGroup(g kafka.GroupState, now time.Time) finding {
 			behind += fmt.Sprintf(", the oldest %s old,", max(now.Sub(g.Oldest), 0).Round(time.Second))
 		}
 	}
+	committed := int64(0)
+	for _, offset := range g.Committed {
+		committed += offset
+	}
 	says := fmt.Sprintf("%s, %s, %s to handle on %s, %d committed",
-		g.State, counted(len(g.Members), "member"), behind, g.Topic, g.Committed)
+		g.State, counted(len(g.Members), "member"), behind, g.Topic, committed)
 	switch {
 	case g.Partitions == 0:
 		return note(g.Group, fmt.Sprintf("its topic %s does not exist, see topics", g.Topic), "")

@@ -16,14 +16,10 @@ func (a *app) checkStore(ctx context.Context, k *kafkaChecks) []finding {
 	where := a.settings.Store
 	committed := store.Marks{} // looked up first: the read model is never behind what comes later
 	_ = k.asked(ctx, func(ctx context.Context) ([]finding, error) {
-		topicOf := map[string]string{}
-		for _, f := range allConsumers() {
-			topicOf[f.Consumer.Group] = f.Consumer.Topic
-		}
-		all, err := kafka.Committed(ctx, k.usable, topicOf)
-		for topic, offsets := range all {
-			for partition, offset := range offsets {
-				committed.Committed(topic, partition, offset)
+		groups, err := kafka.Groups(ctx, k.usable, topicsOfGroups())
+		for _, g := range groups {
+			for partition, offset := range g.Committed {
+				committed.Committed(g.Topic, partition, offset)
 			}
 		}
 		return nil, err // which the check of the groups reports

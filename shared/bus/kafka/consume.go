@@ -55,7 +55,7 @@ func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Opti
 		o.DeadLetters = deadLetters
 	}
 	run := &consumption{Watch: o.Watch, Options: o, cluster: cluster, topic: c.Topic, group: c.Group,
-		log: newOutage(cluster.Brokers, o.Logger).log(false), stop: stop}
+		log: newOutage(cluster.Brokers, o.Logger).log(), stop: stop}
 	o.Delivery.Overrun = run.fail
 	run.set(func() {
 		run.running, run.status = true, Status{Topic: c.Topic, Group: c.Group}

@@ -20,5 +20,5 @@ func FirstMessage(t *testing.T, cluster settings.Kafka) []byte {
 
 // QuietLog is what a cluster's clients log to.
 func QuietLog(brokers []string, logger *slog.Logger) *slog.Logger {
-	return newOutage(brokers, logger).log(true)
+	return newOutage(brokers, logger).log()
 }

@@ -19,13 +19,13 @@ import (
 type GroupState struct {
 	Group      string
 	Topic      string
-	State      string    // as Kafka names it: Stable, Empty, PreparingRebalance, Dead (it does not exist) ...
-	Members    []string  // client@host
-	Lag        int64     // events that are not committed as handled; 0 = no record is left to read
-	Oldest     time.Time // when the first of them was written; zero = unknown
-	Committed  int64     // the sum of the committed offsets
-	Partitions int       // of the topic; 0 = it does not exist
-	Lost       []Loss    // committed offsets that the log does not hold any more
+	State      string          // as Kafka names it: Stable, Empty, PreparingRebalance, Dead (it does not exist) ...
+	Members    []string        // client@host
+	Lag        int64           // events that are not committed as handled; 0 = no record is left to read
+	Oldest     time.Time       // when the first of them was written; zero = unknown
+	Committed  map[int32]int64 // offsets by partition
+	Partitions int             // of the topic; 0 = it does not exist
+	Lost       []Loss          // committed offsets that the log does not hold any more
 }
 
 // Groups describes groups, given their topics by group, in the order of their names.
@@ -64,27 +64,6 @@ func Groups(ctx context.Context, cluster settings.Kafka, topicOf map[string]stri
 	})
 }
 
-// Committed returns the committed offsets of groups by topic and partition, given their topics by group.
-func Committed(ctx context.Context, cluster settings.Kafka, topicOf map[string]string) (map[string]map[int32]int64, error) {
-	return withClient(cluster, func(client *kgo.Client) (map[string]map[int32]int64, error) {
-		admin := kadm.NewClient(client)
-		all := map[string]map[int32]int64{}
-		for group, topic := range topicOf {
-			committed, err := admin.FetchOffsets(ctx, group)
-			if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-				return nil, fmt.Errorf("consumer group %s: its offsets: %w", group, err)
-			}
-			all[topic] = map[int32]int64{}
-			committed.Each(func(o kadm.OffsetResponse) {
-				if o.Topic == topic && o.Err == nil {
-					all[topic][o.Partition] = max(o.At, 0)
-				}
-			})
-		}
-		return all, nil
-	})
-}
-
 // progress adds how far the group is on its topic. Where it has committed nothing it begins at the earliest record.
 func (s *GroupState) progress(ctx context.Context, client *kgo.Client) error {
 	admin := kadm.NewClient(client)
@@ -99,13 +78,13 @@ func (s *GroupState) progress(ctx context.Context, client *kgo.Client) error {
 	if err != nil {
 		return err
 	}
-	s.Partitions = len(ends)
+	s.Partitions, s.Committed = len(ends), map[int32]int64{}
 	at, epochs := map[int32]int64{}, kadm.OffsetForLeaderEpochRequest{}
 	for n := range ends {
 		at[n] = starts[n]
 		if c, ok := committed.Lookup(s.Topic, n); ok && c.At >= 0 {
 			at[n] = c.At
-			s.Committed += c.At
+			s.Committed[n] = c.At
 			if c.LeaderEpoch >= 0 {
 				epochs.Add(s.Topic, n, c.LeaderEpoch)
 			}

@@ -30,7 +30,7 @@ func newClient(cluster settings.Kafka, logger *slog.Logger, options ...kgo.Opt) 
 		return nil, err
 	}
 	outage := newOutage(cluster.Brokers, logger)
-	connection = append(connection, kgo.WithHooks(outage), kgo.WithLogger(kslog.New(outage.log(true).With("part",
+	connection = append(connection, kgo.WithHooks(outage), kgo.WithLogger(kslog.New(outage.log().With("part",
 		"kafka client"))))
 	connection = append(connection, boundDecompression()...)
 	client, err := kgo.NewClient(append(connection, options...)...)
