@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -30,8 +29,8 @@ type jwtVerifier struct {
 }
 
 func newJWT(rules settings.JWT, i *issuer) *jwtVerifier {
-	return &jwtVerifier{rules, i, jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithStrictDecoding(),
-		jwt.WithTimeFunc(i.now), jwt.WithLeeway(leeway), jwt.WithExpirationRequired(), jwt.WithIssuedAt())}
+	return &jwtVerifier{rules, i, jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithStrictDecoding(), jwt.WithTimeFunc(i.now),
+		jwt.WithIssuer(rules.Issuer), jwt.WithLeeway(leeway), jwt.WithExpirationRequired(), jwt.WithIssuedAt())}
 }
 
 func (v *jwtVerifier) verify(ctx context.Context, token string) (string, error) {
@@ -45,14 +44,11 @@ func (v *jwtVerifier) verify(ctx context.Context, token string) (string, error) 
 	if err != nil {
 		return "", tokenFault(err)
 	}
-	audience := c.Audience
-	if audience == nil {
-		audience = list{c.ClientID}
+	audience := jwt.ClaimStrings{c.ClientID}
+	if c.Audience != nil {
+		audience = *c.Audience
 	}
-	switch {
-	case c.Issuer != v.rules.Issuer:
-		return "", bearer.Invalid("the token is from another issuer")
-	case !slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(v.rules.Audience, a) }):
+	if !slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(v.rules.Audience, a) }) {
 		return "", bearer.Invalid("the token is for another audience")
 	}
 	granted := c.Scope
@@ -66,67 +62,35 @@ func (v *jwtVerifier) verify(ctx context.Context, token string) (string, error) 
 	return subject, nil
 }
 
-var errClaims = errors.New("claims of a wrong type, or a claim twice")
-
-// tokenFaults are what the parser finds. Its own texts quote the token.
-var tokenFaults = []struct {
-	err     error
-	refusal *bearer.Refusal
-}{
-	{errClaims, bearer.Invalid("the token's claims cannot be read")},
-	{jwt.ErrTokenSignatureInvalid, bearer.Invalid("the token's signature or its algorithm is wrong")},
-	{jwt.ErrTokenRequiredClaimMissing, bearer.Invalid("the token never expires")},
-	{jwt.ErrTokenExpired, bearer.Invalid("the token has expired")},
-	{jwt.ErrTokenNotValidYet, bearer.Invalid("the token is not valid yet")},
-	{jwt.ErrTokenUsedBeforeIssued, bearer.Invalid("the token was issued in the future")},
-}
-
+// tokenFault is the refusal or the outage that ended parsing. The parser's errors quote the token; the errors that they wrap
+// are constants.
 func tokenFault(err error) error {
-	var refused *bearer.Refusal
-	if errors.As(err, &refused) {
+	if refused := new(bearer.Refusal); errors.As(err, &refused) {
 		return refused
 	}
 	if unavailable := new(events.Error); errors.As(err, &unavailable) {
 		return unavailable
 	}
-	for _, f := range tokenFaults {
-		if errors.Is(err, f.err) {
-			return f.refusal
+	for _, reason := range []error{jwt.ErrTokenSignatureInvalid, jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenExpired,
+		jwt.ErrTokenNotValidYet, jwt.ErrTokenUsedBeforeIssued, jwt.ErrTokenInvalidIssuer} {
+		if errors.Is(err, reason) {
+			return bearer.Invalid(reason.Error())
 		}
 	}
-	return bearer.Invalid("the token is no signed JWT")
+	return bearer.Invalid(jwt.ErrTokenMalformed.Error())
 }
 
-// claims are those that are looked at.
+// claims are those that are looked at. Scopes are separated by spaces (RFC 8693 section 4.2), or in an array.
 type claims struct {
 	jwt.RegisteredClaims
-	Audience list   `json:"aud"`
-	ClientID string `json:"client_id"`
-	Scope    list   `json:"scope"`
-	SCP      list   `json:"scp"`
+	Audience *jwt.ClaimStrings `json:"aud"`
+	ClientID string            `json:"client_id"`
+	Scope    jwt.ClaimStrings  `json:"scope"`
+	SCP      jwt.ClaimStrings  `json:"scp"`
 }
 
-// UnmarshalJSON takes names to the letter, refuses one that is there twice, and times that no calendar has.
+// UnmarshalJSON takes names to the letter and refuses one that is there twice.
 func (c *claims) UnmarshalJSON(b []byte) error {
 	type plain claims
-	if json.Unmarshal(b, (*plain)(c)) != nil {
-		return errClaims
-	}
-	for _, date := range []*jwt.NumericDate{c.ExpiresAt, c.NotBefore, c.IssuedAt} {
-		if date != nil && (date.Unix() < 0 || date.Year() > 9999) {
-			return errClaims
-		}
-	}
-	return nil
-}
-
-// list is a claim with one text or several: scopes are separated by spaces (RFC 8693 section 4.2), or in an array.
-type list []string
-
-func (l *list) UnmarshalJSON(b []byte) error {
-	if bytes.HasPrefix(b, []byte("[")) {
-		return json.Unmarshal(b, (*[]string)(l))
-	}
-	*l = make(list, 1)
-	return json.Unmarshal(b, &(*l)[0])
+	return json.Unmarshal(b, (*plain)(c))
 }

@@ -53,30 +53,28 @@ func TestBadTokens(t *testing.T) {
 		return signWith(signers()["p256"], header, claims)
 	}
 	twice := string(must(json.Marshal(good)))
-	const notJWT, signature, unknown, unreadable = "no signed JWT", "signature or its algorithm", "key is not known",
-		"claims cannot be read"
+	const malformed, signature, unknown = "token is malformed", "signature is invalid", "key is not known"
 	for name, bad := range map[string]struct{ token, says string }{
-		"expired":                   {es(map[string]any{"exp": now.Add(-31 * time.Second).Unix()}), "has expired"},
-		"no exp":                    {es(map[string]any{"exp": nil}), "never expires"},
+		"expired":                   {es(map[string]any{"exp": now.Add(-31 * time.Second).Unix()}), "is expired"},
+		"no exp":                    {es(map[string]any{"exp": nil}), "missing required claim"},
 		"nbf in the future":         {es(map[string]any{"nbf": now.Add(31 * time.Second).Unix()}), "not valid yet"},
-		"iat in the future":         {es(map[string]any{"iat": now.Add(31 * time.Second).Unix()}), "issued in the future"},
-		"exp no number":             {es(map[string]any{"exp": "tomorrow"}), unreadable},
-		"exp beyond all time":       {es(map[string]any{"exp": 1e300}), unreadable},
-		"wrong iss":                 {es(map[string]any{"iss": i.URL + "/"}), "another issuer"},
-		"no iss":                    {es(map[string]any{"iss": nil}), "another issuer"},
+		"iat in the future":         {es(map[string]any{"iat": now.Add(31 * time.Second).Unix()}), "used before issued"},
+		"exp no number":             {es(map[string]any{"exp": "tomorrow"}), malformed},
+		"wrong iss":                 {es(map[string]any{"iss": i.URL + "/"}), "invalid issuer"},
+		"no iss":                    {es(map[string]any{"iss": nil}), "missing required claim"},
 		"wrong aud":                 {es(map[string]any{"aud": "shop"}), "another audience"},
 		"wrong aud, good client_id": {es(map[string]any{"aud": []string{"shop"}, "client_id": "sipeat"}), "another audience"},
 		"empty aud":                 {es(map[string]any{"aud": []string{}, "client_id": "sipeat"}), "another audience"},
 		"neither aud nor client_id": {es(map[string]any{"aud": nil}), "another audience"},
 		"wrong client_id":           {es(map[string]any{"aud": nil, "client_id": "shop"}), "another audience"},
 		"no subject":                {es(map[string]any{"sub": nil}), "neither sub nor client_id"},
-		"name in another case":      {es(map[string]any{"exp": nil, "Exp": now.Add(time.Hour).Unix()}), "never expires"},
-		"claim twice":               {signedBy(map[string]any{"kid": "p256"}, twice[:len(twice)-1]+`,"sub":"root"}`), unreadable},
-		"claims no object":          {signedBy(map[string]any{"kid": "p256"}, `[]`), unreadable},
+		"name in another case":      {es(map[string]any{"exp": nil, "Exp": now.Add(time.Hour).Unix()}), "missing required claim"},
+		"claim twice":               {signedBy(map[string]any{"kid": "p256"}, twice[:len(twice)-1]+`,"sub":"root"}`), malformed},
+		"claims no object":          {signedBy(map[string]any{"kid": "p256"}, `[]`), malformed},
 		"alg none":                  {part(map[string]any{"alg": "none", "kid": "rsa"}) + "." + part(good) + ".", signature},
 		"alg none, signed": {part(map[string]any{"alg": "none", "kid": "rsa"}) + "." + part(good) + "." + pieces[2],
 			signature},
-		"no alg":                    {part(map[string]any{"kid": "rsa"}) + "." + part(good) + "." + pieces[2], notJWT},
+		"no alg":                    {part(map[string]any{"kid": "rsa"}) + "." + part(good) + "." + pieces[2], malformed},
 		"HS256 with the public key": {mac(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), "rsa"), signature},
 		"HS256 with the DER":        {mac(public, "rsa"), signature},
 		"HS256 with the modulus":    {mac(signers()["rsa"].Public().(*rsa.PublicKey).N.Bytes(), "rsa"), signature},
@@ -96,13 +94,13 @@ func TestBadTokens(t *testing.T) {
 		"no signature": {pieces[0] + "." + pieces[1] + ".", signature},
 		// Whole groups of four characters, or it depends on the signature's last bits whether it is base64.
 		"short signature": {pieces[0] + "." + pieces[1] + "." + pieces[2][:len(pieces[2])/4*4-4], signature},
-		"four parts":      {token + ".e30", notJWT},
-		"two parts":       {pieces[0] + "." + pieces[1], notJWT},
-		"encrypted":       {"eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.a.b.c.d", notJWT},
-		"garbage":         {"garbage", notJWT},
-		"dots":            {"..", notJWT},
+		"four parts":      {token + ".e30", malformed},
+		"two parts":       {pieces[0] + "." + pieces[1], malformed},
+		"encrypted":       {"eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.a.b.c.d", malformed},
+		"garbage":         {"garbage", malformed},
+		"dots":            {"..", malformed},
 		"huge":            {strings.Repeat("a", maxToken+1), "longer than 8192"},
-		"large":           {strings.Repeat("a", maxToken), notJWT},
+		"large":           {strings.Repeat("a", maxToken), malformed},
 	} {
 		w := staff(h, bad.token)
 		detail := problem(t, 401, w)
@@ -159,5 +157,5 @@ func TestTokenExpires(t *testing.T) {
 	c.move(time.Minute + leeway - time.Second)
 	assert.Equal(t, 200, staff(h, token).Code)
 	c.move(2 * time.Second)
-	assert.Contains(t, problem(t, 401, staff(h, token)), "has expired")
+	assert.Contains(t, problem(t, 401, staff(h, token)), "is expired")
 }

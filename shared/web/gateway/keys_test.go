@@ -60,7 +60,8 @@ func TestInventedKeysDoNotFloodTheIssuer(t *testing.T) {
 	assert.EqualValues(t, 3, i.reads.Load())
 }
 
-func TestOutage(t *testing.T) {
+// Known keys serve for a day while the issuer is away. The outage is logged with its cause when it begins and when it ends.
+func TestIssuerOutage(t *testing.T) {
 	c, i := newClock(), newTestIssuer(t, "p256")
 	i.down.Store(true)
 	h, k, l := jwtGateway(i, c)
@@ -73,12 +74,18 @@ func TestOutage(t *testing.T) {
 		assert.NotContains(t, w.Body.String(), i.URL)
 	}
 	assert.EqualValues(t, 1, i.reads.Load())
-	assert.Contains(t, l.String(), "502 Bad Gateway")
-	assert.Equal(t, 202, call(h, "POST", "/contacts").Code, "what is for anybody needs no issuer")
+	for range 20 {
+		c.move(keysPause)
+		problem(t, 503, staff(h, token))
+	}
+	assert.Equal(t, 1, strings.Count(l.String(), `"level":"WARN"`))
+	assert.Equal(t, 1, strings.Count(l.String(), "502 Bad Gateway"))
+	assert.Equal(t, 202, call(h, "POST", "/contacts").Code, "public functions need no issuer")
 
 	i.down.Store(false)
 	c.move(keysPause)
 	require.Equal(t, 200, staff(h, token).Code, "it is tried again")
+	assert.Equal(t, 1, strings.Count(l.String(), "can be read again"))
 
 	i.down.Store(true)
 	for range 4 {
@@ -86,6 +93,7 @@ func TestOutage(t *testing.T) {
 		require.Equal(t, 200, staff(h, token).Code, "known keys serve while the issuer is away")
 		assert.NoError(t, k.refresh(t.Context()))
 	}
+	assert.Equal(t, 2, strings.Count(l.String(), `"level":"WARN"`), "another outage")
 	invented := sign("ES256", "new", i.claimsAt(c.now(), nil))
 	problem(t, 503, staff(h, invented)) // the issuer might know it
 	c.move(5 * time.Hour)
@@ -95,45 +103,21 @@ func TestOutage(t *testing.T) {
 	assert.Equal(t, 200, staff(h, token).Code)
 }
 
-// An outage is logged with its cause once in a while, however many ask; their 503s are throttled as refusals are.
-func TestOutageLog(t *testing.T) {
+// The 503s of an outage are throttled as refusals are.
+func TestIssuerOutageIsThrottled(t *testing.T) {
 	c, i := newClock(), newTestIssuer(t, "p256")
 	i.down.Store(true)
-	l := &log{}
 	s := i.settings()
 	s.Staff = settings.Limit{Rate: 10, Burst: 20}
-	h := routerOf(New(s, l.logger(), c.now))
-	token := sign("ES256", "p256", i.claimsAt(c.now(), nil))
-	logged := func() int { return strings.Count(l.String(), "of JWT_ISSUER cannot be read") }
+	h := newRouter(s, c)
 	statuses := map[int]int{}
 	for range 200 {
-		w := staff(h, token)
+		w := staff(h, sign("ES256", "p256", i.claimsAt(c.now(), nil)))
 		statuses[w.Code]++
 		assert.NotEmpty(t, w.Header().Get("Retry-After"))
 	}
 	assert.Equal(t, map[int]int{503: 20, 429: 180}, statuses)
 	assert.Equal(t, 202, call(h, "POST", "/contacts").Code)
-	for range 20 {
-		c.move(keysPause)
-		problem(t, 503, staff(h, token))
-	}
-	assert.Equal(t, 1, logged())
-	assert.Equal(t, 1, strings.Count(l.String(), "502 Bad Gateway"), "the cause")
-	assert.Equal(t, 1, strings.Count(l.String(), `"level":"WARN"`))
-	c.move(outageLog)
-	problem(t, 503, staff(h, token))
-	assert.Equal(t, 2, logged(), "it lasts")
-	assert.NotContains(t, l.String(), "can be read again")
-
-	i.down.Store(false)
-	c.move(keysPause)
-	staff(h, token)
-	staff(h, token)
-	assert.Equal(t, 1, strings.Count(l.String(), "can be read again"))
-	i.down.Store(true)
-	c.move(outageLog)
-	problem(t, 503, staff(h, sign("ES256", "new", i.claimsAt(c.now(), nil))))
-	assert.Equal(t, 3, logged(), "another outage")
 }
 
 // Requests that arrive during the first read share it, and each waits no longer than its own context.
@@ -174,15 +158,12 @@ func TestFirstReading(t *testing.T) {
 
 func TestUntrustedIssuers(t *testing.T) {
 	for says, spoil := range map[string]func(*testIssuer){
-		"calls itself":     func(i *testIssuer) { i.name = "https://login.example.com" },
-		"no https address": func(i *testIssuer) { i.keys = "http://login.example.com/keys" },
-		"404 Not Found":    func(i *testIssuer) { i.keys = i.URL + "/nothing" },
-		"no public key":    func(i *testIssuer) { i.ids = nil },
-		"no JSON that can": func(i *testIssuer) { i.Config.Handler = text("<html>") },
-		"away from https": func(i *testIssuer) {
-			i.Config.Handler = http.RedirectHandler("http://login.example.com/", http.StatusFound)
-		},
-		"redirected too":     func(i *testIssuer) { i.Config.Handler = http.RedirectHandler("/again", http.StatusFound) },
+		"calls itself":       func(i *testIssuer) { i.name = "https://login.example.com" },
+		"no https address":   func(i *testIssuer) { i.keys = "http://login.example.com/keys" },
+		"404 Not Found":      func(i *testIssuer) { i.keys = i.URL + "/nothing" },
+		"no public key":      func(i *testIssuer) { i.ids = nil },
+		"no JSON that can":   func(i *testIssuer) { i.Config.Handler = text("<html>") },
+		"302 Found":          func(i *testIssuer) { i.Config.Handler = http.RedirectHandler("/elsewhere", http.StatusFound) },
 		"unexpected EOF":     func(i *testIssuer) { i.Config.Handler = text(`{"issuer":"` + strings.Repeat("x", maxDocument) + `"}`) },
 		"connection refused": func(i *testIssuer) { i.Close() },
 	} {
