@@ -3,7 +3,6 @@ package web
 import (
 	"net/http"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -43,15 +42,4 @@ func writeAs(w http.ResponseWriter, r *http.Request, status int, contentType str
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(b) // it fails only when the client has gone
 	}
-}
-
-// bounded cuts s to at most n bytes, whole characters, and shows the cut.
-func bounded(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
 }

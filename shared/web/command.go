@@ -61,7 +61,7 @@ func HandleCommand[In any](h func(context.Context, Command[In]) (Accepted, error
 		if x := exchangeOf(r.Context()); x != nil {
 			x.eventID = accepted.EventID
 		}
-		w.Header().Set("Location", strings.TrimRight(requestPath(r), "/")+"/"+url.PathEscape(accepted.ID))
+		w.Header().Set("Location", strings.TrimRight(proxyInfoOf(r.Context()).Prefix+r.URL.EscapedPath(), "/")+"/"+url.PathEscape(accepted.ID))
 		writeJSON(w, r, http.StatusAccepted, &accepted)
 	})
 }

@@ -46,12 +46,8 @@ func decode(body []byte, into any) *Problem {
 		return &Problem{Type: typeJSON, Status: 400, Detail: "The JSON ends in the middle " + place(body, int64(len(body))) +
 			"; send all of it."}
 	}
-	p := &Problem{Type: typeJSON, Status: 400, Detail: "Invalid JSON " + place(body, syntax.ByteOffset) + ": " +
+	return &Problem{Type: typeJSON, Status: 400, Detail: "Invalid JSON " + place(body, syntax.ByteOffset) + ": " +
 		syntax.Err.Error() + "."}
-	if syntax.JSONPointer != "" {
-		p.Errors = []events.FieldError{{Pointer: string(syntax.JSONPointer), Detail: "cannot be read"}}
-	}
-	return p
 }
 
 func unreadableField(body []byte, offset int64, pointer jsontext.Pointer, detail string) *Problem {
@@ -75,14 +71,10 @@ func memberNames(t reflect.Type) (names []string) {
 	return names
 }
 
-// place is where an offset is: "at line 2, column 7 (byte 31)", lines and columns from 1, columns in characters, bytes from 0.
-// A body of one line has no line number.
+// place is where an offset is: lines and columns from 1, columns in characters, bytes from 0.
 func place(body []byte, offset int64) string {
 	before := body[:min(offset, int64(len(body)))]
 	line := bytes.Count(before, []byte("\n")) + 1
 	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
-	if bytes.IndexByte(body, '\n') < 0 {
-		return fmt.Sprintf("at column %d (byte %d)", column, len(before))
-	}
 	return fmt.Sprintf("at line %d, column %d (byte %d)", line, column, len(before))
 }

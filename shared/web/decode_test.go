@@ -58,7 +58,7 @@ func TestDecodeNamesTheField(t *testing.T) {
 	for _, c := range []struct{ name, body, want, at string }{
 		{"unknown", `{"a/b~":{"x":[1,{"y":2}]}}`,
 			"/a~1b~0 is unknown; known are name, email, phone, address, city, country, drinksList, machineId, " +
-				"count, urgent, at, where, stops", "at column 2 (byte 1)"},
+				"count, urgent, at, where, stops", "at line 1, column 2 (byte 1)"},
 		{"other case", `{"Email":"x"}`, "/Email is unknown; known are name, email", "byte 1)"},
 		{"hidden", `{"Hidden":"x"}`, "/Hidden is unknown", "byte 1)"},
 		{"duplicate", `{"name":"a","n\u0061me":{"b":[]}}`, "/name is a duplicate; send it once", "byte 12)"},
@@ -95,29 +95,29 @@ func TestDecodeRefuses(t *testing.T) {
 	for _, c := range []struct{ name, body, want string }{
 		{"empty", "", "The body is empty"},
 		{"blank", " \r\n\t", "The body is empty"},
-		{"order mark", "\xef\xbb\xbf{}", "Invalid JSON at column 1 (byte 0)"},
-		{"UTF-16", "\xff\xfe{\x00}\x00", "Invalid JSON at column 1 (byte 0)"},
+		{"order mark", "\xef\xbb\xbf{}", "Invalid JSON at line 1, column 1 (byte 0)"},
+		{"UTF-16", "\xff\xfe{\x00}\x00", "Invalid JSON at line 1, column 1 (byte 0)"},
 		{"list", `[{}]`, "The body is not a JSON object; send one."},
 		{"null", ` null`, "not a JSON object"},
 		{"string", `"{}"`, "not a JSON object"},
-		{"word", `hello`, "Invalid JSON at column 1 (byte 0): invalid character 'h' at start of value."},
-		{"ends", `{"name":"Zo`, "ends in the middle at column 12 (byte 11); send all of it"},
+		{"word", `hello`, "Invalid JSON at line 1, column 1 (byte 0): invalid character 'h' at start of value."},
+		{"ends", `{"name":"Zo`, "ends in the middle at line 1, column 12 (byte 11); send all of it"},
 		{"ends after name", `{"name"`, "ends in the middle"},
 		{"ends after comma", `{"name":"a",`, "ends in the middle"},
 		{"ends in a list", `{"drinksList":["a"`, "ends in the middle"},
 		{"missing comma", "{\n \"name\": \"Zoë\" \"email\":1}",
 			"at line 2, column 16 (byte 18): invalid character '\"' after object value (expecting ',' or '}')"},
-		{"missing colon", `{"name" "a"}`, "at column 9 (byte 8): invalid character '\"' after object name (expecting ':')"},
-		{"missing value", `{"name":}`, "at column 9 (byte 8)"},
-		{"trailing comma", `{"name":"a",}`, "at column"},
-		{"wrong bracket", `{"drinksList":["a"}`, "at column"},
-		{"no name", `{[[[[]]]]:1}`, "at column 2"},
-		{"number as name", `{1:1}`, "at column 2"},
+		{"missing colon", `{"name" "a"}`, "at line 1, column 9 (byte 8): invalid character '\"' after object name (expecting ':')"},
+		{"missing value", `{"name":}`, "at line 1, column 9 (byte 8)"},
+		{"trailing comma", `{"name":"a",}`, "at line 1, column"},
+		{"wrong bracket", `{"drinksList":["a"}`, "at line 1, column"},
+		{"no name", `{[[[[]]]]:1}`, "at line 1, column 2"},
+		{"number as name", `{1:1}`, "at line 1, column 2"},
 		{"control character", "{\"name\":\"a\nb\"}", "at line 1, column 11 (byte 10): invalid character '\\n' in string"},
 		{"comment", "{} // so", "invalid character '/' after top-level value"},
 		{"two documents", `{} {}`, "invalid character '{' after top-level value"},
 		{"zero byte", "{}\x00", "after top-level value"},
-		{"not UTF-8", "{\"name\":\"\xff\"}", "at column 10 (byte 9): invalid UTF-8"},
+		{"not UTF-8", "{\"name\":\"\xff\"}", "at line 1, column 10 (byte 9): invalid UTF-8"},
 		{"overlong", "{\"name\":\"\xc0\xaf\"}", "invalid UTF-8"},
 		{"surrogate in UTF-8", "{\"name\":\"\xed\xa0\x80\"}", "invalid UTF-8"},
 		{"lone surrogate", `{"name":"\ud800"}`, "invalid surrogate pair"},
@@ -126,9 +126,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"lone surrogate in a name", `{"\ud800":1}`, "invalid surrogate pair"},
 		{"bad escape", `{"name":"\x"}`, "invalid escape sequence"},
 		{"deep at the top", deep, "not a JSON object"},
-		{"NaN", `{"count":NaN}`, "Invalid JSON at column"},
-		{"plus", `{"count":+1}`, "Invalid JSON at column"},
-		{"zeroes", `{"count":007}`, "Invalid JSON at column"},
+		{"NaN", `{"count":NaN}`, "Invalid JSON at line 1, column"},
+		{"plus", `{"count":+1}`, "Invalid JSON at line 1, column"},
+		{"zeroes", `{"count":007}`, "Invalid JSON at line 1, column"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, p := read(c.body)
@@ -138,8 +138,6 @@ func TestDecodeRefuses(t *testing.T) {
 			assert.Contains(t, p.Detail, c.want)
 		})
 	}
-	_, p := read(`{"drinksList":["a","b","\ud800"]}`)
-	assert.Equal(t, "/drinksList/2 cannot be read", pointers(p))
 	for _, body := range []string{`{"name":` + deep, `{"x":` + deep, `{"x":` + strings.Repeat(`{"a":`, 10_000), `{"stops":` + deep} {
 		_, p := read(body)
 		require.NotNil(t, p, "nested deeply")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
@@ -20,7 +19,6 @@ type exchange struct {
 	status  int    // 0 = not answered yet
 	eventID string
 	err     error  // for the log
-	logged  bool   // the error is logged elsewhere
 	stack   string // of a panic
 	watch   bool   // the function's Watch
 	problem bool   // the answer is a [Problem], not the mux's own
@@ -44,6 +42,14 @@ func RequestID(ctx context.Context) string {
 	return ""
 }
 
+// unmatched are the details of the mux's own answers.
+var unmatched = map[int]string{
+	http.StatusNotFound:          "No such path; check its spelling, and leave out a trailing slash.",
+	http.StatusMethodNotAllowed:  "This path does not accept this method; the header Allow lists those that it does.",
+	http.StatusTemporaryRedirect: "The path has a simpler spelling; send the request to the URL in the header Location.",
+	http.StatusBadRequest:        "The request cannot be routed; check method and path.",
+}
+
 // WriteHeader replaces an answer of the mux itself by a problem.
 func (x *exchange) WriteHeader(status int) {
 	if status >= 100 && status < 200 {
@@ -62,23 +68,7 @@ func (x *exchange) WriteHeader(status int) {
 	if to := x.Header().Get("Location"); to != "" {
 		x.Header().Set("Location", proxyInfoOf(x.request.Context()).Prefix+to)
 	}
-	Problem{Status: status, Detail: x.unmatched(status)}.Write(x.ResponseWriter, x.request)
-}
-
-// unmatched is the detail of an answer of the mux: what to do about it.
-func (x *exchange) unmatched(status int) string {
-	switch status {
-	case http.StatusNotFound:
-		if p := x.request.URL.Path; len(p) > 1 && strings.HasSuffix(p, "/") {
-			return "No such path; try it without the trailing slash."
-		}
-		return "No such path; check its spelling."
-	case http.StatusMethodNotAllowed:
-		return "This path does not accept this method; allowed: " + x.Header().Get("Allow") + "."
-	case http.StatusTemporaryRedirect:
-		return "The path has a simpler spelling; send the request to the URL in the header Location."
-	}
-	return "The request cannot be routed; check method and path."
+	Problem{Status: status, Detail: unmatched[status]}.Write(x.ResponseWriter, x.request)
 }
 
 func (x *exchange) Write(b []byte) (int, error) {
@@ -94,45 +84,31 @@ func (x *exchange) Write(b []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
-func levelOf(status int) slog.Level {
-	switch status {
-	case http.StatusInternalServerError:
+// level is that of the log line: a 503 without a cause is one that is logged elsewhere.
+func (x *exchange) level() slog.Level {
+	switch {
+	case x.status == http.StatusInternalServerError:
 		return slog.LevelError
-	case http.StatusServiceUnavailable:
+	case x.status == http.StatusServiceUnavailable && x.err != nil:
 		return slog.LevelWarn
+	case x.watch && x.status < http.StatusBadRequest:
+		return slog.LevelDebug
 	}
 	return slog.LevelInfo
 }
 
-// maxLogPath is how much of the path of a request without a route is logged, in bytes of its percent-encoded form.
-const maxLogPath = 200
-
 func (x *exchange) log(logger *slog.Logger) {
-	if logger == nil {
-		logger = slog.Default()
-	}
 	if x.status == 0 && x.err == nil {
 		x.status = http.StatusOK // net/http's own, for a handler that wrote nothing
 	}
-	level := levelOf(x.status)
-	if x.logged {
-		level = slog.LevelInfo
-	}
-	if x.watch && x.status < http.StatusBadRequest {
-		level = slog.LevelDebug
-	}
-	ctx := x.request.Context()
-	if !logger.Enabled(ctx, level) {
-		return
-	}
 	attrs := append(make([]slog.Attr, 0, 9),
-		slog.String("method", bounded(x.request.Method, 16)),
+		slog.String("method", events.OneLine(x.request.Method, 16)),
 		slog.String("route", x.route),
 		slog.Int("status", x.status),
 		slog.Duration("duration", time.Since(x.start)),
 		slog.String("request_id", x.id))
 	if x.route == "" {
-		attrs = append(attrs, slog.String("path", bounded(requestPath(x.request), maxLogPath)))
+		attrs = append(attrs, slog.String("path", requestPath(x.request)))
 	}
 	if x.eventID != "" {
 		attrs = append(attrs, slog.String("event_id", events.LogID(x.eventID)))
@@ -143,5 +119,5 @@ func (x *exchange) log(logger *slog.Logger) {
 	if x.stack != "" {
 		attrs = append(attrs, slog.String("stack", x.stack))
 	}
-	logger.LogAttrs(ctx, level, "request", attrs...)
+	logger.LogAttrs(x.request.Context(), x.level(), "request", attrs...)
 }

@@ -30,9 +30,9 @@ const (
 // and answers 200, or 503 with the names of those that failed. Each check has at most one probe running, and its outcome is
 // used again for a second, so requests without limit cost the parts behind the checks one probe a second.
 func Health(checks ...Check) []Function {
-	var probes []*probe
-	for _, c := range checks {
-		probes = append(probes, &probe{check: c})
+	probes := make([]*probe, len(checks))
+	for i, c := range checks {
+		probes[i] = &probe{Check: c}
 	}
 	return []Function{
 		{Name: "healthz", Route: "GET /healthz", Watch: true, Handler: http.HandlerFunc(
@@ -56,42 +56,34 @@ func ready(w http.ResponseWriter, r *http.Request, probes []*probe) {
 		all.Go(func() { outcomes[i] = p.outcome(ctx) })
 	}
 	all.Wait()
-	var names []string
-	var errs []error
-	for i, err := range outcomes {
-		if err != nil {
-			names = append(names, probes[i].check.Name)
-			errs = append(errs, fmt.Errorf("%s: %w", probes[i].check.Name, err))
+	failed := kinds[events.Unavailable]
+	failed.Facts = map[string]any{}
+	var causes []error
+	for i, p := range probes {
+		if outcomes[i] != nil {
+			failed.Unreachable = append(failed.Unreachable, p.Name)
+			causes = append(causes, fmt.Errorf("%s: %w", p.Name, outcomes[i]))
 		}
-	}
-	facts := map[string]any{}
-	for _, p := range probes {
-		if p.check.Facts != nil {
-			if fact := p.check.Facts(); fact != nil {
-				facts[p.check.Name] = fact
+		if p.Facts != nil {
+			if fact := p.Facts(); fact != nil {
+				failed.Facts[p.Name] = fact
 			}
 		}
 	}
-	switch {
-	case names == nil:
-		writeJSON(w, r, http.StatusOK, health{"ready", facts})
-		return
-	case r.Context().Err() != nil: // the client went away, which says nothing about the checks
-		fail(w, r, r.Context().Err(), invalidParameters)
+	if causes == nil {
+		writeJSON(w, r, http.StatusOK, health{"ready", failed.Facts})
 		return
 	}
 	if x := exchangeOf(r.Context()); x != nil {
-		x.err = errors.Join(errs...)
+		x.err = errors.Join(causes...)
 	}
-	p := kinds[events.Unavailable]
-	p.Detail, p.Unreachable = "Not reachable: "+strings.Join(names, ", ")+".", names
-	p.Facts = facts
-	p.Write(w, r)
+	failed.Detail = "Not reachable: " + strings.Join(failed.Unreachable, ", ") + "."
+	failed.Write(w, r)
 }
 
 // probe runs a check, at most once at a time and once a second.
 type probe struct {
-	check  Check
+	Check
 	run    singleflight.Group
 	latest atomic.Pointer[probed] // nil = none yet
 }
@@ -123,7 +115,5 @@ func (p *probe) probe() (_ any, err error) {
 		}
 		p.latest.Store(&probed{err, time.Now().Add(probeFor)})
 	}()
-	err = errors.New("the probe ended its goroutine (runtime.Goexit)") // unless it returns
-	err = p.check.Probe(ctx)
-	return nil, err
+	return nil, p.Probe(ctx)
 }

@@ -40,33 +40,24 @@ func preferredWait(headers []string) (time.Duration, bool) {
 }
 
 // waitUntilFound calls get again, with growing pauses, while it returns NotFound and the preferred wait lasts. It stops early
-// when the client goes away or the server shuts down. Where the request has a deadline the wait is shortened to whole
-// seconds that leave time for the last call and the answer.
+// when the client goes away, the server shuts down, or the request's deadline is near.
 func waitUntilFound[Out any](w http.ResponseWriter, r *http.Request, get func(context.Context) (Out, error)) (Out, error) {
 	w.Header().Add("Vary", "Prefer")
 	ctx := r.Context()
 	wait, preferred := preferredWait(r.Header["Prefer"])
-	deadline, limited := ctx.Deadline()
-	if limited {
-		deadline = deadline.Add(-lastCall - longestPause)
-		wait = min(wait, max(0, time.Until(deadline).Truncate(time.Second)))
-	}
 	if preferred {
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 	}
-	out, err := get(ctx)
-	if wait == 0 || events.KindOf(err) != events.NotFound {
-		return out, err
-	}
 	end := time.Now().Add(wait)
-	if limited && deadline.Before(end) { // the first call took its time
-		end = deadline
+	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-lastCall-longestPause).Before(end) {
+		end = deadline.Add(-lastCall - longestPause)
 	}
+	out, err := get(ctx)
 	calls, cancel := context.WithDeadline(ctx, end.Add(lastCall))
 	defer cancel()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		left := time.Until(end)
-		if left <= 0 {
+		if left <= 0 || events.KindOf(err) != events.NotFound {
 			return out, err
 		}
 		select {
@@ -80,8 +71,6 @@ func waitUntilFound[Out any](w http.ResponseWriter, r *http.Request, get func(co
 		if failure != nil && calls.Err() != nil && ctx.Err() == nil {
 			return out, err // the call before found nothing
 		}
-		if events.KindOf(failure) != events.NotFound {
-			return next, failure
-		}
+		out, err = next, failure
 	}
 }

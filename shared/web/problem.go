@@ -1,9 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -40,7 +42,7 @@ var kinds = map[events.Kind]Problem{
 	events.NotFound: {Status: 404, Type: typeNotFound,
 		Detail: "It does not exist, or not yet; check the id, or retry with Prefer: wait=10."},
 	events.Conflict:    {Status: 409, Type: typeConflict, Detail: "The id is taken by other content; send another id."},
-	events.Unavailable: {Status: 503, Type: typeUnavailable, Detail: "Try again later.", retryAfter: retryAfter},
+	events.Unavailable: {Status: 503, Type: typeUnavailable, Detail: "Try again later.", RetryAfter: 5 * time.Second},
 	events.Unknown: {Status: 500,
 		Detail: "Something failed on our side. Report the X-Request-Id of this answer if it persists."},
 }
@@ -50,11 +52,7 @@ var (
 	invalidParameters = Problem{Status: 400, Type: typeParameters, Detail: "See errors for each parameter."} // of a query
 )
 
-const (
-	retryAfter = 5 * time.Second // for an error that names no wait
-	maxFaults  = 50              // errors in an answer
-
-)
+const maxFaults = 50 // errors in an answer
 
 // clientGone is what is logged when the client went away before the answer. nginx made the status known.
 var clientGone = Problem{Status: 499, Title: "Client Closed Request", Detail: "The client went away."}
@@ -73,7 +71,7 @@ type Problem struct {
 	Unreachable []string            `json:"unreachable,omitempty"` // names of [Check]s
 	Facts       map[string]any      `json:"facts,omitempty"`       // of [Check]s, by name
 
-	retryAfter time.Duration // 0 = no Retry-After
+	RetryAfter time.Duration `json:"-"` // the header, in whole seconds; 0 = none
 }
 
 // Write answers with the problem. Texts and lists are bounded, because callers influence them.
@@ -81,40 +79,20 @@ func (p Problem) Write(w http.ResponseWriter, r *http.Request) {
 	if x := exchangeOf(r.Context()); x != nil {
 		x.problem = true
 	}
-	if p.Type == "" {
-		p.Type = "about:blank"
-	}
-	if p.Title == "" {
-		p.Title = titles[p.Type]
-	}
-	if p.Title == "" {
-		p.Title = http.StatusText(p.Status)
-	}
-	if p.Instance == "" {
-		p.Instance = bounded(requestPath(r), 200)
-	}
+	p.Type = cmp.Or(p.Type, "about:blank")
+	p.Title = cmp.Or(p.Title, titles[p.Type], http.StatusText(p.Status))
+	p.Instance = cmp.Or(p.Instance, requestPath(r))
 	p.Detail = events.OneLine(p.Detail, 500)
-	if len(p.Errors) > maxFaults {
-		p.Detail += " Only the first " + strconv.Itoa(maxFaults) + " errors are listed."
-	}
-	fields := make([]events.FieldError, 0, min(len(p.Errors), maxFaults))
-	for _, f := range p.Errors[:cap(fields)] {
-		fields = append(fields, events.FieldError{Pointer: bounded(f.Pointer, 200), Detail: events.OneLine(f.Detail, 300)})
+	fields := make([]events.FieldError, min(len(p.Errors), maxFaults))
+	for i := range fields {
+		f := p.Errors[i]
+		fields[i] = events.FieldError{Pointer: events.OneLine(f.Pointer, 200), Detail: events.OneLine(f.Detail, 300)}
 	}
 	p.Errors = fields
-	if p.retryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.FormatInt(int64((p.retryAfter+time.Second-1)/time.Second), 10))
+	if p.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds()))))
 	}
 	writeAs(w, r, p.Status, "application/problem+json", &p)
-}
-
-// FailLogged answers an error, as a query's, for a [Guard] that logs the error itself: the request's log line is at level info
-// and has no cause.
-func FailLogged(w http.ResponseWriter, r *http.Request, err error) {
-	fail(w, r, err, invalidParameters)
-	if x := exchangeOf(r.Context()); x != nil {
-		x.err, x.logged = nil, true
-	}
 }
 
 // fail answers an error. invalid is what an Invalid one means.
@@ -133,8 +111,7 @@ func fail(w http.ResponseWriter, r *http.Request, err error, invalid Problem) {
 		if x != nil {
 			x.err = err
 		} else {
-			slog.LogAttrs(r.Context(), levelOf(p.Status), "request failed",
-				slog.Int("status", p.Status), slog.String("error", events.LogText(err.Error())))
+			slog.ErrorContext(r.Context(), "request failed", "status", p.Status, "error", events.LogText(err.Error()))
 		}
 	}
 	p.Write(w, r)
@@ -156,11 +133,9 @@ func classify(err error, invalid Problem) Problem {
 		return kinds[events.Unknown]
 	}
 	p.EventID, p.Errors = e.EventID, e.Fields
-	if e.Message != "" {
-		p.Detail = e.Message
-	}
-	if kind == events.Unavailable && e.RetryAfter > 0 {
-		p.retryAfter = e.RetryAfter
+	p.Detail = cmp.Or(e.Message, p.Detail)
+	if kind == events.Unavailable {
+		p.RetryAfter = cmp.Or(max(e.RetryAfter, 0), p.RetryAfter)
 	}
 	return p
 }

@@ -3,6 +3,8 @@ package web
 import (
 	"context"
 	"net/http"
+
+	"github.com/sipeat/sipeat/shared/events"
 )
 
 // ProxyInfo is what a proxy or gateway in front of the router knows about a request.
@@ -28,7 +30,7 @@ func proxyInfoOf(ctx context.Context) ProxyInfo {
 	return ProxyInfo{}
 }
 
-// requestPath is the path of a request as its caller sent it, percent-encoded.
+// requestPath is the path of a request as its caller sent it, percent-encoded, at most 200 characters.
 func requestPath(r *http.Request) string {
-	return proxyInfoOf(r.Context()).Prefix + r.URL.EscapedPath()
+	return events.OneLine(proxyInfoOf(r.Context()).Prefix+r.URL.EscapedPath(), 200)
 }

@@ -45,12 +45,12 @@ func TestWaitKeepsTheDeadline(t *testing.T) {
 		took     time.Duration
 	}{
 		"room enough":      {29 * time.Second, "wait=20", 0, false, "wait=20", 404, 20 * time.Second},
-		"shorter":          {10 * time.Second, "wait=20", 0, false, "wait=7", 404, 7 * time.Second},
-		"shorter, hanging": {10 * time.Second, "wait=20", 0, true, "wait=7", 404, 9 * time.Second},
-		"a slow ask":       {10 * time.Second, "wait=20", 3 * time.Second, true, "wait=7", 404, 9750 * time.Millisecond},
+		"shorter":          {10 * time.Second, "wait=20", 0, false, "wait=20", 404, 7750 * time.Millisecond},
+		"shorter, hanging": {10 * time.Second, "wait=20", 0, true, "wait=20", 404, 9750 * time.Millisecond},
+		"a slow ask":       {10 * time.Second, "wait=20", 3 * time.Second, true, "wait=20", 404, 9750 * time.Millisecond},
 		"wanted less":      {10 * time.Second, "wait=2", 0, false, "wait=2", 404, 2 * time.Second},
-		"no room":          {2 * time.Second, "wait=20", 0, false, "wait=0", 404, 0},
-		"over at once":     {time.Second, "wait=20", time.Minute, false, "wait=0", 503, time.Second},
+		"no room":          {2 * time.Second, "wait=20", 0, false, "wait=20", 404, 0},
+		"over at once":     {time.Second, "wait=20", time.Minute, false, "wait=20", 503, time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), c.deadline)

@@ -2,14 +2,9 @@ package web
 
 import (
 	"context"
-	"maps"
 	"net/http"
-	"net/url"
 	"reflect"
 	"slices"
-	"strings"
-
-	"github.com/sipeat/sipeat/shared/events"
 )
 
 // HandleQuery makes the endpoint of a query. Each field of In with a tag `path:"id"` or `query:"city"` is filled in; embedded
@@ -30,91 +25,27 @@ import (
 // for which there is omitzero.
 func HandleQuery[In, Out any](h func(context.Context, In) (Out, error)) http.Handler {
 	ps := parametersOf(reflect.TypeFor[In]())
-	return &query[In, Out]{ps, len(ps.pathNames()) > 0, h}
-}
-
-type query[In, Out any] struct {
-	parameters
-	byPath bool // it reads one resource
-	handle func(context.Context, In) (Out, error)
-}
-
-func (q *query[In, Out]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var in In
-	if faults := q.read(r, reflect.ValueOf(&in).Elem()); len(faults) > 0 {
-		p := invalidParameters
-		p.Errors = faults
-		p.Write(w, r)
-		return
-	}
-	get := func(ctx context.Context) (Out, error) { return q.handle(ctx, in) }
-	var out Out
-	var err error
-	if q.byPath {
-		out, err = waitUntilFound(w, r, get)
-	} else {
-		out, err = get(r.Context())
-	}
-	if err != nil {
-		fail(w, r, err, invalidParameters)
-		return
-	}
-	writeJSON(w, r, http.StatusOK, &out)
-}
-
-// parameters are what a query reads from path and query string.
-type parameters []parameter
-
-// pathNames are the names that the route must have, sorted; [Router] compares them.
-func (ps parameters) pathNames() (names []string) {
-	for _, p := range ps {
-		if p.path {
-			names = append(names, p.name)
+	byPath := slices.ContainsFunc(ps, func(p parameter) bool { return p.path })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		if faults := readParameters(ps, r, reflect.ValueOf(&in).Elem()); len(faults) > 0 {
+			p := invalidParameters
+			p.Errors = faults
+			p.Write(w, r)
+			return
 		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// read fills v from path and query string.
-func (ps parameters) read(r *http.Request, v reflect.Value) (faults []events.FieldError) {
-	fault := func(pointer, detail string) {
-		if detail != "" {
-			faults = append(faults, events.FieldError{Pointer: pointer, Detail: detail})
+		get := func(ctx context.Context) (Out, error) { return h(ctx, in) }
+		var out Out
+		var err error
+		if byPath {
+			out, err = waitUntilFound(w, r, get)
+		} else {
+			out, err = get(r.Context())
 		}
-	}
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		fault("", "the query string is malformed: two hex digits must follow each %, and ; is written %3B")
-	}
-	known := "this request has no parameters"
-	for _, p := range ps {
-		given, fallback := values[p.name], p.fallback
-		switch {
-		case p.path:
-			given = []string{r.PathValue(p.name)}
-		case known == "this request has no parameters":
-			known = "known are " + p.name
-		default:
-			known += ", " + p.name
+		if err != nil {
+			fail(w, r, err, invalidParameters)
+			return
 		}
-		if !p.path {
-			delete(values, p.name)
-		}
-		switch {
-		case given != nil:
-			fault(memberPointer(p.name), p.read(v, given))
-		case fallback != "":
-			p.read(v, []string{fallback})
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		fault(memberPointer(name), "is unknown; "+known)
-	}
-	return faults
-}
-
-// memberPointer is the JSON pointer (RFC 6901) to the member of that name.
-func memberPointer(name string) string {
-	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(strings.ToValidUTF8(name, "\uFFFD"))
+		writeJSON(w, r, http.StatusOK, &out)
+	})
 }

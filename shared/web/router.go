@@ -3,10 +3,8 @@ package web
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -66,15 +64,13 @@ type router struct {
 // 500 for a panic. GET routes answer HEAD too. It logs one line per request: at level error for 500, warn for 503, debug for
 // successes of Watch functions, otherwise info. Functions for staff are closed without [Guard] or [Open].
 //
-// It panics on a wrong table: a route that ServeMux refuses or that is there twice, or one whose path values are not those
-// that its handler reads.
+// It panics on a route that ServeMux refuses or that is there twice.
 func Router(functions []Function, options ...Option) http.Handler {
-	rt := &router{mux: http.NewServeMux(), guard: closed}
+	rt := &router{mux: http.NewServeMux(), guard: closed, logger: slog.Default()}
 	for _, option := range options {
 		option(rt)
 	}
 	for _, f := range functions {
-		checkPath(f)
 		handler := f.Handler
 		if rt.throttle != nil && !f.Watch {
 			handler = rt.throttle(f, handler)
@@ -89,24 +85,6 @@ func Router(functions []Function, options ...Option) http.Handler {
 		rt.serve = rt.around(rt.mux)
 	}
 	return rt
-}
-
-// checkPath compares the names in a route with those that its handler reads.
-func checkPath(f Function) {
-	q, ok := f.Handler.(interface{ pathNames() []string })
-	if !ok {
-		return
-	}
-	var names []string
-	for segment := range strings.SplitSeq(f.Route, "/") {
-		if strings.HasPrefix(segment, "{") && segment != "{$}" {
-			names = append(names, strings.TrimSuffix(strings.Trim(segment, "{}"), "..."))
-		}
-	}
-	slices.Sort(names)
-	if want := q.pathNames(); !slices.Equal(names, want) {
-		panic(fmt.Sprintf("web: route %q of %s has the path values %v, but its handler reads %v", f.Route, f.Name, names, want))
-	}
 }
 
 // matched marks the exchange as matched by a function, so that its answer is not taken for the mux's own.
@@ -131,43 +109,36 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt.serve.ServeHTTP(x, x.request)
 }
 
-// finish answers for a handler that panicked, and logs the request.
+// finish answers for a handler that panicked, and logs the request. A partial answer must not look complete, so its connection
+// is cut, as http.ErrAbortHandler wants it.
 func (rt *router) finish(x *exchange) {
 	fault := recover()
 	cut := fault != nil
-	switch {
-	case fault == any(http.ErrAbortHandler): // the handler means to cut the connection
-	case cut:
+	if cut && fault != any(http.ErrAbortHandler) {
 		p := events.Recovered(fault)
 		x.err, x.stack = p, string(p.Stack)
 		if cut = x.status != 0; !cut {
-			Problem{Status: http.StatusInternalServerError, Detail: kinds[events.Unknown].Detail}.Write(x, x.request)
+			kinds[events.Unknown].Write(x, x.request)
 		}
 	}
 	x.log(rt.logger)
 	x.reportAnswered()
 	if cut {
-		panic(http.ErrAbortHandler) // a partial answer must not look complete
+		panic(http.ErrAbortHandler)
 	}
 }
 
 // requestID is the caller's X-Request-Id, or that of [ProxyInfo], or a new one.
 func requestID(r *http.Request) string {
-	if values := r.Header["X-Request-Id"]; len(values) == 1 && loggableID(values[0]) {
-		return values[0]
-	}
-	if id := proxyInfoOf(r.Context()).RequestID; loggableID(id) {
-		return id
+	for _, id := range []string{r.Header.Get("X-Request-Id"), proxyInfoOf(r.Context()).RequestID} {
+		other := func(c rune) bool { return !strings.ContainsRune("-_.:/+=@", c) && !isAlphanumeric(c) }
+		if id != "" && len(id) <= 128 && !strings.ContainsFunc(id, other) {
+			return id
+		}
 	}
 	return rand.Text()
 }
 
-// loggableID reports whether an id fits a log line as it is.
-func loggableID(id string) bool {
-	for _, c := range []byte(id) {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte("-_.:/+=@", c) < 0 {
-			return false
-		}
-	}
-	return id != "" && len(id) <= 128
+func isAlphanumeric(c rune) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }

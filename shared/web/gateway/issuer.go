@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,7 +17,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web/bearer"
 	"golang.org/x/sync/singleflight"
@@ -34,6 +34,9 @@ const (
 	maxDocument   = 1 << 20         // bytes
 	minRSA        = 2048            // bits: RFC 7518 section 3.3
 )
+
+// errKeys is the answer while tokens cannot be verified; the cause is logged once, see refresh.
+var errKeys = errors.New("Token signing keys are temporarily unavailable.") //nolint:staticcheck // shown to callers
 
 // issuer has the public keys of an OpenID provider (OpenID Connect Discovery 1.0, section 4), read when they are first
 // needed. The refresh of jwkset and keyfunc is not used: it needs jwks_uri before the provider can be reached, one malformed
@@ -69,22 +72,21 @@ func (i *issuer) key(ctx context.Context, token *jwt.Token) (any, error) {
 	}
 	key, age, found := i.find(id)
 	if !found {
-		if err := i.refresh(ctx); err != nil {
-			return nil, events.Wrap(events.Unavailable, err, "Token signing keys could not be read in time.")
+		if i.refresh(ctx) != nil {
+			return nil, errKeys
 		}
 		key, _, found = i.find(id)
 	} else if age >= keysFresh {
 		go func() { _ = i.refresh(context.Background()) }()
 	}
-	switch err := i.set.Load().err; {
+	switch {
 	case found:
 		if alg := key.Marshal().ALG; alg != "" && alg.String() != token.Method.Alg() { // RFC 7517 section 4.4
 			return nil, bearer.Invalid("the token's key is not for its algorithm")
 		}
 		return key.Key(), nil
-	case err != nil: // the provider might know this key
-		return nil, &events.Error{Kind: events.Unavailable, Message: "Token signing keys are temporarily unavailable.",
-			RetryAfter: keysPause, Err: err}
+	case i.set.Load().err != nil: // the provider might know this key
+		return nil, errKeys
 	}
 	return nil, bearer.Invalid("the token's key is not known")
 }

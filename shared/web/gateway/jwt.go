@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web/bearer"
 )
@@ -68,8 +67,8 @@ func tokenFault(err error) error {
 	if refused := new(bearer.Refusal); errors.As(err, &refused) {
 		return refused
 	}
-	if unavailable := new(events.Error); errors.As(err, &unavailable) {
-		return unavailable
+	if errors.Is(err, errKeys) {
+		return errKeys
 	}
 	for _, reason := range []error{jwt.ErrTokenSignatureInvalid, jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenExpired,
 		jwt.ErrTokenNotValidYet, jwt.ErrTokenUsedBeforeIssued, jwt.ErrTokenInvalidIssuer} {

@@ -148,7 +148,7 @@ func TestFirstReading(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer "+token)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	assert.Equal(t, 499, w.Code)
+	assert.Equal(t, 503, w.Code)
 	assert.ErrorIs(t, g.Ping(ctx), context.Canceled)
 	close(hold)
 	callers.Wait()
