@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -33,22 +34,22 @@ type Batch struct {
 
 // payload is a batch in JSON (https://docs.aws.amazon.com/lambda/latest/dg/with-msk.html).
 type payload struct {
-	Source           info                `json:"eventSource"`
-	SourceARN        info                `json:"eventSourceArn,omitzero"`
-	BootstrapServers info                `json:"bootstrapServers"`
+	Source           string              `json:"eventSource"`
+	SourceARN        string              `json:"eventSourceArn,omitzero"`
+	BootstrapServers string              `json:"bootstrapServers"`
 	Records          map[string][]record `json:"records"` // by partition; nil = absent or null
 }
 
 // record is one record in JSON. What is absent or null is nil.
 type record struct {
-	Topic         string                   `json:"topic"`
-	Partition     *integer                 `json:"partition"`
-	Offset        *integer                 `json:"offset"`
-	Timestamp     *integer                 `json:"timestamp,omitzero"`
-	TimestampType info                     `json:"timestampType,omitzero"`
-	Key           []byte                   `json:"key,omitzero"` // base64
-	Value         []byte                   `json:"value,omitzero"`
-	Headers       []map[string]headerBytes `json:"headers"` // each of one member
+	Topic         string               `json:"topic"`
+	Partition     *integer             `json:"partition"`
+	Offset        *integer             `json:"offset"`
+	Timestamp     *integer             `json:"timestamp,omitzero"`
+	TimestampType string               `json:"timestampType,omitzero"`
+	Key           []byte               `json:"key,omitzero"` // base64
+	Value         []byte               `json:"value,omitzero"`
+	Headers       []map[string][]int16 `json:"headers"` // each of one member: a list of bytes, signed or not
 }
 
 // Decode reads the payload of a Kafka event source mapping. Nothing of the batch shares memory with payload.
@@ -66,13 +67,14 @@ func Decode(b []byte) (Batch, error) {
 		if err := json.Unmarshal(b, &p, jsontext.AllowInvalidUTF8(true)); err != nil { // as encoding/json would
 			return Batch{}, newPayloadError(err)
 		}
-		batch = Batch{Source: string(p.Source), SourceARN: string(p.SourceARN), BootstrapServers: string(p.BootstrapServers)}
+		batch = Batch{Source: p.Source, SourceARN: p.SourceARN, BootstrapServers: p.BootstrapServers}
 		for _, name := range slices.Sorted(maps.Keys(p.Records)) {
 			for i, r := range p.Records[name] {
-				read, err := r.record()
-				if err != nil {
+				read, ok := r.read()
+				if !ok {
 					at := jsontext.Pointer("/records").AppendToken(name).AppendToken(strconv.Itoa(i))
-					return Batch{}, &PayloadError{Pointer: shown(at), Reason: err.Error()}
+					return Batch{}, &PayloadError{shown(at), "a record must have a topic, a partition and an offset, within Kafka's " +
+						"bounds, and bytes from -128 to 255 in its headers"}
 				}
 				batch.Records = append(batch.Records, read)
 			}
@@ -91,18 +93,10 @@ func Decode(b []byte) (Batch, error) {
 	return batch, nil
 }
 
-func (r *record) record() (made bus.Record, err error) {
-	switch {
-	case r.Topic == "":
-		return made, reason("the record has no topic")
-	case r.Partition == nil:
-		return made, reason("the record has no partition")
-	case r.Offset == nil:
-		return made, reason("the record has no offset")
-	case *r.Partition < 0 || *r.Partition > math.MaxInt32:
-		return made, reason("the partition is not from 0 to 2147483647")
-	case *r.Offset < 0 || *r.Offset == math.MaxInt64: // the next offset must be one too
-		return made, reason("the offset is not from 0 to 9223372036854775806")
+func (r *record) read() (made bus.Record, ok bool) {
+	if r.Topic == "" || r.Partition == nil || r.Offset == nil || *r.Partition < 0 || *r.Partition > math.MaxInt32 ||
+		*r.Offset < 0 || *r.Offset == math.MaxInt64 { // the next offset must be one too
+		return made, false
 	}
 	made = bus.Record{Topic: r.Topic, Partition: int32(*r.Partition), Offset: int64(*r.Offset), Key: r.Key, Value: r.Value}
 	if r.Timestamp != nil {
@@ -110,30 +104,47 @@ func (r *record) record() (made bus.Record, err error) {
 	}
 	for _, header := range r.Headers {
 		for _, key := range slices.Sorted(maps.Keys(header)) {
-			made.Headers = append(made.Headers, bus.Header{Key: key, Value: header[key]})
+			var value []byte
+			if header[key] != nil {
+				value = make([]byte, len(header[key]))
+			}
+			for i, n := range header[key] {
+				if n < math.MinInt8 || n > math.MaxUint8 {
+					return made, false
+				}
+				value[i] = byte(n)
+			}
+			made.Headers = append(made.Headers, bus.Header{Key: key, Value: value})
 		}
 	}
-	return made, nil
+	return made, true
 }
 
 // Encode returns the batch as AWS writes it: members in the same order, a list per partition, header bytes as Java's signed
 // ones. What is nil or zero is left out.
 func (b Batch) Encode() []byte {
-	p := payload{info(b.Source), info(b.SourceARN), info(b.BootstrapServers), map[string][]record{}}
+	p := payload{b.Source, b.SourceARN, b.BootstrapServers, map[string][]record{}}
 	for _, from := range b.Records {
 		number := func(n int64) *integer { return (*integer)(&n) }
 		to := record{Topic: from.Topic, Partition: number(int64(from.Partition)), Offset: number(from.Offset),
-			Key: from.Key, Value: from.Value}
+			Key: from.Key, Value: from.Value, Headers: []map[string][]int16{}}
 		if !from.Timestamp.IsZero() {
 			to.Timestamp, to.TimestampType = number(from.Timestamp.UnixMilli()), "CREATE_TIME"
 		}
 		for _, header := range from.Headers {
-			to.Headers = append(to.Headers, map[string]headerBytes{header.Key: header.Value})
+			var signed []int16
+			if header.Value != nil {
+				signed = make([]int16, len(header.Value))
+			}
+			for i, c := range header.Value {
+				signed[i] = int16(int8(c))
+			}
+			to.Headers = append(to.Headers, map[string][]int16{header.Key: signed})
 		}
 		name := listName(from.Topic, from.Partition)
 		p.Records[name] = append(p.Records[name], to)
 	}
-	out, err := json.Marshal(&p, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	out, err := json.Marshal(&p, json.Deterministic(true), json.FormatNilSliceAsNull(true), jsontext.AllowInvalidUTF8(true))
 	if err != nil {
 		panic(fmt.Sprint("trigger: ", err)) // text, numbers and bytes only
 	}
@@ -145,64 +156,11 @@ func listName(topic string, partition int32) string {
 	return topic + "-" + strconv.Itoa(int(partition))
 }
 
-// info is text that nothing depends on: a value of another type does no harm.
-type info string
-
-// UnmarshalJSONFrom takes text only.
-func (t *info) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	if d.PeekKind() != '"' {
-		return d.SkipValue()
-	}
-	return json.UnmarshalDecode(d, (*string)(t))
-}
-
 // integer is a whole number, in quotes too: AWS's own examples have some.
 type integer int64
 
-// UnmarshalJSONFrom refuses fractions and exponents: AWS writes none, and guessing an offset would be worse.
-func (n *integer) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	v, err := d.ReadValue()
-	if err != nil {
-		return err
-	}
-	if v.Kind() == '"' {
-		v, _ = jsontext.AppendUnquote(nil, v) // valid but for its UTF-8
-	}
-	i, err := strconv.ParseInt(string(v), 10, 64)
-	if err != nil || !v.IsValid() || i == math.MinInt64 {
-		return reason("a whole number must be here")
-	}
-	*n = integer(i)
-	return nil
-}
-
-// headerBytes is a list of bytes written as numbers, signed or not; nil = null.
-type headerBytes []byte
-
-// UnmarshalJSONFrom takes both.
-func (h *headerBytes) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	var numbers []integer
-	if err := json.UnmarshalDecode(d, &numbers); err != nil || numbers == nil {
-		return err
-	}
-	*h = make(headerBytes, len(numbers))
-	for i, n := range numbers {
-		if n < math.MinInt8 || n > math.MaxUint8 {
-			return reason("a header's byte must be from -128 to 255")
-		}
-		(*h)[i] = byte(n)
-	}
-	return nil
-}
-
-// MarshalJSONTo writes signed bytes.
-func (h headerBytes) MarshalJSONTo(e *jsontext.Encoder) error {
-	if h == nil {
-		return e.WriteToken(jsontext.Null)
-	}
-	signed := make([]int8, len(h))
-	for i, b := range h {
-		signed[i] = int8(b)
-	}
-	return json.MarshalEncode(e, signed)
+// UnmarshalJSON refuses fractions and exponents: AWS writes none, and guessing an offset would be worse.
+func (n *integer) UnmarshalJSON(b []byte) (err error) {
+	*(*int64)(n), err = strconv.ParseInt(strings.Trim(string(b), `"`), 10, 64)
+	return err
 }

@@ -110,9 +110,6 @@ func TestDecodeBatch(t *testing.T) {
 		{"members in another order, and unknown ones",
 			"\n{\"new\":[{\"records\":{}}],\"records\":{},\"eventSourceArn\":\"arn\",\"eventSource\":\"aws:kafka\"}\n",
 			trigger.Batch{Source: "aws:kafka", SourceARN: "arn"}},
-		{"what is only for information has another form",
-			`{"eventSource":"aws:kafka","eventSourceArn":null,"bootstrapServers":["a:1"],"records":{}}`,
-			trigger.Batch{Source: "aws:kafka"}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			batch, err := trigger.Decode([]byte(c.payload))

@@ -46,7 +46,6 @@ type Handler struct {
 	engine  *bus.Engine
 	topic   string
 	options Options
-	reasons reasons
 	usable  context.Context // until a handler has ignored its deadline: it may still run
 }
 
@@ -68,13 +67,6 @@ func New(c bus.Consumer, deadLetters bus.DeadLetters, o Options) *Handler {
 		broken(err)
 		o.Logger.Error("the process must end", "topic", c.Topic, "error", err)
 		overrun(err)
-	}
-	report := o.Delivery.Report
-	o.Delivery.Report = func(r bus.Report) {
-		h.reasons.note(r)
-		if report != nil {
-			report(r)
-		}
 	}
 	h.engine = bus.NewEngine(c, deadLetters, o.Delivery)
 	return h
@@ -110,15 +102,15 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if err := h.advance(ctx, all); err != nil {
 		return nil, err
 	}
-	failure := h.givenBack(all)
+	failure := givenBack(all)
 	if err := h.refusal(); err != nil {
 		return nil, err
 	}
-	if len(failure.parts) > 0 && !h.options.Partial {
-		return nil, failure
-	}
-	if len(failure.parts) > 0 {
-		h.options.Logger.WarnContext(ctx, "records are given back", "topic", h.topic, "error", failure)
+	if len(failure.Response.Failures) > 0 {
+		if !h.options.Partial {
+			return nil, failure
+		}
+		h.options.Logger.WarnContext(ctx, "records are returned for retry", "topic", h.topic, "error", failure)
 	}
 	return json.Marshal(failure.Response)
 }
@@ -142,18 +134,14 @@ func partitions(records []bus.Record) (all []partition) {
 	byOffset := func(a, b bus.Record) int {
 		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 	}
-	if !slices.IsSortedFunc(records, byOffset) {
-		slices.SortStableFunc(records, byOffset)
-	}
-	positions := make([]bus.Position, len(records))
-	for i := range records {
-		positions[i] = bus.Position{Topic: records[i].Topic, Partition: records[i].Partition, Offset: records[i].Offset}
-	}
-	for start, end := 0, 0; start < len(records); start = end {
-		for end < len(records) && records[end].Partition == records[start].Partition {
-			end++
+	slices.SortStableFunc(records, byOffset)
+	for i, r := range records {
+		if i == 0 || r.Partition != records[i-1].Partition {
+			all = append(all, partition{})
 		}
-		all = append(all, partition{records: records[start:end], positions: positions[start:end]})
+		last := &all[len(all)-1]
+		last.records = append(last.records, r)
+		last.positions = append(last.positions, bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset})
 	}
 	return all
 }
@@ -220,22 +208,18 @@ func (h *Handler) advance(ctx context.Context, all []partition) error {
 }
 
 // givenBack lists what is not handled of a batch that was delivered.
-func (h *Handler) givenBack(all []partition) *GivenBackError {
-	e := &GivenBackError{}
+func givenBack(all []partition) *GivenBackError {
+	e := &GivenBackError{Response: Response{Failures: []Failure{}}}
 	for _, p := range all {
 		e.Records += len(p.positions)
 		handled := int64(0)
 		if p.Partition != nil {
 			handled, _, _ = p.Handled()
 		}
-		first := slices.IndexFunc(p.positions, func(at bus.Position) bool { return at.Offset >= handled })
-		if first < 0 {
-			continue
-		}
-		rest := p.positions[first:]
-		e.parts = append(e.parts, part{rest[0], len(rest), h.reasons.forget(rest...)})
-		for _, at := range rest {
-			e.Response.Failures = append(e.Response.Failures, Failure{Identifier{listName(at.Topic, at.Partition), at.Offset}})
+		for _, at := range p.positions {
+			if at.Offset >= handled {
+				e.Response.Failures = append(e.Response.Failures, Failure{Identifier{listName(at.Topic, at.Partition), at.Offset}})
+			}
 		}
 	}
 	return e

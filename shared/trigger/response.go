@@ -3,8 +3,6 @@ package trigger
 import (
 	"fmt"
 	"strings"
-
-	"github.com/sipeat/sipeat/shared/bus"
 )
 
 // Response names the records of a batch that AWS has to retry: of each partition the first that is not handled and all after
@@ -33,28 +31,18 @@ type Identifier struct {
 type GivenBackError struct {
 	Response Response
 	Records  int // of the batch
-
-	parts []part
 }
 
-// part is what is given back of one partition.
-type part struct {
-	first  bus.Position
-	n      int
-	reason error // nil = there was no time
-}
-
-// Error names each partition's first record that is not handled, how many there are, and why, without payload.
+// Error names the partitions with the first record of each to retry.
 func (e *GivenBackError) Error() string {
-	parts := make([]string, len(e.parts))
-	for i, p := range e.parts {
-		why := "for lack of time"
-		if p.reason != nil {
-			why = fmt.Sprintf("because of %q", p.reason.Error())
+	var first []string
+	last := ""
+	for _, f := range e.Response.Failures {
+		if f.Record.Partition != last {
+			last = f.Record.Partition
+			first = append(first, fmt.Sprintf("%s from offset %d", last, f.Record.Offset))
 		}
-		name := listName(p.first.Topic, p.first.Partition)
-		parts[i] = fmt.Sprintf("%d of %s from offset %d, %s", p.n, name, p.first.Offset, why)
 	}
-	return fmt.Sprintf("%d of %d records are not handled and must be retried: %s",
-		len(e.Response.Failures), e.Records, strings.Join(parts, "; "))
+	return fmt.Sprintf("%d of %d records are not handled and must be retried: %s; the log lines of the events give the reasons",
+		len(e.Response.Failures), e.Records, strings.Join(first, ", "))
 }

@@ -46,8 +46,12 @@ func decode(body []byte, into any) *Problem {
 		return &Problem{Type: typeJSON, Status: 400, Detail: "The JSON ends in the middle " + place(body, int64(len(body))) +
 			"; send all of it."}
 	}
-	return &Problem{Type: typeJSON, Status: 400, Detail: "Invalid JSON " + place(body, syntax.ByteOffset) + ": " +
+	p := &Problem{Type: typeJSON, Status: 400, Detail: "Invalid JSON " + place(body, syntax.ByteOffset) + ": " +
 		syntax.Err.Error() + "."}
+	if syntax.JSONPointer != "" {
+		p.Errors = []events.FieldError{{Pointer: string(syntax.JSONPointer), Detail: "cannot be read"}}
+	}
+	return p
 }
 
 func unreadableField(body []byte, offset int64, pointer jsontext.Pointer, detail string) *Problem {

@@ -138,6 +138,8 @@ func TestDecodeRefuses(t *testing.T) {
 			assert.Contains(t, p.Detail, c.want)
 		})
 	}
+	_, p := read(`{"drinksList":["a","b","\ud800"]}`)
+	assert.Equal(t, "/drinksList/2 cannot be read", pointers(p))
 	for _, body := range []string{`{"name":` + deep, `{"x":` + deep, `{"x":` + strings.Repeat(`{"a":`, 10_000), `{"stops":` + deep} {
 		_, p := read(body)
 		require.NotNil(t, p, "nested deeply")
