@@ -216,25 +216,6 @@ func TestRoomIsCalledOnceAtHalf(t *testing.T) {
 	})
 }
 
-func TestRoomMayDeliver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{}, nil)
-		var p *bus.Partition
-		next := int64(0)
-		more := func() {
-			for next < 100 && !p.Full() {
-				p.Deliver(batch(next, "a1", "b1", "c1", "d1"))
-				next += 4
-			}
-		}
-		p = bus.NewEngine(bus.NewConsumer("g", r.handler), nil, bus.Options{MaxBuffered: 8}).Open(0, func() { more() })
-		more()
-		synctest.Wait()
-		assert.Len(t, r.done, 100)
-		assert.NoError(t, p.Close(t.Context()))
-	})
-}
-
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, bus.Options{}, slow(20*time.Second))
@@ -313,17 +294,6 @@ func TestCloseCancelsHandlersThatTakeTooLong(t *testing.T) {
 	}
 }
 
-func TestNothingBeginsAfterCloseHasCancelled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{Concurrency: 1}, onKey("b", slow(time.Hour)))
-		r.deliver(batch(0, "a1", "a2", "b1")...) // a2's turn is after b1
-		synctest.Wait()
-		require.Error(t, r.Close(within(t, time.Second)))
-		assert.Equal(t, []string{"a1", "b1"}, r.began)
-		r.handledUpTo(1)
-	})
-}
-
 func TestCloseOfAHandlerThatDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, bus.Options{}, func(context.Context, event) error {
@@ -339,28 +309,6 @@ func TestCloseOfAHandlerThatDoesNotEnd(t *testing.T) {
 		pass(time.Hour)
 		r.handledUpTo(0) // its end comes too late for the commit
 		assert.Len(t, r.began, 1)
-	})
-}
-
-func TestCloseDuringDeliverAndClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{}, slow(time.Second))
-		r.deliver(batch(0, "a1", "a2")...)
-		synctest.Wait()
-		var calls sync.WaitGroup
-		for range 3 {
-			calls.Go(func() { assert.NoError(t, r.Close(t.Context())) })
-		}
-		for n := int64(2); n < 50; n++ {
-			calls.Go(func() { r.Deliver(batch(n, "b1")) })
-		}
-		calls.Wait()
-		handled, _, _ := r.Handled()
-		require.NoError(t, r.Close(t.Context()))
-		r.Deliver(batch(100, "c1"))
-		pass(time.Hour)
-		r.handledUpTo(handled)
-		assert.NotContains(t, r.began, "c1")
 	})
 }
 

@@ -220,23 +220,3 @@ func TestTracerFollowsEachEventOnce(t *testing.T) {
 		assert.Equal(t, "e-a3 returned", tracer.calls[len(tracer.calls)-1])
 	})
 }
-
-func TestTraceOfARecordReachesItsHandlerAndReport(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		got := map[string]trace.Parent{}
-		r := newRig(t, bus.Options{Concurrency: 1}, func(ctx context.Context, e event) error {
-			got[name(e)], _ = trace.From(ctx)
-			return nil
-		})
-		records := batch(0, "a1", "a2", "a3")
-		records[0].Headers = []bus.Header{{Key: "other"}, {Key: "traceparent", Value: []byte(parent)}}
-		records[1].Headers = []bus.Header{{Key: "traceparent", Value: []byte("no")}}
-		r.deliver(records...)
-		r.allHandled(3)
-		assert.Equal(t, map[string]trace.Parent{"a1": parent, "a2": "", "a3": ""}, got)
-		for _, report := range r.reports {
-			reported, _ := trace.From(report.Context)
-			assert.Equal(t, got[strings.TrimPrefix(report.EventID, "e-")], reported, report.EventID)
-		}
-	})
-}

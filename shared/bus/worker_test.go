@@ -34,11 +34,8 @@ func TestOutcomes(t *testing.T) {
 		{"not found", returns(kind(events.NotFound)), bus.Failed, bus.Exhausted},
 		{"unavailable", returns(kind(events.Unavailable)), bus.Unavailable, ""},
 		{"unknown", returns(unknown), bus.Failed, bus.Exhausted},
-		{"without kind", returns(&events.Error{}), bus.Failed, bus.Exhausted},
 		{"context cancelled", returns(context.Canceled), bus.Unavailable, ""},
 		{"deadline exceeded", returns(fmt.Errorf("x: %w", context.DeadlineExceeded)), bus.Unavailable, ""},
-		{"wrapped invalid", returns(fmt.Errorf("x: %w", kind(events.Invalid))), bus.Rejected, bus.Refused},
-		{"wrapped unavailable", returns(fmt.Errorf("x: %w", kind(events.Unavailable))), bus.Unavailable, ""},
 		{"invalid caused by unavailable", returns(wrap(events.Invalid, kind(events.Unavailable))), bus.Rejected, bus.Refused},
 		{"unavailable caused by conflict", returns(wrap(events.Unavailable, kind(events.Conflict))), bus.Unavailable, ""},
 		{"invalid caused by the deadline", returns(wrap(events.Invalid, context.DeadlineExceeded)), bus.Unavailable, ""},
@@ -48,7 +45,6 @@ func TestOutcomes(t *testing.T) {
 		{"unknown and conflict", returns(errors.Join(unknown, kind(events.Conflict))), bus.Rejected, bus.Conflicting},
 		{"panic", panics("?"), bus.Failed, bus.Panicked},
 		{"panic with unavailable", panics(kind(events.Unavailable)), bus.Failed, bus.Panicked},
-		{"panic with nil", panics(nil), bus.Failed, bus.Panicked},
 		{"nil pointer", func(context.Context, event) error { return errors.New((*event)(nil).Data.ID) }, bus.Failed, bus.Panicked},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -145,26 +141,4 @@ func TestHandlerThatIgnoresItsTimeoutIsAnOverrun(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A report that does not return, of a log whose reader has stopped, is no overrun and takes no time from the next handler.
-func TestSlowReportIsNoOverrun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var left []time.Duration
-		var overrun error
-		engine := bus.NewEngine(bus.NewConsumer("movers", func(ctx context.Context, _ event) error {
-			deadline, _ := ctx.Deadline()
-			left = append(left, time.Until(deadline))
-			return nil
-		}), nil, bus.Options{
-			Report:  func(bus.Report) { time.Sleep(10 * time.Minute) },
-			Overrun: func(err error) { overrun = err },
-		})
-		p := engine.Open(7, nil)
-		p.Deliver(batch(0, "a1", "a2"))
-		require.NoError(t, p.Wait(t.Context()))
-		require.NoError(t, p.Close(t.Context()))
-		require.NoError(t, overrun)
-		assert.Equal(t, []time.Duration{30 * time.Second, 30 * time.Second}, left)
-	})
 }

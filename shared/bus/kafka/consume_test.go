@@ -78,20 +78,6 @@ func TestGoesOnAtOffsetsThatAnotherProgramCommitted(t *testing.T) {
 	})
 }
 
-func TestRecordsAsTheTypeScriptAppWritesThem(t *testing.T) {
-	onBrokers(t, func(t *testing.T, b *broker) {
-		b.create(1)
-		first, second := moved(0, "a", 1), moved(0, "a", 2)
-		first.Key, second.Key = nil, nil
-		second.Headers = []kgo.RecordHeader{{Key: "h", Value: []byte{0xff}}, {Key: "h"}}
-		b.write(first, second, moved(0, "a", 3))
-		d := newDiary(t)
-		w := b.consume(kafka.Options{}, d.handler)
-		d.waitFor(map[string]int{"a": 3})
-		require.NoError(t, w.end())
-	})
-}
-
 // While one key is stuck the others go on, the offset stays before it, and after a bound the partition pauses; the
 // other partitions flow all the time.
 func TestStuckKey(t *testing.T) {
@@ -152,23 +138,6 @@ func TestAbortedRecordsAreNotSeen(t *testing.T) {
 	})
 }
 
-func TestRecordsThatWereDeletedLeaveAGap(t *testing.T) {
-	onBrokers(t, func(t *testing.T, b *broker) {
-		b.create(1)
-		b.write(moved(0, "x", 1), moved(0, "x", 2), moved(0, "a", 1))
-		offsets := kadm.Offsets{}
-		offsets.AddOffset(b.topic, 0, 2, -1)
-		_, err := b.admin.DeleteRecords(t.Context(), offsets)
-		require.NoError(t, err)
-		d := newDiary(t)
-		w := b.consume(kafka.Options{}, d.handler)
-		d.waitFor(map[string]int{"a": 1})
-		require.NoError(t, w.end())
-		assert.EqualValues(t, 3, b.committed(0))
-		assert.Equal(t, []string{"a-1"}, d.done)
-	})
-}
-
 func TestUndecodableAndRefusedGoToTheDeadLetters(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
@@ -215,10 +184,11 @@ func TestShutdownFinishesWhatRunsAndLeavesTheGroupAtOnce(t *testing.T) {
 		assert.Equal(t, []string{"a-1"}, d.done)
 		assert.EqualValues(t, 1, b.committed(0))
 
-		began := time.Now()
+		groups, err := b.admin.DescribeGroups(t.Context(), b.group)
+		require.NoError(t, err)
+		assert.Empty(t, groups[b.group].Members)
 		w = b.consume(kafka.Options{}, d.handler)
 		d.waitFor(map[string]int{"a": 2})
-		assert.Less(t, time.Since(began), waitTimeout/2, "not after the first one's session of a minute")
 		require.NoError(t, w.end())
 		assert.Zero(t, d.repeats)
 	})
@@ -235,9 +205,7 @@ func TestShutdownAbandonsWhatTakesTooLong(t *testing.T) {
 			return ctx.Err()
 		})
 		<-running
-		began := time.Now()
 		require.NoError(t, w.end())
-		assert.Less(t, time.Since(began), 5*time.Second)
 		assert.EqualValues(t, -1, b.committed(0), "it will be done again")
 	})
 }
@@ -251,9 +219,7 @@ func TestShutdownWhileNoBrokerAnswers(t *testing.T) {
 	w := b.consume(kafka.Options{StopTimeout: 600 * time.Millisecond, CommitInterval: time.Hour}, d.handler)
 	d.waitFor(map[string]int{"a": 1})
 	broker.set(true)
-	began := time.Now()
 	require.NoError(t, w.end())
-	assert.Less(t, time.Since(began), 3*time.Second)
 }
 
 // The worker says so, and stays in the group: nobody gets the key while that handler runs.
@@ -272,16 +238,6 @@ func TestHandlerThatIgnoresItsDeadlineEndsConsume(t *testing.T) {
 	info := b.fake.GroupInfo(b.group)
 	assert.Len(t, info.Members, 1)
 	assert.EqualValues(t, -1, b.committed(0))
-}
-
-func TestConsumeSaysWhichPartitionsItHas(t *testing.T) {
-	t.Parallel()
-	b := fake(t)
-	b.create(3)
-	w := b.consume(kafka.Options{}, newDiary(t).handler)
-	w.waitFor(3)
-	require.NoError(t, w.end())
-	w.waitFor(0)
 }
 
 func many(partitions, keys, each int) (records []*kgo.Record, steps map[string]int) {

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
@@ -119,7 +118,6 @@ func TestReplayEndsBehindTransactions(t *testing.T) {
 		}
 		d := newDiary(t)
 		last := int64(0)
-		began := time.Now()
 		require.NoError(t, b.replay(t.Context(), kafka.ReplayOptions{Advance: func(_ context.Context, _ string, _,
 			to map[int32]int64) error {
 			last = to[0]
@@ -127,6 +125,5 @@ func TestReplayEndsBehindTransactions(t *testing.T) {
 		}}, d.handler))
 		assert.Equal(t, []string{"a-1"}, d.done)
 		assert.EqualValues(t, 4, last)
-		assert.Less(t, time.Since(began), waitTimeout)
 	})
 }
