@@ -28,7 +28,6 @@ func (d *delivery) position() Position {
 type keyQueue struct {
 	first, last *delivery
 	retry       *time.Timer // of the first
-	nextReady   *keyQueue
 }
 
 func (q *keyQueue) push(d *delivery) {
@@ -39,29 +38,4 @@ func (q *keyQueue) push(d *delivery) {
 		q.last.next = d
 	}
 	q.last = d
-}
-
-// readyQueue holds the key queues whose first event may run, first in, first out.
-type readyQueue struct {
-	first, last *keyQueue
-	length      int
-}
-
-func (r *readyQueue) push(q *keyQueue) {
-	if r.first == nil {
-		r.first = q
-	} else {
-		r.last.nextReady = q
-	}
-	r.last = q
-	r.length++
-}
-
-func (r *readyQueue) pop() *keyQueue {
-	q := r.first
-	if q != nil {
-		r.first, q.nextReady = q.nextReady, nil
-		r.length--
-	}
-	return q
 }

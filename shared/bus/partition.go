@@ -27,7 +27,7 @@ type Partition struct {
 	bytes    int // of the window
 	queued   int // events of the window, from the front, that are in their key's queue
 	queues   map[string]*keyQueue
-	ready    readyQueue
+	ready    []*keyQueue // whose first event may run, first in, first out
 	retrying int // key queues that wait for a retry
 	workers  []*worker
 	running  int   // workers that have an event
@@ -75,7 +75,7 @@ func (p *Partition) queueMore() {
 		if q == nil {
 			q = &keyQueue{}
 			p.queues[d.key] = q
-			p.ready.push(q)
+			p.ready = append(p.ready, q)
 		}
 		q.push(d)
 	}
@@ -139,7 +139,7 @@ func (p *Partition) stuck() bool {
 	return !p.end.IsZero() && p.idle() && p.retrying == 0
 }
 
-func (p *Partition) idle() bool { return p.running == 0 && p.ready.length == 0 }
+func (p *Partition) idle() bool { return p.running == 0 && len(p.ready) == 0 }
 
 // Close ends the delivery. Running handlers may finish until ctx is done and are cancelled then. Events before one that was
 // begun are handled too, or a later owner of the partition would repeat that one; all others are dropped, those that wait
@@ -207,8 +207,10 @@ func (p *Partition) giveBack() {
 
 // next gives the worker its next event. After Close it drops events that need not be handled.
 func (p *Partition) next(w *worker) bool {
-	for q := p.ready.pop(); q != nil; q = p.ready.pop() {
-		d := q.first
+	for len(p.ready) > 0 {
+		d := p.ready[0].first
+		p.ready[0] = nil
+		p.ready = p.ready[1:]
 		if p.closed && (d.record.Offset > p.begun || p.ctx.Err() != nil) {
 			continue
 		}
@@ -232,7 +234,7 @@ func (p *Partition) finish(d *delivery, handled bool, delay time.Duration) (room
 		if q.first = d.next; q.first == nil {
 			delete(p.queues, d.key)
 		} else {
-			p.ready.push(q)
+			p.ready = append(p.ready, q)
 		}
 		*d.record = Record{Offset: d.record.Offset, LeaderEpoch: d.record.LeaderEpoch} // releases the rest
 		*d = delivery{record: d.record, size: d.size, handled: true}
@@ -250,7 +252,7 @@ func (p *Partition) retry(q *keyQueue) {
 	defer p.mu.Unlock()
 	p.retrying--
 	if !p.closed {
-		p.ready.push(q)
+		p.ready = append(p.ready, q)
 		p.startWorkers()
 	}
 }

@@ -26,7 +26,7 @@ type worker struct {
 
 // startWorkers starts a worker for each ready key queue that none is about to take.
 func (p *Partition) startWorkers() {
-	for len(p.workers) < p.engine.options.Concurrency && p.ready.length > len(p.workers)-p.running {
+	for len(p.workers) < p.engine.options.Concurrency && len(p.ready) > len(p.workers)-p.running {
 		w := &worker{partition: p}
 		p.workers = append(p.workers, w)
 		go w.run()

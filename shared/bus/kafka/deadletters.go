@@ -46,7 +46,7 @@ func (d *DeadLetters) Write(ctx context.Context, l bus.DeadLetter) error {
 }
 
 func (d *DeadLetters) write(ctx context.Context, l bus.DeadLetter) error {
-	_, err := await(ctx, d.producer.produce(ctx, toKgo(l.Encode()), nil), PublishTimeout)
+	_, err := await(ctx, d.producer.produce(ctx, toKgo(l.Encode())), PublishTimeout)
 	return err
 }
 
@@ -68,47 +68,48 @@ type DeadLetterCount struct {
 // CountDeadLetters counts dead letters by topic; a topic that does not exist is left out. When ctx ends, it returns what it has
 // read by then.
 func CountDeadLetters(ctx context.Context, cluster settings.Kafka, topics ...string) (map[string]DeadLetterCount, error) {
-	return withClient(cluster, func(client *kgo.Client) (map[string]DeadLetterCount, error) {
-		counts, seen := map[string]DeadLetterCount{}, map[bus.DeadLetterSource]bool{}
-		from, until := map[string]map[int32]int64{}, map[string]map[int32]int64{}
-		for _, topic := range topics {
-			starts, ends, err := bounds(ctx, kadm.NewClient(client), topic)
-			if events.KindOf(err) == events.NotFound {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-			c := DeadLetterCount{Classes: map[bus.Class]int{}}
-			for n, end := range ends {
-				c.Records += end - starts[n]
-				starts[n] = max(starts[n], end-deadLettersRead)
-			}
-			counts[topic], from[topic], until[topic] = c, starts, ends
+	counts := map[string]DeadLetterCount{}
+	for _, topic := range topics {
+		c, err := withClient(cluster, func(client *kgo.Client) (DeadLetterCount, error) { return countDeadLetters(ctx, client, topic) })
+		if events.KindOf(err) == events.NotFound {
+			continue
 		}
-		err := read(ctx, client, from, until, false, func(r bus.Record) error {
-			c := counts[r.Topic]
-			c.Read++
-			source, class, ok := bus.SourceOf(r)
-			if !ok {
-				source, class = bus.DeadLetterSource{Position: bus.Position{Topic: r.Topic, Partition: r.Partition,
-					Offset: r.Offset}}, "other"
-			}
-			if !seen[source] {
-				seen[source] = true
-				c.Events++
-				c.Classes[class]++
-			}
-			counts[r.Topic] = c
-			return nil
-		})
-		if ctx.Err() != nil {
-			err = nil // what was read is true
+		if err != nil {
+			return counts, err
 		}
-		for topic, c := range counts {
-			c.Complete = int64(c.Read) == c.Records
-			counts[topic] = c
+		counts[topic] = c
+	}
+	return counts, nil
+}
+
+func countDeadLetters(ctx context.Context, client *kgo.Client, topic string) (DeadLetterCount, error) {
+	c := DeadLetterCount{Classes: map[bus.Class]int{}}
+	from, ends, err := bounds(ctx, kadm.NewClient(client), topic)
+	if err != nil {
+		return c, err
+	}
+	for n, end := range ends {
+		c.Records += end - from[n]
+		from[n] = max(from[n], end-deadLettersRead)
+	}
+	seen := map[bus.DeadLetterSource]bool{}
+	err = read(ctx, client, topic, from, ends, false, func(r bus.Record) error {
+		c.Read++
+		source, class, ok := bus.SourceOf(r)
+		if !ok {
+			source.Position = bus.Position{Topic: topic, Partition: r.Partition, Offset: r.Offset}
+			class = "other"
 		}
-		return counts, err
+		if !seen[source] {
+			seen[source] = true
+			c.Events++
+			c.Classes[class]++
+		}
+		return nil
 	})
+	c.Complete = int64(c.Read) == c.Records
+	if ctx.Err() != nil {
+		err = nil // what was read is true
+	}
+	return c, err
 }

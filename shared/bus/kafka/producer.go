@@ -52,16 +52,13 @@ type written struct {
 	err    error
 }
 
-// produce begins to write one record; the end of ctx does not cancel it. noted, if not nil, gets the outcome first.
-func (p *producer) produce(ctx context.Context, record *kgo.Record, noted func(*kgo.Record, error)) <-chan written {
+// produce begins to write one record; the end of ctx does not cancel it.
+func (p *producer) produce(ctx context.Context, record *kgo.Record) <-chan written {
 	done := make(chan written, 1)
 	client := p.current()
 	client.TryProduce(context.WithoutCancel(ctx), record, func(r *kgo.Record, err error) {
 		if errors.Is(err, kerr.UnknownTopicID) {
 			p.replace(client)
-		}
-		if noted != nil {
-			noted(r, err)
 		}
 		done <- written{r, err}
 	})

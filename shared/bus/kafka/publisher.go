@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -50,8 +47,7 @@ type Publisher struct {
 	producer *producer
 	timeout  time.Duration
 
-	mu     sync.Mutex
-	absent map[string]bool // topics that did not exist when an event was last sent to them
+	topics sync.Map // to which events were sent
 }
 
 var _ bus.Publisher = (*Publisher)(nil)
@@ -62,7 +58,7 @@ func NewPublisher(cluster settings.Kafka, logger *slog.Logger) (*Publisher, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Publisher{producer: p, timeout: PublishTimeout, absent: map[string]bool{}}, nil
+	return &Publisher{producer: p, timeout: PublishTimeout}, nil
 }
 
 // Publish writes the event and waits for the brokers, at most [PublishTimeout] and as long as ctx allows. When they do not
@@ -80,23 +76,12 @@ func (p *Publisher) Send(ctx context.Context, e events.Any) *Pending {
 	if p.producer.current().Context().Err() != nil {
 		return &Pending{eventID: e.EventID(), failed: notSent(e.EventID(), kgo.ErrClientClosed)}
 	}
+	p.topics.Store(e.Topic(), nil)
 	record := &kgo.Record{Topic: e.Topic(), Partition: nowhere, Key: []byte(e.Key()), Value: value}
 	if parent, ok := trace.From(ctx); ok {
 		record.Headers = []kgo.RecordHeader{{Key: trace.Header, Value: []byte(parent)}}
 	}
-	return &Pending{eventID: e.EventID(), timeout: p.timeout, written: p.producer.produce(ctx, record, p.note)}
-}
-
-// note notes whether the topic of a record that was sent exists.
-func (p *Publisher) note(r *kgo.Record, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case errors.Is(err, kerr.UnknownTopicOrPartition):
-		p.absent[r.Topic] = true
-	case err == nil:
-		delete(p.absent, r.Topic)
-	}
+	return &Pending{eventID: e.EventID(), timeout: p.timeout, written: p.producer.produce(ctx, record)}
 }
 
 // Pending is an event on its way.
@@ -141,31 +126,27 @@ func notSent(eventID string, cause error) error {
 		Message: "the event was not sent, and will not be; try again"}
 }
 
-// Ping reports whether a broker answers, and whether the topics exist to which an event could not be sent.
+// Ping reports whether a broker answers, and whether the topics exist to which events were sent.
 func (p *Publisher) Ping(ctx context.Context) error {
 	client := p.producer.current()
-	p.mu.Lock()
-	absent := slices.Collect(maps.Keys(p.absent))
-	p.mu.Unlock()
-	if len(absent) == 0 {
+	var topics []string
+	p.topics.Range(func(topic, _ any) bool {
+		topics = append(topics, topic.(string))
+		return true
+	})
+	if len(topics) == 0 {
 		return client.Ping(ctx)
 	}
-	topics, err := kadm.NewClient(client).ListTopics(ctx, absent...)
+	found, err := kadm.NewClient(client).ListTopics(ctx, topics...)
 	if err != nil {
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for name, t := range topics {
-		if t.Err == nil {
-			delete(p.absent, name)
+	for _, t := range found.Sorted() {
+		if errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
+			err = errors.Join(err, fmt.Errorf("topic %s was deleted; `sipeat topics` creates it", t.Topic))
 		}
 	}
-	if len(p.absent) == 0 {
-		return nil
-	}
-	return fmt.Errorf("topics were deleted: %s; `sipeat topics` creates them",
-		strings.Join(slices.Sorted(maps.Keys(p.absent)), ", "))
+	return err
 }
 
 // Close waits for the records in flight, as long as ctx allows, and closes the client.

@@ -118,15 +118,14 @@ func (r *replay) read(ctx context.Context, from map[int32]int64, follow bool) er
 		return err
 	}
 	defer client.Close()
-	return read(ctx, client, map[string]map[int32]int64{r.topic: from}, map[string]map[int32]int64{r.topic: r.ends}, follow,
-		func(record bus.Record) error {
-			p := r.partitions[record.Partition]
-			p.Deliver([]bus.Record{record})
-			if !p.waitForRoom(ctx) {
-				return ctx.Err()
-			}
-			return nil
-		})
+	return read(ctx, client, r.topic, from, r.ends, follow, func(record bus.Record) error {
+		p := r.partitions[record.Partition]
+		p.Deliver([]bus.Record{record})
+		if !p.waitForRoom(ctx) {
+			return ctx.Err()
+		}
+		return nil
+	})
 }
 
 func (r *replay) tick(ctx context.Context) {

@@ -41,7 +41,7 @@ func Tail(ctx context.Context, cluster settings.Kafka, topic string, o TailOptio
 	if err != nil {
 		return err
 	}
-	return read(ctx, client, map[string]map[int32]int64{topic: from}, map[string]map[int32]int64{topic: ends}, o.Follow, show)
+	return read(ctx, client, topic, from, ends, o.Follow, show)
 }
 
 // bounds are where to begin and where to end, by partition.
@@ -89,31 +89,22 @@ func (o TailOptions) bounds(ctx context.Context, admin *kadm.Client, topic strin
 // idle is how long a poll may bring nothing before read looks whether anything is left.
 const idle = 500 * time.Millisecond
 
-// read calls show with the records from there on, by topic and partition. Unless it follows, it ends before until. The client
-// must read committed records only.
+// read calls show with the records of a topic from there on, by partition. Unless it follows, it ends before until. The client
+// must read committed records only, and nothing yet.
 func read(
-	ctx context.Context, client *kgo.Client, from, until map[string]map[int32]int64, follow bool, show func(bus.Record) error,
+	ctx context.Context, client *kgo.Client, topic string, from, until map[int32]int64, follow bool, show func(bus.Record) error,
 ) error {
-	consume := map[string]map[int32]kgo.Offset{}
-	left := map[string]map[int32]int64{} // where to go on
-	for topic, partitions := range from {
-		consume[topic], left[topic] = map[int32]kgo.Offset{}, map[int32]int64{}
-		for n, at := range partitions {
-			if follow || at < until[topic][n] {
-				consume[topic][n], left[topic][n] = kgo.NewOffset().At(at), at
-			}
+	offsets, left := map[int32]kgo.Offset{}, map[int32]int64{} // left is where to go on
+	for n, at := range from {
+		if follow || at < until[n] {
+			offsets[n], left[n] = kgo.NewOffset().At(at), at
 		}
 	}
 	done := func() bool {
-		for topic, partitions := range left {
-			maps.DeleteFunc(partitions, func(n int32, at int64) bool { return at >= until[topic][n] })
-			if len(partitions) == 0 {
-				delete(left, topic)
-			}
-		}
+		maps.DeleteFunc(left, func(n int32, at int64) bool { return at >= until[n] })
 		return len(left) == 0
 	}
-	client.AddConsumePartitions(consume)
+	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})
 	for follow || !done() {
 		polling, stop := context.WithTimeout(ctx, idle)
 		fetches := client.PollFetches(polling)
@@ -122,43 +113,33 @@ func read(
 			return ctx.Err()
 		}
 		for r := range fetches.RecordsAll() {
-			if follow || r.Offset < until[r.Topic][r.Partition] {
+			if follow || r.Offset < until[r.Partition] {
 				if err := show(fromKgo([]*kgo.Record{r})[0]); err != nil {
 					return err
 				}
 			}
-			if partitions := left[r.Topic]; partitions != nil {
-				partitions[r.Partition] = r.Offset + 1
-			}
+			left[r.Partition] = r.Offset + 1
 		}
 		for _, e := range fetches.Errors() {
 			tooLarge := (*kgo.ErrDecompressTooLarge)(nil)
 			switch {
 			case errors.Is(e.Err, context.DeadlineExceeded) && !follow: // what is left may be no record
-				for topic, partitions := range left {
-					rest, err := backlogs(ctx, client, topic, partitions)
-					if err != nil {
-						return err
-					}
-					for n, b := range rest {
-						if b.events == 0 {
-							partitions[n] = until[topic][n]
-						}
-					}
+				rest, err := backlogs(ctx, client, topic, left)
+				if err != nil {
+					return err
 				}
+				maps.DeleteFunc(left, func(n int32, _ int64) bool { return rest[n].events == 0 })
 			case errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, errUnpolled):
 			case errors.As(e.Err, &tooLarge):
 				if err := show(unreadableRecord(tooLarge)); err != nil {
 					return err
 				}
-				if partitions := left[e.Topic]; partitions != nil {
-					partitions[e.Partition] = tooLarge.NextOffset
-				}
+				left[e.Partition] = tooLarge.NextOffset
 				client.SetOffsets(map[string]map[int32]kgo.EpochOffset{
-					e.Topic: {e.Partition: {Epoch: tooLarge.Epoch, Offset: tooLarge.NextOffset}},
+					topic: {e.Partition: {Epoch: tooLarge.Epoch, Offset: tooLarge.NextOffset}},
 				})
 			default:
-				return fmt.Errorf("read %s/%d: %w", e.Topic, e.Partition, e.Err)
+				return fmt.Errorf("read %s/%d: %w", topic, e.Partition, e.Err)
 			}
 		}
 	}
