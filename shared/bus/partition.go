@@ -28,7 +28,7 @@ type Partition struct {
 	queued   int // events of the window, from the front, that are in their key's queue
 	queues   map[string]*keyQueue
 	ready    []*keyQueue // whose first event may run, first in, first out
-	retrying int // key queues that wait for a retry
+	retrying int         // key queues that wait for a retry
 	workers  []*worker
 	running  int   // workers that have an event
 	begun    int64 // the highest offset that was; -1 = none
