@@ -39,7 +39,7 @@ import (
 
 const staffToken = "0123456789abcdef0123456789abcdef"
 
-// twoWays are all functions twice, on one read model: under a server of ours and under API Gateway. Only their guards differ.
+// twoWays has all functions twice, on one read model: under our server and under API Gateway. Only the guards differ.
 type twoWays struct {
 	server    http.Handler
 	adapter   *apigateway.Adapter
@@ -47,7 +47,7 @@ type twoWays struct {
 	routes    *http.ServeMux  // API Gateway's
 	project   func(id string) // makes one thing of each type readable
 
-	ids   int   // given out since the last request began
+	ids   int   // issued since the last request began
 	fault error // of the publisher; errPanic = it panics
 }
 
@@ -60,7 +60,7 @@ func (w *twoWays) Publish(_ context.Context, e events.Any) (bus.Position, error)
 	return bus.Position{Topic: e.Topic(), Partition: 3, Offset: 41}, w.fault
 }
 
-// oddIDs are what a path must carry.
+// oddIDs must survive in a path.
 var oddIDs = []string{"c-1", "a/b", "100%", "50%ä+?#&=", "%2F", "it's!*()", "彼女"}
 
 func bothWays(t *testing.T) *twoWays {
@@ -106,15 +106,15 @@ func project[T events.Payload](t *testing.T, id string, handle func(context.Cont
 	require.NoError(t, handle(t.Context(), e))
 }
 
-// exchanged is one request as it stands on the wire.
+// exchanged is one request on the wire.
 type exchanged struct {
 	name  string
 	raw   string
 	fault error // of the publisher
-	spelt bool  // the path's spelling shows in the answer, and API Gateway's decoding loses it
+	spelt bool  // the answer shows the path's spelling, which API Gateway's decoding loses
 }
 
-// wire writes a request. Headers are "Name: value"; "Name: " leaves out one that stands there by itself.
+// wire writes a request. Headers are "Name: value"; "Name: " leaves out a default one.
 func wire(method, target, body string, headers ...string) string {
 	if !slices.ContainsFunc(headers, func(h string) bool { return strings.HasPrefix(h, "X-Request-Id") }) {
 		headers = append(headers, "X-Request-Id: req-1")
@@ -130,7 +130,7 @@ func wire(method, target, body string, headers ...string) string {
 		strings.Join(headers, "\r\n") + "\r\n\r\n" + body
 }
 
-// exchanges are all sorts of requests to all functions.
+// exchanges are requests of many kinds to all functions.
 func exchanges(t *testing.T, functions []web.Function) (all []exchanged) {
 	add := func(name, raw string) { all = append(all, exchanged{name: name, raw: raw}) }
 	for _, r := range refusals(t) {
@@ -140,64 +140,51 @@ func exchanges(t *testing.T, functions []web.Function) (all []exchanged) {
 		method, path, _ := strings.Cut(f.Route, " ")
 		if method == "POST" {
 			body := endpoints[slices.IndexFunc(endpoints, func(e endpoint) bool { return e.path == path })].body
-			for _, key := range []string{"", "k", `"quoted k"`, "a,b", `"a","b"`, `"a,b"`} {
+			for _, key := range []string{"k", `"quoted k"`, "a,b", `"a","b"`} {
 				add(f.Name+" key "+key, wire(method, path, body, "Idempotency-Key: "+key))
 			}
 			add(f.Name+" two keys", wire(method, path, body, "Idempotency-Key: a", "Idempotency-Key: b"))
 			add(f.Name+" unicode", wire(method, path, with(t, body, map[string]any{"message": `<b>Zoë "🥤" O'Neill & 彼女</b>` + "\u2028"})))
 			add(f.Name+" empty", wire(method, path, ""))
 			add(f.Name+" charset", wire(method, path, body, "Content-Type: Application/JSON; charset=\"UTF-8\""))
-			add(f.Name+" two types", wire(method, path, body, "Content-Type: application/json", "Content-Type: application/json"))
 			add(f.Name+" chunked", wire(method, path, fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body), "Transfer-Encoding: chunked"))
-			add(f.Name+" expects", wire(method, path, body, "Expect: 100-continue"))
-			add(f.Name+" not encoded, twice", wire(method, path, body, "Content-Encoding: identity", "Content-Encoding: identity"))
 			add(f.Name+" 65536 bytes", wire(method, path, body+strings.Repeat(" ", 64<<10-len(body))))
-			add(f.Name+" a large body", wire(method, path, strings.Repeat("[", 80<<10)))
-			add(f.Name+" query", wire(method, path+"?a=%zz&a=+", body))
 			all = append(all, exchanged{name: f.Name + " outage", raw: wire(method, path, body, "Idempotency-Key: k"),
 				fault: &events.Error{Kind: events.Unavailable, Message: "Kafka is away; try again.", EventID: "e-1", RetryAfter: 2 * time.Second}},
 				exchanged{name: f.Name + " unknown error", raw: wire(method, path, body), fault: fmt.Errorf("canary")},
 				exchanged{name: f.Name + " panic", raw: wire(method, path, body), fault: errPanic})
 			continue
 		}
-		for _, method := range []string{"GET", "HEAD"} {
-			for _, id := range append(oddIDs, "nobody", "..", "a b", strings.Repeat("é", 300)) {
-				target := strings.Replace(path, "{id}", url.PathEscape(id), 1)
-				add(f.Name+" "+method+" "+target, wire(method, target, ""))
-			}
-			for _, query := range []string{"limit=2", "limit=2&limit=3", "limit=1,2", "city=%20Berlin+&city=", "since=2026-01-01T00%3A00%3A00%2B00:00", "%zz=1", "a;b=1", "&&", "=", "q=%ff", "city=%E5%BD%BC"} {
-				add(f.Name+" "+method+"?"+query, wire(method, strings.Replace(path, "{id}", "c-1", 1)+"?"+query, ""))
-			}
+		for _, id := range append(oddIDs, "nobody", "..", "a b") {
+			add(f.Name+" "+id, wire("GET", strings.Replace(path, "{id}", url.PathEscape(id), 1), ""))
 		}
-		one := strings.Replace(path, "{id}", "nobody", 1)
-		add(f.Name+" waits", wire("GET", strings.Replace(path, "{id}", "c-1", 1), "", "Prefer: respond-async", `Prefer: a="b, wait=0"`, "Prefer: wait=20"))
-		add(f.Name+" waits in vain", wire("GET", one, "", "Prefer: wait=0", "Prefer: wait=20"))
-		add(f.Name+" a broken wait", wire("GET", one, "", `Prefer: a="b`, "Prefer: wait=0"))
-		add(f.Name+" with a body", wire("GET", one, AContact))
-		add(f.Name+" cookies and trace", wire("GET", one, "", "Cookie: a=1; b=2", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "X-Amzn-Trace-Id: Root=1-2-3"))
-	}
-	for _, method := range []string{"PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY", "get"} {
-		for _, path := range []string{"/contacts", "/machines/1", "/demand", "/nothing"} {
-			add(method+" "+path, wire(method, path, ""))
+		one := strings.Replace(path, "{id}", "c-1", 1)
+		for _, query := range []string{"limit=2", "limit=2&limit=3", "limit=1,2", "city=%20Berlin+&city=", "since=2026-01-01T00%3A00%3A00%2B00:00", "%zz=1", "a;b=1", "="} {
+			add(f.Name+"?"+query, wire("GET", one+"?"+query, ""))
 		}
+		add(f.Name+" HEAD", wire("HEAD", one, ""))
+		add(f.Name+" waits", wire("GET", one, "", "Prefer: respond-async", `Prefer: a="b, wait=0"`, "Prefer: wait=20"))
+		add(f.Name+" waits in vain", wire("GET", strings.Replace(path, "{id}", "nobody", 1), "", "Prefer: wait=0", "Prefer: wait=20"))
+		add(f.Name+" cookies and trace", wire("GET", one, "", "Cookie: a=1; b=2",
+			"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "X-Amzn-Trace-Id: Root=1-2-3"))
 	}
-	for _, path := range []string{"/", "//contacts", "/contacts/", "/contacts//1", "/./contacts", "/x/../contacts?limit=1", "/contacts/1/", "/contacts?", "/Contacts", "/contacts/a+b", "/contacts/a;b=c", "/contacts/a:b@c$"} {
+	for _, path := range []string{"//contacts", "/contacts/", "/x/../contacts?limit=1", "/Contacts", "/contacts/a+b", "/contacts/a;b=c"} {
 		add("GET "+path, wire("GET", path, ""))
 	}
-	for _, path := range []string{"/contacts/%61", "/contacts/%e5%bd%bc%E5%A5%B3", "/contacts/it%27s", "/contacts/a%2fb", "/%63ontacts", "/contacts/%2e%2e"} {
+	for _, path := range []string{"/contacts/%61", "/contacts/a%2fb", "/contacts/%2e%2e"} {
 		all = append(all, exchanged{name: "GET " + path, raw: wire("GET", path, ""), spelt: true})
 	}
 	return all
 }
 
-// reply is an answer without what belongs to the connection.
+// reply is an answer without the headers of its connection.
 type reply struct {
 	Status  int
 	Headers map[string]string
 	Body    string
 }
 
-// served is what the server says, as it comes out of the socket.
+// served is the server's answer, read from the socket.
 func (w *twoWays) served(t *testing.T, address string, x exchanged) reply {
 	t.Helper()
 	w.ids, w.fault = 0, x.fault
@@ -229,7 +216,7 @@ func plain(h http.Header) map[string]string {
 	return headers
 }
 
-// invoked is what the function says to the payload that API Gateway makes of the same bytes.
+// invoked is the function's answer to the payload that API Gateway makes of the same bytes.
 func (w *twoWays) invoked(t *testing.T, api apigatewaytest.API, x exchanged) reply {
 	t.Helper()
 	w.ids, w.fault = 0, x.fault
@@ -262,7 +249,7 @@ func (w *twoWays) invoked(t *testing.T, api apigatewaytest.API, x exchanged) rep
 	return reply{a.StatusCode, a.Headers, a.Body}
 }
 
-// What a server of ours answers and what the functions answer behind API Gateway is the same, byte for byte.
+// Our server and the functions behind API Gateway give the same answers, byte for byte.
 func TestAPIGatewayAnswersAsTheServer(t *testing.T) {
 	w := bothWays(t)
 	server := httptest.NewUnstartedServer(nil)
@@ -284,5 +271,4 @@ func TestAPIGatewayAnswersAsTheServer(t *testing.T) {
 	for _, status := range []int{200, 202, 307, 400, 404, 405, 413, 415, 422, 500, 503} {
 		assert.NotZero(t, statuses[status], "no request was answered with %d", status)
 	}
-	t.Logf("statuses: %v", statuses)
 }

@@ -5,11 +5,9 @@ package program
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -48,56 +46,33 @@ func TestServeReportsAFullDiskAndRecovers(t *testing.T) {
 	disk := smallDisk(t)
 	data, filler := filepath.Join(disk, "sipeat"), filepath.Join(disk, "filler")
 	s := serve(t, data)
-	post := func(n int) int {
-		resp, err := http.Post(s.URL+"/contacts", "application/json",
-			strings.NewReader(with(t, AContact, map[string]any{"name": fmt.Sprintf("Number %d", n)})))
-		require.NoError(t, err)
-		defer resp.Body.Close()
-		_, _ = io.Copy(io.Discard, resp.Body)
-		return resp.StatusCode
-	}
-	ready := func() (status int, body string) {
-		resp, err := http.Get(s.URL + "/readyz")
-		require.NoError(t, err)
-		defer resp.Body.Close()
-		raw, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		return resp.StatusCode, string(raw)
-	}
 	doctor := func() Result {
 		c := command(t, "doctor", "--brokers", s.Kafka)
 		c.Env = append(c.Env, "SIPEAT_DATA="+data, "STORE="+filepath.Join(data, "read-model.db"))
 		return Finish(t, c, "")
 	}
 	accepted := 0
-	for range 20 {
-		require.Equal(t, http.StatusAccepted, post(accepted))
-		accepted++
-	}
-	fillUp(t, filler)
-	refused := 0
-	Until(t, func() error {
-		switch status := post(accepted); status {
-		case http.StatusAccepted: // a page that was begun has room for some
-			accepted++
-			return errors.New("there is still room")
-		case http.StatusServiceUnavailable:
-			if refused++; refused < 10 {
-				return errors.New("again")
+	post := func(want int) {
+		t.Helper()
+		Until(t, func() error {
+			a := Call(t, "POST", s.URL+"/contacts", contactWith(t, "name", fmt.Sprint("Number ", accepted)))
+			if a.Status == http.StatusAccepted {
+				accepted++
+			}
+			if a.Status != want {
+				return fmt.Errorf("status %d", a.Status)
 			}
 			return nil
-		default:
-			return fmt.Errorf("status %d", status)
-		}
-	})
-	Until(t, func() error { // an earlier outcome counts for a second
-		if status, body := ready(); status != http.StatusServiceUnavailable {
-			return fmt.Errorf("status %d: %s", status, body)
-		}
-		return nil
-	})
-	_, body := ready()
-	assert.Contains(t, body, "disk")
+		})
+	}
+	for range 20 {
+		post(http.StatusAccepted)
+	}
+	fillUp(t, filler)
+	for range 10 {
+		post(http.StatusServiceUnavailable) // a page that was begun has room for some
+	}
+	s.readiness(http.StatusServiceUnavailable, "disk")
 	assert.Contains(t, s.Stderr.String(), "disk full: ")
 	got := doctor()
 	assert.Equal(t, 1, got.Status)
@@ -105,20 +80,9 @@ func TestServeReportsAFullDiskAndRecovers(t *testing.T) {
 
 	require.NoError(t, os.Remove(filler))
 	for range 20 {
-		Until(t, func() error {
-			if status := post(accepted); status != http.StatusAccepted {
-				return fmt.Errorf("status %d", status)
-			}
-			return nil
-		})
-		accepted++
+		post(http.StatusAccepted)
 	}
-	Until(t, func() error {
-		if status, body := ready(); status != http.StatusOK {
-			return fmt.Errorf("status %d: %s", status, body)
-		}
-		return nil
-	})
+	s.readiness(http.StatusOK, "")
 	assert.Regexp(t, `ok +disk `, doctor().Stdout)
 	Handled(t, s.Kafka, Groups["contact-created"], "contact-created")
 	before := committed(t, s.Kafka, Groups["contact-created"], "contact-created")
@@ -130,7 +94,7 @@ func TestServeReportsAFullDiskAndRecovers(t *testing.T) {
 		names[Decoded[struct{ Data struct{ Name string } }](t, string(r.Value)).Data.Name] = true
 	}
 	for n := range accepted {
-		assert.True(t, names[fmt.Sprintf("Number %d", n)], n)
+		assert.True(t, names[fmt.Sprint("Number ", n)], n)
 	}
 	for partition, offset := range before {
 		assert.GreaterOrEqual(t, committed(t, s.Kafka, Groups["contact-created"], "contact-created")[partition], offset)

@@ -12,17 +12,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// fleet is what a person runs on servers: a Kafka with its topics, and processes that share one read model.
+// Fleet is an installation on servers: a Kafka with the topics, and processes that share one read model.
 type Fleet struct {
 	T       testing.TB
 	Brokers string
 	Store   string
 }
 
-// member is a running `sipeat worker`.
+// Member is a running `sipeat worker`.
 type Member struct{ *Process }
 
-// contacts writes a contact into each partition, and returns their event ids.
+// Contacts writes a contact into each partition and returns the event ids.
 func (f *Fleet) Contacts() (ids []string) {
 	f.T.Helper()
 	c := client(f.T, f.Brokers, kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -37,12 +37,12 @@ func (f *Fleet) Contacts() (ids []string) {
 	return ids
 }
 
-// wasDone tells whether a log shows the event as done.
+// WasDone reports whether a log shows the event as done.
 func WasDone(said, id string) bool {
 	return regexp.MustCompile("event_id=" + id + " group=[a-z-]+ outcome=done").MatchString(said)
 }
 
-// handles waits until the worker has shown each of these events as done.
+// Handles waits until the worker has logged each of these events as done.
 func (m *Member) Handles(ids []string) {
 	m.T.Helper()
 	Until(m.T, func() error {

@@ -10,12 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// connection is a client that writes its requests itself, a piece at a time if it likes.
+// connection is a client that can send a request in pieces.
 type connection struct {
 	net.Conn
 	s      *Serving
 	reader *bufio.Reader
-	rest   string // of a request that was begun
+	rest   string // of the request begun
 }
 
 func (s *Serving) dial() *connection {
@@ -32,7 +32,7 @@ func (c *connection) send(text string) {
 	require.NoError(c.s.T, err)
 }
 
-// answered is the status of the next answer.
+// answered returns the status of the next answer.
 func (c *connection) answered() int {
 	c.s.T.Helper()
 	got, err := http.ReadResponse(c.reader, nil)
@@ -41,7 +41,7 @@ func (c *connection) answered() int {
 	return got.StatusCode
 }
 
-// beginPost begins to post a contact: the server has the header and half the body, and its handler waits for the rest.
+// beginPost sends the header and half the body of a contact; the handler waits for the rest.
 func (s *Serving) beginPost() *connection {
 	s.T.Helper()
 	c := s.dial()

@@ -6,13 +6,18 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/local"
+	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/require"
 )
 
-// endpoint is one of the four that take something.
+// endpoint is one of the four for commands.
 type endpoint struct{ path, topic, body string }
 
 var endpoints = []endpoint{
@@ -22,7 +27,7 @@ var endpoints = []endpoint{
 	{"/notifications", "notification", aNotification},
 }
 
-// with is a document with some fields changed; nil leaves one out.
+// with changes fields of a document; nil removes one.
 func with(t testing.TB, document string, changes map[string]any) string {
 	t.Helper()
 	fields := Decoded[map[string]any](t, document)
@@ -52,7 +57,7 @@ func launch(t testing.TB, data string, environment ...string) *Serving {
 	return &Serving{Process: Start(t, c), Data: data}
 }
 
-// taken is a port that somebody else listens on until the test ends.
+// taken is an address in use.
 func taken(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -61,7 +66,7 @@ func taken(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// dead is an address where nobody listens: it was free a moment ago.
+// dead is an address without a listener.
 func dead(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -85,7 +90,7 @@ func (f *Fleet) Run(arguments ...string) Result {
 	return Finish(f.T, c, "")
 }
 
-// worker starts one and waits until it has joined.
+// Worker starts a worker and waits until it has joined.
 func (f *Fleet) Worker(environment ...string) *Member {
 	f.T.Helper()
 	c := command(f.T, "worker")
@@ -115,7 +120,7 @@ func (f *Fleet) API(environment ...string) *Serving {
 
 var nowHas = regexp.MustCompile(`msg="partitions changed" topic=(\S+) .* owned="?\[([0-9 ]*)\]`)
 
-// has is how many partitions of a topic the worker says to have.
+// Has returns the number of partitions of a topic that the worker logged as its own.
 func (m *Member) Has(topic string) (n int) {
 	for _, found := range nowHas.FindAllStringSubmatch(m.Stderr.String(), -1) {
 		if found[1] == topic {
@@ -123,4 +128,18 @@ func (m *Member) Has(topic string) (n int) {
 		}
 	}
 	return n
+}
+
+// groupsOfKafka is held by the test that uses the consumer groups of KAFKA_BROKERS.
+var groupsOfKafka sync.Mutex
+
+// embedded is serve's broker without serve, with the topics, in the folder where serve keeps it.
+func embedded(t testing.TB, data string) *local.Broker {
+	t.Helper()
+	b, err := local.Open(t.Context(), local.Options{Dir: filepath.Join(data, "kafka"), Address: "127.0.0.1:0"})
+	require.NoError(t, err)
+	t.Cleanup(func() { b.Close() })
+	_, err = kafka.MakeTopics(t.Context(), settings.Kafka{Brokers: []string{b.Address()}}, 1, kafka.Topics(events.Catalogue()...)...)
+	require.NoError(t, err)
+	return b
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the API takes, at its least.
+// Bodies with the required fields.
 const (
 	AContact      = `{"name":"Ada Lovelace","email":"ada@example.com","phone":"+44 20 7946 0958","message":"A machine, please."}`
 	aMachine      = `{"name":"Hall 3","address":"Platz 1","city":"Berlin","country":"Germany","contactName":"Grace","contactEmail":"grace@example.com","contactPhone":"+49 30 1234567"}`
@@ -21,21 +21,21 @@ const (
 	aNotification = `{"type":"contact","message":"Somebody called.","subjectId":"c-1"}`
 )
 
-// answer is what the API said.
+// Answer is the API's answer.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// accepted is the body of a 202.
+// Accepted is the body of a 202.
 type Accepted struct {
 	ID, EventID, Topic string
 	Partition          int32
 	Offset             int64
 }
 
-// problem is the body of an answer that is no success.
+// Problem is the body of an error answer.
 type Problem struct {
 	Type, Title, Detail, Instance, EventID string
 	Status                                 int
@@ -43,6 +43,7 @@ type Problem struct {
 	Errors                                 []struct{ Pointer, Detail string }
 }
 
+// Pointers returns the pointers of the faulty values.
 func (p Problem) Pointers() []string {
 	var all []string
 	for _, e := range p.Errors {
@@ -51,10 +52,10 @@ func (p Problem) Pointers() []string {
 	return all
 }
 
-// browser keeps no connection: what is tested is the process, which may be another one under the same address.
+// browser keeps no connection, since another process may listen at the same address later.
 var browser = &http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// call sends one request; headers are "Name: value".
+// Call sends one request; headers are "Name: value".
 func Call(t testing.TB, method, address, body string, headers ...string) Answer {
 	t.Helper()
 	a, err := Try(method, address, body, headers...)
@@ -62,6 +63,7 @@ func Call(t testing.TB, method, address, body string, headers ...string) Answer 
 	return a
 }
 
+// Try is Call for a server that may be down.
 func Try(method, address, body string, headers ...string) (Answer, error) {
 	r, err := http.NewRequest(method, address, strings.NewReader(body))
 	if err != nil {
@@ -86,7 +88,7 @@ func Try(method, address, body string, headers ...string) (Answer, error) {
 	return Answer{got.StatusCode, got.Header, string(b)}, err
 }
 
-// post posts what must be accepted.
+// Post posts a body that must be accepted.
 func (s *Serving) Post(path, body string, headers ...string) Accepted {
 	s.T.Helper()
 	a := Call(s.T, "POST", s.URL+path, body, headers...)
@@ -96,10 +98,10 @@ func (s *Serving) Post(path, body string, headers ...string) Accepted {
 	return got
 }
 
-// thing is one thing as the API shows it.
+// Thing is an item in an answer of the API.
 type Thing map[string]any
 
-// readable waits until a thing can be read.
+// Readable waits until an item can be read and returns it.
 func (s *Serving) Readable(path, id string) Thing {
 	s.T.Helper()
 	var a Answer
@@ -110,13 +112,13 @@ func (s *Serving) Readable(path, id string) Thing {
 	return Decoded[Thing](s.T, a.Body)
 }
 
-// page is one answer of a list.
+// page is one page of a list.
 type page struct {
 	Items      []Thing
 	NextCursor *string
 }
 
-// pages reads a list to its end; query is "city=Berlin&" or empty.
+// Pages reads a list to its end; query is "city=Berlin&" or empty.
 func (s *Serving) Pages(path, query string, limit int) []Thing {
 	s.T.Helper()
 	var all []Thing
@@ -132,6 +134,7 @@ func (s *Serving) Pages(path, query string, limit int) []Thing {
 	}
 }
 
+// Decoded parses JSON.
 func Decoded[T any](t testing.TB, text string) (v T) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal([]byte(text), &v), text)

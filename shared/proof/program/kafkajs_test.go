@@ -15,17 +15,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// appRecord is a record that the other program has written.
+// appRecord is a record that the TypeScript app has written.
 type appRecord struct {
 	Topic, EventID string
 	Data           Thing
 }
 
-// appPaths are where the app's things are read.
+// appPaths has the API's path of each topic.
 var appPaths = map[string]string{"contact-created": "/contacts", "machine-created": "/machines", "request-created": "/requests", "notification": "/notifications"}
 
-// TestKafkaJSAppIsReplaced: the TypeScript app has written, and read a part; it is stopped, and this program started in
-// its place. What the app has not read is readable then, what it has read is not read again, and nobody is told twice.
+// The TypeScript app has written events and read some of them. It stops, and this program starts in its place: events that the app has not read
+// become readable, the others are not read again, and each notification is delivered once.
 func TestKafkaJSAppIsReplaced(t *testing.T) {
 	t.Parallel()
 	eachBroker(t, func(t *testing.T, b *kafkaSide) {
@@ -36,8 +36,8 @@ func TestKafkaJSAppIsReplaced(t *testing.T) {
 			sent = append(sent, Decoded[appRecord](t, line))
 		}
 		require.Len(t, sent, 6*each)
-		old := map[string]bool{} // what it has read, of this run's
-		for len(old) < each/2 {  // on a Kafka that has been used before there may be others' first
+		old := map[string]bool{} // of this run, read by the app
+		for len(old) < each/2 {  // a used Kafka may have records of other runs first
 			for _, line := range b.node("consume.js", b.brokers, Groups["contact-created"], "contact-created", strconv.Itoa(each/2-len(old))) {
 				if id := Decoded[Thing](t, line)["id"].(string); strings.HasPrefix(id, name) {
 					old[id] = true
@@ -55,8 +55,8 @@ func TestKafkaJSAppIsReplaced(t *testing.T) {
 		for _, record := range sent {
 			id, path := fmt.Sprint(record.Data["id"]), appPaths[record.Topic]
 			if record.Topic == "notification" {
-				id = record.EventID // it has none of its own
-				assert.Equal(t, 1, told[id], "people are told once of %v", record)
+				id = record.EventID // it is stored under its eventId
+				assert.Equal(t, 1, told[id], "%v is delivered once", record)
 			} else {
 				subjects[id] = true
 			}
@@ -75,7 +75,7 @@ func TestKafkaJSAppIsReplaced(t *testing.T) {
 			}
 		}
 		for _, n := range s.Pages("/notifications", "", 100) {
-			assert.False(t, subjects[fmt.Sprint(n["subjectId"])], "the app has told of %v already", n)
+			assert.False(t, subjects[fmt.Sprint(n["subjectId"])], "the app has announced %v already", n)
 		}
 		assert.Len(t, s.Pages("/machines", "city="+name+"&", 5), each)
 		demand := 0.0
@@ -88,21 +88,17 @@ func TestKafkaJSAppIsReplaced(t *testing.T) {
 	})
 }
 
-// TestKafkaJSReadsWhatIsWritten: single events and whole batches, by a group that is new and begins at the earliest.
-func TestKafkaJSReadsWhatIsWritten(t *testing.T) {
+// A new kafkajs group reads single events and batches from the earliest record.
+func TestKafkaJSReadsOurEvents(t *testing.T) {
 	t.Parallel()
 	eachBroker(t, func(t *testing.T, b *kafkaSide) {
 		const batch = 500
 		name := "go-" + strings.ToLower(rand.Text()[:10])
 		s := b.start()
 		want := map[string]Thing{}
-		for _, topic := range []string{"contact-created", "machine-created", "request-created", "notification"} {
-			for _, e := range endpoints {
-				if e.topic == topic {
-					a := s.Post(e.path, e.body)
-					want[a.ID] = Decoded[Thing](t, e.body)
-				}
-			}
+		for _, e := range endpoints {
+			a := s.Post(e.path, e.body)
+			want[a.ID] = Decoded[Thing](t, e.body)
 		}
 		var lines bytes.Buffer
 		for n := range batch {
@@ -115,7 +111,7 @@ func TestKafkaJSReadsWhatIsWritten(t *testing.T) {
 		require.Equal(t, 0, published.Status, published.Stderr)
 
 		for topic, group := range Groups {
-			Handled(t, s.Kafka, group, topic) // so that all that follows is written too
+			Handled(t, s.Kafka, group, topic) // derived notifications are written too
 		}
 		for topic := range Groups {
 			all := len(Records(t, s.Kafka, topic))
@@ -132,7 +128,38 @@ func TestKafkaJSReadsWhatIsWritten(t *testing.T) {
 	})
 }
 
-// kafkaSide is a broker on which the other program is at work before this one is started.
+// eachBroker runs a test on the embedded broker and on Apache Kafka.
+func eachBroker(t *testing.T, test func(*testing.T, *kafkaSide)) {
+	scripts := os.Getenv("KAFKAJS")
+	if scripts == "" {
+		t.Skip("set KAFKAJS to the folder shared/proof/program/kafkajs, after `npm ci` there, to run this with kafkajs")
+	}
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		data := t.TempDir()
+		broker := embedded(t, data)
+		test(t, &kafkaSide{t, scripts, broker.Address(), func() *Serving {
+			require.NoError(t, broker.Close())
+			return serve(t, data)
+		}})
+	})
+	t.Run("Apache Kafka", func(t *testing.T) {
+		brokers := os.Getenv("KAFKA_BROKERS")
+		if brokers == "" {
+			t.Skip("set KAFKA_BROKERS=host:port to the brokers of a Kafka that may be written to")
+		}
+		groupsOfKafka.Lock() // each test is the only member of the consumer groups
+		t.Cleanup(groupsOfKafka.Unlock)
+		newFleet(t, brokers)
+		test(t, &kafkaSide{t, scripts, brokers, func() *Serving {
+			f := newFleet(t, brokers)
+			api, worker := f.API(), f.Worker("LOG_FORMAT=json")
+			return &Serving{Process: worker.Process, URL: api.URL, Kafka: brokers}
+		}})
+	})
+}
+
+// kafkaSide is a broker that the TypeScript app uses before this program starts.
 type kafkaSide struct {
 	t       *testing.T
 	scripts string
@@ -140,7 +167,7 @@ type kafkaSide struct {
 	start   func() *Serving
 }
 
-// node runs a script of the other program's and returns its lines.
+// node runs a script with the TypeScript app's Kafka client and returns its lines.
 func (b *kafkaSide) node(script string, arguments ...string) []string {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), Patience)

@@ -6,18 +6,17 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// TestLoginAtApacheKafka: SCRAM over TLS as a person sets it, and each thing that people get wrong. KAFKA_SASL_BROKERS
-// is where the brokers ask for it; the other settings are the program's own.
+// SCRAM over TLS, and the message for each mistake. KAFKA_SASL_BROKERS lists brokers that require a login; the other settings are the program's own.
 func TestLoginAtApacheKafka(t *testing.T) {
 	brokers := os.Getenv("KAFKA_SASL_BROKERS")
 	if brokers == "" || os.Getenv("KAFKA_BROKERS") == "" {
-		t.Skip("set KAFKA_BROKERS to a Kafka that asks nobody, and KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE to how one is reached that asks for a login over TLS")
+		t.Skip("set KAFKA_BROKERS to a Kafka without login, and KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, " +
+			"KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE to one with a login over TLS")
 	}
 	groupsOfKafka.Lock()
 	t.Cleanup(groupsOfKafka.Unlock)
@@ -62,13 +61,12 @@ func TestLoginAtApacheKafka(t *testing.T) {
 		"plain to a TLS port": {map[string]string{"KAFKA_TLS_CA_FILE": ""}, []string{"this port speaks TLS", "KAFKA_TLS=true"}},
 		"TLS to a plain port": {map[string]string{"KAFKA_BROKERS": os.Getenv("KAFKA_BROKERS")}, []string{"without TLS"}},
 	} {
-		for _, program := range []string{"topics --check", "api --http 127.0.0.1:0", "worker", "publish contact-created", "tail contact-created"} {
+		for _, program := range []string{"topics --check", "worker"} {
 			refused := command(t, strings.Fields(program)...)
 			refused.Env = append(refused.Env, environment(c.changes)...)
 			got := Finish(t, refused, "")
 			assert.Equal(t, 1, got.Status, "%s, %s", name, program)
 			assert.Empty(t, got.Stdout)
-			assert.Less(t, got.Took, 15*time.Second)
 			for _, text := range c.says {
 				assert.Contains(t, got.Stderr, text, "%s, %s", name, program)
 			}

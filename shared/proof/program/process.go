@@ -1,4 +1,4 @@
-// Package program runs the sipeat command as its users do: tests of other packages start it, and those here are its black-box tests.
+// Package program tests the sipeat command as its users run it. Other suites of proof start it with this package's helpers.
 package program
 
 import (
@@ -21,15 +21,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is how long anything that must happen may take; a machine that tests several packages at once is slow.
+// Patience is the hang guard of every wait; a machine that tests several packages at once is slow.
 const Patience = 60 * time.Second
 
-// Main runs the tests of a package, and removes what they built. They mostly wait for processes, so more of them run side by side than there
+// Main runs the tests of a package and removes what they built. The tests mostly wait for processes, so more of them run in parallel than there
 // are CPUs.
 func Main(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		_ = f.Value.Set("6")
+		_ = f.Value.Set("8")
 	}
 	status := m.Run()
 	_ = os.RemoveAll(Built)
@@ -39,8 +39,7 @@ func Main(m *testing.M) {
 // Built is the folder of the program under test.
 var Built string
 
-// program builds the command once, as a user would. Under the race detector it is built with it, so that a race in the
-// command shows in its output and fails whoever ran it.
+// Program builds the command once. Under the race detector it is built with it.
 var Program = sync.OnceValues(func() (path string, err error) {
 	if Built, err = os.MkdirTemp("", "sipeat-proof-"); err != nil {
 		return "", err
@@ -57,7 +56,7 @@ var Program = sync.OnceValues(func() (path string, err error) {
 	return path, nil
 })
 
-// command prepares a run of the program in an empty folder and with none of its settings in the environment.
+// command prepares a run of the program in an empty folder, with default settings.
 func command(t testing.TB, arguments ...string) *exec.Cmd {
 	t.Helper()
 	path, err := Program()
@@ -68,7 +67,7 @@ func command(t testing.TB, arguments ...string) *exec.Cmd {
 	return c
 }
 
-// cleanEnvironment has no setting of whoever runs the tests, and no port that somebody else may have.
+// CleanEnvironment is the environment without the program's settings, and with free ports.
 func CleanEnvironment() []string {
 	names := settings.Names()
 	var kept []string
@@ -78,59 +77,53 @@ func CleanEnvironment() []string {
 			kept = append(kept, setting)
 		}
 	}
-	return append(kept, "SIPEAT_HTTP=127.0.0.1:0", "SIPEAT_KAFKA=127.0.0.1:0",
-		"AWS_EC2_METADATA_DISABLED=true") // whose credentials would it find?
+	return append(kept, "SIPEAT_HTTP=127.0.0.1:0", "SIPEAT_KAFKA=127.0.0.1:0", "AWS_EC2_METADATA_DISABLED=true")
 }
 
-// result is how a run ended.
+// Result is the outcome of a run.
 type Result struct {
 	Status         int
 	Stdout, Stderr string
-	Took           time.Duration
 }
 
-// run runs the program to its end.
+// Run runs the program to its end.
 func Run(t testing.TB, stdin string, arguments ...string) Result {
 	t.Helper()
 	return Finish(t, command(t, arguments...), stdin)
 }
 
+// Finish runs a command to its end.
 func Finish(t testing.TB, c *exec.Cmd, stdin string) Result {
 	t.Helper()
 	return FinishIn(t, Patience, c, stdin)
 }
 
-func FinishIn(t testing.TB, patience time.Duration, c *exec.Cmd, stdin string) Result {
+// FinishIn is Finish with another hang guard.
+func FinishIn(t testing.TB, timeout time.Duration, c *exec.Cmd, stdin string) Result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(stdin), &stdout, &stderr
-	started := time.Now()
 	require.NoError(t, c.Start())
-	timer := time.AfterFunc(patience, func() { _ = c.Process.Kill() })
+	timer := time.AfterFunc(timeout, func() { _ = c.Process.Kill() })
 	err := c.Wait()
 	require.True(t, timer.Stop(), "%v did not end\n%s%s", c.Args, stdout.String(), stderr.String())
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		require.NoError(t, err)
 	}
-	noRace(t, stderr.String())
-	return Result{c.ProcessState.ExitCode(), stdout.String(), stderr.String(), time.Since(started)}
+	require.NotContains(t, stderr.String(), "DATA RACE")
+	return Result{c.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-func noRace(t testing.TB, stderr string) {
-	t.Helper()
-	require.NotContains(t, stderr, "DATA RACE")
-}
-
-// process is a run of the program that goes on.
+// Process is a running command.
 type Process struct {
 	T              testing.TB
 	Cmd            *exec.Cmd
 	Stdout, Stderr *Transcript
-	Ended          chan struct{} // closed when it has
+	Ended          chan struct{} // closed at its end
 }
 
-// start starts a prepared command; whatever is left of it when the test ends is killed.
+// Start starts a prepared command and kills it when the test ends.
 func Start(t testing.TB, c *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{T: t, Cmd: c, Stdout: &Transcript{}, Stderr: &Transcript{}, Ended: make(chan struct{})}
@@ -140,39 +133,40 @@ func Start(t testing.TB, c *exec.Cmd) *Process {
 	}
 	require.NoError(t, c.Start())
 	go func() {
-		_ = c.Wait() // how it ended is in ProcessState
+		_ = c.Wait() // the outcome is in ProcessState
 		close(p.Ended)
 	}()
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("%v wrote:\n%s\n%s", c.Args, shortened(p.Stdout.String(), 3), shortened(p.Stderr.String(), 20))
+			t.Logf("%v wrote:\n%s\n%s", c.Args, p.Stdout, shortened(p.Stderr.String()))
 		}
-		noRace(t, p.Stderr.String())
+		require.NotContains(t, p.Stderr.String(), "DATA RACE")
 	})
 	return p
 }
 
-// shortened is the end of a text, without the log of what went well.
-func shortened(text string, n int) string {
+// shortened is the end of a log without its informative lines.
+func shortened(text string) string {
 	kept := slices.DeleteFunc(Lines(text), func(line string) bool {
 		return strings.Contains(line, "level=INFO") || strings.Contains(line, `"level":"INFO"`)
 	})
-	return strings.Join(kept[max(0, len(kept)-n):], "\n")
+	return strings.Join(kept[max(0, len(kept)-20):], "\n")
 }
 
+// Signal sends a signal to the process.
 func (p *Process) Signal(s os.Signal) {
 	p.T.Helper()
 	require.NoError(p.T, p.Cmd.Process.Signal(s))
 }
 
-// kill is kill -9.
+// Kill is kill -9.
 func (p *Process) Kill() {
 	_ = p.Cmd.Process.Signal(syscall.SIGKILL) // it may have ended
 	<-p.Ended
 }
 
-// wait waits for its end and returns the exit status.
+// Wait waits for the end and returns the exit status.
 func (p *Process) Wait() int {
 	p.T.Helper()
 	select {
@@ -183,6 +177,7 @@ func (p *Process) Wait() int {
 	return p.Cmd.ProcessState.ExitCode()
 }
 
+// Running reports whether the process has not ended.
 func (p *Process) Running() bool {
 	select {
 	case <-p.Ended:
@@ -192,59 +187,55 @@ func (p *Process) Running() bool {
 	}
 }
 
-// says waits until the process has written text there.
+// Says waits until the process has written the text to one of its outputs.
 func (p *Process) Says(to *Transcript, text string) {
 	p.T.Helper()
 	Until(p.T, func() error {
+		running := p.Running()
 		if strings.Contains(to.String(), text) {
 			return nil
 		}
-		if !p.Running() && !strings.Contains(to.String(), text) {
+		if !running {
 			p.T.Fatalf("the process ended without %q:\n%s%s", text, p.Stdout, p.Stderr)
 		}
 		return fmt.Errorf("%q is not among:\n%s", text, to)
 	})
 }
 
-// transcript is what a process writes, while it writes.
+// Transcript collects the output of a process.
 type Transcript struct {
-	Mu   sync.Mutex
-	Text bytes.Buffer
+	mu   sync.Mutex
+	text bytes.Buffer
 }
 
 func (o *Transcript) Write(b []byte) (int, error) {
-	o.Mu.Lock()
-	defer o.Mu.Unlock()
-	return o.Text.Write(b)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
 }
 
 func (o *Transcript) String() string {
-	o.Mu.Lock()
-	defer o.Mu.Unlock()
-	return o.Text.String()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
-// until asks again until there is no error, for as long as patience lasts.
-func Until(t testing.TB, ask func() error) {
+// Until repeats a check until it returns no error.
+func Until(t testing.TB, check func() error) {
 	t.Helper()
-	untilIn(t, Patience, ask)
-}
-
-func untilIn(t testing.TB, patience time.Duration, ask func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := ask()
+		err := check()
 		if err == nil {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			require.FailNow(t, "it did not come about in "+patience.String(), "%v", err)
+			require.FailNow(t, "not true within "+Patience.String(), "%v", err)
 		}
 	}
 }

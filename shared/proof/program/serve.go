@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// serving is a running `sipeat serve`.
+// Serving is a running `sipeat serve`.
 type Serving struct {
 	*Process
 	Data  string
@@ -25,7 +25,7 @@ type Serving struct {
 
 var readyLine = regexp.MustCompile(`^ready http=(http://127\.0\.0\.1:[0-9]+) kafka=(127\.0\.0\.1:[0-9]+)$`)
 
-// ready waits for the line that scripts wait for, and takes the addresses from it.
+// Ready waits for the line with the addresses.
 func (s *Serving) Ready() {
 	s.T.Helper()
 	s.Says(s.Stdout, "\n")
@@ -35,7 +35,7 @@ func (s *Serving) Ready() {
 	s.URL, s.Kafka = match[1], match[2]
 }
 
-// client is a Kafka client as anybody may connect one.
+// client is a plain Kafka client.
 func client(t testing.TB, brokers string, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	c, err := kgo.NewClient(append([]kgo.Opt{
@@ -47,7 +47,7 @@ func client(t testing.TB, brokers string, options ...kgo.Opt) *kgo.Client {
 	return c
 }
 
-// within bounds what must answer.
+// Within is a context with the hang guard of a wait.
 func Within(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)
@@ -55,7 +55,7 @@ func Within(t testing.TB) context.Context {
 	return ctx
 }
 
-// records reads a topic from its first record to the last that is there now.
+// Records reads a topic from its first record to its present end.
 func Records(t testing.TB, brokers, topic string) []*kgo.Record {
 	t.Helper()
 	ctx := Within(t)
@@ -80,14 +80,14 @@ func Records(t testing.TB, brokers, topic string) []*kgo.Record {
 	return all
 }
 
-// committed are the offsets that a group has committed on a topic, by partition.
+// committed returns a group's committed offsets on a topic, by partition.
 func committed(t testing.TB, brokers, group, topic string) map[int32]int64 {
 	t.Helper()
 	c := client(t, brokers)
 	defer c.Close()
 	offsets, err := kadm.NewClient(c).FetchOffsets(Within(t), group)
 	if errors.Is(err, kerr.GroupIDNotFound) {
-		return nil // nobody has joined it yet
+		return nil // it has no member yet
 	}
 	require.NoError(t, err)
 	at := map[int32]int64{}
@@ -99,7 +99,7 @@ func committed(t testing.TB, brokers, group, topic string) map[int32]int64 {
 	return at
 }
 
-// handled waits until the group has committed up to the end of its topic.
+// Handled waits until the group has committed up to the end of its topic.
 func Handled(t testing.TB, brokers, group, topic string) {
 	t.Helper()
 	c := client(t, brokers)
@@ -119,7 +119,7 @@ func Handled(t testing.TB, brokers, group, topic string) {
 	})
 }
 
-// groups are the consumer groups, by topic: names that other programs rely on.
+// Groups are the consumer groups by topic. Other programs rely on the names.
 var Groups = map[string]string{
 	"contact-created": "sipeat-contact-consumer",
 	"machine-created": "sipeat-machine-consumer",
@@ -127,6 +127,7 @@ var Groups = map[string]string{
 	"notification":    "sipeat-notification-consumer",
 }
 
+// Lines splits a text.
 func Lines(text string) []string {
 	var all []string
 	for s := bufio.NewScanner(strings.NewReader(text)); s.Scan(); {

@@ -6,14 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sipeat/sipeat/shared/local"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// Docker kills a container 10 s after SIGTERM. A server ends before that beside a mail server that does not answer, with a
-// request that its client does not finish.
-func TestServersStopWithin10s(t *testing.T) {
+// A server beside a mail server that does not answer, with a request that its client does not finish, stops by itself: cli bounds a stop below
+// the 10 s after which Docker kills a container.
+func TestServersStopBesideAHungMailServer(t *testing.T) {
 	t.Parallel()
 	hung := func(t *testing.T) (environment []string, connected <-chan net.Conn) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,10 +33,8 @@ func TestServersStopWithin10s(t *testing.T) {
 		case <-time.After(Patience):
 			require.Fail(t, "no mail was sent")
 		}
-		began := time.Now()
 		p.Signal(syscall.SIGTERM)
 		p.Wait()
-		assert.Less(t, time.Since(began), 9*time.Second)
 		assert.NotContains(t, p.Stderr.String(), "ignores its deadline")
 	}
 	t.Run("serve", func(t *testing.T) {
@@ -52,12 +49,8 @@ func TestServersStopWithin10s(t *testing.T) {
 	t.Run("worker", func(t *testing.T) {
 		t.Parallel()
 		environment, connected := hung(t)
-		broker, err := local.Open(t.Context(), local.Options{Dir: t.TempDir(), Address: "127.0.0.1:0"})
-		require.NoError(t, err)
-		t.Cleanup(func() { broker.Close() })
-		f := newFleet(t, broker.Address())
-		api := f.API()
-		api.Post("/contacts", AContact)
+		f := newFleet(t, embedded(t, t.TempDir()).Address())
+		f.API().Post("/contacts", AContact)
 		w := f.Worker(environment...)
 		stops(t, w.Process, connected)
 		assert.Zero(t, w.Cmd.ProcessState.ExitCode(), w.Stderr)
