@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -60,9 +58,8 @@ func (a *awsAccess) regional(ctx context.Context) (aws.Config, error) {
 		}
 	}
 	if cfg.Region == "" {
-		err = errors.Join(err, usageError{fmt.Errorf(
-			"no AWS region is set: searched AWS_REGION, the profile %q (AWS_PROFILE) and EC2; for example AWS_REGION=eu-central-1",
-			profile())})
+		err = errors.Join(err, usageError{errors.New(
+			"no AWS region is set: searched AWS_REGION, the profile (AWS_PROFILE) and EC2; for example AWS_REGION=eu-central-1")})
 	}
 	return cfg, err
 }
@@ -90,15 +87,9 @@ func loadAWS(ctx context.Context) (aws.Config, error) {
 		config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) {
 			slog.Warn(fmt.Sprintf(format, v...), "part", "AWS client")
 		})))
-	var unknown config.SharedConfigProfileNotExistError
-	switch {
-	case errors.As(err, &unknown):
-		return aws.Config{}, usageError{fmt.Errorf(
-			"there is no AWS profile %q (AWS_PROFILE, or source_profile of another one) in %s; `aws configure list-profiles` lists them",
-			unknown.Profile, profileFiles())}
-	case err != nil:
-		return aws.Config{}, usageError{fmt.Errorf("invalid AWS settings: %w; check AWS_… in the environment, and profile %q in %s",
-			err, profile(), profileFiles())}
+	if err != nil {
+		return aws.Config{}, usageError{fmt.Errorf("AWS settings: %w; check AWS_PROFILE (`aws configure list-profiles` lists them) "+
+			"and the other AWS_… settings", err)}
 	}
 	if _, err = cfg.Credentials.Retrieve(ctx); err != nil {
 		return cfg, noCredentials(cfg, err)
@@ -111,26 +102,10 @@ func noCredentials(cfg aws.Config, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = errors.New("no answer in time")
-	}
 	if aws.IsCredentialsProvider(cfg.Credentials, (*ec2rolecreds.Provider)(nil)) { // the last place of the search
-		return usageError{fmt.Errorf("no AWS credentials found. Searched: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "+
-			"profile %q (AWS_PROFILE) in %s; AWS_WEB_IDENTITY_TOKEN_FILE; AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and _FULL_URI; EC2 (%w). "+
-			"Set one of them, for example AWS_PROFILE=sipeat after `aws sso login --profile sipeat`", profile(), profileFiles(), err)}
+		return usageError{fmt.Errorf("no AWS credentials found: searched the environment (AWS_ACCESS_KEY_ID, AWS_PROFILE, "+
+			"AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_CREDENTIALS_…), AWS's files, and EC2 (%w); "+
+			"for example `aws sso login --profile sipeat` and AWS_PROFILE=sipeat", err)}
 	}
-	return fmt.Errorf("AWS credentials are temporarily unavailable: %w; check their source (AWS_CONTAINER_CREDENTIALS_…, "+
-		"AWS_WEB_IDENTITY_TOKEN_FILE, the role of profile %q in %s), or renew an expired SSO session (`aws sso login`)",
-		err, profile(), profileFiles())
-}
-
-func profile() string {
-	return cmp.Or(os.Getenv("AWS_PROFILE"), os.Getenv("AWS_DEFAULT_PROFILE"), config.DefaultSharedConfigProfile)
-}
-
-func profileFiles() string {
-	return strings.Join([]string{
-		cmp.Or(os.Getenv("AWS_CONFIG_FILE"), config.DefaultSharedConfigFilename()),
-		cmp.Or(os.Getenv("AWS_SHARED_CREDENTIALS_FILE"), config.DefaultSharedCredentialsFilename()),
-	}, " and ")
+	return fmt.Errorf("AWS credentials are temporarily unavailable: %w; check their source, or renew an SSO session (`aws sso login`)", err)
 }

@@ -1,4 +1,7 @@
 // Package cli is the sipeat command: one file per subcommand. It joins the parts; it has no rules of its own.
+//
+// A subcommand is a function that returns a cobra command, listed in [app.command]. When its RunE is called, the settings,
+// the Kafka cluster and the logger of the app are set.
 package cli
 
 import (
@@ -13,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/spf13/cobra"
 )
@@ -33,25 +37,34 @@ func (u usageError) Unwrap() error { return u.error }
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	settings       settings.Settings
-	logger         *slog.Logger
-	aws            awsAccess
+	json           bool // --json
+
+	parsed   bool // the command line is correct
+	settings settings.Settings
+	cluster  settings.Kafka
+	logger   *slog.Logger
+	aws      awsAccess
 }
 
 // Main runs the command line and returns the exit status.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := interruptible()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A second signal kills the process, unless it arrives with the first: `timeout` signals a process and then its group.
+	context.AfterFunc(ctx, func() { time.AfterFunc(100*time.Millisecond, stop) })
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.command()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintln(stderr, "sipeat: "+strings.ReplaceAll(err.Error(), "\n", "\nsipeat: "))
-	var usage usageError
-	if errors.As(err, &usage) {
+	text := strings.TrimSpace(err.Error())
+	if !a.parsed {
+		text += fmt.Sprintf("\nsee `%s --help`", c.CommandPath())
+	}
+	fmt.Fprintln(stderr, "sipeat: "+strings.ReplaceAll(text, "\n", "\nsipeat: "))
+	if usage := (usageError{}); !a.parsed || errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitFailed
@@ -67,91 +80,93 @@ func (a *app) command() *cobra.Command {
 		Example: "  sipeat serve                            # everything in one process, on this machine\n" +
 			"  sipeat publish contact-created < contacts.jsonl\n" +
 			"  sipeat tail request-created",
-		Version:           currentVersion().Version,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return a.configure(c) },
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return unknownCommand(c, args[0])
-		},
-		SuggestionsMinimumDistance: 2,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return c.Help()
-		},
+		Version:       currentVersion().Version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(wrongUsage)
-	root.AddCommand(a.serveCommand(), a.apiCommand(), a.workerCommand(), a.topicsCommand(), a.doctorCommand(),
-		a.publishCommand(), a.tailCommand(), a.invokeCommand(), a.sampleCommand(), a.rebuildCommand(), a.versionCommand())
-	root.InitDefaultHelpCmd()
-	root.InitDefaultCompletionCmd("completion")
-	for _, c := range allCommands(root) {
-		switch c.Name() { // cobra lets an unknown shell and an unknown topic pass
-		case "completion":
-			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
-		case "help":
-			c.Args = func(c *cobra.Command, topic []string) error {
-				if _, rest, err := root.Find(topic); err != nil || len(rest) > 0 {
-					return unknownCommand(root, strings.Join(topic, " "))
-				}
-				return nil
+	for _, c := range []*cobra.Command{a.serveCommand(), a.apiCommand(), a.workerCommand(), a.topicsCommand(), a.doctorCommand(),
+		a.publishCommand(), a.tailCommand(), a.invokeCommand(), a.sampleCommand(), a.rebuildCommand(), a.versionCommand()} {
+		run := c.RunE
+		c.RunE = func(c *cobra.Command, args []string) error {
+			a.parsed = true
+			if err := a.configure(c); err != nil {
+				return usageError{err}
 			}
+			return run(c, args)
 		}
-		if args := c.Args; args != nil {
-			c.Args = func(c *cobra.Command, given []string) error {
-				if err := args(c, given); err != nil {
-					return wrongUsage(c, err)
-				}
-				return nil
-			}
-		}
+		root.AddCommand(c)
 	}
 	return root
 }
 
-func allCommands(c *cobra.Command) []*cobra.Command {
-	all := []*cobra.Command{c}
-	for _, child := range c.Commands() {
-		all = append(all, allCommands(child)...)
+// settingFlags are the flags that override a setting.
+var settingFlags = map[string]struct{ setting, usage string }{
+	"http":    {"SIPEAT_HTTP", "address of the API; port 0 takes a free one (default 127.0.0.1:8080)"},
+	"kafka":   {"SIPEAT_KAFKA", "address of the broker; port 0 takes a free one (default 127.0.0.1:9092)"},
+	"data":    {"SIPEAT_DATA", "data folder (default .sipeat)"},
+	"health":  {"HEALTH", "address for /healthz and /readyz, for example 127.0.0.1:8081 (default none)"},
+	"brokers": {"KAFKA_BROKERS", "brokers as host:port,host:port (default 127.0.0.1:9092)"},
+}
+
+// addFlags adds flags that override a setting.
+func addFlags(c *cobra.Command, names ...string) {
+	for _, name := range names {
+		f := settingFlags[name]
+		c.Flags().String(name, "", f.usage+"; "+f.setting)
 	}
-	return all
 }
 
-func unknownCommand(root *cobra.Command, name string) error {
-	hint := ""
-	if near := root.SuggestionsFor(name); len(near) > 0 {
-		hint = "; did you mean " + strings.Join(near, " or ") + "?"
-	}
-	return fmt.Errorf("unknown command %q%s", name, hint)
-}
+func (a *app) addJSONFlag(c *cobra.Command) { c.Flags().BoolVar(&a.json, "json", false, "write JSON") }
 
-func wrongUsage(c *cobra.Command, err error) error {
-	return usageError{fmt.Errorf("%w\nsee `%s --help`", err, c.CommandPath())}
-}
-
-// configure reads the settings from the environment and .env.
-func (a *app) configure(c *cobra.Command) error {
+// configure reads the settings from the flags, the environment and .env.
+func (a *app) configure(c *cobra.Command) (err error) {
 	if err := loadDotenv(); err != nil {
-		return usageError{err}
+		return err
 	}
-	var err error
-	if a.settings, err = settings.Read(os.Getenv); err != nil {
-		return usageError{err}
+	given := map[string]string{}
+	for name, of := range settingFlags {
+		if f := c.Flag(name); f != nil && f.Changed {
+			if given[of.setting] = f.Value.String(); given[of.setting] == "" { // a variable of a script that is not set
+				return fmt.Errorf("--%s: must not be empty", name)
+			}
+		}
 	}
-	a.log(c)
+	a.settings, err = settings.Read(func(name string) string {
+		if value, ok := given[name]; ok {
+			return value
+		}
+		return os.Getenv(name)
+	})
+	if err != nil {
+		return err
+	}
+	a.cluster = a.settings.Brokers
+	a.cluster.AWSCredentials = a.aws.login
+	a.logger = a.newLogger(c)
+	slog.SetDefault(a.logger) // other packages
 	return nil
 }
 
-// interruptible returns a context that ends at the first SIGINT or SIGTERM. Later signals kill the process, except those of
-// the next moment: `timeout` and others signal a process and its group.
-func interruptible() (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, func() { time.AfterFunc(100*time.Millisecond, stop) })
-	return ctx, stop
+// kafkaHelp lists the settings of brokers, read model and AWS.
+const kafkaHelp = "" +
+	"Kafka: KAFKA_BROKERS, KAFKA_TLS, KAFKA_TLS_CA_FILE, KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD.\n" +
+	"Read model: STORE, the path of a SQLite file that several processes on this machine may share, or dynamodb.\n" +
+	"AWS_MSK_IAM, STORE=dynamodb and NOTIFY=ses use AWS's credentials, found as AWS's own tools find them."
+
+// reachTimeout bounds a request of a command to the brokers.
+const reachTimeout = 10 * time.Second
+
+// reach checks the requirements, and leaves the brokers in the cluster that can be used.
+func (a *app) reach(ctx context.Context, needs kafka.Requirements) (err error) {
+	if a.cluster.Mechanism == settings.AWSMSKIAM {
+		if _, err := a.aws.load(ctx); err != nil {
+			return fmt.Errorf("KAFKA_SASL_MECHANISM=%s: %w", settings.AWSMSKIAM, err)
+		}
+	}
+	a.cluster, err = kafka.Preflight(ctx, a.cluster, a.logger, needs)
+	return err
 }

@@ -19,23 +19,16 @@ import (
 	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
-	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/trigger"
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/sipeat/sipeat/shared/web/apigateway"
 	"github.com/spf13/cobra"
 )
 
-// invocation is one call of one function.
-type invocation struct {
-	function, file  string
-	timeout         time.Duration
-	throwaway, json bool
-}
-
 func (a *app) invokeCommand() *cobra.Command {
-	var i invocation
-	var brokers string
+	var file string
+	var timeout time.Duration
+	var throwaway bool
 	c := &cobra.Command{
 		Use:   "invoke FUNCTION",
 		Short: "Invoke one function locally with an AWS event",
@@ -49,102 +42,63 @@ func (a *app) invokeCommand() *cobra.Command {
 		Args:      oneFunction,
 		ValidArgs: functionNames(),
 		RunE: func(c *cobra.Command, args []string) error {
-			cluster, err := a.cluster(brokers)
-			switch {
-			case err != nil:
-				return err
-			case i.timeout <= 0:
-				return usageError{fmt.Errorf("--timeout: %v is not positive; for example 30s", i.timeout)}
-			case i.throwaway && brokers != "":
-				return usageError{errors.New("--throwaway and --brokers exclude each other")}
+			payload, err := a.readPayload(args[0], file)
+			if err != nil {
+				return usageError{fmt.Errorf("-e: %w", err)}
 			}
-			i.function = args[0]
-			return a.invoke(c.Context(), cluster, i)
+			response, err := a.invoke(c.Context(), args[0], payload, timeout, throwaway)
+			if err != nil {
+				return err
+			}
+			return a.showResponse(args[0], response)
 		},
 	}
-	c.Flags().StringVarP(&i.file, "event", "e", "", "file with the event, - for standard input (by default the function's sample)")
-	c.Flags().DurationVar(&i.timeout, "timeout", 30*time.Second, "deadline of the function")
-	c.Flags().BoolVar(&i.throwaway, "throwaway", false, "use a temporary broker and read model")
-	c.Flags().BoolVar(&i.json, "json", false, "write the response as Lambda receives it, on one line")
-	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
+	c.Flags().StringVarP(&file, "event", "e", "", "file with the event, - for standard input (by default the function's sample)")
+	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "deadline of the function")
+	c.Flags().BoolVar(&throwaway, "throwaway", false, "use a temporary broker and read model")
+	a.addJSONFlag(c)
+	addFlags(c, "brokers")
+	c.MarkFlagsMutuallyExclusive("throwaway", "brokers")
 	return c
 }
 
-// functionNames are all functions: those of the API, then the consumers.
-func functionNames() (names []string) {
-	for _, f := range slices.Concat(commands.Commands{}.Functions(), queries.Queries{}.Functions()) {
-		names = append(names, f.Name)
+func (a *app) readPayload(function, file string) ([]byte, error) {
+	switch file {
+	case "":
+		return sample(function)
+	case "-":
+		return io.ReadAll(a.stdin)
 	}
-	for _, f := range allConsumers() {
-		names = append(names, f.Name)
-	}
-	return names
+	return os.ReadFile(file)
 }
 
-func oneFunction(_ *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return errors.New("name one function\n" + functionsHelp())
-	}
-	if !slices.Contains(functionNames(), args[0]) {
-		return fmt.Errorf("unknown function %q%s\n%s", args[0], didYouMean(args[0], functionNames()), functionsHelp())
-	}
-	return nil
-}
-
-// functionsHelp lists the functions, five on a line.
-func functionsHelp() string {
-	help := "Functions:"
-	for line := range slices.Chunk(functionNames(), 5) {
-		help += "\n  " + strings.Join(line, ", ")
-	}
-	return help
-}
-
-func (a *app) invoke(ctx context.Context, cluster settings.Kafka, i invocation) (err error) {
-	payload, err := i.payload(a.stdin)
-	if err != nil {
-		return err
-	}
-	p := a.newParts(cluster)
+func (a *app) invoke(ctx context.Context, function string, payload []byte, timeout time.Duration, throwaway bool,
+) (response []byte, err error) {
+	p := a.newParts()
 	p.brief = true
 	defer func() { err = errors.Join(err, p.close()) }()
 	where := a.settings.Store
-	if i.throwaway {
+	if throwaway {
 		data, err := os.MkdirTemp("", "sipeat-")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		p.add("temporary data", func(context.Context) error { return os.RemoveAll(data) }) // after the broker's last write
 		if err := p.openBroker(ctx, data, "127.0.0.1:0"); err != nil {
-			return err
+			return nil, err
 		}
 		where = readModel(data)
 	}
-	handler, err := p.function(ctx, i.function, where)
+	handler, err := p.function(ctx, function, where)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, i.timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	response, err := handler.Invoke(ctx, payload)
-	if err != nil {
-		return fmt.Errorf("%s failed: %w", i.function, err)
+	if response, err = handler.Invoke(ctx, payload); err != nil {
+		return nil, fmt.Errorf("%s failed: %w", function, err)
 	}
-	return i.show(a.stdout, response)
-}
-
-func (i invocation) payload(stdin io.Reader) ([]byte, error) {
-	switch i.file {
-	case "":
-		return sample(i.function)
-	case "-":
-		return io.ReadAll(stdin)
-	}
-	payload, err := os.ReadFile(i.file)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("-e: %w", err)}
-	}
-	return payload, nil
+	return response, nil
 }
 
 // invoker is how Lambda calls a function.
@@ -152,51 +106,51 @@ type invoker interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
-// function opens what the function needs, and builds it as its Lambda binary does.
+// function opens what the function needs, and builds it as its Lambda binary does. A command needs no read model, a query no
+// Kafka.
 func (p *parts) function(ctx context.Context, name, where string) (invoker, error) {
-	endpoint := func(all []web.Function) invoker {
+	find := func(all []web.Function) invoker {
 		for _, f := range all {
 			if f.Name == name {
 				noEnvironment := func(string) string { return "" } // the guards of this machine are those of its API
-				return apigateway.Function(f, p.app.logger, noEnvironment)
+				return apigateway.Function(f, p.logger, noEnvironment)
 			}
 		}
 		return nil
 	}
-	if endpoint((commands.Commands{}).Functions()) != nil {
-		err := p.openPublisher()
-		return endpoint(commands.Commands{Publisher: p.publisher}.Functions()), err
+	command := find(commands.Commands{}.Functions()) != nil
+	if !command {
+		if err := p.openStore(ctx, where); err != nil {
+			return nil, err
+		}
 	}
-	if err := p.openStore(ctx, where); err != nil {
-		return nil, err
-	}
-	if query := endpoint(queries.Queries{Store: p.store, Claims: p.claims}.Functions()); query != nil {
+	if query := find(queries.Queries{Store: p.store, Claims: p.claims}.Functions()); query != nil {
 		return query, nil
 	}
 	if err := p.openPublisher(); err != nil {
+		return nil, err
+	}
+	if command {
+		return find(commands.Commands{Publisher: p.events}.Functions()), nil
+	}
+	var err error
+	if p.notifier, err = p.openNotifier(ctx); err != nil {
 		return nil, err
 	}
 	deadLetters, err := p.openDeadLetters()
 	if err != nil {
 		return nil, err
 	}
-	notifier, err := p.app.openNotifier(ctx)
-	if err != nil {
-		return nil, err
-	}
-	all := consumers.Consumers{
-		Publisher: p.publisher, Notifier: notifier, Store: p.store, Claims: p.claims, AnnouncedBy: p.app.settings.AnnouncedByProducer,
-	}
-	functions := all.Functions()
-	f := functions[slices.IndexFunc(functions, func(f consumers.Function) bool { return f.Name == name })]
-	return trigger.New(f.Consumer, all.DeadLetters(deadLetters), trigger.Options{
-		Advance: p.store.Advance, Partial: p.app.settings.PartialBatches, Logger: p.app.logger,
-		Delivery: bus.Options{Report: bus.Log(p.app.logger, f.Consumer.Group), GiveUpAfter: p.app.settings.Notify.RetryFor},
+	all := p.consumers().Functions()
+	f := all[slices.IndexFunc(all, func(f consumers.Function) bool { return f.Name == name })]
+	return trigger.New(f.Consumer, deadLetters, trigger.Options{
+		Advance: p.store.Advance, Partial: p.settings.PartialBatches, Logger: p.logger,
+		Delivery: bus.Options{Report: bus.Log(p.logger, f.Consumer.Group), GiveUpAfter: p.settings.Notify.RetryFor},
 	}), nil
 }
 
-// show writes the response. It returns an error if the response is a failure.
-func (i invocation) show(w io.Writer, response []byte) error {
+// showResponse writes the response. It returns an error if the response is a failure.
+func (a *app) showResponse(function string, response []byte) error {
 	var r struct {
 		Status   int               `json:"statusCode"`
 		Headers  map[string]string `json:"headers"`
@@ -204,31 +158,28 @@ func (i invocation) show(w io.Writer, response []byte) error {
 		Failures []json.RawMessage `json:"batchItemFailures"`
 	}
 	if err := json.Unmarshal(response, &r); err != nil {
-		return fmt.Errorf("the response of %s is not JSON: %w", i.function, err)
+		return fmt.Errorf("the response of %s is not JSON: %w", function, err)
 	}
 	text := string(response)
 	switch {
-	case i.json:
+	case a.json:
 	case r.Status != 0:
-		lines := []string{strings.TrimSpace(fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status)))}
+		text = fmt.Sprintf("%d %s\n", r.Status, http.StatusText(r.Status))
 		for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
-			lines = append(lines, name+": "+events.LogText(r.Headers[name]))
+			text += name + ": " + events.LogText(r.Headers[name]) + "\n"
 		}
-		text = strings.Join(lines, "\n")
-		if r.Body != "" {
-			text += "\n\n" + indented(r.Body)
-		}
+		text += "\n" + indented(r.Body)
 	default:
 		text = indented(text)
 	}
-	if _, err := fmt.Fprintln(w, string(events.EscapeControls([]byte(strings.TrimRight(text, "\n"))))); err != nil {
+	if _, err := fmt.Fprintln(a.stdout, string(events.EscapeControls([]byte(strings.TrimSpace(text))))); err != nil {
 		return err
 	}
 	switch {
 	case r.Status >= http.StatusBadRequest:
-		return fmt.Errorf("%s answered %d", i.function, r.Status)
+		return fmt.Errorf("%s answered %d", function, r.Status)
 	case len(r.Failures) > 0:
-		return fmt.Errorf("%s returned %s for a retry; the log says why", i.function, counted(len(r.Failures), "record"))
+		return fmt.Errorf("%s returned %s for a retry; the log says why", function, counted(len(r.Failures), "record"))
 	}
 	return nil
 }

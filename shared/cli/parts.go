@@ -4,67 +4,121 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
+	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/notify/ses"
+	"github.com/sipeat/sipeat/shared/observe"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/web"
+	"github.com/sipeat/sipeat/shared/web/gateway"
 )
 
 // stopTimeout bounds the stop of a server, below the 10 s after which Docker kills a container.
 const stopTimeout = 8 * time.Second
 
-// drainTimeout is how much of that requests in hand may take.
-const drainTimeout = 6 * time.Second
-
 // parts are what functions need, opened from the settings. Implementations are chosen here and in store.go only.
 type parts struct {
-	app       *app
-	cluster   settings.Kafka
+	*app
 	store     store.Store
 	claims    store.Claims
 	publisher *kafka.Publisher
+	events    bus.Publisher // the publisher, observed
 	notifier  notify.Notifier
-	telemetry *telemetry
-	checks    []web.Check // of readiness, beside those of Kafka and the read model
-	served    bool        // the API has its listener
-	failed    chan error  // the first failure of a part
-	brief     bool        // for one call: closing does not wait and logs nothing
-	consumed  []consumed
+	metrics   *observe.Metrics
+	tracing   *observe.Tracing // nil = off
+	checks    []web.Check      // of readiness, beside those of Kafka and the read model
+	failed    chan error       // the first failure of a part
+	brief     bool             // for one call: closing does not wait and logs nothing
 	closers   []closer
 	running   context.Context // of the consumers
 	stop      context.CancelFunc
 }
 
-func (a *app) newParts(cluster settings.Kafka) *parts {
-	p := &parts{app: a, cluster: cluster, failed: make(chan error, 1)}
+type closer struct {
+	name  string
+	close func(context.Context) error
+}
+
+func (a *app) newParts() *parts {
+	p := &parts{app: a, failed: make(chan error, 1)}
 	p.running, p.stop = context.WithCancel(context.Background())
 	return p
 }
 
-// open opens the read model, the publisher and the notifier, observed.
-func (p *parts) open(ctx context.Context, where string) (err error) {
-	if p.telemetry, err = p.app.observe(ctx, p); err != nil {
+// runServer runs a server: it waits for a signal, or for the first failure, once start has opened the parts, and closes them.
+func (a *app) runServer(ctx context.Context, start func(*parts) error) (err error) {
+	signal.Ignore(syscall.SIGPIPE) // `sipeat serve | head -1` closes the pipe
+	p := a.newParts()
+	defer func() { err = errors.Join(err, p.close()) }()
+	if err := start(p); err != nil && ctx.Err() == nil {
 		return err
 	}
-	channels, err := p.app.openNotifier(ctx)
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-p.failed:
+		return err
+	}
+}
+
+// open opens telemetry, notifier, read model and publisher for a server.
+func (p *parts) open(ctx context.Context, where string) error {
+	if err := p.openTelemetry(ctx); err != nil {
+		return err
+	}
+	channels, err := p.openNotifier(ctx)
 	if err != nil {
 		return err
 	}
-	p.notifier = p.telemetry.notifier(channels)
+	for i, c := range channels { // each channel by itself: each has its own claims, too
+		channels[i].Notifier = p.metrics.Notifier(p.tracing.Notifier(c.Notifier))
+	}
+	p.notifier = channels
 	if err := p.openStore(ctx, where); err != nil {
 		return err
 	}
-	return p.openPublisher()
+	if err := p.openPublisher(); err != nil {
+		return err
+	}
+	p.events = p.metrics.Publisher(p.tracing.Publisher(p.publisher))
+	return nil
+}
+
+// openTelemetry starts metrics and traces.
+func (p *parts) openTelemetry(ctx context.Context) (err error) {
+	v := currentVersion()
+	p.metrics = observe.NewMetrics(observe.Build{Version: v.Version, Revision: v.Revision})
+	if p.tracing, err = observe.NewTracing(ctx, os.Getenv, v.Version, p.logger); err != nil {
+		return usageError{err}
+	}
+	if p.tracing != nil {
+		p.add("traces", p.tracing.Close)
+	}
+	if p.settings.Metrics == "" {
+		return nil
+	}
+	metrics := p.metrics.Handler()
+	if settings.IsLoopback(p.settings.Metrics) {
+		metrics = gateway.OwnName(metrics)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics)
+	return p.listenAndServe("metrics", p.settings.Metrics, "METRICS", "/metrics", mux)
 }
 
 func (p *parts) openPublisher() (err error) {
-	if p.publisher, err = kafka.NewPublisher(p.cluster, p.app.logger); err != nil {
+	if p.publisher, err = kafka.NewPublisher(p.cluster, p.logger); err != nil {
 		return err
 	}
+	p.events = p.publisher
 	p.add("publisher", p.publisher.Close)
 	return nil
 }
@@ -75,23 +129,23 @@ func (p *parts) openStore(ctx context.Context, where string) (err error) {
 		return err
 	}
 	p.add("read model", func(context.Context) error { return p.store.Close() })
-	if p.claims, err = p.app.openClaims(ctx, where); err != nil {
+	if p.claims, err = p.openClaims(ctx, where); err != nil {
 		return err
 	}
 	p.add("delivery claims", func(context.Context) error { return p.claims.Close() })
 	return nil
 }
 
-func (p *parts) openDeadLetters() (*kafka.DeadLetters, error) {
-	letters, err := kafka.NewDeadLetters(p.cluster, p.app.logger)
+func (p *parts) openDeadLetters() (bus.DeadLetters, error) {
+	deadLetters, err := kafka.NewDeadLetters(p.cluster, p.logger)
 	if err != nil {
 		return nil, err
 	}
 	p.add("dead letters", func(context.Context) error {
-		letters.Close()
+		deadLetters.Close()
 		return nil
 	})
-	return letters, nil
+	return p.consumers().DeadLetters(deadLetters), nil
 }
 
 // openNotifier opens the channels in NOTIFY.
@@ -100,10 +154,11 @@ func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
 	openSES := func(m notify.Composer) (notify.Notifier, error) {
 		cfg, err := a.aws.regional(ctx)
 		if err != nil {
+			err = fmt.Errorf("NOTIFY=ses: %w", err)
 			if usage := (usageError{}); !errors.As(err, &usage) {
-				unavailable = fmt.Errorf("NOTIFY=ses: %w", err)
+				unavailable = err
 			}
-			return nil, fmt.Errorf("NOTIFY=ses: %w", err)
+			return nil, err
 		}
 		return ses.New(m, cfg), nil
 	}
@@ -125,32 +180,8 @@ func (p *parts) fail(err error) {
 	}
 }
 
-// unlessAsked is the error of a server that did not start; none if a signal stopped it before it was ready.
-func (p *parts) unlessAsked(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	p.app.logger.Info("stopped before it was ready")
-	return nil
-}
-
-// wait waits for a signal or the first failure.
-func (p *parts) wait(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-p.failed:
-		return err
-	}
-}
-
-type closer struct {
-	name string
-	end  func(context.Context) error
-}
-
-func (p *parts) add(name string, end func(context.Context) error) {
-	p.closers = append(p.closers, closer{name, end})
+func (p *parts) add(name string, close func(context.Context) error) {
+	p.closers = append(p.closers, closer{name, close})
 }
 
 // close stops parts in the opposite order to that in which they were added, in [stopTimeout]. The consumers begin to stop while
@@ -166,9 +197,9 @@ func (p *parts) close() error {
 	var errs []error
 	for i := len(p.closers) - 1; i >= 0; i-- {
 		if !p.brief {
-			p.app.logger.Info("ending " + p.closers[i].name)
+			p.logger.Info("ending " + p.closers[i].name)
 		}
-		if err := p.closers[i].end(ctx); err != nil && !p.brief {
+		if err := p.closers[i].close(ctx); err != nil && !p.brief {
 			errs = append(errs, fmt.Errorf("%s: %w", p.closers[i].name, err))
 		}
 	}

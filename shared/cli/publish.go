@@ -6,23 +6,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
-	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/spf13/cobra"
 )
 
 func (a *app) publishCommand() *cobra.Command {
-	var brokers, key string
+	var key string
 	c := &cobra.Command{
 		Use:   "publish TYPE",
 		Short: "Publish events from JSON lines on standard input",
@@ -33,40 +29,22 @@ func (a *app) publishCommand() *cobra.Command {
 			"repeated.\n\nTypes: " + strings.Join(topicNames(), ", "),
 		Example: "  sipeat publish contact-created < contacts.jsonl\n" +
 			"  sipeat publish request-created --brokers kafka1:9092,kafka2:9092 --idempotency-key import-7 < requests.jsonl",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 1 && slices.Contains(topicNames(), args[0]) {
-				return nil
-			}
-			typed := strings.Join(args, " ")
-			return fmt.Errorf("unknown event type %q%s\nvalid types: %s",
-				typed, didYouMean(typed, topicNames()), strings.Join(topicNames(), ", "))
-		},
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: topicNames(),
 		RunE: func(c *cobra.Command, args []string) error {
 			definition, _ := events.Lookup(args[0])
-			cluster, err := a.cluster(brokers)
-			if err != nil {
-				return err
-			}
-			return a.publish(c.Context(), cluster, definition, key)
+			return a.publish(c.Context(), definition, key)
 		},
 	}
-	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
 	c.Flags().StringVar(&key, "idempotency-key", "", "publish the same lines as the same events when run again")
+	addFlags(c, "brokers")
 	return c
-}
-
-func topicNames() []string {
-	var names []string
-	for _, d := range events.Catalogue() {
-		names = append(names, d.Topic)
-	}
-	return names
 }
 
 // publishing is one run of publish.
 type publishing struct {
-	app                *app
+	*app
+	publisher          *kafka.Publisher
 	definition         events.Definition
 	key                string
 	bar                *progressbar.ProgressBar
@@ -81,12 +59,11 @@ type sent struct {
 	pending *kafka.Pending
 }
 
-func (a *app) publish(ctx context.Context, cluster settings.Kafka, d events.Definition, key string) error {
-	cluster, err := a.reach(ctx, cluster, kafka.Requirements{Write: []string{d.Topic}})
-	if err != nil {
+func (a *app) publish(ctx context.Context, d events.Definition, key string) error {
+	if err := a.reach(ctx, kafka.Requirements{Write: []string{d.Topic}}); err != nil {
 		return err
 	}
-	publisher, err := kafka.NewPublisher(cluster, a.logger)
+	publisher, err := kafka.NewPublisher(a.cluster, a.logger)
 	if err != nil {
 		return err
 	}
@@ -98,10 +75,10 @@ func (a *app) publish(ctx context.Context, cluster settings.Kafka, d events.Defi
 	if isTerminal(a.stdin) {
 		fmt.Fprintln(a.stderr, "Type one JSON object per line; Ctrl-D ends.")
 	}
-	p := &publishing{app: a, definition: d, key: key, started: time.Now(), bar: progressbar.NewOptions64(-1,
-		progressbar.OptionSetWriter(a.stderr), progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(a.stderr)))}
-	err = p.run(ctx, publisher)
+	p := &publishing{app: a, publisher: publisher, definition: d, key: key, started: time.Now(),
+		bar: progressbar.NewOptions64(-1, progressbar.OptionSetWriter(a.stderr), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(a.stderr)))}
+	err = errors.Join(p.run(ctx), p.settle(len(p.waiting)))
 	_ = p.bar.Clear()
 	fmt.Fprintf(a.stderr, "published %d, refused %d\n", p.published, p.refused)
 	if err == nil && p.refused > 0 {
@@ -110,55 +87,38 @@ func (a *app) publish(ctx context.Context, cluster settings.Kafka, d events.Defi
 	return err
 }
 
-// isTerminal reports whether a stream is a terminal.
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && isatty.IsTerminal(f.Fd())
-}
-
 // inFlight is how many lines may wait for their acknowledgement.
 const inFlight = 1000
 
-// run publishes the lines in order. It ends at the first line whose acknowledgement does not come. Once ctx is done it reads
-// no further line, and waits for those in flight.
-func (p *publishing) run(ctx context.Context, publisher *kafka.Publisher) error {
+// run sends the lines in order. It ends at the first line whose acknowledgement does not come, and once ctx is done.
+func (p *publishing) run(ctx context.Context) error {
 	lines := make(chan line, 64)
 	go p.read(lines) // a read cannot be interrupted: the process may leave it behind
 	last := 0
-	for open := true; open; {
-		var l line
+	for {
 		select {
 		case <-ctx.Done():
-			return errors.Join(p.settle(len(p.waiting)), fmt.Errorf("interrupted after line %d; later lines were not published", last))
-		case l, open = <-lines:
-		}
-		switch {
-		case !open:
-		case l.err != nil:
-			return errors.Join(p.settle(len(p.waiting)), l.err)
-		default:
+			return fmt.Errorf("interrupted after line %d; later lines were not published", last)
+		case l, open := <-lines:
+			if !open || l.err != nil {
+				return l.err
+			}
 			last = l.number
-			if err := p.send(ctx, publisher, l); err != nil {
-				return err
+			event, err := p.event(l)
+			if err != nil {
+				p.refused++
+				_ = p.bar.Clear()
+				fmt.Fprintf(p.stderr, "line %d: %s\n", l.number, faults(err))
+				continue
+			}
+			p.waiting = append(p.waiting, sent{l.number, p.publisher.Send(ctx, event)})
+			if len(p.waiting) == inFlight {
+				if err := p.settle(inFlight / 2); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	return p.settle(len(p.waiting))
-}
-
-func (p *publishing) send(ctx context.Context, publisher *kafka.Publisher, l line) error {
-	event, err := p.event(l)
-	if err != nil {
-		p.refused++
-		_ = p.bar.Clear()
-		fmt.Fprintf(p.app.stderr, "line %d: %s\n", l.number, faults(err))
-		return nil
-	}
-	p.waiting = append(p.waiting, sent{l.number, publisher.Send(ctx, event)})
-	if len(p.waiting) < inFlight {
-		return nil
-	}
-	return p.settle(inFlight / 2)
 }
 
 func (p *publishing) event(l line) (events.Any, error) {
@@ -190,27 +150,17 @@ func faults(err error) string {
 func (p *publishing) settle(n int) error {
 	for _, s := range p.waiting[:n] {
 		if _, err := s.pending.Wait(context.Background()); err != nil {
-			return p.unconfirmed(s.line, err)
+			last := p.waiting[len(p.waiting)-1].line
+			p.waiting = nil
+			return fmt.Errorf("lines %d to %d were sent, but not confirmed, and may or may not be published; later lines were not "+
+				"published; repeat the run with the same --idempotency-key (without one, events may be published twice): %w",
+				s.line, last, err)
 		}
 		p.published++
 		p.bar.Describe(fmt.Sprintf("published %d, %.0f per second", p.published, float64(p.published)/time.Since(p.started).Seconds()))
 	}
 	p.waiting = append(p.waiting[:0], p.waiting[n:]...)
 	return nil
-}
-
-// unconfirmed is the error of a line whose acknowledgement does not come. The lines sent after it may have been published too.
-func (p *publishing) unconfirmed(first int, err error) error {
-	what := fmt.Sprintf("line %d was", first)
-	if last := p.waiting[len(p.waiting)-1].line; last > first {
-		what = fmt.Sprintf("lines %d to %d were", first, last)
-	}
-	remedy := "sending them again may publish them twice: use --idempotency-key from the first run on"
-	if p.key != "" {
-		remedy = "repeat the run with the same lines and the same --idempotency-key"
-	}
-	return fmt.Errorf("%s sent, but not confirmed, and may or may not be published; later lines were not published; %s: %w",
-		what, remedy, err)
 }
 
 // maxLine is the longest line that publish reads; no topic of the catalogue takes a larger event.
@@ -225,19 +175,16 @@ type line struct {
 
 func (p *publishing) read(lines chan<- line) {
 	defer close(lines)
-	scanner := bufio.NewScanner(p.app.stdin)
+	scanner := bufio.NewScanner(p.stdin)
 	scanner.Buffer(make([]byte, 0, 64<<10), maxLine)
-	n := 0
-	for scanner.Scan() {
-		n++
+	n := 1
+	for ; scanner.Scan(); n++ {
 		text := bytes.TrimSpace(bytes.TrimPrefix(scanner.Bytes(), []byte("\xef\xbb\xbf"))) // a byte order mark
 		if len(text) > 0 {
 			lines <- line{number: n, text: bytes.Clone(text)}
 		}
 	}
-	if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
-		lines <- line{err: fmt.Errorf("line %d is longer than %d bytes; only the lines before it are published", n+1, maxLine)}
-	} else if err != nil {
-		lines <- line{err: fmt.Errorf("standard input, line %d: %w", n+1, err)}
+	if err := scanner.Err(); err != nil {
+		lines <- line{err: fmt.Errorf("line %d cannot be read; only the lines before it are published: %w", n, err)}
 	}
 }

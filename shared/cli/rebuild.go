@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/mattn/go-isatty"
 	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus"
@@ -22,11 +20,12 @@ import (
 	"github.com/sipeat/sipeat/shared/store/dynamodb"
 	"github.com/sipeat/sipeat/shared/store/sqlite"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 )
 
 // rebuild is the building of a read model from the topics.
 type rebuild struct {
-	*app
+	*parts
 	file, table, data string // where it is built: one of them
 	other             string // what it is compared with
 	once              bool
@@ -38,8 +37,7 @@ type rebuild struct {
 }
 
 func (a *app) rebuildCommand() *cobra.Command {
-	var brokers string
-	r := &rebuild{app: a}
+	r := &rebuild{}
 	c := &cobra.Command{
 		Use:   "rebuild (--store FILE | --table NAME | --data DIR)",
 		Short: "Build another read model from the topics, while traffic continues",
@@ -55,15 +53,13 @@ func (a *app) rebuildCommand() *cobra.Command {
 			"  sipeat rebuild --store /var/lib/sipeat/read-model-2.db\n" +
 			"  sipeat rebuild --table sipeat-2 --compare sipeat",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			r.parts = a.newParts()
 			if err := r.check(); err != nil {
-				return wrongUsage(c, err)
+				return usageError{err}
 			}
-			cluster, err := a.cluster(brokers)
-			if err != nil {
-				return err
-			}
-			return r.run(c.Context(), cluster)
+			defer func() { err = errors.Join(err, r.close()) }()
+			return r.run(c.Context())
 		},
 	}
 	c.Flags().StringVar(&r.file, "store", "", "build a SQLite file")
@@ -72,28 +68,25 @@ func (a *app) rebuildCommand() *cobra.Command {
 	c.Flags().BoolVar(&r.once, "once", false, "end at the events that were there at the start")
 	c.Flags().StringVar(&r.other, "compare", "",
 		"then compare with this file or table, list the differences and end, with status 1 if there are any")
-	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
+	c.MarkFlagsMutuallyExclusive("store", "table", "data")
+	c.MarkFlagsOneRequired("store", "table", "data")
+	c.MarkFlagsMutuallyExclusive("compare", "data")
+	addFlags(c, "brokers")
 	return c
 }
 
+// check checks that nothing that is in use is written to.
 func (r *rebuild) check() error {
-	given := slices.DeleteFunc([]string{r.file, r.table, r.data}, func(s string) bool { return s == "" })
-	switch {
-	case len(given) != 1:
-		return errors.New("give one of --store FILE, --table NAME and --data DIR")
-	case r.data != "" && r.other != "":
-		return errors.New("--compare goes with --store or --table")
-	case given[0] == r.other:
-		return errors.New("--compare: name another read model than the one to build")
-	case r.table != "" && r.settings.Store == settings.DynamoDB && r.table == r.settings.Table:
-		return fmt.Errorf("--table: %s is in use (TABLE_NAME): name another table", r.table)
-	case r.file != "" && sameFile(r.file, r.settings.Store):
-		return fmt.Errorf("--store: %s is in use (STORE): name another file", r.file)
-	}
 	if r.data != "" {
 		if _, err := os.Stat(filepath.Join(r.data, "kafka")); err != nil {
 			return fmt.Errorf("--data: there is no data of `sipeat serve` in %s", r.data)
 		}
+		return nil
+	}
+	table := r.table != "" && (r.table == r.other || r.settings.Store == settings.DynamoDB && r.table == r.settings.Table)
+	file := r.file != "" && (sameFile(r.file, r.other) || sameFile(r.file, r.settings.Store))
+	if table || file {
+		return fmt.Errorf("%s is in use (STORE, TABLE_NAME) or compared with: build another file or table", r.name())
 	}
 	return nil
 }
@@ -104,32 +97,24 @@ func sameFile(a, b string) bool {
 	return errX == nil && errY == nil && x == y
 }
 
-func (r *rebuild) run(ctx context.Context, cluster settings.Kafka) (err error) {
-	p := r.newParts(cluster)
-	defer func() { err = errors.Join(err, p.close()) }()
+func (r *rebuild) run(ctx context.Context) (err error) {
 	if r.data != "" {
 		r.file, r.once = readModel(r.data)+".new", true
-		if err := p.openBroker(ctx, r.data, "127.0.0.1:0"); err != nil {
+		if err := r.openBroker(ctx, r.data, "127.0.0.1:0"); err != nil {
 			return err
 		}
 		if err := sqlite.Remove(r.file); err != nil { // of a run that was interrupted
 			return err
 		}
-	} else if p.cluster, err = r.reach(ctx, cluster, kafka.Requirements{Read: topicNames()}); err != nil {
+	} else if err := r.reach(ctx, kafka.Requirements{Read: topicNames()}); err != nil {
 		return err
 	}
-	if r.model, err = r.open(ctx, cmp.Or(r.file, r.table)); err != nil {
+	if r.model, err = r.open(ctx, r.name()); err != nil {
 		return err
 	}
-	p.add("read model", func(context.Context) error { return r.model.Close() })
-	if err := r.adoptClaims(ctx); err != nil {
+	r.add("read model", func(context.Context) error { return r.model.Close() })
+	if err := r.replay(ctx); err != nil || r.data == "" {
 		return err
-	}
-	if err := r.replay(ctx, p.cluster); err != nil {
-		return err
-	}
-	if r.data == "" {
-		return nil
 	}
 	if err := r.model.Close(); err != nil {
 		return err
@@ -141,6 +126,8 @@ func (r *rebuild) run(ctx context.Context, cluster settings.Kafka) (err error) {
 	return err
 }
 
+func (r *rebuild) name() string { return cmp.Or(r.file, r.table) }
+
 // open opens a read model of the kind that is built.
 func (r *rebuild) open(ctx context.Context, name string) (store.Store, error) {
 	if r.table != "" {
@@ -149,96 +136,65 @@ func (r *rebuild) open(ctx context.Context, name string) (store.Store, error) {
 	return sqlite.Open(ctx, name, sqlite.WithRelaxedSync()) // it can be built again
 }
 
-// adoptClaims saves the delivery claims, which older versions kept in the read model.
-func (r *rebuild) adoptClaims(ctx context.Context) error {
-	old := r.settings.Store
-	if r.data != "" {
-		old = readModel(r.data)
-	}
-	if r.table != "" || old == settings.DynamoDB {
-		return nil
-	}
-	if _, err := os.Stat(old); err != nil {
-		return nil //nolint:nilerr // there is none
-	}
-	claims, err := r.openClaims(ctx, old)
-	if err != nil {
-		return err
-	}
-	return errors.Join(claims.(*sqlite.Claims).Adopt(ctx, old), claims.Close())
-}
-
-// replay gives the topics to the consumers' projections, all at the same time.
-func (r *rebuild) replay(ctx context.Context, cluster settings.Kafka) error {
+// replay passes the topics to the consumers' projections, all at the same time.
+func (r *rebuild) replay(ctx context.Context) error {
 	marks, err := r.model.Marks(ctx)
 	if err != nil {
 		return err
 	}
-	running, stop := context.WithCancel(ctx)
-	defer stop()
-	functions := consumers.Consumers{Store: r.model}.Functions()
-	var caughtUp, replays sync.WaitGroup
-	caughtUp.Add(len(functions))
 	progress := r.newProgress()
-	errs := make(chan error, len(functions))
-	for _, f := range functions {
+	var caughtUp sync.WaitGroup
+	replays, running := errgroup.WithContext(ctx)
+	running, stop := context.WithCancel(running)
+	defer stop()
+	for _, f := range (consumers.Consumers{Store: r.model}).Functions() {
 		from := map[int32]int64{}
 		for n, mark := range marks[f.Replay.Topic] {
 			from[n] = mark.Held
 		}
+		caughtUp.Add(1)
+		done := sync.OnceFunc(caughtUp.Done)
 		o := kafka.ReplayOptions{
 			From: from, Logger: r.logger, Advance: r.model.Advance, DeadLetters: r,
 			Delivery: bus.Options{Report: r.report, MaxBuffered: 1024, MaxBufferedBytes: 4 << 20},
 			Progress: func(handled, all int64) { progress.set(f.Name, handled, all) },
 		}
-		done := sync.OnceFunc(caughtUp.Done)
 		if !r.once {
 			o.CaughtUp = done
 		}
-		replays.Go(func() {
-			err := kafka.Replay(running, cluster, f.Replay, o)
-			if err != nil {
-				stop()
-			}
-			errs <- err
-			done()
+		replays.Go(func() error {
+			defer done()
+			return kafka.Replay(running, r.cluster, f.Replay, o)
 		})
 	}
 	caughtUp.Wait()
-	progress.end()
+	handled, all := progress.end()
 	var failure error
 	if running.Err() == nil {
-		failure = r.caughtUp(running, progress)
-		if r.other != "" {
+		if failure = r.finish(running, handled, time.Since(progress.began)); failure != nil || r.other != "" {
 			stop()
 		}
 	}
-	replays.Wait()
-	for range functions {
-		if err := <-errs; err != nil && !errors.Is(err, context.Canceled) {
-			failure = errors.Join(failure, err)
-		}
+	if err := replays.Wait(); !errors.Is(err, context.Canceled) {
+		failure = errors.Join(failure, err)
 	}
-	if handled, all := progress.sum(); failure == nil && handled < all && ctx.Err() != nil {
+	if failure == nil && handled < all && ctx.Err() != nil {
 		return fmt.Errorf("interrupted at %d of %d events", handled, all)
 	}
 	return failure
 }
 
-// caughtUp reports the result, and compares it if it is to be.
-func (r *rebuild) caughtUp(ctx context.Context, progress *rebuildProgress) error {
-	handled, _ := progress.sum()
-	took := time.Since(progress.began)
-	fmt.Fprintf(r.stdout, "Built %s from %s in %s (%.0f/s), %d of them rejected.\n", cmp.Or(r.file, r.table),
-		counted(int(handled), "event"),
-		took.Round(time.Millisecond), float64(handled)/max(took.Seconds(), 0.001), r.rejected)
+// finish reports the result, and compares it if it is to be.
+func (r *rebuild) finish(ctx context.Context, handled int64, took time.Duration) error {
+	fmt.Fprintf(r.stdout, "Built %s from %s in %s (%.0f/s), %d of them rejected.\n", r.name(), counted(int(handled), "event"),
+		took.Round(time.Millisecond), float64(handled)/took.Seconds(), r.rejected)
 	if r.other != "" {
 		other, err := r.open(ctx, r.other)
 		if err != nil {
 			return err
 		}
 		defer other.Close()
-		differences, err := compare(ctx, r.model, other, cmp.Or(r.file, r.table), r.other)
+		differences, err := compare(ctx, r.model, other, r.name(), r.other)
 		if err != nil {
 			return err
 		}
@@ -253,13 +209,11 @@ func (r *rebuild) caughtUp(ctx context.Context, progress *rebuildProgress) error
 	switch {
 	case r.table != "":
 		fmt.Fprintf(r.stdout, "To switch, set TABLE_NAME=%s and restart the API and the workers "+
-			"(on AWS: deploy with UseSecondTable=true or false). "+
-			"To go back, set TABLE_NAME=%s.\n", r.table, r.settings.Table)
+			"(on AWS: deploy with UseSecondTable=true or false). To go back, set TABLE_NAME=%s.\n", r.table, r.settings.Table)
 	case r.data == "":
-		claims := ""
-		if filepath.Dir(r.file) != filepath.Dir(r.settings.Store) && r.settings.ClaimsFile == "" &&
-			r.settings.Store != settings.DynamoDB {
-			claims = " and CLAIMS_FILE=" + filepath.Join(filepath.Dir(r.settings.Store), "claims.db")
+		claims := "" // are beside the read model by default, and must stay the same
+		if r.settings.ClaimsFile == "" && r.settings.Store != settings.DynamoDB {
+			claims = " and CLAIMS_FILE=" + claimsFile(r.settings.Store)
 		}
 		fmt.Fprintf(r.stdout, "To switch, set STORE=%s%s and restart the API and the workers. To go back, set STORE=%s.\n",
 			r.file, claims, r.settings.Store)
@@ -280,14 +234,14 @@ func (r *rebuild) Write(_ context.Context, l bus.DeadLetter) error {
 	return nil
 }
 
-// report shows an outage of the read model now and then.
+// logInterval is how often an outage is logged, and the progress where there is no terminal.
+const logInterval = 10 * time.Second
+
+// report logs an outage of the read model.
 func (r *rebuild) report(report bus.Report) {
-	if report.Outcome == bus.Done || report.Outcome == bus.Rejected {
-		return
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.warned) > 10*time.Second {
+	if report.Outcome != bus.Done && report.Outcome != bus.Rejected && time.Since(r.warned) > logInterval {
 		r.warned = time.Now()
 		r.logger.Warn("events wait for the read model", "error", report.Err)
 	}
@@ -295,68 +249,57 @@ func (r *rebuild) report(report bus.Report) {
 
 // rebuildProgress is how far the topics are.
 type rebuildProgress struct {
-	app   *app
+	*rebuild
 	bar   *progressbar.ProgressBar
 	began time.Time
 
 	mu           sync.Mutex
-	handled, all map[string]int64
+	handled, all map[string]int64 // by function
 	logged       time.Time
-	over         bool
+	ended        bool
 }
 
-// logInterval is how often the progress is logged where there is no terminal.
-const logInterval = 10 * time.Second
-
 func (r *rebuild) newProgress() *rebuildProgress {
-	p := &rebuildProgress{app: r.app, began: time.Now(), logged: time.Now(), handled: map[string]int64{}, all: map[string]int64{}}
-	if f, ok := r.stderr.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
-		p.bar = progressbar.NewOptions64(1, progressbar.OptionSetWriter(r.stderr), progressbar.OptionSetDescription("events"),
+	return &rebuildProgress{rebuild: r, began: time.Now(), logged: time.Now(), handled: map[string]int64{}, all: map[string]int64{},
+		bar: progressbar.NewOptions64(1, progressbar.OptionSetWriter(r.stderr), progressbar.OptionSetDescription("events"),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
-			progressbar.OptionClearOnFinish())
-	}
-	return p
+			progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(r.stderr)))}
 }
 
 func (p *rebuildProgress) set(function string, handled, all int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.handled[function], p.all[function] = min(handled, all), all
-	if p.over {
+	if p.ended {
 		return
 	}
-	sum, total := p.sums()
-	if p.bar != nil {
-		p.bar.ChangeMax64(total + 1) // or it ends by itself
-		_ = p.bar.Set64(sum)
-	} else if time.Since(p.logged) > logInterval {
+	sum, total := p.sum()
+	p.bar.ChangeMax64(total + 1) // or it ends by itself
+	_ = p.bar.Set64(sum)
+	if !isTerminal(p.stderr) && time.Since(p.logged) > logInterval {
 		p.logged = time.Now()
 		rate := float64(sum) / time.Since(p.began).Seconds()
 		left := time.Duration(float64(total-sum) / max(rate, 0.01) * float64(time.Second))
-		p.app.logger.Info("rebuilding", "handled", sum, "of", total, "per_second", int(rate), "left", left.Round(time.Second).String())
+		p.logger.Info("rebuilding", "handled", sum, "of", total, "per_second", int(rate), "left", left.Round(time.Second).String())
 	}
 }
 
-func (p *rebuildProgress) sums() (handled, all int64) {
-	for _, n := range p.handled {
-		handled += n
-	}
-	for _, n := range p.all {
+// sum adds the functions up; the lock is held.
+func (p *rebuildProgress) sum() (handled, all int64) {
+	for function, n := range p.all {
+		handled += p.handled[function]
 		all += n
 	}
 	return handled, all
 }
 
-func (p *rebuildProgress) sum() (handled, all int64) {
+// end ends the display, and returns how far the topics were.
+func (p *rebuildProgress) end() (handled, all int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.sums()
-}
-
-func (p *rebuildProgress) end() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.over = true; p.bar != nil {
+	if !p.ended {
+		p.ended = true
 		_ = p.bar.Finish()
 	}
+	return p.sum()
 }

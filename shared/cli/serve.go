@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os/signal"
 	"path/filepath"
-	"syscall"
+	"slices"
 	"text/tabwriter"
 
+	"github.com/sipeat/sipeat/functions/commands"
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
@@ -19,7 +22,6 @@ import (
 )
 
 func (a *app) serveCommand() *cobra.Command {
-	var given settings.Serve
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run everything in one process: API, consumers, embedded Kafka broker and read model",
@@ -32,59 +34,51 @@ func (a *app) serveCommand() *cobra.Command {
 		Args:        cobra.NoArgs,
 		Annotations: server,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s := a.settings.Serve
-			for name, to := range map[string]*string{"http": &s.HTTP, "kafka": &s.Kafka, "data": &s.Data} {
-				if f := c.Flags().Lookup(name); f.Changed {
-					*to = f.Value.String()
-				}
-			}
-			if err := s.Check(); err != nil {
+			if err := a.settings.Serve.Check(); err != nil {
 				return usageError{err}
 			}
-			return a.serve(c.Context(), s)
+			return a.runServer(c.Context(), func(p *parts) error { return p.serve(c.Context()) })
 		},
 	}
-	c.Flags().StringVar(&given.HTTP, "http", "127.0.0.1:8080", "address of the API; port 0 takes a free one (SIPEAT_HTTP)")
-	c.Flags().StringVar(&given.Kafka, "kafka", "127.0.0.1:9092", "address of the broker; port 0 takes a free one (SIPEAT_KAFKA)")
-	c.Flags().StringVar(&given.Data, "data", ".sipeat", "data folder (SIPEAT_DATA)")
+	addFlags(c, "http", "kafka", "data")
 	return c
 }
 
-// serve runs the embedded broker, and on it the parts of `sipeat api` and `sipeat worker`, until ctx is done.
-func (a *app) serve(ctx context.Context, s settings.Serve) (err error) {
-	signal.Ignore(syscall.SIGPIPE) // `sipeat serve | head -1` closes the pipe
-	p := a.newParts(settings.Kafka{})
-	defer func() { err = errors.Join(err, p.close()) }()
-
-	listener, err := a.listen(s.HTTP)
+// serve starts the embedded broker, and on it what `sipeat api` and `sipeat worker` start.
+func (p *parts) serve(ctx context.Context) error {
+	s := p.settings.Serve
+	listener, err := p.listenAPI()
 	if err != nil {
 		return err
 	}
-	defer p.release(listener)
-	if err := local.MakePrivate(s.Data, a.logger); err != nil && !errors.Is(err, fs.ErrPermission) {
+	if err := local.MakePrivate(s.Data, p.logger); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
 	if err := p.openBroker(ctx, s.Data, s.Kafka); err != nil {
-		return p.unlessAsked(ctx, err)
+		return err
 	}
 	if err := p.open(ctx, readModel(s.Data)); err != nil {
-		return p.unlessAsked(ctx, err)
+		return err
 	}
-	p.checks = []web.Check{{Name: "disk", Probe: func(context.Context) error { return local.CheckDisk(s.Data) }}}
+	p.checks = append(p.checks, web.Check{Name: "disk", Probe: func(context.Context) error { return local.CheckDisk(s.Data) }})
 	if err := p.startConsumers(p.consumers().Functions(), nil); err != nil {
 		return err
 	}
-	callers := a.settings.Web
+	callers := p.settings.Web
 	callers.Public.Rate, callers.Staff.Rate = 0, 0 // all callers are on this machine
-	endpoints := p.startAPI(listener, callers)
-	a.printReady("http://"+listener.Addr().String(), p.cluster.Brokers[0], s.Data, endpoints)
-	a.logCallers()
-	return p.wait(ctx)
+	url := p.startAPI(listener, callers)
+	fmt.Fprintf(p.stdout, "ready http=%s kafka=%s\n\n", url, p.cluster.Brokers[0])
+	printEndpoints(p.stdout)
+	fmt.Fprintln(p.stdout)
+	printConsumers(p.stdout, allConsumers())
+	fmt.Fprintf(p.stdout, "\nData is kept in %s. %s", s.Data, tryLine(url))
+	p.logCallers()
+	return nil
 }
 
 // openBroker opens the embedded broker in the data folder, with all topics, as the cluster.
 func (p *parts) openBroker(ctx context.Context, data, address string) error {
-	broker, err := local.Open(ctx, local.Options{Dir: filepath.Join(data, "kafka"), Address: address, Logger: p.app.logger})
+	broker, err := local.Open(ctx, local.Options{Dir: filepath.Join(data, "kafka"), Address: address, Logger: p.logger})
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w: choose a folder that this user may write to, with --data or SIPEAT_DATA", err)
 	}
@@ -96,7 +90,7 @@ func (p *parts) openBroker(ctx context.Context, data, address string) error {
 	states, err := kafka.MakeTopics(ctx, p.cluster, 1, kafka.Topics(events.Catalogue()...)...)
 	for _, s := range states {
 		for _, d := range s.Differences {
-			p.app.logger.Warn("topic differs from its declaration",
+			p.logger.Warn("topic differs from its declaration",
 				"topic", s.Topic, "setting", d.Setting, "is", d.Have, "should_be", d.Want)
 		}
 	}
@@ -105,13 +99,40 @@ func (p *parts) openBroker(ctx context.Context, data, address string) error {
 
 func readModel(data string) string { return filepath.Join(data, "read-model.db") }
 
-// printReady prints the line for scripts, the endpoints and the consumers.
-func (a *app) printReady(url, brokers, data string, endpoints []web.Function) {
-	fmt.Fprintf(a.stdout, "ready http=%s kafka=%s\n\n", url, brokers)
-	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	showEndpoints(table, endpoints)
-	fmt.Fprintln(table)
-	showConsumers(table, allConsumers())
+// endpoints is the table of the API's functions, to be read only.
+func endpoints() []web.Function {
+	return slices.Concat(commands.Commands{}.Functions(), queries.Queries{}.Functions())
+}
+
+func printEndpoints(w io.Writer) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ROUTE\tFUNCTION")
+	for _, f := range endpoints() {
+		fmt.Fprintf(table, "%s\t%s\n", f.Route, f.Name)
+	}
 	_ = table.Flush() // the reader may have gone
-	fmt.Fprintf(a.stdout, "\nData is kept in %s. Try:\n\n  %s\n\nCtrl-C stops it.\n", data, curlLine(url))
+}
+
+func printConsumers(w io.Writer, functions []consumers.Function) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "TOPIC\tPARTITIONS\tCONSUMER GROUP\tDESCRIPTION")
+	for _, f := range functions {
+		d, _ := events.Lookup(f.Consumer.Topic)
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", d.Topic, d.Partitions, f.Consumer.Group, d.Description)
+	}
+	_ = table.Flush() // the reader may have gone
+}
+
+// tryLine shows a first request.
+func tryLine(url string) string {
+	return "Try:\n\n  curl -i " + url + `/contacts -H 'Content-Type: application/json' -d '` +
+		`{"name":"Ada Lovelace","email":"ada@example.com","phone":"+44 20 7946 0958","message":"A machine, please."}'` +
+		"\n\nCtrl-C stops it.\n"
+}
+
+// logCallers says when AUTH is needed. It follows the ready line, which may share its file with the log.
+func (a *app) logCallers() {
+	if a.settings.Web.Auth.Mode == "" {
+		a.logger.Info("AUTH is not set: only callers on this machine are served; behind a reverse proxy, set AUTH")
+	}
 }

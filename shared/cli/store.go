@@ -55,7 +55,7 @@ func (a *app) openClaims(ctx context.Context, where string) (store.Claims, error
 			return dynamodb.OpenClaims(cfg, a.settings.ClaimsTable, time.Now)
 		})
 	}
-	path := filepath.Join(filepath.Dir(where), "claims.db")
+	path := claimsFile(where)
 	if where == a.settings.Store && a.settings.ClaimsFile != "" {
 		path = a.settings.ClaimsFile
 	}
@@ -65,6 +65,9 @@ func (a *app) openClaims(ctx context.Context, where string) (store.Claims, error
 	}
 	return c, nil
 }
+
+// claimsFile is where the delivery claims of a read model are by default.
+func claimsFile(model string) string { return filepath.Join(filepath.Dir(model), "claims.db") }
 
 // table is a table of DynamoDB.
 type table interface {
@@ -84,11 +87,11 @@ func openTable[T table](ctx context.Context, a *app, open func(aws.Config) (T, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
-	check := t.Check
+	ready := t.Check
 	if local {
-		check = t.Create
+		ready = t.Create
 	}
-	if err := check(ctx); err != nil {
+	if err := ready(ctx); err != nil {
 		return t, errors.Join(fmt.Errorf("STORE=dynamodb: %w", err), t.Close())
 	}
 	return t, nil

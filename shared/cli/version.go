@@ -19,37 +19,25 @@ type versionInfo struct {
 	Platform string `json:"platform"`
 }
 
+// currentVersion describes this build. Without a release it has Go's version of the commit, or "devel".
 func currentVersion() versionInfo {
+	v := versionInfo{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
-		build = &debug.BuildInfo{}
+		return v
 	}
-	return describeBuild(version, build)
-}
-
-// describeBuild names a build without a version by its commit, and marks one of changed files.
-func describeBuild(version string, build *debug.BuildInfo) versionInfo {
-	v := versionInfo{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if v.Version == "" {
 		v.Version = strings.Trim(build.Main.Version, "()") // "(devel)"
 	}
-	dirty := ""
 	for _, s := range build.Settings {
-		switch {
-		case s.Key == "vcs.revision":
+		if s.Key == "vcs.revision" {
 			v.Revision = s.Value
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "-dirty"
 		}
-	}
-	if v.Revision != "" && (v.Version == "" || v.Version == "devel") {
-		v.Version = "devel-" + v.Revision[:min(12, len(v.Revision))] + dirty
 	}
 	return v
 }
 
 func (a *app) versionCommand() *cobra.Command {
-	var asJSON bool
 	c := &cobra.Command{
 		Use:     "version",
 		Short:   "Show the version of this program",
@@ -57,13 +45,13 @@ func (a *app) versionCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := currentVersion()
-			if asJSON {
+			if a.json {
 				return a.writeJSON(v, "")
 			}
 			_, err := fmt.Fprintln(a.stdout, strings.Join(strings.Fields("sipeat "+v.Version+" "+v.Revision+" "+v.Go+" "+v.Platform), " "))
 			return err
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	a.addJSONFlag(c)
 	return c
 }

@@ -2,26 +2,21 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os/signal"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
-	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/web"
 	"github.com/spf13/cobra"
 )
 
 func (a *app) workerCommand() *cobra.Command {
-	var brokers, health string
 	var only []string
 	c := &cobra.Command{
 		Use:   "worker",
@@ -44,157 +39,120 @@ func (a *app) workerCommand() *cobra.Command {
 		Args:        cobra.NoArgs,
 		Annotations: server,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cluster, err := a.cluster(brokers)
-			if err != nil {
-				return err
-			}
 			if c.Flags().Changed("only") && len(only) == 0 { // a variable of a script that is not set
-				return wrongUsage(c, fmt.Errorf("--only: no topic given; omit it for all topics, or choose from %s",
-					strings.Join(topicNames(), ", ")))
+				return usageError{fmt.Errorf("--only: no topic given; topics: %s", strings.Join(topicNames(), ", "))}
 			}
 			for _, topic := range only {
 				if !slices.Contains(topicNames(), topic) {
-					return wrongUsage(c, fmt.Errorf("--only: unknown topic %q%s; choose from %s",
-						topic, didYouMean(topic, topicNames()), strings.Join(topicNames(), ", ")))
+					return usageError{fmt.Errorf("--only: unknown topic %q; topics: %s", topic, strings.Join(topicNames(), ", "))}
 				}
 			}
-			if !c.Flags().Changed("health") {
-				health = a.settings.Health
-			}
-			if health != "" && settings.Address(health) != nil {
-				return wrongUsage(c, fmt.Errorf("--health: must be host:port; for example 127.0.0.1:8081"))
-			}
-			return a.worker(c.Context(), cluster, only, health)
+			return a.runServer(c.Context(), func(p *parts) error { return p.worker(c.Context(), only) })
 		},
 	}
 	c.Flags().StringSliceVar(&only, "only", nil, "topics to consume, separated by commas (default all)")
-	c.Flags().StringVar(&health, "health", "", "address for /healthz and /readyz, for example 127.0.0.1:8081 (HEALTH; default none)")
-	c.Flags().StringVar(&brokers, "brokers", "", brokersUsage)
+	addFlags(c, "health", "brokers")
 	return c
 }
 
-func (a *app) worker(ctx context.Context, cluster settings.Kafka, only []string, health string) (err error) {
-	signal.Ignore(syscall.SIGPIPE)
-	p := a.newParts(cluster)
-	defer func() { err = errors.Join(err, p.close()) }()
-	chosen := func(f consumers.Function) bool {
-		return len(only) == 0 || slices.Contains(only, f.Consumer.Topic)
-	}
-	if p.cluster, err = a.reach(ctx, cluster, requirements(allConsumers(), chosen)); err != nil {
-		return p.unlessAsked(ctx, err)
-	}
-	if err := p.open(ctx, a.settings.Store); err != nil {
-		return p.unlessAsked(ctx, err)
-	}
-	functions := slices.DeleteFunc(p.consumers().Functions(), func(f consumers.Function) bool { return !chosen(f) })
-	s := &assignments{app: a, functions: functions, owned: map[string][]int32{}, ready: make(chan struct{})}
-	if err := p.startConsumers(functions, s.assigned); err != nil {
+func (p *parts) worker(ctx context.Context, only []string) error {
+	others := func(f consumers.Function) bool { return len(only) > 0 && !slices.Contains(only, f.Consumer.Topic) }
+	if err := p.reach(ctx, requirements(slices.DeleteFunc(allConsumers(), others))); err != nil {
 		return err
 	}
-	if health != "" {
-		if err := p.serveHealth(health); err != nil {
+	if err := p.open(ctx, p.settings.Store); err != nil {
+		return err
+	}
+	functions := slices.DeleteFunc(p.consumers().Functions(), others)
+	owned := &ownedPartitions{parts: p, groups: len(functions), byTopic: map[string][]int32{}, joined: make(chan struct{})}
+	if err := p.startConsumers(functions, owned.assigned); err != nil {
+		return err
+	}
+	if p.settings.Health != "" {
+		health := web.Router(web.Health(append(p.checks, p.storeCheck())...))
+		if err := p.listenAndServe("health", p.settings.Health, "--health (HEALTH)", "/readyz", health); err != nil {
 			return err
 		}
 	}
-	a.logger.Info("joining the groups; the partitions of a killed worker are free when its session ends")
+	p.logger.Info("joining the groups; the partitions of a killed worker are free when its session ends")
 	select {
-	case <-s.ready:
-		s.printReady()
+	case <-owned.joined:
 	case err := <-p.failed:
 		return err
 	case <-ctx.Done():
 		return nil
 	}
-	watching, stop := context.WithCancel(ctx)
-	defer stop()
-	go s.watchLag(watching, p.cluster)
-	return p.wait(ctx)
+	var topics, groups []string
+	for _, f := range functions {
+		topics, groups = append(topics, f.Consumer.Topic), append(groups, f.Consumer.Group)
+	}
+	fmt.Fprintf(p.stdout, "ready topics=%s groups=%s\n\n", strings.Join(topics, ","), strings.Join(groups, ","))
+	printConsumers(p.stdout, functions)
+	fmt.Fprintf(p.stdout, "\nThe read model is %s. Ctrl-C stops it.\n", p.storeName())
+	go p.logLag(ctx, groupTopics(functions))
+	return nil
 }
 
-// requirements are the topics of the chosen consumers, their dead letters, and the topic of derived notifications.
-func requirements(functions []consumers.Function, chosen func(consumers.Function) bool) (n kafka.Requirements) {
+// requirements are the topics of the consumers, their dead letters, and the topic of derived notifications.
+func requirements(functions []consumers.Function) (r kafka.Requirements) {
+	derived := events.Notification{}.Topic()
 	for _, f := range functions {
-		if !chosen(f) {
-			continue
-		}
 		topic := f.Consumer.Topic
-		n.Read = append(n.Read, topic)
-		n.Write = append(n.Write, bus.DeadLetterTopic(topic))
-		n.Groups = append(n.Groups, f.Consumer.Group)
-		if announced := (events.Notification{}).Topic(); topic != announced && !slices.Contains(n.Write, announced) {
-			n.Write = append(n.Write, announced)
+		r.Read = append(r.Read, topic)
+		r.Write = append(r.Write, bus.DeadLetterTopic(topic))
+		r.Groups = append(r.Groups, f.Consumer.Group)
+		if topic != derived && !slices.Contains(r.Write, derived) {
+			r.Write = append(r.Write, derived)
 		}
 	}
-	return n
+	return r
 }
 
-// assignments shows the partitions of a worker.
-type assignments struct {
-	app       *app
-	functions []consumers.Function
-	mu        sync.Mutex
-	owned     map[string][]int32 // by topic, once its group is joined
-	ready     chan struct{}      // closed once all groups are joined
+// ownedPartitions are the partitions of a worker.
+type ownedPartitions struct {
+	*parts
+	groups  int
+	mu      sync.Mutex
+	byTopic map[string][]int32 // once the topic's group is joined
+	joined  chan struct{}      // closed once all groups are joined
 }
 
 // assigned logs changes.
-func (s *assignments) assigned(topic string, now []int32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	before, joined := s.owned[topic]
-	assigned := slices.DeleteFunc(slices.Clone(now), func(n int32) bool { return slices.Contains(before, n) })
-	revoked := slices.DeleteFunc(slices.Clone(before), func(n int32) bool { return slices.Contains(now, n) })
-	s.owned[topic] = now
-	if !joined || len(assigned)+len(revoked) > 0 {
-		s.app.logger.Info("partitions changed", "topic", topic, "assigned", assigned, "revoked", revoked, "owned", now)
+func (o *ownedPartitions) assigned(topic string, now []int32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before, joined := o.byTopic[topic]
+	o.byTopic[topic] = now
+	if !joined || !slices.Equal(before, now) {
+		o.logger.Info("partitions changed", "topic", topic, "before", before, "owned", now)
 	}
-	if !joined && len(s.owned) == len(s.functions) {
-		close(s.ready)
+	if !joined && len(o.byTopic) == o.groups {
+		close(o.joined)
 	}
-}
-
-// printReady prints the line for scripts, and the consumers.
-func (s *assignments) printReady() {
-	var topics, groups []string
-	for _, f := range s.functions {
-		topics, groups = append(topics, f.Consumer.Topic), append(groups, f.Consumer.Group)
-	}
-	fmt.Fprintf(s.app.stdout, "ready topics=%s groups=%s\n\n", strings.Join(topics, ","), strings.Join(groups, ","))
-	table := tabwriter.NewWriter(s.app.stdout, 0, 0, 2, ' ', 0)
-	showConsumers(table, s.functions)
-	_ = table.Flush() // the reader may have gone
-	fmt.Fprintf(s.app.stdout, "\nThe read model is %s. Ctrl-C stops it.\n", s.app.storeName())
 }
 
 // lagInterval is how often a worker logs the lag of its groups.
 const lagInterval = 30 * time.Second
 
-// watchLag logs the lag of groups that are behind, at once and regularly, and once more when they have caught up.
-func (s *assignments) watchLag(ctx context.Context, cluster settings.Kafka) {
-	topicOf, behind := map[string]string{}, map[string]bool{}
-	for _, f := range s.functions {
-		topicOf[f.Consumer.Group] = f.Consumer.Topic
-		behind[f.Consumer.Group] = true
-	}
+// logLag logs the lag of the groups at the start, and regularly of those that are behind.
+func (p *parts) logLag(ctx context.Context, topicOf map[string]string) {
 	ticker := time.NewTicker(lagInterval)
 	defer ticker.Stop()
-	for {
+	for first := true; ctx.Err() == nil; first = false {
 		asking, cancel := context.WithTimeout(ctx, reachTimeout)
-		groups, err := kafka.Groups(asking, cluster, topicOf)
+		states, err := kafka.Groups(asking, p.cluster, topicOf)
 		cancel()
 		if err != nil && ctx.Err() == nil {
-			s.app.logger.Warn("the lag of the groups is unknown", "error", err)
+			p.logger.Warn("the lag of the groups is unknown", "error", err)
 		}
-		for _, g := range groups {
-			if g.Lag > 0 || behind[g.Group] {
-				s.app.logger.Info("lag", "topic", g.Topic, "group", g.Group, "events", g.Lag, "members", len(g.Members), "state", g.State)
+		for _, g := range states {
+			if first || g.Lag > 0 {
+				p.logger.Info("lag", "topic", g.Topic, "group", g.Group, "events", g.Lag, "members", len(g.Members), "state", g.State)
 			}
-			behind[g.Group] = g.Lag > 0
 		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return
 		}
 	}
 }

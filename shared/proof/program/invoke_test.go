@@ -49,7 +49,7 @@ func TestInvokeReportsFailures(t *testing.T) {
 		"404":              {"", "invoke get-contact --throwaway", 1, "get-contact answered 404", "404 Not Found"},
 		"no payload":       {`{"x":1}`, "invoke contact-created --throwaway -e -", 1, "contact-created failed: the payload cannot be read", ""},
 		"no broker":        {"", "invoke create-contact --brokers 127.0.0.1:1 --timeout 400ms", 1, "create-contact answered 503", `"eventId"`},
-		"two brokers":      {"", "invoke create-contact --throwaway --brokers 127.0.0.1:1", 2, "--throwaway", ""},
+		"two brokers":      {"", "invoke create-contact --throwaway --brokers 127.0.0.1:1", 2, "throwaway", ""},
 		"unknown file":     {"", "invoke create-contact -e nothing.json", 2, "nothing.json", ""},
 		"unknown function": {"", "invoke create-contract", 2, "create-contract", ""},
 	} {
@@ -66,7 +66,7 @@ func TestInvokeReportsFailures(t *testing.T) {
 // `sipeat sample` writes the same batch each time; --bad adds a record that a consumer rejects.
 func TestSampleMakesABatch(t *testing.T) {
 	t.Parallel()
-	arguments := []string{"sample", "contact-created", "--records", "7", "--partitions", "3", "--bad"}
+	arguments := []string{"sample", "contact-created", "--records", "7", "--bad"}
 	made := Run(t, "", arguments...)
 	require.Equal(t, 0, made.Status, made.Stderr)
 	assert.Equal(t, made.Stdout, Run(t, "", arguments...).Stdout)

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/sipeat/sipeat/shared/events"
-	"github.com/sipeat/sipeat/shared/store"
 )
 
 // Remove deletes a closed read model, if there is one.
@@ -54,58 +51,4 @@ func Replace(ctx context.Context, from, to string) error {
 	defer folder.Close()
 	_ = folder.Sync() // not every system can; the file itself is on the disk
 	return nil
-}
-
-// channels are those by which version 1 ended the id of a claim.
-var channels = []string{"log", "smtp", "ses", "discord"}
-
-// Adopt takes over the deliveries from a read model of version 1, which kept the claims. Of another file it does nothing.
-func (c *Claims) Adopt(ctx context.Context, path string) error {
-	if _, err := os.Stat(path); err != nil {
-		return nil // there is none
-	}
-	old := &file{kind: readModel, path: path}
-	db, err := connect(path, "query_only(1)")
-	if err != nil {
-		return old.opening(err)
-	}
-	defer db.Close()
-	var application, tables int
-	err = db.QueryRowContext(ctx, `SELECT (SELECT * FROM pragma_application_id),
-		(SELECT count(*) FROM sqlite_schema WHERE name = 'claims')`).Scan(&application, &tables)
-	if err != nil || application != readModel.application || tables == 0 {
-		return nil // it is no read model, or holds no claims
-	}
-	rows, err := db.QueryContext(ctx, "SELECT id FROM claims WHERE done = 1")
-	if err != nil {
-		return old.opening(err)
-	}
-	defer rows.Close()
-	var delivered [][2]string
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return old.opening(err)
-		}
-		id = strings.TrimPrefix(id, "notification/")
-		end := strings.LastIndexByte(id, '/')
-		channel := id[end+1:]
-		if end < 0 || !slices.Contains(channels, channel) {
-			end, channel = len(id), ""
-		}
-		delivered = append(delivered, [2]string{id[:end], channel})
-	}
-	if err := rows.Err(); err != nil {
-		return old.opening(err)
-	}
-	now := c.clock().UnixMilli()
-	return c.do(ctx, func(t *tx) error {
-		for _, d := range delivered {
-			if _, err := t.exec(`INSERT INTO claims (id, channel, state, owner, until, at, class, changed) VALUES (?, ?, ?, ?, 0, ?, '', ?)
-				ON CONFLICT DO NOTHING`, d[0], d[1], store.Delivered, c.owner, now, now); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

@@ -1,17 +1,14 @@
 package sqlite
 
 import (
-	"database/sql"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sipeat/sipeat/shared/events"
-	"github.com/sipeat/sipeat/shared/store"
 )
 
 func TestReplace(t *testing.T) {
@@ -66,35 +63,4 @@ func TestReplaceRefusesAFileThatIsOpen(t *testing.T) {
 	release()
 	require.ErrorContains(t, err, "is open in another process")
 	require.NoError(t, s.Put(t.Context(), request(2)))
-}
-
-func TestAdoptTakesOverDeliveries(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	old := filepath.Join(dir, "model.db")
-	db, err := sql.Open("sqlite", old)
-	require.NoError(t, err)
-	_, err = db.Exec(`CREATE TABLE claims (id TEXT PRIMARY KEY, owner TEXT, until INTEGER, done INTEGER);
-		INSERT INTO claims VALUES ('notification/n-1/smtp', '', 0, 1), ('notification/n-1/discord', '', 0, 0),
-			('notification/a/b', '', 0, 1);
-		PRAGMA application_id = 0x53697045; PRAGMA user_version = 1`)
-	require.NoError(t, err)
-	require.NoError(t, db.Close())
-	c := openClaims(t, filepath.Join(dir, "claims.db"))
-	for range 2 {
-		require.NoError(t, c.Adopt(t.Context(), old))
-	}
-	for _, effect := range [][2]string{{"n-1", "smtp"}, {"a/b", ""}} {
-		claim, _, err := c.Claim(t.Context(), effect[0], effect[1], time.Second)
-		require.NoError(t, err)
-		assert.Equal(t, store.Done, claim, effect)
-	}
-	claim, _, err := c.Claim(t.Context(), "n-1", "discord", time.Second)
-	require.NoError(t, err)
-	assert.Equal(t, store.Claimed, claim)
-
-	current := filepath.Join(dir, "current.db")
-	require.NoError(t, open(t, current).Close())
-	require.NoError(t, c.Adopt(t.Context(), current))
-	require.NoError(t, c.Adopt(t.Context(), filepath.Join(dir, "none.db")))
 }

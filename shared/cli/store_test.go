@@ -12,8 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whoever points at DynamoDB and forgets STORE gets a file, and is told.
-func TestWhatCountsForNothingIsSaid(t *testing.T) {
+func TestDynamoDBSettingsWithoutStoreAreLogged(t *testing.T) {
 	for store, says := range map[string]bool{"": true, settings.DefaultStore: false} {
 		t.Chdir(t.TempDir())
 		t.Setenv("STORE", store)
@@ -26,7 +25,7 @@ func TestWhatCountsForNothingIsSaid(t *testing.T) {
 		require.NoError(t, s.Close())
 		folder, err := os.Stat(filepath.Dir(settings.DefaultStore))
 		require.NoError(t, err)
-		assert.Zero(t, folder.Mode().Perm()&0o077, "what people said is this user's alone")
+		assert.Zero(t, folder.Mode().Perm()&0o077, "personal data is readable by this user only")
 		assert.Equal(t, says, strings.Contains(log.String(), "DYNAMODB_ENDPOINT has no effect without STORE=dynamodb"), log.String())
 		assert.NotContains(t, log.String(), "TABLE_NAME")
 	}

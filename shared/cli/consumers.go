@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/observe"
+	"github.com/sipeat/sipeat/shared/web"
+)
+
+// consumers returns the consumers on the parts.
+func (p *parts) consumers() consumers.Consumers {
+	return consumers.Consumers{
+		Publisher: p.events, Notifier: p.notifier, Store: p.store, Claims: p.claims, AnnouncedBy: p.settings.AnnouncedByProducer,
+	}
+}
+
+// allConsumers is the table of the consumers, to be read only.
+func allConsumers() []consumers.Function { return consumers.Consumers{}.Functions() }
+
+// groupTopics maps the groups of consumers to their topics.
+func groupTopics(functions []consumers.Function) map[string]string {
+	topicOf := map[string]string{}
+	for _, f := range functions {
+		topicOf[f.Consumer.Group] = f.Consumer.Topic
+	}
+	return topicOf
+}
+
+// startConsumers runs consumers until the parts are closed; the first failure is one of all. assigned, if not nil, is called
+// with the partitions of a topic when they change.
+func (p *parts) startConsumers(functions []consumers.Function, assigned func(topic string, partitions []int32)) error {
+	deadLetters, err := p.openDeadLetters()
+	if err != nil {
+		return err
+	}
+	var watched watchedConsumers
+	var running sync.WaitGroup
+	for _, f := range functions {
+		topic, group, watch := f.Consumer.Topic, f.Consumer.Group, &kafka.Watch{}
+		p.metrics.Watch(topic, group, watch)
+		watched = append(watched, watchedConsumer{topic, group, watch})
+		running.Go(func() {
+			err := kafka.Consume(p.running, p.cluster, f.Consumer, kafka.Options{
+				Logger: p.logger, Watch: watch, Assigned: assigned, Advance: p.store.Advance, DeadLetters: deadLetters,
+				Delivery: bus.Options{
+					Report: observe.All(bus.Log(p.logger, group), p.metrics.Events(topic, group)),
+					Tracer: p.tracing.Events(), GiveUpAfter: p.settings.Notify.RetryFor,
+				},
+			})
+			if err != nil {
+				p.fail(err)
+			}
+		})
+	}
+	p.checks = append(p.checks, web.Check{Name: "consumers", Probe: watched.probe, Facts: func() any { return watched.statuses() }})
+	p.add("consumers", func(context.Context) error { // each has a timeout of its own
+		p.stop()
+		running.Wait()
+		return nil
+	})
+	return nil
+}
+
+// watchedConsumer is a consumer that this process runs.
+type watchedConsumer struct {
+	topic, group string
+	watch        *kafka.Watch
+}
+
+type watchedConsumers []watchedConsumer
+
+func (w watchedConsumers) statuses() []kafka.Status {
+	all := make([]kafka.Status, len(w))
+	for i, c := range w {
+		var running bool
+		if all[i], running = c.watch.Status(); !running {
+			all[i] = kafka.Status{Topic: c.topic, Group: c.group, Partitions: []int32{}}
+		}
+	}
+	return all
+}
+
+// probe fails while a consumer does not read all that it has to, and once it knows of events that the log lost.
+func (w watchedConsumers) probe(context.Context) error {
+	var faulty []string
+	for _, s := range w.statuses() {
+		if !s.Healthy() {
+			faulty = append(faulty, s.Topic)
+		}
+	}
+	if faulty != nil {
+		return fmt.Errorf("consumers of %s are not healthy", strings.Join(faulty, ", "))
+	}
+	return nil
+}
