@@ -6,9 +6,9 @@
 //
 // What it guarantees:
 //
-//   - The handler gets the request that net/http's server would give it, and its caller the same answer, byte for byte, except
-//     headers of the connection. What API Gateway changes on the way is restored where that is possible: decoded paths, cookies,
-//     bodies in base64. Several headers of one name stay joined by commas, which means the same (RFC 9110 section 5.3).
+//   - The handler gets the request that net/http's server would give it, and its caller the same answer. What API Gateway
+//     changes on the way is restored: decoded paths, cookies, bodies in base64. Several headers of one name stay joined by
+//     commas, which means the same (RFC 9110 section 5.3).
 //   - The context ends half a second before the function's or API Gateway's time does, so that there is an answer. A cold start
 //     counts for API Gateway and not here.
 //   - Another payload is an error, and so is a handler that panics within its answer: API Gateway makes 500 of both. No error
@@ -79,48 +79,19 @@ func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	request, err := a.request(ctx, &e)
+	about := &e.RequestContext
+	info := web.ProxyInfo{RequestID: about.RequestID}
+	if d := about.DomainName; d != "localhost" && !strings.Contains(d, ".execute-api.") { // a custom domain
+		info.Prefix = a.basePath
+	}
+	ctx = context.WithValue(web.WithProxyInfo(ctx, info), claimsKey{}, about.Authorizer.JWT.Claims)
+	request, err := e.request(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{header: make(http.Header, 12), head: request.Method == http.MethodHead}
+	w := &writer{header: make(http.Header, 12)}
 	if err := w.serve(a.handler, request); err != nil {
 		return nil, err
 	}
 	return json.Marshal(&w.answer, lenient)
-}
-
-// request is what net/http would have made of what the caller sent.
-func (a *Adapter) request(ctx context.Context, e *event) (*http.Request, error) {
-	about := &e.RequestContext
-	info := web.ProxyInfo{RequestID: about.RequestID}
-	path := "/" + strings.TrimPrefix(e.RawPath, "/")
-	if d := about.DomainName; a.basePath != "" && d != "localhost" && !strings.Contains(d, ".execute-api.") { // a custom domain
-		info.Prefix = a.basePath
-		if rest, found := strings.CutPrefix(path, a.basePath); found && (rest == "" || rest[0] == '/') {
-			path = "/" + strings.TrimPrefix(rest, "/")
-		}
-	}
-	u := e.url(path)
-	u.RawQuery = e.RawQueryString
-	header := e.header()
-	body, length, err := e.body(header)
-	if err != nil {
-		return nil, err
-	}
-	r := &http.Request{Method: about.HTTP.Method, URL: u, Header: header, Host: about.DomainName, RemoteAddr: e.remote(),
-		RequestURI: u.RequestURI(), Body: body, ContentLength: length, Proto: about.HTTP.Protocol}
-	if host := header["Host"]; host != nil {
-		r.Host = host[0]
-		delete(header, "Host") // as net/http does
-	}
-	var ok bool
-	if r.ProtoMajor, r.ProtoMinor, ok = http.ParseHTTPVersion(r.Proto); !ok {
-		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
-	}
-	ctx = web.WithProxyInfo(ctx, info)
-	if c := about.Authorizer.JWT.Claims; c != nil {
-		ctx = context.WithValue(ctx, claimsKey{}, c)
-	}
-	return r.WithContext(ctx), nil
 }

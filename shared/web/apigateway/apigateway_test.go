@@ -67,10 +67,8 @@ func TestRequest(t *testing.T) {
 		"body":"aMOkAA==","isBase64Encoded":true}`, "")
 	assert.Equal(t, "POST", r.Method)
 	assert.Equal(t, "/contacts?a=1&a=2&b=%20x+y", r.URL.String())
-	assert.Equal(t, r.URL.String(), r.RequestURI)
 	assert.Equal(t, "api.example.com:8443", r.Host)
 	assert.Equal(t, "[2001:db8::1]:0", r.RemoteAddr)
-	assert.True(t, r.ProtoAtLeast(2, 0))
 	assert.Equal(t, "hä\x00", body)
 	assert.EqualValues(t, 4, r.ContentLength)
 	assert.Equal(t, http.Header{"Content-Type": {"text/plain"}, "Content-Length": {"4"}, "X-Twice": {"1,2"},
@@ -84,55 +82,36 @@ func TestRequest(t *testing.T) {
 	assert.Equal(t, http.NoBody, r.Body)
 }
 
+// API Gateway decodes rawPath and may put the API mapping of a custom domain before it; the route and its values decide.
 func TestPath(t *testing.T) {
 	const one, execute, own = "GET /contacts/{id}", "id.execute-api.eu-central-1.amazonaws.com", "api.example.com"
 	for _, c := range []struct {
 		raw, route, id, domain string
-		path, asked            string // as routes match it; as the caller sent it
+		path, instance         string // as routes match it; as the caller sent it
 	}{
 		{"/contacts", "GET /contacts", "", execute, "/contacts", "/contacts"},
 		{"", "$default", "", execute, "/", "/"},
-		// a custom domain, whose mapping rawPath may have
 		{"/contacts", "GET /contacts", "", own, "/contacts", "/v1/contacts"},
 		{"/v1/contacts", "GET /contacts", "", own, "/contacts", "/v1/contacts"},
-		{"/v1", "$default", "", own, "/", "/v1/"},
-		{"/v10/contacts", "$default", "", own, "/v10/contacts", "/v1/v10/contacts"},
-		{"/v1/contacts", "$default", "", execute, "/v1/contacts", "/v1/contacts"},
-		{"/v1/contacts", "$default", "", "localhost", "/v1/contacts", "/v1/contacts"},
-		// as API Gateway decodes it
+		{"/contacts", "GET /contacts", "", "localhost", "/contacts", "/contacts"},
 		{"/contacts/a/b", one, "a/b", execute, "/contacts/a%2Fb", "/contacts/a%2Fb"},
+		{"/contacts/a%2Fb", one, "a/b", execute, "/contacts/a%2Fb", "/contacts/a%2Fb"},
 		{"/v1/contacts/a/b", one, "a/b", own, "/contacts/a%2Fb", "/v1/contacts/a%2Fb"},
 		{"/contacts/100%", one, "100%", execute, "/contacts/100%25", "/contacts/100%25"},
-		{"/contacts/a%2Fb", one, "a%2Fb", execute, "/contacts/a%252Fb", "/contacts/a%252Fb"},
 		{"/contacts/ä ?#+", one, "ä ?#+", execute, "/contacts/%C3%A4%20%3F%23+", "/contacts/%C3%A4%20%3F%23+"},
 		{"/contacts/100%", "$default", "", execute, "/contacts/100%25", "/contacts/100%25"},
-		// as the documentation has it, and function URLs
-		{"/contacts/a%2Fb", one, "a/b", execute, "/contacts/a%2Fb", "/contacts/a%2Fb"},
-		{"/contacts/a%2fb", "$default", "", execute, "/contacts/a%2fb", "/contacts/a%2fb"},
-		{"/contacts/a%252Fb", "$default", "", execute, "/contacts/a%252Fb", "/contacts/a%252Fb"},
-		{"/contacts/it's!*()", one, "it's!*()", execute, "/contacts/it's!*()", "/contacts/it's!*()"},
 		{"//evil.example/..", "$default", "", execute, "//evil.example/..", "//evil.example/.."},
-		{"contacts", "$default", "", execute, "/contacts", "/contacts"},
-		{"*", "$default", "", execute, "/*", "/*"},
-		{"/contacts/x", one + "/{missing}", "x", execute, "/contacts/x", "/contacts/x"},
 	} {
 		e := events.APIGatewayV2HTTPRequest{Version: "2.0", RouteKey: c.route, RawPath: c.raw,
 			PathParameters: map[string]string{"id": c.id}}
 		e.RequestContext.DomainName, e.RequestContext.HTTP.Method = c.domain, "GET"
 		b, err := json.Marshal(e)
 		require.NoError(t, err)
-		instance := func(basePath string) string {
-			r, _ := seen(t, string(b), basePath)
-			w := httptest.NewRecorder()
-			web.Problem{Status: 404}.Write(w, r)
-			return w.Body.String()
-		}
 		r, _ := seen(t, string(b), "v1/")
 		assert.Equal(t, c.path, r.URL.EscapedPath(), c)
-		assert.Contains(t, instance("v1/"), `"instance":"`+c.asked+`"`, c)
-		if c.domain == own && c.id == "" {
-			assert.Contains(t, instance(" / "), `"instance":"`+c.raw+`"`, "a mapping of the whole domain")
-		}
+		w := httptest.NewRecorder()
+		web.Problem{Status: 404}.Write(w, r)
+		assert.Contains(t, w.Body.String(), `"instance":"`+c.instance+`"`, c)
 	}
 }
 

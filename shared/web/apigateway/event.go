@@ -2,9 +2,9 @@ package apigateway
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -28,7 +28,6 @@ type event struct {
 		DomainName string `json:"domainName"`
 		HTTP       struct {
 			Method   string `json:"method"`
-			Protocol string `json:"protocol"`
 			SourceIP string `json:"sourceIp"`
 		} `json:"http"`
 		Authorizer struct {
@@ -39,71 +38,58 @@ type event struct {
 	} `json:"requestContext"`
 }
 
-// url reads a path. API Gateway decodes rawPath, and `sam local` does (captured from a live API:
-// https://github.com/hotsock/voker/pull/8), but its documentation has it encoded, and function URLs, which send the same format,
-// keep it encoded. So "/contacts/a/b" may be "/contacts/a%2Fb": the route and its decoded values decide. Without them a path
-// that can be read as encoded is.
-func (e *event) url(raw string) *url.URL {
-	plain, escaped, ambiguous := "", "", false
-	_, route, _ := strings.Cut(e.RouteKey, " /")
-	for segment := range strings.SplitSeq(route, "/") {
-		value, coded := segment, segment
-		if name, ok := strings.CutPrefix(segment, "{"); ok {
-			value = e.PathParameters[strings.TrimSuffix(name, "}")]
-			coded = url.PathEscape(value)
-			ambiguous = ambiguous || strings.ContainsAny(value, "/%")
-		}
-		plain, escaped = plain+"/"+value, escaped+"/"+coded
-	}
-	if plain != raw || !ambiguous {
-		var err error
-		if plain, err = url.PathUnescape(raw); err != nil {
-			return &url.URL{Path: raw}
-		}
-		escaped = raw
-	}
-	u := &url.URL{Path: plain}
-	if u.EscapedPath() != escaped { // net/url keeps a spelling only where it is not its own
-		u.RawPath = escaped
-	}
-	return u
-}
-
-// header is the request's header as net/http has it. API Gateway sends names in lower case, `sam local` as they came.
-func (e *event) header() http.Header {
-	h := make(http.Header, len(e.Headers)+1)
-	for name, value := range e.Headers {
-		h.Add(name, value)
-	}
-	if len(e.Cookies) > 0 { // `sam local` leaves the header in its place too
-		h["Cookie"] = []string{strings.Join(e.Cookies, "; ")}
-	}
-	delete(h, "Transfer-Encoding") // the body is whole
-	return h
-}
-
-// remote is the caller's address, at port 0: there is none.
-func (e *event) remote() string {
-	if e.RequestContext.HTTP.SourceIP == "" {
-		return ""
-	}
-	return net.JoinHostPort(e.RequestContext.HTTP.SourceIP, "0")
-}
-
-// body is the decoded body. It corrects Content-Length where that is there.
-func (e *event) body(h http.Header) (io.ReadCloser, int64, error) {
+// request is what net/http would have made of what the caller sent.
+func (e *event) request(ctx context.Context) (*http.Request, error) {
 	body := []byte(e.Body)
 	if e.IsBase64Encoded {
 		var err error
 		if body, err = base64.StdEncoding.DecodeString(e.Body); err != nil {
-			return nil, 0, errors.New("apigateway: the payload's isBase64Encoded is true, and its body is not base64")
+			return nil, errors.New("apigateway: the payload's isBase64Encoded is true, and its body is not base64")
 		}
 	}
-	if h["Content-Length"] != nil {
-		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	about := &e.RequestContext
+	r, err := http.NewRequestWithContext(ctx, about.HTTP.Method, "/", bytes.NewReader(body))
+	if err != nil {
+		return nil, errPayload
 	}
-	if len(body) == 0 {
-		return http.NoBody, 0, nil
+	r.URL, r.Host = e.url(), about.DomainName
+	if about.HTTP.SourceIP != "" {
+		r.RemoteAddr = net.JoinHostPort(about.HTTP.SourceIP, "0") // there is no port
 	}
-	return io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+	for name, value := range e.Headers { // in lower case from API Gateway, from `sam local` as they came
+		r.Header.Add(name, value)
+	}
+	if len(e.Cookies) > 0 { // `sam local` leaves the header in its place too
+		r.Header.Set("Cookie", strings.Join(e.Cookies, "; "))
+	}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+	}
+	r.Header.Del("Host")              // as net/http does
+	r.Header.Del("Transfer-Encoding") // the body is whole
+	if r.Header["Content-Length"] != nil {
+		r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	return r, nil
+}
+
+// url has the path that the route and its values make. rawPath is not used, because it may begin with the API mapping, and
+// API Gateway decodes it (captured from a live API: https://github.com/hotsock/voker/pull/8), as `sam local` does: "/contacts/a/b"
+// may have been "/contacts/a%2Fb". A request for the route $default has nothing else.
+func (e *event) url() *url.URL {
+	u := &url.URL{RawQuery: e.RawQueryString}
+	_, route, found := strings.Cut(e.RouteKey, " /")
+	if !found {
+		u.Path = "/" + strings.TrimPrefix(e.RawPath, "/")
+		return u
+	}
+	for segment := range strings.SplitSeq(route, "/") {
+		value, escaped := segment, segment
+		if name, ok := strings.CutPrefix(segment, "{"); ok {
+			value = e.PathParameters[strings.TrimSuffix(name, "}")]
+			escaped = url.PathEscape(value)
+		}
+		u.Path, u.RawPath = u.Path+"/"+value, u.RawPath+"/"+escaped
+	}
+	return u
 }
