@@ -216,20 +216,6 @@ func TestRoomIsCalledOnceAtHalf(t *testing.T) {
 	})
 }
 
-func TestWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{}, slow(20*time.Second))
-		require.NoError(t, r.Wait(t.Context()), "nothing to wait for")
-		r.deliver(batch(0, "a1", "a2")...)
-		require.ErrorIs(t, r.Wait(within(t, time.Second)), context.DeadlineExceeded)
-		r.allHandled(2)
-
-		r.deliver(batch(2, "a3", "a4")...)
-		go func() { _ = r.Close(context.Background()) }()
-		require.ErrorContains(t, r.Wait(t.Context()), "closed")
-	})
-}
-
 func TestCloseFinishesRunningHandlersAndDropsTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, bus.Options{Concurrency: 2}, slow(time.Second))
@@ -346,22 +332,5 @@ func TestHandlersHaveNoDeadlineAfterTheEnd(t *testing.T) {
 		require.NoError(t, r.Close(t.Context()))
 		r.handledUpTo(0)
 		assert.Zero(t, r.rejected())
-	})
-}
-
-func TestState(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{MinBackoff: time.Second, MaxBackoff: time.Second}, unavailable)
-		assert.Equal(t, bus.State{}, r.State())
-		written := time.Now()
-		r.deliver(batch(5, "a1", "b1")...)
-		synctest.Wait()
-		s := r.State()
-		assert.Equal(t, written, s.Oldest)
-		assert.Equal(t, 2, s.Buffered)
-		assert.Positive(t, s.Bytes)
-		r.becomes(nil)
-		r.allHandled(7)
-		assert.Equal(t, bus.State{Handled: 7}, r.State())
 	})
 }

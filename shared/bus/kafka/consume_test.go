@@ -115,29 +115,6 @@ func TestStuckKey(t *testing.T) {
 	})
 }
 
-// What was aborted was never said. Its records and the markers leave gaps in the offsets.
-func TestAbortedRecordsAreNotSeen(t *testing.T) {
-	onBrokers(t, func(t *testing.T, b *broker) {
-		b.create(1)
-		client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.TransactionalID(b.topic))
-		require.NoError(t, err)
-		defer client.Close()
-		for i, end := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit} {
-			require.NoError(t, client.BeginTransaction())
-			r := moved(0, "a", []int{1, 99, 2}[i])
-			r.Topic = b.topic
-			require.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
-			require.NoError(t, client.EndTransaction(t.Context(), end))
-		}
-		d := newDiary(t)
-		w := b.consume(kafka.Options{}, d.handler)
-		d.waitFor(map[string]int{"a": 2})
-		require.NoError(t, w.end())
-		assert.EqualValues(t, 5, b.committed(0), "a 1, its marker, a 99, its marker, a 2")
-		assert.Equal(t, []string{"a-1", "a-2"}, d.done)
-	})
-}
-
 func TestUndecodableAndRefusedGoToTheDeadLetters(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)

@@ -197,6 +197,7 @@ func TestLagEndsAtTheLastReadableRecord(t *testing.T) {
 		transaction(kgo.TryAbort, aborted...)
 		require.Eventually(t, func() bool { return lag() == 0 && b.groupState().Lag == 0 }, waitTimeout, 10*time.Millisecond)
 		require.NoError(t, w.end())
+		assert.Equal(t, []string{"a-1"}, d.done, "aborted records are not delivered")
 		transaction(kgo.TryCommit, moved(0, "a", 2))
 		state := b.groupState()
 		assert.Positive(t, state.Lag)

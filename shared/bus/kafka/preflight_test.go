@@ -132,11 +132,6 @@ func TestPreflightTellsAddressTLSAndLoginApart(t *testing.T) {
 			explains(t, preflight(t, c.cluster, kafka.Requirements{}), c.says...)
 		})
 	}
-	t.Run("one broker of two", func(t *testing.T) {
-		t.Parallel()
-		both := settings.Kafka{Brokers: []string{gone.Addr().String(), open.Brokers[0]}}
-		assert.NoError(t, preflight(t, both, kafka.Requirements{Read: []string{"there"}}))
-	})
 	t.Run("one broker of three", func(t *testing.T) {
 		t.Parallel()
 		some := settings.Kafka{Brokers: []string{silent.Addr().String(), open.Brokers[0], gone.Addr().String()}}

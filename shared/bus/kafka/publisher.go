@@ -105,16 +105,11 @@ func (p *Pending) Wait(ctx context.Context) (bus.Position, error) {
 		return bus.Position{}, &events.Error{Kind: events.Invalid, Message: "the event is larger than its topic takes",
 			EventID: p.eventID, Err: err}
 	}
-	unknown := &events.Error{Kind: events.Unavailable, EventID: p.eventID, Err: err}
-	switch {
-	case r == nil:
-		unknown.Message = "the event was not confirmed in time; it may still be written"
-	case r.Partition == nowhere:
+	if r != nil && r.Partition == nowhere {
 		return bus.Position{}, notSent(p.eventID, err)
-	default: // the client gave it up, and it may have gone more than once before
-		unknown.Message = "the event was not confirmed; it may have been written all the same"
 	}
-	return bus.Position{}, unknown
+	return bus.Position{}, &events.Error{Kind: events.Unavailable, EventID: p.eventID, Err: err,
+		Message: "the event was not confirmed; it may have been written, or may still be"}
 }
 
 // nowhere is the partition of a record until the client has chosen one, before which it cannot go: it goes to none when

@@ -1,8 +1,10 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"github.com/sipeat/sipeat/shared/settings"
@@ -11,11 +13,19 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/aws"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+	"github.com/twmb/franz-go/plugin/kslog"
 )
 
-// connecting are the options by which every client connects to the brokers.
-func connecting(cluster settings.Kafka) ([]kgo.Opt, error) {
-	options := []kgo.Opt{kgo.ClientID(clientID), kgo.SeedBrokers(cluster.Brokers...)}
+// clientID is our name in the brokers' logs and quotas.
+const clientID = "sipeat"
+
+// newClient makes a client. It does not dial yet.
+func newClient(cluster settings.Kafka, logger *slog.Logger, more ...kgo.Opt) (*kgo.Client, error) {
+	outage := newOutage(cluster.Brokers, cmp.Or(logger, slog.Default()))
+	options := append([]kgo.Opt{
+		kgo.ClientID(clientID), kgo.SeedBrokers(cluster.Brokers...),
+		kgo.WithHooks(outage), kgo.WithLogger(kslog.New(outage.log().With("part", "kafka client"))),
+	}, boundDecompression()...)
 	encrypted, err := cluster.TLSConfig()
 	if err != nil {
 		return nil, &badCAFile{fmt.Errorf("KAFKA_TLS_CA_FILE: %w", err)}
@@ -30,7 +40,23 @@ func connecting(cluster settings.Kafka) ([]kgo.Opt, error) {
 	if login != nil {
 		options = append(options, kgo.SASL(login))
 	}
-	return options, nil
+	client, err := kgo.NewClient(append(options, more...)...)
+	if err != nil {
+		return nil, fmt.Errorf("Kafka client for %v: %w", cluster.Brokers, err)
+	}
+	return client, nil
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
+func withClient[T any](cluster settings.Kafka, do func(*kgo.Client) (T, error)) (T, error) {
+	var none T
+	client, err := newClient(cluster, discard) // errors are returned
+	if err != nil {
+		return none, err
+	}
+	defer client.Close()
+	return do(client)
 }
 
 // mechanism is the login; nil = none.
