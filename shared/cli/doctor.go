@@ -5,21 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
 
 	"github.com/fatih/color"
-	"github.com/go-json-experiment/json"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
 	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/store"
-	"github.com/sipeat/sipeat/shared/web/gateway"
 	"github.com/spf13/cobra"
 )
 
@@ -30,8 +32,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		Short: "Find out why events do not arrive, and what to do about it",
 		Long: "Check everything that an event passes: the data folder of `sipeat serve`, brokers (address, TLS and login),\n" +
 			"topics, consumer groups with their members and backlog, dead letters with their reasons, the read model,\n" +
-			"notification channels, the issuer of tokens, and the API at --api. Doctor changes nothing and sends no\n" +
-			"notification. Each problem comes with a remedy.\n\n" +
+			"notification channels, and the API at --api. Doctor changes nothing and sends no notification. Each problem\n" +
+			"comes with a remedy.\n\n" +
 			"The exit status is 1 if a check failed, and 0 otherwise. A note is no failure.",
 		Example: "  sipeat doctor\n" +
 			"  sipeat doctor --api http://127.0.0.1:8080 --brokers kafka1:9092\n" +
@@ -62,68 +64,70 @@ type finding struct {
 	Remedy  string `json:"remedy,omitempty"`
 }
 
-func good(subject, says string) finding { return finding{Subject: subject, Status: well, Says: says} }
-
-func note(subject, says, remedy string) finding {
-	return finding{Subject: subject, Status: noted, Says: says, Remedy: remedy}
-}
-
-func fault(subject, says, remedy string) finding {
-	return finding{Subject: subject, Status: wrong, Says: says, Remedy: remedy}
-}
-
 // check looks at one part.
 type check struct {
 	part string
-	run  func(context.Context) []finding
+	run  func(context.Context, *report)
+}
+
+// report collects the findings of a check.
+type report struct{ findings []finding }
+
+func (r *report) add(status, subject, says, remedy string) {
+	r.findings = append(r.findings, finding{Subject: subject, Status: status, Says: says, Remedy: remedy})
+}
+
+// addError adds the error of a check that needs a broker.
+func (r *report) addError(err error) {
+	if err != nil {
+		r.add(wrong, "", err.Error(), "fix the cause, and run doctor again")
+	}
 }
 
 func (a *app) doctor(ctx context.Context, api string) error {
-	k := &kafkaChecks{app: a}
-	findings := runChecks(ctx, check{"kafka", k.brokers}) // the others use the brokers that can be reached
+	findings := runChecks(ctx, check{"kafka", a.checkBrokers})
+	usesKafka := func(run func(context.Context, *report)) func(context.Context, *report) {
+		if len(a.cluster.Brokers) > 0 {
+			return run
+		}
+		return func(_ context.Context, r *report) { r.add(skipped, "", "no broker can be used, see kafka", "") }
+	}
 	findings = append(findings, runChecks(ctx,
 		check{"disk", a.checkDisk},
-		check{"topics", k.topics},
-		check{"groups", k.groups},
-		check{"dead letters", k.deadLetters},
-		check{"store", k.store},
+		check{"topics", usesKafka(a.checkTopics)},
+		check{"groups", usesKafka(a.checkGroups)},
+		check{"dead letters", usesKafka(a.checkDeadLetters)},
+		check{"store", a.checkStore},
 		check{"notify", a.checkNotifiers},
-		check{"issuer", a.checkIssuer},
-		check{"api", func(ctx context.Context) []finding { return checkAPI(ctx, api) }})...)
+		check{"api", func(ctx context.Context, r *report) { checkAPI(ctx, r, api) }})...)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	faults := 0
+	failed := 0
 	for _, f := range findings {
 		if f.Status == wrong {
-			faults++
+			failed++
 		}
 	}
-	if a.json {
-		if err := a.writeJSON(map[string]any{"ok": faults == 0, "findings": findings}, "  "); err != nil {
-			return err
-		}
-	} else if err := a.printFindings(findings); err != nil {
-		return err
+	err := a.printFindings(findings)
+	if err == nil && failed > 0 {
+		err = fmt.Errorf("%d of %d checks failed", failed, len(findings))
 	}
-	if faults > 0 {
-		return fmt.Errorf("%d of %d checks failed", faults, len(findings))
-	}
-	return nil
+	return err
 }
 
 // runChecks runs checks concurrently, each for at most [reachTimeout]. The findings are in the order of the checks.
 func runChecks(ctx context.Context, checks ...check) (all []finding) {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
-	found := make([][]finding, len(checks))
+	reports := make([]report, len(checks))
 	var running sync.WaitGroup
 	for i, c := range checks {
-		running.Go(func() { found[i] = c.run(ctx) })
+		running.Go(func() { c.run(ctx, &reports[i]) })
 	}
 	running.Wait()
 	for i, c := range checks {
-		for _, f := range found[i] {
+		for _, f := range reports[i].findings {
 			f.Part = c.part
 			all = append(all, f)
 		}
@@ -136,6 +140,10 @@ var paint = map[string]func(string, ...any) string{
 }
 
 func (a *app) printFindings(findings []finding) error {
+	if a.json {
+		isWrong := func(f finding) bool { return f.Status == wrong }
+		return a.writeJSON(map[string]any{"ok": !slices.ContainsFunc(findings, isWrong), "findings": findings}, "  ")
+	}
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, f := range findings {
 		status := paint[f.Status]
@@ -147,41 +155,153 @@ func (a *app) printFindings(findings []finding) error {
 	return table.Flush()
 }
 
-// checkDisk checks the data folder of `sipeat serve`, if it exists.
-func (a *app) checkDisk(context.Context) []finding {
-	dir := a.settings.Serve.Data
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil
+// checkBrokers checks the brokers, and leaves those in the cluster that can be used.
+func (a *app) checkBrokers(ctx context.Context, r *report) {
+	if a.cluster.Mechanism == settings.AWSMSKIAM {
+		_, _ = a.cluster.AWSCredentials(ctx) // finding them may take longer than a broker waits; the login reports errors
 	}
-	if err := local.CheckDisk(dir); err != nil {
-		return []finding{fault(dir, err.Error(), "free space on this disk; `sipeat serve` recovers without a restart")}
+	states := kafka.Brokers(ctx, a.cluster)
+	a.cluster.Brokers = nil
+	named := slices.ContainsFunc(states, func(s kafka.BrokerState) bool { return s.Advertised })
+	says := "address ok"
+	if a.cluster.TLS {
+		says += ", TLS ok"
 	}
-	return []finding{good(dir, "writable, with space left")}
+	if a.cluster.Mechanism != "" {
+		says += ", login ok (" + a.cluster.Mechanism + ")"
+	}
+	for _, s := range states {
+		switch {
+		case s.Fault == nil:
+			r.add(well, s.Address, says, "")
+			if s.Advertised || !named { // one that is not named redirects clients to those that are
+				a.cluster.Brokers = append(a.cluster.Brokers, s.Address)
+			}
+		case s.Given:
+			r.add(wrong, s.Address, string(s.Fault.Stage)+": "+s.Fault.Reason(), s.Fault.Remedy)
+		default:
+			r.add(wrong, s.Address, string(s.Fault.Stage)+": the cluster names this broker, but "+s.Fault.Reason(),
+				"set its advertised.listeners to an address that can be reached from here; "+s.Fault.Remedy)
+		}
+	}
 }
 
-// store checks the read model, and that it holds what the consumer groups have committed.
-func (k *kafkaChecks) store(ctx context.Context) []finding {
-	where := k.settings.Store
-	committed := k.committed(ctx) // first: the read model is never behind what comes later
+// checkDisk checks the data folder of `sipeat serve`, if it exists.
+func (a *app) checkDisk(_ context.Context, r *report) {
+	dir := a.settings.Serve.Data
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err := local.CheckDisk(dir); err != nil {
+		r.add(wrong, dir, err.Error(), "free space on this disk; `sipeat serve` recovers without a restart")
+		return
+	}
+	r.add(well, dir, "writable, with space left", "")
+}
+
+func (a *app) checkTopics(ctx context.Context, r *report) {
+	states, err := kafka.InspectTopics(ctx, a.cluster, 0, kafka.Topics(events.Catalogue()...)...)
+	r.addError(err)
+	for _, s := range states {
+		if !s.Exists {
+			r.add(wrong, s.Topic, "missing", "sipeat topics")
+		}
+		for _, d := range s.Differences {
+			r.add(wrong, s.Topic, fmt.Sprintf("%s is %s and should be %s", d.Setting, d.Have, d.Want), d.Remedy)
+		}
+	}
+	if len(r.findings) == 0 {
+		r.add(well, "", fmt.Sprintf("%d, as declared", len(states)), "")
+	}
+}
+
+func (a *app) checkGroups(ctx context.Context, r *report) {
+	groups, err := kafka.Groups(ctx, a.cluster, groupTopics(allConsumers()))
+	r.addError(err)
+	for _, g := range groups {
+		for _, l := range g.Lost {
+			r.add(wrong, g.Group,
+				fmt.Sprintf("offsets %d to %d of %s/%d are not in the log any more: %s", l.From, l.To-1, g.Topic, l.Partition, l.Reason),
+				"a running worker resumes at the next record and logs the range: restore these events from a backup, or publish them again")
+		}
+		r.addGroup(g, time.Now())
+	}
+}
+
+func (r *report) addGroup(g kafka.GroupState, now time.Time) {
+	says := fmt.Sprintf("%s, %s, %s to handle on %s", g.State, counted(len(g.Members), "member"), counted(int(g.Lag), "event"), g.Topic)
+	if !g.Oldest.IsZero() {
+		says += fmt.Sprintf(", the oldest %s old", max(now.Sub(g.Oldest), 0).Round(time.Second))
+	}
+	switch {
+	case g.Partitions == 0:
+		r.add(noted, g.Group, fmt.Sprintf("its topic %s does not exist, see topics", g.Topic), "")
+	case len(g.Members) == 0:
+		r.add(wrong, g.Group, says, "nothing consumes "+g.Topic+": start `sipeat worker`, or find in its log why it ended")
+	case g.State != "Stable" || g.Lag > 0:
+		r.add(noted, g.Group, says, "run doctor again: if it stays so, the worker's log and its /readyz say why")
+	default:
+		r.add(well, g.Group, says, "")
+	}
+}
+
+func (a *app) checkDeadLetters(ctx context.Context, r *report) {
+	var topics []string
+	for _, t := range topicNames() {
+		topics = append(topics, bus.DeadLetterTopic(t))
+	}
+	counts, err := kafka.CountDeadLetters(ctx, a.cluster, topics...)
+	r.addError(err)
+	for _, t := range topics {
+		if c := counts[t]; c.Records > 0 {
+			says := counted(c.Events, "rejected event")
+			if !c.Complete {
+				says = fmt.Sprintf("%d dead letters, of the newest %d", c.Records, c.Read)
+			}
+			var classes []string
+			for _, class := range slices.Sorted(maps.Keys(c.Classes)) {
+				classes = append(classes, fmt.Sprintf("%d %s", c.Classes[class], class))
+			}
+			r.add(noted, t, says+": "+strings.Join(classes, ", "), "see why: sipeat tail "+t+" --from-start --no-follow")
+		}
+	}
+	if len(r.findings) == 0 {
+		r.add(well, "", "none", "")
+	}
+}
+
+// checkStore checks the read model, and that it holds what the consumer groups have committed.
+func (a *app) checkStore(ctx context.Context, r *report) {
+	where := a.settings.Store
+	committed := store.Marks{} // first: the read model is never behind what comes later
+	if len(a.cluster.Brokers) > 0 {
+		groups, _ := kafka.Groups(ctx, a.cluster, groupTopics(allConsumers())) // an error is that of the groups, too
+		for _, g := range groups {
+			for partition, offset := range g.Committed {
+				committed.Committed(g.Topic, partition, offset)
+			}
+		}
+	}
 	var err error
 	if _, missing := os.Stat(where); where != settings.DynamoDB && errors.Is(missing, fs.ErrNotExist) {
 		if err = committed.Check(); err == nil {
-			return []finding{note(where, "the file does not exist yet",
-				"the first API or worker creates it; is STORE the path that they use?")}
+			r.add(noted, where, "the file does not exist yet", "the first API or worker creates it; is STORE the path that they use?")
+			return
 		}
 	} else {
-		err = k.checkStore(ctx, where, committed)
+		err = a.checkMarks(ctx, where, committed)
 	}
 	switch {
 	case errors.Is(err, store.ErrBehind):
-		return []finding{fault(where, err.Error(), "`sipeat rebuild --help` says how")}
+		r.add(wrong, where, err.Error(), "`sipeat rebuild --help` says how")
 	case err != nil:
-		return []finding{fault(where, err.Error(), "check STORE, and that this user may read and write it")}
+		r.add(wrong, where, err.Error(), "check STORE, and that this user may read and write it")
+	default:
+		r.add(well, where, "reachable, and holds what the groups have committed", "")
 	}
-	return []finding{good(where, "reachable, and holds what the groups have committed")}
 }
 
-func (a *app) checkStore(ctx context.Context, where string, committed store.Marks) error {
+func (a *app) checkMarks(ctx context.Context, where string, committed store.Marks) error {
 	s, err := a.openStore(ctx, where)
 	if err != nil {
 		return err
@@ -203,61 +323,41 @@ func (a *app) checkStore(ctx context.Context, where string, committed store.Mark
 }
 
 // checkNotifiers connects to the notification channels, as far as that sends nothing.
-func (a *app) checkNotifiers(ctx context.Context) []finding {
+func (a *app) checkNotifiers(ctx context.Context, r *report) {
 	channels, err := a.openNotifier(ctx)
 	if err != nil {
-		return []finding{fault("NOTIFY", err.Error(), "add the missing settings, or remove the channel from NOTIFY")}
+		r.add(wrong, "NOTIFY", err.Error(), "add the missing settings, or remove the channel from NOTIFY")
 	}
-	found := make([]finding, len(channels))
-	var probing sync.WaitGroup
-	for i, c := range channels {
-		found[i] = good(c.Name, "its settings are complete")
+	for _, c := range channels {
+		says := "its settings are complete"
 		if prober, ok := c.Notifier.(notify.Prober); ok {
-			probing.Go(func() {
-				says, err := prober.Probe(ctx)
-				if found[i].Says = says; err != nil {
-					found[i] = fault(c.Name, err.Error(), "notifications wait until this channel works")
-				}
-			})
+			if says, err = prober.Probe(ctx); err != nil {
+				r.add(wrong, c.Name, err.Error(), "notifications wait until this channel works")
+				continue
+			}
 		}
+		r.add(well, c.Name, says, "")
 	}
-	probing.Wait()
-	return found
 }
 
-// checkIssuer reads the keys that verify the tokens of staff.
-func (a *app) checkIssuer(ctx context.Context) []finding {
-	auth := a.settings.Web.Auth
-	if auth.Mode != "jwt" {
-		return nil
-	}
-	if err := gateway.New(a.settings.Web, a.logger, time.Now).Ping(ctx); err != nil {
-		return []finding{fault(auth.JWT.Issuer, err.Error(),
-			"staff get 503 until its keys can be read: check the spelling of JWT_ISSUER, and that it can be reached from here")}
-	}
-	return []finding{good(auth.JWT.Issuer, "its keys can be read")}
-}
-
-func checkAPI(ctx context.Context, address string) []finding {
+func checkAPI(ctx context.Context, r *report, address string) {
 	if address == "" {
-		return []finding{{Status: skipped, Says: "pass its address: --api http://HOST:PORT"}}
+		r.add(skipped, "", "pass its address: --api http://HOST:PORT", "")
+		return
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(address, "/")+"/readyz", nil)
+	if err == nil {
+		var response *http.Response
+		if response, err = http.DefaultClient.Do(request); err == nil {
+			response.Body.Close()
+			if response.StatusCode != http.StatusOK {
+				err = errors.New(response.Status)
+			}
+		}
+	}
 	if err != nil {
-		return []finding{fault(address, err.Error(), "for example --api http://127.0.0.1:8080")}
+		r.add(wrong, address, "not ready: "+err.Error(), "start `sipeat api`; its /readyz and its log say what is wrong")
+		return
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return []finding{fault(address, "no answer: "+err.Error(), "start `sipeat api`, or find in its log why it ended")}
-	}
-	defer response.Body.Close()
-	var problem struct {
-		Detail string `json:"detail"`
-	}
-	_ = json.UnmarshalRead(response.Body, &problem) // the status is enough
-	if response.StatusCode != http.StatusOK {
-		return []finding{fault(address, strings.TrimSpace(response.Status+" "+problem.Detail),
-			"the API runs, but a part that it needs does not: see the other findings and its log")}
-	}
-	return []finding{good(address, "ready")}
+	r.add(well, address, "ready", "")
 }

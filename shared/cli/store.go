@@ -31,11 +31,6 @@ func (a *app) openStore(ctx context.Context, where string) (store.Store, error) 
 		return openTable(ctx, a, func(cfg aws.Config) (*dynamodb.Store, error) { return dynamodb.Open(cfg, a.settings.Table) })
 	}
 	if where == settings.DefaultStore {
-		for _, name := range []string{"DYNAMODB_ENDPOINT", "TABLE_NAME"} {
-			if os.Getenv("STORE") == "" && os.Getenv(name) != "" {
-				a.logger.Warn(name+" has no effect without STORE=dynamodb", "store", where)
-			}
-		}
 		if err := os.MkdirAll(filepath.Dir(where), 0o700); err != nil { // as `sipeat serve` makes it
 			return nil, fmt.Errorf("STORE: %w", err)
 		}

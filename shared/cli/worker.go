@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus"
@@ -24,8 +23,8 @@ func (a *app) workerCommand() *cobra.Command {
 		Long: "Run the consumers: each projects the events of its topic into the read model and sends notifications. Any number\n" +
 			"of workers may run; Kafka assigns the partitions. When it has joined every group, it prints this line first:\n" +
 			"ready topics=TOPIC,… groups=GROUP,…\n\n" +
-			"It logs changes of its partitions, each event (ids, outcome, duration), and its lag; LOG_LEVEL=warn logs problems\n" +
-			"only. --health serves /healthz (200 while the process runs) and /readyz (200 once every group is joined; 503, with\n" +
+			"It logs changes of its partitions and each event (ids, outcome, duration); LOG_LEVEL=warn logs problems only.\n" +
+			"METRICS serves its lag, among others. --health serves /healthz (200 while the process runs) and /readyz (200 once every group is joined; 503, with\n" +
 			"the causes, while a partition cannot be read, events fail in a row, the read model is unavailable, or the log has\n" +
 			"lost events: a restart acknowledges a loss).\n\n" +
 			"The partitions of a killed worker move to others after KAFKA_SESSION_TIMEOUT (default 10s, at least the brokers'\n" +
@@ -64,8 +63,20 @@ func (p *parts) worker(ctx context.Context, only []string) error {
 		return err
 	}
 	functions := slices.DeleteFunc(p.consumers().Functions(), others)
-	owned := &ownedPartitions{parts: p, groups: len(functions), byTopic: map[string][]int32{}, joined: make(chan struct{})}
-	if err := p.startConsumers(functions, owned.assigned); err != nil {
+	owned, joined := map[string][]int32{}, make(chan struct{}) // by topic, once its group is joined; closed once all are joined
+	var mu sync.Mutex
+	err := p.startConsumers(functions, func(topic string, now []int32) {
+		mu.Lock()
+		defer mu.Unlock()
+		before, known := owned[topic]
+		if owned[topic] = now; !known || !slices.Equal(before, now) {
+			p.logger.Info("partitions changed", "topic", topic, "before", before, "owned", now)
+		}
+		if !known && len(owned) == len(functions) {
+			close(joined)
+		}
+	})
+	if err != nil {
 		return err
 	}
 	if p.settings.Health != "" {
@@ -76,7 +87,7 @@ func (p *parts) worker(ctx context.Context, only []string) error {
 	}
 	p.logger.Info("joining the groups; the partitions of a killed worker are free when its session ends")
 	select {
-	case <-owned.joined:
+	case <-joined:
 	case err := <-p.failed:
 		return err
 	case <-ctx.Done():
@@ -89,7 +100,6 @@ func (p *parts) worker(ctx context.Context, only []string) error {
 	fmt.Fprintf(p.stdout, "ready topics=%s groups=%s\n\n", strings.Join(topics, ","), strings.Join(groups, ","))
 	printConsumers(p.stdout, functions)
 	fmt.Fprintf(p.stdout, "\nThe read model is %s. Ctrl-C stops it.\n", p.storeName())
-	go p.logLag(ctx, groupTopics(functions))
 	return nil
 }
 
@@ -106,53 +116,4 @@ func requirements(functions []consumers.Function) (r kafka.Requirements) {
 		}
 	}
 	return r
-}
-
-// ownedPartitions are the partitions of a worker.
-type ownedPartitions struct {
-	*parts
-	groups  int
-	mu      sync.Mutex
-	byTopic map[string][]int32 // once the topic's group is joined
-	joined  chan struct{}      // closed once all groups are joined
-}
-
-// assigned logs changes.
-func (o *ownedPartitions) assigned(topic string, now []int32) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	before, joined := o.byTopic[topic]
-	o.byTopic[topic] = now
-	if !joined || !slices.Equal(before, now) {
-		o.logger.Info("partitions changed", "topic", topic, "before", before, "owned", now)
-	}
-	if !joined && len(o.byTopic) == o.groups {
-		close(o.joined)
-	}
-}
-
-// lagInterval is how often a worker logs the lag of its groups.
-const lagInterval = 30 * time.Second
-
-// logLag logs the lag of the groups at the start, and regularly of those that are behind.
-func (p *parts) logLag(ctx context.Context, topicOf map[string]string) {
-	ticker := time.NewTicker(lagInterval)
-	defer ticker.Stop()
-	for first := true; ctx.Err() == nil; first = false {
-		asking, cancel := context.WithTimeout(ctx, reachTimeout)
-		states, err := kafka.Groups(asking, p.cluster, topicOf)
-		cancel()
-		if err != nil && ctx.Err() == nil {
-			p.logger.Warn("the lag of the groups is unknown", "error", err)
-		}
-		for _, g := range states {
-			if first || g.Lag > 0 {
-				p.logger.Info("lag", "topic", g.Topic, "group", g.Group, "events", g.Lag, "members", len(g.Members), "state", g.State)
-			}
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-		}
-	}
 }
