@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"time"
-
-	"github.com/sipeat/sipeat/shared/events"
 )
 
 // ClaimsKept is how long a claim is kept after its last change. An event that is older may have been delivered and its
@@ -75,13 +73,9 @@ func LatestLease(now time.Time, lease time.Duration) time.Time { return now.Add(
 
 // CheckClaim refuses, as Invalid, an effect that cannot be claimed.
 func CheckClaim(id, channel string, lease time.Duration) error {
-	switch {
-	case !validID(id):
-		return invalid("the id of a claim must have 1 to %d bytes of UTF-8, this one has %d", MaxID, len(id))
-	case len(channel) > maxChannel:
-		return invalid("the channel of a claim must have at most %d bytes, this one has %d", maxChannel, len(channel))
-	case lease < time.Millisecond:
-		return invalid("a lease must last at least a millisecond, this one lasts %s", lease)
+	if !validID(id) || len(channel) > maxChannel || lease < time.Millisecond {
+		return invalid("a claim needs an id of 1 to %d bytes of UTF-8, a channel of at most %d, and a lease of a millisecond or more",
+			MaxID, maxChannel)
 	}
 	return nil
 }
@@ -89,7 +83,7 @@ func CheckClaim(id, channel string, lease time.Duration) error {
 // CheckIDs refuses, as Invalid, ids whose deliveries cannot be read.
 func CheckIDs(ids []string) error {
 	if len(ids) > MaxLimit {
-		return events.Errorf(events.Invalid, "the deliveries of at most %d ids can be read at once, not of %d", MaxLimit, len(ids))
+		return invalid("the deliveries of at most %d ids can be read at once, not of %d", MaxLimit, len(ids))
 	}
 	return nil
 }

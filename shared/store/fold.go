@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -38,24 +39,13 @@ type DemandEntry struct {
 }
 
 // DemandEntries returns an entry for each distinct drink of the item.
-func (i Item) DemandEntries() []DemandEntry {
-	if len(i.Drinks) == 0 {
-		return nil
-	}
-	key := DemandKey{Country: Fold(i.Labels.Country), City: Fold(i.Labels.City)}
-	shown := Demand{Country: display(i.Labels.Country), City: display(i.Labels.City), Count: 1}
-	entries := make([]DemandEntry, 0, len(i.Drinks))
-next:
+func (i Item) DemandEntries() (entries []DemandEntry) {
 	for _, drink := range i.Drinks {
-		if key.Drink = Fold(drink); key.Drink == "" {
+		key := DemandKey{Country: Fold(i.Labels.Country), City: Fold(i.Labels.City), Drink: Fold(drink)}
+		if key.Drink == "" || slices.ContainsFunc(entries, func(e DemandEntry) bool { return e.DemandKey == key }) {
 			continue
 		}
-		for _, e := range entries { // at most MaxDrinks: cheaper than a map
-			if e.Drink == key.Drink {
-				continue next
-			}
-		}
-		shown.Drink = display(drink)
+		shown := Demand{Country: display(i.Labels.Country), City: display(i.Labels.City), Drink: display(drink), Count: 1}
 		entries = append(entries, DemandEntry{key, shown})
 	}
 	return entries

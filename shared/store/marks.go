@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/sipeat/sipeat/shared/events"
 )
@@ -62,9 +60,9 @@ var ErrBehind = errors.New("run `sipeat rebuild`")
 // Check is Unavailable, with [ErrBehind] in its chain, if the model is behind.
 func (m Marks) Check() error {
 	var behind []string
-	for _, topic := range slices.Sorted(maps.Keys(m)) {
-		for _, partition := range slices.Sorted(maps.Keys(m[topic])) {
-			if mark := m[topic][partition]; mark.Held < mark.Committed {
+	for topic, partitions := range m {
+		for partition, mark := range partitions {
+			if mark.Held < mark.Committed {
 				behind = append(behind, fmt.Sprintf("%s/%d holds %d of %d", topic, partition, mark.Held, mark.Committed))
 			}
 		}
@@ -72,11 +70,7 @@ func (m Marks) Check() error {
 	if behind == nil {
 		return nil
 	}
-	more := ""
-	if len(behind) > 3 {
-		more = fmt.Sprintf(" and %d more partitions", len(behind)-3)
-		behind = behind[:3]
-	}
-	return events.Wrap(events.Unavailable, ErrBehind, "the read model is behind the group's commits (%s%s)",
-		strings.Join(behind, ", "), more)
+	slices.Sort(behind)
+	return events.Wrap(events.Unavailable, ErrBehind, "the read model is behind the group's commits in %d partitions (%s, ...)",
+		len(behind), behind[0])
 }

@@ -38,39 +38,34 @@ func TestDemandEntries(t *testing.T) {
 }
 
 func TestCursorsKeepTheirPlace(t *testing.T) {
-	q := store.Query{Type: "t", Match: store.Labels{City: "Köln"}, Since: time.UnixMilli(-5)}
-	for _, last := range []store.Item{{ID: "1", CreatedAt: time.UnixMilli(1_790_000_000_123)}, {ID: "a\x00\xff",
+	q := store.Query{Type: "t", Match: store.Labels{City: "Köln"}, Since: time.UnixMilli(-5), Limit: 1}
+	for _, last := range []store.Item{{ID: "1", CreatedAt: time.UnixMilli(1_790_000_000_123)}, {ID: "a\x00<ü",
 		CreatedAt: time.UnixMilli(-1)}, {}} {
 		q.Cursor = q.Next(last)
-		at, ok, err := q.Start()
+		at, err := q.Start()
 		require.NoError(t, err)
-		assert.True(t, ok)
-		assert.Equal(t, last.ID, at.ID)
-		assert.Equal(t, last.CreatedAt.UnixMilli(), at.CreatedAt.UnixMilli())
+		assert.Equal(t, &store.Position{Milli: last.CreatedAt.UnixMilli(), ID: last.ID}, at)
 	}
-	d := store.DemandQuery{City: "Köln"}
+	d := store.DemandQuery{City: "Köln", Limit: 1}
 	key := store.DemandKey{City: "köln", Drink: "\x00"}
 	d.Cursor = d.Next(key)
-	at, ok, err := d.Start()
+	at, err := d.Start()
 	require.NoError(t, err)
-	assert.True(t, ok)
-	assert.Equal(t, key, at)
+	assert.Equal(t, &key, at)
 }
 
 func FuzzCursor(f *testing.F) {
-	q := store.Query{Type: "t"}
+	q := store.Query{Type: "t", Limit: 1}
 	f.Add(q.Next(store.Item{ID: "1"}))
 	f.Add(store.DemandQuery{}.Next(store.DemandKey{Drink: "cola"}))
-	f.Add(base64.RawURLEncoding.EncodeToString([]byte("twelve bytes\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")))
+	f.Add(base64.RawURLEncoding.EncodeToString([]byte("twelve bytes{}")))
 	f.Fuzz(func(t *testing.T, cursor string) {
 		q.Cursor = cursor
-		at, ok, err := q.Start()
+		_, err := q.Start()
 		if err != nil {
 			assert.Equal(t, events.Invalid, events.KindOf(err))
-		} else if ok {
-			assert.Equal(t, cursor, q.Next(store.Item{ID: at.ID, CreatedAt: at.CreatedAt}), "a cursor has one spelling")
 		}
-		_, _, err = store.DemandQuery{Cursor: cursor}.Start()
+		_, err = store.DemandQuery{Limit: 1, Cursor: cursor}.Start()
 		if err != nil {
 			assert.Equal(t, events.Invalid, events.KindOf(err))
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,9 +17,8 @@ import (
 // Claims are the delivery claims in one table, see [ClaimsDescription]: a row for each id, with an attribute for each channel.
 type Claims struct {
 	*table
-	owner   string // this handle
-	clock   func() time.Time
-	closing sync.Once
+	owner string // this handle
+	clock func() time.Time
 }
 
 var _ store.Claims = (*Claims)(nil)
@@ -178,6 +176,6 @@ func (c *Claims) Ping(ctx context.Context) error {
 
 // Close ends what is under way.
 func (c *Claims) Close() error {
-	c.closing.Do(c.close)
+	c.end()
 	return nil
 }

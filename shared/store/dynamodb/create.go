@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -67,8 +66,8 @@ func Description(table string) *dynamodb.CreateTableInput {
 		BillingMode: types.BillingModePayPerRequest,
 		KeySchema:   keySchema(pk, sk),
 		AttributeDefinitions: []types.AttributeDefinition{
-			attribute(pk, types.ScalarAttributeTypeS), attribute(sk, types.ScalarAttributeTypeB), attribute(at,
-				types.ScalarAttributeTypeB),
+			attribute(pk, types.ScalarAttributeTypeS), attribute(sk, types.ScalarAttributeTypeB),
+			attribute(at, types.ScalarAttributeTypeB),
 		},
 	}
 	for _, name := range []string{listIndex, cityIndex, countryIndex, machineIndex, kindIndex, placeIndex} {
@@ -100,8 +99,7 @@ func ClaimsDescription(table string) *dynamodb.CreateTableInput {
 
 func keySchema(partition, sort string) []types.KeySchemaElement {
 	return []types.KeySchemaElement{
-		{AttributeName: aws.String(partition), KeyType: types.KeyTypeHash}, {AttributeName: aws.String(sort),
-			KeyType: types.KeyTypeRange},
+		{AttributeName: &partition, KeyType: types.KeyTypeHash}, {AttributeName: &sort, KeyType: types.KeyTypeRange},
 	}
 }
 
@@ -109,11 +107,8 @@ func attribute(name string, t types.ScalarAttributeType) types.AttributeDefiniti
 	return types.AttributeDefinition{AttributeName: &name, AttributeType: t}
 }
 
-// createPoll is how often a table that is being created is checked; DynamoDB Local is done at once, AWS in some 10 s.
-const createPoll = 500 * time.Millisecond
-
 // Create creates the table of the read model if it does not exist, and waits until it can be used. A table of that name
-// with another key or without an index is an error that says what differs. ctx bounds the wait.
+// with another key or without an index is an error. ctx bounds the wait.
 func (s *Store) Create(ctx context.Context) error { return s.create(ctx, Description(s.name)) }
 
 // Check compares the table with [Description]; it needs the right dynamodb:DescribeTable.
@@ -138,105 +133,81 @@ func (c *Claims) Create(ctx context.Context) error {
 // Check compares the table with [ClaimsDescription], like [Store.Check].
 func (c *Claims) Check(ctx context.Context) error { return c.check(ctx, ClaimsDescription(c.name)) }
 
-func (t *table) check(ctx context.Context, want *dynamodb.CreateTableInput) error {
-	found, err := t.describe(ctx)
-	if err != nil {
-		return err
-	}
-	return t.compare(found, want)
-}
+// errNoTable is the error of an answer that is not DynamoDB's.
+var errNoTable = &smithy.DeserializationError{Err: errors.New("no table is described")}
+
+// createTimeout is how long a table may take to become active; AWS takes some 10 s.
+const createTimeout = 5 * time.Minute
 
 func (t *table) create(ctx context.Context, want *dynamodb.CreateTableInput) error {
-	found, err := t.describe(ctx)
-	created := missing(err)
-	if created {
-		err = t.call(ctx, func(ctx context.Context) error {
-			_, err := t.client.CreateTable(ctx, want)
-			if inUse := (*types.ResourceInUseException)(nil); errors.As(err, &inUse) {
-				return nil // another process was first
-			}
-			return err
-		})
-		if err == nil {
-			found, err = t.describe(ctx)
+	err := t.call(ctx, func(ctx context.Context) error {
+		out, err := t.client.CreateTable(ctx, want)
+		if exists := (*types.ResourceInUseException)(nil); errors.As(err, &exists) {
+			return nil
 		}
-	}
-	// A new table may be reported missing for some seconds
-	// (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeTable.html).
-	for created && missing(err) || err == nil && !active(found) {
-		if err := sleep(ctx, createPoll); err != nil {
-			return t.fault(ctx, err)
+		if err == nil && out.TableDescription == nil {
+			err = errNoTable
 		}
-		found, err = t.describe(ctx)
-	}
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	return t.compare(found, want)
+	waiter := dynamodb.NewTableExistsWaiter(t.client, func(o *dynamodb.TableExistsWaiterOptions) { o.MinDelay = time.Second / 2 })
+	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &t.name}, createTimeout); err != nil {
+		return t.fault(ctx, err)
+	}
+	return t.check(ctx, want)
 }
 
-func (t *table) describe(ctx context.Context) (found *types.TableDescription, err error) {
-	err = t.call(ctx, func(ctx context.Context) error {
+// check compares the keys of the table and its indexes.
+func (t *table) check(ctx context.Context, want *dynamodb.CreateTableInput) error {
+	var found *types.TableDescription
+	err := t.call(ctx, func(ctx context.Context) error {
 		out, err := t.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &t.name})
-		if err != nil {
-			return err
+		if err == nil {
+			found = out.Table
 		}
-		if found = out.Table; found == nil {
-			return &smithy.DeserializationError{Err: errors.New("no table is described")}
+		if err == nil && found == nil {
+			err = errNoTable
 		}
-		return nil
+		return err
 	})
-	return found, err
-}
-
-func missing(err error) bool {
-	var e *types.ResourceNotFoundException
-	return errors.As(err, &e)
-}
-
-func active(t *types.TableDescription) bool {
-	return t.TableStatus == types.TableStatusActive && !slices.ContainsFunc(t.GlobalSecondaryIndexes,
-		func(i types.GlobalSecondaryIndexDescription) bool {
-			return i.IndexStatus == types.IndexStatusCreating
-		})
-}
-
-func (t *table) compare(found *types.TableDescription, want *dynamodb.CreateTableInput) error {
-	has := []string{"the key " + shape(found.KeySchema, found.AttributeDefinitions)}
-	for _, i := range found.GlobalSecondaryIndexes {
-		has = append(has, index(i.IndexName, i.KeySchema, found.AttributeDefinitions, i.Projection))
+	if err != nil {
+		return err
 	}
-	needs := []string{"the key " + shape(want.KeySchema, want.AttributeDefinitions)}
-	for _, i := range want.GlobalSecondaryIndexes {
-		needs = append(needs, index(i.IndexName, i.KeySchema, want.AttributeDefinitions, i.Projection))
+	refuse := func(part string) error {
+		return events.Errorf(events.Unavailable, "%s cannot be in the table %q %s, because it lacks %s: give another name",
+			t.what, t.name, t.place, part)
 	}
-	needs = slices.DeleteFunc(needs, func(n string) bool { return slices.Contains(has, n) })
-	if len(needs) == 0 {
-		return nil
+	if !sameKey(found.KeySchema, found.AttributeDefinitions, want.KeySchema, want.AttributeDefinitions) {
+		return refuse("the key")
 	}
-	return events.Errorf(events.Unavailable, "%s cannot be in the table %q %s, because it lacks %s: give another name",
-		t.what, t.name, t.place, strings.Join(needs, "; "))
+	for _, index := range want.GlobalSecondaryIndexes {
+		if !slices.ContainsFunc(found.GlobalSecondaryIndexes, func(i types.GlobalSecondaryIndexDescription) bool {
+			return aws.ToString(i.IndexName) == *index.IndexName && i.Projection != nil &&
+				i.Projection.ProjectionType == index.Projection.ProjectionType &&
+				sameKey(i.KeySchema, found.AttributeDefinitions, index.KeySchema, want.AttributeDefinitions)
+		}) {
+			return refuse("the index " + *index.IndexName)
+		}
+	}
+	return nil
 }
 
-func index(name *string, key []types.KeySchemaElement, attributes []types.AttributeDefinition, p *types.Projection) string {
-	text := "the index " + aws.ToString(name) + " on " + shape(key, attributes)
-	if p != nil {
-		text += " that projects " + string(p.ProjectionType)
-	}
-	return text
-}
-
-// shape is a key in words, such as "pk S, sk B".
-func shape(key []types.KeySchemaElement, attributes []types.AttributeDefinition) string {
-	parts := make([]string, 0, len(key))
-	for _, k := range key {
-		part := aws.ToString(k.AttributeName)
-		for _, a := range attributes {
-			if aws.ToString(a.AttributeName) == part {
-				part += " " + string(a.AttributeType)
+// sameKey reports whether two keys have attributes of the same names and types.
+func sameKey(a []types.KeySchemaElement, inA []types.AttributeDefinition, b []types.KeySchemaElement,
+	inB []types.AttributeDefinition) bool {
+	typeOf := func(name string, in []types.AttributeDefinition) (t types.ScalarAttributeType) {
+		for _, d := range in {
+			if aws.ToString(d.AttributeName) == name {
+				t = d.AttributeType
 			}
 		}
-		parts = append(parts, part)
+		return t
 	}
-	return strings.Join(parts, ", ")
+	return slices.EqualFunc(a, b, func(a, b types.KeySchemaElement) bool {
+		name := aws.ToString(a.AttributeName)
+		return name == *b.AttributeName && a.KeyType == b.KeyType && typeOf(name, inA) == typeOf(name, inB)
+	})
 }

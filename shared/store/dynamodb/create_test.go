@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/assert"
@@ -26,11 +25,14 @@ func (s *slow) Do(r *http.Request) (*http.Response, error) {
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	s.asked = append(s.asked, operation)
 	status, body := http.StatusOK, "{}"
-	if operation == "DescribeTable" {
+	switch operation {
+	case "CreateTable":
+		body = `{"TableDescription":{"TableStatus":"CREATING"}}`
+	case "DescribeTable":
 		switch s.looks++; {
-		case s.looks < 4: // before it is created, and twice afterwards
+		case s.looks < 3:
 			status, body = http.StatusBadRequest, `{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"}`
-		case s.looks < 6:
+		case s.looks < 5:
 			body = `{"Table":{"TableStatus":"CREATING"}}`
 		default:
 			body = described()
@@ -63,7 +65,7 @@ func TestCreateWaitsForTheTable(t *testing.T) {
 		s := &slow{}
 		cfg.HTTPClient = s
 		require.NoError(t, open(t, cfg, "drinks").Create(t.Context()))
-		assert.Equal(t, "DescribeTable CreateTable DescribeTable DescribeTable DescribeTable DescribeTable DescribeTable",
+		assert.Equal(t, "CreateTable DescribeTable DescribeTable DescribeTable DescribeTable DescribeTable DescribeTable",
 			strings.Join(s.asked, " "))
 	})
 }
@@ -84,11 +86,9 @@ func TestUnprocessedKeysAreAThrottle(t *testing.T) {
 		require.NoError(t, err)
 		b := &busy{}
 		cfg.HTTPClient = b
-		began := time.Now()
 		_, err = open(t, cfg, "drinks").get(t.Context(), []row{{pk: text("a"), sk: text("a")}})
 		require.Equal(t, events.Unavailable, events.KindOf(err))
 		require.ErrorContains(t, err, "is throttled")
-		assert.Less(t, time.Since(began), callTimeout)
 		assert.Equal(t, maxAttempts, b.asked)
 	})
 }

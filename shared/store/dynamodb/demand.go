@@ -9,25 +9,41 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Demand implements [store.Reader].
+// Demand implements [store.Reader]. The counters are in the order of the answer; those of a city in every country are found by
+// the index of their places.
 func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (page store.DemandPage, err error) {
-	if err := q.Check(); err != nil {
-		return store.DemandPage{}, err
-	}
-	from, more, err := q.Start()
+	start, err := q.Start()
 	if err != nil {
 		return store.DemandPage{}, err
 	}
-	var start *store.DemandKey
-	if more {
-		start = &from
-	}
 	country, city := store.Fold(q.Country), store.Fold(q.City)
-	var rows []row
-	if city != "" && country == "" {
-		rows, more, err = s.demandOfCity(ctx, city, q.Limit, start)
-	} else {
-		rows, more, err = s.demand(ctx, country, city, q.Limit, start)
+	in := &dynamodb.QueryInput{
+		KeyConditionExpression:    aws.String("pk = :p"),
+		ExpressionAttributeValues: row{":p": text(demandKey)},
+		ConsistentRead:            aws.Bool(true),
+	}
+	if start != nil {
+		in.ExclusiveStartKey = keyOf(demandKey, counterKey(*start))
+	}
+	switch {
+	case country != "" && city != "":
+		in.KeyConditionExpression = aws.String("pk = :p AND begins_with(sk, :s)")
+		in.ExpressionAttributeValues[":s"] = data(ordered(country, city))
+	case country != "":
+		in.KeyConditionExpression = aws.String("pk = :p AND begins_with(sk, :s)")
+		in.ExpressionAttributeValues[":s"] = data(ordered(country))
+	case city != "":
+		in.IndexName, in.ConsistentRead = aws.String(placeIndex), nil // an index cannot be read consistently
+		in.KeyConditionExpression = aws.String("place = :p")
+		in.ExpressionAttributeValues[":p"] = text(join(city))
+		if start != nil {
+			in.ExclusiveStartKey[placeIndex] = text(join(city))
+			in.ExclusiveStartKey[at] = data(ordered(start.Country, start.Drink))
+		}
+	}
+	rows, more, err := s.page(ctx, in, q.Limit)
+	if err == nil && in.IndexName != nil {
+		rows, err = s.counters(ctx, rows)
 	}
 	if err != nil {
 		return store.DemandPage{}, err
@@ -37,51 +53,37 @@ func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (page store.Dem
 			Country: textOf(r["shownCountry"]), City: textOf(r["shownCity"]), Drink: textOf(r["shownDrink"]), Count: numberOf(r["asked"]),
 		})
 	}
-	if more {
-		last, err := fromCounterKey(dataOf(rows[len(rows)-1][sk]))
-		if err != nil {
-			return store.DemandPage{}, s.fault(ctx, err)
-		}
-		page.Next = q.Next(last)
+	if more && len(rows) > 0 {
+		last := page.Items[len(rows)-1]
+		page.Next = q.Next(store.DemandKey{Country: store.Fold(last.Country), City: store.Fold(last.City), Drink: store.Fold(last.Drink)})
 	}
 	return page, nil
 }
 
-// demand reads the counters, which are in the order of the answer.
-func (s *Store) demand(ctx context.Context, country, city string, limit int, start *store.DemandKey) (rows []row,
-	more bool, err error) {
-	var first []byte
-	if country != "" {
-		first = ordered(country)
-		if city != "" {
-			first = ordered(country, city)
+// page reads at most limit rows, and reports whether there are more.
+func (s *Store) page(ctx context.Context, in *dynamodb.QueryInput, limit int) (rows []row, more bool, err error) {
+	for {
+		in.Limit = aws.Int32(int32(limit + 1 - len(rows)))
+		found, next, err := s.query(ctx, in)
+		if rows = append(rows, found...); len(rows) > limit {
+			return rows[:limit], true, err
 		}
+		if err != nil || len(next) == 0 {
+			return rows, false, err
+		}
+		in.ExclusiveStartKey = next
 	}
-	from := first
-	if start != nil {
-		from = counterKey(*start)
-	}
-	return s.between(ctx, "", demandKey, from, after(first), limit)
 }
 
-// demandOfCity reads the keys of the counters from the index of their places, and then the counters.
-func (s *Store) demandOfCity(ctx context.Context, city string, limit int, start *store.DemandKey) (rows []row,
-	more bool, err error) {
-	var from []byte
-	if start != nil {
-		from = ordered(start.Country, start.Drink)
-	}
-	found, more, err := s.between(ctx, placeIndex, join(city), from, after(nil), limit)
-	if err != nil {
-		return nil, false, err
-	}
-	keys := make([]row, len(found))
-	for i, r := range found {
+// counters reads the counters of rows of the index, in their order.
+func (s *Store) counters(ctx context.Context, indexed []row) (rows []row, err error) {
+	keys := make([]row, len(indexed))
+	for i, r := range indexed {
 		keys[i] = row{pk: r[pk], sk: r[sk]}
 	}
-	unordered, err := s.get(ctx, keys)
+	found, err := s.get(ctx, keys)
 	bySortKey := map[string]row{}
-	for _, r := range unordered {
+	for _, r := range found {
 		bySortKey[string(dataOf(r[sk]))] = r
 	}
 	for _, k := range keys {
@@ -89,41 +91,5 @@ func (s *Store) demandOfCity(ctx context.Context, city string, limit int, start 
 			rows = append(rows, r)
 		}
 	}
-	return rows, more && len(rows) > 0, err
-}
-
-// between reads at most limit rows of a partition, from one sort key to another, without the first, and reports whether
-// there are more.
-func (s *Store) between(ctx context.Context, index, partition string, from, to []byte, limit int) (rows []row,
-	more bool, err error) {
-	if len(from) == 0 {
-		from = []byte{0} // DynamoDB refuses an empty key
-	}
-	in := &dynamodb.QueryInput{
-		KeyConditionExpression:    aws.String("#p = :p AND #s BETWEEN :from AND :to"),
-		ExpressionAttributeNames:  map[string]string{"#p": pk, "#s": sk},
-		ExpressionAttributeValues: row{":p": text(partition), ":from": data(from), ":to": data(to)},
-		ConsistentRead:            aws.Bool(true),
-	}
-	if index != "" { // which cannot be read consistently
-		in.IndexName, in.ConsistentRead = &index, nil
-		in.ExpressionAttributeNames = map[string]string{"#p": index, "#s": at}
-	}
-	sort := in.ExpressionAttributeNames["#s"]
-	for {
-		in.Limit = aws.Int32(int32(limit + 2 - len(rows)))
-		next, err := s.query(ctx, in, func(r row) bool {
-			if string(dataOf(r[sort])) == string(from) {
-				return true
-			}
-			if more = len(rows) == limit; !more {
-				rows = append(rows, r)
-			}
-			return !more
-		})
-		if err != nil || more || len(next) == 0 {
-			return rows, more, err
-		}
-		in.ExclusiveStartKey = next
-	}
+	return rows, err
 }

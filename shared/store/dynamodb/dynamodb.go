@@ -15,7 +15,6 @@ package dynamodb
 
 import (
 	"context"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -25,9 +24,8 @@ import (
 // Store is a read model in one table.
 type Store struct {
 	*table
-	writer  *writer
-	marks   marks
-	closing sync.Once
+	writer writer
+	marks  marks
 }
 
 var _ store.Store = (*Store)(nil)
@@ -40,9 +38,7 @@ func Open(cfg aws.Config, name string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{table: t}
-	s.writer = &writer{send: s.transact, busy: map[any]bool{}}
-	return s, nil
+	return &Store{table: t}, nil
 }
 
 // Ping implements [store.Store]. The error names what is wrong: table, place, credentials or rights.
@@ -56,6 +52,6 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Close ends what is under way.
 func (s *Store) Close() error {
-	s.closing.Do(s.close)
+	s.end()
 	return nil
 }

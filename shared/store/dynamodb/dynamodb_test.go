@@ -62,10 +62,8 @@ func newName(t testing.TB) string {
 	cfg := local(t)
 	name := fmt.Sprintf("test-%d-%d-%d", os.Getpid(), time.Now().UnixMilli(), tables.Add(1))
 	t.Cleanup(func() {
-		client, _, idle := connect(cfg)
-		_, err := client.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &name})
+		_, err := open(t, cfg, name).client.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &name})
 		_ = err // its memory is all that is lost
-		idle()
 	})
 	return name
 }

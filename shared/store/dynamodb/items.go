@@ -1,7 +1,6 @@
 package dynamodb
 
 import (
-	"cmp"
 	"context"
 	"strings"
 
@@ -14,8 +13,8 @@ import (
 // Get implements [store.Reader].
 func (s *Store) Get(ctx context.Context, eventType, id string) (item store.Item, err error) {
 	key := itemKey(eventType, id)
-	if id == "" || len(eventType) > store.MaxID || len(id) > store.MaxID {
-		key = itemKey(eventType[:min(len(eventType), store.MaxID)], "-/-") // it does not exist, if the store can be reached
+	if len(key) > maxKey {
+		key = itemKey(eventType[:min(len(eventType), store.MaxID)], "") // neither exists, but DynamoDB takes this one
 	}
 	var found row
 	err = s.call(ctx, func(ctx context.Context) error {
@@ -45,68 +44,53 @@ const maxQueries = 12
 // List implements [store.Reader]. With several labels, the index of the most selective one is read and the others are
 // compared row by row: a page may come back short, even empty, with a Next that continues after what was looked at.
 func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err error) {
-	if err := q.Check(); err != nil {
-		return store.Page{}, err
-	}
-	from, more, err := q.Start()
+	start, err := q.Start()
 	if err != nil {
 		return store.Page{}, err
 	}
-	var start *store.Position
-	if more {
-		start = &from
-	}
 	in := listing(q, start)
-	filtered := in.FilterExpression != nil
 	for queries := 1; ; queries++ { // until there is one item more than a page, the list ends, or it has cost enough
 		limit := q.Limit + 1 - len(page.Items)
-		if more && queries == 1 {
-			limit++ // the item at the cursor is read again
-		}
-		if filtered {
+		if in.FilterExpression != nil {
 			limit = limit * 4 << (2 * min(queries-1, 6))
 		}
 		in.Limit = aws.Int32(int32(limit))
-		full, bad := false, error(nil)
-		next, err := s.query(ctx, in, func(r row) bool {
-			item, err := itemOf(r)
-			switch {
-			case err != nil:
-				bad = err
-			case more && item.ID == from.ID && item.CreatedAt.Equal(from.CreatedAt):
-			case len(page.Items) == q.Limit:
-				full = true
-			default:
-				page.Items = append(page.Items, item)
-			}
-			return !full && bad == nil
-		})
-		if err = s.fault(ctx, cmp.Or(err, bad)); err != nil {
+		rows, next, err := s.query(ctx, in)
+		if err != nil {
 			return store.Page{}, err
 		}
-		if full {
-			page.Next = q.Next(page.Items[q.Limit-1])
-			return page, nil
+		for _, r := range rows {
+			item, err := itemOf(r)
+			if err != nil {
+				return store.Page{}, s.fault(ctx, err)
+			}
+			if len(page.Items) == q.Limit {
+				page.Next = q.Next(page.Items[q.Limit-1])
+				return page, nil
+			}
+			page.Items = append(page.Items, item)
 		}
 		if len(next) == 0 {
 			return page, nil
 		}
-		if filtered && queries == maxQueries {
-			created, id, err := fromWhen(dataOf(next[at]))
+		if in.FilterExpression != nil && queries == maxQueries {
+			created, id := fromWhen(dataOf(next[at]))
 			page.Next = q.Next(store.Item{CreatedAt: created, ID: id})
-			return page, s.fault(ctx, err)
+			return page, nil
 		}
 		in.ExclusiveStartKey = next
 	}
 }
 
-// listing is the query of a list, newest first. It begins at the cursor, not after it: a key condition has no exclusive
-// "between".
+// listing is the query of a list, newest first.
 func listing(q store.Query, start *store.Position) *dynamodb.QueryInput {
-	in := &dynamodb.QueryInput{ScanIndexForward: aws.Bool(false), ExpressionAttributeNames: map[string]string{"#at": at}}
 	m := q.Match.Folded()
 	index, partition := listIndex, join(q.Type)
-	filters := row{}
+	var filter []string
+	in := &dynamodb.QueryInput{
+		ScanIndexForward: aws.Bool(false), KeyConditionExpression: aws.String("#p = :p AND #at >= :since"),
+		ExpressionAttributeNames: map[string]string{"#at": at}, ExpressionAttributeValues: row{":since": data(milli(q.SinceMilli()))},
+	}
 	for _, label := range []struct{ index, value string }{
 		{kindIndex, m.Type}, {countryIndex, m.Country}, {cityIndex, m.City}, {machineIndex, m.MachineID}, // the last wins
 	} {
@@ -114,35 +98,18 @@ func listing(q store.Query, start *store.Position) *dynamodb.QueryInput {
 			continue
 		}
 		if index != listIndex {
-			filters[":"+index] = text(partition)
+			filter = append(filter, "#"+index+" = :"+index)
+			in.ExpressionAttributeNames["#"+index], in.ExpressionAttributeValues[":"+index] = index, text(partition)
 		}
 		index, partition = label.index, join(q.Type, label.value)
 	}
-	since := milli(-1 << 63)
-	if ms, bounded := q.SinceMilli(); bounded {
-		since = milli(ms)
-	}
-	in.IndexName = &index
-	in.ExpressionAttributeNames["#p"] = index
-	in.ExpressionAttributeValues = row{":p": text(partition), ":since": data(since)}
-	condition := "#p = :p AND #at >= :since"
-	if start != nil {
-		until := when(start.CreatedAt, start.ID)
-		if string(until) < string(since) {
-			until = since // DynamoDB refuses an empty range
-		}
-		condition = "#p = :p AND #at BETWEEN :since AND :until"
-		in.ExpressionAttributeValues[":until"] = data(until)
-	}
-	in.KeyConditionExpression = &condition
-	var filter []string
-	for name, value := range filters {
-		filter = append(filter, "#"+name[1:]+" = "+name)
-		in.ExpressionAttributeNames["#"+name[1:]] = name[1:]
-		in.ExpressionAttributeValues[name] = value
-	}
+	in.IndexName, in.ExpressionAttributeNames["#p"], in.ExpressionAttributeValues[":p"] = &index, index, text(partition)
 	if filter != nil {
 		in.FilterExpression = aws.String(strings.Join(filter, " AND "))
+	}
+	if start != nil {
+		in.ExclusiveStartKey = keyOf(itemKey(q.Type, start.ID), noSortKey)
+		in.ExclusiveStartKey[index], in.ExclusiveStartKey[at] = text(partition), data(append(milli(start.Milli), start.ID...))
 	}
 	return in
 }

@@ -72,7 +72,7 @@ func TestASparseFilterCostsABoundedPage(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, page.Next)
 	require.Len(t, f.queries, 1)
-	assert.Contains(t, f.queries[0], "BETWEEN :since AND :until")
+	assert.Contains(t, f.queries[0], "ExclusiveStartKey")
 }
 
 func TestDemandUsesItsKeyOrAnIndex(t *testing.T) {

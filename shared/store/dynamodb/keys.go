@@ -2,7 +2,6 @@ package dynamodb
 
 import (
 	"encoding/binary"
-	"fmt"
 	"strings"
 	"time"
 
@@ -12,7 +11,8 @@ import (
 // Partition keys are texts that are readable in the AWS console: the version of the layout and parts joined by slashes.
 // Slashes in a part are escaped (but for the last part), so that no two lists of parts are one key. Sort keys are bytes,
 // because they order things. The longest of each, with store.MaxID and store.FoldedBytes, are 1554 and 770 bytes; DynamoDB
-// takes 2048 and 1024 (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
+// takes maxKey and 1024 (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
+const maxKey = 2048
 
 // layout is the version of the rows. Another version is another read model: build it beside this one.
 const layout = "1"
@@ -52,21 +52,13 @@ func when(created time.Time, id string) []byte {
 // milli orders negative numbers, which are times before 1970, below the others.
 func milli(ms int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(ms)^1<<63) }
 
-func fromWhen(b []byte) (created time.Time, id string, err error) {
-	if len(b) < 8 {
-		return time.Time{}, "", fmt.Errorf("a row's time has %d bytes", len(b))
-	}
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(b) ^ 1<<63)).UTC(), string(b[8:]), nil
+func fromWhen(b []byte) (created time.Time, id string) {
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b) ^ 1<<63)).UTC(), string(b[8:])
 }
 
 // ordered joins texts so that the bytes have the order of the list of texts, for any content: UTF-8 has no byte above 0xF4,
 // so each is moved up by one, and 0 ends a text.
-func ordered(texts ...string) []byte {
-	n := 0
-	for _, t := range texts {
-		n += len(t) + 1
-	}
-	b := make([]byte, 0, n)
+func ordered(texts ...string) (b []byte) {
 	for _, t := range texts {
 		for i := range len(t) {
 			b = append(b, t[i]+1)
@@ -76,29 +68,4 @@ func ordered(texts ...string) []byte {
 	return b
 }
 
-func fromOrdered(b []byte) []string {
-	var texts []string
-	var t []byte
-	for _, c := range b {
-		if c == 0 {
-			texts = append(texts, string(t))
-			t = t[:0]
-			continue
-		}
-		t = append(t, c-1)
-	}
-	return texts
-}
-
-// after is above everything that begins with b and is made by ordered.
-func after(b []byte) []byte { return append(append([]byte{}, b...), 0xFF) }
-
 func counterKey(k store.DemandKey) []byte { return ordered(k.Country, k.City, k.Drink) }
-
-func fromCounterKey(b []byte) (store.DemandKey, error) {
-	t := fromOrdered(b)
-	if len(t) != 3 {
-		return store.DemandKey{}, fmt.Errorf("the key of a counter has %d parts", len(t))
-	}
-	return store.DemandKey{Country: t[0], City: t[1], Drink: t[2]}, nil
-}

@@ -89,14 +89,14 @@ func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]in
 
 // Marks implements [store.Marker].
 func (s *Store) Marks(ctx context.Context) (store.Marks, error) {
-	found := store.Marks{}
-	_, err := s.query(ctx, &dynamodb.QueryInput{
+	rows, _, err := s.query(ctx, &dynamodb.QueryInput{
 		KeyConditionExpression: aws.String("pk = :p"), ExpressionAttributeValues: row{":p": text(marksKey)},
 		ConsistentRead: aws.Bool(true),
-	}, func(r row) bool {
-		found[string(dataOf(r[sk]))] = marksOf(r)
-		return true
 	})
+	found := store.Marks{}
+	for _, r := range rows {
+		found[string(dataOf(r[sk]))] = marksOf(r)
+	}
 	return found, err
 }
 

@@ -2,17 +2,16 @@ package dynamodb
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
@@ -32,18 +31,7 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 		},
 	}
 	if len(o.demand) > 0 {
-		if err := ctx.Err(); err != nil {
-			return s.fault(ctx, err)
-		}
-		s.writer.add(o)
-		select {
-		case err := <-o.done:
-			return err
-		case <-ctx.Done():
-			return s.fault(ctx, ctx.Err())
-		case <-s.ctx.Done():
-			return s.fault(ctx, s.ctx.Err())
-		}
+		return s.share(o)
 	}
 	err := s.call(ctx, func(ctx context.Context) error {
 		_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: o.put.TableName, Item: o.put.Item,
@@ -51,9 +39,8 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 			ReturnValuesOnConditionCheckFailure: o.put.ReturnValuesOnConditionCheckFailure})
 		return err
 	})
-	var exists *types.ConditionalCheckFailedException
-	if errors.As(err, &exists) {
-		return o.compare(exists.Item)
+	if kept, exists := existing(err); exists {
+		return o.compare(kept)
 	}
 	return o.refused(err)
 }
@@ -76,36 +63,114 @@ func (o *op) compare(kept row) error {
 	return store.OtherContent(o.eventType, o.id)
 }
 
-// refused is the error of an item that was sent alone.
+// refused is the error of an item that was sent alone. One that is too large, although Item.Check passed it, is Invalid: it
+// would be refused again at every try.
 func (o *op) refused(err error) error {
-	if tooLarge(err) {
+	if strings.Contains(complaint(err), "Item size has exceeded") {
 		return events.Wrap(events.Invalid, err, "%s %q is larger than DynamoDB keeps", o.eventType, events.LogID(o.id))
 	}
 	return err
+}
+
+// complaint is what DynamoDB says is wrong with a request; "" if it did not refuse the request itself.
+func complaint(err error) (message string) {
+	var canceled *types.TransactionCanceledException
+	var e smithy.APIError
+	switch {
+	case errors.As(err, &canceled):
+		for _, reason := range canceled.CancellationReasons {
+			if aws.ToString(reason.Code) == "ValidationError" {
+				message += aws.ToString(reason.Message)
+			}
+		}
+	case errors.As(err, &e) && e.ErrorCode() == "ValidationException":
+		message = e.ErrorMessage()
+	}
+	return message
+}
+
+// The limits of a transaction are 100 actions and 4 MB
+// (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
+const (
+	maxActions = 100
+	maxBytes   = 3 << 20
+)
+
+// writer gathers the Puts of a handle: those that wait while a transaction runs share the next one. So the Puts of a process
+// never conflict at a drink that is in high demand, and it is counted once for all of them.
+type writer struct {
+	mu      sync.Mutex
+	queue   []*op
+	running bool
+}
+
+// share puts an item in a transaction with others.
+func (s *Store) share(o *op) error {
+	if err := o.ctx.Err(); err != nil {
+		return s.fault(o.ctx, err)
+	}
+	w := &s.writer
+	w.mu.Lock()
+	w.queue = append(w.queue, o)
+	if !w.running {
+		w.running = true
+		go s.send()
+	}
+	w.mu.Unlock()
+	select {
+	case err := <-o.done:
+		return err
+	case <-o.ctx.Done():
+		return s.fault(o.ctx, o.ctx.Err())
+	case <-s.ctx.Done():
+		return s.fault(o.ctx, s.ctx.Err())
+	}
+}
+
+// send sends the queue until it is empty.
+func (s *Store) send() {
+	for batch := s.writer.take(); len(batch) > 0; batch = s.writer.take() {
+		s.transact(batch)
+		runtime.Gosched() // so that the callers just answered can queue their next Put and share the next transaction
+	}
+}
+
+// take takes a transaction from the queue; nil ends the sender.
+func (w *writer) take() (batch []*op) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rows, size := map[any]bool{}, 0
+	for len(w.queue) > 0 {
+		o := w.queue[0]
+		if o.ctx.Err() == nil { // else its caller has returned
+			item := [2]string{o.eventType, o.id}
+			actions := 1
+			for _, e := range o.demand {
+				if !rows[e.DemandKey] {
+					actions++
+				}
+			}
+			size += len(textOf(o.put.Item["data"])) + 2048
+			if len(batch) > 0 && (rows[item] || len(rows)+actions > maxActions || size > maxBytes) {
+				return batch
+			}
+			batch, rows[item] = append(batch, o), true
+			for _, e := range o.demand {
+				rows[e.DemandKey] = true
+			}
+		}
+		w.queue = w.queue[1:]
+	}
+	w.running = len(batch) > 0
+	return batch
 }
 
 // transact puts items and counts their drinks in one transaction. Items that exist cancel it; they are answered, and the
 // others sent again without them.
 func (s *Store) transact(batch []*op) {
 	for len(batch) > 0 {
-		in := &dynamodb.TransactWriteItemsInput{}
-		var counters []store.DemandEntry // in the order of the requests
-		for _, o := range batch {
-			in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Put: o.put})
-			for _, e := range o.demand {
-				same := func(c store.DemandEntry) bool { return c.DemandKey == e.DemandKey }
-				if i := slices.IndexFunc(counters, same); i >= 0 {
-					counters[i].Shown.Count += e.Shown.Count
-				} else {
-					counters = append(counters, e)
-				}
-			}
-		}
-		for _, e := range counters {
-			in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Update: s.count(e)})
-		}
 		err := s.call(context.Background(), func(ctx context.Context) error {
-			_, err := s.client.TransactWriteItems(ctx, in)
+			_, err := s.client.TransactWriteItems(ctx, s.transaction(batch))
 			return err
 		})
 		var canceled *types.TransactionCanceledException
@@ -124,7 +189,7 @@ func (s *Store) transact(batch []*op) {
 		switch {
 		case len(rest) < len(batch):
 			batch = rest
-		case err != nil && len(batch) > 1 && !slices.Contains(reasons(err), "TransactionConflict") && !throttled(err):
+		case len(batch) > 1 && complaint(err) != "":
 			for _, o := range batch { // one of them may be to blame
 				s.transact([]*op{o})
 			}
@@ -138,18 +203,24 @@ func (s *Store) transact(batch []*op) {
 	}
 }
 
-// tooLarge reports whether DynamoDB refuses an item for its size, which store.Item.Check should have prevented.
-func tooLarge(err error) bool {
-	var canceled *types.TransactionCanceledException
-	message := ""
-	if errors.As(err, &canceled) {
-		for _, reason := range canceled.CancellationReasons {
-			message += aws.ToString(reason.Message)
+func (s *Store) transaction(batch []*op) *dynamodb.TransactWriteItemsInput {
+	in := &dynamodb.TransactWriteItemsInput{}
+	var counters []store.DemandEntry // in the order of the requests
+	for _, o := range batch {
+		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Put: o.put})
+		for _, e := range o.demand {
+			same := func(c store.DemandEntry) bool { return c.DemandKey == e.DemandKey }
+			if i := slices.IndexFunc(counters, same); i >= 0 {
+				counters[i].Shown.Count++
+			} else {
+				counters = append(counters, e)
+			}
 		}
-	} else if codeOf(err) == "ValidationException" {
-		message = err.Error()
 	}
-	return strings.Contains(message, "Item size has exceeded")
+	for _, e := range counters {
+		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Update: s.count(e)})
+	}
+	return in
 }
 
 // count adds to a counter, which shows the spelling that came first.
@@ -165,160 +236,4 @@ func (s *Store) count(e store.DemandEntry) *types.Update {
 			":place": text(join(e.City)), ":at": data(ordered(e.Country, e.Drink)),
 		},
 	}
-}
-
-// The limits of a transaction are 100 actions and 4 MB
-// (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
-const (
-	maxActions = 100
-	maxBytes   = 3 << 20
-	maxFlights = 16 // transactions at a time; what comes meanwhile shares the next ones
-)
-
-// writer gathers the Puts of a handle into transactions that have no row in common: those that wait for a counter which a running
-// transaction changes share the next one. So only processes conflict at a drink that is in high demand, and few of them.
-type writer struct {
-	send  func(batch []*op)
-	mu    sync.Mutex
-	queue []*op
-	busy  map[any]bool // the rows of running transactions: DemandKeys, and [2]string of items
-	// flights is how many transactions are running.
-	flights int
-}
-
-func (o *op) rows() []any {
-	rows := make([]any, 1, 1+len(o.demand))
-	rows[0] = [2]string{o.eventType, o.id}
-	for _, e := range o.demand {
-		rows = append(rows, e.DemandKey)
-	}
-	return rows
-}
-
-func (w *writer) add(o *op) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.queue = append(w.queue, o)
-	w.pump()
-}
-
-// pump sends what can be sent; w.mu is held.
-func (w *writer) pump() {
-	for w.flights < maxFlights && len(w.queue) > 0 {
-		batch := w.take()
-		if len(batch) == 0 {
-			return
-		}
-		w.flights++
-		go func() {
-			w.send(batch)
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.flights--
-			for _, o := range batch {
-				for _, row := range o.rows() {
-					delete(w.busy, row)
-				}
-			}
-			w.pump()
-		}()
-	}
-}
-
-// take takes a transaction from the queue. Waiting ops reserve their rows, so that they cannot starve.
-func (w *writer) take() (batch []*op) {
-	var rest []*op
-	mine, reserved := map[any]bool{}, map[any]bool{}
-	size := 0
-	for i, o := range w.queue {
-		if o.ctx.Err() != nil {
-			continue // its caller has returned
-		}
-		rows := o.rows()
-		free, more := !mine[rows[0]], 0
-		for _, row := range rows {
-			free = free && !w.busy[row] && !reserved[row]
-			if !mine[row] {
-				more++
-			}
-		}
-		bytes := len(dataOf(o.put.Item["data"])) + 2048
-		if free && len(batch) > 0 && (len(mine)+more > maxActions || size+bytes > maxBytes) {
-			rest = append(rest, w.queue[i:]...)
-			break
-		}
-		taken := reserved
-		if free {
-			taken, batch, size = mine, append(batch, o), size+bytes
-		} else {
-			rest = append(rest, o)
-		}
-		for _, row := range rows {
-			taken[row] = true
-		}
-	}
-	w.queue = rest
-	for row := range mine {
-		w.busy[row] = true
-	}
-	return batch
-}
-
-func rowOf(item store.Item) row {
-	l, f := item.Labels, item.Labels.Folded()
-	r := row{
-		pk: text(itemKey(item.Type, item.ID)), sk: data(noSortKey), at: data(when(item.CreatedAt, item.ID)),
-		listIndex: text(join(item.Type)),
-		"type":    text(item.Type), "event": text(item.EventID), "digest": data(item.Digest[:]), "data": payload(item.Data),
-	}
-	for name, label := range map[string]string{"shownCity": l.City, "shownCountry": l.Country, "machineId": l.MachineID,
-		"label": l.Type} {
-		if label != "" {
-			r[name] = text(label)
-		}
-	}
-	for index, label := range map[string]string{cityIndex: f.City, countryIndex: f.Country, machineIndex: f.MachineID,
-		kindIndex: f.Type} {
-		if label != "" {
-			r[index] = text(join(item.Type, label))
-		}
-	}
-	if len(item.Drinks) > 0 {
-		drinks := make([]types.AttributeValue, len(item.Drinks))
-		for i, d := range item.Drinks {
-			drinks[i] = text(d)
-		}
-		r["drinks"] = &types.AttributeValueMemberL{Value: drinks}
-	}
-	return r
-}
-
-// payload is kept byte for byte. It is a text where it can be, which is readable in the AWS console.
-func payload(b json.RawMessage) types.AttributeValue {
-	if utf8.Valid(b) {
-		return text(string(b))
-	}
-	return data(b)
-}
-
-func itemOf(r row) (store.Item, error) {
-	created, id, err := fromWhen(dataOf(r[at]))
-	digest := dataOf(r["digest"])
-	if err != nil || len(digest) != 32 {
-		return store.Item{}, fmt.Errorf("the row %q is no item of this version (%d bytes of digest): %w", textOf(r[pk]),
-			len(digest), err)
-	}
-	item := store.Item{
-		Type: textOf(r["type"]), ID: id, EventID: textOf(r["event"]), CreatedAt: created, Data: dataOf(r["data"]),
-		Digest: [32]byte(digest),
-		Labels: store.Labels{City: textOf(r["shownCity"]), Country: textOf(r["shownCountry"]),
-			MachineID: textOf(r["machineId"]), Type: textOf(r["label"])},
-	}
-	if drinks, ok := r["drinks"].(*types.AttributeValueMemberL); ok {
-		item.Drinks = make([]string, len(drinks.Value))
-		for i, d := range drinks.Value {
-			item.Drinks[i] = textOf(d)
-		}
-	}
-	return item, nil
 }

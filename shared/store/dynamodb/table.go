@@ -3,9 +3,8 @@ package dynamodb
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -27,6 +26,7 @@ import (
 const (
 	callTimeout    = 10 * time.Second // of a request with its retries; consumers try again for longer
 	attemptTimeout = 4 * time.Second  // DynamoDB takes milliseconds
+	dialTimeout    = 3 * time.Second
 	// Attempts wait between nothing and 10 ms, doubled each time up to 320 ms, so that those that met at a counter do not meet
 	// again. All of them take some 3 s.
 	maxAttempts = 24
@@ -41,54 +41,34 @@ type table struct {
 	what   string // in error texts
 	place  string // in error texts: where the table is
 
-	ctx  context.Context // ends when the table is closed
-	end  context.CancelFunc
-	idle func() // closes idle connections
+	ctx context.Context // ends when the table is closed
+	end context.CancelFunc
 }
 
 func openTable(cfg aws.Config, what, name, setting string) (*table, error) {
 	if name == "" {
 		return nil, events.Errorf(events.Unavailable, "%s needs the name of its DynamoDB table, such as %s=sipeat", what, setting)
 	}
-	t := &table{name: name, what: what}
-	t.client, t.place, t.idle = connect(cfg)
-	t.ctx, t.end = context.WithCancel(context.Background())
-	return t, nil
-}
-
-func connect(cfg aws.Config) (client *dynamodb.Client, place string, idle func()) {
-	idle = func() {}
-	base := http.DefaultTransport.(*http.Transport)
-	configs, ok := cfg.HTTPClient.(*awshttp.BuildableClient) // the AWS config package's, which may have a CA bundle
-	if ok {
-		base = configs.GetTransport()
+	t := &table{name: name, what: what, place: "in " + cfg.Region}
+	if cfg.HTTPClient == nil {
+		cfg.HTTPClient = awshttp.NewBuildableClient()
 	}
-	if ok || cfg.HTTPClient == nil {
-		c := httpClient(base)
-		cfg.HTTPClient, idle = c, c.CloseIdleConnections
+	if c, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok { // or the AWS config package's, which may have a CA bundle
+		cfg.HTTPClient = c.WithTransportOptions(func(t *http.Transport) {
+			t.MaxIdleConns, t.MaxIdleConnsPerHost, t.IdleConnTimeout = 256, 256, 50*time.Second
+			t.ForceAttemptHTTP2 = false // DynamoDB speaks HTTP/1.1
+			t.TLSHandshakeTimeout, t.ResponseHeaderTimeout = dialTimeout, attemptTimeout
+		}).WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout })
 	}
-	place = "in " + cfg.Region
-	client = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
+	t.client = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
 		o.Retryer = retryer()
 		// DynamoDB Local sends no valid checksum with its errors, and the SDK would log a warning for each.
 		if o.DisableValidateResponseChecksum = o.BaseEndpoint != nil; o.BaseEndpoint != nil {
-			place = "at " + *o.BaseEndpoint
+			t.place = "at " + *o.BaseEndpoint
 		}
 	})
-	return client, place, idle
-}
-
-// An address that does not answer is an outage soon: a caller of the API waits.
-var dialer = &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
-
-func httpClient(base *http.Transport) *http.Client {
-	t := base.Clone()
-	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.IdleConnTimeout = 256, 256, 50*time.Second
-	t.ForceAttemptHTTP2 = false // DynamoDB speaks HTTP/1.1
-	t.TLSHandshakeTimeout = 3 * time.Second
-	t.ResponseHeaderTimeout = attemptTimeout
-	t.DialContext = dialer.DialContext
-	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	t.ctx, t.end = context.WithCancel(context.Background())
+	return t, nil
 }
 
 // retryer is the SDK's, with the transactions that were cancelled by others or throttled
@@ -119,66 +99,44 @@ func (t *table) call(ctx context.Context, request func(context.Context) error) e
 	return t.fault(ctx, request(joined))
 }
 
-func (t *table) close() {
-	t.end()
-	t.idle()
-}
-
 // fault says what a failed request means.
 func (t *table) fault(ctx context.Context, err error) error {
 	if err != nil && t.ctx.Err() != nil {
 		return store.Closed(t.what)
 	}
-	return store.Fault(ctx, err, func() string { return t.what + ", table " + quoted(t.name) + " " + t.place + ", " + reason(err) })
+	return store.Fault(ctx, err, func() string { return fmt.Sprintf("%s, table %q %s, %s", t.what, t.name, t.place, reason(err)) })
 }
-
-func quoted(s string) string { return `"` + s + `"` }
-
-var badCredentials = []string{"UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException",
-	"IncompleteSignatureException", "MissingAuthenticationTokenException", "MissingAuthenticationToken", "OptInRequired",
-	"NotAuthorized"}
 
 func reason(err error) string {
 	code := codeOf(err)
-	var certificate *tls.CertificateVerificationError
-	var authority x509.UnknownAuthorityError
-	var record tls.RecordHeaderError
 	var garbled *smithy.DeserializationError
 	var network net.Error
-	var dns *net.DNSError
 	switch {
 	case code == "ResourceNotFoundException":
 		return "does not exist: template.yaml creates it on AWS, `sipeat api`, `worker` and `rebuild` on DynamoDB Local; " +
 			"or the name, AWS_REGION or DYNAMODB_ENDPOINT is wrong"
 	case code == "AccessDeniedException":
 		return "may not be used with these credentials: the log of AWS says which right is missing"
-	case slices.Contains([]string{"ExpiredTokenException", "ExpiredToken", "RequestExpired"}, code):
-		return "refuses credentials that have expired (or the clock of this machine is wrong)"
-	case slices.Contains(badCredentials, code):
-		return "refuses these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and the region"
+	case slices.Contains(badCredentials, code), strings.Contains(err.Error(), "get credentials"): // the SDK has no type for it
+		return "cannot be used with these credentials, which are missing, wrong or expired: check AWS_ACCESS_KEY_ID, " +
+			"AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and the region"
 	case throttled(err):
 		return "is throttled: the load is more than its partitions or its limit allow"
-	case len(reasons(err)) > 0:
-		return "has too many concurrent writes (" + strings.Join(slices.Compact(reasons(err)), ", ") + ")"
-	case code == "ValidationException":
-		return "refuses a valid request: it may be another program's table, or lack an index"
-	case code == "UnknownError", errors.As(err, &garbled): // the SDK's own name where an answer has none
+	case code == "UnknownError", errors.As(err, &garbled): // the SDK's name of an answer without one
 		return "is not on a server that answers like DynamoDB: check DYNAMODB_ENDPOINT and proxies"
+	case len(reasons(err)) > 0:
+		return "failed (" + strings.Join(slices.Compact(reasons(err)), ", ") + ")"
 	case code != "":
 		return "failed (" + code + ")"
-	case errors.As(err, &certificate), errors.As(err, &authority), errors.As(err, &record):
-		return "cannot be reached: TLS fails"
-	case strings.Contains(err.Error(), "get credentials"): // the SDK has no type for it
-		return "cannot be used without credentials"
-	case errors.As(err, &dns):
-		return "cannot be reached: unknown host"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		return "does not answer in time"
-	case errors.As(err, &network):
-		return "cannot be reached"
+	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
+		return "cannot be reached: check the network, AWS_REGION and DYNAMODB_ENDPOINT"
 	}
 	return "failed"
 }
+
+var badCredentials = []string{"UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException",
+	"IncompleteSignatureException", "MissingAuthenticationTokenException", "MissingAuthenticationToken", "OptInRequired",
+	"NotAuthorized", "ExpiredTokenException", "ExpiredToken", "RequestExpired"}
 
 // codeOf is DynamoDB's name of an error; "" if it did not answer.
 func codeOf(err error) string {
@@ -222,56 +180,39 @@ func existing(err error) (r row, failed bool) {
 	return nil, false
 }
 
-// query reads all that one Query returns, in its order, until do returns false.
-func (t *table) query(ctx context.Context, in *dynamodb.QueryInput, do func(row) (more bool)) (next row, err error) {
+// query reads the rows that one Query returns, and where the next one begins.
+func (t *table) query(ctx context.Context, in *dynamodb.QueryInput) (rows []row, next row, err error) {
 	in.TableName = &t.name
-	var out *dynamodb.QueryOutput
-	if err := t.call(ctx, func(ctx context.Context) (err error) { out, err = t.client.Query(ctx, in); return err }); err != nil {
-		return nil, err
-	}
-	for _, r := range out.Items {
-		if !do(r) {
-			return nil, nil
+	err = t.call(ctx, func(ctx context.Context) error {
+		out, err := t.client.Query(ctx, in)
+		if err == nil {
+			rows, next = out.Items, out.LastEvaluatedKey
 		}
-	}
-	return out.LastEvaluatedKey, nil
+		return err
+	})
+	return rows, next, err
 }
 
 // get reads rows by their keys, at most 100 different ones.
 func (t *table) get(ctx context.Context, keys []row) (rows []row, err error) {
 	left := types.KeysAndAttributes{Keys: keys, ConsistentRead: aws.Bool(true)}
-	for try := 0; len(left.Keys) > 0; try++ {
-		if try == maxAttempts { // keys are left over when DynamoDB throttles
-			return nil, t.fault(ctx, &types.ProvisionedThroughputExceededException{})
-		}
-		if try > 0 {
-			wait, _ := t.client.Options().Retryer.RetryDelay(try, nil)
-			if err := sleep(ctx, wait); err != nil {
-				return nil, t.fault(ctx, err)
-			}
-		}
-		if err := t.call(ctx, func(ctx context.Context) error {
+	read := func(ctx context.Context) error {
+		for try := 1; len(left.Keys) > 0; try++ {
 			in := &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{t.name: left}}
 			out, err := t.client.BatchGetItem(ctx, in)
-			if err == nil {
-				rows = append(rows, out.Responses[t.name]...)
-				left.Keys = out.UnprocessedKeys[t.name].Keys
+			if err != nil {
+				return err
 			}
-			return err
-		}); err != nil {
-			return nil, err
+			rows = append(rows, out.Responses[t.name]...)
+			left.Keys = out.UnprocessedKeys[t.name].Keys
+			if len(left.Keys) > 0 { // it throttles
+				if try == maxAttempts {
+					return &types.ProvisionedThroughputExceededException{}
+				}
+				time.Sleep(min(minBackoff<<try, maxBackoff))
+			}
 		}
-	}
-	return rows, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
 		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
+	return rows, t.call(ctx, read)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,10 +28,8 @@ CREATE TABLE claims (
 // Claims are the delivery claims in one file.
 type Claims struct {
 	*file
-	owner   string // this handle
-	clock   func() time.Time
-	closing sync.Once
-	closed  error
+	owner string // this handle
+	clock func() time.Time
 }
 
 var _ store.Claims = (*Claims)(nil)
@@ -55,7 +52,7 @@ func OpenClaims(ctx context.Context, path string, opts ...Option) (*Claims, erro
 }
 
 func (c *Claims) write(ctx context.Context, text string, args ...any) error {
-	return c.do(ctx, func(t *tx) error { _, err := t.exec(text, args...); return err })
+	return c.do(ctx, func(t *tx) error { return t.exec(text, args...) })
 }
 
 const setClaim = `INSERT INTO claims (id, channel, state, owner, until, at, class, changed) VALUES (?, ?, ?, ?, ?, ?, '', ?)
@@ -87,9 +84,8 @@ func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Durat
 		if err != nil || claim != store.Claimed {
 			return err
 		}
-		_, err = t.exec(setClaim, id, channel, store.Pending, c.owner, now.Add(lease+time.Millisecond-1).UnixMilli(), 0,
+		return t.exec(setClaim, id, channel, store.Pending, c.owner, now.Add(lease+time.Millisecond-1).UnixMilli(), 0,
 			now.UnixMilli())
-		return err
 	})
 	if err != nil {
 		return store.Held, 0, err
@@ -164,7 +160,4 @@ func (c *Claims) Ping(ctx context.Context) error {
 }
 
 // Close commits what is queued, and closes the file.
-func (c *Claims) Close() error {
-	c.closing.Do(func() { c.closed = c.file.close() })
-	return c.closed
-}
+func (c *Claims) Close() error { return c.file.close() }

@@ -9,14 +9,14 @@ import (
 
 // Demand implements [store.Reader].
 func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (store.DemandPage, error) {
-	if err := q.Check(); err != nil {
-		return store.DemandPage{}, err
-	}
-	at, _, err := q.Start() // the first page begins after a blank drink, which does not exist
+	at, err := q.Start()
 	if err != nil {
 		return store.DemandPage{}, err
 	}
-	text, args := demand(store.Fold(q.Country), store.Fold(q.City), at)
+	if at == nil {
+		at = &store.DemandKey{} // the first page begins after a blank drink, which does not exist
+	}
+	text, args := demand(store.Fold(q.Country), store.Fold(q.City), *at)
 	args = append(args, q.Limit+1)
 	var page store.DemandPage
 	var last store.DemandKey
@@ -55,28 +55,9 @@ func demand(country, city string, at store.DemandKey) (text string, args []any) 
 	return from + "WHERE (country, city, drink) > (?, ?, ?)" + order, []any{at.Country, at.City, at.Drink}
 }
 
-// add adds the demand of an item that was kept.
-func (t *tx) add(e store.DemandEntry) {
-	if i, ok := t.indices[e.DemandKey]; ok {
-		t.demand[i].Shown.Count += e.Shown.Count
-		return
-	}
-	if t.indices == nil {
-		t.indices = map[store.DemandKey]int{}
-	}
-	t.indices[e.DemandKey] = len(t.demand)
-	t.demand = append(t.demand, e)
-}
-
-// count writes the demand that was added.
-func (t *tx) count() error {
-	for _, e := range t.demand {
-		_, err := t.exec(`INSERT INTO demand (country, city, drink, shown_country, shown_city, shown_drink, count)
-			VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count`,
-			e.Country, e.City, e.Drink, e.Shown.Country, e.Shown.City, e.Shown.Drink, e.Shown.Count)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+// count adds to a row of demand, which shows the spelling that came first.
+func (t *tx) count(e store.DemandEntry) error {
+	return t.exec(`INSERT INTO demand (country, city, drink, shown_country, shown_city, shown_drink, count)
+		VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1`,
+		e.Country, e.City, e.Drink, e.Shown.Country, e.Shown.City, e.Shown.Drink)
 }

@@ -13,17 +13,13 @@ func reason(err error) string {
 		return "is locked by another process"
 	case lib.SQLITE_FULL:
 		return "cannot be written: the disk is full"
-	case lib.SQLITE_IOERR:
-		return "cannot be read or written: the disk reports an error"
-	case lib.SQLITE_READONLY:
-		return "cannot be written: this user needs the right to write the file, those beside it, and the folder"
-	case lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_AUTH:
-		return "cannot be opened: this user needs the right to read and write the file and its folder"
+	case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_AUTH:
+		return "cannot be opened or written: it must be a file in a folder that exists, and this user needs the right to read " +
+			"and write both"
 	case lib.SQLITE_NOTADB:
 		return "is not a SQLite database: give another path, or move the file away"
 	case lib.SQLITE_CORRUPT:
-		return "is damaged: stop all programs that use it and restore it from a copy, by `sqlite3 OLD .recover | sqlite3 NEW`, " +
-			"or (a read model) by `sipeat rebuild`"
+		return "is damaged: stop all programs that use it and restore it from a copy, or (a read model) by `sipeat rebuild`"
 	}
 	return "failed"
 }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -24,7 +23,7 @@ type kind struct {
 	application int    // PRAGMA application_id, so that another program's database is never written to
 	version     int    // PRAGMA user_version; it grows when tables change
 	tables      string
-	outdated    func(path string) string // what to do about a file of an older version
+	outdated    func(path string) string // what to do about a file of another version
 }
 
 // file is an open SQLite file: a writer, and connections that cannot write. Each query is one statement, and so sees one moment.
@@ -39,37 +38,40 @@ type file struct {
 // openFile opens the file for writing and creates it if there is none.
 func openFile(ctx context.Context, k kind, path string, o options) (*file, error) {
 	f := &file{kind: k, path: path}
-	isNew, err := f.look()
-	if err != nil {
-		return nil, err
+	// It holds names and addresses. This fails if there is one, or SQLite says why it cannot be opened.
+	if created, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		_ = created.Close()
 	}
 	pragmas := []string{"synchronous(full)", "fullfsync(1)"} // fullfsync: macOS's fsync stops short of the disk
 	if o.relaxed {
 		pragmas = []string{"synchronous(normal)"}
 	}
-	db, err := connect(path, append(pragmas, "cache_size(-32768)", "temp_store(memory)",
+	db, err := connect(path, append(pragmas, "busy_timeout(0)", "cache_size(-32768)", "temp_store(memory)",
 		"wal_autocheckpoint(4000)", "journal_size_limit(67108864)")...)
 	if err == nil {
-		f.readers, err = connect(path, "query_only(1)", "cache_size(-8192)")
+		f.readers, err = connect(path, "busy_timeout(10000)", "query_only(1)", "cache_size(-8192)")
 	}
 	if err != nil {
-		return nil, f.opening(err)
+		return nil, f.opening(ctx, err)
 	}
 	db.SetMaxOpenConns(1)
 	n := max(4, 2*runtime.GOMAXPROCS(0))
 	f.readers.SetMaxOpenConns(n)
 	f.readers.SetMaxIdleConns(n)
-	if err = whileLocked(ctx, openTimeout, func() error { return f.prepare(ctx, db, isNew) }); err == nil {
+	if err = whileLocked(ctx, func() error { return f.prepare(ctx, db) }); err == nil {
 		f.writer, err = startWriter(ctx, db, f)
 	}
 	if err != nil {
-		return nil, errors.Join(f.opening(err), f.readers.Close(), db.Close())
+		return nil, errors.Join(f.opening(ctx, err), f.readers.Close(), db.Close())
 	}
 	return f, nil
 }
 
+// close commits what is queued, and closes the file, once.
 func (f *file) close() error {
-	f.drain()
+	if !f.drain() {
+		return nil
+	}
 	// The writer's connection is the last, because the last one moves the log into the file, and readers may not.
 	return errors.Join(f.readers.Close(), f.writer.close())
 }
@@ -99,30 +101,8 @@ func scanAll(rows *sql.Rows, scan func(*sql.Rows) error) error {
 	return rows.Err()
 }
 
-// look finds the mistakes in a path that SQLite only calls "unable to open".
-func (f *file) look() (isNew bool, err error) {
-	if f.path == "" || f.path == ":memory:" {
-		return false, events.Errorf(events.Unavailable, "%s needs the path of a file, not %q", f.what, f.path)
-	}
-	info, err := os.Stat(f.path)
-	switch {
-	case err == nil && !info.Mode().IsRegular():
-		return false, events.Errorf(events.Unavailable, "%s %s is no file: give the path of a file in a folder", f.what, f.path)
-	case err == nil:
-		return false, nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return false, events.Wrap(events.Unavailable, err, "%s %s cannot be accessed", f.what, f.path)
-	}
-	folder := filepath.Dir(f.path)
-	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-		return false, events.Errorf(events.Unavailable, "the folder %s of %s does not exist: create it, or give another path",
-			folder, f.what)
-	}
-	return true, nil
-}
-
 // prepare makes the file one of its kind, or says why it cannot be one. Until it is known to be one of ours, nothing is changed.
-func (f *file) prepare(ctx context.Context, db *sql.DB, isNew bool) error {
+func (f *file) prepare(ctx context.Context, db *sql.DB) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -131,12 +111,6 @@ func (f *file) prepare(ctx context.Context, db *sql.DB, isNew bool) error {
 	version, err := f.schema(ctx, conn)
 	if err != nil {
 		return err
-	}
-	if isNew {
-		// It holds names and addresses. By name: closing a descriptor of the file would drop SQLite's locks.
-		if err := os.Chmod(f.path, 0o600); err != nil {
-			return events.Wrap(events.Unavailable, err, "%s %s cannot be made private", f.what, f.path)
-		}
 	}
 	if version == 0 {
 		if _, err := conn.ExecContext(ctx, "PRAGMA page_size = 8192"); err != nil {
@@ -152,7 +126,7 @@ func (f *file) prepare(ctx context.Context, db *sql.DB, isNew bool) error {
 			f.what, f.path)
 	}
 	if f.opened, err = os.Stat(f.path); err != nil {
-		return events.Wrap(events.Unavailable, err, "%s %s cannot be accessed", f.what, f.path)
+		return err
 	}
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
@@ -184,14 +158,9 @@ func (f *file) schema(ctx context.Context, conn *sql.Conn) (version int, err err
 		return 0, nil
 	case application != f.application:
 		return 0, events.Errorf(events.Unavailable, "%s is a database of another program: give %s another path", f.path, f.what)
-	case version < f.version:
-		return 0, events.Errorf(events.Unavailable, "%s %s was written by an older version of this program (schema %d, now %d): %s",
+	case version != f.version:
+		return 0, events.Errorf(events.Unavailable, "%s %s was written by another version of this program (schema %d, now %d): %s",
 			f.what, f.path, version, f.version, f.outdated(f.path))
-	case version > f.version:
-		return 0, events.Errorf(events.Unavailable,
-			"%s %s was written by a newer version of this program (its schema is %d, this one knows %d): "+
-				"update this program, or give another path",
-			f.what, f.path, version, f.version)
 	}
 	return version, nil
 }
@@ -206,7 +175,7 @@ func connect(path string, pragmas ...string) (*sql.DB, error) {
 	if !strings.HasPrefix(name, "/") {
 		name = "/" + name // a Windows drive
 	}
-	q := url.Values{"_pragma": pragmas, "_busy_timeout": {"10000"}, "_dqs": {"0"}, "_error_rc": {"1"}}
+	q := url.Values{"_pragma": pragmas, "_dqs": {"0"}, "_error_rc": {"1"}}
 	c, err := driver.NewConnector((&url.URL{Scheme: "file", Path: name, RawQuery: q.Encode()}).String())
 	if err != nil {
 		return nil, err
@@ -228,7 +197,7 @@ func (f *file) fault(ctx context.Context, err error) error {
 	return store.Fault(ctx, err, func() string { return f.what + " " + reason(err) })
 }
 
-// opening is fault for a failure to open the file.
-func (f *file) opening(err error) error {
-	return store.Fault(context.Background(), err, func() string { return f.what + " " + f.path + " " + reason(err) })
+// opening is fault for a failure to open the file, which it names.
+func (f *file) opening(ctx context.Context, err error) error {
+	return store.Fault(ctx, err, func() string { return f.what + " " + f.path + " " + reason(err) })
 }

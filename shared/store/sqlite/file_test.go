@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -41,15 +40,14 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		whole[i] = 0xff
 	}
 	for path, want := range map[string]string{
-		dir:                                    "is no file",
-		filepath.Join(dir, "none", "model.db"): "create it, or give another path",
+		dir:                                    "must be a file in a folder that exists",
+		filepath.Join(dir, "none", "model.db"): "must be a file in a folder that exists",
 		write("text.db", []byte("this is text, and long enough not to be taken for an empty file")): "is not a SQLite database",
 		write("damaged.db", whole):                                         "is damaged",
 		altered("older.db", "PRAGMA user_version = 1", ours):               "run `sipeat rebuild --data " + dir + "`",
-		altered("newer.db", "PRAGMA user_version = 99", ours):              "newer version of this program (its schema is 99",
+		altered("newer.db", "PRAGMA user_version = 99", ours):              "another version of this program (schema 99, now 2)",
 		altered("foreign.db", "CREATE TABLE t (x)", func(string) {}):       "is a database of another program",
 		altered("marked.db", "PRAGMA application_id = 7", func(string) {}): "is a database of another program",
-		filepath.Join(write("file", nil), "model.db"):                      "cannot be accessed",
 	} {
 		s, err := Open(t.Context(), path)
 		if assert.Error(t, err, path) {
@@ -59,10 +57,6 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		} else {
 			s.Close()
 		}
-	}
-	for _, path := range []string{"", ":memory:"} {
-		_, err := Open(t.Context(), path)
-		assert.ErrorContains(t, err, "needs the path of a file")
 	}
 	_, err = os.Stat(filepath.Join(dir, "foreign.db-wal"))
 	assert.ErrorIs(t, err, os.ErrNotExist, "another program's database was touched")
@@ -93,8 +87,7 @@ func TestOpenTakesAnyName(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestOpenSaysInTimeThatTheFileIsLocked: within 15 s.
-func TestOpenSaysInTimeThatTheFileIsLocked(t *testing.T) {
+func TestOpenGivesUpOnALockedFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "model.db")
 	require.NoError(t, open(t, path).Close())
@@ -105,10 +98,8 @@ func TestOpenSaysInTimeThatTheFileIsLocked(t *testing.T) {
 	require.NoError(t, err)
 	_, err = keeps.ExecContext(t.Context(), "BEGIN EXCLUSIVE")
 	require.NoError(t, err)
-	began := time.Now()
 	_, err = Open(t.Context(), path)
 	require.ErrorContains(t, err, "is locked by another process")
-	assert.Less(t, time.Since(began), 15*time.Second)
 }
 
 func TestOpenHeedsItsContext(t *testing.T) {
@@ -130,9 +121,9 @@ func TestOpenNeedsTheRightToWrite(t *testing.T) {
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	f := &file{kind: readModel, path: path}
-	err = f.opening(f.prepare(t.Context(), db, false))
+	err = f.opening(t.Context(), f.prepare(t.Context(), db))
 	assert.Equal(t, events.Unavailable, events.KindOf(err))
-	assert.ErrorContains(t, err, "needs the right to write the file")
+	assert.ErrorContains(t, err, "needs the right to read and write")
 }
 
 func TestManyOpenANewFileAtOnce(t *testing.T) {

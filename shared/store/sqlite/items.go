@@ -4,23 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"math"
 	"strings"
 	"time"
 
-	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
 )
-
-// row is an item as it is written. It is made before the item is queued, in the caller's goroutine, and shares no
-// memory that the caller may change after an early return.
-type row struct {
-	values        [11]any // in the order of the insert
-	eventType, id string
-	digest        [32]byte
-	demand        []store.DemandEntry
-}
 
 // extra is what an item has beside its payload, as given.
 type extra struct {
@@ -29,26 +18,6 @@ type extra struct {
 	MachineID string   `json:"machineId,omitempty"`
 	Type      string   `json:"type,omitempty"`
 	Drinks    []string `json:"drinks,omitempty"`
-}
-
-func newRow(item store.Item) (*row, error) {
-	if err := item.Check(); err != nil {
-		return nil, err
-	}
-	l := item.Labels
-	var more any
-	if l != (store.Labels{}) || len(item.Drinks) > 0 {
-		b, err := json.Marshal(extra{l.City, l.Country, l.MachineID, l.Type, item.Drinks})
-		if err != nil {
-			return nil, events.Wrap(events.Invalid, err, "the labels of %s %q cannot be kept", item.Type, events.LogID(item.ID))
-		}
-		more = string(b)
-	}
-	f := l.Folded()
-	r := &row{eventType: item.Type, id: item.ID, digest: item.Digest, demand: item.DemandEntries()}
-	r.values = [11]any{item.Type, item.ID, item.EventID, item.CreatedAt.UnixMilli(), r.digest[:], string(item.Data), more,
-		orNull(f.City), orNull(f.Country), orNull(f.MachineID), orNull(f.Type)}
-	return r, nil
 }
 
 func orNull(s string) any {
@@ -60,47 +29,48 @@ func orNull(s string) any {
 
 // Put implements [store.Writer].
 func (s *Store) Put(ctx context.Context, item store.Item) error {
-	r, err := newRow(item)
+	if err := item.Check(); err != nil {
+		return err
+	}
+	l, f := item.Labels, item.Labels.Folded()
+	more, err := json.Marshal(extra{l.City, l.Country, l.MachineID, l.Type, item.Drinks})
 	if err != nil {
-		return err
+		return s.fault(ctx, err)
 	}
-	return s.do(ctx, func(t *tx) error { return t.put(r) })
-}
-
-func (t *tx) put(r *row) error {
-	result, err := t.exec(`INSERT INTO items (type, id, event, created, digest, data, extra, city, country, machine, kind)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (type, id) DO NOTHING`, r.values[:]...)
-	if err != nil {
-		return err
-	}
-	if n, err := result.RowsAffected(); err != nil {
-		return err
-	} else if n == 0 {
-		return t.compare(r)
-	}
-	for _, entry := range r.demand {
-		t.add(entry)
-	}
-	return nil
+	// All is copied here, because the caller may change its memory when ctx has ended.
+	values := []any{item.Type, item.ID, item.EventID, item.CreatedAt.UnixMilli(), item.Digest[:], string(item.Data),
+		string(more), orNull(f.City), orNull(f.Country), orNull(f.MachineID), orNull(f.Type)}
+	demand := item.DemandEntries()
+	return s.do(ctx, func(t *tx) error {
+		isNew, err := t.changed(`INSERT INTO items (type, id, event, created, digest, data, extra, city, country, machine, kind)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (type, id) DO NOTHING`, values...)
+		if err != nil {
+			return err
+		}
+		if !isNew {
+			return t.compare(item.Type, item.ID, item.Digest)
+		}
+		for _, entry := range demand {
+			if err := t.count(entry); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // compare distinguishes a repeat (nil) from a conflict.
-func (t *tx) compare(r *row) error {
-	result := errors.New("a row and its index do not agree")
-	err := t.each("SELECT digest FROM items WHERE type = ? AND id = ?", r.values[:2], func(rows *sql.Rows) error {
+func (t *tx) compare(eventType, id string, digest [32]byte) error {
+	return t.each("SELECT digest FROM items WHERE type = ? AND id = ?", []any{eventType, id}, func(rows *sql.Rows) error {
 		var kept sql.RawBytes
 		if err := rows.Scan(&kept); err != nil {
 			return err
 		}
-		if result = nil; string(kept) != string(r.digest[:]) {
-			result = store.OtherContent(r.eventType, r.id)
+		if string(kept) != string(digest[:]) {
+			return store.OtherContent(eventType, id)
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return result
 }
 
 const fields = "SELECT type, id, event, created, digest, data, extra FROM items"
@@ -120,23 +90,15 @@ func (s *Store) Get(ctx context.Context, eventType, id string) (store.Item, erro
 
 // List implements [store.Reader].
 func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
-	if err := q.Check(); err != nil {
-		return store.Page{}, err
-	}
-	at, more, err := q.Start()
+	at, err := q.Start()
 	if err != nil {
 		return store.Page{}, err
 	}
-	since, bounded := q.SinceMilli()
-	if !bounded {
-		since = math.MinInt64
-	}
-	until := int64(math.MaxInt64)
-	if more {
-		until = at.CreatedAt.UnixMilli()
+	if at == nil {
+		at = &store.Position{Milli: math.MaxInt64}
 	}
 	text, args := list(q.Type, q.Match.Folded())
-	args = append(args, until, at.ID, since, q.Limit+1)
+	args = append(args, at.Milli, at.ID, q.SinceMilli(), q.Limit+1)
 	var page store.Page
 	if err := s.each(ctx, text, args, scanTo(&page.Items)); err != nil {
 		return store.Page{}, err
@@ -177,14 +139,12 @@ func scanTo(items *[]store.Item) func(*sql.Rows) error {
 		item.CreatedAt = time.UnixMilli(created).UTC()
 		item.Data = append(json.RawMessage{}, data...)
 		copy(item.Digest[:], digest)
-		if len(more) > 0 {
-			var x extra
-			if err := json.Unmarshal(more, &x); err != nil {
-				return err
-			}
-			item.Labels = store.Labels{City: x.City, Country: x.Country, MachineID: x.MachineID, Type: x.Type}
-			item.Drinks = x.Drinks
+		var x extra
+		if err := json.Unmarshal(more, &x); len(more) > 0 && err != nil { // earlier versions wrote NULL where there was nothing
+			return err
 		}
+		item.Labels = store.Labels{City: x.City, Country: x.Country, MachineID: x.MachineID, Type: x.Type}
+		item.Drinks = x.Drinks
 		*items = append(*items, item)
 		return nil
 	}

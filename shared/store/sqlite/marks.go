@@ -16,7 +16,7 @@ func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]in
 			return err
 		}
 		for partition, m := range store.Advanced(marks[topic], from, to) {
-			_, err := t.exec(`INSERT INTO marks VALUES (?, ?, ?, ?)
+			err := t.exec(`INSERT INTO marks VALUES (?, ?, ?, ?)
 				ON CONFLICT DO UPDATE SET held = excluded.held, committed = excluded.committed`,
 				topic, partition, m.Held, m.Committed)
 			if err != nil {

@@ -28,7 +28,7 @@ func Replace(ctx context.Context, from, to string) error {
 		// The log of the other file would be applied to the new one: it goes into its own first.
 		db, err := connect(to)
 		if err != nil {
-			return f.opening(err)
+			return f.opening(ctx, err)
 		}
 		var busy, log, moved int
 		err = db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &moved)
@@ -38,7 +38,7 @@ func Replace(ctx context.Context, from, to string) error {
 	}
 	for _, suffix := range []string{"-wal", "-shm"} {
 		if err := os.Remove(to + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return f.opening(err)
+			return f.opening(ctx, err)
 		}
 	}
 	if err := os.Rename(from, to); err != nil {
@@ -46,7 +46,7 @@ func Replace(ctx context.Context, from, to string) error {
 	}
 	folder, err := os.Open(filepath.Dir(to))
 	if err != nil {
-		return f.opening(err)
+		return f.opening(ctx, err)
 	}
 	defer folder.Close()
 	_ = folder.Sync() // not every system can; the file itself is on the disk

@@ -17,7 +17,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/store"
@@ -70,11 +69,7 @@ CREATE TABLE marks (
 }}
 
 // Store is a read model in one file.
-type Store struct {
-	*file
-	closing sync.Once
-	closed  error
-}
+type Store struct{ *file }
 
 var _ store.Store = (*Store)(nil)
 
@@ -123,7 +118,4 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // Close commits what is queued, and closes the file.
-func (s *Store) Close() error {
-	s.closing.Do(func() { s.closed = s.file.close() })
-	return s.closed
-}
+func (s *Store) Close() error { return s.file.close() }

@@ -13,26 +13,18 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Several processes take turns at writing. SQLite has no queue for them: a waiting process tries again and again, and
-// SQLite's own busy handler finally tries every 100 ms, which seldom meets the moment between two transactions of a busy
-// process. Here a waiting process tries several times a millisecond: beside a handle that writes without a pause, a lone
-// write took 150 ms at worst, and 700 ms with a try every 50 ms.
+// Several processes take turns at writing. SQLite has no queue for them, and its own busy handler finally tries every 100 ms,
+// which seldom meets the moment between two transactions of a busy process. Here a waiting process tries more often.
 const (
 	lockRetry   = 250 * time.Microsecond
-	lockTimeout = 20 * time.Second // then the lock counts as an outage; a transaction takes milliseconds
-	// openTimeout is less than the 10 s that SQLite itself waits when a file is opened: so where another process keeps the
-	// lock it is tried once, and a start fails within 15 s.
-	openTimeout = 9 * time.Second
+	lockTimeout = 10 * time.Second // then the lock counts as an outage; a transaction takes milliseconds
 )
 
 // maxBatch is how many writes share a transaction at most: more of them would not save more of the wait for the disk, and make
 // other processes wait longer.
 const maxBatch = 1024
 
-// idleGap is after how long without a new write gather stops: a fraction of what a commit takes.
-const idleGap = 50 * time.Microsecond
-
-// A job is a write in the queue. It may be run more than once, each time in a new transaction.
+// A job is a write in the queue.
 type job struct {
 	ctx  context.Context
 	run  func(*tx) error
@@ -44,7 +36,7 @@ type writer struct {
 	file *file
 	db   *sql.DB
 	conn *sql.Conn
-	stmt map[string]*sql.Stmt // by their texts
+	tx   tx
 
 	mu      sync.Mutex
 	queue   []*job
@@ -58,11 +50,8 @@ func startWriter(ctx context.Context, db *sql.DB, f *file) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil { // begin does the waiting
-		return nil, errors.Join(err, conn.Close())
-	}
-	w := &writer{file: f, db: db, conn: conn, stmt: map[string]*sql.Stmt{}, wake: make(chan struct{}, 1),
-		stopped: make(chan struct{})}
+	w := &writer{file: f, db: db, conn: conn, tx: tx{conn: conn, stmt: map[string]*sql.Stmt{}},
+		wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	go w.loop()
 	return w, nil
 }
@@ -97,24 +86,26 @@ func (w *writer) signal() {
 	}
 }
 
-// drain runs what is queued and refuses what comes later.
-func (w *writer) drain() {
-	w.mu.Lock()
-	w.closed = true
-	w.mu.Unlock()
-	w.signal()
-	<-w.stopped
-}
-
 func (w *writer) isClosed() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.closed
 }
 
+// drain runs what is queued and refuses what comes later; false if another call did.
+func (w *writer) drain() bool {
+	w.mu.Lock()
+	first := !w.closed
+	w.closed = true
+	w.mu.Unlock()
+	w.signal()
+	<-w.stopped
+	return first
+}
+
 func (w *writer) close() error {
 	var errs []error
-	for _, stmt := range w.stmt { // or the connection is not released
+	for _, stmt := range w.tx.stmt { // or the connection is not released
 		errs = append(errs, stmt.Close())
 	}
 	return w.file.fault(context.Background(), errors.Join(append(errs, w.conn.Close(), w.db.Close())...))
@@ -122,167 +113,110 @@ func (w *writer) close() error {
 
 func (w *writer) loop() {
 	defer close(w.stopped)
-	answered := 0
-	for {
-		jobs := w.take(answered)
-		if jobs == nil {
-			return
+	for jobs := w.take(); jobs != nil; jobs = w.take() {
+		for i, err := range w.commit(jobs) {
+			jobs[i].done <- err
 		}
-		answered = len(jobs)
-		for rest := jobs; len(rest) > 0; {
-			n := min(len(rest), maxBatch)
-			w.commit(rest[:n])
-			rest = rest[n:]
-		}
+		runtime.Gosched() // so that the callers just answered can queue their next write and share the next transaction
 	}
 }
 
-// take waits for jobs, after so many were answered at the same time; nil when the writer is closed and nothing is left.
-func (w *writer) take(answered int) []*job {
-	if answered > 1 {
-		w.gather(answered)
-	}
+// take waits for jobs; nil when the writer is closed and none is left.
+func (w *writer) take() []*job {
 	for {
 		w.mu.Lock()
-		jobs, closed := w.queue, w.closed
-		w.queue = nil
+		n := min(len(w.queue), maxBatch)
+		jobs, closed := w.queue[:n:n], w.closed
+		w.queue = w.queue[n:]
 		w.mu.Unlock()
-		if len(jobs) > 0 || closed {
+		if n > 0 {
 			return jobs
+		}
+		if closed {
+			return nil
 		}
 		<-w.wake
 	}
 }
 
-// gather lets the callers that were just answered queue their next write, for as long as they do: otherwise the first few of them
-// would have a transaction of their own, and the others wait for it.
-func (w *writer) gather(answered int) {
-	before, last := 0, time.Now()
-	for {
-		runtime.Gosched()
-		w.mu.Lock()
-		now := len(w.queue)
-		w.mu.Unlock()
-		switch {
-		case now >= answered:
-			return
-		case now > before:
-			before, last = now, time.Now()
-		case time.Since(last) > idleGap:
-			return
+// commit runs jobs in one transaction and returns their errors. If one of them fails for a reason other than its arguments, which
+// is the file's fault, all of them do.
+func (w *writer) commit(jobs []*job) []error {
+	errs := make([]error, len(jobs))
+	err := w.transaction(jobs, errs)
+	if err != nil {
+		_, _ = w.conn.ExecContext(context.Background(), "ROLLBACK") // unless SQLite has done so itself
+		err = w.file.fault(context.Background(), err)
+		for i := range errs {
+			errs[i] = err
 		}
 	}
+	return errs
 }
 
-// commit runs jobs in one transaction and answers them. If one of them fails for a reason other than its arguments, the
-// transaction is undone and each job gets its own, so that none suffers from another.
-func (w *writer) commit(jobs []*job) {
-	results := make([]error, len(jobs))
-	err := w.transaction(jobs, results)
-	var statement *statementError
-	if errors.As(err, &statement) && len(jobs) > 1 {
-		for i := range jobs {
-			w.commit(jobs[i : i+1])
-		}
-		return
-	}
-	err = w.file.fault(context.Background(), err)
-	for i, j := range jobs {
-		if err != nil {
-			j.done <- err
-		} else {
-			j.done <- results[i]
-		}
-	}
-}
-
-// statementError is a failure of a statement within a transaction.
-type statementError struct{ error }
-
-func (s *statementError) Unwrap() error { return s.error }
-
-func (w *writer) transaction(jobs []*job, results []error) error {
+func (w *writer) transaction(jobs []*job, errs []error) error {
 	if err := w.file.inPlace(); err != nil {
 		return err
 	}
-	ctx := context.Background() // a batch belongs to no single caller
-	if err := begin(ctx, w.conn, lockTimeout); err != nil {
-		w.rollback()
+	// A batch belongs to no single caller.
+	if err := whileLocked(context.Background(), func() error { return w.tx.exec("BEGIN IMMEDIATE") }); err != nil {
 		return err
 	}
-	t := tx{writer: w}
 	for i, j := range jobs {
 		if err := j.ctx.Err(); err != nil { // its caller has returned
-			results[i] = w.file.fault(j.ctx, err)
-			continue
+			errs[i] = w.file.fault(j.ctx, err)
+		} else if errs[i] = j.run(&w.tx); errs[i] != nil && events.KindOf(errs[i]) == events.Unknown {
+			return errs[i]
 		}
-		err := j.run(&t)
-		if err != nil && events.KindOf(err) == events.Unknown {
-			w.rollback()
-			return &statementError{err}
-		}
-		results[i] = err
 	}
-	if err := t.count(); err != nil {
-		w.rollback()
-		return &statementError{err}
-	}
-	if _, err := t.exec("COMMIT"); err != nil {
-		w.rollback()
-		return err
-	}
-	return nil
-}
-
-// rollback undoes the transaction, unless SQLite has done so itself.
-func (w *writer) rollback() { _, _ = w.conn.ExecContext(context.Background(), "ROLLBACK") }
-
-// begin starts a transaction for writing, as soon as no other process is in one.
-func begin(ctx context.Context, conn *sql.Conn, timeout time.Duration) error {
-	return whileLocked(ctx, timeout, func() error { _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); return err })
+	return w.tx.exec("COMMIT")
 }
 
 // whileLocked tries again for as long as another process has the lock.
-func whileLocked(ctx context.Context, timeout time.Duration, try func() error) error {
-	for start := time.Now(); ; {
-		err := try()
-		if err == nil || !locked(err) || time.Since(start) > timeout {
-			return err
-		}
-		wait := time.NewTimer(lockRetry/2 + rand.N(lockRetry))
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-			return ctx.Err()
-		}
+func whileLocked(ctx context.Context, try func() error) error {
+	start := time.Now()
+	err := try()
+	for locked(err) && ctx.Err() == nil && time.Since(start) < lockTimeout {
+		time.Sleep(lockRetry/2 + rand.N(lockRetry))
+		err = try()
 	}
+	return err
 }
 
 // tx is a transaction for writing. Its errors have a kind if the arguments of a job are at fault, and none if SQLite failed.
 type tx struct {
-	writer  *writer
-	demand  []store.DemandEntry // counted before the commit: many items of a batch ask for the same
-	indices map[store.DemandKey]int
+	conn *sql.Conn
+	stmt map[string]*sql.Stmt // by their texts
 }
 
 func (t *tx) prepared(text string) (*sql.Stmt, error) {
-	if stmt := t.writer.stmt[text]; stmt != nil {
+	if stmt := t.stmt[text]; stmt != nil {
 		return stmt, nil
 	}
-	stmt, err := t.writer.conn.PrepareContext(context.Background(), text)
+	stmt, err := t.conn.PrepareContext(context.Background(), text)
 	if err == nil {
-		t.writer.stmt[text] = stmt
+		t.stmt[text] = stmt
 	}
 	return stmt, err
 }
 
-func (t *tx) exec(text string, args ...any) (sql.Result, error) {
+func (t *tx) exec(text string, args ...any) error {
+	_, err := t.changed(text, args...)
+	return err
+}
+
+// changed runs a statement and reports whether it has changed a row.
+func (t *tx) changed(text string, args ...any) (bool, error) {
 	stmt, err := t.prepared(text) //nolint:sqlclosecheck // closed with the writer
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	return stmt.Exec(args...)
+	result, err := stmt.Exec(args...)
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
 }
 
 // each runs a query and calls scan for each row.

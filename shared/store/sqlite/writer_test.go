@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -49,35 +48,6 @@ func queued(s *Store, n int) {
 	}
 }
 
-func TestAFailureAffectsNoOtherJob(t *testing.T) {
-	t.Parallel()
-	s := open(t, filepath.Join(t.TempDir(), "model.db"))
-	release := stall(t, s)
-	errs := make(chan error, 3)
-	for n := range 2 {
-		go func() { errs <- s.Put(t.Context(), request(n)) }()
-	}
-	queued(s, 2)
-	broken := make(chan error, 1)
-	go func() {
-		broken <- s.writer.do(t.Context(), func(tx *tx) error {
-			if _, err := tx.exec("DELETE FROM items"); err != nil { // must be undone with it
-				return err
-			}
-			return errors.New("a statement failed")
-		})
-	}()
-	queued(s, 3)
-	go func() { errs <- s.Put(t.Context(), request(2)) }()
-	queued(s, 4)
-	release()
-	for range 3 {
-		require.NoError(t, <-errs)
-	}
-	assert.Equal(t, events.Unavailable, events.KindOf(<-broken))
-	assert.Equal(t, 3, sound(t, s))
-}
-
 func TestAFailedCommitFailsItsWholeBatch(t *testing.T) {
 	t.Parallel()
 	s := open(t, filepath.Join(t.TempDir(), "model.db"))
@@ -89,8 +59,7 @@ func TestAFailedCommitFailsItsWholeBatch(t *testing.T) {
 	}
 	queued(s, 3)
 	go s.writer.do(context.Background(), func(tx *tx) error { // ends the transaction without the writer's knowledge
-		_, err := tx.exec("COMMIT")
-		return err
+		return tx.exec("COMMIT")
 	})
 	queued(s, 4)
 	release()
