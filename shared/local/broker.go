@@ -24,25 +24,24 @@ var (
 	ErrLocked = errors.New("data folder is in use by another process")
 	// ErrAddressTaken: something else listens on the address.
 	ErrAddressTaken = errors.New("address is in use")
-	// ErrDamaged: records that were once whole cannot be read back. The folder is left as it was found.
+	// ErrDamaged: stored records cannot be read. The damaged file is left as it is.
 	ErrDamaged = errors.New("log is damaged")
 )
 
-// Options says where the broker keeps its data and where it listens.
+// Options of the broker.
 type Options struct {
 	Dir     string       // data folder, private to this user; created if missing
 	Address string       // host:port of one interface, DefaultAddress when empty; port 0 is a free port
 	Logger  *slog.Logger // nil: silent
 }
 
-// Broker is a running broker. Its clients need nothing but Address.
+// Broker is a running broker.
 type Broker struct {
 	address string
 	close   func() error
 }
 
-// Open starts the broker on what the folder holds and returns once it serves.
-// ctx bounds the opening only.
+// Open starts the broker on the folder's data and returns once it serves. ctx bounds the opening only.
 func Open(ctx context.Context, o Options) (*Broker, error) {
 	if o.Dir == "" {
 		return nil, errors.New("local broker: no data folder given")
@@ -86,7 +85,7 @@ func open(ctx context.Context, o Options, lock *flock.Flock, ln net.Listener) (*
 	}
 	guardRequests(cluster)
 	if size > 16<<20 {
-		debug.FreeOSMemory() // kfake has read the whole log; the heap would stay that large for minutes
+		debug.FreeOSMemory() // kfake has read the whole log; the heap would keep that size for minutes
 	}
 	return &Broker{address: ln.Addr().String(), close: sync.OnceValue(func() error {
 		log.lastError.Store(nil)
@@ -102,8 +101,7 @@ func open(ctx context.Context, o Options, lock *flock.Flock, ln net.Listener) (*
 	})}, nil
 }
 
-// century is as good as never, and fits kfake's arithmetic: it turns these
-// settings into nanoseconds in an int64, which ends after 292 years.
+// century stands for never. kfake converts these settings into nanoseconds in an int64, which ends after 292 years.
 const century = 100 * 365 * 24 * time.Hour
 
 func clusterOptions(o Options, log kfake.Logger, ln net.Listener) []kfake.Opt {
@@ -116,12 +114,12 @@ func clusterOptions(o Options, log kfake.Logger, ln net.Listener) []kfake.Opt {
 		kfake.DataDir(o.Dir),
 		kfake.ClusterID("sipeat-local"),
 		kfake.WithLogger(log),
-		// kfake asks for 127.0.0.1 whatever it is told; it gets the listener that is open already.
+		// kfake would listen on 127.0.0.1 only; it gets the open listener.
 		kfake.ListenFn(func(string, string) (net.Listener, error) { return newGuard(ln, versions(), refused), nil }),
 		kfake.MaxVersions(versions()),
 		kfake.BrokerConfigs(map[string]string{
-			// The cleaner's interval. It carries out retention, for *all* topics as soon as one
-			// declares any, and compaction, which deletes a partition's files before it writes the new ones.
+			// The cleaner's interval. The cleaner applies retention to all topics as soon as one declares any, and compaction deletes a
+			// partition's files before it writes the new ones.
 			"log.cleaner.backoff.ms":       fmt.Sprint(century.Milliseconds()),
 			"log.retention.ms":             "-1",
 			"log.retention.bytes":          "-1",
@@ -131,22 +129,21 @@ func clusterOptions(o Options, log kfake.Logger, ln net.Listener) []kfake.Opt {
 	}
 }
 
-// versions are Kafka's, less what kfake answers so that Java's admin client
-// throws a NullPointerException or sees nothing. Java then asks the older way.
+// versions are Kafka's without those that kfake answers wrongly. Java's admin client fails on some answers; it then uses an older request.
 func versions() *kversion.Versions {
 	v := kversion.Stable()
 	v.SetMaxKeyVersion(int16(kmsg.Produce), 12) // 13 panics if two topics are unknown
 	v.SetMaxKeyVersion(int16(kmsg.DescribeTopicPartitions), -1)
 	v.SetMaxKeyVersion(int16(kmsg.CreateTopics), 4)
 	v.SetMaxKeyVersion(int16(kmsg.ListGroups), 4)
+	v.SetMaxKeyVersion(int16(kmsg.DeleteRecords), -1) // kfake restarts an emptied partition at offset 0, and groups would skip records
 	return v
 }
 
-// Address is the host:port that the broker listens on and tells its clients.
+// Address is the host:port that the broker listens on and advertises.
 func (b *Broker) Address() string { return b.address }
 
-// Close writes everything to disk, stops serving and gives the folder back.
-// Further calls return what the first one did.
+// Close writes everything to disk, stops serving and unlocks the folder. Further calls return the first result.
 func (b *Broker) Close() error { return b.close() }
 
 // ignoreClosed: kfake closes the listener itself when it cannot start.

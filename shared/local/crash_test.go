@@ -18,10 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestKilledMidStreamLosesNothingAcknowledged kills the broker's process while
-// records flow, starts it again on the folder, several times over, and reads
-// everything back at the end.
-func TestKilledMidStreamLosesNothingAcknowledged(t *testing.T) {
+// The test kills the broker's process while records flow and restarts it on the folder, several times, and reads all at the end.
+func TestAKillLosesNoAcknowledgedRecord(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -40,8 +38,7 @@ func TestKilledMidStreamLosesNothingAcknowledged(t *testing.T) {
 	}
 }
 
-// produceUntilKilled kills the broker when it has acknowledged this many
-// records and returns all that it has acknowledged by then.
+// produceUntilKilled kills the broker after this many acknowledgements and returns the acknowledged records.
 func produceUntilKilled(t *testing.T, address string, from, after int, kill func()) []string {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -85,8 +82,8 @@ func produceUntilKilled(t *testing.T, address string, from, after int, kill func
 	return slices.Clone(acked)
 }
 
-// requireInOrder requires all acknowledged records, in order by the first of each: what was in flight at a kill may be stored
-// twice, and stored without being acknowledged.
+// requireInOrder requires all acknowledged records in the order of their first copies. Records in flight at a kill may be stored twice, or
+// without an acknowledgement.
 func requireInOrder(t *testing.T, acked, stored []string) {
 	t.Helper()
 	previous, at := -1, 0
@@ -107,10 +104,8 @@ func requireInOrder(t *testing.T, acked, stored []string) {
 	require.Equal(t, len(acked), at, "acknowledged records that are missing")
 }
 
-// TestProducerOutlivesTheBroker restarts the broker on its port under a living
-// idempotent producer, by kill and by clean close in turn: no stall, and
-// everything is stored in order.
-func TestProducerOutlivesTheBroker(t *testing.T) {
+// The broker restarts on its port, killed and closed in turn, while an idempotent producer lives: all is stored in order.
+func TestAProducerContinuesAfterARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	address, kill := startChild(t, dir, "127.0.0.1:0")
@@ -148,10 +143,8 @@ func TestProducerOutlivesTheBroker(t *testing.T) {
 		} else {
 			_, kill = startChild(t, dir, address)
 		}
-		begin := time.Now()
 		send(50)
 		require.NoError(t, cl.Flush(within(t, 20*time.Second)))
-		t.Logf("round %d: flushed %v after the restart", round, time.Since(begin))
 	}
 	kill()
 	b = start(t, Options{Dir: dir, Address: address})
@@ -160,8 +153,7 @@ func TestProducerOutlivesTheBroker(t *testing.T) {
 	assert.NoError(t, errors.Join(failed...))
 }
 
-// TestFailedWriteIsNotAcknowledged: what a full disk does, by a file in the
-// place of a folder.
+// A file in place of the folder stands for a full disk.
 func TestFailedWriteIsNotAcknowledged(t *testing.T) {
 	dir := t.TempDir()
 	b := start(t, Options{Dir: dir})

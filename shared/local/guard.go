@@ -4,13 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kbin"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
@@ -18,33 +17,20 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Limits of what clients may send. kfake has none: it allocates the size that a
-// frame declares, of which the first bytes of an HTTP request are 1.2 GB, and
+// Limits of requests. kfake has none: it allocates the size that a frame declares, of which the first bytes of an HTTP request are 1.2 GB, and
 // panics on an unknown request key.
 const (
 	maxProduce     = 100 << 20 // Kafka's socket.request.max.bytes
 	maxRequest     = 1 << 20   // of all other requests
-	maxTopics      = 10_000    // of one produce request
 	maxPartitions  = 10_000    // of one topic
 	maxConnections = 1000
+	guardMemory    = 256 << 20 // of all requests larger than maxRequest together
 
 	idleTimeout  = 10 * time.Minute // Kafka's connections.max.idle.ms
 	frameTimeout = 30 * time.Second // from the first bytes of a frame to its last
-
-	// guardMemory bounds what the requests of all connections take until they
-	// are decoded. A request that takes up to freeMemory never waits for others.
-	guardMemory = 1 << 30
-	freeMemory  = 128 << 10
-	// What a byte of a request may become: kmsg's topics take some 64 bytes and
-	// can be encoded in 2, partitions to produce take 40 and are encoded in 6.
-	decodedRequest = 32
-	decodedProduce = 8
-
-	peekSize = 4 << 10
 )
 
-// guard is a listener that passes on requests that the broker knows, of a size
-// that it can hold, and closes connections that send anything else.
+// guard is a listener that passes on known requests of a bounded size and closes connections that send anything else.
 type guard struct {
 	net.Listener
 	versions *kversion.Versions
@@ -61,11 +47,10 @@ func (g *guard) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &guardedConn{Conn: conn, guard: g, in: bufio.NewReaderSize(conn, peekSize)}, nil
+	return &guardedConn{Conn: conn, guard: g, in: bufio.NewReader(conn)}, nil
 }
 
-// guardedConn is read by one goroutine, which starts to read a frame when it
-// has decoded the previous one.
+// guardedConn is read by one goroutine, which starts to read a frame after it has decoded the previous one.
 type guardedConn struct {
 	net.Conn
 	guard *guard
@@ -99,47 +84,27 @@ func (c *guardedConn) startFrame() error {
 	size := int64(binary.BigEndian.Uint32(head))
 	key, version := int16(binary.BigEndian.Uint16(head[4:])), int16(binary.BigEndian.Uint16(head[6:]))
 	if err := c.guard.check(size, key, version); err != nil {
-		return c.refuse(err)
+		c.guard.refused(c.RemoteAddr(), err)
+		return err
 	}
 	if err := c.SetReadDeadline(time.Now().Add(frameTimeout)); err != nil {
 		return err
 	}
-	if err := c.reserve(size, key); err != nil {
-		return c.refuse(err)
-	}
-	if key == int16(kmsg.Produce) {
-		start, err := c.in.Peek(int(min(4+size, peekSize)))
-		if err != nil {
-			return err
-		}
-		if n := topicsToProduce(version, start[8:]); n < 0 || n > maxTopics {
-			return c.refuse(fmt.Errorf("produce request malformed, or of more than %d topics", maxTopics))
-		}
-	}
 	c.left = 4 + size
-	return nil
+	return c.reserve(size)
 }
 
-func (c *guardedConn) refuse(reason error) error {
-	c.guard.refused(c.RemoteAddr(), reason)
-	return reason
-}
-
-// reserve takes the memory of a request until the next one starts.
-func (c *guardedConn) reserve(size int64, key int16) error {
-	memory := decodedRequest * size
-	if key == int16(kmsg.Produce) {
-		memory = decodedProduce * size
-	}
-	if memory <= freeMemory {
+// reserve takes the memory of a large request until the next one starts.
+func (c *guardedConn) reserve(size int64) error {
+	if size <= maxRequest {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), frameTimeout)
 	defer cancel()
-	if err := c.guard.memory.Acquire(ctx, memory); err != nil {
+	if err := c.guard.memory.Acquire(ctx, size); err != nil {
 		return fmt.Errorf("no memory for a request of %d bytes: other connections take all of it", size)
 	}
-	c.held.Store(memory)
+	c.held.Store(size)
 	if c.closed.Load() {
 		c.release()
 	}
@@ -174,78 +139,39 @@ func (g *guard) check(size int64, key, version int16) error {
 	return nil
 }
 
-// topicsToProduce is how many topics a produce request declares, read from its
-// start after key and version. It is negative if that is malformed.
-func topicsToProduce(version int16, start []byte) int32 {
-	const flexible = 9
-	r := kbin.Reader{Src: start}
-	r.Int32()          // correlation ID
-	r.NullableString() // client ID
-	if version >= flexible {
-		kmsg.SkipTags(&r)
-		r.CompactNullableString() // transactional ID
-	} else {
-		r.NullableString()
-	}
-	r.Int16() // acks
-	r.Int32() // timeout
-	var n int32
-	if version >= flexible {
-		n = int32(r.Uvarint()) - 1
-	} else {
-		n = r.Int32()
-	}
-	if !r.Ok() {
-		return -1
-	}
-	return n
+// guardRequests closes connections that send a well-formed request that kfake does not survive.
+func guardRequests(cluster *kfake.Cluster) {
+	cluster.Control(func(r kmsg.Request) (kmsg.Response, error, bool) {
+		if err := checkRequest(r); err != nil {
+			cluster.KeepControl()
+			return nil, err, true
+		}
+		return nil, nil, false
+	})
 }
 
-// guardRequests answers requests that are well formed and that kfake does not
-// survive: it panics on a group member that repeats a protocol, and stands
-// still while it makes partitions by the billion.
-func guardRequests(cluster *kfake.Cluster) {
-	tooMany := fmt.Sprintf("a topic of this broker may have up to %d partitions", maxPartitions)
-	guardKey(cluster, func(r *kmsg.CreateTopicsRequest) (kmsg.Response, bool) {
-		resp, refused := r.ResponseKind().(*kmsg.CreateTopicsResponse), false
+func checkRequest(r kmsg.Request) error {
+	var partitions int32
+	switch r := r.(type) {
+	case *kmsg.CreateTopicsRequest: // kfake stands still while it makes partitions by the billion
 		for _, t := range r.Topics {
-			refused = refused || t.NumPartitions > maxPartitions
-			rt := kmsg.NewCreateTopicsResponseTopic()
-			rt.Topic, rt.ErrorCode, rt.ErrorMessage = t.Topic, kerr.InvalidPartitions.Code, &tooMany
-			resp.Topics = append(resp.Topics, rt)
+			partitions = max(partitions, t.NumPartitions)
 		}
-		return resp, refused
-	})
-	guardKey(cluster, func(r *kmsg.CreatePartitionsRequest) (kmsg.Response, bool) {
-		resp, refused := r.ResponseKind().(*kmsg.CreatePartitionsResponse), false
+	case *kmsg.CreatePartitionsRequest:
 		for _, t := range r.Topics {
-			refused = refused || t.Count > maxPartitions
-			rt := kmsg.NewCreatePartitionsResponseTopic()
-			rt.Topic, rt.ErrorCode, rt.ErrorMessage = t.Topic, kerr.InvalidPartitions.Code, &tooMany
-			resp.Topics = append(resp.Topics, rt)
+			partitions = max(partitions, t.Count)
 		}
-		return resp, refused
-	})
-	guardKey(cluster, func(r *kmsg.JoinGroupRequest) (kmsg.Response, bool) {
-		resp := r.ResponseKind().(*kmsg.JoinGroupResponse)
-		resp.ErrorCode = kerr.InconsistentGroupProtocol.Code
-		names := make(map[string]bool)
+	case *kmsg.JoinGroupRequest: // a repeated protocol makes kfake panic
+		names := map[string]bool{}
 		for _, p := range r.Protocols {
+			if names[p.Name] {
+				return errors.New("a group protocol is repeated")
+			}
 			names[p.Name] = true
 		}
-		return resp, len(names) < len(r.Protocols)
-	})
-}
-
-// guardKey has requests of one key answered by refuse, if that says so, and otherwise by kfake.
-func guardKey[R kmsg.Request](cluster *kfake.Cluster, refuse func(R) (answer kmsg.Response, refused bool)) {
-	var kind R
-	cluster.ControlKey(kind.Key(), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		answer, refused := refuse(r.(R))
-		if !refused {
-			return nil, nil, false
-		}
-		cluster.KeepControl()
-		return answer, nil, true
-	})
+	}
+	if partitions > maxPartitions {
+		return fmt.Errorf("a topic of this broker may have up to %d partitions", maxPartitions)
+	}
+	return nil
 }

@@ -139,7 +139,7 @@ func consume(t *testing.T, address string) (offsets []int64, values []string) {
 	if begin.Offset == end.Offset {
 		return nil, nil
 	}
-	// A marker behind the end tells that everything before it has come, padding or not.
+	// A marker behind the end arrives after all other records.
 	require.NoError(t, cl.ProduceSync(within(t, 20*time.Second), &kgo.Record{Topic: topic, Value: []byte("end")}).FirstErr())
 	for ctx := within(t, 20*time.Second); ; {
 		fetches := cl.PollFetches(ctx)
@@ -162,7 +162,7 @@ func numbers(from, n int) []string {
 	return all
 }
 
-// image copies a folder as it stands: what a kill would leave of it.
+// image copies a folder as a kill would leave it.
 func image(t *testing.T, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "image")

@@ -7,10 +7,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// lockName is never removed: two processes could hold "the" lock, one on the removed file and one on its successor.
+// lockName is never removed: one process could lock the removed file and another its successor.
 const lockName = "broker.lock"
 
-// lockDir locks the folder for this process. The kernel releases the lock when the process ends, however it ends.
+// lockDir locks the folder until the process ends.
 func lockDir(dir string) (*flock.Flock, error) {
 	l := flock.New(filepath.Join(dir, lockName))
 	held, err := l.TryLock()

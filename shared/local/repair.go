@@ -1,118 +1,111 @@
 package local
 
 import (
+	"cmp"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// repair makes the folder fit for kfake, which cuts a log at the first batch that it cannot read and goes on. What a crash
-// leaves is repaired. Other damage is refused with ErrDamaged, and nothing is changed.
+// repair prepares the folder for kfake, which cuts a log at the first batch that it cannot read and continues. It repairs what a kill, a power
+// cut and a full disk leave behind. Other damage is refused with ErrDamaged, and that file is not changed.
 //
 // It returns how many bytes of records the folder holds.
 func repair(dir string, log *slog.Logger) (size int64, err error) {
-	parts, err := partitionDirs(dir)
+	files, err := filepath.Glob(filepath.Join(dir, "partitions", "*", "*.dat"))
 	if err != nil {
 		return 0, err
 	}
-	commits, err := readCommits(dir, log)
-	if err != nil {
-		return 0, err
+	if len(files) > 0 { // without these, kfake starts new logs over the old ones
+		for _, name := range []string{"meta.json", "topics.json"} {
+			if raw, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !json.Valid(raw) {
+				return 0, damaged("%s is missing or no JSON", name)
+			}
+		}
 	}
-	if err := repairStateLog(filepath.Join(dir, "pids.log"), log, func(json.RawMessage) error { return nil }); err != nil {
-		return 0, err
-	}
-	for path, p := range parts {
-		l := partitionLog{partition: p, dir: path, log: log}
-		if err := l.repair(commits[p]); err != nil {
+	for _, name := range []string{"groups.log", "pids.log"} {
+		if err := repairStateLog(filepath.Join(dir, name), log); err != nil {
 			return 0, err
 		}
-		size += l.size
 	}
-	// kfake writes the sequences of producers on a clean close only. After a kill an old file would refuse newer ones; without
-	// the file any are taken, so that what was in flight may be stored twice.
+	partitions := map[string][]segment{}
+	for _, path := range files {
+		if base, err := strconv.ParseInt(strings.TrimSuffix(filepath.Base(path), ".dat"), 10, 64); err == nil {
+			folder := filepath.Dir(path)
+			partitions[folder] = append(partitions[folder], segment{base, path})
+		}
+	}
+	for _, segments := range partitions {
+		slices.SortFunc(segments, func(a, b segment) int { return cmp.Compare(a.base, b.base) })
+		next := segments[0].base
+		for i, s := range segments {
+			n, end, err := s.repair(next, i == len(segments)-1, log)
+			if err != nil {
+				return 0, err
+			}
+			size, next = size+n, end
+		}
+	}
+	// kfake writes the sequences of producers only when it closes. After a kill an old file would refuse newer ones; without the file it accepts
+	// any, so that a producer's records in flight may be stored twice.
 	if err := os.Remove(filepath.Join(dir, "seq_windows.json")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return 0, err
 	}
 	return size, nil
 }
 
-// partitionDirs maps folder to partition for those in topics.json. A folder with records that it does not list means that the
-// list is lost or old: kfake would write a new log over the old one.
-func partitionDirs(dir string) (map[string]partition, error) {
-	known, err := readTopics(dir)
+// entryPrefix is the length and the checksum of an entry of groups.log and pids.log, little-endian: [length 4][checksum 4][version 2][JSON]
+// (kfake's persist.go, writeEntry). The length does not count the prefix.
+const entryPrefix = 8
+
+// repairStateLog removes torn entries: one at the end after a kill, and those that kfake left while the disk was full and appended to. kfake
+// reads nothing behind a torn entry.
+func repairStateLog(path string, log *slog.Logger) error {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	root := filepath.Join(dir, "partitions")
-	entries, err := os.ReadDir(root)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	for _, e := range entries {
-		path := filepath.Join(root, e.Name())
-		if _, ok := known[path]; ok {
+	whole := make([]byte, 0, len(raw))
+	for rest := raw; len(rest) >= entryPrefix; {
+		end := entryPrefix + int64(binary.LittleEndian.Uint32(rest))
+		if end < entryPrefix+2 || end > int64(len(rest)) ||
+			crc32.Checksum(rest[entryPrefix:end], castagnoli) != binary.LittleEndian.Uint32(rest[4:]) {
+			rest = rest[1:]
 			continue
 		}
-		segments, _, err := listSegments(path)
-		if err != nil {
-			return nil, err
-		}
-		if len(segments) > 0 {
-			return nil, fmt.Errorf("%w: topics.json does not list %s: restore it, or move that folder away", ErrDamaged, path)
-		}
+		whole = append(whole, rest[:end]...)
+		rest = rest[end:]
 	}
-	return known, nil
+	if len(whole) == len(raw) {
+		return nil
+	}
+	log.Warn("local broker: removed torn entries from a file", "file", path, "bytes", len(raw)-len(whole))
+	if err := writeSynced(path+".tmp", whole); err != nil {
+		return err
+	}
+	return os.Rename(path+".tmp", path)
 }
 
-// readTopics returns the partitions of topics.json by their folder.
-func readTopics(dir string) (map[string]partition, error) {
-	raw, err := os.ReadFile(filepath.Join(dir, "topics.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
+func writeSynced(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := os.Stat(filepath.Join(dir, "meta.json")); err != nil { // kfake would start its files anew
-		return nil, damaged("meta.json: %w", err)
-	}
-	var list struct {
-		Topics []struct {
-			Name       string `json:"name"`
-			Partitions int32  `json:"partitions"`
-		} `json:"topics"`
-	}
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, damaged("topics.json: %w", err)
-	}
-	known := make(map[string]partition)
-	for _, t := range list.Topics {
-		for id := range t.Partitions {
-			name := url.PathEscape(t.Name) + "-" + strconv.Itoa(int(id))
-			known[filepath.Join(dir, "partitions", name)] = partition{t.Name, id}
-		}
-	}
-	return known, nil
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// segmentBase is the offset in the name of a segment file, "1234.dat".
-func segmentBase(name string) (int64, bool) {
-	digits, ok := strings.CutSuffix(name, ".dat")
-	if !ok {
-		return 0, false
-	}
-	base, err := strconv.ParseInt(digits, 10, 64)
-	return base, err == nil
-}
-
-// damaged is an error of what no crash leaves behind.
 func damaged(format string, args ...any) error {
-	return fmt.Errorf("%w: %w; restore the folder from a backup", ErrDamaged, fmt.Errorf(format, args...))
+	return fmt.Errorf("%w: %s; restore the folder from a backup", ErrDamaged, fmt.Sprintf(format, args...))
 }

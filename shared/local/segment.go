@@ -6,27 +6,31 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"log/slog"
 	"os"
-	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
+	"strings"
 )
 
-// A segment file is record batches end to end, as they go over the wire:
-// https://kafka.apache.org/documentation/#recordbatch
+// A segment file holds record batches end to end, as on the wire: https://kafka.apache.org/documentation/#recordbatch
 const (
 	batchHeader   = 61
-	crcStart      = 21 // the checksum covers everything from here
-	lengthEnd     = 12 // the length counts everything from here
+	crcStart      = 21 // the checksum covers the rest from here
+	lengthEnd     = 12 // the length counts the rest from here
 	magicAt       = 16
 	attrTxn       = 0x10
 	attrControl   = 0x20
-	indexEntryLen = 15 // beside it, one index entry per batch
+	indexEntryLen = 15 // the index beside a segment has one entry per batch
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// batch is what the header of a record batch says.
+// segment is the file N.dat, which holds records from offset N on.
+type segment struct {
+	base int64
+	path string
+}
+
+// batch is the header of a record batch.
 type batch struct {
 	first int64 // offset of the first record
 	next  int64 // offset after the last one
@@ -34,31 +38,42 @@ type batch struct {
 	attrs int16
 }
 
-func parseBatch(b []byte) batch {
-	be := binary.BigEndian
-	first := int64(be.Uint64(b))
-	return batch{
-		first: first,
-		next:  first + int64(int32(be.Uint32(b[23:]))) + 1,
-		epoch: int32(be.Uint32(b[12:])),
-		attrs: int16(be.Uint16(b[21:])),
+// repair removes the torn end of the last segment and completes the index. next is the offset that the segment must begin with.
+func (s segment) repair(next int64, last bool, log *slog.Logger) (size, end int64, err error) {
+	var index []byte
+	gap := false
+	size, total, err := s.read(func(b batch) {
+		gap = gap || b.first != next
+		next = b.next
+		index = appendIndexEntry(index, b)
+	})
+	if err != nil {
+		return 0, 0, err
 	}
+	if gap {
+		return 0, 0, damaged("%s lacks records in the middle", s.path)
+	}
+	if size < total {
+		followed := !last
+		if last {
+			if followed, err = s.holdsBatch(size, next); err != nil {
+				return 0, 0, err
+			}
+		}
+		if followed {
+			return 0, 0, damaged("%s cannot be read at byte %d, and whole records follow", s.path, size)
+		}
+		log.Warn("local broker: removed the torn end of a log", "file", s.path, "bytes", total-size)
+		if err := truncate(s.path, size); err != nil {
+			return 0, 0, err
+		}
+	}
+	return size, next, s.completeIndex(index)
 }
 
-// batchSize is the size of the batch that begins with these bytes, if one can.
-func batchSize(head []byte, left int64) (int64, bool) {
-	size := int64(binary.BigEndian.Uint32(head[8:])) + lengthEnd
-	return size, head[magicAt] == 2 && size >= batchHeader && size <= left
-}
-
-func checksumOK(b []byte) bool {
-	return binary.BigEndian.Uint32(b[17:]) == crc32.Checksum(b[crcStart:], castagnoli)
-}
-
-// readSegment calls visit for each whole batch from the start of the file and
-// returns how many bytes those take; what follows them cannot be read.
-func readSegment(path string, visit func(batch)) (whole, size int64, err error) {
-	f, err := os.Open(path)
+// read calls visit for each whole batch from the start of the file and returns how many bytes those take.
+func (s segment) read(visit func(batch)) (whole, size int64, err error) {
+	f, err := os.Open(s.path)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -95,10 +110,10 @@ func readSegment(path string, visit func(batch)) (whole, size int64, err error) 
 	return whole, size, nil
 }
 
-// holdsBatch tells damage in the middle of a log from a torn end: whether a
-// whole batch of an offset from next on stands anywhere behind byte from.
-func holdsBatch(path string, from, next int64) (bool, error) {
-	raw, err := os.ReadFile(path)
+// holdsBatch distinguishes damage in the middle of a log from a torn end: it reports whether a whole batch of an offset from next on stands
+// behind byte from.
+func (s segment) holdsBatch(from, next int64) (bool, error) {
+	raw, err := os.ReadFile(s.path)
 	if err != nil {
 		return false, err
 	}
@@ -111,8 +126,18 @@ func holdsBatch(path string, from, next int64) (bool, error) {
 	return false, nil
 }
 
-// appendIndexEntry adds what kfake notes beside a batch (persist.go,
-// encodeIndexEntry). The timestamp in it is left out: loading computes it anew.
+// completeIndex rewrites the index unless it has one entry per batch: a process killed between the two writes of a batch leaves it short, a
+// full disk leaves a torn entry in its middle.
+func (s segment) completeIndex(index []byte) error {
+	path := strings.TrimSuffix(s.path, ".dat") + ".idx"
+	info, err := os.Stat(path)
+	if err == nil && info.Size() == int64(len(index)) || errors.Is(err, os.ErrNotExist) && len(index) == 0 {
+		return nil
+	}
+	return writeSynced(path, index)
+}
+
+// appendIndexEntry adds the entry of a batch (kfake's persist.go, encodeIndexEntry) without its timestamp: loading computes that.
 func appendIndexEntry(index []byte, b batch) []byte {
 	var e [indexEntryLen]byte
 	e[0] = 1
@@ -124,39 +149,31 @@ func appendIndexEntry(index []byte, b batch) []byte {
 	return append(index, e[:]...)
 }
 
-// completeIndex writes the index anew unless it has one whole entry per batch. A
-// process killed between the two writes of a batch leaves it short; a full disk
-// leaves a torn entry in its middle, behind which every entry is misread.
-func completeIndex(path string, index []byte) error {
-	have, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+func parseBatch(b []byte) batch {
+	be := binary.BigEndian
+	first := int64(be.Uint64(b))
+	return batch{
+		first: first,
+		next:  first + int64(int32(be.Uint32(b[23:]))) + 1,
+		epoch: int32(be.Uint32(b[12:])),
+		attrs: int16(be.Uint16(b[21:])),
 	}
-	whole := len(have) >= len(index) // kfake cuts what is too long
-	for at := 0; whole && at < len(index); at += indexEntryLen {
-		whole = have[at+1] == byte(crc32.Checksum(have[at+2:at+indexEntryLen], castagnoli))
-	}
-	if whole {
-		return nil
-	}
-	return writeSynced(path, os.O_TRUNC, index)
 }
 
-// padding is a batch without records that takes the offsets from first up to
-// next. Kafka's own cleaner leaves such batches, so clients know them.
-func padding(first, next int64) ([]byte, error) {
-	delta := next - first - 1
-	if delta < 0 || delta > 1<<31-1 {
-		return nil, damaged("offsets %d to %d are missing", first, next)
+// batchSize returns the size of the batch that begins with these bytes, if one can.
+func batchSize(head []byte, left int64) (int64, bool) {
+	size := int64(binary.BigEndian.Uint32(head[8:])) + lengthEnd
+	return size, head[magicAt] == 2 && size >= batchHeader && size <= left
+}
+
+func checksumOK(b []byte) bool {
+	return binary.BigEndian.Uint32(b[17:]) == crc32.Checksum(b[crcStart:], castagnoli)
+}
+
+func truncate(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
 	}
-	b := kmsg.RecordBatch{
-		FirstOffset: first, LastOffsetDelta: int32(delta), Magic: 2,
-		// A maximum of -1 keeps the batch out of look-ups by time.
-		FirstTimestamp: time.Now().UnixMilli(), MaxTimestamp: -1,
-		ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1,
-	}
-	raw := b.AppendTo(nil)
-	binary.BigEndian.PutUint32(raw[8:], uint32(len(raw)-lengthEnd))
-	binary.BigEndian.PutUint32(raw[17:], crc32.Checksum(raw[crcStart:], castagnoli))
-	return raw, nil
+	return errors.Join(f.Truncate(size), f.Sync(), f.Close())
 }
