@@ -91,17 +91,3 @@ type discard struct {
 func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
-
-func BenchmarkSeed(b *testing.B) {
-	r := httptest.NewRequest(http.MethodPost, "/requests", nil)
-	var in events.Request
-	if err := json.Unmarshal([]byte(benchBody), &in); err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := seed(r, "0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d", &in); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -34,14 +34,6 @@ func exchangeOf(ctx context.Context) *exchange {
 	return x
 }
 
-// RequestID is the id of the request that ctx belongs to, as in X-Request-Id of its answer; "" outside a [Router].
-func RequestID(ctx context.Context) string {
-	if x := exchangeOf(ctx); x != nil {
-		return x.id
-	}
-	return ""
-}
-
 // unmatched are the details of the mux's own answers.
 var unmatched = map[int]string{
 	http.StatusNotFound:          "No such path; check its spelling, and leave out a trailing slash.",

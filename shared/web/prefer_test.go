@@ -30,25 +30,6 @@ func TestPreferredWait(t *testing.T) {
 	}
 }
 
-func FuzzPrefer(f *testing.F) {
-	for _, seed := range []string{"wait=5", `foo="a, wait=3", wait=4`, `"\`, "wait=99999999999999999999", `;,=wait="1"`} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, header string) {
-		wait, ok := preferredWait([]string{header})
-		if wait < 0 || wait > maxWait || wait%time.Second != 0 || !ok && wait != 0 {
-			t.Fatalf("%q: %v %v", header, wait, ok)
-		}
-		if ok && !strings.Contains(strings.ToLower(header), "wait") {
-			t.Fatalf("%q: a wait out of nothing", header)
-		}
-		// Other preferences before it do not matter, nor how they are spread over headers.
-		if again, _ := preferredWait([]string{"respond-async, a=b;c", header}); again != wait {
-			t.Fatalf("%q: %v, behind others %v", header, wait, again)
-		}
-	})
-}
-
 // waiting runs a GET with Prefer in fake time. The resource exists after a while.
 func waiting(t *testing.T, prefer string, after time.Duration, instead error) (status, asks int, took time.Duration,
 	h http.Header) {
@@ -154,4 +135,50 @@ func drain(ctx context.Context) (context.Context, func()) {
 func TestWaitFitsTheServer(t *testing.T) {
 	assert.Greater(t, readTimeout, maxWait+lastCall, strconv.Quote("see readTimeout"))
 	assert.Greater(t, writeTimeout, readTimeout+10*time.Second)
+}
+
+// A request that has a deadline is answered before it: 404 while there is nothing, 503 only if the store hangs from the start.
+func TestWaitKeepsTheDeadline(t *testing.T) {
+	for name, c := range map[string]struct {
+		deadline time.Duration
+		prefer   string
+		first    time.Duration // how long the first ask takes
+		hangs    bool          // later asks
+		applied  string
+		status   int
+		took     time.Duration
+	}{
+		"room enough":      {29 * time.Second, "wait=20", 0, false, "wait=20", 404, 20 * time.Second},
+		"shorter, hanging": {10 * time.Second, "wait=20", 0, true, "wait=20", 404, 9750 * time.Millisecond},
+		"a slow ask":       {10 * time.Second, "wait=20", 3 * time.Second, true, "wait=20", 404, 9750 * time.Millisecond},
+		"no room":          {2 * time.Second, "wait=20", 0, false, "wait=20", 404, 0},
+		"over at once":     {time.Second, "wait=20", time.Minute, false, "wait=20", 503, time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), c.deadline)
+			defer cancel()
+			asks := 0
+			one := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(ctx context.Context,
+				_ byID) (string, error) {
+				pause := c.first
+				if asks++; asks > 1 {
+					pause = 0
+					if c.hangs {
+						pause = time.Hour
+					}
+				}
+				select {
+				case <-time.After(pause):
+					return "", events.Errorf(events.NotFound, "there is no such thing")
+				case <-ctx.Done():
+					return "", ctx.Err()
+				}
+			})})
+			start := time.Now()
+			w := callWith(ctx, one, "GET", "/things/1", "", "Prefer: "+c.prefer)
+			assert.Equal(t, c.status, w.Code, name)
+			assert.Equal(t, c.applied, w.Header().Get("Preference-Applied"), name)
+			assert.InDelta(t, c.took, time.Since(start), float64(20*time.Millisecond), name)
+		})
+	}
 }

@@ -1,16 +1,12 @@
 package apigateway
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -133,32 +129,6 @@ func TestForeignPayloads(t *testing.T) {
 	}
 	_, err := h.Invoke(t.Context(), []byte(`{}`))
 	assert.ErrorContains(t, err, "payload format 2.0", "it says what is wanted")
-}
-
-// The samples are such requests, to the letter.
-func TestSamplesAreAWSs(t *testing.T) {
-	files, err := filepath.Glob("../../../functions/testdata/*-*.json")
-	require.NoError(t, err)
-	requests := 0
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		require.NoError(t, err)
-		var e events.APIGatewayV2HTTPRequest
-		if json.Unmarshal(b, &e) != nil || e.Version != "2.0" {
-			continue // of a consumer
-		}
-		requests++
-		d := json.NewDecoder(bytes.NewReader(b))
-		d.DisallowUnknownFields()
-		assert.NoError(t, d.Decode(&e), file)
-		at, err := time.Parse("02/Jan/2006:15:04:05 -0700", e.RequestContext.Time)
-		assert.NoError(t, err)
-		assert.Equal(t, e.RequestContext.TimeEpoch/1000, at.Unix(), file)
-		if length := e.Headers["content-length"]; length != "" {
-			assert.Equal(t, strconv.Itoa(len(e.Body)), length, file)
-		}
-	}
-	assert.NotZero(t, requests)
 }
 
 func TestDeadline(t *testing.T) {

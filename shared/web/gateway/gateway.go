@@ -72,15 +72,16 @@ func Limit(l net.Listener, s settings.Web) net.Listener {
 func (g *Gateway) Options() []web.Option {
 	guard, around := g.guard, clientIP(g.settings.TrustedProxies)
 	if len(g.settings.CORSOrigins) > 0 {
-		inner, cors := around, newCORS(g.settings.CORSOrigins)
-		around = func(next http.Handler) http.Handler { return cors.around(inner(next)) }
+		inner := around
+		around = func(next http.Handler) http.Handler { return cors(g.settings.CORSOrigins, inner(next)) }
 	}
 	if g.verifier == nil {
-		const remedy = "Set AUTH to serve others, also where a proxy leads here."
 		inner := around
-		around = func(next http.Handler) http.Handler { return admit(inner(next), notProxied(remedy), ownName(remedy)) }
+		around = func(next http.Handler) http.Handler {
+			return admit(inner(next), "Set AUTH to serve others, also where a proxy leads here.", notProxied, ownName)
+		}
 		guard = func(next http.Handler) http.Handler {
-			return admit(next, ownPage(g.settings.NamesOrigin, "Add its origin to CORS_ORIGINS, or set AUTH."))
+			return admit(next, "Add its origin to CORS_ORIGINS, or set AUTH.", ownPage(g.settings.NamesOrigin))
 		}
 	}
 	options := []web.Option{web.Guard(guard), web.Throttle(g.throttle), web.Around(around)}

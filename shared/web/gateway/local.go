@@ -18,23 +18,21 @@ import (
 // A proxy that speaks HTTP/1.1, adds no header and puts this server's own address into Host cannot be recognized: where
 // such a proxy leads here, Local protects nothing.
 func Local(next http.Handler, remedy string) http.Handler {
-	return admit(next, notProxied(remedy), ownName(remedy), ownPage(nil, remedy))
+	return admit(next, remedy, notProxied, ownName, ownPage(nil))
 }
 
 // OwnName refuses what DNS rebinding and other hosts' pages send to a loopback listener that proxies may use.
-func OwnName(next http.Handler) http.Handler { return admit(next, ownName(""), ownPage(nil, "")) }
+func OwnName(next http.Handler) http.Handler { return admit(next, "", ownName, ownPage(nil)) }
 
-// rule is one that a request must follow.
-type rule struct {
-	allows func(*http.Request) bool
-	detail string // of the problem, if it does not
-}
+// rule returns why a request is refused; "" = it is not.
+type rule func(*http.Request) string
 
-func admit(next http.Handler, rules ...rule) http.Handler {
+func admit(next http.Handler, remedy string, rules ...rule) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, rule := range rules {
-			if !rule.allows(r) {
-				web.Problem{Status: http.StatusForbidden, Detail: strings.TrimSpace(rule.detail)}.Write(w, r)
+		for _, refused := range rules {
+			if why := refused(r); why != "" {
+				web.Problem{Status: http.StatusForbidden,
+					Detail: "Only callers on this machine are served here: " + why + ". " + remedy}.Write(w, r)
 				return
 			}
 		}
@@ -52,32 +50,36 @@ var (
 
 // notProxied looks for such headers and for HTTP/1.0, which nginx before 1.29.7 speaks to its upstream unless it is
 // configured otherwise: it adds no header then.
-func notProxied(remedy string) rule {
-	return rule{func(r *http.Request) bool {
-		for name := range r.Header {
-			hasPrefix := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
-			if slices.Contains(proxyHeaders, name) || slices.ContainsFunc(proxyPrefixes, hasPrefix) {
-				return false
-			}
-		}
-		return r.ProtoAtLeast(1, 1)
-	}, "A proxy has relayed this request (it is HTTP/1.0 or has a header such as X-Forwarded-For, Forwarded or Via), and only " +
-		"callers on this machine are served here. " + remedy}
+func notProxied(r *http.Request) string {
+	proxied := !r.ProtoAtLeast(1, 1)
+	for name := range r.Header {
+		hasPrefix := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+		proxied = proxied || slices.Contains(proxyHeaders, name) || slices.ContainsFunc(proxyPrefixes, hasPrefix)
+	}
+	if proxied {
+		return "a proxy has relayed this request (it is HTTP/1.0 or has a header such as X-Forwarded-For, Forwarded or Via)"
+	}
+	return ""
 }
 
-func ownName(remedy string) rule {
-	return rule{func(r *http.Request) bool { return loopbackName(r.Host) },
-		"Only callers on this machine are served here, and the header Host names another: use localhost or 127.0.0.1. " + remedy}
+func ownName(r *http.Request) string {
+	if loopbackName(r.Host) {
+		return ""
+	}
+	return "the header Host names another host; use localhost or 127.0.0.1"
 }
 
 // ownPage takes the pages of this machine and those that are named, and what is no page.
-func ownPage(named func(origin string) bool, remedy string) rule {
-	return rule{func(r *http.Request) bool {
-		return !slices.ContainsFunc(r.Header["Origin"], func(origin string) bool {
+func ownPage(named func(origin string) bool) rule {
+	return func(r *http.Request) string {
+		for _, origin := range r.Header["Origin"] {
 			u, err := url.Parse(origin)
-			return (err != nil || !loopbackName(u.Host)) && (named == nil || !named(origin))
-		})
-	}, "Only programs and pages on this machine are served here, and this page is of another origin. " + remedy}
+			if (err != nil || !loopbackName(u.Host)) && (named == nil || !named(origin)) {
+				return "this page is of another origin"
+			}
+		}
+		return ""
+	}
 }
 
 func loopbackName(hostport string) bool {
