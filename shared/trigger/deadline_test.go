@@ -86,7 +86,6 @@ func TestDeadlineIsNotTheEventsFault(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, []string{"0/0"}, given(t, answer))
 		assert.Empty(t, r.deadLetters)
-		assert.False(t, r.Stalled())
 	})
 }
 
@@ -112,12 +111,12 @@ func TestHandlerDeadline(t *testing.T) {
 
 func TestNoDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, trigger.Options{Partial: true, Timeout: 30 * time.Second}, unless(errDown, "a1"))
+		r := newRig(t, trigger.Options{Partial: true}, unless(errDown, "a1"))
 		began := time.Now()
 		answer, err := r.Invoke(t.Context(), batch(t, "0/0:a1"))
 		require.NoError(t, err)
 		assert.Equal(t, []string{"0/0"}, given(t, string(answer)))
-		assert.Less(t, time.Since(began), 30*time.Second)
+		assert.Less(t, time.Since(began), time.Minute)
 		r.still()
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/trigger"
 	"github.com/stretchr/testify/assert"
@@ -51,31 +50,10 @@ func TestEncodeAsAWSWrites(t *testing.T) {
 	assert.Equal(t, compact.String(), string(batch.Encode()))
 }
 
+// What is written is read back the same by both readers: package json reads what has a space before it.
 func TestRoundTrip(t *testing.T) {
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
-	for range 200 {
-		batch := randomBatch(random, 1+random.IntN(40))
-		again, err := trigger.Decode(batch.Encode())
-		require.NoError(t, err, "seed %d", seed)
-		sameRecords(t, batch, again)
-		byJSON, err := trigger.Decode(append([]byte(" "), batch.Encode()...)) // not as AWS writes it: package json reads it
-		require.NoError(t, err, "seed %d", seed)
-		require.Equal(t, again, byJSON, "seed %d", seed)
-		require.Equal(t, batch.SourceARN, again.SourceARN)
-		require.Equal(t, batch.BootstrapServers, again.BootstrapServers)
-
-		var theirs events.KafkaEvent // reads it too
-		require.NoError(t, json.Unmarshal(batch.Encode(), &theirs), "seed %d", seed)
-		n := 0
-		for _, records := range theirs.Records {
-			n += len(records)
-		}
-		require.Len(t, batch.Records, n, "seed %d", seed)
-	}
-}
-
-func randomBatch(random *rand.Rand, n int) trigger.Batch {
 	text := func() []byte {
 		if random.IntN(5) == 0 {
 			return nil
@@ -86,16 +64,20 @@ func randomBatch(random *rand.Rand, n int) trigger.Batch {
 		}
 		return b
 	}
-	b := trigger.Batch{Source: trigger.SourceMSK, SourceARN: "arn", BootstrapServers: "b-1:9098"}
-	for i := range n {
-		r := bus.Record{
-			Topic: fmt.Sprintf("t%d", random.IntN(2)), Partition: int32(random.IntN(3)), Offset: int64(i),
-			Timestamp: time.UnixMilli(random.Int64N(1e14)), Key: text(), Value: text(),
-		}
+	batch := trigger.Batch{Source: trigger.SourceMSK, SourceARN: "arn", BootstrapServers: "b-1:9098"}
+	for i := range 1000 {
+		r := bus.Record{Topic: fmt.Sprintf("t%d", random.IntN(2)), Partition: int32(random.IntN(3)), Offset: int64(i),
+			Timestamp: time.UnixMilli(random.Int64N(1e14)), Key: text(), Value: text()}
 		for range random.IntN(3) {
 			r.Headers = append(r.Headers, bus.Header{Key: fmt.Sprintf("h%d", random.IntN(30)), Value: text()})
 		}
-		b.Records = append(b.Records, r)
+		batch.Records = append(batch.Records, r)
 	}
-	return b
+	for _, before := range []string{"", " "} {
+		again, err := trigger.Decode([]byte(before + string(batch.Encode())))
+		require.NoError(t, err, "seed %d", seed)
+		require.Equal(t, byPartition(batch.Records), byPartition(again.Records), "seed %d", seed)
+		require.Equal(t, batch.SourceARN, again.SourceARN)
+		require.Equal(t, batch.BootstrapServers, again.BootstrapServers)
+	}
 }

@@ -21,7 +21,7 @@ const stuckProcess = "TRIGGER_TEST_STUCK"
 func TestOverrunExits(t *testing.T) {
 	if os.Getenv(stuckProcess) != "" {
 		h := trigger.New(bus.NewConsumer("movers", func(context.Context, event) error { select {} }), nil,
-			trigger.Options{Margin: time.Millisecond, Delivery: bus.Options{Grace: 10 * time.Millisecond}})
+			trigger.Options{Delivery: bus.Options{Grace: 10 * time.Millisecond}})
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		_, err := h.Invoke(ctx, batch(t, "0/0:a1"))

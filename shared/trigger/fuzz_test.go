@@ -8,7 +8,6 @@ import (
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/trigger"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -65,10 +64,4 @@ func byPartition(records []bus.Record) map[topicPartition][]bus.Record {
 		all[at] = append(all[at], r)
 	}
 	return all
-}
-
-// sameRecords compares by partition: the writer puts each into one list.
-func sameRecords(t *testing.T, a, b trigger.Batch) {
-	t.Helper()
-	assert.Equal(t, byPartition(a.Records), byPartition(b.Records))
 }

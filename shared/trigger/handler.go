@@ -14,16 +14,18 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 )
 
+const (
+	timeout = time.Minute            // of an invocation whose context has no deadline
+	margin  = 500 * time.Millisecond // reserved for the response
+	finish  = time.Second            // before the end of the handlers' time, in which none is started
+)
+
 // Options tune a handler; the zero value of each means its default.
 type Options struct {
 	// Partial is whether the mapping has ReportBatchItemFailures: records to retry are named in the [Response]. Without it a
 	// batch with records to retry fails as a whole. It must match the mapping: a list that AWS does not expect counts as
 	// success, and the records are lost.
 	Partial bool
-
-	Timeout time.Duration // of an invocation whose context has no deadline; 1 min
-	Margin  time.Duration // reserved for the response; 500 ms
-	Finish  time.Duration // before the end of the handlers' time, in which none is started; 1 s
 
 	// Advance, if set, is called with the offsets of a batch that were handled, from one up to another by partition, before
 	// they are reported as handled. Its error fails the invocation, and the batch is retried.
@@ -38,10 +40,10 @@ type Options struct {
 // Handler passes the batches of one topic to its consumer. Its engine lives as long as the process, so that the next
 // invocation knows of an outage. Invocations may run at the same time.
 //
-// The end of an invocation's time is reserved: [Options].Margin for the response, and before it the engine's Grace for
-// handlers that must be abandoned. Where these are more than half of what is left (a function timeout below 11 s), half is
-// reserved: a handler that uses up its grace is then ended by Lambda instead of Overrun. No handler is started in the last
-// Finish before that, or in the last tenth, so that what runs can end well.
+// The end of an invocation's time is reserved: 500 ms for the response, and before it the engine's Grace for handlers that
+// must be abandoned. Where these are more than half of the time (a function timeout below 11 s), half is reserved: a handler
+// that uses up its grace is then ended by Lambda instead of Overrun. No handler is started in the last second before that, or
+// in the last tenth, so that what runs can end well.
 type Handler struct {
 	engine  *bus.Engine
 	topic   string
@@ -51,9 +53,6 @@ type Handler struct {
 
 // New makes the handler of a consumer.
 func New(c bus.Consumer, deadLetters bus.DeadLetters, o Options) *Handler {
-	o.Timeout = cmp.Or(o.Timeout, time.Minute)
-	o.Margin = cmp.Or(o.Margin, 500*time.Millisecond)
-	o.Finish = cmp.Or(o.Finish, time.Second)
 	o.Delivery.Grace = cmp.Or(o.Delivery.Grace, 5*time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	o.Delivery.Logger = cmp.Or(o.Delivery.Logger, o.Logger)
@@ -71,9 +70,6 @@ func New(c bus.Consumer, deadLetters bus.DeadLetters, o Options) *Handler {
 	h.engine = bus.NewEngine(c, deadLetters, o.Delivery)
 	return h
 }
-
-// Stalled reports whether the engine takes recent failures for an outage, see [bus.Engine].
-func (h *Handler) Stalled() bool { return h.engine.Stalled() }
 
 // Invoke handles the batch in payload. It returns when all of it is handled, when ctx is done or its deadline near, or when
 // nothing more can be done before that. The answer is a [Response] in AWS's form.
@@ -148,13 +144,13 @@ func partitions(records []bus.Record) (all []partition) {
 
 // deliver passes the partitions to the engine and waits until they are handled or the time is over.
 func (h *Handler) deliver(ctx context.Context, all []partition) {
-	left := h.options.Timeout
+	left := timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		left = time.Until(deadline)
 	}
-	left -= min(h.options.Margin+h.options.Delivery.Grace, left/2)
+	left -= min(margin+h.options.Delivery.Grace, left/2)
 	end := time.Now().Add(left)
-	lastStart := end.Add(-min(h.options.Finish, left/10))
+	lastStart := end.Add(-min(finish, left/10))
 	if ctx.Err() != nil || !time.Now().Before(lastStart) {
 		return
 	}
@@ -180,7 +176,7 @@ func (h *Handler) deliver(ctx context.Context, all []partition) {
 
 func (h *Handler) close(ctx context.Context, p *partition, end time.Time) {
 	if ctx.Err() != nil { // the invocation is to end now
-		end = time.Now().Add(min(h.options.Finish, time.Until(end)))
+		end = time.Now().Add(min(finish, time.Until(end)))
 	}
 	closing, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()

@@ -110,8 +110,7 @@ func (m *model) run(partial bool) {
 		offset += int64(1 + m.roll(2)) // compaction leaves holes
 	}
 	h := trigger.New(bus.NewConsumer("movers", m.handle), m, trigger.Options{
-		Partial: partial, Logger: slog.New(slog.DiscardHandler), Margin: 100 * time.Millisecond,
-		Finish: time.Duration(m.roll(int(time.Second))),
+		Partial: partial, Logger: slog.New(slog.DiscardHandler),
 		Delivery: bus.Options{
 			Concurrency: 1 + m.roll(10), Attempts: 1 + m.roll(3), HandlerTimeout: time.Second, Grace: 5 * time.Second,
 			MinBackoff: time.Millisecond, MaxBackoff: time.Second, Overrun: func(err error) { require.NoError(t, err) },

@@ -33,14 +33,6 @@ func TestCommandAccepted(t *testing.T) {
 	assert.Empty(t, got.Seed)
 }
 
-func TestCommandFaults(t *testing.T) {
-	w := call(post(accept(nil)), "POST", "/requests?secret=1", `{"nom":"x","name":7}`, asJSON)
-	p := problemOf(t, w)
-	assert.Equal(t, 400, w.Code)
-	assert.Equal(t, "/requests", p.Instance)
-	assert.Equal(t, "/nom is unknown; known are name, email, phone, address, city, country, drinksList, machineId", pointers(&p))
-}
-
 func TestCommandMedia(t *testing.T) {
 	for _, c := range []struct {
 		status  int
