@@ -60,17 +60,7 @@ func decode[T events.Payload](r *Record) (m message, err error) {
 		return message{}, err
 	}
 	if e.Metadata.Timestamp.IsZero() {
-		e.Metadata.Timestamp = createdAt(r, &e)
+		e.Metadata.Timestamp = events.At(r.Timestamp)
 	}
 	return message{&e, events.LogID(e.ID), e.Key()}, nil
-}
-
-// createdAt is the record's timestamp, for an event without one. A producer may set any number there, such as nanoseconds
-// for milliseconds; where that cannot be written again it is the time of the event's data.
-func createdAt[T events.Payload](r *Record, e *events.Event[T]) events.Time {
-	at := events.At(r.Timestamp)
-	if _, err := at.MarshalText(); err != nil {
-		return e.Data.HappenedAt()
-	}
-	return at
 }

@@ -278,17 +278,15 @@ func (p *Partition) advance() (room bool) {
 
 // State describes a partition in delivery.
 type State struct {
-	Buffered, Bytes int       // from the first that is not handled to the last delivered
-	Running         int       // handlers
-	Oldest          time.Time // the timestamp of the first that is not handled; zero = there is none
-	Handled         int64     // see [Partition.Handled]; 0 = nothing yet
+	Buffered int       // events from the first that is not handled to the last delivered
+	Oldest   time.Time // the timestamp of the first that is not handled; zero = there is none
 }
 
 // State returns the partition's state.
 func (p *Partition) State() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := State{Buffered: len(p.window), Bytes: p.bytes, Running: p.running, Handled: p.handled}
+	s := State{Buffered: len(p.window)}
 	if len(p.window) > 0 {
 		s.Oldest = p.window[0].record.Timestamp
 	}

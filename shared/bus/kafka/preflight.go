@@ -13,7 +13,6 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -184,7 +183,6 @@ var actions = map[string]string{
 	"Read topic": "kafka-cluster:ReadData", "Write topic": "kafka-cluster:WriteData", "Create topic": "kafka-cluster:CreateTopic",
 	"Describe topic": "kafka-cluster:DescribeTopic", "DescribeConfigs topic": "kafka-cluster:DescribeTopicDynamicConfiguration",
 	"Read group": "kafka-cluster:AlterGroup and kafka-cluster:DescribeGroup", "Describe group": "kafka-cluster:DescribeGroup",
-	"DescribeConfigs cluster": "kafka-cluster:DescribeClusterDynamicConfiguration",
 }
 
 // denied is the error of a missing right, as Kafka names it; it says how to grant it.
@@ -200,31 +198,4 @@ func denied(cluster settings.Kafka, operation, kind, name string) error {
 	return fmt.Errorf("%s lacks the right %s on %s %s: an administrator of Kafka has to grant it"+
 		" (kafka-acls --bootstrap-server %s --add --allow-principal User:%s --operation %s --%s %s)",
 		user, operation, kind, name, cluster.Brokers[0], principal, operation, kind, name)
-}
-
-// BrokerSettings are some settings of the brokers by name; where brokers differ, each value that occurs.
-func BrokerSettings(ctx context.Context, cluster settings.Kafka, names ...string) (map[string][]string, error) {
-	return withClient(cluster, func(client *kgo.Client) (map[string][]string, error) {
-		admin := kadm.NewClient(client)
-		brokers, err := admin.ListBrokers(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("list the brokers: %w", err)
-		}
-		described, err := admin.DescribeBrokerConfigs(ctx, brokers.NodeIDs()...)
-		if errors.Is(err, kerr.ClusterAuthorizationFailed) {
-			return nil, denied(cluster, "DescribeConfigs", "cluster", "")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("describe the brokers' settings: %w", err)
-		}
-		values := map[string][]string{}
-		for _, d := range described {
-			for _, c := range d.Configs {
-				if v := c.MaybeValue(); slices.Contains(names, c.Key) && !slices.Contains(values[c.Key], v) {
-					values[c.Key] = append(values[c.Key], v)
-				}
-			}
-		}
-		return values, nil
-	})
 }

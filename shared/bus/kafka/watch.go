@@ -17,7 +17,6 @@ type Status struct {
 	Group      string       `json:"group"`
 	Joined     bool         `json:"joined"`               // the consumer group
 	Partitions []int32      `json:"partitions"`           // assigned to this consumer
-	Paused     []int32      `json:"paused,omitempty"`     // of those: its buffer is full, so that nothing is fetched
 	Stalled    bool         `json:"stalled,omitempty"`    // different events fail in a row for an unknown reason
 	Fault      string       `json:"fault,omitempty"`      // why the topic cannot be read at all
 	Unreadable []Unreadable `json:"unreadable,omitempty"` // partitions that cannot be read now
@@ -109,12 +108,6 @@ func (w *Watch) Status() (s Status, ok bool) {
 	if m := w.member; m != nil {
 		s.Joined = m.joined.Load()
 		s.Partitions = slices.Sorted(maps.Keys(m.partitions))
-		for _, n := range m.client.PauseFetchPartitions(nil)[s.Topic] {
-			if m.partitions[n] != nil {
-				s.Paused = append(s.Paused, n)
-			}
-		}
-		slices.Sort(s.Paused)
 	}
 	return s, true
 }
@@ -122,20 +115,18 @@ func (w *Watch) Status() (s Status, ok bool) {
 // PartitionState is a snapshot of a partition that the consumer has.
 type PartitionState struct {
 	Partition int32
-	Paused    bool
 	bus.State
 }
 
 // Partitions are snapshots of the consumer's partitions.
 func (w *Watch) Partitions() (partitions []PartitionState) {
-	status, _ := w.Status()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.member == nil {
 		return nil
 	}
 	for n, p := range w.member.partitions {
-		partitions = append(partitions, PartitionState{n, slices.Contains(status.Paused, n), p.State()})
+		partitions = append(partitions, PartitionState{n, p.State()})
 	}
 	return partitions
 }
