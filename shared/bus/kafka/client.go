@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/aws"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
-	"github.com/twmb/franz-go/plugin/kslog"
 )
 
 // clientID is our name in the brokers' logs and quotas.
@@ -21,10 +20,10 @@ const clientID = "sipeat"
 
 // newClient makes a client. It does not dial yet.
 func newClient(cluster settings.Kafka, logger *slog.Logger, more ...kgo.Opt) (*kgo.Client, error) {
-	outage := newOutage(cluster.Brokers, cmp.Or(logger, slog.Default()))
+	logger = cmp.Or(logger, slog.Default())
 	options := append([]kgo.Opt{
 		kgo.ClientID(clientID), kgo.SeedBrokers(cluster.Brokers...),
-		kgo.WithHooks(outage), kgo.WithLogger(kslog.New(outage.log().With("part", "kafka client"))),
+		kgo.WithHooks(newOutage(cluster.Brokers, logger)), kgo.WithLogger(clientLog{logger}),
 	}, boundDecompression()...)
 	encrypted, err := cluster.TLSConfig()
 	if err != nil {

@@ -72,7 +72,7 @@ func (m *member) commit(ctx context.Context, client *kgo.Client) (all bool) {
 		return true
 	}
 	if err := m.Advance(ctx, m.topic, from, to); err != nil {
-		m.log.Warn("offsets are not committed yet, because the read model could not note them", "topic", m.topic, "error", err)
+		m.warn("offsets are not committed yet, because the read model could not note them", "error", err)
 		return false
 	}
 	m.set(func() {
@@ -97,7 +97,7 @@ func (m *member) commit(ctx context.Context, client *kgo.Client) (all bool) {
 				}
 			})
 			if failure != nil && !errors.Is(failure, context.Canceled) { // while a group rebalances each try fails
-				m.log.Warn("offsets could not be committed; events may come again", "topic", m.topic, "group", m.group, "error", failure)
+				m.warn("offsets could not be committed; events may come again", "error", failure)
 			}
 			all = failure == nil
 		})

@@ -55,7 +55,7 @@ func Consume(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Opti
 		o.DeadLetters = deadLetters
 	}
 	run := &consumption{Watch: o.Watch, Options: o, cluster: cluster, topic: c.Topic, group: c.Group,
-		log: newOutage(cluster.Brokers, o.Logger).log(), stop: stop}
+		outage: newOutage(cluster.Brokers, o.Logger), warned: map[string]time.Time{}, stop: stop}
 	o.Delivery.Overrun = run.fail
 	run.set(func() {
 		run.running, run.status = true, Status{Topic: c.Topic, Group: c.Group}
@@ -84,7 +84,8 @@ type consumption struct {
 	Options
 	cluster      settings.Kafka
 	topic, group string
-	log          *slog.Logger // of what recurs
+	outage       *outage
+	warned       map[string]time.Time // by message
 	stop         context.CancelFunc
 	failure      error // why it ended by itself
 }

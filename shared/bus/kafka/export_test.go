@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"log/slog"
 	"testing"
 
 	"github.com/sipeat/sipeat/shared/settings"
@@ -16,9 +15,4 @@ func FirstMessage(t *testing.T, cluster settings.Kafka) []byte {
 	_, message, err := m.Authenticate(t.Context(), "127.0.0.1:9098")
 	require.NoError(t, err)
 	return message
-}
-
-// QuietLog is what a cluster's clients log to.
-func QuietLog(brokers []string, logger *slog.Logger) *slog.Logger {
-	return newOutage(brokers, logger).log()
 }

@@ -13,7 +13,6 @@ import (
 )
 
 const (
-	repeatAfter  = time.Minute     // how soon the same warning or error is shown again
 	outageAfter  = 2 * time.Second // one broker of several may be away; others then answer
 	outageRepeat = 5 * time.Minute
 )
@@ -28,7 +27,6 @@ type outage struct {
 	cause  error
 	timer  *time.Timer
 	logged bool
-	shown  map[string]time.Time // warnings and errors
 }
 
 type outageOf struct {
@@ -40,7 +38,7 @@ var outages sync.Map // *outage by outageOf: the clients of a process all notice
 
 func newOutage(brokers []string, logger *slog.Logger) *outage {
 	of := outageOf{strings.Join(brokers, ","), logger}
-	o, _ := outages.LoadOrStore(of, &outage{brokers: of.brokers, logger: logger, shown: map[string]time.Time{}})
+	o, _ := outages.LoadOrStore(of, &outage{brokers: of.brokers, logger: logger})
 	return o.(*outage)
 }
 
@@ -89,67 +87,41 @@ func (o *outage) report() {
 	o.timer = time.AfterFunc(outageRepeat, o.report)
 }
 
-// show reports whether to show a warning or error.
-func (o *outage) show(key string, now time.Time) bool {
+// away reports whether the last exchange with a broker failed.
+func (o *outage) away() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.since.IsZero() || now.Sub(o.shown[key]) < repeatAfter {
-		return false
+	return !o.since.IsZero()
+}
+
+// clientLog logs the clients' lines at level debug: they come with each retry, and what matters of them is returned as an
+// error, or logged by [outage] and [consumption].
+type clientLog struct{ *slog.Logger }
+
+func (l clientLog) Level() kgo.LogLevel {
+	if l.Enabled(context.Background(), slog.LevelDebug) {
+		return kgo.LogLevelInfo
 	}
-	for k, at := range o.shown {
-		if now.Sub(at) > repeatAfter {
-			delete(o.shown, k)
+	return kgo.LogLevelNone
+}
+
+func (l clientLog) Log(_ kgo.LogLevel, message string, details ...any) {
+	l.Debug("kafka client: "+message, details...)
+}
+
+// repeatAfter is how soon the same warning is logged again.
+const repeatAfter = time.Minute
+
+// warn logs what recurs with each retry: once in a while, and not while no broker answers.
+func (c *consumption) warn(message string, details ...any) {
+	now, due := time.Now(), false
+	c.set(func() {
+		last, logged := c.warned[message]
+		if due = !c.outage.away() && (!logged || now.Sub(last) > repeatAfter); due {
+			c.warned[message] = now
 		}
-	}
-	o.shown[key] = now
-	return true
-}
-
-// log is for what recurs, and for the clients: the same warning or error is shown once in a while, and none during an outage.
-// What is not shown is logged at level debug, as are the clients' info lines: each step of joining a group is one.
-func (o *outage) log() *slog.Logger { return slog.New(quiet{o.logger.Handler(), o}) }
-
-type quiet struct {
-	slog.Handler
-	outage *outage
-}
-
-func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
-	if level == slog.LevelInfo {
-		level = slog.LevelDebug
-	}
-	return q.Handler.Enabled(ctx, level)
-}
-
-func (q quiet) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level == slog.LevelInfo || r.Level >= slog.LevelWarn && !q.outage.show(key(r), r.Time) {
-		r.Level = slog.LevelDebug
-	}
-	if !q.Handler.Enabled(ctx, r.Level) {
-		return nil
-	}
-	return q.Handler.Handle(ctx, r)
-}
-
-func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler {
-	q.Handler = q.Handler.WithAttrs(attrs)
-	return q
-}
-
-func (q quiet) WithGroup(name string) slog.Handler {
-	q.Handler = q.Handler.WithGroup(name)
-	return q
-}
-
-// key is what makes a record the same as another. The reason is not part of it, for it may hold the port of each connection.
-func key(r slog.Record) string {
-	text := r.Level.String() + r.Message
-	r.Attrs(func(a slog.Attr) bool {
-		switch a.Key {
-		case "addr", "broker", "group", "topic", "partition", "from":
-			text += " " + a.Key + "=" + a.Value.String()
-		}
-		return true
 	})
-	return text
+	if due {
+		c.Logger.Warn(message, append(details, "topic", c.topic, "group", c.group)...)
+	}
 }

@@ -130,13 +130,10 @@ func (m *member) fetchError(ctx context.Context, n int32, err error) {
 	var session *kgo.ErrGroupSession
 	var tooLarge *kgo.ErrDecompressTooLarge
 	var loss *kgo.ErrDataLoss
-	logger := m.log.With("topic", m.topic, "group", m.group)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed),
 		errors.Is(err, errUnpolled):
-	case errors.As(err, &session):
-		m.joined.Store(false)
-		logger.Error("lost the consumer group session; rejoining", "error", session.Err)
+	case errors.As(err, &session): // OnGroupManageError logs it
 	case errors.As(err, &tooLarge):
 		m.skip(tooLarge)
 	case errors.As(err, &loss):
@@ -153,7 +150,7 @@ func (m *member) fetchError(ctx context.Context, n int32, err error) {
 	case kerr.IsRetriable(err): // a leader that moves
 	default:
 		m.unreadable(n, err)
-		logger.Error("cannot read", "partition", n, "error", err)
+		m.warn("a partition cannot be read", "partition", n, "error", err)
 	}
 }
 
@@ -309,11 +306,11 @@ func (m *member) OnGroupManageError(err error) {
 			" (6s by default) and group.max.session.timeout.ms (30m), or change those: %w",
 			m.SessionTimeout, err))
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
-		m.Logger.Error("the group has members of another program, which cannot share its partitions; waiting until they stop",
-			"group", m.group)
-	case m.ever.Load(): // lost rights may come back
-	case errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed),
-		errors.Is(err, kerr.GroupMaxSizeReached), errors.Is(err, kerr.InvalidGroupID):
+		m.warn("the group has members of another program, which cannot share its partitions; waiting until they stop")
+	case !m.ever.Load() && (errors.Is(err, kerr.GroupAuthorizationFailed) || errors.Is(err, kerr.TopicAuthorizationFailed) ||
+		errors.Is(err, kerr.GroupMaxSizeReached) || errors.Is(err, kerr.InvalidGroupID)): // what was lost may come back
 		m.fail(fmt.Errorf("the group cannot be joined: %w", err))
+	default:
+		m.warn("cannot take part in the consumer group; retrying", "error", err)
 	}
 }
