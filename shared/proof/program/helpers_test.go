@@ -2,9 +2,13 @@ package program
 
 import (
 	"encoding/json"
+	"errors"
+	"maps"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +19,7 @@ import (
 	"github.com/sipeat/sipeat/shared/local"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // endpoint is one of the four for commands.
@@ -130,8 +135,23 @@ func (m *Member) Has(topic string) (n int) {
 	return n
 }
 
-// groupsOfKafka is held by the test that uses the consumer groups of KAFKA_BROKERS.
 var groupsOfKafka sync.Mutex
+
+// lockGroups waits until no other test, and no worker that one has killed, is a member of the consumer groups of KAFKA_BROKERS.
+func lockGroups(t *testing.T) {
+	t.Helper()
+	groupsOfKafka.Lock()
+	t.Cleanup(groupsOfKafka.Unlock)
+	admin := kadm.NewClient(client(t, os.Getenv("KAFKA_BROKERS")))
+	Until(t, func() error {
+		groups, err := admin.DescribeGroups(Within(t), slices.Collect(maps.Values(Groups))...)
+		members := 0
+		for _, g := range groups {
+			members += len(g.Members)
+		}
+		return errors.Join(err, errorUnless(members == 0, "the groups still have members"))
+	})
+}
 
 // embedded is serve's broker without serve, with the topics, in the folder where serve keeps it.
 func embedded(t testing.TB, data string) *local.Broker {

@@ -148,8 +148,7 @@ func eachBroker(t *testing.T, test func(*testing.T, *kafkaSide)) {
 		if brokers == "" {
 			t.Skip("set KAFKA_BROKERS=host:port to the brokers of a Kafka that may be written to")
 		}
-		groupsOfKafka.Lock() // each test is the only member of the consumer groups
-		t.Cleanup(groupsOfKafka.Unlock)
+		lockGroups(t)
 		newFleet(t, brokers)
 		test(t, &kafkaSide{t, scripts, brokers, func() *Serving {
 			f := newFleet(t, brokers)

@@ -18,8 +18,7 @@ func TestLoginAtApacheKafka(t *testing.T) {
 		t.Skip("set KAFKA_BROKERS to a Kafka without login, and KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, " +
 			"KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE to one with a login over TLS")
 	}
-	groupsOfKafka.Lock()
-	t.Cleanup(groupsOfKafka.Unlock)
+	lockGroups(t)
 	foreign := filepath.Join(t.TempDir(), "foreign.pem")
 	require.NoError(t, os.WriteFile(foreign, []byte(foreignAuthority), 0o600))
 	store := "STORE=" + filepath.Join(t.TempDir(), "read-model.db")

@@ -22,8 +22,7 @@ func eachKafka(t *testing.T, test func(*testing.T, *Fleet)) {
 		if brokers == "" {
 			t.Skip("set KAFKA_BROKERS=host:port to the brokers of a Kafka that may be written to")
 		}
-		groupsOfKafka.Lock() // each test is the only member of the consumer groups
-		t.Cleanup(groupsOfKafka.Unlock)
+		lockGroups(t)
 		test(t, newFleet(t, brokers))
 	})
 }
