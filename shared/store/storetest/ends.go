@@ -67,14 +67,13 @@ var ends = []guarantee{
 			if i%2 == 1 {
 				require.NoError(b, err)
 			} else if err != nil {
-				b.isKind(events.Unavailable, err)
+				isKind(b, events.Unavailable, err)
 			}
 		}
 		kept := b.all(b, store.Query{Type: request, Limit: 100})
 		assert.GreaterOrEqual(b, len(kept), n/2)
 		assert.EqualValues(b, len(kept), b.demand(b, store.DemandQuery{})[0].Count)
 	}},
-	{"a store that works answers a ping", func(b *bench) { require.NoError(b, b.Ping(b.Context())) }},
 	{"a closed store is unavailable, and closing it again does nothing", func(b *bench) {
 		b.mustPut(item("kept", 0, ""))
 		require.NoError(b, b.Close())
@@ -99,15 +98,8 @@ var ends = []guarantee{
 			} else if err == nil {
 				b.get(again, item(fmt.Sprint(i), 0, ""))
 			} else {
-				b.isKind(events.Unavailable, err)
+				isKind(b, events.Unavailable, err)
 			}
 		}
-	}},
-	{"one handle closes without the other", func(b *bench) {
-		other := b.handle()
-		b.mustPut(item("1", 0, ""))
-		require.NoError(b, b.Close())
-		require.NoError(b, other.Put(b.Context(), item("2", 0, "")))
-		assert.Equal(b, []string{"2", "1"}, b.list(other))
 	}},
 }

@@ -150,11 +150,6 @@ func isKind(t require.TestingT, kind events.Kind, err error) {
 	require.Equalf(t, kind, events.KindOf(err), "%v", err)
 }
 
-func (b *bench) isKind(kind events.Kind, err error) {
-	b.Helper()
-	isKind(b, kind, err)
-}
-
 func (b *bench) list(s store.Store) []string {
 	b.Helper()
 	return ids(b.all(s, store.Query{Type: request, Limit: 100}))
