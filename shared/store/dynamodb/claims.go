@@ -57,7 +57,8 @@ func (c *Claims) set(ctx context.Context, id, channel string, claim row, conditi
 			}
 		}
 	}
-	return c.call(ctx, func(ctx context.Context) error { _, err := c.client.UpdateItem(ctx, in); return err })
+	_, err := call(ctx, c.table, c.client.UpdateItem, in)
+	return err
 }
 
 // Claim implements [store.Claims], by one conditional write. Each call signs the claim, so that one whose answer was lost
@@ -132,9 +133,6 @@ func (c *Claims) finish(ctx context.Context, id, channel string, claim row) erro
 func (c *Claims) Deliveries(ctx context.Context, ids ...string) (map[string][]store.Delivery, error) {
 	if err := store.CheckIDs(ids); err != nil {
 		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, c.fault(ctx, err)
 	}
 	ids = slices.Clone(ids)
 	slices.Sort(ids)

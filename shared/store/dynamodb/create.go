@@ -3,7 +3,7 @@ package dynamodb
 import (
 	"context"
 	"errors"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -119,11 +119,8 @@ func (c *Claims) Create(ctx context.Context) error {
 	if err := c.create(ctx, ClaimsDescription(c.name)); err != nil {
 		return err
 	}
-	err := c.call(ctx, func(ctx context.Context) error {
-		_, err := c.client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{TableName: &c.name,
-			TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(Expires), Enabled: aws.Bool(true)}})
-		return err
-	})
+	_, err := call(ctx, c.table, c.client.UpdateTimeToLive, &dynamodb.UpdateTimeToLiveInput{TableName: &c.name,
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(Expires), Enabled: aws.Bool(true)}})
 	if codeOf(err) == "ValidationException" { // it is enabled
 		return nil
 	}
@@ -140,18 +137,11 @@ var errNoTable = &smithy.DeserializationError{Err: errors.New("no table is descr
 const createTimeout = 5 * time.Minute
 
 func (t *table) create(ctx context.Context, want *dynamodb.CreateTableInput) error {
-	err := t.call(ctx, func(ctx context.Context) error {
-		out, err := t.client.CreateTable(ctx, want)
-		if exists := (*types.ResourceInUseException)(nil); errors.As(err, &exists) {
-			return nil
-		}
-		if err == nil && out.TableDescription == nil {
-			err = errNoTable
-		}
+	out, err := call(ctx, t, t.client.CreateTable, want)
+	if exists := (*types.ResourceInUseException)(nil); err != nil && !errors.As(err, &exists) {
 		return err
-	})
-	if err != nil {
-		return err
+	} else if err == nil && out.TableDescription == nil {
+		return t.fault(ctx, errNoTable)
 	}
 	waiter := dynamodb.NewTableExistsWaiter(t.client, func(o *dynamodb.TableExistsWaiterOptions) { o.MinDelay = time.Second / 2 })
 	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &t.name}, createTimeout); err != nil {
@@ -160,54 +150,36 @@ func (t *table) create(ctx context.Context, want *dynamodb.CreateTableInput) err
 	return t.check(ctx, want)
 }
 
-// check compares the keys of the table and its indexes.
+// check compares the keys of the table and its indexes, by name.
 func (t *table) check(ctx context.Context, want *dynamodb.CreateTableInput) error {
-	var found *types.TableDescription
-	err := t.call(ctx, func(ctx context.Context) error {
-		out, err := t.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &t.name})
-		if err == nil {
-			found = out.Table
-		}
-		if err == nil && found == nil {
-			err = errNoTable
-		}
-		return err
-	})
+	out, err := call(ctx, t, t.client.DescribeTable, &dynamodb.DescribeTableInput{TableName: &t.name})
 	if err != nil {
 		return err
 	}
-	refuse := func(part string) error {
-		return events.Errorf(events.Unavailable, "%s cannot be in the table %q %s, because it lacks %s: give another name",
-			t.what, t.name, t.place, part)
+	if out.Table == nil {
+		return t.fault(ctx, errNoTable)
 	}
-	if !sameKey(found.KeySchema, found.AttributeDefinitions, want.KeySchema, want.AttributeDefinitions) {
-		return refuse("the key")
+	found := map[string]string{"key": keyNames(out.Table.KeySchema)}
+	for _, i := range out.Table.GlobalSecondaryIndexes {
+		found["index "+aws.ToString(i.IndexName)] = keyNames(i.KeySchema)
 	}
-	for _, index := range want.GlobalSecondaryIndexes {
-		if !slices.ContainsFunc(found.GlobalSecondaryIndexes, func(i types.GlobalSecondaryIndexDescription) bool {
-			return aws.ToString(i.IndexName) == *index.IndexName && i.Projection != nil &&
-				i.Projection.ProjectionType == index.Projection.ProjectionType &&
-				sameKey(i.KeySchema, found.AttributeDefinitions, index.KeySchema, want.AttributeDefinitions)
-		}) {
-			return refuse("the index " + *index.IndexName)
+	needs := map[string]string{"key": keyNames(want.KeySchema)}
+	for _, i := range want.GlobalSecondaryIndexes {
+		needs["index "+*i.IndexName] = keyNames(i.KeySchema)
+	}
+	for part, names := range needs {
+		if found[part] != names {
+			return events.Errorf(events.Unavailable, "%s cannot be in the table %q %s, because it lacks the %s (%s): give another name",
+				t.what, t.name, t.place, part, names)
 		}
 	}
 	return nil
 }
 
-// sameKey reports whether two keys have attributes of the same names and types.
-func sameKey(a []types.KeySchemaElement, inA []types.AttributeDefinition, b []types.KeySchemaElement,
-	inB []types.AttributeDefinition) bool {
-	typeOf := func(name string, in []types.AttributeDefinition) (t types.ScalarAttributeType) {
-		for _, d := range in {
-			if aws.ToString(d.AttributeName) == name {
-				t = d.AttributeType
-			}
-		}
-		return t
+func keyNames(key []types.KeySchemaElement) string {
+	names := make([]string, len(key))
+	for i, k := range key {
+		names[i] = aws.ToString(k.AttributeName)
 	}
-	return slices.EqualFunc(a, b, func(a, b types.KeySchemaElement) bool {
-		name := aws.ToString(a.AttributeName)
-		return name == *b.AttributeName && a.KeyType == b.KeyType && typeOf(name, inA) == typeOf(name, inB)
-	})
+	return strings.Join(names, ", ")
 }

@@ -15,6 +15,7 @@ package dynamodb
 
 import (
 	"context"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -25,7 +26,9 @@ import (
 type Store struct {
 	*table
 	writer writer
-	marks  marks
+
+	mu    sync.Mutex
+	marks store.Marks // that this handle has written last: as marks only grow, what these hold need not be written again
 }
 
 var _ store.Store = (*Store)(nil)
@@ -38,7 +41,7 @@ func Open(cfg aws.Config, name string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{table: t}, nil
+	return &Store{table: t, marks: store.Marks{}}, nil
 }
 
 // Ping implements [store.Store]. The error names what is wrong: table, place, credentials or rights.

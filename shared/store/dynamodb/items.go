@@ -16,22 +16,15 @@ func (s *Store) Get(ctx context.Context, eventType, id string) (item store.Item,
 	if len(key) > maxKey {
 		key = itemKey(eventType[:min(len(eventType), store.MaxID)], "") // neither exists, but DynamoDB takes this one
 	}
-	var found row
-	err = s.call(ctx, func(ctx context.Context) error {
-		out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.name, Key: keyOf(key, noSortKey),
-			ConsistentRead: aws.Bool(true)})
-		if err == nil {
-			found = out.Item
-		}
-		return err
-	})
+	out, err := call(ctx, s.table, s.client.GetItem, &dynamodb.GetItemInput{TableName: &s.name, Key: keyOf(key, noSortKey),
+		ConsistentRead: aws.Bool(true)})
 	switch {
 	case err != nil:
 		return store.Item{}, err
-	case len(found) == 0:
+	case len(out.Item) == 0:
 		return store.Item{}, store.Missing(id)
 	}
-	item, err = itemOf(found)
+	item, err = itemOf(out.Item)
 	return item, s.fault(ctx, err)
 }
 

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -14,35 +13,15 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// marks are those that this handle has read or written last, by topic. As the marks of a model only grow, what they show to
-// be noted is.
-type marks struct {
-	mu    sync.Mutex
-	known store.Marks
-}
-
-func (m *marks) of(topic string) map[int32]store.Mark {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return maps.Clone(m.known[topic])
-}
-
-func (m *marks) set(topic string, to map[int32]store.Mark) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.known == nil {
-		m.known = store.Marks{}
-	}
-	m.known[topic] = to
-}
-
 // maxMarks is how many partitions one request changes: an expression has at most 300 operators and 4 KB
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
 const maxMarks = 25
 
 // Advance implements [store.Marker]. It is one write as long as no other process moves the same partitions.
 func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]int64) error {
-	known := s.marks.of(topic)
+	s.mu.Lock()
+	known := s.marks[topic]
+	s.mu.Unlock()
 	for {
 		changed := store.Advanced(known, from, to)
 		if len(changed) == 0 {
@@ -74,7 +53,7 @@ func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]in
 		}
 		in.UpdateExpression = aws.String("SET " + strings.Join(set, ", "))
 		in.ConditionExpression = aws.String(strings.Join(unless, " AND "))
-		err := s.call(ctx, func(ctx context.Context) error { _, err := s.client.UpdateItem(ctx, in); return err })
+		_, err := call(ctx, s.table, s.client.UpdateItem, in)
 		switch found, moved := existing(err); {
 		case moved:
 			known = marksOf(found)
@@ -82,7 +61,9 @@ func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]in
 			return err
 		default:
 			known = next
-			s.marks.set(topic, next)
+			s.mu.Lock()
+			s.marks[topic] = next
+			s.mu.Unlock()
 		}
 	}
 }

@@ -5,15 +5,12 @@ import (
 	"errors"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/aws/smithy-go"
 
-	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
 )
 
@@ -23,70 +20,49 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 	if err := item.Check(); err != nil {
 		return err
 	}
-	o := &op{
-		ctx: ctx, eventType: item.Type, id: item.ID, digest: item.Digest, demand: item.DemandEntries(), done: make(chan error, 1),
-		put: &types.Put{
-			TableName: &s.name, Item: rowOf(item), ConditionExpression: aws.String("attribute_not_exists(pk)"),
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		},
-	}
+	o := &op{ctx: ctx, item: item, row: rowOf(item), size: sizeOf(item), demand: item.DemandEntries(), done: make(chan error, 1)}
 	if len(o.demand) > 0 {
 		return s.share(o)
 	}
-	err := s.call(ctx, func(ctx context.Context) error {
-		_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: o.put.TableName, Item: o.put.Item,
-			ConditionExpression:                 o.put.ConditionExpression,
-			ReturnValuesOnConditionCheckFailure: o.put.ReturnValuesOnConditionCheckFailure})
-		return err
-	})
+	_, err := call(ctx, s.table, s.client.PutItem, &dynamodb.PutItemInput{TableName: &s.name, Item: o.row,
+		ConditionExpression:                 aws.String(isNew),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 	if kept, exists := existing(err); exists {
 		return o.compare(kept)
-	}
-	return o.refused(err)
-}
-
-// op is an item to put.
-type op struct {
-	ctx           context.Context
-	put           *types.Put
-	eventType, id string
-	digest        [32]byte
-	demand        []store.DemandEntry
-	done          chan error
-}
-
-// compare distinguishes a repeat (nil) from a conflict.
-func (o *op) compare(kept row) error {
-	if string(dataOf(kept["digest"])) == string(o.digest[:]) {
-		return nil
-	}
-	return store.OtherContent(o.eventType, o.id)
-}
-
-// refused is the error of an item that was sent alone. One that is too large, although Item.Check passed it, is Invalid: it
-// would be refused again at every try.
-func (o *op) refused(err error) error {
-	if strings.Contains(complaint(err), "Item size has exceeded") {
-		return events.Wrap(events.Invalid, err, "%s %q is larger than DynamoDB keeps", o.eventType, events.LogID(o.id))
 	}
 	return err
 }
 
-// complaint is what DynamoDB says is wrong with a request; "" if it did not refuse the request itself.
-func complaint(err error) (message string) {
-	var canceled *types.TransactionCanceledException
-	var e smithy.APIError
-	switch {
-	case errors.As(err, &canceled):
-		for _, reason := range canceled.CancellationReasons {
-			if aws.ToString(reason.Code) == "ValidationError" {
-				message += aws.ToString(reason.Message)
-			}
-		}
-	case errors.As(err, &e) && e.ErrorCode() == "ValidationException":
-		message = e.ErrorMessage()
+// isNew is the condition of a new row.
+const isNew = "attribute_not_exists(pk)"
+
+// op is an item to put.
+type op struct {
+	ctx    context.Context
+	item   store.Item
+	row    row
+	size   int
+	demand []store.DemandEntry
+	done   chan error
+}
+
+// compare distinguishes a repeat (nil) from a conflict.
+func (o *op) compare(kept row) error {
+	if string(dataOf(kept["digest"])) == string(o.item.Digest[:]) {
+		return nil
 	}
-	return message
+	return store.OtherContent(o.item.Type, o.item.ID)
+}
+
+// sizeOf is about what the item and its counters add to a transaction.
+func sizeOf(item store.Item) int {
+	l := item.Labels
+	place := len(l.City) + len(l.Country)
+	size := 2048 + len(item.Data) + 2*(place+len(l.MachineID)+len(l.Type))
+	for _, drink := range item.Drinks {
+		size += 1024 + place + 2*len(drink)
+	}
+	return size
 }
 
 // The limits of a transaction are 100 actions and 4 MB
@@ -143,14 +119,14 @@ func (w *writer) take() (batch []*op) {
 	for len(w.queue) > 0 {
 		o := w.queue[0]
 		if o.ctx.Err() == nil { // else its caller has returned
-			item := [2]string{o.eventType, o.id}
+			item := [2]string{o.item.Type, o.item.ID}
 			actions := 1
 			for _, e := range o.demand {
 				if !rows[e.DemandKey] {
 					actions++
 				}
 			}
-			size += len(textOf(o.put.Item["data"])) + 2048
+			size += o.size
 			if len(batch) > 0 && (rows[item] || len(rows)+actions > maxActions || size > maxBytes) {
 				return batch
 			}
@@ -169,10 +145,7 @@ func (w *writer) take() (batch []*op) {
 // others sent again without them.
 func (s *Store) transact(batch []*op) {
 	for len(batch) > 0 {
-		err := s.call(context.Background(), func(ctx context.Context) error {
-			_, err := s.client.TransactWriteItems(ctx, s.transaction(batch))
-			return err
-		})
+		_, err := call(context.Background(), s.table, s.client.TransactWriteItems, s.transaction(batch))
 		var canceled *types.TransactionCanceledException
 		var rest []*op
 		for i, o := range batch {
@@ -189,14 +162,14 @@ func (s *Store) transact(batch []*op) {
 		switch {
 		case len(rest) < len(batch):
 			batch = rest
-		case len(batch) > 1 && complaint(err) != "":
+		case len(batch) > 1 && codeOf(err) == "ValidationException":
 			for _, o := range batch { // one of them may be to blame
 				s.transact([]*op{o})
 			}
 			return
 		default:
 			for _, o := range batch {
-				o.done <- o.refused(err)
+				o.done <- err
 			}
 			return
 		}
@@ -207,7 +180,10 @@ func (s *Store) transaction(batch []*op) *dynamodb.TransactWriteItemsInput {
 	in := &dynamodb.TransactWriteItemsInput{}
 	var counters []store.DemandEntry // in the order of the requests
 	for _, o := range batch {
-		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Put: o.put})
+		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Put: &types.Put{
+			TableName: &s.name, Item: o.row, ConditionExpression: aws.String(isNew),
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		}})
 		for _, e := range o.demand {
 			same := func(c store.DemandEntry) bool { return c.DemandKey == e.DemandKey }
 			if i := slices.IndexFunc(counters, same); i >= 0 {

@@ -195,14 +195,6 @@ func TestAnOutageIsUnavailableAndEndsWithTheCaller(t *testing.T) {
 	require.ErrorContains(t, err, `table "drinks" at http://dynamodb.test`)
 }
 
-func TestAnItemThatIsTooLargeIsInvalid(t *testing.T) {
-	t.Parallel()
-	s, _ := faked(t, func(int, []string) (int, string, error) {
-		return 400, `{"__type":"#ValidationException","message":"Item size has exceeded the maximum allowed size"}`, nil
-	})
-	assert.Equal(t, events.Invalid, events.KindOf(s.Put(t.Context(), request("1", "Cola"))))
-}
-
 // hanging is a server that never answers.
 type hanging struct{ reached chan bool }
 

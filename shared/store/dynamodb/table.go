@@ -89,14 +89,16 @@ func retryer() aws.Retryer {
 }
 
 // call makes a request, until the caller's context ends or the table is closed.
-func (t *table) call(ctx context.Context, request func(context.Context) error) error {
+func call[In, Out any](ctx context.Context, t *table,
+	request func(context.Context, In, ...func(*dynamodb.Options)) (*Out, error), in In) (*Out, error) {
 	if err := cmp.Or(ctx.Err(), t.ctx.Err()); err != nil {
-		return t.fault(ctx, err)
+		return nil, t.fault(ctx, err)
 	}
 	joined, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	defer context.AfterFunc(t.ctx, cancel)()
-	return t.fault(ctx, request(joined))
+	out, err := request(joined, in)
+	return out, t.fault(ctx, err)
 }
 
 // fault says what a failed request means.
@@ -124,6 +126,8 @@ func reason(err error) string {
 		return "is throttled: the load is more than its partitions or its limit allow"
 	case code == "UnknownError", errors.As(err, &garbled): // the SDK's name of an answer without one
 		return "is not on a server that answers like DynamoDB: check DYNAMODB_ENDPOINT and proxies"
+	case code == "ValidationException":
+		return "refuses a valid request: it may be another program's table, or lack an index"
 	case len(reasons(err)) > 0:
 		return "failed (" + strings.Join(slices.Compact(reasons(err)), ", ") + ")"
 	case code != "":
@@ -183,36 +187,30 @@ func existing(err error) (r row, failed bool) {
 // query reads the rows that one Query returns, and where the next one begins.
 func (t *table) query(ctx context.Context, in *dynamodb.QueryInput) (rows []row, next row, err error) {
 	in.TableName = &t.name
-	err = t.call(ctx, func(ctx context.Context) error {
-		out, err := t.client.Query(ctx, in)
-		if err == nil {
-			rows, next = out.Items, out.LastEvaluatedKey
-		}
-		return err
-	})
-	return rows, next, err
+	out, err := call(ctx, t, t.client.Query, in)
+	if err != nil {
+		return nil, nil, err
+	}
+	return out.Items, out.LastEvaluatedKey, nil
 }
 
 // get reads rows by their keys, at most 100 different ones.
 func (t *table) get(ctx context.Context, keys []row) (rows []row, err error) {
 	left := types.KeysAndAttributes{Keys: keys, ConsistentRead: aws.Bool(true)}
-	read := func(ctx context.Context) error {
-		for try := 1; len(left.Keys) > 0; try++ {
-			in := &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{t.name: left}}
-			out, err := t.client.BatchGetItem(ctx, in)
-			if err != nil {
-				return err
-			}
-			rows = append(rows, out.Responses[t.name]...)
-			left.Keys = out.UnprocessedKeys[t.name].Keys
-			if len(left.Keys) > 0 { // it throttles
-				if try == maxAttempts {
-					return &types.ProvisionedThroughputExceededException{}
-				}
-				time.Sleep(min(minBackoff<<try, maxBackoff))
-			}
+	for try := 1; len(left.Keys) > 0; try++ {
+		in := &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{t.name: left}}
+		out, err := call(ctx, t, t.client.BatchGetItem, in)
+		if err != nil {
+			return nil, err
 		}
-		return nil
+		rows = append(rows, out.Responses[t.name]...)
+		left.Keys = out.UnprocessedKeys[t.name].Keys
+		if len(left.Keys) > 0 { // it throttles
+			if try == maxAttempts {
+				return nil, t.fault(ctx, &types.ProvisionedThroughputExceededException{})
+			}
+			time.Sleep(min(minBackoff<<try, maxBackoff))
+		}
 	}
-	return rows, t.call(ctx, read)
+	return rows, nil
 }

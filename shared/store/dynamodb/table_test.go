@@ -49,7 +49,7 @@ func TestFault(t *testing.T) {
 		{apiError("ThrottlingException"), "throttled", true},
 		{&types.ProvisionedThroughputExceededException{}, "throttled", true},
 		{&types.RequestLimitExceeded{}, "throttled", true},
-		{apiError("ValidationException"), "failed (ValidationException)", false},
+		{apiError("ValidationException"), "another program's table", false},
 		{apiError("InternalServerError"), "failed (InternalServerError)", false}, // by its status 500 it passes; see the next
 		{canceled("None", "TransactionConflict"), "failed (", true},
 		{canceled("ConditionalCheckFailed", "TransactionConflict"), "failed (", false},
