@@ -45,22 +45,16 @@ func TestFault(t *testing.T) {
 		{apiError("AccessDeniedException"), "which right is missing", false},
 		{apiError("ExpiredTokenException"), "missing, wrong or expired", false},
 		{apiError("UnrecognizedClientException"), "missing, wrong or expired", false},
-		{apiError("InvalidSignatureException"), "missing, wrong or expired", false},
 		{apiError("ThrottlingException"), "throttled", true},
 		{&types.ProvisionedThroughputExceededException{}, "throttled", true},
-		{&types.RequestLimitExceeded{}, "throttled", true},
 		{apiError("ValidationException"), "another program's table", false},
 		{apiError("InternalServerError"), "failed (InternalServerError)", false}, // by its status 500 it passes; see the next
 		{canceled("None", "TransactionConflict"), "failed (", true},
 		{canceled("ConditionalCheckFailed", "TransactionConflict"), "failed (", false},
 		{canceled("None", "ThrottlingError"), "throttled", true},
-		{canceled("ProvisionedThroughputExceeded"), "throttled", true},
-		{canceled("ValidationError"), "failed (ValidationError)", false},
 		{&types.TransactionConflictException{}, "failed (TransactionConflictException)", true},
-		{&types.TransactionInProgressException{}, "throttled", true},
 		{fmt.Errorf("x: %w", context.DeadlineExceeded), "cannot be reached", true}, // of one attempt
 		{&net.OpError{Op: "dial", Err: errors.New("connection refused")}, "cannot be reached", false},
-		{&net.DNSError{Name: "nowhere"}, "cannot be reached", false},
 		{errors.New("get identity: get credentials: no"), "missing, wrong or expired", false},
 		{errors.New("anything else"), "failed", false},
 	} {
