@@ -12,7 +12,7 @@ import (
 )
 
 var deliveryClaims = kind{what: "the file of the delivery claims", application: 0x53697043, version: 1, tables: `
-CREATE TABLE claims (
+CREATE TABLE IF NOT EXISTS claims (
 	id      TEXT NOT NULL,
 	channel TEXT NOT NULL,
 	state   TEXT NOT NULL,

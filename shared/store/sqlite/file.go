@@ -108,17 +108,11 @@ func (f *file) prepare(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	defer conn.Close()
-	version, err := f.schema(ctx, conn)
-	if err != nil {
+	if err := f.schema(ctx, conn); err != nil {
 		return err
 	}
-	if version == 0 {
-		if _, err := conn.ExecContext(ctx, "PRAGMA page_size = 8192"); err != nil {
-			return err
-		}
-	}
 	var mode string
-	if err := conn.QueryRowContext(ctx, "PRAGMA journal_mode = wal").Scan(&mode); err != nil {
+	if err := conn.QueryRowContext(ctx, "PRAGMA page_size = 8192; PRAGMA journal_mode = wal").Scan(&mode); err != nil {
 		return err
 	}
 	if mode != "wal" {
@@ -128,41 +122,30 @@ func (f *file) prepare(ctx context.Context, db *sql.DB) error {
 	if f.opened, err = os.Stat(f.path); err != nil {
 		return err
 	}
-	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	tables := f.tables
-	if version, err = f.schema(ctx, conn); version > 0 { // another process was first
-		tables = ""
-	}
-	if err == nil {
-		// Always written, because SQLite opens a file without complaint that this user may not write.
-		_, err = conn.ExecContext(ctx, fmt.Sprintf("%s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
-			tables, f.application, f.version))
-	}
+	// Always written, because SQLite opens a file without complaint that this user may not write.
+	_, err = conn.ExecContext(ctx, fmt.Sprintf("BEGIN IMMEDIATE; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+		f.tables, f.application, f.version))
 	if err != nil {
 		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 	}
 	return err
 }
 
-// schema returns the version of the file's tables, 0 if it is empty.
-func (f *file) schema(ctx context.Context, conn *sql.Conn) (version int, err error) {
-	var application, tables int
-	err = conn.QueryRowContext(ctx, `SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version),
+// schema refuses a file that is neither empty nor one of this kind and version.
+func (f *file) schema(ctx context.Context, conn *sql.Conn) error {
+	var application, version, tables int
+	err := conn.QueryRowContext(ctx, `SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version),
 		(SELECT count(*) FROM sqlite_schema)`).Scan(&application, &version, &tables)
 	switch {
-	case err != nil:
-		return 0, err
-	case application == 0 && version == 0 && tables == 0:
-		return 0, nil
+	case err != nil || application == 0 && version == 0 && tables == 0:
+		return err
 	case application != f.application:
-		return 0, events.Errorf(events.Unavailable, "%s is a database of another program: give %s another path", f.path, f.what)
+		return events.Errorf(events.Unavailable, "%s is a database of another program: give %s another path", f.path, f.what)
 	case version != f.version:
-		return 0, events.Errorf(events.Unavailable, "%s %s was written by another version of this program (schema %d, now %d): %s",
+		return events.Errorf(events.Unavailable, "%s %s was written by another version of this program (schema %d, now %d): %s",
 			f.what, f.path, version, f.version, f.outdated(f.path))
 	}
-	return version, nil
+	return nil
 }
 
 // connect makes a pool of connections, each with these pragmas.

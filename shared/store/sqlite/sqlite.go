@@ -25,7 +25,7 @@ import (
 // readModel: columns that lists are filtered by hold folded text, NULL where there is none; extra holds labels and drinks
 // as given. items keeps its rowid: rows are large, and appending them is cheaper than sorting them into a tree.
 var readModel = kind{what: "the read model", application: 0x53697045, version: 2, tables: `
-CREATE TABLE items (
+CREATE TABLE IF NOT EXISTS items (
 	type       TEXT NOT NULL,
 	id         TEXT NOT NULL,
 	event      TEXT NOT NULL,
@@ -38,13 +38,13 @@ CREATE TABLE items (
 	machine    TEXT,
 	kind       TEXT
 );
-CREATE UNIQUE INDEX items_id ON items (type, id);
-CREATE INDEX items_all ON items (type, created DESC, id DESC);
-CREATE INDEX items_city ON items (type, city, created DESC, id DESC) WHERE city IS NOT NULL;
-CREATE INDEX items_country ON items (type, country, created DESC, id DESC) WHERE country IS NOT NULL;
-CREATE INDEX items_machine ON items (type, machine, created DESC, id DESC) WHERE machine IS NOT NULL;
-CREATE INDEX items_kind ON items (type, kind, created DESC, id DESC) WHERE kind IS NOT NULL;
-CREATE TABLE demand (
+CREATE UNIQUE INDEX IF NOT EXISTS items_id ON items (type, id);
+CREATE INDEX IF NOT EXISTS items_all ON items (type, created DESC, id DESC);
+CREATE INDEX IF NOT EXISTS items_city ON items (type, city, created DESC, id DESC) WHERE city IS NOT NULL;
+CREATE INDEX IF NOT EXISTS items_country ON items (type, country, created DESC, id DESC) WHERE country IS NOT NULL;
+CREATE INDEX IF NOT EXISTS items_machine ON items (type, machine, created DESC, id DESC) WHERE machine IS NOT NULL;
+CREATE INDEX IF NOT EXISTS items_kind ON items (type, kind, created DESC, id DESC) WHERE kind IS NOT NULL;
+CREATE TABLE IF NOT EXISTS demand (
 	country       TEXT NOT NULL, -- folded, as city and drink
 	city          TEXT NOT NULL,
 	drink         TEXT NOT NULL,
@@ -54,8 +54,8 @@ CREATE TABLE demand (
 	count         INTEGER NOT NULL,
 	PRIMARY KEY (country, city, drink)
 ) WITHOUT ROWID;
-CREATE INDEX demand_city ON demand (city, country, drink);
-CREATE TABLE marks (
+CREATE INDEX IF NOT EXISTS demand_city ON demand (city, country, drink);
+CREATE TABLE IF NOT EXISTS marks (
 	topic     TEXT NOT NULL,
 	partition INTEGER NOT NULL,
 	held      INTEGER NOT NULL,
