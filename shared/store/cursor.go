@@ -51,6 +51,12 @@ func seal(identity, position any) string {
 	return base64.RawURLEncoding.EncodeToString(append(tag(identity, b), b...))
 }
 
+var errCursor = &events.Error{
+	Kind: events.Invalid, Message: "the cursor does not belong to this query",
+	Fields: []events.FieldError{{Pointer: "/cursor", Detail: "does not belong to this query: " +
+		"use the cursor of the previous page with the same filters, or start without one"}},
+}
+
 func start[P any](limit int, cursor string, identity any) (*P, error) {
 	switch {
 	case limit < 1 || limit > MaxLimit:
@@ -62,10 +68,7 @@ func start[P any](limit int, cursor string, identity any) (*P, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(raw) < tagBytes || string(raw[:tagBytes]) != string(tag(identity, raw[tagBytes:])) ||
 		json.Unmarshal(raw[tagBytes:], &position) != nil {
-		return nil, &events.Error{Kind: events.Invalid, Message: "the cursor does not belong to this query", Fields: []events.FieldError{{
-			Pointer: "/cursor",
-			Detail:  "does not belong to this query: use the cursor of the previous page with the same filters, or start without one",
-		}}}
+		return nil, errCursor
 	}
 	return &position, nil
 }

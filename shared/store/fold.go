@@ -32,6 +32,11 @@ func (l Labels) Folded() Labels {
 // DemandKey identifies and orders a row of demand: folded texts.
 type DemandKey struct{ Country, City, Drink string }
 
+// Key is the key of the row.
+func (d Demand) Key() DemandKey {
+	return DemandKey{Country: Fold(d.Country), City: Fold(d.City), Drink: Fold(d.Drink)}
+}
+
 // DemandEntry is what one item adds to one row of demand, with the spellings to show if it is the first.
 type DemandEntry struct {
 	DemandKey
@@ -41,11 +46,11 @@ type DemandEntry struct {
 // DemandEntries returns an entry for each distinct drink of the item.
 func (i Item) DemandEntries() (entries []DemandEntry) {
 	for _, drink := range i.Drinks {
-		key := DemandKey{Country: Fold(i.Labels.Country), City: Fold(i.Labels.City), Drink: Fold(drink)}
+		shown := Demand{Country: display(i.Labels.Country), City: display(i.Labels.City), Drink: display(drink), Count: 1}
+		key := shown.Key()
 		if key.Drink == "" || slices.ContainsFunc(entries, func(e DemandEntry) bool { return e.DemandKey == key }) {
 			continue
 		}
-		shown := Demand{Country: display(i.Labels.Country), City: display(i.Labels.City), Drink: display(drink), Count: 1}
 		entries = append(entries, DemandEntry{key, shown})
 	}
 	return entries

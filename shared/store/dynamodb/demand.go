@@ -54,8 +54,7 @@ func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (page store.Dem
 		})
 	}
 	if more && len(rows) > 0 {
-		last := page.Items[len(rows)-1]
-		page.Next = q.Next(store.DemandKey{Country: store.Fold(last.Country), City: store.Fold(last.City), Drink: store.Fold(last.Drink)})
+		page.Next = q.Next(page.Items[len(rows)-1].Key())
 	}
 	return page, nil
 }

@@ -19,14 +19,13 @@ func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (store.DemandPa
 	text, args := demand(store.Fold(q.Country), store.Fold(q.City), *at)
 	args = append(args, q.Limit+1)
 	var page store.DemandPage
-	var last store.DemandKey
 	more := false
 	err = s.each(ctx, text, args, func(rows *sql.Rows) error {
 		if more = len(page.Items) == q.Limit; more {
 			return nil
 		}
 		var d store.Demand
-		err := rows.Scan(&last.Country, &last.City, &last.Drink, &d.Country, &d.City, &d.Drink, &d.Count)
+		err := rows.Scan(&d.Country, &d.City, &d.Drink, &d.Count)
 		page.Items = append(page.Items, d)
 		return err
 	})
@@ -34,14 +33,14 @@ func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (store.DemandPa
 		return store.DemandPage{}, err
 	}
 	if more {
-		page.Next = q.Next(last)
+		page.Next = q.Next(page.Items[q.Limit-1].Key())
 	}
 	return page, nil
 }
 
 // demand is the statement for a page of demand after a key, and its first arguments.
 func demand(country, city string, at store.DemandKey) (text string, args []any) {
-	const from = "SELECT country, city, drink, shown_country, shown_city, shown_drink, count FROM demand "
+	const from = "SELECT shown_country, shown_city, shown_drink, count FROM demand "
 	const order = " ORDER BY country, city, drink LIMIT ?"
 	switch {
 	case country != "" && city != "":

@@ -17,9 +17,11 @@ func asking(id, country, city string, drinks ...string) store.Item {
 
 var demands = []guarantee{
 	{"an event counts each drink once, spellings are one row, which shows the first without surrounding space", func(b *bench) {
-		b.mustPut(asking("1", " De", "KÖLN ", " Café  Latte\n", "café  latte", "Tea"), asking("2", "DE", "köln", "CAFÉ  LATTE", "Café Latte"))
+		b.mustPut(asking("1", " De", "KÖLN ", " Café  Latte\n", "café  latte", "Tea"),
+			asking("2", "DE", "köln", "CAFÉ  LATTE", "Café Latte"))
 		assert.Equal(b, []store.Demand{
-			{Country: "De", City: "KÖLN", Drink: "Café  Latte", Count: 2}, {Country: "DE", City: "köln", Drink: "Café Latte", Count: 1},
+			{Country: "De", City: "KÖLN", Drink: "Café  Latte", Count: 2},
+			{Country: "DE", City: "köln", Drink: "Café Latte", Count: 1},
 			{Country: "De", City: "KÖLN", Drink: "Tea", Count: 1},
 		}, b.demand(b, store.DemandQuery{}))
 	}},

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -43,6 +44,16 @@ func unavailable(t *testing.T, calls map[string]func(context.Context) error) {
 	}
 }
 
+// closed checks that every call fails after Close.
+func closed(t *testing.T, c io.Closer, calls map[string]func(context.Context) error) {
+	require.NoError(t, c.Close())
+	for name, call := range calls {
+		err := call(t.Context())
+		require.Equal(t, events.Unavailable, events.KindOf(err), "%s: %v", name, err)
+	}
+	require.NoError(t, c.Close())
+}
+
 var ends = []guarantee{
 	{"a context that has ended makes every call unavailable, and changes nothing", func(b *bench) {
 		b.mustPut(item("kept", 0, ""))
@@ -76,12 +87,7 @@ var ends = []guarantee{
 	}},
 	{"a closed store is unavailable, and closing it again does nothing", func(b *bench) {
 		b.mustPut(item("kept", 0, ""))
-		require.NoError(b, b.Close())
-		for name, call := range calls(b) {
-			err := call(b.Context())
-			require.Equal(b, events.Unavailable, events.KindOf(err), "%s: %v", name, err)
-		}
-		require.NoError(b, b.Close())
+		closed(b.T, b.Store, calls(b))
 	}},
 	{"closing ends what is under way: it is kept, or unavailable", func(b *bench) {
 		const n = 100
