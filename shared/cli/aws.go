@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/smithy-go/logging"
 
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
 )
 
@@ -107,5 +108,6 @@ func noCredentials(cfg aws.Config, err error) error {
 			"AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_CREDENTIALS_…), AWS's files, and EC2 (%w); "+
 			"for example `aws sso login --profile sipeat` and AWS_PROFILE=sipeat", err)}
 	}
-	return fmt.Errorf("AWS credentials are temporarily unavailable: %w; check their source, or renew an SSO session (`aws sso login`)", err)
+	return events.Wrap(events.Unavailable, err,
+		"AWS credentials are temporarily unavailable; check their source, or renew an SSO session (`aws sso login`)")
 }

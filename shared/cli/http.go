@@ -41,11 +41,16 @@ func (a *app) listenAPI() (net.Listener, error) {
 	return listen(a.settings.Serve.HTTP, "--http")
 }
 
+// endpoints are the functions of the API.
+func (p *parts) endpoints() []web.Function {
+	return slices.Concat(commands.Commands{Publisher: p.events}.Functions(),
+		queries.Queries{Store: p.store, Claims: p.claims}.Functions())
+}
+
 // startAPI serves the commands, the queries, their health and, on loopback, the metrics. It returns its URL.
 func (p *parts) startAPI(listener net.Listener, callers settings.Web) string {
-	functions := slices.Concat(commands.Commands{Publisher: p.events}.Functions(),
-		queries.Queries{Store: p.store, Claims: p.claims}.Functions(),
-		web.Health(append(p.checks, web.Check{Name: "kafka", Probe: p.publisher.Ping}, p.storeCheck())...))
+	functions := append(p.endpoints(), web.Health(append(p.checks,
+		web.Check{Name: "kafka", Probe: p.publisher.Ping}, p.storeCheck())...)...)
 	if p.settings.Metrics == "" && settings.IsLoopback(listener.Addr().String()) {
 		metrics := gateway.Local(p.metrics.Handler(), "Set METRICS=HOST:PORT to serve /metrics on a listener of its own.")
 		functions = append(functions, web.Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: metrics})

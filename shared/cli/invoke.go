@@ -14,13 +14,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sipeat/sipeat/functions/commands"
 	"github.com/sipeat/sipeat/functions/consumers"
-	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/trigger"
-	"github.com/sipeat/sipeat/shared/web"
 	"github.com/sipeat/sipeat/shared/web/apigateway"
 	"github.com/spf13/cobra"
 )
@@ -106,34 +103,20 @@ type invoker interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
-// function opens what the function needs, and builds it as its Lambda binary does. A command needs no read model, a query no
-// Kafka.
-func (p *parts) function(ctx context.Context, name, where string) (invoker, error) {
-	find := func(all []web.Function) invoker {
-		for _, f := range all {
-			if f.Name == name {
-				noEnvironment := func(string) string { return "" } // the guards of this machine are those of its API
-				return apigateway.Function(f, p.logger, noEnvironment)
-			}
-		}
-		return nil
-	}
-	command := find(commands.Commands{}.Functions()) != nil
-	if !command {
-		if err := p.openStore(ctx, where); err != nil {
-			return nil, err
-		}
-	}
-	if query := find(queries.Queries{Store: p.store, Claims: p.claims}.Functions()); query != nil {
-		return query, nil
+// function opens the parts, and builds a function on them as its Lambda binary does.
+func (p *parts) function(ctx context.Context, name, where string) (_ invoker, err error) {
+	if err := p.openStore(ctx, where); err != nil {
+		return nil, err
 	}
 	if err := p.openPublisher(); err != nil {
 		return nil, err
 	}
-	if command {
-		return find(commands.Commands{Publisher: p.events}.Functions()), nil
+	for _, f := range p.endpoints() {
+		if f.Name == name {
+			noEnvironment := func(string) string { return "" } // the guards of this machine are those of its API
+			return apigateway.Function(f, p.logger, noEnvironment), nil
+		}
 	}
-	var err error
 	if p.notifier, err = p.openNotifier(ctx); err != nil {
 		return nil, err
 	}

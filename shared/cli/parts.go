@@ -12,6 +12,7 @@ import (
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/notify/ses"
 	"github.com/sipeat/sipeat/shared/observe"
@@ -150,26 +151,18 @@ func (p *parts) openDeadLetters() (bus.DeadLetters, error) {
 
 // openNotifier opens the channels in NOTIFY.
 func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
-	var unavailable error // AWS's credentials: the settings may be right
 	openSES := func(m notify.Composer) (notify.Notifier, error) {
 		cfg, err := a.aws.regional(ctx)
 		if err != nil {
-			err = fmt.Errorf("NOTIFY=ses: %w", err)
-			if usage := (usageError{}); !errors.As(err, &usage) {
-				unavailable = err
-			}
-			return nil, err
+			return nil, fmt.Errorf("NOTIFY=ses: %w", err)
 		}
 		return ses.New(m, cfg), nil
 	}
 	channels, err := notify.New(a.settings.Notify, notify.Options{Logger: a.logger, SES: openSES})
-	if unavailable != nil {
-		return nil, unavailable
+	if err != nil && events.KindOf(err) != events.Unavailable {
+		err = usageError{err}
 	}
-	if err != nil {
-		return nil, usageError{err}
-	}
-	return channels, nil
+	return channels, err
 }
 
 // fail records the first failure of a part.

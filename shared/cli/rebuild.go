@@ -83,18 +83,14 @@ func (r *rebuild) check() error {
 		}
 		return nil
 	}
-	table := r.table != "" && (r.table == r.other || r.settings.Store == settings.DynamoDB && r.table == r.settings.Table)
-	file := r.file != "" && (sameFile(r.file, r.other) || sameFile(r.file, r.settings.Store))
-	if table || file {
-		return fmt.Errorf("%s is in use (STORE, TABLE_NAME) or compared with: build another file or table", r.name())
+	inUse := r.settings.Store
+	if inUse == settings.DynamoDB {
+		inUse = r.settings.Table
+	}
+	if name := filepath.Clean(r.name()); name == filepath.Clean(inUse) || name == filepath.Clean(r.other) {
+		return fmt.Errorf("%s is in use (STORE, TABLE_NAME) or compared with: build another file or table", name)
 	}
 	return nil
-}
-
-func sameFile(a, b string) bool {
-	x, errX := filepath.Abs(a)
-	y, errY := filepath.Abs(b)
-	return errX == nil && errY == nil && x == y
 }
 
 func (r *rebuild) run(ctx context.Context) (err error) {
@@ -157,7 +153,7 @@ func (r *rebuild) replay(ctx context.Context) error {
 		o := kafka.ReplayOptions{
 			From: from, Logger: r.logger, Advance: r.model.Advance, DeadLetters: r,
 			Delivery: bus.Options{Report: r.report, MaxBuffered: 1024, MaxBufferedBytes: 4 << 20},
-			Progress: func(handled, all int64) { progress.set(f.Name, handled, all) },
+			Progress: progress.topic(),
 		}
 		if !r.once {
 			o.CaughtUp = done
@@ -247,59 +243,56 @@ func (r *rebuild) report(report bus.Report) {
 	}
 }
 
-// rebuildProgress is how far the topics are.
+// rebuildProgress shows how far the topics are: by a bar on a terminal, in the log elsewhere.
 type rebuildProgress struct {
 	*rebuild
 	bar   *progressbar.ProgressBar
 	began time.Time
 
 	mu           sync.Mutex
-	handled, all map[string]int64 // by function
+	handled, all int64
 	logged       time.Time
 	ended        bool
 }
 
 func (r *rebuild) newProgress() *rebuildProgress {
-	return &rebuildProgress{rebuild: r, began: time.Now(), logged: time.Now(), handled: map[string]int64{}, all: map[string]int64{},
+	return &rebuildProgress{rebuild: r, began: time.Now(), logged: time.Now(),
 		bar: progressbar.NewOptions64(1, progressbar.OptionSetWriter(r.stderr), progressbar.OptionSetDescription("events"),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
 			progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(r.stderr)))}
 }
 
-func (p *rebuildProgress) set(function string, handled, all int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.handled[function], p.all[function] = min(handled, all), all
-	if p.ended {
-		return
+// topic returns the function that a topic's progress is passed to.
+func (p *rebuildProgress) topic() func(handled, all int64) {
+	var handledBefore, allBefore int64
+	return func(handled, all int64) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		handled = min(handled, all)
+		p.handled, p.all = p.handled+handled-handledBefore, p.all+all-allBefore
+		handledBefore, allBefore = handled, all
+		if !p.ended {
+			p.show()
+		}
 	}
-	sum, total := p.sum()
-	p.bar.ChangeMax64(total + 1) // or it ends by itself
-	_ = p.bar.Set64(sum)
+}
+
+func (p *rebuildProgress) show() {
+	p.bar.ChangeMax64(p.all + 1) // or it ends by itself
+	_ = p.bar.Set64(p.handled)
 	if !isTerminal(p.stderr) && time.Since(p.logged) > logInterval {
 		p.logged = time.Now()
-		rate := float64(sum) / time.Since(p.began).Seconds()
-		left := time.Duration(float64(total-sum) / max(rate, 0.01) * float64(time.Second))
-		p.logger.Info("rebuilding", "handled", sum, "of", total, "per_second", int(rate), "left", left.Round(time.Second).String())
+		rate := float64(p.handled) / time.Since(p.began).Seconds()
+		left := time.Duration(float64(p.all-p.handled) / max(rate, 0.01) * float64(time.Second))
+		p.logger.Info("rebuilding", "handled", p.handled, "of", p.all, "per_second", int(rate), "left", left.Round(time.Second).String())
 	}
 }
 
-// sum adds the functions up; the lock is held.
-func (p *rebuildProgress) sum() (handled, all int64) {
-	for function, n := range p.all {
-		handled += p.handled[function]
-		all += n
-	}
-	return handled, all
-}
-
-// end ends the display, and returns how far the topics were.
+// end ends the display, and returns how far the topics are.
 func (p *rebuildProgress) end() (handled, all int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.ended {
-		p.ended = true
-		_ = p.bar.Finish()
-	}
-	return p.sum()
+	p.ended = true
+	_ = p.bar.Finish()
+	return p.handled, p.all
 }

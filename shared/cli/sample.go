@@ -49,7 +49,7 @@ func (a *app) sampleCommand() *cobra.Command {
 
 // functionNames are all functions: those of the API, then the consumers.
 func functionNames() (names []string) {
-	for _, f := range endpoints() {
+	for _, f := range (&parts{}).endpoints() {
 		names = append(names, f.Name)
 	}
 	for _, f := range allConsumers() {

@@ -7,12 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"text/tabwriter"
 
-	"github.com/sipeat/sipeat/functions/commands"
 	"github.com/sipeat/sipeat/functions/consumers"
-	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
@@ -87,27 +84,16 @@ func (p *parts) openBroker(ctx context.Context, data, address string) error {
 	}
 	p.add("broker", func(context.Context) error { return broker.Close() })
 	p.cluster = settings.Kafka{Brokers: []string{broker.Address()}}
-	states, err := kafka.MakeTopics(ctx, p.cluster, 1, kafka.Topics(events.Catalogue()...)...)
-	for _, s := range states {
-		for _, d := range s.Differences {
-			p.logger.Warn("topic differs from its declaration",
-				"topic", s.Topic, "setting", d.Setting, "is", d.Have, "should_be", d.Want)
-		}
-	}
+	_, err = kafka.MakeTopics(ctx, p.cluster, 1, kafka.Topics(events.Catalogue()...)...)
 	return err
 }
 
 func readModel(data string) string { return filepath.Join(data, "read-model.db") }
 
-// endpoints is the table of the API's functions, to be read only.
-func endpoints() []web.Function {
-	return slices.Concat(commands.Commands{}.Functions(), queries.Queries{}.Functions())
-}
-
 func printEndpoints(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ROUTE\tFUNCTION")
-	for _, f := range endpoints() {
+	for _, f := range (&parts{}).endpoints() {
 		fmt.Fprintf(table, "%s\t%s\n", f.Route, f.Name)
 	}
 	_ = table.Flush() // the reader may have gone

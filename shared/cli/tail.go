@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,11 +34,8 @@ func (a *app) tailCommand() *cobra.Command {
 		ValidArgs: tailTopics(),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			o.Follow, o.HasOffset, o.Logger = !noFollow, c.Flags().Changed("offset"), a.logger
-			if o.HasOffset && (len(o.Partitions) != 1 || o.Offset < 0) {
-				return usageError{errors.New("--offset takes an offset, 0 or more, of one --partition")}
-			}
-			if count < 0 {
-				return usageError{errors.New("-n must not be negative")}
+			if o.HasOffset && (len(o.Partitions) != 1 || o.Offset < 0) || count < 0 {
+				return usageError{errors.New("--offset takes an offset, 0 or more, of one --partition; -n takes 0 or more")}
 			}
 			if since != "" {
 				if o.Since, err = parseSince(since, time.Now()); err != nil {
@@ -53,14 +49,9 @@ func (a *app) tailCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			read := func(ctx context.Context, show func(bus.Record) error) error {
+			return a.tail(c.Context(), key, count, func(ctx context.Context, show func(bus.Record) error) error {
 				return kafka.Tail(ctx, a.cluster, args[0], o, show)
-			}
-			var wanted []byte
-			if c.Flags().Changed("key") {
-				wanted = []byte(key)
-			}
-			return a.tail(c.Context(), read, wanted, count)
+			})
 		},
 	}
 	c.Flags().BoolVar(&o.FromStart, "from-start", false, "begin at the earliest record instead of the end")
@@ -94,15 +85,16 @@ func parseSince(since string, now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// tail shows the records that read passes on, those with the key unless it is nil, until count are shown unless it is 0.
-func (a *app) tail(ctx context.Context, read func(context.Context, func(bus.Record) error) error, key []byte, count int) error {
+// tail shows the records that read passes on, those with the key unless it is "", until count are shown unless it is 0.
+func (a *app) tail(ctx context.Context, key string, count int,
+	read func(context.Context, func(bus.Record) error) error) error {
 	show, shown := a.showRecord, 0
 	if a.json {
 		show = a.showRecordJSON
 	}
 	enough := errors.New("enough")
 	err := read(ctx, func(r bus.Record) error {
-		if key != nil && !bytes.Equal(key, r.Key) {
+		if key != "" && key != string(r.Key) {
 			return nil
 		}
 		if err := show(r); err != nil {

@@ -82,7 +82,7 @@ func TestTailSelectsByKeyAndCount(t *testing.T) {
 		}
 		return nil
 	}
-	require.NoError(t, a.tail(t.Context(), read, []byte("b"), 3))
+	require.NoError(t, a.tail(t.Context(), "b", 3, read))
 	assert.Regexp(t, `^0\t1\t.*\n0\t3\t.*\n0\t5\t.*\n$`, out.String())
 }
 

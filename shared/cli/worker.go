@@ -24,13 +24,11 @@ func (a *app) workerCommand() *cobra.Command {
 			"of workers may run; Kafka assigns the partitions. When it has joined every group, it prints this line first:\n" +
 			"ready topics=TOPIC,… groups=GROUP,…\n\n" +
 			"It logs changes of its partitions and each event (ids, outcome, duration); LOG_LEVEL=warn logs problems only.\n" +
-			"METRICS serves its lag, among others. --health serves /healthz (200 while the process runs) and /readyz (200 once every group is joined; 503, with\n" +
-			"the causes, while a partition cannot be read, events fail in a row, the read model is unavailable, or the log has\n" +
-			"lost events: a restart acknowledges a loss).\n\n" +
-			"The partitions of a killed worker move to others after KAFKA_SESSION_TIMEOUT (default 10s, at least the brokers'\n" +
-			"group.min.session.timeout.ms). With 1s that takes under 2s, but a machine that pauses for a second loses its\n" +
-			"partitions, too. With a KAFKA_INSTANCE_ID of its own, a worker that restarts in that time gets its partitions back at\n" +
-			"once, and keeps them when it stops.\n\n" + serverHelp + "\n\n" +
+			"--health serves /healthz (200 while the process runs) and /readyz (200 once every group is joined; 503, with the\n" +
+			"causes, while a partition cannot be read, events fail in a row, the read model is unavailable, or the log has\n" +
+			"lost events: a restart acknowledges a loss). METRICS serves lag and rates.\n\n" +
+			"The partitions of a killed worker move to others after KAFKA_SESSION_TIMEOUT (default 10s). With a\n" +
+			"KAFKA_INSTANCE_ID of its own, a worker that restarts in that time keeps its partitions.\n\n" + serverHelp + "\n\n" +
 			"Topics: " + strings.Join(topicNames(), ", "),
 		Example: "  sipeat worker\n" +
 			"  sipeat worker --only notification\n" +
