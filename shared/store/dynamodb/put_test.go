@@ -159,7 +159,7 @@ func TestPutsShareTransactionsWhileOneRuns(t *testing.T) {
 		defer f.mu.Unlock()
 		s.writer.mu.Lock()
 		defer s.writer.mu.Unlock()
-		return len(f.transactions) == 1 && len(f.transactions[0])/2+len(s.writer.queue) >= 59
+		return len(f.transactions) == 1 && strings.Count(strings.Join(f.transactions[0], ""), `"Put"`)+len(s.writer.queue) == 60
 	}, time.Minute, time.Millisecond)
 	close(all)
 	puts.Wait()

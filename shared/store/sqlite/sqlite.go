@@ -77,12 +77,9 @@ var _ store.Store = (*Store)(nil)
 type Option func(*options)
 
 type options struct {
-	clock   func() time.Time
+	clock   func() time.Time // for leases
 	relaxed bool
 }
-
-// WithClock takes the time for leases from clock, which must be safe for concurrent use.
-func WithClock(clock func() time.Time) Option { return func(o *options) { o.clock = clock } }
 
 // WithRelaxedSync leaves it to the operating system when to write to the disk: what was acknowledged still survives a
 // killed process, but the last of it may be lost in a power failure. The file stays sound either way.

@@ -24,9 +24,11 @@ func TestClaimsContract(t *testing.T) {
 	t.Parallel()
 	storetest.RunClaims(t, func(t *testing.T, clock func() time.Time) func() store.Claims {
 		path := filepath.Join(t.TempDir(), "claims.db")
-		return func() store.Claims { return openClaims(t, path, WithClock(clock)) }
+		return func() store.Claims { return openClaims(t, path, withClock(clock)) }
 	})
 }
+
+func withClock(clock func() time.Time) Option { return func(o *options) { o.clock = clock } }
 
 func open(t testing.TB, path string, opts ...Option) *Store {
 	t.Helper()
@@ -48,12 +50,12 @@ func TestClaimsThatAreTooOldAreDeletedOnOpening(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "claims.db")
 	began := time.Now()
-	require.NoError(t, openClaims(t, path, WithClock(func() time.Time { return began })).Complete(t.Context(), "mail", "smtp"))
+	require.NoError(t, openClaims(t, path, withClock(func() time.Time { return began })).Complete(t.Context(), "mail", "smtp"))
 	for _, c := range []struct {
 		age  time.Duration
 		want store.Claim
 	}{{store.ClaimsKept, store.Done}, {store.ClaimsKept + time.Second, store.Claimed}} {
-		later := openClaims(t, path, WithClock(func() time.Time { return began.Add(c.age) }))
+		later := openClaims(t, path, withClock(func() time.Time { return began.Add(c.age) }))
 		claim, _, err := later.Claim(t.Context(), "mail", "smtp", time.Second)
 		require.NoError(t, err)
 		assert.Equal(t, c.want, claim)
