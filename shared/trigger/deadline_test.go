@@ -53,7 +53,7 @@ func TestInvocationTime(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, trigger.Options{Partial: true}, c.handle)
+				r := newRecorder(t, trigger.Options{Partial: true}, c.handle)
 				ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
 				defer cancel()
 				began := time.Now()
@@ -64,7 +64,7 @@ func TestInvocationTime(t *testing.T) {
 				for _, record := range c.given {
 					want = append(want, record[:3])
 				}
-				assert.Equal(t, want, given(t, string(answer)))
+				assert.Equal(t, want, returned(t, string(answer)))
 				r.still()
 				assert.Len(t, r.began, c.began)
 				assert.Empty(t, r.overran)
@@ -77,14 +77,14 @@ func TestInvocationTime(t *testing.T) {
 // What an event's handler answers when its time is cut short counts neither against the event nor for an outage.
 func TestDeadlineIsNotTheEventsFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, trigger.Options{Partial: true, Delivery: bus.Options{Attempts: 1, StallAfter: 1}}, func(ctx context.Context,
+		r := newRecorder(t, trigger.Options{Partial: true, Delivery: bus.Options{Attempts: 1, StallAfter: 1}}, func(ctx context.Context,
 			_ event) error {
 			<-ctx.Done()
 			return errors.New("connection closed")
 		})
 		answer, err := r.invoke(20*time.Second, batch(t, "0/0:a1"))
 		require.NoError(t, err)
-		assert.Equal(t, []string{"0/0"}, given(t, answer))
+		assert.Equal(t, []string{"0/0"}, returned(t, answer))
 		assert.Empty(t, r.deadLetters)
 	})
 }
@@ -97,7 +97,7 @@ func TestHandlerDeadline(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var left time.Duration
-			r := newRig(t, trigger.Options{}, func(ctx context.Context, _ event) error {
+			r := newRecorder(t, trigger.Options{}, func(ctx context.Context, _ event) error {
 				deadline, _ := ctx.Deadline()
 				left = time.Until(deadline)
 				return nil
@@ -111,11 +111,11 @@ func TestHandlerDeadline(t *testing.T) {
 
 func TestNoDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, trigger.Options{Partial: true}, unless(errDown, "a1"))
+		r := newRecorder(t, trigger.Options{Partial: true}, unless(errDown, "a1"))
 		began := time.Now()
 		answer, err := r.Invoke(t.Context(), batch(t, "0/0:a1"))
 		require.NoError(t, err)
-		assert.Equal(t, []string{"0/0"}, given(t, string(answer)))
+		assert.Equal(t, []string{"0/0"}, returned(t, string(answer)))
 		assert.Less(t, time.Since(began), time.Minute)
 		r.still()
 	})
@@ -124,7 +124,7 @@ func TestNoDeadline(t *testing.T) {
 // On SIGTERM or Ctrl-C handlers have a moment to finish.
 func TestCancelledInvocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, trigger.Options{Partial: true}, func(ctx context.Context, e event) error {
+		r := newRecorder(t, trigger.Options{Partial: true}, func(ctx context.Context, e event) error {
 			if e.Data.ID == "a" {
 				time.Sleep(10*time.Second + 500*time.Millisecond)
 				return nil
@@ -139,12 +139,12 @@ func TestCancelledInvocation(t *testing.T) {
 		answer, err := r.Invoke(ctx, batch(t, "0/0:a1", "0/1:a2", "1/0:b1"))
 		assert.Equal(t, 11*time.Second, time.Since(began))
 		require.NoError(t, err)
-		assert.Equal(t, []string{"0/1", "1/0"}, given(t, string(answer)))
+		assert.Equal(t, []string{"0/1", "1/0"}, returned(t, string(answer)))
 		r.still()
 
 		answer, err = r.Invoke(ctx, batch(t, "0/1:a2"))
 		require.NoError(t, err)
-		assert.Equal(t, []string{"0/1"}, given(t, string(answer)), "no time at all")
+		assert.Equal(t, []string{"0/1"}, returned(t, string(answer)), "no time at all")
 		assert.NotContains(t, r.began, "a2")
 	})
 }
@@ -158,7 +158,7 @@ func TestOverrun(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
-				r := newRig(t, trigger.Options{Partial: true, Delivery: bus.Options{HandlerTimeout: c.handler}}, func(context.Context,
+				r := newRecorder(t, trigger.Options{Partial: true, Delivery: bus.Options{HandlerTimeout: c.handler}}, func(context.Context,
 					event) error {
 					<-release
 					return nil

@@ -74,7 +74,7 @@ func New(c bus.Consumer, deadLetters bus.DeadLetters, o Options) *Handler {
 // Invoke handles the batch in payload. It returns when all of it is handled, when ctx is done or its deadline near, or when
 // nothing more can be done before that. The answer is a [Response] in AWS's form.
 //
-// An error makes AWS retry the whole batch: a [PayloadError], a record of another topic, or a [GivenBackError] without
+// An error makes AWS retry the whole batch: a [PayloadError], a record of another topic, or a [RetryError] without
 // [Options].Partial. Handlers recognize repeats of what was handled.
 //
 // AWS sends the records of a partition in offset order, one batch at a time. Should they be out of order they are sorted,
@@ -98,7 +98,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if err := h.advance(ctx, all); err != nil {
 		return nil, err
 	}
-	failure := givenBack(all)
+	failure := unhandled(all)
 	if err := h.refusal(); err != nil {
 		return nil, err
 	}
@@ -203,9 +203,9 @@ func (h *Handler) advance(ctx context.Context, all []partition) error {
 	return h.options.Advance(ctx, h.topic, from, to)
 }
 
-// givenBack lists what is not handled of a batch that was delivered.
-func givenBack(all []partition) *GivenBackError {
-	e := &GivenBackError{Response: Response{Failures: []Failure{}}}
+// unhandled lists what is not handled of a batch that was delivered.
+func unhandled(all []partition) *RetryError {
+	e := &RetryError{Response: Response{Failures: []Failure{}}}
 	for _, p := range all {
 		e.Records += len(p.positions)
 		handled := int64(0)

@@ -23,12 +23,12 @@ var _ lambda.Handler = (*trigger.Handler)(nil)
 
 const allWell = `{"batchItemFailures":[]}`
 
-// What is handled is noted before it is answered; what is given back is not.
+// What is handled is noted before it is answered; what is returned for retry is not.
 func TestAdvance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var spans []string
 		var fails error
-		r := newRig(t, trigger.Options{Partial: true, Advance: func(_ context.Context, topic string, from, to map[int32]int64) error {
+		r := newRecorder(t, trigger.Options{Partial: true, Advance: func(_ context.Context, topic string, from, to map[int32]int64) error {
 			for _, p := range []int32{0, 1, 2} {
 				if _, ok := to[p]; ok {
 					spans = append(spans, fmt.Sprintf("%d: %d-%d", p, from[p], to[p]))
@@ -80,7 +80,7 @@ func TestInvoke(t *testing.T) {
 		for _, partial := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/partial=%t", c.what, partial), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					r := newRig(t, trigger.Options{Partial: partial}, c.handle)
+					r := newRecorder(t, trigger.Options{Partial: partial}, c.handle)
 					r.refuse = c.refuse
 					answer, err := r.invoke(30*time.Second, batch(t, c.records...))
 					assert.Equal(t, c.deadLetters, r.deadLetters)
@@ -92,10 +92,10 @@ func TestInvoke(t *testing.T) {
 					}
 					if partial {
 						require.NoError(t, err)
-						assert.Equal(t, c.given, given(t, answer))
+						assert.Equal(t, c.given, returned(t, answer))
 						return
 					}
-					failure := &trigger.GivenBackError{}
+					failure := &trigger.RetryError{}
 					require.ErrorAs(t, err, &failure)
 					assert.Empty(t, answer)
 					assert.Equal(t, len(c.records), failure.Records)
@@ -112,14 +112,14 @@ func TestInvoke(t *testing.T) {
 
 func TestAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, trigger.Options{Partial: true}, unless(errDown, "a1", "b1"))
+		r := newRecorder(t, trigger.Options{Partial: true}, unless(errDown, "a1", "b1"))
 		answer, err := r.invoke(30*time.Second, batch(t, "0/100:a1", "12/7:b1"))
 		require.NoError(t, err)
 		assert.Equal(t, `{"batchItemFailures":[{"itemIdentifier":{"partition":"moved-0","offset":100}},`+
 			`{"itemIdentifier":{"partition":"moved-12","offset":7}}]}`, answer)
 		assert.Contains(t, r.log.String(), "records are returned for retry")
 
-		r = newRig(t, trigger.Options{}, unless(errDown, "a1", "b1"))
+		r = newRecorder(t, trigger.Options{}, unless(errDown, "a1", "b1"))
 		_, err = r.invoke(30*time.Second, batch(t, "0/99:c1", "0/100:a1", "0/101:d1", "12/7:b1"))
 		require.EqualError(t, err, "3 of 4 records are not handled and must be retried: "+
 			"moved-0 from offset 100, moved-12 from offset 7; the log lines of the events give the reasons")
@@ -131,7 +131,7 @@ func TestLogContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type invocation struct{}
 		var lines []string
-		logger := slog.New(ear{slog.DiscardHandler, func(ctx context.Context, r slog.Record) {
+		logger := slog.New(logTap{slog.DiscardHandler, func(ctx context.Context, r slog.Record) {
 			lines = append(lines, fmt.Sprint(r.Message, " of ", ctx.Value(invocation{})))
 		}})
 		handler := func(ctx context.Context, e event) error {
@@ -154,22 +154,22 @@ func TestLogContext(t *testing.T) {
 	})
 }
 
-// ear passes on each line of a log.
-type ear struct {
+// logTap passes on each line of a log.
+type logTap struct {
 	slog.Handler
 	hear func(context.Context, slog.Record)
 }
 
-func (o ear) Enabled(context.Context, slog.Level) bool { return true }
+func (o logTap) Enabled(context.Context, slog.Level) bool { return true }
 
-func (o ear) Handle(ctx context.Context, r slog.Record) error {
+func (o logTap) Handle(ctx context.Context, r slog.Record) error {
 	o.hear(ctx, r)
 	return nil
 }
 
 func TestInvokeRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, trigger.Options{Partial: true}, nil)
+		r := newRecorder(t, trigger.Options{Partial: true}, nil)
 		other := trigger.Batch{Source: trigger.SourceMSK, Records: []bus.Record{moved(0, 1, "a1"), {Topic: "gone", Partition: 2,
 			Offset: 3}}}
 		for payload, says := range map[string]string{
@@ -192,7 +192,7 @@ func TestInvokeRefuses(t *testing.T) {
 // A record that is no event of its topic is the event's fault, unlike a payload that cannot be read.
 func TestUndecodableValues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, trigger.Options{Partial: true}, nil)
+		r := newRecorder(t, trigger.Options{Partial: true}, nil)
 		b := trigger.Batch{Source: trigger.SourceMSK, Records: []bus.Record{
 			{Topic: "moved", Offset: 0, Key: []byte("a")},
 			{Topic: "moved", Offset: 1, Value: []byte{}},
@@ -211,7 +211,7 @@ func TestUndecodableValues(t *testing.T) {
 func TestStallOutlastsInvocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := true
-		r := newRig(t, trigger.Options{Partial: true}, func(context.Context, event) error {
+		r := newRecorder(t, trigger.Options{Partial: true}, func(context.Context, event) error {
 			if down {
 				return errors.New("an unknown outage")
 			}
@@ -221,7 +221,7 @@ func TestStallOutlastsInvocation(t *testing.T) {
 		for range 5 {
 			answer, err := r.invoke(30*time.Second, three)
 			require.NoError(t, err)
-			assert.Equal(t, []string{"0/0", "0/1", "0/2"}, given(t, answer))
+			assert.Equal(t, []string{"0/0", "0/1", "0/2"}, returned(t, answer))
 			assert.Empty(t, r.deadLetters, "an outage fills no dead letters")
 		}
 		down = false
@@ -234,7 +234,7 @@ func TestStallOutlastsInvocation(t *testing.T) {
 // An event with time for two tries per invocation has its fifth try in the third one.
 func TestAttemptsAcrossInvocations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, trigger.Options{Partial: true}, func(ctx context.Context, e event) error {
+		r := newRecorder(t, trigger.Options{Partial: true}, func(ctx context.Context, e event) error {
 			if name(e) == "a1" {
 				select {
 				case <-time.After(10 * time.Second):
@@ -259,7 +259,7 @@ func TestAttemptsAcrossInvocations(t *testing.T) {
 
 // Lambda can run several invocations in one process at the same time, each with partitions of its own.
 func TestConcurrentInvocations(t *testing.T) {
-	r := newRig(t, trigger.Options{Partial: true}, unless(errNot, "x1"))
+	r := newRecorder(t, trigger.Options{Partial: true}, unless(errNot, "x1"))
 	var invoking sync.WaitGroup
 	for i := range 16 {
 		invoking.Go(func() {

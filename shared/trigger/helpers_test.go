@@ -53,8 +53,8 @@ func batch(t *testing.T, records ...string) []byte {
 	return b.Encode()
 }
 
-// rig is a handler whose consumer and dead letters the test can look at.
-type rig struct {
+// recorder is a handler with a consumer and dead letters that the test can inspect.
+type recorder struct {
 	*trigger.Handler
 	t           *testing.T
 	mu          sync.Mutex
@@ -69,8 +69,8 @@ type rig struct {
 	refuse error                              // what the dead letters answer
 }
 
-func newRig(t *testing.T, o trigger.Options, handle func(context.Context, event) error) *rig {
-	r := &rig{t: t, handle: handle}
+func newRecorder(t *testing.T, o trigger.Options, handle func(context.Context, event) error) *recorder {
+	r := &recorder{t: t, handle: handle}
 	o.Logger = slog.New(slog.NewTextHandler(sink{r}, nil))
 	o.Delivery.Overrun = func(err error) {
 		r.mu.Lock()
@@ -81,7 +81,7 @@ func newRig(t *testing.T, o trigger.Options, handle func(context.Context, event)
 	return r
 }
 
-func (r *rig) handler(ctx context.Context, e event) error {
+func (r *recorder) handler(ctx context.Context, e event) error {
 	r.mu.Lock()
 	r.began = append(r.began, name(e))
 	r.running++
@@ -102,7 +102,7 @@ func (r *rig) handler(ctx context.Context, e event) error {
 	return nil
 }
 
-func (r *rig) Write(_ context.Context, l bus.DeadLetter) error {
+func (r *recorder) Write(_ context.Context, l bus.DeadLetter) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refuse == nil {
@@ -113,7 +113,7 @@ func (r *rig) Write(_ context.Context, l bus.DeadLetter) error {
 }
 
 // invoke invokes the handler with a deadline, and checks that it is kept and that nothing runs on afterwards.
-func (r *rig) invoke(timeout time.Duration, payload []byte) (string, error) {
+func (r *recorder) invoke(timeout time.Duration, payload []byte) (string, error) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
 	defer cancel()
@@ -124,7 +124,7 @@ func (r *rig) invoke(timeout time.Duration, payload []byte) (string, error) {
 }
 
 // still checks that nothing runs, and that nothing begins however much time passes. It is for tests in a bubble.
-func (r *rig) still() {
+func (r *recorder) still() {
 	r.t.Helper()
 	r.mu.Lock()
 	running, began, done, deadLetters := r.running, len(r.began), len(r.done), len(r.deadLetters)
@@ -144,8 +144,8 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// sink makes the rig's log its own io.Writer.
-type sink struct{ r *rig }
+// sink makes the log its own io.Writer.
+type sink struct{ r *recorder }
 
 func (s sink) Write(b []byte) (int, error) {
 	s.r.mu.Lock()
@@ -153,8 +153,8 @@ func (s sink) Write(b []byte) (int, error) {
 	return s.r.log.Write(b)
 }
 
-// given reads an answer back: what is given back, as "partition/offset".
-func given(t *testing.T, answer string) []string {
+// returned lists the records that an answer returns for retry, as "partition/offset".
+func returned(t *testing.T, answer string) []string {
 	t.Helper()
 	var r struct {
 		BatchItemFailures []struct {

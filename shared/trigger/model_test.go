@@ -136,9 +136,9 @@ func (m *model) run(partial bool) {
 		var back []string
 		if partial {
 			require.NoError(t, err)
-			back = given(t, string(answer))
+			back = returned(t, string(answer))
 		} else if err != nil {
-			require.ErrorAs(t, err, new(*trigger.GivenBackError))
+			require.ErrorAs(t, err, new(*trigger.RetryError))
 			continue // all of it comes again
 		}
 		rest := false

@@ -27,14 +27,14 @@ type Identifier struct {
 	Offset    int64  `json:"offset"`
 }
 
-// GivenBackError fails an invocation with records to retry where AWS reads no [Response]: the whole batch is retried.
-type GivenBackError struct {
+// RetryError fails an invocation with records to retry where AWS reads no [Response]: the whole batch is retried.
+type RetryError struct {
 	Response Response
 	Records  int // of the batch
 }
 
 // Error names the partitions with the first record of each to retry.
-func (e *GivenBackError) Error() string {
+func (e *RetryError) Error() string {
 	var first []string
 	last := ""
 	for _, f := range e.Response.Failures {

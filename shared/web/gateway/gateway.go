@@ -40,7 +40,6 @@ import (
 // Gateway stands before the functions of one router.
 type Gateway struct {
 	settings settings.Web
-	logger   *slog.Logger
 	verifier verifier // nil = AUTH is not set
 	public   *limiter // nil = no limit
 	staff    *limiter
@@ -53,7 +52,7 @@ type verifier interface {
 
 // New makes a gateway of settings that were checked when read. now is the clock.
 func New(s settings.Web, logger *slog.Logger, now func() time.Time) *Gateway {
-	g := &Gateway{settings: s, logger: logger, public: newLimiter(s.Public, now), staff: newLimiter(s.Staff, now)}
+	g := &Gateway{settings: s, public: newLimiter(s.Public, now), staff: newLimiter(s.Staff, now)}
 	switch s.Auth.Mode {
 	case "jwt":
 		g.verifier = newJWT(s.Auth.JWT, newIssuer(s.Auth.JWT.Issuer, logger, now))

@@ -193,7 +193,7 @@ func functions() []web.Function {
 }
 
 func routerOf(g *Gateway) http.Handler {
-	return web.Router(functions(), append(g.Options(), web.Log(g.logger))...)
+	return web.Router(functions(), append(g.Options(), web.Log(slog.New(slog.DiscardHandler)))...)
 }
 
 func newRouter(s settings.Web, c *clock) http.Handler {

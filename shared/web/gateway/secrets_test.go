@@ -17,8 +17,8 @@ import (
 
 // Nothing of a token, of the header it came in, nor of its claims but the subject, is in a log line or an answer, whatever
 // becomes of the request, over a real connection and at level debug.
-func TestCanary(t *testing.T) {
-	const canary, canary64, claim = "KanarienVogel", "S2FuYXJpZW5Wb2dlbA", "CanaryClaim"
+func TestTokensAreNotLogged(t *testing.T) {
+	const canary, canary64, claim = "CanaryToken1", "Q2FuYXJ5VG9rZW4x", "CanaryClaim"
 	c, i := newClock(), newTestIssuer(t, "p256")
 	secret := canary + strings.Repeat("x", 32)
 	claims := map[string]any{"email": claim, "scope": "staff " + claim, "jti": claim}
