@@ -32,7 +32,7 @@ type event struct {
 		} `json:"http"`
 		Authorizer struct {
 			JWT struct {
-				Claims *claims `json:"claims"`
+				Claims map[string]string `json:"claims"`
 			} `json:"jwt"`
 		} `json:"authorizer"`
 	} `json:"requestContext"`

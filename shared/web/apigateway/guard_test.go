@@ -40,7 +40,7 @@ func TestGuard(t *testing.T) {
 		"a longer scope": {`{"jwt":{"claims":{"sub":"ada","scope":"staffs [staff]"}}}`, false, []string{"staff"}, 403,
 			"scopes", challenge + `, error="insufficient_scope", error_description="the token has none of the required scopes", ` +
 				`scope="staff"`},
-		"no subject": {`{"jwt":{"claims":{"sub":"","client_id":7}}}`, false, nil, 401, "neither sub nor client_id",
+		"no subject": {`{"jwt":{"claims":{"sub":""}}}`, false, nil, 401, "neither sub nor client_id",
 			challenge + `, error="invalid_token", error_description="the token has neither sub nor client_id"`},
 		"no subject under SAM": {`{"jwt":{"claims":{}}}`, true, nil, 401, "neither sub nor client_id", challenge +
 			`, error="invalid_token", error_description="the token has neither sub nor client_id"`},
