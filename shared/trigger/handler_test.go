@@ -28,14 +28,15 @@ func TestAdvance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var spans []string
 		var fails error
-		r := newRecorder(t, trigger.Options{Partial: true, Advance: func(_ context.Context, topic string, from, to map[int32]int64) error {
+		advance := func(_ context.Context, topic string, from, to map[int32]int64) error {
 			for _, p := range []int32{0, 1, 2} {
 				if _, ok := to[p]; ok {
 					spans = append(spans, fmt.Sprintf("%d: %d-%d", p, from[p], to[p]))
 				}
 			}
 			return fails
-		}}, unless(errDown, "b1", "c1"))
+		}
+		r := newRecorder(t, trigger.Options{Partial: true, Advance: advance}, unless(errDown, "b1", "c1"))
 		_, err := r.invoke(30*time.Second, batch(t, "0/5:a1", "0/7:a2", "1/3:a3", "1/4:b1", "1/5:a4", "2/0:c1"))
 		require.NoError(t, err)
 		assert.Equal(t, []string{"0: 5-8", "1: 3-4"}, spans)

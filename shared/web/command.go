@@ -61,7 +61,8 @@ func HandleCommand[In any](h func(context.Context, Command[In]) (Accepted, error
 		if x := exchangeOf(r.Context()); x != nil {
 			x.eventID = accepted.EventID
 		}
-		w.Header().Set("Location", strings.TrimRight(proxyInfoOf(r.Context()).Prefix+r.URL.EscapedPath(), "/")+"/"+url.PathEscape(accepted.ID))
+		collection := strings.TrimRight(proxyInfoOf(r.Context()).Prefix+r.URL.EscapedPath(), "/")
+		w.Header().Set("Location", collection+"/"+url.PathEscape(accepted.ID))
 		writeJSON(w, r, http.StatusAccepted, &accepted)
 	})
 }

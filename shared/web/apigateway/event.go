@@ -73,9 +73,9 @@ func (e *event) request(ctx context.Context) (*http.Request, error) {
 	return r, nil
 }
 
-// url has the path that the route and its values make. rawPath is not used, because it may begin with the API mapping, and
-// API Gateway decodes it (captured from a live API: https://github.com/hotsock/voker/pull/8), as `sam local` does: "/contacts/a/b"
-// may have been "/contacts/a%2Fb". A request for the route $default has nothing else.
+// url has the path that the route and its values make. rawPath is used for the route $default only, because it may begin with
+// the API mapping, and API Gateway decodes it (captured from a live API: https://github.com/hotsock/voker/pull/8), as `sam
+// local` does: "/contacts/a/b" may have been "/contacts/a%2Fb".
 func (e *event) url() *url.URL {
 	u := &url.URL{RawQuery: e.RawQueryString}
 	_, route, found := strings.Cut(e.RouteKey, " /")

@@ -33,8 +33,8 @@ func TestGuard(t *testing.T) {
 		"scp, a list": {`{"jwt":{"claims":{"sub":"ada","scp":"[a staff]"}}}`, false, []string{"staff"}, 200,
 			"caller ada", ""},
 		"scope goes before scp": {`{"jwt":{"claims":{"sub":"ada","scope":"","scp":"staff"}}}`, false, []string{"staff"}, 403,
-			"none of the required scopes", challenge + `, error="insufficient_scope", error_description="the token has none of the required ` +
-				`scopes", scope="staff"`},
+			"none of the required scopes", challenge + `, error="insufficient_scope", ` +
+				`error_description="the token has none of the required scopes", scope="staff"`},
 		"no scope": {`{"jwt":{"claims":{"sub":"ada"}}}`, false, []string{"staff"}, 403, "scopes", challenge +
 			`, error="insufficient_scope", error_description="the token has none of the required scopes", scope="staff"`},
 		"a longer scope": {`{"jwt":{"claims":{"sub":"ada","scope":"staffs [staff]"}}}`, false, []string{"staff"}, 403,
