@@ -152,13 +152,13 @@ func TestBatchesThatDecompressToTooMuch(t *testing.T) {
 					require.NoError(t, w.end())
 					assert.Less(t, allocated()-before, uint64(128*mebi))
 					assert.EqualValues(t, bad+2, b.committed(0))
-					for i, letter := range b.read(bus.DeadLetterTopic(b.topic), bad) {
-						source, class, ok := bus.SourceOf(record(letter))
+					for i, deadLetter := range b.read(bus.DeadLetterTopic(b.topic), bad) {
+						source, class, ok := bus.SourceOf(record(deadLetter))
 						assert.True(t, ok)
 						assert.Equal(t, bus.TooLarge, class)
 						assert.Equal(t, bus.DeadLetterSource{Position: bus.Position{Topic: b.topic, Offset: int64(i + 1)},
 							Consumer: b.group}, source)
-						assert.Nil(t, letter.Value)
+						assert.Nil(t, deadLetter.Value)
 					}
 
 					b.write(moved(0, "a", 3)) // after a restart

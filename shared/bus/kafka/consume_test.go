@@ -24,7 +24,7 @@ func (d *diary) handler(_ context.Context, e event) error {
 	return nil
 }
 
-func TestNewGroupBeginsAtTheEarliestRecordAndGoesOnWhereItStopped(t *testing.T) {
+func TestGroupBeginsAtTheEarliestRecordAndResumesAtItsCommit(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(2)
 		b.write(moved(0, "a", 1), moved(1, "b", 1), moved(0, "a", 2))
@@ -44,7 +44,7 @@ func TestNewGroupBeginsAtTheEarliestRecordAndGoesOnWhereItStopped(t *testing.T) 
 }
 
 // Events on a partition that was added while the worker runs wait for no restart.
-func TestPartitionsThatAreAddedAreRead(t *testing.T) {
+func TestPartitionsAddedLaterAreConsumed(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
 		b.write(moved(0, "a", 1))
@@ -62,7 +62,7 @@ func TestPartitionsThatAreAddedAreRead(t *testing.T) {
 }
 
 // Whichever program committed them: the TypeScript app's groups go on here.
-func TestGoesOnAtOffsetsThatAnotherProgramCommitted(t *testing.T) {
+func TestResumesAtOffsetsCommittedByAnotherProgram(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
 		b.write(moved(0, "a", 1), moved(0, "a", 2), moved(0, "a", 3))
@@ -80,7 +80,7 @@ func TestGoesOnAtOffsetsThatAnotherProgramCommitted(t *testing.T) {
 
 // While one key is stuck the others go on, the offset stays before it, and after a bound the partition pauses; the
 // other partitions flow all the time.
-func TestStuckKey(t *testing.T) {
+func TestStuckKeyPausesItsPartitionOnly(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		const ahead, total = 50, 500
 		b.create(2)
@@ -115,7 +115,7 @@ func TestStuckKey(t *testing.T) {
 	})
 }
 
-func TestUndecodableAndRefusedGoToTheDeadLetters(t *testing.T) {
+func TestUndecodableAndRefusedBecomeDeadLetters(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
 		b.write(moved(0, "a", 1), &kgo.Record{Key: []byte("a"), Value: []byte("?")}, moved(0, "a", 2),
@@ -128,12 +128,12 @@ func TestUndecodableAndRefusedGoToTheDeadLetters(t *testing.T) {
 			return d.handler(ctx, e)
 		})
 		d.waitFor(map[string]int{"a": 3})
-		letters := b.read(bus.DeadLetterTopic(b.topic), 3)
+		deadLetters := b.read(bus.DeadLetterTopic(b.topic), 3)
 		require.NoError(t, w.end())
 		assert.EqualValues(t, 6, b.committed(0))
 		classes := map[string]int{}
-		for _, l := range letters {
-			for _, h := range l.Headers {
+		for _, deadLetter := range deadLetters {
+			for _, h := range deadLetter.Headers {
 				if h.Key == bus.HeaderClass {
 					classes[string(h.Value)]++
 				}
@@ -143,7 +143,7 @@ func TestUndecodableAndRefusedGoToTheDeadLetters(t *testing.T) {
 	})
 }
 
-func TestShutdownFinishesWhatRunsAndLeavesTheGroupAtOnce(t *testing.T) {
+func TestShutdownFinishesRunningHandlersAndLeavesTheGroup(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
 		b.write(moved(0, "a", 1), moved(0, "a", 2))
@@ -171,7 +171,7 @@ func TestShutdownFinishesWhatRunsAndLeavesTheGroupAtOnce(t *testing.T) {
 	})
 }
 
-func TestShutdownAbandonsWhatTakesTooLong(t *testing.T) {
+func TestShutdownAbandonsSlowHandlers(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
 		b.write(moved(0, "a", 1))
@@ -199,7 +199,7 @@ func TestShutdownWhileNoBrokerAnswers(t *testing.T) {
 	require.NoError(t, w.end())
 }
 
-// The worker says so, and stays in the group: nobody gets the key while that handler runs.
+// The worker stays in the group, so that no other member gets the key while that handler runs.
 func TestHandlerThatIgnoresItsDeadlineEndsConsume(t *testing.T) {
 	t.Parallel()
 	b := fake(t)

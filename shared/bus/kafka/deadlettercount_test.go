@@ -14,9 +14,9 @@ func TestDeadLettersAreCountedByClassAndSource(t *testing.T) {
 	t.Parallel()
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(2)
-		letters := bus.DeadLetterTopic(b.topic)
+		deadLetters := bus.DeadLetterTopic(b.topic)
 		letter := func(partition int32, offset int64, classes ...string) *kgo.Record {
-			r := &kgo.Record{Topic: letters, Partition: partition}
+			r := &kgo.Record{Topic: deadLetters, Partition: partition}
 			for _, class := range classes {
 				for _, h := range (bus.DeadLetter{Record: bus.Record{Topic: b.topic, Offset: offset},
 					Class: bus.Class(class)}).Encode().Headers {
@@ -33,11 +33,11 @@ func TestDeadLettersAreCountedByClassAndSource(t *testing.T) {
 		b.write(letter(0, 1, "panic"), letter(0, 2, "conflict"), letter(0, 3, "panic", "conflict"), letter(0, 4), letter(0, 5,
 			"<b>"),
 			letter(0, 2, "conflict"), letter(0, 2, "conflict")) // redelivered
-		counts, err := kafka.CountDeadLetters(t.Context(), b.Kafka, letters, b.topic, "missing")
+		counts, err := kafka.CountDeadLetters(t.Context(), b.Kafka, deadLetters, b.topic, "missing")
 		require.NoError(t, err)
 		assert.Equal(t, map[string]kafka.DeadLetterCount{
 			b.topic: {Classes: map[bus.Class]int{}, Complete: true},
-			letters: {Records: 1057, Read: 1007, Events: 1005,
+			deadLetters: {Records: 1057, Read: 1007, Events: 1005,
 				Classes: map[bus.Class]int{bus.Undecodable: 1000, bus.Panicked: 1, bus.Conflicting: 2, "other": 2}},
 		}, counts, "the last header is ours, a record's own stand before it")
 	})

@@ -46,7 +46,7 @@ func (d *DeadLetters) Write(ctx context.Context, l bus.DeadLetter) error {
 }
 
 func (d *DeadLetters) write(ctx context.Context, l bus.DeadLetter) error {
-	_, err := await(ctx, d.producer.produce(ctx, toKgo(l.Encode())), PublishTimeout)
+	_, err := await(ctx, d.producer.produce(ctx, toKgo(l.Encode())))
 	return err
 }
 

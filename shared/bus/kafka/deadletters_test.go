@@ -20,16 +20,16 @@ import (
 func TestDeadLetterHoldsTheRecordByteForByte(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
-		letters, err := kafka.NewDeadLetters(b.Kafka, slog.New(slog.DiscardHandler))
+		deadLetters, err := kafka.NewDeadLetters(b.Kafka, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
-		defer letters.Close()
+		defer deadLetters.Close()
 		for i, r := range []bus.Record{
 			{Headers: []bus.Header{{Key: "k"}, {Key: "k", Value: []byte{}}}},
 			{Key: []byte{}, Value: []byte{}},
 			{Key: []byte{0, 0xff}, Value: []byte{0xff, '\n', 0}, Headers: []bus.Header{{Key: "", Value: []byte{0xfe}}}},
 		} {
 			r.Topic, r.Partition, r.Offset, r.Timestamp = b.topic, 3, int64(i), time.Unix(1e9, 0)
-			require.NoError(t, letters.Write(t.Context(), bus.DeadLetter{Record: r, Consumer: "g", Class: bus.Refused,
+			require.NoError(t, deadLetters.Write(t.Context(), bus.DeadLetter{Record: r, Consumer: "g", Class: bus.Refused,
 				Reason: "no"}))
 			kept := b.read(bus.DeadLetterTopic(b.topic), i+1)[i]
 			assert.Equal(t, r.Key, kept.Key) // tells nil from empty
@@ -43,7 +43,7 @@ func TestDeadLetterHoldsTheRecordByteForByte(t *testing.T) {
 	})
 }
 
-// The largest record that its topic takes has room in the dead letters, with the headers that come on top.
+// The largest record of a topic fits its dead-letter topic together with the added headers.
 func TestLargestRecordFitsIntoTheDeadLetters(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		const largest = 1_048_450
@@ -51,25 +51,25 @@ func TestLargestRecordFitsIntoTheDeadLetters(t *testing.T) {
 		value := bytes.Repeat([]byte("x"), largest)
 		b.write(&kgo.Record{Key: []byte("a"), Value: value})
 		w := b.consume(kafka.Options{}, newDiary(t).handler)
-		letter := b.read(bus.DeadLetterTopic(b.topic), 1)[0]
+		deadLetter := b.read(bus.DeadLetterTopic(b.topic), 1)[0]
 		require.NoError(t, w.end())
-		assert.True(t, bytes.Equal(value, letter.Value))
+		assert.True(t, bytes.Equal(value, deadLetter.Value))
 		assert.EqualValues(t, 1, b.committed(0))
 	})
 }
 
 // Where a dead-letter topic takes less than it should, what is too large for it is written without its value.
-func TestLetterThatIsRefusedForItsSize(t *testing.T) {
+func TestDeadLetterTooLargeForItsTopicLosesItsValue(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		limit := "10000"
 		_, err := b.admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &limit},
 			bus.DeadLetterTopic(b.topic))
 		require.NoError(t, err)
-		letters, err := kafka.NewDeadLetters(b.Kafka, slog.New(slog.DiscardHandler))
+		deadLetters, err := kafka.NewDeadLetters(b.Kafka, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
-		defer letters.Close()
+		defer deadLetters.Close()
 		large := bus.Record{Topic: b.topic, Offset: 42, Key: []byte("a"), Value: make([]byte, 20_000)}
-		require.NoError(t, letters.Write(t.Context(), bus.DeadLetter{Record: large, Class: bus.Refused, Reason: "no such drink"}))
+		require.NoError(t, deadLetters.Write(t.Context(), bus.DeadLetter{Record: large, Class: bus.Refused, Reason: "no such drink"}))
 		kept := b.read(bus.DeadLetterTopic(b.topic), 1)[0]
 		assert.Nil(t, kept.Value)
 		assert.Equal(t, []byte("a"), kept.Key)
@@ -100,8 +100,8 @@ func TestMakeTopics(t *testing.T) {
 		}
 
 		for _, topic := range []struct {
-			name              string
-			retention, letter int
+			name                string
+			retention, maxBytes int
 		}{{b.topic, 604_800_000, 1_048_588}, {b.topic + ".dead-letters", -1, 2_097_176}} {
 			configs, err := b.admin.DescribeTopicConfigs(t.Context(), topic.name)
 			require.NoError(t, err)
@@ -111,7 +111,7 @@ func TestMakeTopics(t *testing.T) {
 			}
 			for name, want := range map[string]string{
 				"cleanup.policy": "delete", "retention.ms": strconv.Itoa(topic.retention), "retention.bytes": "-1",
-				"max.message.bytes": strconv.Itoa(topic.letter),
+				"max.message.bytes": strconv.Itoa(topic.maxBytes),
 			} {
 				assert.Equal(t, want, found[name], "%s of %s", name, topic.name)
 			}

@@ -47,7 +47,7 @@ func logTo(l *lines, level slog.Level) *slog.Logger {
 }
 
 // However many consumers there are, and however often they retry.
-func TestOutageIsOneLineAndItsEndAnother(t *testing.T) {
+func TestOutageAndItsEndAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	b, cut := fakeWithCut(t)
 	b.create(1)

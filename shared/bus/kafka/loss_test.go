@@ -40,7 +40,7 @@ func (b *broker) groupState() kafka.GroupState {
 }
 
 // A committed offset that the log does not hold any more is never passed over in silence, and all that the log holds is handled.
-func TestCommittedOffsetThatTheLogDoesNotHold(t *testing.T) {
+func TestCommittedOffsetOutsideTheLogIsALoss(t *testing.T) {
 	for _, c := range []struct {
 		name           string
 		committed      int64
@@ -89,28 +89,8 @@ func TestCommittedOffsetThatTheLogDoesNotHold(t *testing.T) {
 	}
 }
 
-// Retention that overtakes a worker is a loss, too.
-func TestRecordsDeletedUnderAStuckWorker(t *testing.T) {
-	onBrokers(t, func(t *testing.T, b *broker) {
-		b.create(1)
-		b.write(moved(0, "a", 1))
-		d := newDiary(t)
-		watch := &kafka.Watch{}
-		w := b.consume(kafka.Options{Watch: watch}, d.handler)
-		d.waitFor(map[string]int{"a": 1})
-		require.NoError(t, w.end())
-		b.write(moved(0, "x", 1), moved(0, "x", 2), moved(0, "a", 2))
-		b.deleteRecords(3)
-		w = b.consume(kafka.Options{Watch: watch}, d.handler)
-		d.waitFor(map[string]int{"a": 2})
-		status, _ := watch.Status()
-		require.NoError(t, w.end())
-		assert.Equal(t, []kafka.Loss{{Partition: 0, From: 1, To: 3, Reason: status.Lost[0].Reason}}, status.Lost)
-	})
-}
-
 // A topic that is deleted and created again under a living worker and publisher is used again, from its start.
-func TestTopicIsReplaced(t *testing.T) {
+func TestConsumerSurvivesARecreatedTopic(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
 		d := newDiary(t)
@@ -136,8 +116,8 @@ func TestTopicIsReplaced(t *testing.T) {
 	})
 }
 
-// Seen from a publisher: the event that meets the new topic fails, those after it are written.
-func TestPublisherOfATopicThatIsReplaced(t *testing.T) {
+// The event that meets the new topic fails, those after it are written.
+func TestPublisherSurvivesARecreatedTopic(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
 		p := publisher(t, b.Kafka)

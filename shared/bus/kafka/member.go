@@ -294,8 +294,7 @@ func (m *member) all() (numbers []int32) {
 
 var _ kgo.HookGroupManageError = (*member)(nil)
 
-// OnGroupManageError ends the consumption for errors that no retry cures. The client itself retries for ever, which is right
-// for everything else.
+// OnGroupManageError ends the consumption for errors that no retry cures. The client itself retries everything for ever.
 func (m *member) OnGroupManageError(err error) {
 	m.joined.Store(false)
 	switch {

@@ -12,8 +12,8 @@ import (
 
 func nothing(context.Context, event) error { return nil }
 
-// A session that the brokers do not take ends the worker with what to set, rather than being tried for ever.
-func TestSessionThatTheBrokersDoNotTake(t *testing.T) {
+// A session timeout that the brokers refuse ends the worker with the setting to change.
+func TestRefusedSessionTimeoutEndsConsume(t *testing.T) {
 	b := fake(t, kfake.GroupMinSessionTimeout(6*time.Second))
 	b.create(1)
 	b.SessionTimeout = time.Second
@@ -22,8 +22,8 @@ func TestSessionThatTheBrokersDoNotTake(t *testing.T) {
 	assert.Empty(t, w.has, "it has never joined")
 }
 
-// A worker whose name another one takes ends: the other has its partitions.
-func TestNameThatIsTaken(t *testing.T) {
+// A worker whose instance id another one takes ends: the other has its partitions.
+func TestDuplicateInstanceIDEndsConsume(t *testing.T) {
 	b := fake(t)
 	b.create(1)
 	b.InstanceID = "one"

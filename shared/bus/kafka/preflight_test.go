@@ -91,7 +91,7 @@ func TestPreflightByEachMechanism(t *testing.T) {
 	}
 }
 
-func TestPreflightTellsAddressTLSAndLoginApart(t *testing.T) {
+func TestPreflightNamesTheStageOfAFault(t *testing.T) {
 	t.Parallel()
 	encryption, _ := certificate(t)
 	open := cluster(t)

@@ -13,7 +13,7 @@ import (
 
 // producer is an idempotent client that acknowledges a record when all in-sync replicas have it.
 //
-// A client refuses a topic that was deleted and created again, for ever. It is then replaced: one that only forgets the topic
+// A client never accepts a topic that was deleted and created again. It is then replaced: one that only forgets the topic
 // begins with sequence numbers that the brokers may take for repeats, and acknowledge unwritten.
 type producer struct {
 	open func() (*kgo.Client, error)

@@ -41,7 +41,7 @@ func publisher(t *testing.T, cluster settings.Kafka) *kafka.Publisher {
 	return p
 }
 
-func TestPublishSaysWhereTheEventStands(t *testing.T) {
+func TestPublishReturnsThePosition(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(6)
 		p := publisher(t, b.Kafka)
@@ -119,7 +119,7 @@ func TestPublishIsRefusedAtOnceWhenTooManyWait(t *testing.T) {
 	neverSent(t, err)
 }
 
-// neverSent checks that nobody is told of an event that may be written, where it cannot be.
+// neverSent checks that the error rules out that the event was written.
 func neverSent(t *testing.T, err error) {
 	t.Helper()
 	var e *events.Error
@@ -129,7 +129,7 @@ func neverSent(t *testing.T, err error) {
 	assert.Contains(t, e.Message, "was not sent")
 }
 
-func TestPublishOnceClosed(t *testing.T) {
+func TestPublishAfterCloseIsNotSent(t *testing.T) {
 	t.Parallel()
 	b := fake(t)
 	b.create(1)
@@ -141,8 +141,8 @@ func TestPublishOnceClosed(t *testing.T) {
 	neverSent(t, err)
 }
 
-// The client gives up what it has sent, and nobody knows whether that was written.
-func TestPublishThatIsCutShort(t *testing.T) {
+// Whether a record was written that the client gives up in flight is unknown.
+func TestCloseLeavesRecordsInFlightUnknown(t *testing.T) {
 	t.Parallel()
 	b, broker := fakeWithSilence(t)
 	b.create(1)
@@ -162,7 +162,7 @@ func TestPublishThatIsCutShort(t *testing.T) {
 	assert.Contains(t, unknown.Message, "may have been written")
 }
 
-func TestPublishOfAnEventThatIsTooLarge(t *testing.T) {
+func TestPublishOfATooLargeEventIsInvalid(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
 		p := publisher(t, b.Kafka)
@@ -173,14 +173,14 @@ func TestPublishOfAnEventThatIsTooLarge(t *testing.T) {
 	})
 }
 
-func TestPublishToNoTopic(t *testing.T) {
+func TestPublishToAMissingTopicIsNotSent(t *testing.T) {
 	t.Parallel()
 	b := fake(t)
 	_, err := publisher(t, b.Kafka).Publish(t.Context(), toTopic{nil, "none", "a", "v"})
 	neverSent(t, err)
 }
 
-// A batch of which the broker does not say that it was written is written once all the same.
+// A batch whose acknowledgement is lost is written once.
 func TestPublishWritesOnceDespiteRetries(t *testing.T) {
 	t.Parallel()
 	b := fake(t)

@@ -45,9 +45,7 @@ const maxWaiting = 10_000
 // per call. It is safe for use by several goroutines.
 type Publisher struct {
 	producer *producer
-	timeout  time.Duration
-
-	topics sync.Map // to which events were sent
+	topics   sync.Map // to which events were sent
 }
 
 var _ bus.Publisher = (*Publisher)(nil)
@@ -58,7 +56,7 @@ func NewPublisher(cluster settings.Kafka, logger *slog.Logger) (*Publisher, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Publisher{producer: p, timeout: PublishTimeout}, nil
+	return &Publisher{producer: p}, nil
 }
 
 // Publish writes the event and waits for the brokers, at most [PublishTimeout] and as long as ctx allows. When they do not
@@ -81,13 +79,12 @@ func (p *Publisher) Send(ctx context.Context, e events.Any) *Pending {
 	if parent, ok := trace.From(ctx); ok {
 		record.Headers = []kgo.RecordHeader{{Key: trace.Header, Value: []byte(parent)}}
 	}
-	return &Pending{eventID: e.EventID(), timeout: p.timeout, written: p.producer.produce(ctx, record)}
+	return &Pending{eventID: e.EventID(), written: p.producer.produce(ctx, record)}
 }
 
 // Pending is an event on its way.
 type Pending struct {
 	eventID string
-	timeout time.Duration
 	written <-chan written
 	failed  error // it never went
 }
@@ -97,7 +94,7 @@ func (p *Pending) Wait(ctx context.Context) (bus.Position, error) {
 	if p.failed != nil {
 		return bus.Position{}, p.failed
 	}
-	r, err := await(ctx, p.written, p.timeout)
+	r, err := await(ctx, p.written)
 	if err == nil {
 		return bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, nil
 	}
@@ -113,7 +110,7 @@ func (p *Pending) Wait(ctx context.Context) (bus.Position, error) {
 }
 
 // nowhere is the partition of a record until the client has chosen one, before which it cannot go: it goes to none when
-// too many wait already, or when no broker told what partitions its topic has.
+// too many wait already, or while the partitions of its topic are unknown.
 const nowhere = -1
 
 func notSent(eventID string, cause error) error {
@@ -155,8 +152,8 @@ var errTimeout = errors.New("no broker confirmed the record in time")
 
 // await waits on a timer of its own, because no option of the client bounds a record that is in flight: the client
 // cannot give one up without leaving a gap in its sequence numbers.
-func await(ctx context.Context, done <-chan written, timeout time.Duration) (*kgo.Record, error) {
-	timer := time.NewTimer(timeout)
+func await(ctx context.Context, done <-chan written) (*kgo.Record, error) {
+	timer := time.NewTimer(PublishTimeout)
 	defer timer.Stop()
 	select {
 	case w := <-done:

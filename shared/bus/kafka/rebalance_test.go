@@ -46,7 +46,7 @@ func TestWorkersJoinAndLeave(t *testing.T) {
 
 // A rebalance takes a partition from a worker whose handler goes on until it is cancelled. The next one begins with
 // that event, and only when that handler is over.
-func TestRebalanceAbandonsWhatTakesTooLong(t *testing.T) {
+func TestRebalanceAbandonsSlowHandlers(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(2)
 		b.write(moved(0, "a", 1), moved(1, "b", 1))

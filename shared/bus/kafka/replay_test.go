@@ -42,7 +42,7 @@ func (b *broker) replay(ctx context.Context, o kafka.ReplayOptions, handle bus.H
 	return kafka.Replay(ctx, b.Kafka, c, o)
 }
 
-func TestReplayEndsAtTheRecordsOfItsStart(t *testing.T) {
+func TestReplayEndsAtTheOffsetsOfItsStart(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(2)
 		b.write(moved(0, "a", 1), moved(1, "b", 1), moved(0, "a", 2), &kgo.Record{Value: []byte("no event"), Partition: 1})
@@ -71,7 +71,7 @@ func TestReplayEndsAtTheRecordsOfItsStart(t *testing.T) {
 	})
 }
 
-func TestReplayBeginsWhereItIsTold(t *testing.T) {
+func TestReplayBeginsAtFrom(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
 		b.write(moved(0, "a", 1), moved(0, "a", 2), moved(0, "a", 3))
@@ -83,7 +83,7 @@ func TestReplayBeginsWhereItIsTold(t *testing.T) {
 	})
 }
 
-func TestReplayGoesOnUntilItIsEnded(t *testing.T) {
+func TestReplayFollowsUntilCancelled(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
 		b.write(moved(0, "a", 1))

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// silence is a broker that was stopped with SIGSTOP: connections stay, nobody answers.
+// silence is a broker that was stopped with SIGSTOP: connections stay open without answers.
 type silence struct {
 	mu             sync.Mutex
 	wake           sync.Cond
