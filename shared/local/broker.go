@@ -129,14 +129,16 @@ func clusterOptions(o Options, log kfake.Logger, ln net.Listener) []kfake.Opt {
 	}
 }
 
-// versions are Kafka's without those that kfake answers wrongly. Java's admin client fails on some answers; it then uses an older request.
+// versions are Kafka's without those that kfake answers wrongly. Java's admin client fails on some answers; it then uses
+// an older request.
 func versions() *kversion.Versions {
 	v := kversion.Stable()
 	v.SetMaxKeyVersion(int16(kmsg.Produce), 12) // 13 panics if two topics are unknown
 	v.SetMaxKeyVersion(int16(kmsg.DescribeTopicPartitions), -1)
 	v.SetMaxKeyVersion(int16(kmsg.CreateTopics), 4)
 	v.SetMaxKeyVersion(int16(kmsg.ListGroups), 4)
-	v.SetMaxKeyVersion(int16(kmsg.DeleteRecords), -1) // kfake restarts an emptied partition at offset 0, and groups would skip records
+	v.SetMaxKeyVersion(int16(kmsg.DeleteRecords),
+		-1) // kfake restarts an emptied partition at offset 0, and groups would skip records
 	return v
 }
 

@@ -82,8 +82,8 @@ func produceUntilKilled(t *testing.T, address string, from, after int, kill func
 	return slices.Clone(acked)
 }
 
-// requireInOrder requires all acknowledged records in the order of their first copies. Records in flight at a kill may be stored twice, or
-// without an acknowledgement.
+// requireInOrder requires all acknowledged records in the order of their first copies. Records in flight at a kill may
+// be stored twice, or without an acknowledgement.
 func requireInOrder(t *testing.T, acked, stored []string) {
 	t.Helper()
 	previous, at := -1, 0

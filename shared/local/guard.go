@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Limits of requests. kfake has none: it allocates the size that a frame declares, of which the first bytes of an HTTP request are 1.2 GB, and
-// panics on an unknown request key.
+// Limits of requests. kfake has none: it allocates the size that a frame declares, of which the first bytes of an HTTP
+// request are 1.2 GB, and panics on an unknown request key.
 const (
 	maxProduce     = 100 << 20 // Kafka's socket.request.max.bytes
 	maxRequest     = 1 << 20   // of all other requests

@@ -160,7 +160,8 @@ func TestLargeBatchesPassTheGuard(t *testing.T) {
 func TestHarmfulRequestsCloseTheConnection(t *testing.T) {
 	b := start(t, Options{Dir: t.TempDir()})
 	repeated := kmsg.NewPtrJoinGroupRequest()
-	repeated.Group, repeated.ProtocolType, repeated.SessionTimeoutMillis, repeated.RebalanceTimeoutMillis = "g", "consumer", 6000, 6000
+	repeated.Group, repeated.ProtocolType = "g", "consumer"
+	repeated.SessionTimeoutMillis, repeated.RebalanceTimeoutMillis = 6000, 6000
 	repeated.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}, {Name: "range"}}
 	large := kmsg.NewPtrCreateTopicsRequest()
 	large.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: "large", NumPartitions: math.MaxInt32, ReplicationFactor: 1}}

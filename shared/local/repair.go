@@ -15,8 +15,9 @@ import (
 	"strings"
 )
 
-// repair prepares the folder for kfake, which cuts a log at the first batch that it cannot read and continues. It repairs what a kill, a power
-// cut and a full disk leave behind. Other damage is refused with ErrDamaged, and that file is not changed.
+// repair prepares the folder for kfake, which cuts a log at the first batch that it cannot read and continues. It
+// repairs what a kill, a power cut and a full disk leave behind. Other damage is refused with ErrDamaged, and that file
+// is not changed.
 //
 // It returns how many bytes of records the folder holds.
 func repair(dir string, log *slog.Logger) (size int64, err error) {
@@ -54,20 +55,20 @@ func repair(dir string, log *slog.Logger) (size int64, err error) {
 			size, next = size+n, end
 		}
 	}
-	// kfake writes the sequences of producers only when it closes. After a kill an old file would refuse newer ones; without the file it accepts
-	// any, so that a producer's records in flight may be stored twice.
+	// kfake writes the sequences of producers only when it closes. After a kill an old file would refuse newer ones; without
+	// the file it accepts any, so that a producer's records in flight may be stored twice.
 	if err := os.Remove(filepath.Join(dir, "seq_windows.json")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return 0, err
 	}
 	return size, nil
 }
 
-// entryPrefix is the length and the checksum of an entry of groups.log and pids.log, little-endian: [length 4][checksum 4][version 2][JSON]
-// (kfake's persist.go, writeEntry). The length does not count the prefix.
+// entryPrefix is the length and the checksum of an entry of groups.log and pids.log, little-endian: [length 4][checksum
+// 4][version 2][JSON] (kfake's persist.go, writeEntry). The length does not count the prefix.
 const entryPrefix = 8
 
-// repairStateLog removes torn entries: one at the end after a kill, and those that kfake left while the disk was full and appended to. kfake
-// reads nothing behind a torn entry.
+// repairStateLog removes torn entries: one at the end after a kill, and those that kfake left while the disk was full
+// and appended to. kfake reads nothing behind a torn entry.
 func repairStateLog(path string, log *slog.Logger) error {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {

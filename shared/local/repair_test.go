@@ -117,7 +117,8 @@ func TestCommitsAfterATornCommitAreKept(t *testing.T) {
 	commit(t, b.Address(), "g", 7)
 	again := image(t, crashed) // killed once more
 	log := must(os.ReadFile(filepath.Join(again, "groups.log")))
-	require.NoError(t, os.WriteFile(filepath.Join(again, "groups.log"), append(log[:len(log)-3:len(log)-3], log...), 0o600)) // a full disk
+	require.NoError(t, os.WriteFile(filepath.Join(again, "groups.log"), append(log[:len(log)-3:len(log)-3], log...),
+		0o600)) // a full disk
 
 	b = start(t, Options{Dir: again})
 	offsets, err := kadm.NewClient(client(t, b.Address())).FetchOffsets(t.Context(), "g")

@@ -110,8 +110,8 @@ func (s segment) read(visit func(batch)) (whole, size int64, err error) {
 	return whole, size, nil
 }
 
-// holdsBatch distinguishes damage in the middle of a log from a torn end: it reports whether a whole batch of an offset from next on stands
-// behind byte from.
+// holdsBatch distinguishes damage in the middle of a log from a torn end: it reports whether a whole batch of an offset
+// from next on stands behind byte from.
 func (s segment) holdsBatch(from, next int64) (bool, error) {
 	raw, err := os.ReadFile(s.path)
 	if err != nil {
@@ -126,8 +126,8 @@ func (s segment) holdsBatch(from, next int64) (bool, error) {
 	return false, nil
 }
 
-// completeIndex rewrites the index unless it has one entry per batch: a process killed between the two writes of a batch leaves it short, a
-// full disk leaves a torn entry in its middle.
+// completeIndex rewrites the index unless it has one entry per batch: a process killed between the two writes of a batch
+// leaves it short, a full disk leaves a torn entry in its middle.
 func (s segment) completeIndex(index []byte) error {
 	path := strings.TrimSuffix(s.path, ".dat") + ".idx"
 	info, err := os.Stat(path)

@@ -61,9 +61,9 @@ func listen(kind, data string) error {
 	return http.Serve(listener, handler)
 }
 
-// bareHandler is the hand-written baseline that only passes contacts on: it decodes the same JSON by the same library into the same struct, and
-// produces with the same guarantees. Its keys are spread over the partitions like ours: records of one partition share a batch, which the
-// broker syncs to the disk once.
+// bareHandler is the hand-written baseline that only passes contacts on: it decodes the same JSON by the same library
+// into the same struct, and produces with the same guarantees. Its keys are spread over the partitions like ours:
+// records of one partition share a batch, which the broker syncs to the disk once.
 func bareHandler(brokers string) (http.Handler, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers), kgo.ProducerLinger(0), kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.DefaultProduceTopic("contact-created"))

@@ -24,10 +24,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// BenchmarkConsume measures the worker's overhead: kafka.Consume (typed decoding, dispatch to a handler that does nothing, commits) beside a
-// hand-written loop with the same client: a goroutine per partition, the same decoder, a commit every second. Both read the same topic of six
-// partitions, in turn, each time in a new group. "ratio" is Consume's best speed divided by the loop's, "cpu-ratio" the loop's processor time
-// divided by Consume's; both include the broker, which runs in this process unless KAFKA_BROKERS=host:port names another.
+// BenchmarkConsume measures the worker's overhead: kafka.Consume (typed decoding, dispatch to a handler that does
+// nothing, commits) beside a hand-written loop with the same client: a goroutine per partition, the same decoder, a
+// commit every second. Both read the same topic of six partitions, in turn, each time in a new group. "ratio" is
+// Consume's best speed divided by the loop's, "cpu-ratio" the loop's processor time divided by Consume's; both include
+// the broker, which runs in this process unless KAFKA_BROKERS=host:port names another.
 //
 //	go test ./shared/proof/bench -run '^$' -bench Consume -cpu 2 -benchtime 5x
 func BenchmarkConsume(b *testing.B) {

@@ -18,9 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkPost posts contacts to three processes in turn, each with its own embedded broker that syncs to the disk: `sipeat serve`; its API
-// alone, without consumers; and the hand-written handler of bare_test.go. The clients are in this process and share the CPUs with the
-// server. Figures are medians of rounds, in which the three alternate; -x is the ratio to the hand-written handler in the same round.
+// BenchmarkPost posts contacts to three processes in turn, each with its own embedded broker that syncs to the disk:
+// `sipeat serve`; its API alone, without consumers; and the hand-written handler of bare_test.go. The clients are in
+// this process and share the CPUs with the server. Figures are medians of rounds, in which the three alternate; -x is
+// the ratio to the hand-written handler in the same round.
 //
 //	go test ./shared/proof/bench -run '^$' -bench Post -benchtime 1x
 func BenchmarkPost(b *testing.B) {

@@ -23,9 +23,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// BenchmarkProjection measures how fast a worker projects requests into the read model: kafka.Consume with OnRequestCreated's Project beside a
-// hand-written loop with the same client and the same writes to the same store, one after the other in each partition. "ratio" is the
-// worker's best speed divided by the loop's. DynamoDB needs DYNAMODB_ENDPOINT.
+// BenchmarkProjection measures how fast a worker projects requests into the read model: kafka.Consume with
+// OnRequestCreated's Project beside a hand-written loop with the same client and the same writes to the same store, one
+// after the other in each partition. "ratio" is the worker's best speed divided by the loop's. DynamoDB needs
+// DYNAMODB_ENDPOINT.
 //
 //	go test ./shared/proof/bench -run '^$' -bench Projection -benchtime 3x
 func BenchmarkProjection(b *testing.B) {
@@ -101,8 +102,16 @@ func projectByHand(b *testing.B, cluster settings.Kafka, topic string, total int
 	defer cancel()
 	counted := &counting{Store: s, end: cancel}
 	counted.left.Store(int64(total))
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Brokers...), kgo.ConsumerGroup("bench-"+uuid.NewString()),
-		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitMarks(), kgo.AutoCommitInterval(time.Second))
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(cluster.Brokers...),
+		kgo.ConsumerGroup("bench-"+uuid.NewString()),
+		kgo.ConsumeTopics(
+			topic,
+		),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.AutoCommitMarks(),
+		kgo.AutoCommitInterval(time.Second),
+	)
 	require.NoError(b, err)
 	defer client.Close()
 	project := consumers.OnRequestCreated{Consumers: consumers.Consumers{Store: counted}}.Project

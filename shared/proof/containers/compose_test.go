@@ -129,12 +129,14 @@ func TestBrokersAdvertiseWhereTheyAre(t *testing.T) {
 		assert.Equal(t, name+listening["NETWORK"], advertised["NETWORK"])
 		assert.Equal(t, ":19092", listening["NETWORK"])
 		assert.Equal(t, "NETWORK", e["KAFKA_INTER_BROKER_LISTENER_NAME"], name)
-		assert.Contains(t, e["KAFKA_CONTROLLER_QUORUM_VOTERS"], e["KAFKA_NODE_ID"]+"@"+name+listening[e["KAFKA_CONTROLLER_LISTENER_NAMES"]])
+		assert.Contains(t, e["KAFKA_CONTROLLER_QUORUM_VOTERS"],
+			e["KAFKA_NODE_ID"]+"@"+name+listening[e["KAFKA_CONTROLLER_LISTENER_NAMES"]])
 		voters[e["CLUSTER_ID"]] = append(voters[e["CLUSTER_ID"]], name)
 
 		assert.Equal(t, "false", e["KAFKA_AUTO_CREATE_TOPICS_ENABLE"], name)
 		assert.Equal(t, "0", e["KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS"], name)
-		assert.True(t, slices.ContainsFunc(s.Volumes, func(v string) bool { return v == name+":"+e["KAFKA_LOG_DIRS"] }), "%s keeps its log", name)
+		assert.True(t, slices.ContainsFunc(s.Volumes, func(v string) bool { return v == name+":"+e["KAFKA_LOG_DIRS"] }),
+			"%s keeps its log", name)
 	}
 	for _, members := range voters {
 		for _, name := range members {
@@ -183,7 +185,8 @@ func TestTheComposeFileAgreesWithTheRest(t *testing.T) {
 	for _, at := range regexp.MustCompile(`\b((?:kafka|broker-\d|dynamodb|mail):(\d+))\b`).FindAllStringSubmatch(makefile, -1) {
 		name, port, _ := strings.Cut(at[1], ":")
 		e := c.Services[name].Environment
-		assert.True(t, c.Services[name].published(port) != "" || strings.Contains(e["KAFKA_LISTENERS"], "NETWORK://:"+port), "nothing is at %s", at[1])
+		assert.True(t, c.Services[name].published(port) != "" || strings.Contains(e["KAFKA_LISTENERS"], "NETWORK://:"+port),
+			"nothing is at %s", at[1])
 	}
 }
 

@@ -48,7 +48,8 @@ func inDock(t *testing.T, ports ...string) *dock {
 	}
 	d := &dock{checkout: t.TempDir(), ports: map[string]string{}}
 	// With what is not committed, and without what is no source, such as .env.
-	copied := exec.Command("sh", "-c", `{ git ls-files -co --exclude-standard -z && printf '.git\0'; } | tar -c --null -T - | tar -x -C "$1"`, "sh", d.checkout)
+	const script = `{ git ls-files -co --exclude-standard -z && printf '.git\0'; } | tar -c --null -T - | tar -x -C "$1"`
+	copied := exec.Command("sh", "-c", script, "sh", d.checkout)
 	copied.Dir = root
 	out, err := copied.CombinedOutput()
 	require.NoError(t, err, string(out))

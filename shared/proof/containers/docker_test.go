@@ -54,7 +54,8 @@ func (d *dock) comesUp(t *testing.T) {
 	assert.Len(t, program.Lines(containers), 2)
 	assert.Equal(t, up.Stdout, d.make(t, 0, "up").Stdout)
 	assert.Equal(t, containers, d.docker(t, "compose", "ps", "--quiet"), "a second time changes nothing")
-	assert.Equal(t, d.project+"\n", d.docker(t, "network", "ls", "--filter", "label=com.docker.compose.project="+d.project, "--format", "{{.Name}}"))
+	assert.Equal(t, d.project+"\n", d.docker(t, "network", "ls", "--filter", "label=com.docker.compose.project="+d.project,
+		"--format", "{{.Name}}"))
 
 	said := d.doctor(t).Stdout
 	for _, service := range []string{"kafka", "dynamodb"} {
@@ -111,7 +112,8 @@ func (d *dock) losesNothing(t *testing.T) {
 	d.docker(t, "compose", "exec", "-T", "kafka", "bash", "-c", "kill -9 -1")
 	container := strings.TrimSpace(d.docker(t, "compose", "ps", "--all", "--quiet", "kafka"))
 	program.Until(t, func() error {
-		return errorUnless(d.docker(t, "inspect", "--format", "{{.RestartCount}}", container) == "1\n", "Docker does not start it again")
+		return errorUnless(d.docker(t, "inspect", "--format", "{{.RestartCount}}", container) == "1\n",
+			"Docker does not start it again")
 	})
 	kept = append(kept, d.postAgain(t, api))
 
@@ -132,7 +134,8 @@ func (d *dock) losesNothing(t *testing.T) {
 	again := d.worker(t)
 	next := d.contacts(t)
 	again.Handles(next)
-	assert.Equal(t, len(next), strings.Count(again.Stderr.String(), "group="+program.Groups["contact-created"]+" outcome=done"), "it goes on where the other one ended")
+	assert.Equal(t, len(next), strings.Count(again.Stderr.String(), "group="+program.Groups["contact-created"]+" outcome=done"),
+		"it goes on where the other one ended")
 	d.kept = kept
 }
 
@@ -224,7 +227,8 @@ func TestDockerThreeBrokers(t *testing.T) {
 	assert.True(t, w.Running())
 	program.Until(t, func() error { // Kafka has noticed, too
 		said := d.doctor(t)
-		for _, pattern := range []string{`wrong +kafka +` + d.at(three[1]) + ` `, `wrong +containers +broker-2 +exited`, `ok +kafka +` + d.at(three[0]) + ` `, `ok +topics `, `ok +groups `} {
+		for _, pattern := range []string{`wrong +kafka +` + d.at(three[1]) + ` `, `wrong +containers +broker-2 +exited`,
+			`ok +kafka +` + d.at(three[0]) + ` `, `ok +topics `, `ok +groups `} {
 			if !regexp.MustCompile(`(?m)^` + pattern).MatchString(said.Stdout) {
 				return fmt.Errorf("no %s in\n%s", pattern, said.Stdout)
 			}

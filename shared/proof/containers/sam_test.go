@@ -58,7 +58,9 @@ func inSAM(t *testing.T) *samLocal {
 
 // containers are those on the network that compose did not start.
 func (s *samLocal) containers(t *testing.T) (ids []string) {
-	out, err := s.command("docker", "ps", "--all", "--filter", "network="+s.project, "--format", `{{.ID}} {{.Label "com.docker.compose.project"}}`).Output()
+	out, err := s.command("docker", "ps", "--all", "--filter", "network="+s.project, "--format",
+		`{{.ID}} {{.Label "com.docker.compose.project"}}`).
+		Output()
 	assert.NoError(t, err)
 	for _, line := range program.Lines(string(out)) {
 		if f := strings.Fields(line); len(f) == 1 {
@@ -70,7 +72,9 @@ func (s *samLocal) containers(t *testing.T) (ids []string) {
 
 // local is a run of `sam local`, as samconfig.toml has it but for the network.
 func (s *samLocal) local(command string, arguments ...string) *exec.Cmd {
-	return s.command(s.sam, slices.Concat([]string{"local", command}, arguments, []string{"--config-env", s.config, "--docker-network", s.project})...)
+	return s.command(
+		s.sam,
+		slices.Concat([]string{"local", command}, arguments, []string{"--config-env", s.config, "--docker-network", s.project})...)
 }
 
 // logical is a function's name in template.yaml.
@@ -170,8 +174,8 @@ func (h *hosted) lambda(function string) string {
 // consumed is what Kafka's console consumer shows of topics that match, from their beginning until there are n events.
 func (s *samLocal) consumed(t *testing.T, topics string, n int) (all []of) {
 	t.Helper()
-	shown := s.docker(t, "compose", "exec", "-T", "kafka", "/opt/kafka/bin/kafka-console-consumer.sh", "--bootstrap-server", "kafka:19092",
-		"--include", topics, "--from-beginning", "--max-messages", strconv.Itoa(n), "--timeout-ms", "30000")
+	shown := s.docker(t, "compose", "exec", "-T", "kafka", "/opt/kafka/bin/kafka-console-consumer.sh", "--bootstrap-server",
+		"kafka:19092", "--include", topics, "--from-beginning", "--max-messages", strconv.Itoa(n), "--timeout-ms", "30000")
 	for _, line := range program.Lines(shown) {
 		all = append(all, program.Decoded[of](t, line))
 	}

@@ -17,7 +17,8 @@ func TestSAMIsCalledAsTheRestHasIt(t *testing.T) {
 	}
 	require.NoError(t, yaml.Unmarshal([]byte(source(t, "template.yaml")), &template))
 	containers := composeFile(t)
-	sections := regexp.MustCompile(`(?m)^\[(\w+)\.(local_\w+)\.parameters\]\n((?:[^[\n].*\n)*)`).FindAllStringSubmatch(source(t, "samconfig.toml"), -1)
+	sections := regexp.MustCompile(`(?m)^\[(\w+)\.(local_\w+)\.parameters\]\n((?:[^[\n].*\n)*)`).
+		FindAllStringSubmatch(source(t, "samconfig.toml"), -1)
 	var names []string
 	for _, s := range sections {
 		environment, settings := s[1], s[3]
@@ -37,6 +38,7 @@ func TestSAMIsCalledAsTheRestHasIt(t *testing.T) {
 		assert.NotEmpty(t, containers.Services["dynamodb"].published("8000"))
 	}
 	assert.ElementsMatch(t, []string{
-		"default local_invoke", "default local_start_api", "default local_start_lambda", "amd64 local_invoke", "amd64 local_start_api", "amd64 local_start_lambda",
+		"default local_invoke", "default local_start_api", "default local_start_lambda",
+		"amd64 local_invoke", "amd64 local_start_api", "amd64 local_start_lambda",
 	}, names)
 }

@@ -63,7 +63,8 @@ func (s *samLocal) keepsTheCORS(t *testing.T) {
 	choice := made.Resources["Api"].Properties.Body.CORS["Fn::If"]
 	require.Len(t, choice, 3, text)
 	cors, _ := choice[1].(map[string]any)
-	assert.ElementsMatch(t, []string{"allowOrigins", "allowMethods", "allowHeaders", "exposeHeaders", "maxAge"}, slices.Collect(maps.Keys(cors)), "what browsers are told, by the document that API Gateway gets")
+	assert.ElementsMatch(t, []string{"allowOrigins", "allowMethods", "allowHeaders", "exposeHeaders", "maxAge"},
+		slices.Collect(maps.Keys(cors)), "what browsers are told, by the document that API Gateway gets")
 }
 
 // saysWhatIsBroken checks that wrong settings are one line of the log.
@@ -178,7 +179,11 @@ func (s *samLocal) carriesAContact(t *testing.T) {
 	})
 	require.True(t, program.WasDone(w.Stderr.String(), a.EventID), "the worker took it")
 
-	page := []string{"Origin: https://www.sipeat.example", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"}
+	page := []string{
+		"Origin: https://www.sipeat.example",
+		"Access-Control-Request-Method: POST",
+		"Access-Control-Request-Headers: content-type",
+	}
 	allowed := program.Call(t, "OPTIONS", l.url+"/contacts", "", page...)
 	assert.Equal(t, 2, allowed.Status/100)
 	assert.Equal(t, "https://www.sipeat.example", allowed.Header.Get("Access-Control-Allow-Origin"))
@@ -190,15 +195,20 @@ func (s *samLocal) carriesAContact(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, bad.Status)
 	assert.Equal(t, "application/problem+json", bad.Header.Get("Content-Type"))
 	assert.Equal(t, "/problems/invalid-json", program.Decoded[program.Problem](t, bad.Body).Type)
-	assert.Equal(t, []string{"/limit"}, program.Decoded[program.Problem](t, program.Call(t, "GET", l.url+"/contacts?limit=1&limit=2", "").Body).Pointers())
-	assert.Contains(t, []int{http.StatusNotFound, http.StatusForbidden}, program.Call(t, "GET", l.url+"/nothing", "").Status, "AWS says 404, SAM 403")
+	assert.Equal(t, []string{"/limit"}, program.Decoded[program.Problem](t,
+		program.Call(t, "GET", l.url+"/contacts?limit=1&limit=2", "").Body).Pointers())
+	assert.Contains(t, []int{http.StatusNotFound, http.StatusForbidden}, program.Call(t, "GET", l.url+"/nothing", "").Status,
+		"AWS says 404, SAM 403")
 	l.end()
 	w.Kill()
 }
 
 // waitsOutAnOutage: endpoints say 503 and consumers give their batch back, each in its form, and all go on when it is over.
 func (s *samLocal) waitsOutAnOutage(t *testing.T) {
-	s.edit(t, "template.yaml", func(text string) string { return strings.ReplaceAll(text, "Timeout: 120", "Timeout: 10") }) // of consumers
+	s.edit(t, "template.yaml", func(text string) string {
+		return strings.ReplaceAll(text, "Timeout: 120",
+			"Timeout: 10")
+	}) // of consumers
 	given := `"KafkaSaslMechanism=NONE"`
 	provisioned := func(text string) string { return strings.ReplaceAll(text, given, `"MinimumPollers=1", `+given) }
 	outage := func(service string) { s.docker(t, "compose", "stop", service) }
@@ -206,13 +216,15 @@ func (s *samLocal) waitsOutAnOutage(t *testing.T) {
 
 	outage("dynamodb")
 	whole, _ := s.invoke(t, "contact-created")
-	assert.Contains(t, program.Decoded[struct{ ErrorMessage string }](t, whole).ErrorMessage, "1 of 1 records are not handled and must be retried", whole)
+	assert.Contains(t, program.Decoded[struct{ ErrorMessage string }](t, whole).ErrorMessage,
+		"1 of 1 records are not handled and must be retried", whole)
 
 	s.edit(t, "samconfig.toml", provisioned)
 	l := s.serve(t, "start-lambda")
 	givesBack := func() {
 		t.Helper()
-		assert.JSONEq(t, `{"batchItemFailures":[{"itemIdentifier":{"partition":"contact-created-0","offset":42}}]}`, l.lambda("contact-created"))
+		assert.JSONEq(t, `{"batchItemFailures":[{"itemIdentifier":{"partition":"contact-created-0","offset":42}}]}`,
+			l.lambda("contact-created"))
 	}
 	is := func(status int, function string) gatewayAnswer {
 		t.Helper()

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkLambdaInit measures a cold start: the time from the start of a Lambda binary to its request for the first invocation, in turn with
-// a function that does nothing (testdata/hello). "x-hello" is the ratio of the medians.
+// BenchmarkLambdaInit measures a cold start: the time from the start of a Lambda binary to its request for the first
+// invocation, in turn with a function that does nothing (testdata/hello). "x-hello" is the ratio of the medians.
 //
 //	go test ./shared/proof/lambda -run '^$' -bench LambdaInit -benchtime 40x
 func BenchmarkLambdaInit(b *testing.B) {

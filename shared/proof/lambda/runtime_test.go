@@ -19,11 +19,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lambdaProcess is a Lambda binary under test, and the Runtime API that it works for
+// lambdaProcess is a Lambda binary under test with its Runtime API
 // (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
 type lambdaProcess struct {
 	*program.Process
-	asks    chan struct{} // the process asks for its first invocation: the init is over
+	asks    chan struct{} // closed by the request for the first invocation: the init is over
 	next    chan *invocation
 	mu      sync.Mutex
 	pending map[string]*invocation
@@ -37,14 +37,14 @@ type invocation struct {
 	ended    chan ended
 }
 
-// ended is how an invocation ended: in a response, or in an error.
+// ended is the outcome of an invocation: a response or an error.
 type ended struct {
 	response []byte
 	failure  string
 }
 
-// buildLambda builds the binary of one side as `make build` does, but for this machine, and with the race detector where
-// the test has it.
+// buildLambda builds the binary of one side as `make build` does, but for this machine, and under the race detector if
+// the test is.
 func buildLambda(folder, into string) (path string, err error) {
 	path = filepath.Join(into, "bootstrap")
 	arguments := []string{"build", "-o", path, "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w"}
@@ -70,7 +70,7 @@ func init() {
 	}
 }
 
-// startLambda starts the binary of a side as the function of that name, and waits until its init is over, or has failed.
+// startLambda starts the binary of a side as the function of that name, and waits until its init is over or has failed.
 func startLambda(t testing.TB, side, function string, environment ...string) *lambdaProcess {
 	t.Helper()
 	path, err := lambdaBinaries[side]()
@@ -135,7 +135,7 @@ func (l *lambdaProcess) runtimeAPI() http.Handler {
 	return mux
 }
 
-// begin hands the function an invocation that has so long.
+// begin passes the function an invocation with that much time.
 func (l *lambdaProcess) begin(payload []byte, timeout time.Duration) *invocation {
 	l.T.Helper()
 	i := &invocation{id: uuid.NewString(), payload: payload, deadline: time.Now().Add(timeout), ended: make(chan ended, 1)}
@@ -171,7 +171,7 @@ func (l *lambdaProcess) invoke(payload []byte, timeout time.Duration) ended {
 	return l.end(l.begin(payload, timeout))
 }
 
-// gatewayAnswer is an answer as API Gateway takes it.
+// gatewayAnswer is an answer for API Gateway.
 type gatewayAnswer struct {
 	StatusCode int               `json:"statusCode"`
 	Headers    map[string]string `json:"headers"`

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// tooNew lists what GNU make 3.81 and the BSD tools lack, which are those of macOS, each with an example.
+// tooNew lists features that GNU make 3.81 and the BSD tools of macOS lack, each with an example.
 var tooNew = []struct{ pattern, example string }{
 	// NEWS of GNU make 3.82 to 4.4
 	{`--eval|--trace|--output-sync|--shuffle|\$\(MAKE\).* -O`, "$(MAKE) --eval='a:; b' a"},
@@ -22,7 +22,8 @@ var tooNew = []struct{ pattern, example string }{
 	{`\bsed (-\S+ )*-(i|r|z)\b|\bsed .*\\[+?|]`, "sed -i s/a/b/ file"},
 	{`\bmktemp\b(?: -\w+)*( *[)&|;>]|$)`, "$$(mktemp)"},
 	{`(^|[^-\w])(mapfile|readarray|declare -A|tac|timeout|realpath|sha\d+sum|nproc)\b`, "mapfile -t a"},
-	{`\breadlink -|\bgrep -[a-zA-Z]*P|\bdate -d|\bxargs -[a-zA-Z]*[rd]|\bstat -c|\bsort -V|-printf\b|\bbase64 -w|\bhead -n -|\bcp -[a-zA-Z]*t\b`, "grep -oP x"},
+	{`\breadlink -|\bgrep -[a-zA-Z]*P|\bdate -d|\bxargs -[a-zA-Z]*[rd]|\bstat -c|\bsort -V`, "grep -oP x"},
+	{`-printf\b|\bbase64 -w|\bhead -n -|\bcp -[a-zA-Z]*t\b`, "find . -printf x"},
 	{`\b(gensub|strftime|systime|asort|and)\(|\bmatch\([^)]*,[^)]*,`, "awk '{gensub(1)}'"},
 	{`\bpaste( -s| -d [^\s;)]+)* *([);&|]|$)`, "paste -s -d ,; x"},
 	{`\$\$\{\w+(,,|\^\^|@)`, "$${name,,}"},

@@ -38,20 +38,55 @@ func refusals(t *testing.T) []refusal {
 		{name: "an id from outside", body: contactWith(t, "id", "c-1"), status: 400, pointers: []string{"/id"}},
 		{name: "duplicate field", body: strings.Replace(AContact, "{", `{"name":"Bob",`, 1), status: 400, pointers: []string{"/name"}},
 		{name: "wrong type", body: contactWith(t, "name", 7), status: 400, pointers: []string{"/name"}},
-		{name: "not UTF-8", body: strings.Replace(AContact, "Ada", "A\xffa", 1), status: 400, pointers: []string{"/name"}, says: "UTF-8"},
+		{
+			name:     "not UTF-8",
+			body:     strings.Replace(AContact, "Ada", "A\xffa", 1),
+			status:   400,
+			pointers: []string{"/name"},
+			says:     "UTF-8",
+		},
 		{name: "deep nesting", body: strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000), status: 400},
-		{name: "idempotency key with a space", body: AContact, headers: []string{"Idempotency-Key: a b"}, status: 400, says: "Idempotency-Key"},
+		{
+			name:    "idempotency key with a space",
+			body:    AContact,
+			headers: []string{"Idempotency-Key: a b"},
+			status:  400,
+			says:    "Idempotency-Key",
+		},
 
 		// 422: readable and not acceptable
 		{name: "empty object", body: `{}`, status: 422, pointers: []string{"/name", "/email", "/phone", "/message"}},
-		{name: "a header in an address", body: contactWith(t, "email", "ada@example.com\r\nBcc: all@example.com"), status: 422, pointers: []string{"/email"}},
+		{
+			name:     "a header in an address",
+			body:     contactWith(t, "email", "ada@example.com\r\nBcc: all@example.com"),
+			status:   422,
+			pointers: []string{"/email"},
+		},
 		{name: "a blank drink", path: "/requests", body: with(t, aRequest, map[string]any{"drinksList": []string{"Mate", ""}}),
 			status: 422, pointers: []string{"/drinksList/1"}},
-		{name: "no city", path: "/machines", body: with(t, aMachine, map[string]any{"city": nil}), status: 422, pointers: []string{"/city"}},
-		{name: "unknown type", path: "/notifications", body: with(t, aNotification, map[string]any{"type": "weather"}), status: 422, pointers: []string{"/type"}},
+		{
+			name:     "no city",
+			path:     "/machines",
+			body:     with(t, aMachine, map[string]any{"city": nil}),
+			status:   422,
+			pointers: []string{"/city"},
+		},
+		{
+			name:     "unknown type",
+			path:     "/notifications",
+			body:     with(t, aNotification, map[string]any{"type": "weather"}),
+			status:   422,
+			pointers: []string{"/type"},
+		},
 
 		{name: "over 64 KiB", body: contactWith(t, "message", strings.Repeat("x", 64<<10)), status: 413, says: "64 KiB"},
-		{name: "a form", body: AContact, headers: []string{"Content-Type: application/x-www-form-urlencoded"}, status: 415, says: "application/json"},
+		{
+			name:    "a form",
+			body:    AContact,
+			headers: []string{"Content-Type: application/x-www-form-urlencoded"},
+			status:  415,
+			says:    "application/json",
+		},
 		{name: "compressed", body: AContact, headers: []string{"Content-Encoding: gzip"}, status: 415},
 
 		{name: "unknown path", method: "GET", path: "/people", status: 404},
@@ -59,7 +94,13 @@ func refusals(t *testing.T) []refusal {
 		{name: "wrong method", method: "DELETE", path: "/contacts", status: 405},
 
 		{name: "wrong cursor", method: "GET", path: "/contacts?cursor=abc", status: 400, pointers: []string{"/cursor"}},
-		{name: "several faulty filters", method: "GET", path: "/machines?limit=x&since=x", status: 400, pointers: []string{"/limit", "/since"}},
+		{
+			name:     "several faulty filters",
+			method:   "GET",
+			path:     "/machines?limit=x&since=x",
+			status:   400,
+			pointers: []string{"/limit", "/since"},
+		},
 		{name: "filter of another list", method: "GET", path: "/contacts?city=Berlin", status: 400, pointers: []string{"/city"}},
 	}
 }
@@ -113,7 +154,8 @@ func TestIdempotencyKeyMakesARetryTheSameEvent(t *testing.T) {
 		assert.Equal(t, first.ID, again.ID, "white space is ignored")
 		assert.Equal(t, first.EventID, again.EventID)
 		assert.Equal(t, first.Partition, again.Partition)
-		other := s.Post(e.path, strings.NewReplacer("Ada", "Eve", "Hall", "Room", "Alan", "Eve", "Somebody", "Nobody").Replace(e.body), key)
+		other := s.Post(e.path, strings.NewReplacer("Ada", "Eve", "Hall", "Room", "Alan", "Eve", "Somebody",
+			"Nobody").Replace(e.body), key)
 		assert.NotEqual(t, first.EventID, other.EventID)
 		unkeyed := s.Post(e.path, e.body)
 		assert.NotEqual(t, first.EventID, unkeyed.EventID)

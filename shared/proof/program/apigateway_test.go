@@ -82,17 +82,24 @@ func bothWays(t *testing.T) *twoWays {
 	}
 	w.project = func(id string) {
 		in := consumers.Consumers{Store: store}
-		project(t, id, consumers.OnContactCreated{Consumers: in}.Project, events.ContactCreated{Contact: Decoded[events.Contact](t, AContact)})
-		project(t, id, consumers.OnMachineCreated{Consumers: in}.Project, events.MachineCreated{Machine: Decoded[events.Machine](t, aMachine)})
-		project(t, id, consumers.OnRequestCreated{Consumers: in}.Project, events.RequestCreated{Request: Decoded[events.Request](t, aRequest)})
-		project(t, id, (&consumers.OnNotification{Consumers: in}).Project, events.Notification{Notice: Decoded[events.Notice](t, aNotification)})
+		project(t, id, consumers.OnContactCreated{Consumers: in}.Project,
+			events.ContactCreated{Contact: Decoded[events.Contact](t, AContact)})
+		project(t, id, consumers.OnMachineCreated{Consumers: in}.Project,
+			events.MachineCreated{Machine: Decoded[events.Machine](t, aMachine)})
+		project(t, id, consumers.OnRequestCreated{Consumers: in}.Project,
+			events.RequestCreated{Request: Decoded[events.Request](t, aRequest)})
+		project(t, id, (&consumers.OnNotification{Consumers: in}).Project,
+			events.Notification{Notice: Decoded[events.Notice](t, aNotification)})
 	}
 	for _, id := range oddIDs {
 		w.project(id)
 	}
 
 	quiet := slog.New(slog.DiscardHandler)
-	callers := settings.Web{TLSInFront: true, Auth: settings.Auth{Mode: "token", Tokens: [][sha256.Size]byte{sha256.Sum256([]byte(staffToken))}}}
+	callers := settings.Web{
+		TLSInFront: true,
+		Auth:       settings.Auth{Mode: "token", Tokens: [][sha256.Size]byte{sha256.Sum256([]byte(staffToken))}},
+	}
 	w.server = web.Router(w.functions, append(gateway.New(callers, quiet, time.Now).Options(), web.Log(quiet))...)
 	w.adapter = apigateway.New(web.Router(w.functions, web.Guard(apigateway.Guard(false)), web.Log(quiet), web.BehindTLS()), "")
 	return w
@@ -100,7 +107,8 @@ func bothWays(t *testing.T) *twoWays {
 
 func project[T events.Payload](t *testing.T, id string, handle func(context.Context, events.Event[T]) error, data T) {
 	t.Helper()
-	e, err := events.Make(events.Factory{Now: func() time.Time { return time.Unix(1795416861, 0) }, NewID: func() string { return id }}, data)
+	e, err := events.Make(events.Factory{Now: func() time.Time { return time.Unix(1795416861, 0) },
+		NewID: func() string { return id }}, data)
 	require.NoError(t, err)
 	require.NoError(t, handle(t.Context(), e))
 }
@@ -124,8 +132,12 @@ func wire(method, target, body string, headers ...string) string {
 		headers = append(headers, fmt.Sprint("Content-Length: ", len(body)))
 	}
 	headers = slices.DeleteFunc(headers, func(h string) bool { return strings.HasSuffix(h, ": ") })
-	return method + " " + target + " HTTP/1.1\r\nHost: api.example.com\r\nAuthorization: Bearer " + staffToken + "\r\nConnection: close\r\n" +
-		strings.Join(headers, "\r\n") + "\r\n\r\n" + body
+	return method + " " + target + " HTTP/1.1\r\nHost: api.example.com\r\nAuthorization: Bearer " + staffToken +
+		"\r\nConnection: close\r\n" +
+		strings.Join(
+			headers,
+			"\r\n",
+		) + "\r\n\r\n" + body
 }
 
 // exchanges are requests of many kinds to all functions.
@@ -142,13 +154,19 @@ func exchanges(t *testing.T, functions []web.Function) (all []exchanged) {
 				add(f.Name+" key "+key, wire(method, path, body, "Idempotency-Key: "+key))
 			}
 			add(f.Name+" two keys", wire(method, path, body, "Idempotency-Key: a", "Idempotency-Key: b"))
-			add(f.Name+" unicode", wire(method, path, with(t, body, map[string]any{"message": `<b>Zoë "🥤" O'Neill & 彼女</b>` + "\u2028"})))
+			add(f.Name+" unicode", wire(method, path,
+				with(t, body, map[string]any{"message": `<b>Zoë "🥤" O'Neill & 彼女</b>` + "\u2028"})))
 			add(f.Name+" empty", wire(method, path, ""))
 			add(f.Name+" charset", wire(method, path, body, "Content-Type: Application/JSON; charset=\"UTF-8\""))
 			add(f.Name+" chunked", wire(method, path, fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body), "Transfer-Encoding: chunked"))
 			add(f.Name+" 65536 bytes", wire(method, path, body+strings.Repeat(" ", 64<<10-len(body))))
 			all = append(all, exchanged{name: f.Name + " outage", raw: wire(method, path, body, "Idempotency-Key: k"),
-				fault: &events.Error{Kind: events.Unavailable, Message: "Kafka is away; try again.", EventID: "e-1", RetryAfter: 2 * time.Second}},
+				fault: &events.Error{
+					Kind:       events.Unavailable,
+					Message:    "Kafka is away; try again.",
+					EventID:    "e-1",
+					RetryAfter: 2 * time.Second,
+				}},
 				exchanged{name: f.Name + " unknown error", raw: wire(method, path, body), fault: fmt.Errorf("canary")},
 				exchanged{name: f.Name + " panic", raw: wire(method, path, body), fault: errPanic})
 			continue
@@ -157,7 +175,8 @@ func exchanges(t *testing.T, functions []web.Function) (all []exchanged) {
 			add(f.Name+" "+id, wire("GET", strings.Replace(path, "{id}", url.PathEscape(id), 1), ""))
 		}
 		one := strings.Replace(path, "{id}", "c-1", 1)
-		for _, query := range []string{"limit=2", "limit=2&limit=3", "limit=1,2", "city=%20Berlin+&city=", "since=2026-01-01T00%3A00%3A00%2B00:00", "%zz=1", "a;b=1", "="} {
+		for _, query := range []string{"limit=2", "limit=2&limit=3", "limit=1,2", "city=%20Berlin+&city=",
+			"since=2026-01-01T00%3A00%3A00%2B00:00", "%zz=1", "a;b=1", "="} {
 			add(f.Name+"?"+query, wire("GET", one+"?"+query, ""))
 		}
 		add(f.Name+" HEAD", wire("HEAD", one, ""))

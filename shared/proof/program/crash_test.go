@@ -206,7 +206,8 @@ func (k *killing) thingsAreReadable(s *Serving) {
 		}
 	}
 	want := map[string]int{}
-	for topic, of := range map[string]string{"contact-created": "contact", "machine-created": "machine", "request-created": "request"} {
+	for topic, of := range map[string]string{"contact-created": "contact", "machine-created": "machine",
+		"request-created": "request"} {
 		for _, e := range k.topics[topic] {
 			want[fmt.Sprint(of, " ", e["data"].(map[string]any)["id"])] = 1
 		}

@@ -32,7 +32,8 @@ func TestServersRefuseToStart(t *testing.T) {
 		assert.Contains(t, missing.Stderr, "sipeat topics")
 	}
 	nobody := &Fleet{t, dead(t), empty.Store}
-	for _, arguments := range [][]string{{"api"}, {"worker"}, {"topics"}, {"publish", "contact-created"}, {"tail", "contact-created"}} {
+	for _, arguments := range [][]string{{"api"}, {"worker"}, {"topics"}, {"publish", "contact-created"},
+		{"tail", "contact-created"}} {
 		t.Run(arguments[0]+" without a broker", func(t *testing.T) {
 			t.Parallel()
 			alone := nobody.Run(arguments...)

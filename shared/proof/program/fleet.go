@@ -30,8 +30,9 @@ func (f *Fleet) Contacts() (ids []string) {
 	for partition := range int32(6) {
 		id := "flow-" + strings.ToLower(rand.Text())
 		ids = append(ids, id)
-		records = append(records, &kgo.Record{Topic: "contact-created", Partition: partition, Value: fmt.Appendf(nil,
-			`{"eventId":%q,"eventType":"contact-created","data":{"id":%q,"name":"Canary Lovelace","timestamp":"2026-11-23T06:54:21.123Z"},"metadata":{"producer":"sipeat-app"}}`, id, id)})
+		records = append(records, &kgo.Record{Topic: "contact-created", Partition: partition,
+			Value: fmt.Appendf(nil, `{"eventId":%q,"eventType":"contact-created",`+
+				`"data":{"id":%q,"name":"Canary Lovelace","timestamp":"2026-11-23T06:54:21.123Z"},"metadata":{"producer":"sipeat-app"}}`, id, id)})
 	}
 	require.NoError(f.T, c.ProduceSync(Within(f.T), records...).FirstErr())
 	return ids

@@ -21,7 +21,8 @@ func TestWorkerServesItsHealth(t *testing.T) {
 	assert.JSONEq(t, `{"status":"alive"}`, Call(t, "GET", "http://"+address+"/healthz", "").Body)
 	ready := Call(t, "GET", "http://"+address+"/readyz", "")
 	assert.Equal(t, http.StatusOK, ready.Status, ready.Body)
-	assert.Contains(t, ready.Body, `{"topic":"contact-created","group":"sipeat-contact-consumer","joined":true,"partitions":[0,1,2,3,4,5]`)
+	assert.Contains(t, ready.Body,
+		`{"topic":"contact-created","group":"sipeat-contact-consumer","joined":true,"partitions":[0,1,2,3,4,5]`)
 
 	_, err := kadm.NewClient(client(t, f.Brokers)).DeleteTopic(Within(t), "contact-created")
 	require.NoError(t, err)

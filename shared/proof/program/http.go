@@ -15,9 +15,11 @@ import (
 
 // Bodies with the required fields.
 const (
-	AContact      = `{"name":"Ada Lovelace","email":"ada@example.com","phone":"+44 20 7946 0958","message":"A machine, please."}`
-	aMachine      = `{"name":"Hall 3","address":"Platz 1","city":"Berlin","country":"Germany","contactName":"Grace","contactEmail":"grace@example.com","contactPhone":"+49 30 1234567"}`
-	aRequest      = `{"name":"Alan","email":"alan@example.com","phone":"+44 1908 640404","address":"Bletchley Park","city":"Milton Keynes","country":"UK","drinksList":["Mate"]}`
+	AContact = `{"name":"Ada Lovelace","email":"ada@example.com","phone":"+44 20 7946 0958","message":"A machine, please."}`
+	aMachine = `{"name":"Hall 3","address":"Platz 1","city":"Berlin","country":"Germany",` +
+		`"contactName":"Grace","contactEmail":"grace@example.com","contactPhone":"+49 30 1234567"}`
+	aRequest = `{"name":"Alan","email":"alan@example.com","phone":"+44 1908 640404","address":"Bletchley Park",` +
+		`"city":"Milton Keynes","country":"UK","drinksList":["Mate"]}`
 	aNotification = `{"type":"contact","message":"Somebody called.","subjectId":"c-1"}`
 )
 

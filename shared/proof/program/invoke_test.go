@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each function runs on its sample, on the broker and the read model of one `sipeat serve`: the queries show the events of the consumers'
-// samples.
+// Each function runs on its sample, on the broker and the read model of one `sipeat serve`: the queries show the events
+// of the consumers' samples.
 func TestInvokeRunsEachFunction(t *testing.T) {
 	t.Parallel()
 	s := serve(t, t.TempDir())
@@ -46,9 +46,11 @@ func TestInvokeReportsFailures(t *testing.T) {
 		status           int
 		says, answer     string
 	}{
-		"404":              {"", "invoke get-contact --throwaway", 1, "get-contact answered 404", "404 Not Found"},
-		"no payload":       {`{"x":1}`, "invoke contact-created --throwaway -e -", 1, "contact-created failed: the payload cannot be read", ""},
-		"no broker":        {"", "invoke create-contact --brokers 127.0.0.1:1 --timeout 400ms", 1, "create-contact answered 503", `"eventId"`},
+		"404": {"", "invoke get-contact --throwaway", 1, "get-contact answered 404", "404 Not Found"},
+		"no payload": {`{"x":1}`, "invoke contact-created --throwaway -e -", 1,
+			"contact-created failed: the payload cannot be read", ""},
+		"no broker": {"", "invoke create-contact --brokers 127.0.0.1:1 --timeout 400ms", 1, "create-contact answered 503",
+			`"eventId"`},
 		"two brokers":      {"", "invoke create-contact --throwaway --brokers 127.0.0.1:1", 2, "throwaway", ""},
 		"unknown file":     {"", "invoke create-contact -e nothing.json", 2, "nothing.json", ""},
 		"unknown function": {"", "invoke create-contract", 2, "create-contract", ""},

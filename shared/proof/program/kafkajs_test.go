@@ -22,10 +22,15 @@ type appRecord struct {
 }
 
 // appPaths has the API's path of each topic.
-var appPaths = map[string]string{"contact-created": "/contacts", "machine-created": "/machines", "request-created": "/requests", "notification": "/notifications"}
+var appPaths = map[string]string{
+	"contact-created": "/contacts",
+	"machine-created": "/machines",
+	"request-created": "/requests",
+	"notification":    "/notifications",
+}
 
-// The TypeScript app has written events and read some of them. It stops, and this program starts in its place: events that the app has not read
-// become readable, the others are not read again, and each notification is delivered once.
+// The TypeScript app has written events and read some of them. It stops, and this program starts in its place: events
+// that the app has not read become readable, the others are not read again, and each notification is delivered once.
 func TestKafkaJSAppIsReplaced(t *testing.T) {
 	t.Parallel()
 	eachBroker(t, func(t *testing.T, b *kafkaSide) {
@@ -38,7 +43,8 @@ func TestKafkaJSAppIsReplaced(t *testing.T) {
 		require.Len(t, sent, 6*each)
 		old := map[string]bool{} // of this run, read by the app
 		for len(old) < each/2 {  // a used Kafka may have records of other runs first
-			for _, line := range b.node("consume.js", b.brokers, Groups["contact-created"], "contact-created", strconv.Itoa(each/2-len(old))) {
+			for _, line := range b.node("consume.js", b.brokers, Groups["contact-created"], "contact-created",
+				strconv.Itoa(each/2-len(old))) {
 				if id := Decoded[Thing](t, line)["id"].(string); strings.HasPrefix(id, name) {
 					old[id] = true
 				}

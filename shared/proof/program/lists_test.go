@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Following the cursor returns each item that existed at the start once, newest first, while items are added. Filters narrow a list.
+// Following the cursor returns each item that existed at the start once, newest first, while items are added. Filters
+// narrow a list.
 func TestListsArePagedAndFilteredWhileTheyGrow(t *testing.T) {
 	t.Parallel()
 	s := serve(t, t.TempDir())
@@ -93,6 +94,7 @@ func TestSlowAndVanishingClientsAffectNoOthers(t *testing.T) {
 	}
 	assert.Len(t, Records(t, s.Kafka, "contact-created"), 21, "half a request is none")
 	announced := s.dial()
-	announced.send("POST /contacts HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1000000000\r\n\r\n")
+	announced.send("POST /contacts HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n" +
+		"Content-Length: 1000000000\r\n\r\n")
 	assert.Equal(t, http.StatusRequestEntityTooLarge, announced.answered())
 }

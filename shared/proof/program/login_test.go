@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// SCRAM over TLS, and the message for each mistake. KAFKA_SASL_BROKERS lists brokers that require a login; the other settings are the program's own.
+// SCRAM over TLS, and the message for each mistake. KAFKA_SASL_BROKERS lists brokers that require a login; the other
+// settings are the program's own.
 func TestLoginAtApacheKafka(t *testing.T) {
 	brokers := os.Getenv("KAFKA_SASL_BROKERS")
 	if brokers == "" || os.Getenv("KAFKA_BROKERS") == "" {
@@ -52,9 +53,10 @@ func TestLoginAtApacheKafka(t *testing.T) {
 		changes map[string]string
 		says    []string
 	}{
-		"wrong password":      {map[string]string{"KAFKA_SASL_PASSWORD": "wr0ng"}, []string{"wrong password", "KAFKA_SASL_PASSWORD"}},
-		"unknown user":        {map[string]string{"KAFKA_SASL_USERNAME": "nobody"}, []string{`"nobody"`, "no such user"}},
-		"wrong mechanism":     {map[string]string{"KAFKA_SASL_MECHANISM": "SCRAM-SHA-256"}, []string{"does not accept the mechanism SCRAM-SHA-256", "SCRAM-SHA-512"}},
+		"wrong password": {map[string]string{"KAFKA_SASL_PASSWORD": "wr0ng"}, []string{"wrong password", "KAFKA_SASL_PASSWORD"}},
+		"unknown user":   {map[string]string{"KAFKA_SASL_USERNAME": "nobody"}, []string{`"nobody"`, "no such user"}},
+		"wrong mechanism": {map[string]string{"KAFKA_SASL_MECHANISM": "SCRAM-SHA-256"},
+			[]string{"does not accept the mechanism SCRAM-SHA-256", "SCRAM-SHA-512"}},
 		"no login":            {nobody, []string{"requires a login", "SCRAM-SHA-512"}},
 		"wrong CA":            {map[string]string{"KAFKA_TLS_CA_FILE": foreign}, []string{"signed by", "KAFKA_TLS_CA_FILE"}},
 		"plain to a TLS port": {map[string]string{"KAFKA_TLS_CA_FILE": ""}, []string{"this port speaks TLS", "KAFKA_TLS=true"}},

@@ -24,8 +24,8 @@ import (
 // Patience is the hang guard of every wait; a machine that tests several packages at once is slow.
 const Patience = 60 * time.Second
 
-// Main runs the tests of a package and removes what they built. The tests mostly wait for processes, so more of them run in parallel than there
-// are CPUs.
+// Main runs the tests of a package and removes what they built. The tests mostly wait for processes, so more of them run
+// in parallel than there are CPUs.
 func Main(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -73,7 +73,8 @@ func CleanEnvironment() []string {
 	var kept []string
 	for _, setting := range os.Environ() {
 		name, _, _ := strings.Cut(setting, "=")
-		if !slices.Contains(names, name) && !strings.HasPrefix(name, "SIPEAT_") && !strings.HasPrefix(name, "KAFKA") && !strings.HasPrefix(name, "OTEL_") {
+		if !slices.Contains(names, name) && !strings.HasPrefix(name, "SIPEAT_") && !strings.HasPrefix(name, "KAFKA") &&
+			!strings.HasPrefix(name, "OTEL_") {
 			kept = append(kept, setting)
 		}
 	}

@@ -40,7 +40,8 @@ func TestPublishNamesInvalidLines(t *testing.T) {
 		contactWith(t, "name", "Grace"),
 	}, "\n"))
 	assert.Equal(t, 1, got.Status)
-	assert.Regexp(t, `(?s)^line 2: .*\nline 3: .*nmae.*\nline 4: .*/email.*\nline 6: .*\npublished 2, refused 4\nsipeat: `, got.Stderr)
+	assert.Regexp(t, `(?s)^line 2: .*\nline 3: .*nmae.*\nline 4: .*/email.*\nline 6: .*\npublished 2, refused 4\nsipeat: `,
+		got.Stderr)
 	assert.NotContains(t, got.Stderr, "nobody", "a line's values are personal")
 	assert.Len(t, Records(t, s.Kafka, "contact-created"), 2)
 }

@@ -84,8 +84,36 @@ func TestEveryCommandInREADMEWorks(t *testing.T) {
 			}
 		}
 	}
-	played := source(t, ".ci", "run") + source(t, "shared", "proof", "containers", "docker_test.go") + source(t, "shared", "proof", "containers", "dock_test.go") +
-		source(t, "shared", "proof", "makefile", "deploy_test.go") + source(t, "shared", "proof", "containers", "sam_test.go")
+	played := source(
+		t,
+		".ci",
+		"run",
+	) + source(
+		t,
+		"shared",
+		"proof",
+		"containers",
+		"docker_test.go",
+	) + source(
+		t,
+		"shared",
+		"proof",
+		"containers",
+		"dock_test.go",
+	) +
+		source(
+			t,
+			"shared",
+			"proof",
+			"makefile",
+			"deploy_test.go",
+		) + source(
+		t,
+		"shared",
+		"proof",
+		"containers",
+		"sam_test.go",
+	)
 	for command, there := range playedInCI {
 		assert.Contains(t, played, there, "CI does not play %q", command)
 	}

@@ -46,8 +46,8 @@ func (s *Serving) readiness(status int, text string) {
 	})
 }
 
-// A deleted read model is reported and can be rebuilt. No notification is delivered again: neither after that nor after the groups' offsets
-// are reset.
+// A deleted read model is reported and can be rebuilt. No notification is delivered again: neither after that nor after
+// the groups' offsets are reset.
 func TestADeletedReadModelIsRebuilt(t *testing.T) {
 	t.Parallel()
 	const n = 300

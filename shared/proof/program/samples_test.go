@@ -66,7 +66,8 @@ func TestSamplesAreAnsweredByTheirFunctions(t *testing.T) {
 				Headers    map[string]string
 				Body       string
 			}) {
-				adapter := apigateway.New(web.Router([]web.Function{watched}, web.Guard(apigateway.Guard(samLocal, "sipeat/staff")), web.Log(slog.New(slog.DiscardHandler)), observed), "")
+				adapter := apigateway.New(web.Router([]web.Function{watched}, web.Guard(apigateway.Guard(samLocal, "sipeat/staff")),
+					web.Log(slog.New(slog.DiscardHandler)), observed), "")
 				out, err := adapter.Invoke(t.Context(), payload)
 				require.NoError(t, err)
 				require.NoError(t, json.Unmarshal(out, &a))
@@ -96,7 +97,8 @@ func TestSamplesAreAnsweredByTheirFunctions(t *testing.T) {
 			delete(open["requestContext"].(map[string]any), "authorizer")
 			unasked, err := json.Marshal(open)
 			require.NoError(t, err)
-			assert.Equal(t, http.StatusUnauthorized, invoke(unasked, false).StatusCode, "without the authorizer in the template a route stays closed")
+			assert.Equal(t, http.StatusUnauthorized, invoke(unasked, false).StatusCode,
+				"without the authorizer in the template a route stays closed")
 			assert.Equal(t, want, invoke(unasked, true).StatusCode, "`sam local` skips the authorizer")
 		})
 	}

@@ -14,8 +14,10 @@ import (
 
 // Every personal value begins with canary and must be in no output.
 const (
-	canaryContact = `{"name":"Canary One","email":"canary2@example.com","phone":"+44 20 7946 0958","message":"canary-three says hello"}`
-	canaryMachine = `{"name":"Canary Hall","address":"Canary Wharf 4","city":"Canaryville","country":"Canaria","contactName":"Canary Five",` +
+	canaryContact = `{"name":"Canary One","email":"canary2@example.com","phone":"+44 20 7946 0958",` +
+		`"message":"canary-three says hello"}`
+	canaryMachine = `{"name":"Canary Hall","address":"Canary Wharf 4","city":"Canaryville","country":"Canaria",` +
+		`"contactName":"Canary Five",` +
 		`"contactEmail":"canary6@example.com","contactPhone":"+49 30 1234567"}`
 	canaryNotice = `{"type":"contact","message":"canary-seven was here","subjectId":"c-1","recipientEmail":"canary8@example.com"}`
 	canaryToken  = "Authorization: Bearer canary-token.canary-signature"
@@ -34,14 +36,19 @@ func noCanary(t *testing.T, where, text string) {
 func TestOutputContainsNoPersonalData(t *testing.T) {
 	t.Parallel()
 	receiver := collect(t)
-	s := launch(t, t.TempDir(), append(receiver.environment(), "LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_HEADERS=authorization=canary-key")...)
+	s := launch(
+		t,
+		t.TempDir(),
+		append(receiver.environment(), "LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_HEADERS=authorization=canary-key")...)
 	s.Ready()
-	for path, body := range map[string]string{"/contacts": canaryContact, "/machines": canaryMachine, "/notifications": canaryNotice} {
+	for path, body := range map[string]string{"/contacts": canaryContact, "/machines": canaryMachine,
+		"/notifications": canaryNotice} {
 		a := Call(t, "POST", s.URL+path, body, canaryToken, "Idempotency-Key: canary-key", "Cookie: session=canary")
 		require.Equal(t, http.StatusAccepted, a.Status, a.Body)
 		Call(t, "GET", s.URL+path+"/canary?canary=canary", "", canaryToken)
 	}
-	for _, body := range []string{`{"canary":`, with(t, canaryContact, map[string]any{"email": "canary"}), with(t, canaryContact, map[string]any{"canary": 1})} {
+	for _, body := range []string{`{"canary":`, with(t, canaryContact, map[string]any{"email": "canary"}),
+		with(t, canaryContact, map[string]any{"canary": 1})} {
 		assert.Contains(t, []int{400, 422}, Call(t, "POST", s.URL+"/contacts", body, canaryToken).Status)
 	}
 	c := client(t, s.Kafka)
@@ -51,7 +58,8 @@ func TestOutputContainsNoPersonalData(t *testing.T) {
 		`{"eventId":"e-3","eventType":"contact-created","data":{"id":"one","name":"canary one"}}`,
 		`{"eventId":"e-4","eventType":"contact-created","data":{"id":"one","name":"canary two"}}`, // a conflict
 	} {
-		require.NoError(t, c.ProduceSync(Within(t), &kgo.Record{Topic: "contact-created", Key: []byte("k"), Value: []byte(value)}).FirstErr())
+		require.NoError(t, c.ProduceSync(Within(t), &kgo.Record{Topic: "contact-created", Key: []byte("k"),
+			Value: []byte(value)}).FirstErr())
 	}
 	for topic, group := range Groups {
 		Handled(t, s.Kafka, group, topic)

@@ -58,7 +58,8 @@ func TestServePrintsItsRoutesTopicsAndAnExample(t *testing.T) {
 func TestServeSettingsHaveAnOrder(t *testing.T) {
 	t.Parallel()
 	c := command(t, "serve", "--http", "127.0.0.1:0")
-	require.NoError(t, os.WriteFile(filepath.Join(c.Dir, ".env"), []byte("SIPEAT_HTTP=0.0.0.0:1\nSIPEAT_KAFKA=0.0.0.0:1\nSIPEAT_DATA=from-file\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(c.Dir, ".env"),
+		[]byte("SIPEAT_HTTP=0.0.0.0:1\nSIPEAT_KAFKA=0.0.0.0:1\nSIPEAT_DATA=from-file\n"), 0o600))
 	c.Env = append(c.Env, "SIPEAT_HTTP=0.0.0.0:2", "SIPEAT_KAFKA=127.0.0.1:0")
 	s := &Serving{Process: Start(t, c)}
 	s.Ready()

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A server beside a mail server that does not answer, with a request that its client does not finish, stops by itself: cli bounds a stop below
-// the 10 s after which Docker kills a container.
+// A server beside a mail server that does not answer, with a request that its client does not finish, stops by itself:
+// cli bounds a stop below the 10 s after which Docker kills a container.
 func TestServersStopBesideAHungMailServer(t *testing.T) {
 	t.Parallel()
 	hung := func(t *testing.T) (environment []string, connected <-chan net.Conn) {
@@ -24,7 +24,12 @@ func TestServersStopBesideAHungMailServer(t *testing.T) {
 				connections <- c
 			}
 		}()
-		return []string{"NOTIFY=smtp", "SMTP_URL=smtp://" + l.Addr().String(), "NOTIFY_FROM=a@example.com", "NOTIFY_TO=b@example.com"}, connections
+		return []string{
+			"NOTIFY=smtp",
+			"SMTP_URL=smtp://" + l.Addr().String(),
+			"NOTIFY_FROM=a@example.com",
+			"NOTIFY_TO=b@example.com",
+		}, connections
 	}
 	stops := func(t *testing.T, p *Process, connected <-chan net.Conn) {
 		select {

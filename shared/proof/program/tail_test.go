@@ -25,8 +25,8 @@ func TestTailShowsRecords(t *testing.T) {
 	text := tail("--from-start")
 	require.Equal(t, 0, text.Status, text.Stderr)
 	require.Len(t, Lines(text.Stdout), 5)
-	assert.Regexp(t, fmt.Sprintf(`(?m)^%d\t%d\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\t[0-9a-f-]{36}\t\{.*%s.*\}$`, first.Partition, first.Offset, first.EventID),
-		text.Stdout)
+	assert.Regexp(t, fmt.Sprintf(`(?m)^%d\t%d\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\t[0-9a-f-]{36}\t\{.*%s.*\}$`, first.Partition,
+		first.Offset, first.EventID), text.Stdout)
 
 	asJSON := tail("--from-start", "--json", "-n", "2")
 	require.Equal(t, 0, asJSON.Status)
@@ -76,7 +76,10 @@ func TestTailEscapesForeignRecords(t *testing.T) {
 		require.NoError(t, c.ProduceSync(Within(t), &kgo.Record{Topic: "machine-created.dead-letters", Value: value}).FirstErr())
 	}
 	tail := func(more ...string) (lines []string) {
-		got := Run(t, "", append([]string{"tail", "machine-created.dead-letters", "--brokers", s.Kafka, "--from-start", "--no-follow"}, more...)...)
+		got := Run(
+			t,
+			"",
+			append([]string{"tail", "machine-created.dead-letters", "--brokers", s.Kafka, "--from-start", "--no-follow"}, more...)...)
 		require.Equal(t, 0, got.Status, got.Stderr)
 		return Lines(got.Stdout)
 	}

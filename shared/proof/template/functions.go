@@ -18,12 +18,12 @@ var sides = map[string]struct{ memory, timeout int }{
 	"consumers": {512, 120}, // a handler has 30 s and 5 s of grace, a function behind a mapping 14 minutes at most
 }
 
-// row holds what the tables in functions/*/functions.go do not say about a function.
+// row completes the tables in functions/*/functions.go.
 type row struct {
 	about  string // description
-	topic  string // that it publishes to
+	topic  string // it publishes to
 	rights []right
-	memory int // in MB; 0 = as its side has it
+	memory int // in MB; 0 = that of its side
 }
 
 // right names actions of DynamoDB on an index, on the claims, or on those items of the read model whose partition keys match.
@@ -34,47 +34,48 @@ type right struct {
 }
 
 const (
-	item   = "table"
-	claims = "claims"
+	item     = "table"
+	claims   = "claims"
+	demand   = "1/demand"
+	marksKey = "1/marks"
 )
 
-func get(eventType string) right { return right{"GetItem", item, itemsOf(eventType)} }
-func put(eventType string) right { return right{"PutItem", item, itemsOf(eventType)} }
+func get(eventType string) right { return right{"GetItem", item, "1/item/" + eventType + "/*"} }
+func put(eventType string) right { return right{"PutItem", item, "1/item/" + eventType + "/*"} }
 func list(index string) right    { return right{"Query", "index/" + index, ""} }
 
-func itemsOf(eventType string) string { return "1/item/" + eventType + "/*" }
-
-const demand = "1/demand"
-
-// marks notes what was handled, before it is committed.
+// marks stores the handled offsets before they are committed.
 var marks = right{"UpdateItem", item, marksKey}
-
-const marksKey = "1/marks"
 
 var deliveries = right{"BatchGetItem", claims, ""}
 
-// rows lists what differs between functions. The tests run each function on fakes and compare what it uses with its rights.
+// rows lists the differences between functions. A test runs each function on fakes and compares the rights that it uses
+// with these.
 var rows = map[string]row{
 	"create-contact":      {about: "a visitor leaves contact details", topic: "contact-created"},
 	"create-machine":      {about: "an operator registers a machine", topic: "machine-created"},
 	"create-request":      {about: "a customer requests drinks", topic: "request-created"},
 	"create-notification": {about: "staff notify someone", topic: "notification"},
 
-	"get-contact":        {about: "one contact", rights: []right{get("contact-created")}},
-	"list-contacts":      {about: "contacts, newest first", rights: []right{list("list")}},
-	"get-machine":        {about: "one machine", rights: []right{get("machine-created")}},
-	"list-machines":      {about: "machines, newest first", rights: []right{list("list"), list("country"), list("city")}},
-	"get-request":        {about: "one request", rights: []right{get("request-created")}},
-	"list-requests":      {about: "requests, newest first", rights: []right{list("list"), list("country"), list("city"), list("machine")}},
+	"get-contact":   {about: "one contact", rights: []right{get("contact-created")}},
+	"list-contacts": {about: "contacts, newest first", rights: []right{list("list")}},
+	"get-machine":   {about: "one machine", rights: []right{get("machine-created")}},
+	"list-machines": {about: "machines, newest first", rights: []right{list("list"), list("country"), list("city")}},
+	"get-request":   {about: "one request", rights: []right{get("request-created")}},
+	"list-requests": {about: "requests, newest first",
+		rights: []right{list("list"), list("country"), list("city"), list("machine")}},
 	"get-notification":   {about: "one notification", rights: []right{get("notification"), deliveries}},
 	"list-notifications": {about: "notifications, newest first", rights: []right{list("list"), list("kind"), deliveries}},
 	"get-demand":         {about: "requested drinks by place", rights: []right{{"Query BatchGetItem", item, demand}, list("place")}},
 
-	"contact-created": {about: "project contacts and announce them", topic: "notification", rights: []right{put("contact-created"), marks}},
-	"machine-created": {about: "project machines and announce them", topic: "notification", rights: []right{put("machine-created"), marks}},
+	"contact-created": {about: "project contacts and announce them", topic: "notification",
+		rights: []right{put("contact-created"), marks}},
+	"machine-created": {about: "project machines and announce them", topic: "notification",
+		rights: []right{put("machine-created"), marks}},
 	"request-created": {about: "project requests and their demand, and announce them", topic: "notification",
 		rights: []right{put("request-created"), {"UpdateItem", item, demand + " " + marksKey}}},
-	"notification": {about: "project notifications and deliver them", rights: []right{put("notification"), marks, {"UpdateItem", claims, ""}}},
+	"notification": {about: "project notifications and deliver them",
+		rights: []right{put("notification"), marks, {"UpdateItem", claims, ""}}},
 }
 
 // function is one Lambda function, by the table of its side and its row.
@@ -82,7 +83,7 @@ type function struct {
 	Name, Side      string
 	Route           string // of commands and queries: "POST /contacts"
 	Staff           bool
-	Topic, Group    string // of consumers: where its events come from
+	Topic, Group    string // of consumers
 	About           string
 	Memory, Timeout int
 
@@ -104,7 +105,7 @@ func functions() ([]function, error) {
 		f := &all[i]
 		r, ok := rows[f.Name]
 		if !ok {
-			return nil, fmt.Errorf("%s of functions/%s/functions.go has no row in shared/proof/template/functions.go: add its description and its rights", f.Name, f.Side)
+			return nil, fmt.Errorf("add the description and the rights of %s to rows in shared/proof/template/functions.go", f.Name)
 		}
 		f.row, f.About, f.Memory, f.Timeout = r, r.about, sides[f.Side].memory, sides[f.Side].timeout
 		if r.memory != 0 {
@@ -145,7 +146,7 @@ func (f function) Settings() (all [][2]string) {
 	switch {
 	case f.Side != "consumers":
 		return all
-	case f.mails():
+	case f.Mails():
 		add("NOTIFY", "!Ref Notify", "NOTIFY_FROM", "!Ref NotifyFrom", "NOTIFY_TO", "!Ref NotifyTo",
 			"NOTIFY_RETRY_FOR", "!Ref NotifyRetryFor", "SMTP_URL", "!Ref SmtpUrl", "DISCORD_WEBHOOK", "!Ref DiscordWebhook")
 	default:
@@ -155,21 +156,18 @@ func (f function) Settings() (all [][2]string) {
 	return all
 }
 
-// mails reports whether the function delivers notifications, and so holds the secrets of their channels.
-func (f function) mails() bool { return f.Topic == "notification" }
-
-// Mails is mails for the template.
-func (f function) Mails() bool { return f.mails() }
+// Mails reports whether the function delivers notifications, and so holds the secrets of their channels.
+func (f function) Mails() bool { return f.Topic == "notification" }
 
 // statement is one of a policy. Resources are cluster, topic/NAME, group/NAME, table, index/NAME, claims, or YAML.
 type statement struct {
 	actions   []string
 	resources []string
 	condition string // YAML
-	when      string // a condition of the template: the statement is there only if it holds
+	when      string // the condition of the template that the statement depends on
 }
 
-// notFromCode limits rights to Lambda itself, which reads the topic for the function with the function's role. Calls of the function's
+// notFromCode limits rights to Lambda itself, which reads the topic with the function's role. Calls of the function's
 // own code carry the key (https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html).
 const notFromCode = `{"Null": {"lambda:SourceFunctionArn": "true"}}`
 
@@ -210,7 +208,7 @@ func (f function) Statements() (all []statement) {
 				strings.Join(strings.Fields(r.keys), `", "`))
 		}
 	}
-	if f.mails() {
+	if f.Mails() {
 		allow("ses SendEmail SendRawEmail", `!Sub "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/${SesIdentity}"`)
 		all[len(all)-1].when = "Ses"
 		allow("kms Decrypt", "!Ref EnvironmentKeyArn")
@@ -232,7 +230,8 @@ func (s statement) yaml() string {
 		case "table":
 			resources[i] = "!If [UseSecond, !GetAtt SecondReadModel.Arn, !GetAtt ReadModel.Arn]"
 		case "index":
-			resources[i] = fmt.Sprintf(`!If [UseSecond, !Sub "${SecondReadModel.Arn}/index/%s", !Sub "${ReadModel.Arn}/index/%[1]s"]`, name)
+			const index = `!If [UseSecond, !Sub "${SecondReadModel.Arn}/index/%s", !Sub "${ReadModel.Arn}/index/%[1]s"]`
+			resources[i] = fmt.Sprintf(index, name)
 		case "claims":
 			resources[i] = "!GetAtt Claims.Arn"
 		default:

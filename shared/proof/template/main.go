@@ -1,10 +1,11 @@
-// Command template writes template.yaml, from the tables of functions, the event catalogue, the tables of the read model and the CORS
-// answers of servers. Use `make template`. Parameters and resources are in template.yaml.tmpl; what the functions may do, their memory and
-// their settings are in functions.go.
+// Command template writes template.yaml from the tables of functions, the event catalogue, the tables of the read model
+// and the CORS answers of servers. Use `make template`. Parameters and resources are in template.yaml.tmpl; rights,
+// memory and settings of the functions in functions.go.
 package main
 
 import (
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -53,7 +54,7 @@ func generate(w io.Writer) error {
 		}, "CORS": cors(),
 	}
 	t, err := template.New("template.yaml").Funcs(template.FuncMap{
-		"logical": logical, "config": config, "statement": statement.yaml, "settings": environment,
+		"logical": logical, "config": config, "statement": statement.yaml,
 		"list": func(comma string) string { return "[" + strings.ReplaceAll(comma, ",", ", ") + "]" },
 	}).Parse(text)
 	if err != nil {
@@ -74,7 +75,7 @@ type errorAlarm struct {
 	Functions  []function
 }
 
-// errorAlarms divides the functions of a side: an alarm takes ten metrics, and the sum is one of them.
+// errorAlarms divides the functions of a side: an alarm has at most ten metrics, including the sum.
 func errorAlarms(all []function) (alarms []errorAlarm) {
 	for _, f := range all {
 		last := len(alarms) - 1
@@ -90,7 +91,7 @@ func errorAlarms(all []function) (alarms []errorAlarm) {
 	return alarms
 }
 
-// logical is the name of a resource: GetContact of get-contact, ContactCreatedDeadLetters of contact-created.dead-letters.
+// logical turns get-contact into GetContact and contact-created.dead-letters into ContactCreatedDeadLetters.
 func logical(name string) string {
 	var out strings.Builder
 	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '-' || r == '.' }) {
@@ -99,32 +100,13 @@ func logical(name string) string {
 	return out.String()
 }
 
-// environment is a mapping of settings, three to a line.
-func environment(settings [][2]string) string {
-	var out strings.Builder
-	for i, s := range settings {
-		switch {
-		case i%3 != 0:
-			out.WriteString(", ")
-		case i > 0:
-			out.WriteString(",\n          ")
-		}
-		out.WriteString(s[0] + ": " + s[1])
-	}
-	return "{" + out.String() + "}"
+// config is the configuration of a topic as a JSON object of strings, which the API of MSK accepts.
+func config(settings map[string]string) (string, error) {
+	b, err := json.Marshal(settings) // sorts the names
+	return string(b), err
 }
 
-// config is the configuration of a topic as a JSON object of texts, all that the API of MSK is known to accept.
-func config(settings map[string]string) string {
-	var parts []string
-	for name, value := range settings {
-		parts = append(parts, fmt.Sprintf("%q:%q", name, value))
-	}
-	slices.Sort(parts)
-	return "{" + strings.Join(parts, ",") + "}"
-}
-
-// cors is how servers answer other origins, so that API Gateway answers the same.
+// cors returns the answer of servers to other origins, so that API Gateway answers the same.
 func cors() http.Header {
 	silent := slog.New(slog.DiscardHandler)
 	g := gateway.New(settings.Web{Auth: settings.Auth{Mode: "token"}, CORSOrigins: []string{"*"}}, silent, time.Now)

@@ -30,7 +30,7 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// needs collects the rights that the code of a function uses, by running it. It is the publisher, the notifier, the dead letters, and a
+// needs records the rights that a running function uses. It is the publisher, the notifier, the dead letters and a
 // DynamoDB with empty tables.
 type needs struct {
 	mu     sync.Mutex
@@ -156,11 +156,13 @@ func (n *needs) of(t *testing.T, f function) []string {
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(text, &sample))
 		model, claims := n.store(t)
-		all := append((commands.Commands{Publisher: n}).Functions(), (queries.Queries{Store: full{model}, Claims: claims}).Functions()...)
+		all := append((commands.Commands{Publisher: n}).Functions(),
+			(queries.Queries{Store: full{model}, Claims: claims}).Functions()...)
 		handler := all[slices.IndexFunc(all, func(w web.Function) bool { return w.Name == f.Name })]
 		handler.Staff = false
 		router := web.Router([]web.Function{handler}, web.Log(slog.New(slog.DiscardHandler)))
-		for _, query := range []string{"", "?city=Berlin", "?country=Germany", "?machineId=m-1", "?type=contact"} { // each may have an index
+		// Each may have its index.
+		for _, query := range []string{"", "?city=Berlin", "?country=Germany", "?machineId=m-1", "?type=contact"} {
 			r := httptest.NewRequest(f.Method(), sample.RawPath+query, bytes.NewReader([]byte(sample.Body)))
 			r.Header.Set("Content-Type", "application/json")
 			router.ServeHTTP(httptest.NewRecorder(), r)
@@ -170,8 +172,8 @@ func (n *needs) of(t *testing.T, f function) []string {
 	return n.rights
 }
 
-// ofConsumer invokes the consumer as its bootstrap does: with the sample of the topic, again with a notifier that refuses, and with a record
-// that cannot be decoded.
+// ofConsumer invokes the consumer like its bootstrap: with the sample of the topic, with a notifier that refuses, and
+// with a record that cannot be decoded.
 func (n *needs) ofConsumer(t *testing.T, name string) {
 	t.Helper()
 	sample, err := testdata.Samples.ReadFile(name + ".json")
@@ -181,7 +183,8 @@ func (n *needs) ofConsumer(t *testing.T, name string) {
 	all := consumers.Consumers{Publisher: n, Notifier: n, Store: store, Claims: claims}
 	functions := all.Functions()
 	f := functions[slices.IndexFunc(functions, func(f consumers.Function) bool { return f.Name == name })]
-	handler := trigger.New(f.Consumer, all.DeadLetters(n), trigger.Options{Advance: store.Advance, Logger: slog.New(slog.DiscardHandler)})
+	handler := trigger.New(f.Consumer, all.DeadLetters(n),
+		trigger.Options{Advance: store.Advance, Logger: slog.New(slog.DiscardHandler)})
 	for _, payload := range [][]byte{sample, garbage} {
 		for _, n.refuse = range []error{nil, events.Errorf(events.Invalid, "no such address")} {
 			_, err := handler.Invoke(t.Context(), payload)

@@ -50,8 +50,9 @@ func TestTemplateIsUpToDate(t *testing.T) {
 }
 
 // protocol lists the rights that no fake can observe: what Kafka's protocol needs with each access
-// (https://docs.aws.amazon.com/msk/latest/developerguide/kafka-actions.html), what a mapping does with the role of its function
-// (https://docs.aws.amazon.com/lambda/latest/dg/with-msk-permissions.html, …/msk-cluster-auth.html), and what mail and a key of one's own take.
+// (https://docs.aws.amazon.com/msk/latest/developerguide/kafka-actions.html), what a mapping does with the role of its
+// function (https://docs.aws.amazon.com/lambda/latest/dg/with-msk-permissions.html, …/msk-cluster-auth.html), and the
+// rights for mail and for a key.
 func protocol(f function, observed []string) (rights []string) {
 	if f.Side != "queries" {
 		rights = append(rights, "kafka-cluster:Connect cluster", "kafka-cluster:WriteDataIdempotently cluster")
@@ -63,7 +64,8 @@ func protocol(f function, observed []string) (rights []string) {
 	}
 	if f.Side == "consumers" {
 		rights = append(rights,
-			"kafka:DescribeClusterV2 cluster", "kafka:GetBootstrapBrokers cluster", "kafka-cluster:DescribeClusterDynamicConfiguration cluster",
+			"kafka:DescribeClusterV2 cluster", "kafka:GetBootstrapBrokers cluster",
+			"kafka-cluster:DescribeClusterDynamicConfiguration cluster",
 			"kafka-cluster:DescribeTopic topic/"+f.Topic, "kafka-cluster:ReadData topic/"+f.Topic,
 			"kafka-cluster:DescribeGroup group/"+f.Group, "kafka-cluster:AlterGroup group/"+f.Group)
 	}
@@ -116,7 +118,8 @@ func TestFunctionsHaveTheRightsThatTheyUseAndNoOthers(t *testing.T) {
 func TestEachActionHasItsReason(t *testing.T) {
 	t.Parallel()
 	comments := strings.Join(regexp.MustCompile(`(?m)^ *#.*$`).FindAllString(text, -1), "\n")
-	for _, action := range regexp.MustCompile(`\b(kafka|kafka-cluster|dynamodb|ses|kms|ec2):[A-Z]\w+`).FindAllString(generated(t), -1) {
+	actions := regexp.MustCompile(`\b(kafka|kafka-cluster|dynamodb|ses|kms|ec2):[A-Z]\w+`)
+	for _, action := range actions.FindAllString(generated(t), -1) {
 		assert.True(t, strings.Contains(comments, action), "%s has no comment in template.yaml.tmpl", action)
 	}
 }
@@ -135,7 +138,7 @@ var given = []struct {
 	}},
 	{[]string{"PARTIAL_BATCH_RESPONSES"}, func(f function) bool { return f.Side == "consumers" }},
 	{[]string{"ANNOUNCED_BY_PRODUCER"}, func(f function) bool { return f.Side == "consumers" && f.Topic != "notification" }},
-	{[]string{"NOTIFY", "NOTIFY_FROM", "NOTIFY_TO", "NOTIFY_RETRY_FOR", "SMTP_URL", "DISCORD_WEBHOOK"}, func(f function) bool { return f.Topic == "notification" }},
+	{[]string{"NOTIFY", "NOTIFY_FROM", "NOTIFY_TO", "NOTIFY_RETRY_FOR", "SMTP_URL", "DISCORD_WEBHOOK"}, function.Mails},
 }
 
 // notGiven lists the settings that no function has, with the reason.
@@ -149,7 +152,7 @@ var notGiven = map[string]string{
 	"METRICS":                              "CloudWatch has them",
 	"HEALTH":                               "of sipeat worker",
 	"LOG_FORMAT":                           "a function logs JSON",
-	"KAFKA_TLS KAFKA_TLS_CA_FILE KAFKA_SASL_USERNAME KAFKA_SASL_PASSWORD":  "IAM login uses TLS, Amazon's public certificates and the role's credentials",
+	"KAFKA_TLS KAFKA_TLS_CA_FILE KAFKA_SASL_USERNAME KAFKA_SASL_PASSWORD":  "IAM login uses TLS, public certificates and the role",
 	"KAFKA_SESSION_TIMEOUT KAFKA_INSTANCE_ID":                              "the mapping is the member of the group",
 	"AWS_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN": "Lambda sets them, or they are not needed",
 }
