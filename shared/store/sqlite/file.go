@@ -23,7 +23,7 @@ type kind struct {
 	application int    // PRAGMA application_id, so that another program's database is never written to
 	version     int    // PRAGMA user_version; it grows when tables change
 	tables      string
-	outdated    func(path string) string // what to do about a file of another version
+	outdated    func(path string) string // what to do about a file of an older version
 }
 
 // file is an open SQLite file: a writer, and connections that cannot write. Each query is one statement, and so sees one moment.
@@ -141,9 +141,12 @@ func (f *file) schema(ctx context.Context, conn *sql.Conn) error {
 		return err
 	case application != f.application:
 		return events.Errorf(events.Unavailable, "%s is a database of another program: give %s another path", f.path, f.what)
-	case version != f.version:
-		return events.Errorf(events.Unavailable, "%s %s was written by another version of this program (schema %d, now %d): %s",
+	case version < f.version:
+		return events.Errorf(events.Unavailable, "%s %s was written by an older version of this program (schema %d, now %d): %s",
 			f.what, f.path, version, f.version, f.outdated(f.path))
+	case version > f.version:
+		return events.Errorf(events.Unavailable, "%s %s was written by a newer version of this program: update this program",
+			f.what, f.path)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		write("text.db", []byte("this is text, and long enough not to be taken for an empty file")): "is not a SQLite database",
 		write("damaged.db", whole):                                         "is damaged",
 		altered("older.db", "PRAGMA user_version = 1", ours):               "run `sipeat rebuild --data " + dir + "`",
-		altered("newer.db", "PRAGMA user_version = 99", ours):              "another version of this program (schema 99, now 2)",
+		altered("newer.db", "PRAGMA user_version = 99", ours):              "newer version of this program",
 		altered("foreign.db", "CREATE TABLE t (x)", func(string) {}):       "is a database of another program",
 		altered("marked.db", "PRAGMA application_id = 7", func(string) {}): "is a database of another program",
 	} {
