@@ -47,14 +47,14 @@ func withoutAWS(t *testing.T) *app {
 // container serves credentials as ECS and EKS do: each answer is another key.
 func container(t *testing.T, lasts time.Duration) *atomic.Int64 {
 	t.Helper()
-	var asked atomic.Int64
+	var answers atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"AccessKeyId":"CONTAINER%d","SecretAccessKey":"secret","Token":"token","Expiration":%q}`,
-			asked.Add(1), time.Now().Add(lasts).UTC().Format(time.RFC3339))
+			answers.Add(1), time.Now().Add(lasts).UTC().Format(time.RFC3339))
 	}))
 	t.Cleanup(s.Close)
 	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", s.URL)
-	return &asked
+	return &answers
 }
 
 func profiles(t *testing.T, text string) {
@@ -87,8 +87,11 @@ func TestCredentialsAndRegionAreFoundAsByAWSTools(t *testing.T) {
 		set         func(*testing.T)
 		key, region string
 	}{
-		"container": {func(t *testing.T) { container(t, time.Hour); t.Setenv("AWS_REGION", "eu-central-1") }, "CONTAINER1", "eu-central-1"},
-		"profile":   {func(t *testing.T) { t.Setenv("AWS_PROFILE", "sipeat") }, "PROFILE", "eu-south-2"},
+		"container": {func(t *testing.T) {
+			container(t, time.Hour)
+			t.Setenv("AWS_REGION", "eu-central-1")
+		}, "CONTAINER1", "eu-central-1"},
+		"profile": {func(t *testing.T) { t.Setenv("AWS_PROFILE", "sipeat") }, "PROFILE", "eu-south-2"},
 		"environment before profile": {func(t *testing.T) {
 			t.Setenv("AWS_ACCESS_KEY_ID", "ENVIRONMENT")
 			t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -122,7 +125,7 @@ func TestCredentialsAreRenewedBeforeTheyExpire(t *testing.T) {
 		keys  []string
 	}{
 		{time.Hour, []string{"CONTAINER1", "CONTAINER1", "CONTAINER1"}},
-		{awsExpiry - time.Second, []string{"CONTAINER2", "CONTAINER3", "CONTAINER4"}}, // the first was asked for at the start
+		{awsExpiry - time.Second, []string{"CONTAINER2", "CONTAINER3", "CONTAINER4"}}, // the first is used up by load
 	} {
 		a := withoutAWS(t)
 		container(t, c.lasts)

@@ -229,7 +229,8 @@ func (a *app) checkGroups(ctx context.Context, r *report) {
 }
 
 func (r *report) addGroup(g kafka.GroupState, now time.Time) {
-	says := fmt.Sprintf("%s, %s, %s to handle on %s", g.State, counted(len(g.Members), "member"), counted(int(g.Lag), "event"), g.Topic)
+	says := fmt.Sprintf("%s, %s, %s to handle on %s",
+		g.State, counted(len(g.Members), "member"), counted(int(g.Lag), "event"), g.Topic)
 	if !g.Oldest.IsZero() {
 		says += fmt.Sprintf(", the oldest %s old", max(now.Sub(g.Oldest), 0).Round(time.Second))
 	}

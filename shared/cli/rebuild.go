@@ -284,7 +284,8 @@ func (p *rebuildProgress) show() {
 		p.logged = time.Now()
 		rate := float64(p.handled) / time.Since(p.began).Seconds()
 		left := time.Duration(float64(p.all-p.handled) / max(rate, 0.01) * float64(time.Second))
-		p.logger.Info("rebuilding", "handled", p.handled, "of", p.all, "per_second", int(rate), "left", left.Round(time.Second).String())
+		p.logger.Info("rebuilding", "handled", p.handled, "of", p.all, "per_second", int(rate),
+			"left", left.Round(time.Second).String())
 	}
 }
 

@@ -45,9 +45,10 @@ func TestControlsInRecordsAreQuoted(t *testing.T) {
 func TestTailShowsWhyADeadLetterWasRejected(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{stdout: &out}
-	require.NoError(t, a.showRecord(bus.Record{Timestamp: time.UnixMilli(0), Key: []byte("k"), Value: []byte("{}"), Headers: []bus.Header{
-		{Key: bus.HeaderClass, Value: []byte("invalid")}, {Key: bus.HeaderReason, Value: []byte("/name is\nmissing")},
-	}}))
+	require.NoError(t, a.showRecord(bus.Record{Timestamp: time.UnixMilli(0), Key: []byte("k"), Value: []byte("{}"),
+		Headers: []bus.Header{
+			{Key: bus.HeaderClass, Value: []byte("invalid")}, {Key: bus.HeaderReason, Value: []byte("/name is\nmissing")},
+		}}))
 	assert.Equal(t, "0\t0\t1970-01-01T00:00:00Z\tk\tinvalid: \"/name is\\nmissing\"\t{}\n", out.String())
 }
 

@@ -82,7 +82,8 @@ func judgeTopics(states []kafka.TopicState, check bool) error {
 	case missing > 0 && !check:
 		return fmt.Errorf("%d created topics are not visible on all brokers yet; run `sipeat topics --check`", missing)
 	case check && missing+differ > 0:
-		return fmt.Errorf("%d of %d topics are missing or differ; `sipeat topics` creates the missing ones", missing+differ, len(states))
+		return fmt.Errorf("%d of %d topics are missing or differ; `sipeat topics` creates the missing ones",
+			missing+differ, len(states))
 	}
 	return nil
 }

@@ -17,7 +17,9 @@ func TestTopicsAreJudged(t *testing.T) {
 }
 
 func TestRetention(t *testing.T) {
-	for ms, text := range map[string]string{"-1": "unlimited", "604800000": "7 days", "86400000": "1 day", "3600000": "1h0m0s", "": "?"} {
+	for ms, text := range map[string]string{
+		"-1": "unlimited", "604800000": "7 days", "86400000": "1 day", "3600000": "1h0m0s", "": "?",
+	} {
 		assert.Equal(t, text, retention(ms))
 	}
 }
