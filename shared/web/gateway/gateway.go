@@ -90,14 +90,6 @@ func (g *Gateway) Options() []web.Option {
 	return options
 }
 
-// Ping reads the issuer's keys where there is an issuer: a wrong JWT_ISSUER shows before a caller meets it.
-func (g *Gateway) Ping(ctx context.Context) error {
-	if v, ok := g.verifier.(*jwtVerifier); ok {
-		return v.issuer.ping(ctx)
-	}
-	return nil
-}
-
 // throttle counts the requests to a function.
 func (g *Gateway) throttle(f web.Function, next http.Handler) http.Handler {
 	l := g.public

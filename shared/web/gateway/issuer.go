@@ -98,16 +98,6 @@ func (i *issuer) find(id string) (key jwkset.JWK, age time.Duration, found bool)
 	return key, age, found && age < keysKept
 }
 
-// ping reads the keys if they never were or the last try failed, and returns how that ended.
-func (i *issuer) ping(ctx context.Context) error {
-	if set := i.set.Load(); set.keys == nil || set.err != nil {
-		if err := i.refresh(ctx); err != nil {
-			return err
-		}
-	}
-	return i.set.Load().err
-}
-
 // refresh waits for the read that is running, or for one that it starts unless the last was started a moment ago. An outage
 // is logged when it begins and when it ends.
 func (i *issuer) refresh(ctx context.Context) error {
