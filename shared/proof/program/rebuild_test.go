@@ -119,7 +119,7 @@ func TestADeletedReadModelIsRebuilt(t *testing.T) {
 	s.readiness(http.StatusOK, "")
 }
 
-func TestAReadModelOfAnotherVersionIsRefusedAndRebuilt(t *testing.T) {
+func TestAReadModelOfAnOlderVersionIsRefusedAndRebuilt(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
 	s := serve(t, data)
@@ -135,7 +135,7 @@ func TestAReadModelOfAnotherVersionIsRefusedAndRebuilt(t *testing.T) {
 
 	refused := Run(t, "", "serve", "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--data", data)
 	assert.Equal(t, 1, refused.Status)
-	assert.Contains(t, refused.Stderr, "another version")
+	assert.Contains(t, refused.Stderr, "older version")
 	assert.Contains(t, refused.Stderr, "sipeat rebuild --data "+data)
 	require.Zero(t, Run(t, "", "rebuild", "--data", data).Status)
 	s = serve(t, data)
