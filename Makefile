@@ -10,6 +10,7 @@ export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sipeat-tools/$(GOTOOLCHAIN)
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0
 GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0
+DEADCODE := $(TOOLS)/deadcode-v0.52.0
 AIR := $(TOOLS)/air-v1.67.4
 KAFKAJS := shared/proof/program/kafkajs
 
@@ -22,12 +23,13 @@ test: ## all tests that need nothing installed
 race: ## the same under the race detector
 	go test -race ./...
 
-lint: $(GOLANGCI_LINT) ## format, vet, lint, go.mod
+lint: $(GOLANGCI_LINT) $(DEADCODE) ## format, vet, lint, dead code, go.mod
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	go mod tidy -diff
 	go mod verify
 	$(GOLANGCI_LINT) run --allow-serial-runners
+	@dead=$$($(DEADCODE) -test ./...) && test -z "$$dead" || { echo 'nothing calls:'; echo "$$dead"; exit 1; }
 
 # govulncheck exits 3 when it finds something, and 1 where vuln.go.dev cannot be reached. The same database is a Go module, so the module proxy
 # has it too.
@@ -173,6 +175,10 @@ $(GOLANGCI_LINT):
 $(GOVULNCHECK):
 	GOBIN=$(TOOLS)/new go install golang.org/x/vuln/cmd/govulncheck@v1.9.0
 	mv $(TOOLS)/new/govulncheck $@
+
+$(DEADCODE):
+	GOBIN=$(TOOLS)/new go install golang.org/x/tools/cmd/deadcode@v0.52.0
+	mv $(TOOLS)/new/deadcode $@
 
 $(AIR):
 	GOBIN=$(TOOLS)/new go install github.com/air-verse/air@v1.67.4

@@ -240,7 +240,8 @@ func (m *member) onRevoked(_ context.Context, client *kgo.Client, removed map[st
 	m.changed()
 }
 
-// onLost is called for a rebalance that went on without this member: other members may have the partitions already, and their offsets.
+// onLost is called for a rebalance that went on without this member: other members may have the partitions already, and
+// their offsets.
 func (m *member) onLost(_ context.Context, client *kgo.Client, removed map[string][]int32) {
 	m.joined.Store(false)
 	m.giveUp(client, removed[m.topic], 0, nil)

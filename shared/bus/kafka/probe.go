@@ -191,10 +191,12 @@ func (p *progress) diagnose(cluster settings.Kafka, err error) *Unreachable {
 		return &Unreachable{Stage: AtLogin, Err: err, Message: "it does not accept the mechanism " + cluster.Mechanism,
 			Remedy: "set KAFKA_SASL_MECHANISM to one that this listener offers: " + mechanisms + ", or unset it where none is required"}
 	case cluster.Mechanism == settings.AWSMSKIAM:
-		return &Unreachable{Stage: AtLogin, Err: err, Message: "it does not accept these AWS credentials", Remedy: "do they exist, have" +
-			" they expired, is the region right (AWS_REGION), and does their policy allow kafka-cluster:Connect?"}
+		return &Unreachable{Stage: AtLogin, Err: err, Message: "it does not accept these AWS credentials",
+			Remedy: "do they exist, have" +
+				" they expired, is the region right (AWS_REGION), and does their policy allow kafka-cluster:Connect?"}
 	}
 	return &Unreachable{Stage: AtLogin, Err: err,
-		Message: fmt.Sprintf("it does not accept user %q by %s: no such user, or a wrong password", cluster.Username, cluster.Mechanism),
-		Remedy:  "check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, and that the user was created for this mechanism"}
+		Message: fmt.Sprintf("it does not accept user %q by %s: no such user, or a wrong password", cluster.Username,
+			cluster.Mechanism),
+		Remedy: "check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, and that the user was created for this mechanism"}
 }

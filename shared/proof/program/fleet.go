@@ -32,7 +32,8 @@ func (f *Fleet) Contacts() (ids []string) {
 		ids = append(ids, id)
 		records = append(records, &kgo.Record{Topic: "contact-created", Partition: partition,
 			Value: fmt.Appendf(nil, `{"eventId":%q,"eventType":"contact-created",`+
-				`"data":{"id":%q,"name":"Canary Lovelace","timestamp":"2026-11-23T06:54:21.123Z"},"metadata":{"producer":"sipeat-app"}}`, id, id)})
+				`"data":{"id":%q,"name":"Canary Lovelace","timestamp":"2026-11-23T06:54:21.123Z"},`+
+				`"metadata":{"producer":"sipeat-app"}}`, id, id)})
 	}
 	require.NoError(f.T, c.ProduceSync(Within(f.T), records...).FirstErr())
 	return ids
