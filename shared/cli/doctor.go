@@ -350,7 +350,7 @@ func checkAPI(ctx context.Context, r *report, address string) {
 	if err == nil {
 		var response *http.Response
 		if response, err = http.DefaultClient.Do(request); err == nil {
-			response.Body.Close()
+			_ = response.Body.Close()
 			if response.StatusCode != http.StatusOK {
 				err = errors.New(response.Status)
 			}

@@ -76,8 +76,9 @@ func (w *Watch) set(change func()) {
 
 func (w *Watch) unreadable(n int32, err error) {
 	w.set(func() {
-		others := slices.DeleteFunc(w.status.Unreadable, func(u Unreadable) bool { return u.Partition == n })
-		w.status.Unreadable = append(others, Unreadable{n, err.Error(), time.Now()})
+		partitions := slices.DeleteFunc(w.status.Unreadable, func(u Unreadable) bool { return u.Partition == n })
+		partitions = append(partitions, Unreadable{n, err.Error(), time.Now()})
+		w.status.Unreadable = partitions
 	})
 }
 

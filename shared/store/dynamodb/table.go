@@ -209,7 +209,7 @@ func (t *table) get(ctx context.Context, keys []row) (rows []row, err error) {
 			if try == maxAttempts {
 				return nil, t.fault(ctx, &types.ProvisionedThroughputExceededException{})
 			}
-			time.Sleep(min(minBackoff<<try, maxBackoff))
+			time.Sleep(min(minBackoff<<try, maxBackoff)) //nolint:forbidigo // a backoff
 		}
 	}
 	return rows, nil

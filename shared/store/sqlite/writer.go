@@ -177,7 +177,7 @@ func whileLocked(ctx context.Context, try func() error) error {
 	start := time.Now()
 	err := try()
 	for locked(err) && ctx.Err() == nil && time.Since(start) < lockTimeout {
-		time.Sleep(lockRetry/2 + rand.N(lockRetry))
+		time.Sleep(lockRetry/2 + rand.N(lockRetry)) //nolint:forbidigo // a backoff
 		err = try()
 	}
 	return err

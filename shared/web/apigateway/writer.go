@@ -29,7 +29,7 @@ type writer struct {
 
 // serve has the handler answer.
 func (w *writer) serve(h http.Handler, r *http.Request) (err error) {
-	err = errCut
+	err = errCut                     //nolint:wastedassign // the result after a panic
 	defer func() { _ = recover() }() // the router has logged it, and the text may have personal data in it
 	h.ServeHTTP(w, r)
 	if w.answer.StatusCode == 0 {

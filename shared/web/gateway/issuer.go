@@ -36,7 +36,7 @@ const (
 )
 
 // errKeys is the answer while tokens cannot be verified; the cause is logged once, see refresh.
-var errKeys = errors.New("Token signing keys are temporarily unavailable.") //nolint:staticcheck // shown to callers
+var errKeys = errors.New("Token signing keys are temporarily unavailable.")
 
 // issuer has the public keys of an OpenID provider (OpenID Connect Discovery 1.0, section 4), read when they are first
 // needed. The refresh of jwkset and keyfunc is not used: it needs jwks_uri before the provider can be reached, one malformed
