@@ -60,7 +60,17 @@ func decode[T events.Payload](r *Record) (m message, err error) {
 		return message{}, err
 	}
 	if e.Metadata.Timestamp.IsZero() {
-		e.Metadata.Timestamp = events.At(r.Timestamp)
+		e.Metadata.Timestamp = createdAt(r, &e)
 	}
 	return message{&e, events.LogID(e.ID), e.Key()}, nil
+}
+
+// createdAt is the record's timestamp, for an event without one. A producer may set any number there, such as nanoseconds for
+// milliseconds; one that cannot be written again is replaced by the time of the event's data.
+func createdAt[T events.Payload](r *Record, e *events.Event[T]) events.Time {
+	at := events.At(r.Timestamp)
+	if _, err := at.MarshalText(); err != nil {
+		return e.Data.HappenedAt()
+	}
+	return at
 }
