@@ -171,9 +171,3 @@ func (c *Claims) Ping(ctx context.Context) error {
 	_, err := c.Deliveries(ctx, "ping")
 	return err
 }
-
-// Close ends what is under way.
-func (c *Claims) Close() error {
-	c.end()
-	return nil
-}

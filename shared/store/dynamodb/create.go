@@ -159,13 +159,12 @@ func (t *table) check(ctx context.Context, want *dynamodb.CreateTableInput) erro
 	if out.Table == nil {
 		return t.fault(ctx, errNoTable)
 	}
-	found := map[string]string{"key": keyNames(out.Table.KeySchema)}
-	for _, i := range out.Table.GlobalSecondaryIndexes {
-		found["index "+aws.ToString(i.IndexName)] = keyNames(i.KeySchema)
-	}
-	needs := map[string]string{"key": keyNames(want.KeySchema)}
+	needs, found := map[string]string{"key": keyNames(want.KeySchema)}, map[string]string{"key": keyNames(out.Table.KeySchema)}
 	for _, i := range want.GlobalSecondaryIndexes {
 		needs["index "+*i.IndexName] = keyNames(i.KeySchema)
+	}
+	for _, i := range out.Table.GlobalSecondaryIndexes {
+		found["index "+aws.ToString(i.IndexName)] = keyNames(i.KeySchema)
 	}
 	for part, names := range needs {
 		if found[part] != names {

@@ -52,9 +52,3 @@ func (s *Store) Ping(ctx context.Context) error {
 	}
 	return marks.Check()
 }
-
-// Close ends what is under way.
-func (s *Store) Close() error {
-	s.end()
-	return nil
-}

@@ -71,6 +71,12 @@ func openTable(cfg aws.Config, what, name, setting string) (*table, error) {
 	return t, nil
 }
 
+// Close ends what is under way.
+func (t *table) Close() error {
+	t.end()
+	return nil
+}
+
 // retryer is the SDK's, with the transactions that were cancelled by others or throttled
 // (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html, CancellationReasons). One
 // whose item exists is answered instead: another attempt would find the same.

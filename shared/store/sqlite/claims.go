@@ -158,6 +158,3 @@ func (c *Claims) Ping(ctx context.Context) error {
 	_, err := c.Deliveries(ctx)
 	return err
 }
-
-// Close commits what is queued, and closes the file.
-func (c *Claims) Close() error { return c.file.close() }

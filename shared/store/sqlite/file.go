@@ -59,7 +59,7 @@ func openFile(ctx context.Context, k kind, path string, o options) (*file, error
 	f.readers.SetMaxOpenConns(n)
 	f.readers.SetMaxIdleConns(n)
 	if err = whileLocked(ctx, func() error { return f.prepare(ctx, db) }); err == nil {
-		f.writer, err = startWriter(ctx, db, f)
+		f.writer, err = newWriter(ctx, db, f)
 	}
 	if err != nil {
 		return nil, errors.Join(f.opening(ctx, err), f.readers.Close(), db.Close())
@@ -67,8 +67,8 @@ func openFile(ctx context.Context, k kind, path string, o options) (*file, error
 	return f, nil
 }
 
-// close commits what is queued, and closes the file, once.
-func (f *file) close() error {
+// Close commits what is queued, and closes the file, once.
+func (f *file) Close() error {
 	if !f.drain() {
 		return nil
 	}

@@ -10,10 +10,12 @@ import (
 )
 
 // Remove deletes a closed read model, if there is one.
-func Remove(path string) error {
+func Remove(path string) error { return remove(path, path+"-wal", path+"-shm") }
+
+func remove(paths ...string) error {
 	var errs []error
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+	for _, path := range paths {
+		if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}
@@ -36,10 +38,8 @@ func Replace(ctx context.Context, from, to string) error {
 			return events.Errorf(events.Unavailable, "%s %s is open in another process: stop that, and run this again", f.what, to)
 		}
 	}
-	for _, suffix := range []string{"-wal", "-shm"} {
-		if err := os.Remove(to + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return f.opening(ctx, err)
-		}
+	if err := remove(to+"-wal", to+"-shm"); err != nil {
+		return f.opening(ctx, err)
 	}
 	if err := os.Rename(from, to); err != nil {
 		return events.Wrap(events.Unavailable, err, "%s %s cannot be moved to %s", f.what, from, to)

@@ -113,6 +113,3 @@ func (s *Store) Ping(ctx context.Context) error {
 	}
 	return marks.Check()
 }
-
-// Close commits what is queued, and closes the file.
-func (s *Store) Close() error { return s.file.close() }

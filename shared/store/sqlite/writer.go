@@ -40,20 +40,17 @@ type writer struct {
 
 	mu      sync.Mutex
 	queue   []*job
+	running bool // loop runs
 	closed  bool
-	wake    chan struct{} // holds one token while the queue may hold jobs
-	stopped chan struct{}
+	loops   sync.WaitGroup
 }
 
-func startWriter(ctx context.Context, db *sql.DB, f *file) (*writer, error) {
+func newWriter(ctx context.Context, db *sql.DB, f *file) (*writer, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{file: f, db: db, conn: conn, tx: tx{conn: conn, stmt: map[string]*sql.Stmt{}},
-		wake: make(chan struct{}, 1), stopped: make(chan struct{})}
-	go w.loop()
-	return w, nil
+	return &writer{file: f, db: db, conn: conn, tx: tx{conn: conn, stmt: map[string]*sql.Stmt{}}}, nil
 }
 
 // do runs a write and returns when it is committed, or when its context ends: then its outcome is unknown, and run may
@@ -69,20 +66,16 @@ func (w *writer) do(ctx context.Context, run func(*tx) error) error {
 		return store.Closed(w.file.what)
 	}
 	w.queue = append(w.queue, j)
+	if !w.running {
+		w.running = true
+		w.loops.Go(w.loop)
+	}
 	w.mu.Unlock()
-	w.signal()
 	select {
 	case err := <-j.done:
 		return err
 	case <-ctx.Done():
 		return w.file.fault(ctx, ctx.Err())
-	}
-}
-
-func (w *writer) signal() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
 	}
 }
 
@@ -98,8 +91,7 @@ func (w *writer) drain() bool {
 	first := !w.closed
 	w.closed = true
 	w.mu.Unlock()
-	w.signal()
-	<-w.stopped
+	w.loops.Wait()
 	return first
 }
 
@@ -111,9 +103,9 @@ func (w *writer) close() error {
 	return w.file.fault(context.Background(), errors.Join(append(errs, w.conn.Close(), w.db.Close())...))
 }
 
+// loop commits the queue until it is empty.
 func (w *writer) loop() {
-	defer close(w.stopped)
-	for jobs := w.take(); jobs != nil; jobs = w.take() {
+	for jobs := w.take(); len(jobs) > 0; jobs = w.take() {
 		for i, err := range w.commit(jobs) {
 			jobs[i].done <- err
 		}
@@ -121,22 +113,14 @@ func (w *writer) loop() {
 	}
 }
 
-// take waits for jobs; nil when the writer is closed and none is left.
+// take takes a batch from the queue; none ends the loop.
 func (w *writer) take() []*job {
-	for {
-		w.mu.Lock()
-		n := min(len(w.queue), maxBatch)
-		jobs, closed := w.queue[:n:n], w.closed
-		w.queue = w.queue[n:]
-		w.mu.Unlock()
-		if n > 0 {
-			return jobs
-		}
-		if closed {
-			return nil
-		}
-		<-w.wake
-	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(len(w.queue), maxBatch)
+	jobs := w.queue[:n:n]
+	w.queue, w.running = w.queue[n:], n > 0
+	return jobs
 }
 
 // commit runs jobs in one transaction and returns their errors. If one of them fails for a reason other than its arguments, which
