@@ -44,12 +44,8 @@ func NewTracing(ctx context.Context, getenv func(string) string, version string,
 		return nil, errors.Join(errors.New("OTEL_RESOURCE_ATTRIBUTES: must be key=value pairs, separated by commas"), out.Shutdown(ctx))
 	}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("traces cannot be exported", "error", err) }))
-	return TracingTo(sdk.NewTracerProvider(sdk.WithBatcher(out), sdk.WithResource(res))), nil
-}
-
-// TracingTo makes tracing with an existing provider.
-func TracingTo(provider *sdk.TracerProvider) *Tracing {
-	return &Tracing{provider.Tracer("github.com/sipeat/sipeat"), provider}
+	provider := sdk.NewTracerProvider(sdk.WithBatcher(out), sdk.WithResource(res))
+	return &Tracing{provider.Tracer("github.com/sipeat/sipeat"), provider}, nil
 }
 
 // Close exports the remaining spans, as long as ctx allows.

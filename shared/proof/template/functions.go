@@ -23,7 +23,6 @@ type row struct {
 	about  string // description
 	topic  string // it publishes to
 	rights []right
-	memory int // in MB; 0 = that of its side
 }
 
 // right names actions of DynamoDB on an index, on the claims, or on those items of the read model whose partition keys match.
@@ -108,9 +107,6 @@ func functions() ([]function, error) {
 			return nil, fmt.Errorf("add the description and the rights of %s to rows in shared/proof/template/functions.go", f.Name)
 		}
 		f.row, f.About, f.Memory, f.Timeout = r, r.about, sides[f.Side].memory, sides[f.Side].timeout
-		if r.memory != 0 {
-			f.Memory = r.memory
-		}
 		if f.Route != "" {
 			f.About = f.Route + " - " + r.about
 		}
@@ -173,22 +169,22 @@ const notFromCode = `{"Null": {"lambda:SourceFunctionArn": "true"}}`
 
 // Statements is the policy of the function. The reason for each action is in the comment above its side in the template.
 func (f function) Statements() (all []statement) {
-	allow := func(actions string, resources ...string) {
+	allow := func(actions string, resources ...string) *statement {
 		service, names, _ := strings.Cut(actions, " ")
 		s := statement{resources: resources}
 		for name := range strings.FieldsSeq(names) {
 			s.actions = append(s.actions, service+":"+name)
 		}
 		all = append(all, s)
+		return &all[len(all)-1]
 	}
-	written := []string{}
+	var written []string
 	if f.row.topic != "" {
 		written = append(written, "topic/"+f.row.topic)
 	}
 	if f.Side == "consumers" {
 		written = append(written, "topic/"+bus.DeadLetterTopic(f.Topic))
-		allow("kafka DescribeClusterV2 GetBootstrapBrokers", "cluster")
-		all[0].condition = notFromCode
+		allow("kafka DescribeClusterV2 GetBootstrapBrokers", "cluster").condition = notFromCode
 		allow("kafka-cluster DescribeClusterDynamicConfiguration", "cluster")
 		allow("kafka-cluster DescribeTopic ReadData", "topic/"+f.Topic)
 		allow("kafka-cluster DescribeGroup AlterGroup", "group/"+f.Group)
@@ -202,17 +198,16 @@ func (f function) Statements() (all []statement) {
 			all[last].resources = append(all[last].resources, r.on)
 			continue
 		}
-		allow("dynamodb "+r.actions, r.on)
+		s := allow("dynamodb "+r.actions, r.on)
 		if r.keys != "" {
-			all[len(all)-1].condition = fmt.Sprintf(`{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["%s"]}}`,
+			s.condition = fmt.Sprintf(`{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["%s"]}}`,
 				strings.Join(strings.Fields(r.keys), `", "`))
 		}
 	}
 	if f.Mails() {
-		allow("ses SendEmail SendRawEmail", `!Sub "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/${SesIdentity}"`)
-		all[len(all)-1].when = "Ses"
-		allow("kms Decrypt", "!Ref EnvironmentKeyArn")
-		all[len(all)-1].when = "EnvironmentKey"
+		const identity = `!Sub "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/${SesIdentity}"`
+		allow("ses SendEmail SendRawEmail", identity).when = "Ses"
+		allow("kms Decrypt", "!Ref EnvironmentKeyArn").when = "EnvironmentKey"
 	}
 	return all
 }
