@@ -2,7 +2,6 @@ package dynamodb
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -38,8 +37,7 @@ func (s *slow) Do(r *http.Request) (*http.Response, error) {
 			body = described()
 		}
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
-		Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	return answer(r, status, body), nil
 }
 
 func described() string {
@@ -60,11 +58,8 @@ func described() string {
 
 func TestCreateWaitsForTheTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg, err := FromEnvironment(fakeEnvironment)
-		require.NoError(t, err)
 		s := &slow{}
-		cfg.HTTPClient = s
-		require.NoError(t, open(t, cfg, "drinks").Create(t.Context()))
+		require.NoError(t, openTo(t, s).Create(t.Context()))
 		assert.Equal(t, "CreateTable DescribeTable DescribeTable DescribeTable DescribeTable DescribeTable DescribeTable",
 			strings.Join(s.asked, " "))
 	})
@@ -76,17 +71,13 @@ type busy struct{ asked int }
 func (b *busy) Do(r *http.Request) (*http.Response, error) {
 	b.asked++
 	body := `{"Responses":{},"UnprocessedKeys":{"drinks":{"Keys":[{"pk":{"S":"a"},"sk":{"B":"YQ=="}}]}}}`
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
-		Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	return answer(r, http.StatusOK, body), nil
 }
 
 func TestUnprocessedKeysAreAThrottle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg, err := FromEnvironment(fakeEnvironment)
-		require.NoError(t, err)
 		b := &busy{}
-		cfg.HTTPClient = b
-		_, err = open(t, cfg, "drinks").get(t.Context(), []row{{pk: text("a"), sk: text("a")}})
+		_, err := openTo(t, b).get(t.Context(), []row{{pk: text("a"), sk: text("a")}})
 		require.Equal(t, events.Unavailable, events.KindOf(err))
 		require.ErrorContains(t, err, "is throttled")
 		assert.Equal(t, maxAttempts, b.asked)

@@ -15,23 +15,15 @@ func TestEveryListUsesAnIndex(t *testing.T) {
 	for n := range 16 {
 		var m store.Labels
 		index, filters, partition := listIndex, []string{}, "1/t"
-		take := func(name, value string, label *string) {
+		for i, label := range []*string{&m.Type, &m.Country, &m.City, &m.MachineID} {
+			if n>>i&1 == 0 {
+				continue
+			}
 			if index != listIndex {
 				filters = append(filters, "#"+index+" = :"+index)
 			}
-			*label, index, partition = value, name, "1/t/"+value
-		}
-		if n&1 != 0 {
-			take(kindIndex, "d", &m.Type)
-		}
-		if n&2 != 0 {
-			take(countryIndex, "b", &m.Country)
-		}
-		if n&4 != 0 {
-			take(cityIndex, "a", &m.City)
-		}
-		if n&8 != 0 {
-			take(machineIndex, "c", &m.MachineID)
+			index = []string{kindIndex, countryIndex, cityIndex, machineIndex}[i]
+			*label, partition = "x"+index, "1/t/x"+index
 		}
 		in := listing(store.Query{Type: "t", Match: m}, nil)
 		assert.Equal(t, index, *in.IndexName)

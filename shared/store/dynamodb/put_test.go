@@ -62,8 +62,20 @@ func (f *server) Do(r *http.Request) (*http.Response, error) {
 			}
 		}
 	}
+	return answer(r, status, body), nil
+}
+
+func answer(r *http.Request, status int, body string) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
-		Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+		Body: io.NopCloser(strings.NewReader(body)), Request: r}
+}
+
+// openTo opens a read model whose requests go to client.
+func openTo(t *testing.T, client aws.HTTPClient) *Store {
+	cfg, err := FromEnvironment(fakeEnvironment)
+	require.NoError(t, err)
+	cfg.HTTPClient = client
+	return open(t, cfg, "drinks")
 }
 
 func fakeEnvironment(name string) string {
@@ -84,17 +96,12 @@ func taken(digest [32]byte) string {
 
 func faked(t *testing.T, answer func(int, []string) (int, string, error)) (*Store, *server) {
 	f := &server{answer: answer}
-	cfg, err := FromEnvironment(fakeEnvironment)
-	require.NoError(t, err)
-	cfg.HTTPClient = f
-	return open(t, cfg, "drinks"), f
+	return openTo(t, f), f
 }
 
 func request(id string, drinks ...string) store.Item {
-	i := store.Item{Type: "request-created", ID: id, EventID: "e", CreatedAt: time.UnixMilli(5).UTC(),
-		Data: []byte("{}"), Digest: [32]byte{1},
-		Labels: store.Labels{City: "Berlin ", Country: "DE"}, Drinks: drinks}
-	return i
+	return store.Item{Type: "request-created", ID: id, EventID: "e", CreatedAt: time.UnixMilli(5).UTC(),
+		Data: []byte("{}"), Digest: [32]byte{1}, Labels: store.Labels{City: "Berlin ", Country: "DE"}, Drinks: drinks}
 }
 
 func TestAnItemAndItsDrinksAreOneTransaction(t *testing.T) {
@@ -111,7 +118,7 @@ func TestAnItemAndItsDrinksAreOneTransaction(t *testing.T) {
 	assert.Contains(t, actions[1], `":n":{"N":"1"}`)
 	assert.Contains(t, actions[1], `"Cola"`)
 	assert.Contains(t, actions[2], `"Tea"`)
-	assert.Equal(t, int(1), strings.Count(strings.Join(actions, ""), `"Put"`))
+	assert.Equal(t, 1, strings.Count(strings.Join(actions, ""), `"Put"`))
 }
 
 func TestAnItemWithoutDrinksNeedsNoTransaction(t *testing.T) {
@@ -206,16 +213,13 @@ func (h hanging) Do(r *http.Request) (*http.Response, error) {
 
 func TestCloseEndsRunningCalls(t *testing.T) {
 	t.Parallel()
-	cfg, err := FromEnvironment(fakeEnvironment)
-	require.NoError(t, err)
 	h := hanging{make(chan bool, 9)}
-	cfg.HTTPClient = h
-	s := open(t, cfg, "drinks")
+	s := openTo(t, h)
 	done := make(chan error)
 	go func() { done <- s.Put(t.Context(), request("1")) }()
 	<-h.reached
 	require.NoError(t, s.Close())
-	err = <-done
+	err := <-done
 	assert.Equal(t, events.Unavailable, events.KindOf(err))
 	require.ErrorContains(t, err, "closed")
 }

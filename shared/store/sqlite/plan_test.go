@@ -40,17 +40,10 @@ func TestEveryQueryUsesAnIndex(t *testing.T) {
 	for n := range 16 {
 		var m store.Labels
 		index, equal := "items_all", ""
-		if n&1 != 0 {
-			m.Type, index, equal = "x", "items_kind", " AND kind=?"
-		}
-		if n&2 != 0 {
-			m.Country, index, equal = "x", "items_country", " AND country=?"
-		}
-		if n&4 != 0 {
-			m.City, index, equal = "x", "items_city", " AND city=?"
-		}
-		if n&8 != 0 {
-			m.MachineID, index, equal = "x", "items_machine", " AND machine=?"
+		for i, label := range []*string{&m.Type, &m.Country, &m.City, &m.MachineID} {
+			if column := []string{"kind", "country", "city", "machine"}[i]; n>>i&1 != 0 {
+				*label, index, equal = "x", "items_"+column, " AND "+column+"=?"
+			}
 		}
 		text, args := list("x", m)
 		// The last part is what bounds the walk along the index: the cursor above and since below.

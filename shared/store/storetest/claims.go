@@ -150,15 +150,13 @@ var claims = []struct {
 	{"of many concurrent calls one gets the claim", func(b *claimsBench) {
 		handles := []store.Claims{b.Claims, b.handle()}
 		var won atomic.Int32
-		for _, err := range together(64, func(n int) error {
+		succeed(b, 64, func(n int) error {
 			c, _, err := handles[n%2].Claim(b.Context(), "mail", "smtp", lease)
 			if err == nil && c == store.Claimed {
 				won.Add(1)
 			}
 			return err
-		}) {
-			require.NoError(b, err)
-		}
+		})
 		assert.EqualValues(b, 1, won.Load())
 	}},
 	{"deliveries say what became of each channel", func(b *claimsBench) {
@@ -190,9 +188,7 @@ var claims = []struct {
 		for n := range all {
 			all[n] = strings.Repeat("i", store.MaxID-3) + fmt.Sprintf("%03d", n)
 		}
-		for _, err := range together(len(all), func(n int) error { return b.Complete(b.Context(), all[n], "smtp") }) {
-			require.NoError(b, err)
-		}
+		succeed(b, len(all), func(n int) error { return b.Complete(b.Context(), all[n], "smtp") })
 		assert.Len(b, b.deliveries(all...), store.MaxLimit)
 		_, err := b.Deliveries(b.Context(), append(all, "one more")...)
 		isKind(b, events.Invalid, err)

@@ -53,11 +53,9 @@ var marks = []guarantee{
 		for offset := range int64(20) {
 			require.NoError(b, handles[offset%2].Advance(b.Context(), request, at(0, offset), at(0, offset+1)))
 		}
-		for _, err := range together(24, func(i int) error {
+		succeed(b, 24, func(i int) error {
 			return handles[i%2].Advance(b.Context(), request, nil, at(int32(i%12), int64(20+i)))
-		}) {
-			require.NoError(b, err)
-		}
+		})
 		want := map[int32]store.Mark{}
 		for p := range int32(12) {
 			want[p] = store.Mark{Held: int64(32 + p), Committed: int64(32 + p)}

@@ -4,7 +4,6 @@
 package storetest
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"math/rand/v2"
@@ -150,9 +149,20 @@ func isKind(t require.TestingT, kind events.Kind, err error) {
 	require.Equalf(t, kind, events.KindOf(err), "%v", err)
 }
 
-func (b *bench) list(s store.Store) []string {
+// page reads one page of the list of requests.
+func (b *bench) page(s store.Store, q store.Query) store.Page {
 	b.Helper()
-	return ids(b.all(s, store.Query{Type: request, Limit: 100}))
+	q.Type = request
+	page, err := s.List(b.Context(), q)
+	require.NoError(b, err)
+	return page
+}
+
+// succeed runs n calls at once, none of which may fail.
+func succeed(t require.TestingT, n int, call func(i int) error) {
+	for _, err := range together(n, call) {
+		require.NoError(t, err)
+	}
 }
 
 // together runs n calls at once and returns their errors.
@@ -183,10 +193,4 @@ func ids(items []store.Item) []string {
 		out[i] = it.ID
 	}
 	return out
-}
-
-func ended(t *testing.T) context.Context {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	return ctx
 }
