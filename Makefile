@@ -1,12 +1,12 @@
-# What people and CI run. `make help` lists it.
+# The targets for developers and CI. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help test race lint vuln retracted bench integration containers docker up settings down logs topics worker-dev worker-build worker-start
 
-# go.mod names the Go release that binaries are built and checked with, so that a known fix of the standard library is in them. It replaces
-# GOTOOLCHAIN=local of the environment; `make GOTOOLCHAIN=local build` builds with the installed release.
+# go.mod names the Go release to build and check with, so that binaries contain its fixes of the standard library. This overrides
+# GOTOOLCHAIN=local in the environment; `make GOTOOLCHAIN=local build` builds with the installed release.
 export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 
-# Tools are built once per version of theirs and of Go, outside the checkout.
+# Tools are built once per version of the tool and of Go, outside the checkout.
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sipeat-tools/$(GOTOOLCHAIN)
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0
 GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0
@@ -29,11 +29,11 @@ lint: $(GOLANGCI_LINT) $(DEADCODE) ## format, vet, lint, dead code, go.mod
 	go mod tidy -diff
 	go mod verify
 	$(GOLANGCI_LINT) run --allow-serial-runners
-	@dead=$$($(DEADCODE) -test ./...) && test -z "$$dead" || { echo 'nothing calls:'; echo "$$dead"; exit 1; }
+	@dead=$$($(DEADCODE) -test ./...) && test -z "$$dead" || { echo 'unused functions:'; echo "$$dead"; exit 1; }
 
-# govulncheck exits 3 when it finds something, and 1 where vuln.go.dev cannot be reached. The same database is a Go module, so the module proxy
-# has it too.
-vuln: $(GOVULNCHECK) ## known vulnerabilities in the code that is linked
+# govulncheck exits with 3 when it finds something, and with 1 if it cannot reach vuln.go.dev. The same database is also a Go module, which the
+# module proxy serves.
+vuln: $(GOVULNCHECK) ## known vulnerabilities in linked code
 	@status=0; $(GOVULNCHECK) ./... || status=$$?; \
 	if [ $$status -ne 1 ]; then exit $$status; fi; \
 	echo 'Using the database from the module golang.org/x/vulndb.'; \
@@ -50,42 +50,42 @@ retracted: ## modules in use that their authors have retracted or deprecated (as
 	found=$$(go list -m -u -retracted -f '{{if or .Retracted .Deprecated}}{{.Path}} {{.Version}}: {{.Retracted}} {{.Deprecated}}{{end}}' $$used) || exit 1; \
 	test -z "$$found" || { echo 'retracted or deprecated:'; echo "$$found"; exit 1; }
 
-bench: ## the figures, each beside its baseline in the same run
+bench: ## all benchmarks, each with its baseline in the same run
 	go test -run '^$$' -bench . -benchmem ./shared/...
 
 # The packages with suites for real servers; a test compares this list with the tests.
 INTEGRATION := ./shared/bus/... ./shared/store/... ./shared/proof/program ./shared/proof/lambda
 
 integration: SHELL := bash
-integration: ## the suites that want real servers: those of `make up`, or KAFKA_BROKERS and DYNAMODB_ENDPOINT
-	@command -v npm >/dev/null || { echo "This needs Node and npm too: one of the suites is the TypeScript app's Kafka client."; exit 2; }
+integration: ## the suites for real servers: those of `make up`, or at KAFKA_BROKERS and DYNAMODB_ENDPOINT
+	@command -v npm >/dev/null || { echo "This needs Node and npm: one of the suites runs the TypeScript app's Kafka client."; exit 2; }
 	cd $(KAFKAJS) && npm ci
 	@set -eo pipefail; $(AT); \
 	export KAFKA_BROKERS="$${KAFKA_BROKERS:-$$(at kafka 9092)}" DYNAMODB_ENDPOINT="$${DYNAMODB_ENDPOINT:-$$(at dynamodb 8000 http://)}"; \
 	export AWS_REGION="$${AWS_REGION:-us-east-1}" AWS_ACCESS_KEY_ID="$${AWS_ACCESS_KEY_ID:-local}" AWS_SECRET_ACCESS_KEY="$${AWS_SECRET_ACCESS_KEY:-local}"; \
-	test -n "$$KAFKA_BROKERS" -a -n "$$DYNAMODB_ENDPOINT" || { echo 'There is nothing to test against: `make up` first, or set KAFKA_BROKERS and DYNAMODB_ENDPOINT to servers that may be written to.'; exit 2; }; \
+	test -n "$$KAFKA_BROKERS" -a -n "$$DYNAMODB_ENDPOINT" || { echo 'No servers to test against: run `make up` first, or set KAFKA_BROKERS and DYNAMODB_ENDPOINT to servers that the tests may write to.'; exit 2; }; \
 	echo "against KAFKA_BROKERS=$$KAFKA_BROKERS DYNAMODB_ENDPOINT=$$DYNAMODB_ENDPOINT"; \
 	elsewhere='^$$'; test -n "$$KAFKA_SASL_BROKERS" || elsewhere='^TestLoginAtApacheKafka$$'; \
 	said="$$(mktemp "$${TMPDIR:-/tmp}/sipeat.XXXXXX")"; trap 'rm -f "$$said"' EXIT; \
 	KAFKAJS='$(CURDIR)/$(KAFKAJS)' go test -count=1 -v -skip "$$elsewhere" $(INTEGRATION) | tee "$$said"; \
-	if grep -E '^ *--- SKIP' "$$said"; then echo 'Here a test that is skipped is a failure.'; exit 1; fi; \
-	test -n "$$KAFKA_SASL_BROKERS" || echo 'Not run: the login over TLS, which `make up` does not have. It wants KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM=SCRAM-SHA-512, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE of a Kafka that has.'
+	if grep -E '^ *--- SKIP' "$$said"; then echo 'A skipped test counts as a failure here.'; exit 1; fi; \
+	test -n "$$KAFKA_SASL_BROKERS" || echo 'Not run: the login over TLS, which the Kafka of `make up` does not offer. It needs KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM=SCRAM-SHA-512, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE of a Kafka that does.'
 
-containers: docker $(AIR) ## plays what is here for Docker, in containers of its own: what `make up` started stays
+containers: docker $(AIR) ## test the Docker setup in separate containers: those of `make up` are left alone
 	DOCKER=1 go test -count=1 -v -timeout 20m -run '^TestDocker' ./shared/proof/containers
 
-# at SERVICE PORT PREFIX: where the port of a container is on this machine, or nothing
+# at SERVICE PORT PREFIX prints the address of a container's port on this machine, or nothing.
 AT = at() { docker compose port "$$1" "$$2" 2>/dev/null | sed -n "s,^127,$$3&,p"; }
 
 docker:
 	@docker compose version >/dev/null 2>&1 || { echo 'This needs Docker with its compose plugin: https://docs.docker.com/get-started/get-docker. Without it there is `go run . serve`, which needs neither.' >&2; exit 1; }
 	@docker info >/dev/null 2>&1 || { echo 'Docker is installed, but its engine does not answer: start it, or get the right to use it. Without it there is `go run . serve`.' >&2; exit 1; }
 
-up: docker ## Kafka and DynamoDB Local in Docker; with COMPOSE_PROFILES=cluster,console,mail these too
+up: docker ## start Kafka and DynamoDB Local in Docker, and the profiles in COMPOSE_PROFILES=cluster,console,mail
 	@docker compose up --detach --wait $(SERVICE) || { echo 'It did not come up. Is a port taken, perhaps by `sipeat serve`? End that, or move this: `make up DOCKER_KAFKA_PORT=9093`; docker-compose.yml has the other names. Else `make logs` says more.' >&2; exit 1; }
 	@$(MAKE) --no-print-directory settings
 
-settings: docker ## where what `make up` started listens, as settings
+settings: docker ## print the addresses of what `make up` started, as settings for .env
 	@$(AT); \
 	kafka=$$(at kafka 9092) dynamodb=$$(at dynamodb 8000 http://) console=$$(at console 8080 http://) mail=$$(at mail 8025 http://) smtp=$$(at mail 1025 smtp://); \
 	cluster=$$(for broker in broker-1 broker-2 broker-3; do at $$broker 9092; done | paste -s -d , -); \
@@ -103,31 +103,31 @@ settings: docker ## where what `make up` started listens, as settings
 	test -z "$$dynamodb" || printf '%s\n' STORE=dynamodb "DYNAMODB_ENDPOINT=$$dynamodb" AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local; \
 	test -z "$$smtp" || echo "SMTP_URL=$$smtp"
 
-down: docker ## end what `make up` started; its data stay, unless VOLUMES=1
+down: docker ## stop what `make up` started; VOLUMES=1 also deletes its data
 	docker compose --profile '*' down $(if $(VOLUMES),--volumes)
 	@echo '$(if $(VOLUMES),What Kafka and DynamoDB Local held is gone.,What Kafka and DynamoDB Local hold stays for the next `make up`; `make down VOLUMES=1` drops it.)'
 
-logs: docker ## what the containers say, as it comes; SERVICE=kafka for one
+logs: docker ## follow the logs of the containers; SERVICE=kafka for one
 	docker compose --profile '*' logs --follow --tail 100 $(SERVICE)
 
-topics: docker ## create the topics that are missing, and list all by Kafka's own tool
+topics: docker ## create missing topics, and list all with Kafka's own tool
 	@$(AT); KAFKA_BROKERS="$$(at kafka 9092)" go run . topics
 	@docker compose exec -T kafka /opt/kafka/bin/kafka-topics.sh --bootstrap-server kafka:19092 --exclude-internal --list
 
-worker-dev: $(AIR) ## the worker, rebuilt and started again when a source or .env changes
+worker-dev: $(AIR) ## run the worker; rebuild and restart it when a source file or .env changes
 	$(AIR)
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null)
 
-worker-build: ## bin/sipeat for this machine, with its version
+worker-build: ## build bin/sipeat for this machine, with its version
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/sipeat/sipeat/shared/cli.version=$(VERSION)' -o bin/sipeat .
 
-worker-start: ## the worker, as `make worker-build` built it
+worker-start: ## run the worker that `make worker-build` built
 	@test -x bin/sipeat || { echo 'There is no bin/sipeat: `make worker-build` first.' >&2; exit 1; }
 	@exec bin/sipeat worker
 
-# --- AWS: template.yaml lists the resources, and is generated. The first deployment keeps the answers to SAM's questions in samconfig.local.toml, which git ignores.
-# A binary for another architecture than its function's does not start, so `build` reads the Architecture from there.
+# --- AWS: template.yaml lists the resources, and is generated. The first deployment stores the answers to SAM's questions in samconfig.local.toml,
+# which git ignores. `build` reads the Architecture from there, because a binary for an architecture other than its function's does not start.
 .PHONY: template build deploy validate sam-local need-sam
 
 SAM := sam
@@ -142,8 +142,8 @@ template: ## generate template.yaml from the functions, the events and shared/pr
 	go run ./shared/proof/template >template.yaml.new
 	mv template.yaml.new template.yaml
 
-# Same sources, same bytes: the binaries contain no path, commit or time, so SAM deploys only what has changed.
-build: ## the three binaries of the Lambda functions, in dist; ARCH=amd64 for x86_64
+# Builds are reproducible: the binaries contain no path, commit or time, so SAM deploys only what has changed.
+build: ## build the three binaries of the Lambda functions in dist; ARCH=amd64 for x86_64
 	@test '$(ARCH)' = arm64 -o '$(ARCH)' = amd64 || { echo 'ARCH=$(ARCH): Lambda has arm64 and amd64.' >&2; exit 2; }
 	@for side in commands queries consumers; do \
 		(set -x; GOOS=linux GOARCH=$(ARCH) CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -tags lambda.norpc -o dist/$$side/bootstrap ./functions/$$side/bootstrap) || exit 1; \
@@ -152,15 +152,15 @@ build: ## the three binaries of the Lambda functions, in dist; ARCH=amd64 for x8
 need-sam:
 	@command -v $(SAM) >/dev/null || { echo 'This needs the SAM CLI: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/install-sam-cli.html, or SAM=path/to/sam.' >&2; exit 2; }
 
-sam-local: need-sam docker ## test the functions under the SAM CLI, in containers of their own: those of `make up` are left alone
+sam-local: need-sam docker ## test the functions under the SAM CLI in separate containers: those of `make up` are left alone
 	DOCKER=1 SAM='$(SAM)' go test -count=1 -v -timeout 20m -run '^TestSAMLocal' ./shared/proof/containers
 
-validate: need-sam ## template.yaml by `sam validate --lint` and by cfn-lint, which sees what SAM makes of it
+validate: need-sam ## validate template.yaml with `sam validate --lint` and with cfn-lint
 	AWS_DEFAULT_REGION="$${AWS_DEFAULT_REGION:-us-east-1}" $(SAM) validate --lint
 	$(CFN_LINT) template.yaml
 
-# SAM may ask for the Architecture after the build. Another answer than ARCH is an error here, and no reason to deploy twice in one go.
-deploy: need-sam ## build and deploy to AWS; the first time SAM asks for the stack's name and parameters
+# SAM may ask for the Architecture after the build. An answer other than ARCH is reported as an error; it does not deploy a second time.
+deploy: need-sam ## build and deploy to AWS; SAM asks for the stack's name and parameters the first time
 	@test -z '$(STACK)' -o '$(ARCH)' = '$(ARCHITECTURE)' || { echo 'ARCH=$(ARCH), but $(STACK_CONFIG) says $(ARCHITECTURE) (Architecture; arm64 by default): leave out ARCH, or change it there.' >&2; exit 2; }
 	@$(MAKE) --no-print-directory build ARCH='$(ARCH)'
 	@test -f $(STACK_CONFIG) || cp samconfig.toml $(STACK_CONFIG)

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// recorder is a publisher that keeps what it is given.
+// recorder is a publisher that records events.
 type recorder struct {
 	published []events.Any
 	err       error
@@ -29,7 +29,7 @@ func (r *recorder) Publish(_ context.Context, e events.Any) (bus.Position, error
 
 var now = time.Date(2026, 11, 23, 6, 54, 21, 123e6, time.UTC)
 
-// holds checks what every command promises. want is the event's payload without id and time.
+// holds checks what every command guarantees. want is the event's payload without id and time.
 func holds[In any, T events.Payload](t *testing.T, create func(commands.Commands) func(context.Context,
 	web.Command[In]) (web.Accepted, error), body In, want func(T) any) {
 	t.Helper()
@@ -65,7 +65,7 @@ func holds[In any, T events.Payload](t *testing.T, create func(commands.Commands
 	assert.Equal(t, events.Unavailable, events.KindOf(err), "without a broker there is no 202")
 }
 
-// faults are the pointers that a command names in one answer.
+// faults returns the pointers in a command's error.
 func faults[In any](t *testing.T, handler func(context.Context, web.Command[In]) (web.Accepted, error), body In) []string {
 	t.Helper()
 	_, err := handler(t.Context(), web.Command[In]{Body: body})

@@ -67,7 +67,7 @@ func TestAnnouncedByProducer(t *testing.T) {
 	assert.Len(t, w.topic.published, 1, "an unknown producer announces nothing")
 }
 
-// The same statement made again as another event, of another producer too, is announced by the same notification event.
+// A statement that is repeated as another event, even by another producer, is announced by the same notification event.
 func TestARepeatedStatementIsAnnouncedOnce(t *testing.T) {
 	w := newWorld(t)
 	for _, eventID := range []string{"e-1", "e-2"} {
@@ -99,7 +99,7 @@ func TestAFailedPublishIsRetried(t *testing.T) {
 	assert.Empty(t, w.deadLetters)
 }
 
-// An accepted event is never rejected for the notification about it.
+// An accepted event is never rejected because of the notification about it.
 func TestOddTextAndIDsAreNoDeadLetters(t *testing.T) {
 	nasty := map[string]string{
 		"empty": "", "blank": "\u00a0 \u200b", "NUL": "a\x00b", "controls": "\x01\x1b[31m\u0085\u009b\u2028\u202e\u2066",

@@ -45,7 +45,7 @@ func newWorld(t *testing.T) *world {
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// topic remembers what is published, as its reader would find it.
+// topic records what is published, encoded as on the topic.
 type topic struct {
 	published []events.Event[events.Notification]
 	keys      []string
@@ -128,7 +128,7 @@ func (w *world) Write(_ context.Context, l bus.DeadLetter) error {
 	return nil
 }
 
-// deliver gives a record to its consumer through the delivery engine, and tells how the first try ended.
+// deliver passes a record to its consumer through the delivery engine, and returns the outcome of the first try.
 func (w *world) deliver(t *testing.T, topic string, record []byte) bus.Report {
 	t.Helper()
 	return w.run(t, w.function(t, topic).Consumer, record)
@@ -160,7 +160,7 @@ func (w *world) function(t *testing.T, name string) consumers.Function {
 	return consumers.Function{}
 }
 
-// read is an event as it was read from a topic, where anything may stand.
+// read is an event as decoded from a topic, without validation.
 func read[T events.Payload](producer string, data T) events.Event[T] {
 	return events.Event[T]{
 		ID: "e-1", Type: data.Topic(), Data: data,

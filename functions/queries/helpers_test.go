@@ -39,7 +39,7 @@ func open(t *testing.T) *model {
 	return &model{t: t, Queries: queries.Queries{Store: s, Claims: claims}, Consumers: consumers.Consumers{Store: s}}
 }
 
-// given projects the event that says data, and returns the id of its resource.
+// given projects an event with this data, and returns the id of its resource.
 func given[T events.Payload](m *model, project func(context.Context, events.Event[T]) error, data T) string {
 	m.t.Helper()
 	m.minutes++
@@ -52,7 +52,7 @@ func given[T events.Payload](m *model, project func(context.Context, events.Even
 	return id
 }
 
-// shown is a resource as a caller sees it.
+// shown is a resource as the API returns it.
 func shown(t *testing.T, resource any) map[string]any {
 	t.Helper()
 	b, err := json.Marshal(resource)
@@ -89,7 +89,7 @@ func ids[T events.Payload](t *testing.T, page queries.List[T], err error) (found
 	return found, page.NextCursor != nil
 }
 
-// delivered makes the notification delivered by smtp, failed by discord and pending by log.
+// delivered marks the notification as delivered by smtp, failed by discord and pending for log.
 func (m *model) delivered(id string) {
 	m.t.Helper()
 	claims, ok := m.Queries.Claims.(store.Claims)
@@ -102,7 +102,7 @@ func (m *model) delivered(id string) {
 	require.NoError(m.t, claims.Fail(m.t.Context(), id, "discord", "refused"))
 }
 
-// summary is the deliveries of a notification as a caller sees them, which have a time once they are over.
+// summary is the deliveries of a notification as the API returns them, with a time once they have ended.
 func summary(t *testing.T, notification any) string {
 	t.Helper()
 	var all []string

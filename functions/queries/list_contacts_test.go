@@ -21,7 +21,7 @@ func TestListContacts(t *testing.T) {
 	found, more := ids(t, page, err)
 	assert.Equal(t, []string{third, second}, found, "newest first")
 	assert.True(t, more)
-	add() // what comes meanwhile is not on the pages that follow
+	add() // newer resources are not on the following pages
 	page, err = m.ListContacts(t.Context(), queries.Contacts{Page: queries.Page{Limit: 2, Cursor: *page.NextCursor}})
 	found, more = ids(t, page, err)
 	assert.Equal(t, []string{first}, found)

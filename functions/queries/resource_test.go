@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bare is a payload that says nothing.
+// bare is a payload with empty fields.
 type bare struct{ events.Base }
 
 func (bare) Topic() string { return "bare" }

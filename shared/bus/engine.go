@@ -32,7 +32,7 @@ type Engine struct {
 type Options struct {
 	Concurrency      int           // handlers running at the same time in one partition; 64
 	MaxBuffered      int           // events from the first unhandled to the last begun in one partition; 4096
-	MaxBufferedBytes int           // memory of the events in hand in one partition at which it is full; 16 MiB
+	MaxBufferedBytes int           // memory of these events at which the partition is full; 16 MiB
 	Attempts         int           // tries of an event that fails for an unknown reason, those in an outage not counted; 5
 	StallAfter       int           // different events failing in a row that count as an outage; 3
 	HandlerTimeout   time.Duration // for one try; 30 s

@@ -217,7 +217,7 @@ func (w writer) Write(_ context.Context, l bus.DeadLetter) error {
 	return nil
 }
 
-// canWrite replaces what fails the writes of dead letters.
+// canWrite replaces the function that fails writes of dead letters.
 func (r *rig) canWrite(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// delivery is one record in hand.
+// delivery is one delivered record that is not handled yet.
 type delivery struct {
 	record *Record
 	key    string

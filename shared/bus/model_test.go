@@ -109,7 +109,7 @@ func model(t *testing.T, random *rand.Rand) {
 		end(e.Data.ID, e.Data.Seq)
 		return nil
 	}
-	next, handled := 0, int64(0) // what is delivered next, and where the group's offset stands
+	next, handled := 0, int64(0) // the next record to deliver, and the group's offset
 	for next < total || handled <= records[total-1].Offset {
 		for next < total && !r.Full() {
 			n := min(1+roll(50), total-next)

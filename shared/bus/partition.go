@@ -82,7 +82,7 @@ func (p *Partition) queueMore() {
 	p.startWorkers()
 }
 
-// Full reports whether enough is in hand: [Options.MaxBuffered] events or [Options.MaxBufferedBytes] from the first that is
+// Full reports whether the buffer is full: [Options.MaxBuffered] events or [Options.MaxBufferedBytes] from the first that is
 // not handled to the last delivered. The caller then delivers no more until room is called, which is when half of that is
 // left; until then Full stays true.
 func (p *Partition) Full() bool {
@@ -96,7 +96,7 @@ func (p *Partition) crowded() bool {
 	return len(p.window) >= p.engine.options.MaxBuffered || p.bytes >= p.engine.options.MaxBufferedBytes
 }
 
-// blocked reports whether later events of the partition wait for those in hand: the caller fetches no more, or its mapping
+// blocked reports whether later events of the partition wait for those delivered: the caller fetches no more, or its mapping
 // repeats everything after an event that an invocation returns.
 func (p *Partition) blocked() bool {
 	p.mu.Lock()

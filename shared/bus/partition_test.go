@@ -194,7 +194,7 @@ func TestFullCountsMemory(t *testing.T) {
 	}
 }
 
-// Room comes when half is left. Until then Full stays true, or a caller that has stopped would not learn of it.
+// Room comes when half is left. Until then Full stays true, or a caller that has stopped would not notice.
 func TestRoomIsCalledOnceAtHalf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, bus.Options{MaxBuffered: 10}, slow(time.Second))
@@ -293,7 +293,7 @@ func TestCloseOfAHandlerThatDoesNotEnd(t *testing.T) {
 		assert.InDelta(t, 14*time.Second, time.Since(began), float64(400*time.Millisecond), "10 s and the grace period")
 		require.Error(t, r.overrunError())
 		pass(time.Hour)
-		r.handledUpTo(0) // its end comes too late for the commit
+		r.handledUpTo(0) // it ended too late for the commit
 		assert.Len(t, r.began, 1)
 	})
 }

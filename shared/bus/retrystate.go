@@ -9,7 +9,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// retryState is what the engine knows of an event's earlier tries.
+// retryState is what the engine remembers of an event's earlier tries.
 type retryState struct {
 	tries              int       // runs of the handler
 	failures           int       // tries that failed for an unknown reason, those in an outage not counted
@@ -44,8 +44,8 @@ func (d *delivery) expired(blocking bool, after time.Duration) bool {
 	return blocking || now.Sub(d.record.Timestamp) >= after
 }
 
-// attempts keeps the retry state of events that were given back, so that one that fails slowly uses up its attempts over
-// several invocations. It holds at most maxAttempts; what it forgets starts over.
+// attempts keeps the retry state of returned events, so that one that fails slowly uses up its attempts over several
+// invocations. It holds at most maxAttempts states; an event whose state is dropped starts over.
 type attempts struct {
 	mu     sync.Mutex
 	failed map[Position]retryState

@@ -17,7 +17,7 @@ import (
 	"github.com/sipeat/sipeat/shared/web/gateway"
 )
 
-// drainTimeout is how much of [stopTimeout] requests in hand may take.
+// drainTimeout is how much of [stopTimeout] requests in flight may take.
 const drainTimeout = 6 * time.Second
 
 // listen opens a listener at the address of a setting.

@@ -82,7 +82,7 @@ func TestPhone(t *testing.T) {
 		"011 44 1234 567890", "+123456789012345", " +49 30 1234567 ",
 	}
 	refused := map[string]string{
-		"letters":         "call me",
+		"words":           "call me",
 		"vanity":          "1-800-FLOWERS",
 		"label":           "Tel. 030 1234567",
 		"too short":       "123",

@@ -18,7 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The test kills the broker's process while records flow and restarts it on the folder, several times, and reads all at the end.
+// The test kills the broker's process several times during writes, restarts it on its folder, and reads everything at the end.
 func TestAKillLosesNoAcknowledgedRecord(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -71,7 +71,7 @@ func produceUntilKilled(t *testing.T, address string, from, after int, kill func
 	}
 	<-killed
 	closed := make(chan struct{})
-	go func() { // takes a second when the broker is gone
+	go func() { // takes a second when the broker is down
 		defer close(closed)
 		cl.Close()
 	}()

@@ -42,7 +42,7 @@ func TestAStaticMemberReturnsAfterAKill(t *testing.T) {
 	require.NoError(t, worker.PollFetches(within(t, 10*time.Second)).Err())
 }
 
-// kfake forgets the members of a group in a kill; they join again and miss nothing.
+// kfake loses the members of a group when it is killed; they rejoin and miss no record.
 func TestAConsumerContinuesAfterARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// MakePrivate creates a data folder, and takes the rights to it and what is in it from all users but its owner: it holds
-// what people wrote. It warns about what belongs to somebody else.
+// MakePrivate creates a data folder and makes it and its content accessible to its owner only, because it holds personal
+// data. It warns about files of another owner.
 func MakePrivate(dir string, log *slog.Logger) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("create data folder: %w", err)

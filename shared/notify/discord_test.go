@@ -23,14 +23,14 @@ import (
 
 const webhook = "/api/webhooks/123/token-canary"
 
-// room is Discord.
+// room is a fake of Discord.
 type room struct {
 	*httptest.Server
 	mutex  sync.Mutex
 	asked  int
 	posts  []string
 	last   *http.Request
-	answer func(w http.ResponseWriter, body []byte) // nil = it takes the message
+	answer func(w http.ResponseWriter, body []byte) // nil = it accepts the message
 }
 
 func newRoom(t *testing.T) *room {

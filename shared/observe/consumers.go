@@ -44,7 +44,7 @@ var (
 		"Offsets that the log lost before this consumer handled them, as far as it knows.")
 	inHand = description("sipeat_events_in_hand", "Events from the first unhandled one to the last fetched.", "partition")
 	age    = description("sipeat_oldest_unhandled_event_age_seconds",
-		"Age of the oldest event in hand that is not handled; 0 = none.", "partition")
+		"Age of the oldest fetched event that is not handled yet; 0 = none.", "partition")
 	lag = description("sipeat_consumer_lag_events",
 		"Records of the partition that are not handled yet, as reported by the brokers; 0 = no record is left to read.", "partition")
 )

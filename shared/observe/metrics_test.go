@@ -27,7 +27,7 @@ func (f *fullStore) Write(context.Context, bus.DeadLetter) error {
 	return nil
 }
 
-// A dead letter that cannot be written is tried again and again; the event is not.
+// Writing a dead letter is retried; the event is not handled again.
 func TestRewritesOfADeadLetterAreNoTriesOfItsEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := observe.NewMetrics(observe.Build{})

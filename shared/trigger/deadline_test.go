@@ -89,7 +89,7 @@ func TestDeadlineIsNotTheEventsFault(t *testing.T) {
 	})
 }
 
-// The handler's own time is the engine's HandlerTimeout, or what is left if that is less: leases depend on it.
+// A handler has the engine's HandlerTimeout, or the rest of the invocation if that is shorter: leases depend on it.
 func TestHandlerDeadline(t *testing.T) {
 	for timeout, want := range map[time.Duration]time.Duration{
 		time.Hour:        30 * time.Second,

@@ -73,7 +73,7 @@ func TestDecodeRecord(t *testing.T) {
 		{"escapes in texts and names", `{"t\u006fpic":"\u0074","partition":0,"offset":7,"headers":[{"\u00e9\n":[1]},{"é":[2]}]}`,
 			headers(bus.Header{Key: "é\n", Value: []byte{1}}, bus.Header{Key: "é", Value: []byte{2}})},
 
-		{"what is not UTF-8 is replaced, as encoding/json does", `{` + id + `,"headers":[{"` + "a\xffb\xe9" + `":[1]}]}`,
+		{"invalid UTF-8 is replaced, as encoding/json does", `{` + id + `,"headers":[{"` + "a\xffb\xe9" + `":[1]}]}`,
 			headers(bus.Header{Key: "a\uFFFDb\uFFFD", Value: []byte{1}})},
 
 		{"members of schema registries, and any other", `{` + id + `,"keySchemaMetadata":{"dataFormat":"AVRO","schemaId":"1"},

@@ -165,7 +165,7 @@ func (h *Handler) deliver(ctx context.Context, all []partition) {
 	var done sync.WaitGroup
 	for i := range all {
 		done.Go(func() {
-			_ = all[i].Wait(waiting) // Handled says the same
+			_ = all[i].Wait(waiting) // Handled returns the same
 			if h.refusal() == nil {
 				h.close(ctx, &all[i], end)
 			}
@@ -203,7 +203,7 @@ func (h *Handler) advance(ctx context.Context, all []partition) error {
 	return h.options.Advance(ctx, h.topic, from, to)
 }
 
-// unhandled lists what is not handled of a batch that was delivered.
+// unhandled lists the delivered records that are not handled.
 func unhandled(all []partition) *RetryError {
 	e := &RetryError{Response: Response{Failures: []Failure{}}}
 	for _, p := range all {

@@ -223,7 +223,7 @@ func TestStallOutlastsInvocation(t *testing.T) {
 			answer, err := r.invoke(30*time.Second, three)
 			require.NoError(t, err)
 			assert.Equal(t, []string{"0/0", "0/1", "0/2"}, returned(t, answer))
-			assert.Empty(t, r.deadLetters, "an outage fills no dead letters")
+			assert.Empty(t, r.deadLetters, "an outage causes no dead letters")
 		}
 		down = false
 		answer, err := r.invoke(30*time.Second, three)

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Moved is an event type that only tests have: many events about one thing, numbered, so that their order can be seen.
+// Moved is an event type of the tests: numbered events about one subject, so that their order shows.
 type Moved struct {
 	events.Base
 	Seq int `json:"seq"`
@@ -28,7 +28,7 @@ func (Moved) Topic() string { return "moved" }
 
 type event = events.Event[Moved]
 
-// name is how the tests call an event: "a1" is the first of the thing a.
+// name is the tests' name of an event: "a1" is the first of the subject a.
 func name(e event) string { return fmt.Sprintf("%s%d", e.Data.ID, e.Data.Seq) }
 
 func moved(partition int32, offset int64, name string) bus.Record {
@@ -66,7 +66,7 @@ type recorder struct {
 	running     int
 
 	handle func(context.Context, event) error // nil = nothing
-	refuse error                              // what the dead letters answer
+	refuse error                              // the error of writing a dead letter
 }
 
 func newRecorder(t *testing.T, o trigger.Options, handle func(context.Context, event) error) *recorder {
@@ -123,7 +123,7 @@ func (r *recorder) invoke(timeout time.Duration, payload []byte) (string, error)
 	return string(answer), err
 }
 
-// still checks that nothing runs, and that nothing begins however much time passes. It is for tests in a bubble.
+// still checks that nothing runs, nor starts later. It is for tests in a synctest bubble.
 func (r *recorder) still() {
 	r.t.Helper()
 	r.mu.Lock()
@@ -180,7 +180,7 @@ var (
 	errNot  = events.Errorf(events.Invalid, "not like this")
 )
 
-// unless is a handler that answers with err of the events named.
+// unless is a handler that fails the named events with err.
 func unless(err error, names ...string) func(context.Context, event) error {
 	return func(_ context.Context, e event) error {
 		for _, n := range names {

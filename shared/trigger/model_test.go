@@ -19,9 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRandomFailures plays AWS's side: batches of any size from several partitions, with deadlines of any length, to
-// handlers that are slow, fail, panic and hang, until everything is handled. Nothing is lost, every key stays in order,
-// answers name records of their batch alone, deadlines are kept, and nothing runs between invocations.
+// TestRandomFailures simulates AWS: it invokes handlers that are slow, fail, panic and hang with batches of any size from
+// several partitions, with deadlines of any length, until everything is handled. Nothing is lost, every key stays in order,
+// responses name records of their batch only, deadlines are kept, and nothing runs between invocations.
 //
 // The seed of a run that failed is printed: SEED in the code repeats it.
 func TestRandomFailures(t *testing.T) {
@@ -116,7 +116,7 @@ func (m *model) run(partial bool) {
 			MinBackoff: time.Millisecond, MaxBackoff: time.Second, Overrun: func(err error) { require.NoError(t, err) },
 		},
 	})
-	next := make([]int, len(topic)) // where each partition stands
+	next := make([]int, len(topic)) // the next record of each partition
 	for invocations := 0; ; invocations++ {
 		require.Less(t, invocations, 20000)
 		b, taken := trigger.Batch{Source: trigger.SourceMSK}, make([]int, len(topic))
@@ -139,7 +139,7 @@ func (m *model) run(partial bool) {
 			back = returned(t, string(answer))
 		} else if err != nil {
 			require.ErrorAs(t, err, new(*trigger.RetryError))
-			continue // all of it comes again
+			continue // the whole batch is retried
 		}
 		rest := false
 		for p := range topic {
@@ -149,7 +149,7 @@ func (m *model) run(partial bool) {
 			if failed < 0 {
 				failed = taken[p]
 			}
-			for _, r := range topic[p][next[p]+failed : next[p]+taken[p]] { // all behind the first are named
+			for _, r := range topic[p][next[p]+failed : next[p]+taken[p]] { // all after the first are named
 				name := fmt.Sprintf("%d/%d", p, r.Offset)
 				require.Contains(t, back, name)
 				back = slices.DeleteFunc(back, func(s string) bool { return s == name })

@@ -90,7 +90,7 @@ func TestHangingProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32
 		release := make(chan struct{})
-		hang := func(context.Context) error { // not even its context ends it
+		hang := func(context.Context) error { // ignores its context
 			asked.Add(1)
 			<-release
 			return nil

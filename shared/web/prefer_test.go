@@ -137,7 +137,7 @@ func TestWaitFitsTheServer(t *testing.T) {
 	assert.Greater(t, writeTimeout, readTimeout+10*time.Second)
 }
 
-// A request that has a deadline is answered before it: 404 while there is nothing, 503 only if the store hangs from the start.
+// A request with a deadline is answered before it: 404 if nothing is there, 503 only if the store hangs from the start.
 func TestWaitKeepsTheDeadline(t *testing.T) {
 	for name, c := range map[string]struct {
 		deadline time.Duration

@@ -43,7 +43,7 @@ func dial(t *testing.T, addr string) (net.Conn, *bufio.Reader) {
 	return c, bufio.NewReader(c)
 }
 
-// received is an answer that has been read to its end.
+// received is a response that was read to its end.
 type received struct {
 	StatusCode int
 	Close      bool
@@ -151,7 +151,7 @@ func TestClientGoneInTheHandler(t *testing.T) {
 	assert.Contains(t, log.String(), `"status":499`)
 }
 
-// Shutdown does not sit out the waits of Prefer.
+// Shutdown ends the waits of Prefer.
 func TestShutdownEndsWaits(t *testing.T) {
 	asked := make(chan struct{}, 1000)
 	srv, addr := serve(t, routed(Function{Route: "GET /things/{id}", Handler: HandleQuery(func(context.Context, byID) (int, error) {

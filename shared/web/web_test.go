@@ -57,7 +57,7 @@ func logged() (*slog.Logger, *bytes.Buffer) {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// accept is a command that keeps what it got and answers ok.
+// accept is a command that records its input and succeeds.
 func accept(got *Command[events.Request]) http.Handler {
 	return HandleCommand(func(_ context.Context, c Command[events.Request]) (Accepted, error) {
 		if got != nil {

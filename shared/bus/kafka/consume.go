@@ -37,7 +37,7 @@ type Options struct {
 // occurs that no retry cures. A new group begins at the topic's earliest record; one with committed offsets resumes there,
 // whichever program committed them. A topic that was deleted and created again is read from its earliest record.
 //
-// When ctx is done, Consume finishes or abandons the work in hand, commits what is handled, leaves the group, so that the
+// When ctx is done, Consume finishes or abandons the work in progress, commits what is handled, leaves the group, so that the
 // other members get its partitions immediately, and returns nil.
 //
 // If a handler ignores its deadline, Consume returns an error and stays in the group: the process must end, so that no

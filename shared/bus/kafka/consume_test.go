@@ -18,7 +18,7 @@ import (
 
 type event = events.Event[step]
 
-// handler books every event.
+// handler records every event.
 func (d *diary) handler(_ context.Context, e event) error {
 	d.add(e.Data)
 	return nil
@@ -43,7 +43,7 @@ func TestGroupBeginsAtTheEarliestRecordAndResumesAtItsCommit(t *testing.T) {
 	})
 }
 
-// Events on a partition that was added while the worker runs wait for no restart.
+// A running worker consumes partitions that are added to its topic.
 func TestPartitionsAddedLaterAreConsumed(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
@@ -61,7 +61,7 @@ func TestPartitionsAddedLaterAreConsumed(t *testing.T) {
 	})
 }
 
-// Whichever program committed them: the TypeScript app's groups go on here.
+// Offsets count whichever program committed them: the TypeScript app's groups resume here.
 func TestResumesAtOffsetsCommittedByAnotherProgram(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
@@ -78,8 +78,8 @@ func TestResumesAtOffsetsCommittedByAnotherProgram(t *testing.T) {
 	})
 }
 
-// While one key is stuck the others go on, the offset stays before it, and after a bound the partition pauses; the
-// other partitions flow all the time.
+// While one key is stuck, other keys proceed, the committed offset stays before the stuck event, and after a bound the
+// partition pauses. Other partitions proceed all the time.
 func TestStuckKeyPausesItsPartitionOnly(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		const ahead, total = 50, 500

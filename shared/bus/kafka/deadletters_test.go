@@ -32,7 +32,7 @@ func TestDeadLetterHoldsTheRecordByteForByte(t *testing.T) {
 			require.NoError(t, deadLetters.Write(t.Context(), bus.DeadLetter{Record: r, Consumer: "g", Class: bus.Refused,
 				Reason: "no"}))
 			kept := b.read(bus.DeadLetterTopic(b.topic), i+1)[i]
-			assert.Equal(t, r.Key, kept.Key) // tells nil from empty
+			assert.Equal(t, r.Key, kept.Key) // distinguishes nil from empty
 			assert.Equal(t, r.Value, kept.Value)
 			for n, h := range r.Headers {
 				assert.Equal(t, h.Key, kept.Headers[n].Key)
@@ -58,7 +58,7 @@ func TestLargestRecordFitsIntoTheDeadLetters(t *testing.T) {
 	})
 }
 
-// Where a dead-letter topic takes less than it should, what is too large for it is written without its value.
+// If a dead-letter topic accepts less than it should, a record that is too large for it is written without its value.
 func TestDeadLetterTooLargeForItsTopicLosesItsValue(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		limit := "10000"

@@ -45,7 +45,7 @@ func onBroker(t *testing.T, name string) *broker {
 	return connect(t, strings.Split(brokers, ","))
 }
 
-// broker is a cluster, and a client of it to look at what happened.
+// broker is a cluster and a client to inspect it.
 type broker struct {
 	settings.Kafka
 	t      *testing.T
@@ -130,7 +130,7 @@ func (b *broker) committed(partition int32) int64 {
 	return -1
 }
 
-// step is one event of a thing, numbered, so that order can be seen.
+// step is a numbered event about a subject, so that the order shows.
 type step struct {
 	events.Base
 	Seq int `json:"seq"`
@@ -138,13 +138,13 @@ type step struct {
 
 func (step) Topic() string { return "step" }
 
-// moved is the record of step n of a thing.
+// moved is the record of step n of a subject.
 func moved(partition int32, id string, n int) *kgo.Record {
 	return &kgo.Record{Partition: partition, Key: []byte(id), Value: fmt.Appendf(nil,
 		`{"eventId":"%s-%d","eventType":"step","data":{"id":%q,"seq":%d}}`, id, n, id, n)}
 }
 
-// diary is what the workers of a group did.
+// diary records what the workers of a group did.
 type diary struct {
 	t  *testing.T
 	mu sync.Mutex
@@ -159,7 +159,7 @@ func newDiary(t *testing.T) *diary {
 	return &diary{t: t, last: map[string]int{}, changed: make(chan struct{})}
 }
 
-// add books a step, which must be the next of its key or one that comes again.
+// add records a step, which must be the next of its key or a repeat.
 func (d *diary) add(s step) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -177,7 +177,7 @@ func (d *diary) add(s step) {
 	d.changed = make(chan struct{})
 }
 
-// waitFor waits until all steps of each thing were done.
+// waitFor waits until all steps of each subject were done.
 func (d *diary) waitFor(steps map[string]int) {
 	d.t.Helper()
 	deadline := time.After(waitTimeout)
@@ -202,12 +202,12 @@ func (d *diary) waitFor(steps map[string]int) {
 	}
 }
 
-// worker is a Consume that runs.
+// worker is a running Consume.
 type worker struct {
 	t     *testing.T
 	stop  context.CancelFunc
 	ended chan error
-	has   chan []int32 // what it has, each time that changes
+	has   chan []int32 // its partitions, after each change
 }
 
 // consume starts a worker of the test's group on the test's topic.
@@ -226,7 +226,7 @@ func (b *broker) consume(o kafka.Options, handle func(context.Context, events.Ev
 	return w
 }
 
-// waitFor waits until the worker has so many partitions.
+// waitFor waits until the worker has n partitions.
 func (w *worker) waitFor(n int) {
 	w.t.Helper()
 	deadline := time.After(waitTimeout)
@@ -242,7 +242,7 @@ func (w *worker) waitFor(n int) {
 	}
 }
 
-// end ends the worker and gives what Consume returned.
+// end ends the worker and returns what Consume returned.
 func (w *worker) end() error {
 	w.t.Helper()
 	w.stop()

@@ -46,7 +46,7 @@ func logTo(l *lines, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: level}))
 }
 
-// However many consumers there are, and however often they retry.
+// The limit holds for any number of consumers and retries.
 func TestOutageAndItsEndAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	b, cut := fakeWithCut(t)

@@ -22,7 +22,7 @@ func (b *broker) commit(offset int64, epoch int32) {
 	require.NoError(b.t, b.admin.CommitAllOffsets(b.t.Context(), b.group, offsets))
 }
 
-// deleteRecords deletes those of partition 0 before an offset, as retention does.
+// deleteRecords deletes the records of partition 0 before an offset, as retention does.
 func (b *broker) deleteRecords(before int64) {
 	b.t.Helper()
 	offsets := kadm.Offsets{}
@@ -31,7 +31,7 @@ func (b *broker) deleteRecords(before int64) {
 	require.NoError(b.t, err)
 }
 
-// groupState is what doctor sees of the test's group.
+// groupState is the state of the test's group, as doctor reads it.
 func (b *broker) groupState() kafka.GroupState {
 	b.t.Helper()
 	groups, err := kafka.Groups(b.t.Context(), b.Kafka, map[string]string{b.group: b.topic})
@@ -39,7 +39,7 @@ func (b *broker) groupState() kafka.GroupState {
 	return groups[0]
 }
 
-// A committed offset that the log does not hold any more is never passed over in silence, and all that the log holds is handled.
+// A committed offset that the log no longer holds is always reported, and all that the log holds is handled.
 func TestCommittedOffsetOutsideTheLogIsALoss(t *testing.T) {
 	for _, c := range []struct {
 		name           string
@@ -89,7 +89,7 @@ func TestCommittedOffsetOutsideTheLogIsALoss(t *testing.T) {
 	}
 }
 
-// A topic that is deleted and created again under a living worker and publisher is used again, from its start.
+// A running worker and publisher use a topic that is deleted and created again, from its start.
 func TestConsumerSurvivesARecreatedTopic(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
@@ -116,7 +116,7 @@ func TestConsumerSurvivesARecreatedTopic(t *testing.T) {
 	})
 }
 
-// The event that meets the new topic fails, those after it are written.
+// The first event after the recreation fails, those after it are written.
 func TestPublisherSurvivesARecreatedTopic(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
@@ -144,7 +144,7 @@ func TestPublisherSurvivesARecreatedTopic(t *testing.T) {
 	})
 }
 
-// Lag is 0 when every readable record is handled, whatever the log ends with.
+// Lag is 0 when every readable record is handled, even if the log ends with control records.
 func TestLagEndsAtTheLastReadableRecord(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)

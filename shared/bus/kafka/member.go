@@ -26,7 +26,7 @@ type member struct {
 	committing chan struct{} // held by a commit: a late one must not undo one that came after it
 	partitions map[int32]*partition
 
-	unknownFirst, unknownLast time.Time // errors which said that the topic does not exist
+	unknownFirst, unknownLast time.Time // errors that report the topic as nonexistent
 }
 
 func (m *member) run(ctx context.Context) error {
@@ -180,7 +180,7 @@ func (m *member) outOfRange(ctx context.Context, n int32) {
 	starts, ends, err := bounds(ctx, kadm.NewClient(m.client), m.topic)
 	if err != nil {
 		m.unreadable(n, err)
-		return // the next fetch says so again
+		return // the next fetch returns the same error
 	}
 	at := p.next
 	if at == 0 {
@@ -196,7 +196,7 @@ func (m *member) outOfRange(ctx context.Context, n int32) {
 	m.seek(n, kgo.EpochOffset{Epoch: -1, Offset: starts[n]})
 }
 
-// reopen begins the delivery of a partition anew, at an offset that may be lower. What is in hand is finished if it can be soon.
+// reopen restarts the delivery of a partition at an offset that may be lower. It waits a short time for work in progress.
 func (m *member) reopen(n int32) {
 	p := m.partition(n)
 	if p == nil {
@@ -211,7 +211,7 @@ func (m *member) reopen(n int32) {
 
 func (m *member) closePartition(ctx context.Context, p *partition) {
 	if err := p.Close(ctx); err != nil {
-		m.Logger.Warn("abandoned work in hand; it will be done again", "group", m.group, "error", err)
+		m.Logger.Warn("abandoned work in progress; it will be done again", "group", m.group, "error", err)
 	}
 }
 
@@ -295,7 +295,7 @@ func (m *member) all() (numbers []int32) {
 
 var _ kgo.HookGroupManageError = (*member)(nil)
 
-// OnGroupManageError ends the consumption for errors that no retry cures. The client itself retries everything for ever.
+// OnGroupManageError ends the consumption for errors that no retry cures. The client itself retries everything without end.
 func (m *member) OnGroupManageError(err error) {
 	m.joined.Store(false)
 	switch {

@@ -22,7 +22,7 @@ func TestRefusedSessionTimeoutEndsConsume(t *testing.T) {
 	assert.Empty(t, w.has, "it has never joined")
 }
 
-// A worker whose instance id another one takes ends: the other has its partitions.
+// A worker ends if another one takes over its instance id and with it its partitions.
 func TestDuplicateInstanceIDEndsConsume(t *testing.T) {
 	b := fake(t)
 	b.create(1)

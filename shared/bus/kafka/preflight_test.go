@@ -44,7 +44,7 @@ func preflight(t *testing.T, c settings.Kafka, n kafka.Requirements) error {
 	return err
 }
 
-// explains checks that an error names the fault and the remedy, and no secret.
+// explains checks that an error names the fault and the remedy, but no secret.
 func explains(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	require.Error(t, err)
@@ -101,7 +101,7 @@ func TestPreflightNamesTheStageOfAFault(t *testing.T) {
 		c.TLS = true
 		return c
 	}
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and never answers
 	require.NoError(t, err)
 	t.Cleanup(func() { silent.Close() })
 	web := httptest.NewServer(http.NotFoundHandler())
@@ -138,7 +138,7 @@ func TestPreflightNamesTheStageOfAFault(t *testing.T) {
 		usable, err := kafka.Preflight(t.Context(), some, slog.New(slog.DiscardHandler),
 			kafka.Requirements{Read: []string{"there"}})
 		require.NoError(t, err)
-		assert.Equal(t, open.Brokers, usable.Brokers) // a client that asks the silent one first learns nothing for 10 s
+		assert.Equal(t, open.Brokers, usable.Brokers) // a client that tries the silent broker first gets no answer for 10 s
 	})
 }
 
@@ -195,7 +195,7 @@ func TestMakeTopicsWithoutTheRightToSeeThem(t *testing.T) {
 	assert.True(t, states[0].Exists && !states[0].Created && states[1].Created)
 }
 
-// A broker that is away does not lower a topic's replication, and the settings for it stay.
+// A broker that is down does not lower a topic's replication or its replication settings.
 func TestHigherReplicationIsNoDifference(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, kfake.NumBrokers(3))

@@ -98,7 +98,7 @@ func TestPublishWithoutAnAnswerIsUnavailableWithinTheBound(t *testing.T) {
 	assert.Equal(t, events.Unavailable, events.KindOf(err))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
-	broker.set(false) // and they are written after all
+	broker.set(false) // the records are written after all
 	assert.Len(t, b.read(b.topic, 3), 3)
 }
 
@@ -141,7 +141,7 @@ func TestPublishAfterCloseIsNotSent(t *testing.T) {
 	neverSent(t, err)
 }
 
-// Whether a record was written that the client gives up in flight is unknown.
+// If the client gives up on a record in flight, it is unknown whether the record was written.
 func TestCloseLeavesRecordsInFlightUnknown(t *testing.T) {
 	t.Parallel()
 	b, broker := fakeWithSilence(t)
@@ -194,7 +194,7 @@ func TestPublishWritesOnceDespiteRetries(t *testing.T) {
 	assert.Len(t, b.read(b.topic, 5), 5)
 }
 
-// A connection that died silently, behind a firewall that forgot it say, is replaced after 5 s.
+// A connection that died silently, for example in a firewall that dropped its state, is replaced after 5 s.
 func TestPublishRecoversFromADeadConnection(t *testing.T) {
 	t.Parallel()
 	b, s := fakeWithSilence(t)

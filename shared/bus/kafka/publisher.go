@@ -17,11 +17,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// PublishTimeout is how long a publish waits for the brokers before it says that the event's fate is unknown.
+// PublishTimeout is how long a publish waits for the brokers before it reports that the event's fate is unknown.
 const PublishTimeout = 5 * time.Second
 
-// abandonAfter is when the client gives up a record that it holds: later than whoever published it, so that a short
-// outage loses nothing, but soon enough that an outage does not fill the memory.
+// abandonAfter is when the client drops a record that it holds: later than the caller's timeout, so that a short outage
+// loses nothing, but soon enough that a long one does not fill the memory.
 const abandonAfter = 30 * time.Second
 
 // metadataMinAge is the least time between two looks at who leads which partition. What fails is tried again after a backoff

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Workers come and go while events are written. A rebalance finishes what is in hand and commits it, so nothing even
-// comes twice.
+// Workers join and leave while events are written. A rebalance finishes and commits the work in progress, so no event is
+// even delivered twice.
 func TestWorkersJoinAndLeave(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		const partitions = 6

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// silence is a broker that was stopped with SIGSTOP: connections stay open without answers.
+// silence simulates a broker stopped by SIGSTOP: connections stay open without answers.
 type silence struct {
 	mu             sync.Mutex
 	wake           sync.Cond
@@ -16,7 +16,7 @@ type silence struct {
 	accepted, dead int // connections, and how many of those have died
 }
 
-// fakeWithSilence is kfake that can be stopped and goes on again.
+// fakeWithSilence is a kfake that can be stopped and resumed.
 func fakeWithSilence(t *testing.T) (*broker, *silence) {
 	s := &silence{}
 	s.wake.L = &s.mu
@@ -35,7 +35,7 @@ func (s *silence) set(on bool) {
 	s.wake.Broadcast()
 }
 
-// kill makes the connections that are open die silently: nothing more is read from them.
+// kill makes the open connections die silently: nothing more is read from them.
 func (s *silence) kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +68,7 @@ type silencedConn struct {
 	number  int
 }
 
-// Read gives the broker nothing while it is stopped.
+// Read blocks while the broker is stopped.
 func (c silencedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.silence.mu.Lock()
@@ -79,7 +79,7 @@ func (c silencedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// cut is a broker whose connections can all be cut, and cannot be opened again while they are.
+// cut is a broker that can be made unreachable: open connections are closed and new ones fail.
 type cut struct {
 	mu    sync.Mutex
 	on    bool

@@ -94,7 +94,7 @@ const idle = 500 * time.Millisecond
 func read(
 	ctx context.Context, client *kgo.Client, topic string, from, until map[int32]int64, follow bool, show func(bus.Record) error,
 ) error {
-	offsets, left := map[int32]kgo.Offset{}, map[int32]int64{} // left is where to go on
+	offsets, left := map[int32]kgo.Offset{}, map[int32]int64{} // left is the next offset to read
 	for n, at := range from {
 		if follow || at < until[n] {
 			offsets[n], left[n] = kgo.NewOffset().At(at), at
@@ -123,7 +123,7 @@ func read(
 		for _, e := range fetches.Errors() {
 			tooLarge := (*kgo.ErrDecompressTooLarge)(nil)
 			switch {
-			case errors.Is(e.Err, context.DeadlineExceeded) && !follow: // what is left may be no record
+			case errors.Is(e.Err, context.DeadlineExceeded) && !follow: // the remaining offsets may hold no records
 				rest, err := backlogs(ctx, client, topic, left)
 				if err != nil {
 					return err

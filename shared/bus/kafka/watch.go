@@ -63,7 +63,7 @@ const maxLosses = 100
 type Watch struct {
 	mu      sync.Mutex
 	running bool
-	status  Status  // what is not computed when it is asked for
+	status  Status  // the parts that are not computed on request
 	member  *member // nil = in no group
 	engine  *bus.Engine
 }

@@ -32,7 +32,7 @@ type composeService struct {
 	Healthcheck     struct{ Test any }
 }
 
-// composeFile reads docker-compose.yml as compose does where nothing is set in the environment.
+// composeFile reads docker-compose.yml as compose does with an empty environment.
 func composeFile(t *testing.T) compose {
 	t.Helper()
 	text := regexp.MustCompile(`\$\{\w+:-([^}]*)\}`).ReplaceAllString(source(t, "docker-compose.yml"), "$1")
@@ -61,7 +61,7 @@ func (c compose) brokers() (names []string) {
 	return names
 }
 
-// published is where a container's port is on this machine: what `docker compose port` says.
+// published returns the address of a container's port on this machine, as `docker compose port` does.
 func (s composeService) published(port string) string {
 	for _, p := range s.Ports {
 		if at, found := strings.CutSuffix(p, ":"+port); found {
@@ -71,7 +71,7 @@ func (s composeService) published(port string) string {
 	return ""
 }
 
-// listeners reads a list such as NAME://host:port,NAME://host:port, or NAME:protocol.
+// listeners parses a list such as NAME://host:port,NAME://host:port, or NAME:protocol.
 func listeners(list, between string) map[string]string {
 	all := map[string]string{}
 	for l := range strings.SplitSeq(list, ",") {
@@ -86,32 +86,32 @@ func TestContainersArePinnedBoundedAndOnLoopback(t *testing.T) {
 	c := composeFile(t)
 	images, taken := map[string]string{}, map[string]string{}
 	for name, s := range c.Services {
-		assert.Regexp(t, `^[a-z0-9./-]+:v?\d+\.\d+\.\d+$`, s.Image, "%s: a version in full", name)
+		assert.Regexp(t, `^[a-z0-9./-]+:v?\d+\.\d+\.\d+$`, s.Image, "%s: a full version", name)
 		image, tag, _ := strings.Cut(s.Image, ":")
-		assert.Contains(t, []string{"", tag}, images[image], "%s is at two versions", image)
+		assert.Contains(t, []string{"", tag}, images[image], "%s has two versions", image)
 		images[image] = tag
 		assert.NotEmpty(t, s.MemLimit, name)
 		assert.NotEmpty(t, s.Restart, name)
 		assert.NotNil(t, s.Healthcheck.Test, "%s: `make up` waits until it is healthy", name)
 		assert.NotEmpty(t, s.Ports, name)
 		for _, p := range s.Ports {
-			assert.Regexp(t, `^127\.0\.0\.1:\d+:\d+$`, p, "%s asks nobody who they are", name)
+			assert.Regexp(t, `^127\.0\.0\.1:\d+:\d+$`, p, "%s has no authentication", name)
 			host := p[:strings.LastIndex(p, ":")]
-			assert.Empty(t, taken[host], "%s and %s are both at %s", name, taken[host], host)
+			assert.Empty(t, taken[host], "%s and %s both use %s", name, taken[host], host)
 			taken[host] = name
 		}
 		for _, v := range s.Volumes {
 			volume, _, _ := strings.Cut(v, ":")
-			assert.Contains(t, c.Volumes, volume, "%s: named, so that the data stay", name)
+			assert.Contains(t, c.Volumes, volume, "%s: a named volume, so that its data is kept", name)
 		}
 	}
 	for of, tag := range map[string]string{"apache/kafka": "4.2.1", "amazon/dynamodb-local": "2.6.1"} {
-		assert.Equal(t, tag, images[of], "CI has this one")
+		assert.Equal(t, tag, images[of], "the version that CI uses")
 	}
 }
 
-// A client goes to the address that a broker advertises, not to the one that it was given.
-func TestBrokersAdvertiseWhereTheyAre(t *testing.T) {
+// A client connects to the address that a broker advertises, not to the one that it was configured with.
+func TestBrokersAdvertiseReachableAddresses(t *testing.T) {
 	t.Parallel()
 	c := composeFile(t)
 	voters := map[string][]string{}
@@ -148,7 +148,7 @@ func TestBrokersAdvertiseWhereTheyAre(t *testing.T) {
 			assert.Equal(t, strconv.Itoa((len(members)+1)/2), e["KAFKA_MIN_INSYNC_REPLICAS"], name)
 		}
 	}
-	assert.Len(t, voters, 2, "one broker alone, and three")
+	assert.Len(t, voters, 2, "a single broker and a cluster of three")
 }
 
 func TestTheComposeFileAgreesWithTheRest(t *testing.T) {
@@ -156,7 +156,7 @@ func TestTheComposeFileAgreesWithTheRest(t *testing.T) {
 	c := composeFile(t)
 	s, err := settings.Read(func(string) string { return "" })
 	require.NoError(t, err)
-	assert.Equal(t, s.Brokers.Brokers, []string{c.Services["kafka"].published("9092")}, "after `make up` nothing has to be set")
+	assert.Equal(t, s.Brokers.Brokers, []string{c.Services["kafka"].published("9092")}, "the default settings fit `make up`")
 	assert.Equal(t, "sipeat", c.Networks["default"].Name, "`sam local` joins it by name")
 	for key, brokers := range c.Services["console"].Environment {
 		if strings.HasSuffix(key, "_BOOTSTRAPSERVERS") {
@@ -174,7 +174,7 @@ func TestTheComposeFileAgreesWithTheRest(t *testing.T) {
 	}
 	shown := map[string]int{}
 	for _, a := range asked {
-		assert.NotEmpty(t, c.Services[a[1]].published(a[2]), "the Makefile asks where %s has port %s", a[1], a[2])
+		assert.NotEmpty(t, c.Services[a[1]].published(a[2]), "the Makefile looks up port %[2]s of %[1]s", a[1], a[2])
 		shown[a[1]+":"+a[2]] = 1
 	}
 	for name, s := range c.Services {
@@ -190,8 +190,8 @@ func TestTheComposeFileAgreesWithTheRest(t *testing.T) {
 	}
 }
 
-// What wants a real server and stands in no package of `make integration` would run nowhere.
-func TestIntegrationMissesNoSuite(t *testing.T) {
+// `make integration` lists every package that has a test for a real server.
+func TestIntegrationListsEverySuite(t *testing.T) {
 	t.Parallel()
 	list := regexp.MustCompile(`(?m)^INTEGRATION := (.+)$`).FindStringSubmatch(source(t, "Makefile"))
 	require.NotNil(t, list)

@@ -27,27 +27,27 @@ func errorUnless(ok bool, what string) error {
 	return errors.New(what)
 }
 
-// dockPatience is how long a target of the Makefile may take: Docker may have images to fetch.
-const dockPatience = 10 * time.Minute
+// dockTimeout is how long a target of the Makefile may take: Docker may have images to fetch.
+const dockTimeout = 10 * time.Minute
 
-// dock is what a person with Docker has in front of them: a checkout, and what docker-compose.yml starts. The checkout is a
-// copy, and the containers are a project of their own at ports that were free: what the person started stays as it is.
+// dock is a copy of the checkout with the containers that docker-compose.yml starts. They are a separate compose project on
+// free ports, so containers that the developer has started are left alone.
 type dock struct {
 	checkout, project string
 	ports             map[string]string
 	environment       []string
 	shown             []string // settings
-	kept, posted      []string // the ids of contacts
+	kept, posted      []string // ids of contacts
 }
 
-// inDock prepares one; whatever it starts is gone when the test ends. ports are settings of docker-compose.yml.
+// inDock prepares a dock, and removes its containers when the test ends. ports are settings of docker-compose.yml.
 func inDock(t *testing.T, ports ...string) *dock {
 	t.Helper()
 	if os.Getenv("DOCKER") == "" {
-		t.Skip("`make containers` plays this, with Docker")
+		t.Skip("`make containers` runs this, with Docker")
 	}
 	d := &dock{checkout: t.TempDir(), ports: map[string]string{}}
-	// With what is not committed, and without what is no source, such as .env.
+	// Uncommitted files included, ignored ones such as .env not.
 	const script = `{ git ls-files -co --exclude-standard -z && printf '.git\0'; } | tar -c --null -T - | tar -x -C "$1"`
 	copied := exec.Command("sh", "-c", script, "sh", d.checkout)
 	copied.Dir = root
@@ -60,7 +60,7 @@ func inDock(t *testing.T, ports ...string) *dock {
 	return d
 }
 
-// beside is a second project of the same checkout.
+// beside returns a second compose project of the same checkout.
 func (d *dock) beside(t *testing.T, name string, settings ...string) *dock {
 	other := *d
 	other.ports = map[string]string{}
@@ -87,13 +87,13 @@ func (d *dock) named(t *testing.T, project string) {
 	})
 }
 
-// outsideMake is the environment without settings of the project, of compose, and of the make that this runs in.
+// outsideMake returns the environment without settings of SipEat, of compose, and of the make that runs this test.
 func outsideMake() []string {
 	mine := regexp.MustCompile(`^(COMPOSE_\w+|DOCKER_\w+_PORT|DOCKER|MAKE\w*|MFLAGS|VOLUMES|SERVICE|DYNAMODB_ENDPOINT|AWS_\w+)=`)
 	return slices.DeleteFunc(program.CleanEnvironment(), mine.MatchString)
 }
 
-// free is a port that nobody had a moment ago: what Kafka advertises has to be known before it starts.
+// free returns a port that was free a moment ago: Kafka's advertised address must be known before Kafka starts.
 func free(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -104,40 +104,40 @@ func free(t *testing.T) string {
 	return port
 }
 
-// at is where a container is on this machine.
+// at returns the address of a container on this machine.
 func (d *dock) at(port string) string { return "127.0.0.1:" + d.ports[port] }
 
-// command is one that is given in the checkout.
+// command returns a command that runs in the checkout.
 func (d *dock) command(name string, arguments ...string) *exec.Cmd {
 	c := exec.Command(name, arguments...)
 	c.Dir, c.Env = d.checkout, d.environment
 	return c
 }
 
-// make runs a target to its end, and expects how it ends.
+// make runs a target to its end and checks its exit status.
 func (d *dock) make(t *testing.T, status int, arguments ...string) program.Result {
 	t.Helper()
-	got := program.FinishIn(t, dockPatience, d.command("make", arguments...), "")
+	got := program.FinishIn(t, dockTimeout, d.command("make", arguments...), "")
 	require.Equal(t, status, got.Status, "make %v\n%s%s", arguments, got.Stdout, got.Stderr)
 	return got
 }
 
 func (d *dock) docker(t *testing.T, arguments ...string) string {
 	t.Helper()
-	got := program.FinishIn(t, dockPatience, d.command("docker", arguments...), "")
-	if !slices.Contains(arguments, "exec") { // what kills itself ends as it likes
+	got := program.FinishIn(t, dockTimeout, d.command("docker", arguments...), "")
+	if !slices.Contains(arguments, "exec") { // a command that kills its own container has no reliable exit status
 		require.Equal(t, 0, got.Status, "docker %v\n%s", arguments, got.Stderr)
 	}
 	return got.Stdout
 }
 
-// settings are the lines that `make settings` shows for .env.
+// settings returns the lines that `make settings` prints for .env.
 func (d *dock) settings(t *testing.T) []string {
 	t.Helper()
 	return regexp.MustCompile(`(?m)^[A-Z_]+=.+$`).FindAllString(d.make(t, 0, "settings").Stdout, -1)
 }
 
-// program is a run of the program with these settings, in the checkout.
+// program returns a run of the program with these settings, in the checkout.
 func (d *dock) program(t *testing.T, arguments ...string) *exec.Cmd {
 	t.Helper()
 	path, err := program.Program()
@@ -147,7 +147,7 @@ func (d *dock) program(t *testing.T, arguments ...string) *exec.Cmd {
 	return c
 }
 
-// running are the settings that a person has put into .env when they were first shown.
+// running returns the settings as they were first printed: a developer copies them into .env once.
 func (d *dock) running(t *testing.T) []string {
 	t.Helper()
 	if len(d.shown) == 0 {
@@ -180,23 +180,23 @@ func (d *dock) worker(t *testing.T) *program.Member {
 	return m
 }
 
-// contacts publishes a contact into each partition, and returns their event ids.
+// contacts publishes a contact to each partition, and returns the event ids.
 func (d *dock) contacts(t *testing.T) []string {
 	t.Helper()
 	return (&program.Fleet{T: t, Brokers: d.at("DOCKER_KAFKA_PORT")}).Contacts()
 }
 
-// target is a target of the Makefile that goes on until Ctrl-C.
+// target is a target of the Makefile that runs until Ctrl-C.
 type target struct{ *program.Process }
 
-// start starts one, as a terminal would: in a process group of its own.
+// start starts a target in its own process group, as a terminal does.
 func (d *dock) start(t *testing.T, arguments ...string) *target {
 	t.Helper()
 	c := d.command("make", arguments...)
 	c.Env = slices.Concat(c.Env, d.running(t))
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := &target{program.Start(t, c)}
-	t.Cleanup(func() { // of a test that failed; before make is waited for, whose output its children have too
+	t.Cleanup(func() { // if the test failed; before the wait for make, whose output its children keep open
 		for pid := range p.family(t) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
@@ -204,7 +204,7 @@ func (d *dock) start(t *testing.T, arguments ...string) *target {
 	return p
 }
 
-// family is the process and all that it started, with their commands.
+// family returns the commands of the process and its descendants, by process id.
 func (p *target) family(t *testing.T) map[int]string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), program.Patience)
@@ -212,7 +212,7 @@ func (p *target) family(t *testing.T) map[int]string {
 	out, err := exec.CommandContext(ctx, "ps", "-eo", "pid=,ppid=,args=").Output()
 	require.NoError(t, err)
 	all := map[int]string{}
-	for range 8 { // as deep as they go
+	for range 8 { // deeper than the process tree is
 		for _, line := range program.Lines(string(out)) {
 			f := strings.Fields(line)
 			pid, err := strconv.Atoi(f[0])
@@ -226,7 +226,7 @@ func (p *target) family(t *testing.T) map[int]string {
 	return all
 }
 
-// interrupt is Ctrl-C; nothing that the target started is left.
+// interrupt sends Ctrl-C, and checks that no process of the target is left.
 func (p *target) interrupt(t *testing.T) {
 	t.Helper()
 	family := p.family(t)
@@ -242,7 +242,7 @@ func (p *target) interrupt(t *testing.T) {
 	})
 }
 
-// edit changes a source of the checkout.
+// edit changes a source file of the checkout.
 func (d *dock) edit(t *testing.T, file string, change func(string) string) {
 	t.Helper()
 	path := filepath.Join(d.checkout, file)
@@ -251,8 +251,8 @@ func (d *dock) edit(t *testing.T, file string, change func(string) string) {
 	require.NoError(t, os.WriteFile(path, []byte(change(string(text))), 0o644))
 }
 
-// followsTheSources: a saved source restarts the worker; while one does not compile, what was built last goes on.
-func (d *dock) followsTheSources(t *testing.T) {
+// rebuildsOnChange: saving a source file restarts the worker; while one does not compile, the last build keeps running.
+func (d *dock) rebuildsOnChange(t *testing.T) {
 	dev := d.start(t, "worker-dev")
 	ready := func(n int) {
 		t.Helper()
@@ -264,7 +264,7 @@ func (d *dock) followsTheSources(t *testing.T) {
 	d.edit(t, "main.go", func(s string) string { return s + "\nfunc init() { println(\"the second build\") }\n" })
 	dev.Says(dev.Stderr, "the second build")
 	ready(2)
-	assert.Contains(t, dev.Stderr.String(), "ending read model", "the first one ended in order")
+	assert.Contains(t, dev.Stderr.String(), "ending read model", "the first build shut down in order")
 	d.edit(t, "main.go", func(s string) string { return s + "}" })
 	dev.Says(dev.Stderr, "syntax error")
 	ready(3)

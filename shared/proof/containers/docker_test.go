@@ -19,30 +19,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDocker plays what README and the Makefile offer to whoever has Docker, in that order.
+// TestDocker runs the Docker targets of README and the Makefile, in that order.
 func TestDocker(t *testing.T) {
 	d := inDock(t, "DOCKER_KAFKA_PORT", "DOCKER_DYNAMODB_PORT")
 	for _, step := range []struct {
 		name string
-		play func(*dock, *testing.T)
+		run  func(*dock, *testing.T)
 	}{
-		{"make up", (*dock).comesUp},
-		{"a port that is taken", (*dock).saysThatAPortIsTaken},
+		{"make up", (*dock).startsContainers},
+		{"a port that is taken", (*dock).reportsATakenPort},
 		{"make topics", (*dock).makesTopics},
 		{"make worker-build worker-start", (*dock).buildsAndStartsAWorker},
 		{"kill -9", (*dock).losesNothing},
-		{"make worker-dev", (*dock).followsTheSources},
+		{"make worker-dev", (*dock).rebuildsOnChange},
 		{"make logs", (*dock).showsLogs},
 		{"make down", (*dock).keepsData},
-		{"make down VOLUMES=1", (*dock).dropsData},
+		{"make down VOLUMES=1", (*dock).deletesData},
 	} {
-		if !t.Run(step.name, func(t *testing.T) { step.play(d, t) }) {
-			return // each stands on those before it
+		if !t.Run(step.name, func(t *testing.T) { step.run(d, t) }) {
+			return // each step depends on those before it
 		}
 	}
 }
 
-func (d *dock) comesUp(t *testing.T) {
+func (d *dock) startsContainers(t *testing.T) {
 	up := d.make(t, 0, "up")
 	kafka, dynamodb := d.at("DOCKER_KAFKA_PORT"), "http://"+d.at("DOCKER_DYNAMODB_PORT")
 	assert.Regexp(t, `(?m)^Kafka +`+kafka+` +kafka:19092$`, up.Stdout)
@@ -63,7 +63,7 @@ func (d *dock) comesUp(t *testing.T) {
 	}
 }
 
-func (d *dock) saysThatAPortIsTaken(t *testing.T) {
+func (d *dock) reportsATakenPort(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
@@ -105,7 +105,7 @@ func (d *dock) buildsAndStartsAWorker(t *testing.T) {
 	assert.Contains(t, w.Stderr.String(), "ending read model")
 }
 
-// losesNothing when Kafka is killed: by its process, which Docker starts again, and by its container, which `make up` does.
+// losesNothing kills Kafka's process, which Docker restarts, and its container, which `make up` restarts.
 func (d *dock) losesNothing(t *testing.T) {
 	api, w := d.api(t), d.worker(t)
 	kept := []string{api.Post("/contacts", program.AContact).ID}
@@ -113,7 +113,7 @@ func (d *dock) losesNothing(t *testing.T) {
 	container := strings.TrimSpace(d.docker(t, "compose", "ps", "--all", "--quiet", "kafka"))
 	program.Until(t, func() error {
 		return errorUnless(d.docker(t, "inspect", "--format", "{{.RestartCount}}", container) == "1\n",
-			"Docker does not start it again")
+			"Docker does not restart it")
 	})
 	kept = append(kept, d.postAgain(t, api))
 
@@ -135,11 +135,11 @@ func (d *dock) losesNothing(t *testing.T) {
 	next := d.contacts(t)
 	again.Handles(next)
 	assert.Equal(t, len(next), strings.Count(again.Stderr.String(), "group="+program.Groups["contact-created"]+" outcome=done"),
-		"it goes on where the other one ended")
+		"it resumes where the first worker ended")
 	d.kept = kept
 }
 
-// postAgain posts until Kafka takes it: while it is away, the API answers 503 and goes on.
+// postAgain posts until the API accepts the event: while Kafka is down, the API answers 503 and keeps running.
 func (d *dock) postAgain(t *testing.T, api *program.Serving) (id string) {
 	t.Helper()
 	program.Until(t, func() error {
@@ -172,7 +172,7 @@ func (d *dock) showsLogs(t *testing.T) {
 		}
 		assert.Len(t, shown, len(c.of), "%v", shown)
 		for container, n := range shown {
-			assert.Less(t, n, 150, "the end of what %s said", container)
+			assert.Less(t, n, 150, "only the end of the log of %s", container)
 		}
 	}
 }
@@ -190,11 +190,11 @@ func (d *dock) keepsData(t *testing.T) {
 	}
 	for _, id := range d.kept {
 		assert.Contains(t, tail, fmt.Sprintf(`"id":%q`, id))
-		assert.Equal(t, 1, seen[id], "what was posted again while Kafka was away may stand twice on the topic, and has one effect")
+		assert.Equal(t, 1, seen[id], "a request that was retried during the outage may be on the topic twice, and has one effect")
 	}
 }
 
-func (d *dock) dropsData(t *testing.T) {
+func (d *dock) deletesData(t *testing.T) {
 	mine := []string{"volume", "ls", "--quiet", "--filter", "label=com.docker.compose.project=" + d.project}
 	assert.NotEmpty(t, d.docker(t, mine...))
 	assert.Contains(t, d.make(t, 0, "down", "VOLUMES=1").Stdout, "is gone")
@@ -221,11 +221,11 @@ func TestDockerThreeBrokers(t *testing.T) {
 	api, w := d.api(t), d.worker(t)
 	api.Readable("/contacts", api.Post("/contacts", program.AContact).ID)
 	d.docker(t, "compose", "kill", "broker-2")
-	for range 3 { // the failover takes some seconds, and whoever meets it may have to ask again
+	for range 3 { // a request during the failover, which takes some seconds, may have to be retried
 		api.Readable("/contacts", d.postAgain(t, api))
 	}
 	assert.True(t, w.Running())
-	program.Until(t, func() error { // Kafka has noticed, too
+	program.Until(t, func() error { // until Kafka has noticed, too
 		said := d.doctor(t)
 		for _, pattern := range []string{`wrong +kafka +` + d.at(three[1]) + ` `, `wrong +containers +broker-2 +exited`,
 			`ok +kafka +` + d.at(three[0]) + ` `, `ok +topics `, `ok +groups `} {
@@ -245,8 +245,8 @@ func TestDockerThreeBrokers(t *testing.T) {
 	})
 }
 
-// Where Docker is missing, or its engine, the Makefile says so, and what there is without it.
-func TestMakeSaysWhatItIsWithoutDocker(t *testing.T) {
+// Without Docker or its engine, the Makefile reports that and suggests `go run . serve`.
+func TestMakeWithoutDockerSuggestsServe(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"make", "sh"} {
 		if _, err := exec.LookPath(name); err != nil {

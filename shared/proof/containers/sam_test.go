@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// samLocal is a dock where `make up`, `make topics` and `make build` were given, and the SAM CLI.
+// samLocal is the SAM CLI with a dock after `make up`, `make topics` and `make build`.
 type samLocal struct {
 	*dock
 	sam, config string
@@ -28,9 +28,9 @@ func inSAM(t *testing.T) *samLocal {
 	t.Helper()
 	sam := os.Getenv("SAM")
 	if sam == "" {
-		t.Skip("`make sam-local` plays this, with Docker and the SAM CLI")
+		t.Skip("`make sam-local` runs this, with Docker and the SAM CLI")
 	}
-	if filepath.Base(sam) != sam && !filepath.IsAbs(sam) { // from where make was called
+	if filepath.Base(sam) != sam && !filepath.IsAbs(sam) { // relative to the directory where make was called
 		sam = filepath.Join(root, sam)
 	}
 	path, err := exec.LookPath(sam)
@@ -42,7 +42,7 @@ func inSAM(t *testing.T) *samLocal {
 		s.config = "amd64"
 	}
 	s.environment = append(s.environment, "SAM_CLI_TELEMETRY=0")
-	t.Cleanup(func() { // before the network goes
+	t.Cleanup(func() { // before the network is removed
 		left := s.containers(t)
 		assert.Empty(t, left, "SAM has left containers behind")
 		if len(left) > 0 {
@@ -56,7 +56,7 @@ func inSAM(t *testing.T) *samLocal {
 	return s
 }
 
-// containers are those on the network that compose did not start.
+// containers returns the containers on the network that compose did not start.
 func (s *samLocal) containers(t *testing.T) (ids []string) {
 	out, err := s.command("docker", "ps", "--all", "--filter", "network="+s.project, "--format",
 		`{{.ID}} {{.Label "com.docker.compose.project"}}`).
@@ -70,14 +70,14 @@ func (s *samLocal) containers(t *testing.T) (ids []string) {
 	return ids
 }
 
-// local is a run of `sam local`, as samconfig.toml has it but for the network.
+// local returns a run of `sam local` with samconfig.toml's parameters, except for the network.
 func (s *samLocal) local(command string, arguments ...string) *exec.Cmd {
 	return s.command(
 		s.sam,
 		slices.Concat([]string{"local", command}, arguments, []string{"--config-env", s.config, "--docker-network", s.project})...)
 }
 
-// logical is a function's name in template.yaml.
+// logical returns a function's name in template.yaml.
 func logical(function string) string {
 	var out strings.Builder
 	for part := range strings.SplitSeq(function, "-") {
@@ -86,7 +86,7 @@ func logical(function string) string {
 	return out.String() + "Function"
 }
 
-// sample is what AWS sends to a function.
+// sample returns a payload of AWS for a function.
 func sample(t testing.TB, function string) string {
 	t.Helper()
 	payload, err := testdata.Samples.ReadFile(function + ".json")
@@ -94,14 +94,14 @@ func sample(t testing.TB, function string) string {
 	return string(payload)
 }
 
-// gatewayAnswer is a function's answer, as API Gateway takes it.
+// gatewayAnswer is a function's response to API Gateway.
 type gatewayAnswer struct {
 	StatusCode int
 	Headers    map[string]string
 	Body       string
 }
 
-// invoke is `sam local invoke` of a function on its sample.
+// invoke runs `sam local invoke` of a function with its sample.
 func (s *samLocal) invoke(t *testing.T, function string, more ...string) (answered, said string) {
 	t.Helper()
 	c := s.local("invoke", append([]string{logical(function), "--event", "functions/testdata/" + function + ".json"}, more...)...)
@@ -111,8 +111,8 @@ func (s *samLocal) invoke(t *testing.T, function string, more ...string) (answer
 	return got.Stdout, got.Stderr
 }
 
-// invokeUntil invokes it until it is seen to have logged that: SAM CLI 1.170 shows what it has read of a container's log in
-// the second after the answer (Container.wait_for_result), which on a busy machine may be nothing.
+// invokeUntil invokes the function until logged appears in the output: SAM CLI 1.170 prints only what it has read of a
+// container's log within a second after the response (Container.wait_for_result), which may be nothing on a busy machine.
 func (s *samLocal) invokeUntil(t *testing.T, logged, function string, more ...string) (answered, said string) {
 	t.Helper()
 	program.Until(t, func() error {
@@ -124,7 +124,7 @@ func (s *samLocal) invokeUntil(t *testing.T, logged, function string, more ...st
 	return answered, said
 }
 
-// hosted is a `sam local start-api` or `start-lambda`, which keeps each function's container.
+// hosted is a running `sam local start-api` or `start-lambda`, which keeps each function's container.
 type hosted struct {
 	*program.Process
 	url string
@@ -143,9 +143,9 @@ func (s *samLocal) serve(t *testing.T, command string) *hosted {
 	return h
 }
 
-// end ends it in order: it removes its containers then. SAM CLI 1.170 turns SIGTERM into an exception of its main thread
-// (BaseLocalService.run), and where that is about to hand over a request Python's socketserver prints it and goes on: such
-// a signal is lost, and is given again. No other is, for it would break off the removal.
+// end sends SIGTERM, on which SAM removes its containers. SAM CLI 1.170 turns SIGTERM into an exception in its main thread
+// (BaseLocalService.run); if that thread is just handing over a request, Python's socketserver prints the exception and
+// continues, so the signal is lost and has to be repeated. In any other case a second signal would interrupt the removal.
 func (h *hosted) end() {
 	h.T.Helper()
 	given := 0
@@ -157,11 +157,11 @@ func (h *hosted) end() {
 			given++
 			_ = h.Cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		}
-		return fmt.Errorf("it goes on:\n%s", h.Stderr)
+		return fmt.Errorf("still running:\n%s", h.Stderr)
 	})
 }
 
-// lambda invokes a function on its sample, as AWS's own tools do. A function that fails in its init answers 200 with an
+// lambda invokes a function with its sample, as AWS's own tools do. If a function's init fails, the response is 200 with an
 // empty body.
 func (h *hosted) lambda(function string) string {
 	h.T.Helper()
@@ -171,7 +171,7 @@ func (h *hosted) lambda(function string) string {
 	return a.Body
 }
 
-// consumed is what Kafka's console consumer shows of topics that match, from their beginning until there are n events.
+// consumed returns the first n events of the matching topics, as read by Kafka's console consumer.
 func (s *samLocal) consumed(t *testing.T, topics string, n int) (all []of) {
 	t.Helper()
 	shown := s.docker(t, "compose", "exec", "-T", "kafka", "/opt/kafka/bin/kafka-console-consumer.sh", "--bootstrap-server",
@@ -183,8 +183,8 @@ func (s *samLocal) consumed(t *testing.T, topics string, n int) (all []of) {
 	return all
 }
 
-// Whoever has no SAM CLI is told so.
-func TestMakeSaysWhatItIsWithoutSAM(t *testing.T) {
+// Without the SAM CLI, the Makefile names it.
+func TestMakeWithoutSAMNamesIt(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("make"); err != nil {
 		t.Skip("install make to run this")

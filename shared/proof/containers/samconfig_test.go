@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// `sam local` joins the containers of docker-compose.yml with parameters that the template has, and runs what was built.
-func TestSAMIsCalledAsTheRestHasIt(t *testing.T) {
+// samconfig.toml agrees with docker-compose.yml, the template's parameters and the architectures of `make build`.
+func TestSAMConfigAgreesWithTheRest(t *testing.T) {
 	t.Parallel()
 	var template struct {
 		Parameters map[string]yaml.Node `yaml:"Parameters"`
@@ -24,7 +24,7 @@ func TestSAMIsCalledAsTheRestHasIt(t *testing.T) {
 		environment, settings := s[1], s[3]
 		names = append(names, environment+" "+s[2])
 		assert.Contains(t, settings, `docker_network = "`+containers.Networks["default"].Name+`"`, s[0])
-		assert.Contains(t, settings, "skip_pull_image = true", "%s: what is there is not asked for each time", s[0])
+		assert.Contains(t, settings, "skip_pull_image = true", "%s: images that are present are not checked on each start", s[0])
 		given := map[string]string{}
 		for _, pair := range regexp.MustCompile(`"(\w+)=([^"]*)"`).FindAllStringSubmatch(settings, -1) {
 			assert.Contains(t, template.Parameters, pair[1])

@@ -21,27 +21,27 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// TestSAMLocal plays the functions under the SAM CLI, as whoever has it would: beside the containers of `make up`, with
-// what `make build` built.
+// TestSAMLocal runs the functions under the SAM CLI, with the containers of `make up` and the binaries of `make build`.
 func TestSAMLocal(t *testing.T) {
 	s := inSAM(t)
 	for _, step := range []struct {
 		name string
-		play func(*samLocal, *testing.T)
+		run  func(*samLocal, *testing.T)
 	}{
 		{"what SAM makes of the template", (*samLocal).keepsTheCORS},
-		{"a broken setting", (*samLocal).saysWhatIsBroken},
+		{"a broken setting", (*samLocal).reportsWrongSettings},
 		{"each function on its sample", (*samLocal).answersTheSamples},
 		{"sam local start-api", (*samLocal).carriesAContact},
 		{"without Kafka or DynamoDB", (*samLocal).waitsOutAnOutage},
 	} {
-		if !t.Run(step.name, func(t *testing.T) { step.play(s, t) }) {
-			return // each stands on those before it
+		if !t.Run(step.name, func(t *testing.T) { step.run(s, t) }) {
+			return // each step depends on those before it
 		}
 	}
 }
 
-// keepsTheCORS on the way to CloudFormation, of which `sam local` shows nothing: SAM changes what stands in the template.
+// keepsTheCORS checks the CORS settings that SAM passes to CloudFormation: SAM rewrites the template, and `sam local` does not
+// show that.
 func (s *samLocal) keepsTheCORS(t *testing.T) {
 	c := s.command(s.sam, "validate", "--debug")
 	c.Env = append(c.Environ(), "AWS_DEFAULT_REGION=us-east-1")
@@ -64,11 +64,11 @@ func (s *samLocal) keepsTheCORS(t *testing.T) {
 	require.Len(t, choice, 3, text)
 	cors, _ := choice[1].(map[string]any)
 	assert.ElementsMatch(t, []string{"allowOrigins", "allowMethods", "allowHeaders", "exposeHeaders", "maxAge"},
-		slices.Collect(maps.Keys(cors)), "what browsers are told, by the document that API Gateway gets")
+		slices.Collect(maps.Keys(cors)), "the CORS settings in the document for API Gateway")
 }
 
-// saysWhatIsBroken checks that wrong settings are one line of the log.
-func (s *samLocal) saysWhatIsBroken(t *testing.T) {
+// reportsWrongSettings checks that all wrong settings are reported in one line of the log.
+func (s *samLocal) reportsWrongSettings(t *testing.T) {
 	broken := filepath.Join(s.checkout, "broken.json")
 	require.NoError(t, os.WriteFile(broken, []byte(`{"Parameters":{"KAFKA_BROKERS":"kafka:port","LOG_LEVEL":"loud"}}`), 0o644))
 	_, said := s.invokeUntil(t, "the function cannot start: ", "create-contact", "--env-vars", broken)
@@ -76,14 +76,14 @@ func (s *samLocal) saysWhatIsBroken(t *testing.T) {
 	assert.NotContains(t, said, "goroutine")
 }
 
-// of is what an event says of itself, and what it followed from.
+// of is an event's identity and cause.
 type of struct {
 	EventID, EventType string
 	Data               struct{ ID string }
 	Metadata           struct{ CausationID string }
 }
 
-// eventOf is the event in a consumer's sample.
+// eventOf returns the event in a consumer's sample.
 func eventOf(t *testing.T, function string) of {
 	t.Helper()
 	batch := program.Decoded[struct {
@@ -98,10 +98,10 @@ func eventOf(t *testing.T, function string) of {
 	return of{}
 }
 
-// answersTheSamples: all 17, one of each side by `sam local invoke` and the others by `sam local start-lambda`. What consumers
-// took can be read by queries, and Kafka's own consumer sees what commands and consumers wrote.
+// answersTheSamples invokes all 17 functions, one of each side by `sam local invoke` and the others by `sam local
+// start-lambda`. Queries return what consumers have projected, and Kafka's own consumer reads what was published.
 func (s *samLocal) answersTheSamples(t *testing.T) {
-	s.worker(t).Kill() // it makes the table, and takes nothing of what follows
+	s.worker(t).Kill() // it has created the table, and must not consume what follows
 	l := s.serve(t, "start-lambda")
 	asked := 0
 	ask := func(i int, function string) (answered string) {
@@ -112,7 +112,7 @@ func (s *samLocal) answersTheSamples(t *testing.T) {
 		}
 		return l.lambda(function)
 	}
-	causes := map[string]string{}    // what followed from a consumer's sample, by its event
+	causes := map[string]string{}    // functions by the event that a derived notification must name as its cause
 	published := map[string]string{} // topics by event
 	for i, f := range (consumers.Consumers{}).Functions() {
 		assert.JSONEq(t, `{"batchItemFailures":[]}`, ask(i, f.Name), f.Name)
@@ -155,11 +155,11 @@ func (s *samLocal) answersTheSamples(t *testing.T) {
 			delete(causes, e.Metadata.CausationID)
 		}
 	}
-	assert.Empty(t, published, "Kafka's console consumer does not show them")
-	assert.Empty(t, causes, "nobody was told")
+	assert.Empty(t, published, "Kafka's console consumer does not show these")
+	assert.Empty(t, causes, "no notification was derived from these")
 }
 
-// carriesAContact from a POST to a GET, by way of Kafka and a worker on this machine.
+// carriesAContact from POST to GET, through Kafka and a worker on this machine.
 func (s *samLocal) carriesAContact(t *testing.T) {
 	w, l := s.worker(t), s.serve(t, "start-api")
 	api := &program.Serving{Process: l.Process, URL: l.url}
@@ -169,7 +169,7 @@ func (s *samLocal) carriesAContact(t *testing.T) {
 	got := program.Call(t, "GET", l.url+"/contacts/"+a.ID, "", "Prefer: wait=20")
 	require.Equal(t, http.StatusOK, got.Status, got.Body)
 	assert.Equal(t, a.EventID, program.Decoded[program.Thing](t, got.Body)["eventId"])
-	program.Until(t, func() error { // of which people are told
+	program.Until(t, func() error { // until its notification is readable
 		for _, n := range api.Pages("/notifications", "type=contact&", 100) {
 			if n["subjectId"] == a.ID {
 				return nil
@@ -177,7 +177,7 @@ func (s *samLocal) carriesAContact(t *testing.T) {
 		}
 		return fmt.Errorf("no notification of %s", a.ID)
 	})
-	require.True(t, program.WasDone(w.Stderr.String(), a.EventID), "the worker took it")
+	require.True(t, program.WasDone(w.Stderr.String(), a.EventID), "the worker handled it")
 
 	page := []string{
 		"Origin: https://www.sipeat.example",
@@ -203,12 +203,12 @@ func (s *samLocal) carriesAContact(t *testing.T) {
 	w.Kill()
 }
 
-// waitsOutAnOutage: endpoints say 503 and consumers give their batch back, each in its form, and all go on when it is over.
+// waitsOutAnOutage: during an outage endpoints answer 503 and consumers return their batch, and all recover after it.
 func (s *samLocal) waitsOutAnOutage(t *testing.T) {
 	s.edit(t, "template.yaml", func(text string) string {
 		return strings.ReplaceAll(text, "Timeout: 120",
 			"Timeout: 10")
-	}) // of consumers
+	}) // for consumers
 	given := `"KafkaSaslMechanism=NONE"`
 	provisioned := func(text string) string { return strings.ReplaceAll(text, given, `"MinimumPollers=1", `+given) }
 	outage := func(service string) { s.docker(t, "compose", "stop", service) }
@@ -241,11 +241,11 @@ func (s *samLocal) waitsOutAnOutage(t *testing.T) {
 	said := is(http.StatusServiceUnavailable, "create-contact")
 	assert.NotEmpty(t, program.Decoded[program.Problem](t, said.Body).EventID)
 	assert.NotEmpty(t, said.Headers["Retry-After"])
-	givesBack() // it is in the read model, and nobody was told
+	givesBack() // it is in the read model, but its notification is not published
 	s.make(t, 0, "up")
 	is(http.StatusAccepted, "create-contact")
 	assert.JSONEq(t, `{"batchItemFailures":[]}`, l.lambda("contact-created"))
 	assert.NotContains(t, l.Stderr.String(), "Runtime exited")
-	assert.Equal(t, 3, strings.Count(l.Stderr.String(), "SAM_CONTAINER_ID"), "each went on in its first environment")
+	assert.Equal(t, 3, strings.Count(l.Stderr.String(), "SAM_CONTAINER_ID"), "each function kept its first environment")
 	l.end()
 }

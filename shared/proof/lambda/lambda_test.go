@@ -241,7 +241,7 @@ func TestLambdaReturnsTheBatchInAnOutage(t *testing.T) {
 				assert.Empty(t, other.failure)
 				assert.Contains(t, string(other.response), `"itemIdentifier":{"partition":"contact-created-`)
 			}
-			assert.Empty(t, program.Records(t, broker.Address(), "contact-created.dead-letters"), "an outage fills no dead letters")
+			assert.Empty(t, program.Records(t, broker.Address(), "contact-created.dead-letters"), "an outage causes no dead letters")
 		})
 	}
 }

@@ -20,13 +20,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestKilledServeLosesNothing kills the process again and again while clients post, and starts it again on what is left.
+// TestKilledServeLosesNothing kills the process several times while clients post, and restarts it on the same data.
 func TestKilledServeLosesNothing(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	chance := rand.New(rand.NewPCG(seed, 0))
-	k := &killing{t: t, data: t.TempDir(), told: map[string]int{}, done: map[string]bool{}, offsets: map[string]map[int32]int64{}}
+	k := &killing{t: t, data: t.TempDir(), sent: map[string]int{}, done: map[string]bool{}, offsets: map[string]map[int32]int64{}}
 	for round := range 4 {
 		s := serve(t, k.data)
 		k.offsetsStand(s)
@@ -34,7 +34,7 @@ func TestKilledServeLosesNothing(t *testing.T) {
 			k.poison(s)
 		}
 		k.post(s, 30+chance.IntN(120))
-		k.ended(s)
+		k.recordDeliveries(s)
 	}
 	s := serve(t, k.data)
 	k.offsetsStand(s)
@@ -44,26 +44,26 @@ func TestKilledServeLosesNothing(t *testing.T) {
 		}
 	}
 	k.topicsHoldAll(s)
-	k.peopleAreTold(s)
-	k.thingsAreReadable(s)
+	k.notificationsAreSent(s)
+	k.resourcesAreReadable(s)
 	k.demandIsRight(s)
 	s.Kill()
-	k.tellings(s)
+	k.checkDeliveries(s)
 }
 
-// killing is what has to be true after all the kills.
+// killing collects during the kills what must hold after them.
 type killing struct {
 	t        *testing.T
 	data     string
-	answered []Accepted                  // what was answered 202
-	told     map[string]int              // how often people were told of a notification
+	answered []Accepted                  // the 202 responses
+	sent     map[string]int              // deliveries by notification id
 	done     map[string]bool             // notifications that were marked as delivered before a kill
-	offsets  map[string]map[int32]int64  // what groups had committed before a kill, at least
-	topics   map[string][]map[string]any // in the end: the events of each topic, by first of their id
+	offsets  map[string]map[int32]int64  // lower bounds: the offsets that groups had committed before a kill
+	topics   map[string][]map[string]any // the events of each topic at the end, without repeats of an id
 }
 
-// poison puts a record on each topic that nobody understands. It becomes one dead letter each time it is delivered: a
-// group that began anew instead of going on would write a second.
+// poison writes an undecodable record to each topic. It becomes one dead letter per delivery, so a group that starts over
+// instead of resuming would write a second one.
 func (k *killing) poison(s *Serving) {
 	c := client(k.t, s.Kafka)
 	for topic := range Groups {
@@ -74,7 +74,7 @@ func (k *killing) poison(s *Serving) {
 	}
 }
 
-// post posts from several clients until so many were accepted and the process is killed in the middle of the rest.
+// post posts from several clients, and kills the process in the middle of that when enough events were accepted.
 func (k *killing) post(s *Serving, enough int) {
 	var mu sync.Mutex
 	var clients sync.WaitGroup
@@ -87,7 +87,7 @@ func (k *killing) post(s *Serving, enough int) {
 				e := endpoints[n%len(endpoints)]
 				body := with(k.t, e.body, map[string]any{"message": fmt.Sprint("number ", n)})
 				switch e.path {
-				case "/notifications": // of one subject they are told in turn, so all would wait for one lease
+				case "/notifications": // those of one subject are sent in order, so all would wait for one lease
 					body = with(k.t, body, map[string]any{"subjectId": fmt.Sprint("c-", n)})
 				case "/machines":
 					body = with(k.t, e.body, map[string]any{"name": fmt.Sprint("Hall ", n)})
@@ -97,7 +97,7 @@ func (k *killing) post(s *Serving, enough int) {
 				mu.Unlock()
 				a, err := Try("POST", s.URL+e.path, body)
 				if err != nil || a.Status != http.StatusAccepted {
-					continue // it was killed: nothing was promised
+					continue // the process was killed before it accepted the event
 				}
 				got := Decoded[Accepted](k.t, a.Body)
 				mu.Lock()
@@ -117,42 +117,42 @@ func (k *killing) post(s *Serving, enough int) {
 	k.t.Logf("killed after %d were accepted", len(k.answered)-before)
 }
 
-var toldLine = regexp.MustCompile(`"msg":"notification".*"notification_id":"([^"]+)"`)
+var sentLine = regexp.MustCompile(`"msg":"notification".*"notification_id":"([^"]+)"`)
 
-// tellings counts in what a run has written how often it told each notification.
-func tellings(s *Serving) map[string]int {
+// deliveries counts the deliveries of each notification in the log of a run.
+func deliveries(s *Serving) map[string]int {
 	times := map[string]int{}
-	for _, match := range toldLine.FindAllStringSubmatch(s.Stderr.String(), -1) {
+	for _, match := range sentLine.FindAllStringSubmatch(s.Stderr.String(), -1) {
 		times[match[1]]++
 	}
 	return times
 }
 
-// tellings checks those of a run that has ended.
-func (k *killing) tellings(s *Serving) map[string]int {
-	in := tellings(s)
+// checkDeliveries checks and returns the deliveries of a run that has ended.
+func (k *killing) checkDeliveries(s *Serving) map[string]int {
+	in := deliveries(s)
 	for id, times := range in {
-		assert.Equal(k.t, 1, times, "one run told notification %s more than once", id)
-		assert.False(k.t, k.done[id], "notification %s was told again after it had been marked as delivered", id)
-		k.told[id] += times
+		assert.Equal(k.t, 1, times, "one run sent notification %s more than once", id)
+		assert.False(k.t, k.done[id], "notification %s was sent again after it had been marked as delivered", id)
+		k.sent[id] += times
 	}
 	return in
 }
 
-// ended takes down after a kill what was told, and what of it was marked: that must not be told again.
-func (k *killing) ended(s *Serving) {
+// recordDeliveries records after a kill which notifications are marked as delivered: those must not be sent again.
+func (k *killing) recordDeliveries(s *Serving) {
 	claims, err := sqlite.OpenClaims(k.t.Context(), filepath.Join(k.data, "claims.db"))
 	require.NoError(k.t, err)
 	defer claims.Close()
-	for id := range k.tellings(s) {
+	for id := range k.checkDeliveries(s) {
 		claim, _, err := claims.Claim(k.t.Context(), id, "log", time.Millisecond)
 		require.NoError(k.t, err)
-		require.NotEqual(k.t, store.Claimed, claim, "notification %s was told without a claim", id)
+		require.NotEqual(k.t, store.Claimed, claim, "notification %s was sent without a claim", id)
 		k.done[id] = claim == store.Done
 	}
 }
 
-// offsetsStand: groups go on where they were.
+// offsetsStand: no group lost a committed offset.
 func (k *killing) offsetsStand(s *Serving) {
 	for topic, group := range Groups {
 		now := committed(k.t, s.Kafka, group, topic)
@@ -162,7 +162,7 @@ func (k *killing) offsetsStand(s *Serving) {
 	}
 }
 
-// topicsHoldAll: each event that was answered 202 stands at its position, and nowhere else.
+// topicsHoldAll: each event that was answered 202 is at its position, and nowhere else.
 func (k *killing) topicsHoldAll(s *Serving) {
 	k.topics = map[string][]map[string]any{}
 	at := map[string][]Accepted{}
@@ -177,7 +177,7 @@ func (k *killing) topicsHoldAll(s *Serving) {
 				k.topics[topic] = append(k.topics[topic], e)
 			}
 		}
-		assert.Len(k.t, Records(k.t, s.Kafka, topic+".dead-letters"), 1, "%s was delivered anew, or events were rejected", topic)
+		assert.Len(k.t, Records(k.t, s.Kafka, topic+".dead-letters"), 1, "%s was redelivered, or events were rejected", topic)
 	}
 	for _, a := range k.answered {
 		a.ID = ""
@@ -185,8 +185,8 @@ func (k *killing) topicsHoldAll(s *Serving) {
 	}
 }
 
-// thingsAreReadable: all that was answered, and one notification about each contact, machine and request.
-func (k *killing) thingsAreReadable(s *Serving) {
+// resourcesAreReadable: every accepted event is readable, with one notification per contact, machine and request.
+func (k *killing) resourcesAreReadable(s *Serving) {
 	announced := map[string]int{} // "contact c-1" -> how many rows
 	for _, e := range endpoints {
 		items := s.Pages(e.path, "", 100)
@@ -232,17 +232,17 @@ func (k *killing) demandIsRight(s *Serving) {
 	assert.Equal(k.t, want, got)
 }
 
-// peopleAreTold: of every notification, or a process that was killed has left a claim on it, whose lease must end first.
-func (k *killing) peopleAreTold(s *Serving) {
+// notificationsAreSent: every notification was sent, or is still leased by a process that was killed.
+func (k *killing) notificationsAreSent(s *Serving) {
 	claims, err := sqlite.OpenClaims(k.t.Context(), filepath.Join(k.data, "claims.db"))
 	require.NoError(k.t, err)
 	defer claims.Close()
 	Until(k.t, func() error {
 		left := 0
-		now := tellings(s)
+		now := deliveries(s)
 		for _, e := range k.topics["notification"] {
 			id := e["data"].(map[string]any)["id"].(string)
-			if k.told[id]+now[id] > 0 {
+			if k.sent[id]+now[id] > 0 {
 				continue
 			}
 			left++
@@ -253,10 +253,10 @@ func (k *killing) peopleAreTold(s *Serving) {
 				if err := claims.Release(k.t.Context(), id, "log"); err != nil { // or it is held the next time
 					return err
 				}
-				return fmt.Errorf("nobody was told of notification %s, and nobody is about to: %v", id, claim)
+				return fmt.Errorf("notification %s was not sent, and no process holds its lease: %v", id, claim)
 			}
 		}
-		k.t.Logf("%d are still to be told, when leases end", left)
+		k.t.Logf("%d notifications are waiting for their leases to end", left)
 		return nil
 	})
 }

@@ -180,8 +180,8 @@ func TestDoctorChecksDeadLettersAndChannels(t *testing.T) {
 
 func TestDoctorFindsAServeHealthyAndAnAbsentOneNot(t *testing.T) {
 	t.Parallel()
-	nobody := &Fleet{t, dead(t), "none.db"}
-	alone := nobody.Run("doctor", "--json", "--api", "http://"+dead(t))
+	noBroker := &Fleet{t, dead(t), "none.db"}
+	alone := noBroker.Run("doctor", "--json", "--api", "http://"+dead(t))
 	assert.Equal(t, 1, alone.Status)
 	report := Decoded[examined](t, alone.Stdout)
 	assert.False(t, report.OK)

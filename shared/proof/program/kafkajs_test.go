@@ -57,12 +57,12 @@ func TestKafkaJSAppIsReplaced(t *testing.T) {
 			Handled(t, s.Kafka, group, topic)
 		}
 		subjects := map[string]bool{}
-		told := tellings(s)
+		delivered := deliveries(s)
 		for _, record := range sent {
 			id, path := fmt.Sprint(record.Data["id"]), appPaths[record.Topic]
 			if record.Topic == "notification" {
 				id = record.EventID // it is stored under its eventId
-				assert.Equal(t, 1, told[id], "%v is delivered once", record)
+				assert.Equal(t, 1, delivered[id], "%v is delivered once", record)
 			} else {
 				subjects[id] = true
 			}

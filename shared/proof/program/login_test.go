@@ -48,7 +48,7 @@ func TestLoginAtApacheKafka(t *testing.T) {
 	w.Signal(syscall.SIGTERM)
 	assert.Equal(t, 0, w.Wait())
 
-	nobody := map[string]string{"KAFKA_SASL_MECHANISM": "", "KAFKA_SASL_USERNAME": "", "KAFKA_SASL_PASSWORD": ""}
+	noLogin := map[string]string{"KAFKA_SASL_MECHANISM": "", "KAFKA_SASL_USERNAME": "", "KAFKA_SASL_PASSWORD": ""}
 	for name, c := range map[string]struct {
 		changes map[string]string
 		says    []string
@@ -57,7 +57,7 @@ func TestLoginAtApacheKafka(t *testing.T) {
 		"unknown user":   {map[string]string{"KAFKA_SASL_USERNAME": "nobody"}, []string{`"nobody"`, "no such user"}},
 		"wrong mechanism": {map[string]string{"KAFKA_SASL_MECHANISM": "SCRAM-SHA-256"},
 			[]string{"does not accept the mechanism SCRAM-SHA-256", "SCRAM-SHA-512"}},
-		"no login":            {nobody, []string{"requires a login", "SCRAM-SHA-512"}},
+		"no login":            {noLogin, []string{"requires a login", "SCRAM-SHA-512"}},
 		"wrong CA":            {map[string]string{"KAFKA_TLS_CA_FILE": foreign}, []string{"signed by", "KAFKA_TLS_CA_FILE"}},
 		"plain to a TLS port": {map[string]string{"KAFKA_TLS_CA_FILE": ""}, []string{"this port speaks TLS", "KAFKA_TLS=true"}},
 		"TLS to a plain port": {map[string]string{"KAFKA_BROKERS": os.Getenv("KAFKA_BROKERS")}, []string{"without TLS"}},

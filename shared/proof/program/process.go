@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Patience is the hang guard of every wait; a machine that tests several packages at once is slow.
+// Patience limits every wait for a process; it is long because a machine that tests several packages at the same time is slow.
 const Patience = 60 * time.Second
 
 // Main runs the tests of a package and removes what they built. The tests mostly wait for processes, so more of them run

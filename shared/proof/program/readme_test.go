@@ -115,7 +115,7 @@ func TestEveryCommandInREADMEWorks(t *testing.T) {
 		"sam_test.go",
 	)
 	for command, there := range playedInCI {
-		assert.Contains(t, played, there, "CI does not play %q", command)
+		assert.Contains(t, played, there, "CI does not run %q", command)
 	}
 	for _, target := range regexp.MustCompile(`(?m)^([a-z-]+):.*## `).FindAllStringSubmatch(source(t, "Makefile"), -1) {
 		assert.Contains(t, playedInCI, "make "+target[1])

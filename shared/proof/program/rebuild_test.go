@@ -56,7 +56,7 @@ func TestADeletedReadModelIsRebuilt(t *testing.T) {
 	require.Zero(t, s.publish("request-created", requests(1, n)).Status)
 	Handled(t, s.Kafka, Groups["request-created"], "request-created")
 	Handled(t, s.Kafka, Groups["notification"], "notification")
-	require.Len(t, tellings(s), n)
+	require.Len(t, deliveries(s), n)
 	s.readiness(http.StatusOK, "")
 	s.Kill()
 	for _, suffix := range []string{"", "-wal", "-shm"} {
@@ -75,7 +75,7 @@ func TestADeletedReadModelIsRebuilt(t *testing.T) {
 	assert.Contains(t, refused.Stderr, "in use by another process")
 	s.Signal(syscall.SIGTERM)
 	require.Zero(t, s.Wait())
-	assert.Empty(t, tellings(s))
+	assert.Empty(t, deliveries(s))
 
 	killed := Start(t, command(t, "rebuild", "--data", data))
 	Until(t, func() error {
@@ -96,7 +96,7 @@ func TestADeletedReadModelIsRebuilt(t *testing.T) {
 	assert.Equal(t, [2]int{n, n}, [2]int{listed, demanded})
 	s.Signal(syscall.SIGTERM)
 	require.Zero(t, s.Wait())
-	assert.Empty(t, tellings(s))
+	assert.Empty(t, deliveries(s))
 
 	broker := embedded(t, data)
 	admin := kadm.NewClient(client(t, broker.Address()))
@@ -115,7 +115,7 @@ func TestADeletedReadModelIsRebuilt(t *testing.T) {
 	Handled(t, s.Kafka, Groups["notification"], "notification")
 	listed, demanded = s.counts()
 	assert.Equal(t, [2]int{n, n}, [2]int{listed, demanded})
-	assert.Empty(t, tellings(s))
+	assert.Empty(t, deliveries(s))
 	s.readiness(http.StatusOK, "")
 }
 

@@ -21,7 +21,7 @@ import (
 
 var _ lambda.Handler = (*Adapter)(nil)
 
-// answered is what AWS's own types read of an answer.
+// answered is a response as decoded by AWS's own types.
 func answered(t testing.TB, a *Adapter, payload string) events.APIGatewayV2HTTPResponse {
 	t.Helper()
 	out, err := a.Invoke(t.Context(), []byte(payload))
@@ -33,7 +33,7 @@ func answered(t testing.TB, a *Adapter, payload string) events.APIGatewayV2HTTPR
 	return response
 }
 
-// seen returns the request that a handler gets for a payload, its body read.
+// seen returns the request that a handler gets for a payload, and its body.
 func seen(t *testing.T, payload, basePath string) (r *http.Request, body string) {
 	t.Helper()
 	answered(t, New(http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {

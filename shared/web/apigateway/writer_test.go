@@ -47,7 +47,7 @@ var handlers = map[string]http.HandlerFunc{
 	"! abort":      func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 }
 
-// The adapter answers what net/http's server would send; what that would cut off (!) is an error.
+// The adapter answers what net/http's server would send; what that would truncate (!) is an error.
 func TestAnswersAsAServer(t *testing.T) {
 	for name, handler := range handlers {
 		for _, method := range []string{"GET", "HEAD", "POST"} {

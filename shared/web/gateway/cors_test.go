@@ -28,7 +28,7 @@ func TestPreflight(t *testing.T) {
 	s.CORSOrigins = []string{"http://localhost:3000", shop}
 	s.Public, s.Staff = settings.Limit{Rate: 0.001, Burst: 1}, settings.Limit{Rate: 0.001, Burst: 1}
 	h := newRouter(s, newClock())
-	for range 3 { // neither a token nor the throttle stands before it
+	for range 3 { // it needs no token and is not throttled
 		for _, target := range []string{"/contacts", "/nothing"} {
 			w := call(h, "OPTIONS", target, append(preflight, "Origin: "+shop)...)
 			assert.Equal(t, 204, w.Code)

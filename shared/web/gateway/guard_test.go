@@ -78,7 +78,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// API Gateway has no authorizer at a public route: whatever comes in Authorization is ignored there.
+// API Gateway has no authorizer at a public route: the Authorization header is ignored there.
 func TestPublicFunctionsIgnoreTokens(t *testing.T) {
 	i := newTestIssuer(t, "p256")
 	c := newClock()

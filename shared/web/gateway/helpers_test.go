@@ -28,7 +28,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clock stands still unless it is moved.
+// clock is a fake clock that moves only on request.
 type clock struct {
 	mu sync.Mutex
 	t  time.Time
@@ -48,7 +48,7 @@ func (c *clock) move(d time.Duration) {
 	c.t = c.t.Add(d)
 }
 
-// log keeps what is written, from several goroutines.
+// log records what several goroutines write.
 type log struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -149,7 +149,7 @@ func (i *testIssuer) settings() settings.Web {
 		Scope: []string{"staff", "admin"}}}}
 }
 
-// claimsAt are those of a good token. change may spoil them; nil takes one away.
+// claimsAt returns the claims of a valid token, with changes; nil removes a claim.
 func (i *testIssuer) claimsAt(now time.Time, change map[string]any) map[string]any {
 	c := map[string]any{"iss": i.URL, "aud": "sipeat", "sub": "user-1", "scope": "openid staff",
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix()}
@@ -180,7 +180,7 @@ func signWith(key any, header map[string]any, claims string) string {
 
 func part(v any) string { return base64.RawURLEncoding.EncodeToString(must(json.Marshal(v))) }
 
-// functions are one for anybody, one for staff, and the health checks.
+// functions are a public one, one for staff, and the health checks.
 func functions() []web.Function {
 	caller := func(ctx context.Context, _ struct{}) (string, error) { return web.Caller(ctx), nil }
 	return append([]web.Function{
@@ -228,7 +228,7 @@ func staff(h http.Handler, token string) *httptest.ResponseRecorder {
 	return call(h, "GET", "/contacts", "Authorization: Bearer "+token)
 }
 
-// problem checks an answer that is no success, and returns its detail.
+// problem checks a problem response, and returns its detail.
 func problem(t *testing.T, status int, w *httptest.ResponseRecorder) string {
 	t.Helper()
 	var p web.Problem

@@ -31,7 +31,7 @@ func TestAlgorithms(t *testing.T) {
 
 func TestBadTokens(t *testing.T) {
 	c, i := newClock(), newTestIssuer(t, "rsa", "p256")
-	i.extra = []any{ // each of them is to be left out, and breaks nothing
+	i.extra = []any{ // unusable keys, which must be ignored
 		map[string]any{"kty": "oct", "kid": "secret", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U"},
 		map[string]any{"kty": "EC", "kid": "odd", "crv": "secp256k1", "x": "AA", "y": "AA"},
 		map[string]any{"kty": "?"}, "garbage",

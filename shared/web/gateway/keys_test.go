@@ -60,7 +60,8 @@ func TestInventedKeysDoNotFloodTheIssuer(t *testing.T) {
 	assert.EqualValues(t, 3, i.reads.Load())
 }
 
-// Known keys serve for a day while the issuer is away. The outage is logged with its cause when it begins and when it ends.
+// Known keys are used for up to a day while the issuer is down. The outage is logged with its cause when it begins and when it
+// ends.
 func TestIssuerOutage(t *testing.T) {
 	c, i := newClock(), newTestIssuer(t, "p256")
 	i.down.Store(true)
@@ -97,7 +98,7 @@ func TestIssuerOutage(t *testing.T) {
 	invented := sign("ES256", "new", i.claimsAt(c.now(), nil))
 	problem(t, 503, staff(h, invented)) // the issuer might know it
 	c.move(5 * time.Hour)
-	problem(t, 503, staff(h, token)) // a day is enough
+	problem(t, 503, staff(h, token)) // the keys are older than a day
 	i.down.Store(false)
 	c.move(keysPause)
 	assert.Equal(t, 200, staff(h, token).Code)

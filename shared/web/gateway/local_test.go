@@ -25,7 +25,7 @@ var everything = map[[2]string]int{
 	{"GET", "/metrics"}: 200, {"GET", "/nothing"}: 404, {"PUT", "/contacts"}: 405, {"OPTIONS", "/contacts"}: 405,
 }
 
-// withMetrics is a server as `sipeat serve` has it on loopback.
+// withMetrics is a server on loopback as `sipeat serve` starts it.
 func withMetrics(s settings.Web) http.Handler {
 	g := New(s, (&log{}).logger(), time.Now)
 	metrics := web.Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: Local(text("metrics"), "Set METRICS.")}
@@ -70,7 +70,7 @@ func TestLocal(t *testing.T) {
 	problem(t, 403, call(h, "GET", "/contacts", "Origin: https://shop.example", "Origin: https://evil.example"))
 }
 
-// With AUTH a proxy may lead here, to everything but /metrics.
+// With AUTH, requests through a proxy are allowed, except to /metrics.
 func TestProxiedWithAuth(t *testing.T) {
 	h := withMetrics(tokenSettings(tokenA))
 	for _, sign := range []string{"Host: sipeat.example", "X-Forwarded-For: 1.2.3.4", "Via: 1.1 varnish"} {

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Nothing of a token, of the header it came in, nor of its claims but the subject, is in a log line or an answer, whatever
-// becomes of the request, over a real connection and at level debug.
+// No log line and no response contains any part of a token, its header or its claims other than the subject, whatever the
+// outcome of the request, over a real connection and at level debug.
 func TestTokensAreNotLogged(t *testing.T) {
 	const canary, canary64, claim = "CanaryToken1", "Q2FuYXJ5VG9rZW4x", "CanaryClaim"
 	c, i := newClock(), newTestIssuer(t, "p256")
@@ -87,7 +87,7 @@ func TestTokensAreNotLogged(t *testing.T) {
 			}
 			require.NoError(t, server.Close())
 			require.ErrorIs(t, <-ended, http.ErrServerClosed)
-			// An unknown key id while the issuer is away is 503; all else was met in both states.
+			// An unknown key id while the issuer is away is 503; all others have the same result in both states.
 			assert.NotZero(t, statuses[401])
 			assert.NotZero(t, statuses[400])
 			assert.NotZero(t, statuses[429])

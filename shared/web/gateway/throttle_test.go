@@ -55,7 +55,7 @@ func TestThrottle(t *testing.T) {
 	assert.Equal(t, "1", w.Header().Get("Retry-After"))
 	assert.Equal(t, 200, staff(h, two).Code)
 
-	// refusals by address; a good token passes beside them
+	// refusals are limited by address; a valid token still passes
 	for range 5 {
 		assert.Equal(t, 401, staff(h, "garbage").Code)
 	}
@@ -107,7 +107,7 @@ func TestClientAddress(t *testing.T) {
 	}
 }
 
-// networkOf is what a handler learns of a request's client.
+// networkOf returns the client's network as a handler gets it.
 func networkOf(trusted []netip.Prefix, r *http.Request) (found netip.Prefix) {
 	clientIP(trusted)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		found = clientNetwork(r)
@@ -129,7 +129,7 @@ func TestLimiterMemory(t *testing.T) {
 	last := address(2*maxBuckets - 1)
 	assert.Zero(t, l.take(last))
 	assert.Equal(t, time.Second, l.take(last))
-	c.move(-time.Hour) // a clock set back gives nothing and takes nothing
+	c.move(-time.Hour) // setting the clock back changes nothing
 	assert.InDelta(t, time.Second, l.take(last), 1000)
 	assert.Zero(t, l.take(address(0)), "the oldest has made room")
 	assert.Nil(t, newLimiter(settings.Limit{}, c.now))
