@@ -26,7 +26,7 @@ var catalogue = []Definition{
 	define[ContactCreated]("A visitor left contact details."),
 	define[MachineCreated]("An operator registered a vending machine."),
 	define[RequestCreated]("A customer requested drinks."),
-	define[Notification]("A notification is to be delivered."),
+	define[Notification]("A notification was requested."),
 }
 
 // define describes the type T. Six partitions let six workers share a topic.

@@ -13,7 +13,7 @@ type Notice struct {
 // noticeTypes are what a notification can be about.
 var noticeTypes = []string{"contact", "machine", "request"}
 
-// Notification is the event that a notification is to be delivered.
+// Notification requests the delivery of a notification.
 type Notification struct {
 	Base
 	Notice

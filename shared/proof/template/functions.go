@@ -21,7 +21,7 @@ var sides = map[string]struct{ memory, timeout int }{
 // row completes the tables in functions/*/functions.go.
 type row struct {
 	about  string // description
-	topic  string // it publishes to
+	topic  string // that it publishes to
 	rights []right
 }
 

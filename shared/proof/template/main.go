@@ -63,7 +63,7 @@ func generate(w io.Writer) error {
 	return t.Execute(w, data)
 }
 
-// table is one of DynamoDB.
+// table is a DynamoDB table.
 type table struct {
 	ID, NameParameter, Condition string
 	Description                  *sdk.CreateTableInput
@@ -106,7 +106,7 @@ func config(settings map[string]string) (string, error) {
 	return string(b), err
 }
 
-// cors returns the answer of servers to other origins, so that API Gateway answers the same.
+// cors returns the CORS headers of servers, so that API Gateway answers the same.
 func cors() http.Header {
 	silent := slog.New(slog.DiscardHandler)
 	g := gateway.New(settings.Web{Auth: settings.Auth{Mode: "token"}, CORSOrigins: []string{"*"}}, silent, time.Now)

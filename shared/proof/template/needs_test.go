@@ -30,8 +30,8 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// needs records the rights that a running function uses. It is the publisher, the notifier, the dead letters and a
-// DynamoDB with empty tables.
+// needs records the rights that a running function uses. It stands in for the publisher, the notifier, the dead letters and
+// a DynamoDB with empty tables.
 type needs struct {
 	mu     sync.Mutex
 	rights []string
@@ -64,7 +64,7 @@ func (n *needs) Write(_ context.Context, l bus.DeadLetter) error {
 	return nil
 }
 
-// ServeHTTP is the DynamoDB. A transaction takes the rights of its parts
+// ServeHTTP is a fake of DynamoDB. A transaction takes the rights of its parts
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html).
 func (n *needs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
@@ -161,7 +161,7 @@ func (n *needs) of(t *testing.T, f function) []string {
 		handler := all[slices.IndexFunc(all, func(w web.Function) bool { return w.Name == f.Name })]
 		handler.Staff = false
 		router := web.Router([]web.Function{handler}, web.Log(slog.New(slog.DiscardHandler)))
-		// Each may have its index.
+		// Each filter may use its own index.
 		for _, query := range []string{"", "?city=Berlin", "?country=Germany", "?machineId=m-1", "?type=contact"} {
 			r := httptest.NewRequest(f.Method(), sample.RawPath+query, bytes.NewReader([]byte(sample.Body)))
 			r.Header.Set("Content-Type", "application/json")

@@ -180,7 +180,7 @@ func TestEverySettingIsDecided(t *testing.T) {
 			has = append(has, pair[0])
 		}
 		for _, g := range given {
-			assert.Subset(t, read, g.names, "nothing reads them")
+			assert.Subset(t, read, g.names, "settings that nothing reads")
 			if g.to(f) {
 				wants = append(wants, g.names...)
 			}
