@@ -207,7 +207,7 @@ func (d *dock) start(t *testing.T, arguments ...string) *target {
 // family returns the commands of the process and its descendants, by process id.
 func (p *target) family(t *testing.T) map[int]string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), program.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), program.WaitTimeout)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "ps", "-eo", "pid=,ppid=,args=").Output()
 	require.NoError(t, err)

@@ -94,7 +94,7 @@ func startBinary(t testing.TB, path, function string, environment ...string) *la
 	case <-l.asks:
 		l.init = time.Since(begun)
 	case <-l.Ended:
-	case <-time.After(program.Patience):
+	case <-time.After(program.WaitTimeout):
 		require.FailNow(t, "the init does not end", "%s%s", l.Stdout, l.Stderr)
 	}
 	return l
@@ -146,7 +146,7 @@ func (l *lambdaProcess) begin(payload []byte, timeout time.Duration) *invocation
 	case l.next <- i:
 	case <-l.Ended:
 		require.FailNow(l.T, "the function has ended", "%s%s", l.Stdout, l.Stderr)
-	case <-time.After(program.Patience):
+	case <-time.After(program.WaitTimeout):
 		require.FailNow(l.T, "the function takes no invocation", "%s%s", l.Stdout, l.Stderr)
 	}
 	return i
@@ -160,7 +160,7 @@ func (l *lambdaProcess) end(i *invocation) ended {
 		return a
 	case <-l.Ended:
 		require.FailNow(l.T, "the function ended instead of answering", "%s%s", l.Stdout, l.Stderr)
-	case <-time.After(program.Patience):
+	case <-time.After(program.WaitTimeout):
 		require.FailNow(l.T, "the function does not answer", "%s%s", l.Stdout, l.Stderr)
 	}
 	panic("unreachable")

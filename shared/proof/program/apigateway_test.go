@@ -205,7 +205,7 @@ func (w *twoWays) served(t *testing.T, address string, x exchanged) reply {
 	c, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer c.Close()
-	require.NoError(t, c.SetDeadline(time.Now().Add(Patience)))
+	require.NoError(t, c.SetDeadline(time.Now().Add(WaitTimeout)))
 	go io.WriteString(c, x.raw) // it may answer before it has all
 	method, _, _ := strings.Cut(x.raw, " ")
 	r := bufio.NewReader(c)

@@ -55,7 +55,7 @@ func (p Problem) Pointers() []string {
 }
 
 // browser keeps no connection, since another process may listen at the same address later.
-var browser = &http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+var browser = &http.Client{Timeout: WaitTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // Call sends one request; headers are "Name: value".
 func Call(t testing.TB, method, address, body string, headers ...string) Answer {
@@ -107,7 +107,7 @@ type Thing map[string]any
 func (s *Serving) Readable(path, id string) Thing {
 	s.T.Helper()
 	var a Answer
-	for end := time.Now().Add(Patience); a.Status != http.StatusOK && time.Now().Before(end); {
+	for end := time.Now().Add(WaitTimeout); a.Status != http.StatusOK && time.Now().Before(end); {
 		a = Call(s.T, "GET", s.URL+path+"/"+url.PathEscape(id), "", "Prefer: wait=20")
 	}
 	require.Equal(s.T, http.StatusOK, a.Status, "%s %s: %s", path, id, a.Body)

@@ -175,7 +175,7 @@ type kafkaSide struct {
 // node runs a script with the TypeScript app's Kafka client and returns its lines.
 func (b *kafkaSide) node(script string, arguments ...string) []string {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), Patience)
+	ctx, cancel := context.WithTimeout(b.t.Context(), WaitTimeout)
 	defer cancel()
 	c := exec.CommandContext(ctx, "node", append([]string{script}, arguments...)...)
 	c.Dir = b.scripts

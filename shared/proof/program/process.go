@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Patience limits every wait for a process; it is long because a machine that tests several packages at the same time is slow.
-const Patience = 60 * time.Second
+// WaitTimeout limits every wait for a process; it is long because a machine that runs several packages at once is slow.
+const WaitTimeout = 60 * time.Second
 
 // Main runs the tests of a package and removes what they built. The tests mostly wait for processes, so more of them run
 // in parallel than there are CPUs.
@@ -96,7 +96,7 @@ func Run(t testing.TB, stdin string, arguments ...string) Result {
 // Finish runs a command to its end.
 func Finish(t testing.TB, c *exec.Cmd, stdin string) Result {
 	t.Helper()
-	return FinishIn(t, Patience, c, stdin)
+	return FinishIn(t, WaitTimeout, c, stdin)
 }
 
 // FinishIn is Finish with another hang guard.
@@ -172,7 +172,7 @@ func (p *Process) Wait() int {
 	p.T.Helper()
 	select {
 	case <-p.Ended:
-	case <-time.After(Patience):
+	case <-time.After(WaitTimeout):
 		require.FailNow(p.T, "the process did not end", "%s%s", p.Stdout, p.Stderr)
 	}
 	return p.Cmd.ProcessState.ExitCode()
@@ -224,7 +224,7 @@ func (o *Transcript) String() string {
 // Until repeats a check until it returns no error.
 func Until(t testing.TB, check func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), WaitTimeout)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -236,7 +236,7 @@ func Until(t testing.TB, check func() error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			require.FailNow(t, "not true within "+Patience.String(), "%v", err)
+			require.FailNow(t, "not true within "+WaitTimeout.String(), "%v", err)
 		}
 	}
 }

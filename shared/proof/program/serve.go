@@ -50,7 +50,7 @@ func client(t testing.TB, brokers string, options ...kgo.Opt) *kgo.Client {
 // Within is a context with the hang guard of a wait.
 func Within(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), WaitTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -35,7 +35,7 @@ func TestServersStopBesideAHungMailServer(t *testing.T) {
 		select {
 		case c := <-connected:
 			defer c.Close()
-		case <-time.After(Patience):
+		case <-time.After(WaitTimeout):
 			require.Fail(t, "no mail was sent")
 		}
 		p.Signal(syscall.SIGTERM)
