@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"github.com/fatih/color"
@@ -64,17 +63,15 @@ type finding struct {
 	Remedy  string `json:"remedy,omitempty"`
 }
 
-// check looks at one part.
-type check struct {
-	part string
-	run  func(context.Context, *report)
+// report collects what the check of one part finds.
+type report struct {
+	part     string
+	check    func(context.Context, *report)
+	findings []finding
 }
 
-// report collects the findings of a check.
-type report struct{ findings []finding }
-
 func (r *report) add(status, subject, says, remedy string) {
-	r.findings = append(r.findings, finding{Subject: subject, Status: status, Says: says, Remedy: remedy})
+	r.findings = append(r.findings, finding{r.part, subject, status, says, remedy})
 }
 
 // addError adds the error of a check that needs a broker.
@@ -85,21 +82,20 @@ func (r *report) addError(err error) {
 }
 
 func (a *app) doctor(ctx context.Context, api string) error {
-	findings := runChecks(ctx, check{"kafka", a.checkBrokers})
-	usesKafka := func(run func(context.Context, *report)) func(context.Context, *report) {
-		if len(a.cluster.Brokers) > 0 {
-			return run
-		}
-		return func(_ context.Context, r *report) { r.add(skipped, "", "no broker can be used, see kafka", "") }
+	brokers := runChecks(ctx, &report{part: "kafka", check: a.checkBrokers})
+	topics, groups, deadLetters := a.checkTopics, a.checkGroups, a.checkDeadLetters
+	if len(a.cluster.Brokers) == 0 {
+		skip := func(_ context.Context, r *report) { r.add(skipped, "", "no broker can be used, see kafka", "") }
+		topics, groups, deadLetters = skip, skip, skip
 	}
-	findings = append(findings, runChecks(ctx,
-		check{"disk", a.checkDisk},
-		check{"topics", usesKafka(a.checkTopics)},
-		check{"groups", usesKafka(a.checkGroups)},
-		check{"dead letters", usesKafka(a.checkDeadLetters)},
-		check{"store", a.checkStore},
-		check{"notify", a.checkNotifiers},
-		check{"api", func(ctx context.Context, r *report) { checkAPI(ctx, r, api) }})...)
+	findings := append(brokers, runChecks(ctx,
+		&report{part: "disk", check: a.checkDisk},
+		&report{part: "topics", check: topics},
+		&report{part: "groups", check: groups},
+		&report{part: "dead letters", check: deadLetters},
+		&report{part: "store", check: a.checkStore},
+		&report{part: "notify", check: a.checkNotifiers},
+		&report{part: "api", check: func(ctx context.Context, r *report) { checkAPI(ctx, r, api) }})...)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -109,28 +105,23 @@ func (a *app) doctor(ctx context.Context, api string) error {
 			failed++
 		}
 	}
-	err := a.printFindings(findings)
-	if err == nil && failed > 0 {
-		err = fmt.Errorf("%d of %d checks failed", failed, len(findings))
+	if err := a.printFindings(findings, failed == 0); err != nil || failed == 0 {
+		return err
 	}
-	return err
+	return fmt.Errorf("%d of %d checks failed", failed, len(findings))
 }
 
 // runChecks runs checks concurrently, each for at most [reachTimeout]. The findings are in the order of the checks.
-func runChecks(ctx context.Context, checks ...check) (all []finding) {
+func runChecks(ctx context.Context, reports ...*report) (all []finding) {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
-	reports := make([]report, len(checks))
 	var running sync.WaitGroup
-	for i, c := range checks {
-		running.Go(func() { c.run(ctx, &reports[i]) })
+	for _, r := range reports {
+		running.Go(func() { r.check(ctx, r) })
 	}
 	running.Wait()
-	for i, c := range checks {
-		for _, f := range reports[i].findings {
-			f.Part = c.part
-			all = append(all, f)
-		}
+	for _, r := range reports {
+		all = append(all, r.findings...)
 	}
 	return all
 }
@@ -139,20 +130,19 @@ var paint = map[string]func(string, ...any) string{
 	well: color.GreenString, noted: color.YellowString, wrong: color.RedString, skipped: color.HiBlackString,
 }
 
-func (a *app) printFindings(findings []finding) error {
+func (a *app) printFindings(findings []finding, ok bool) error {
 	if a.json {
-		isWrong := func(f finding) bool { return f.Status == wrong }
-		return a.writeJSON(map[string]any{"ok": !slices.ContainsFunc(findings, isWrong), "findings": findings}, "  ")
+		return a.writeJSON(map[string]any{"ok": ok, "findings": findings}, "  ")
 	}
-	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	var rows []string
 	for _, f := range findings {
 		status := paint[f.Status]
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", status("%s", f.Status), f.Part, f.Subject, events.LogText(f.Says))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s", status("%s", f.Status), f.Part, f.Subject, events.LogText(f.Says)))
 		if f.Remedy != "" { // painted as well: tabwriter counts the codes of colours
-			fmt.Fprintf(table, "%s\t\t\t-> %s\n", status(" "), events.LogText(f.Remedy))
+			rows = append(rows, fmt.Sprintf("%s\t\t\t-> %s", status(" "), events.LogText(f.Remedy)))
 		}
 	}
-	return table.Flush()
+	return printTable(a.stdout, rows...)
 }
 
 // checkBrokers checks the brokers, and leaves those in the cluster that can be used.
@@ -274,23 +264,18 @@ func (a *app) checkDeadLetters(ctx context.Context, r *report) {
 // checkStore checks the read model, and that it holds what the consumer groups have committed.
 func (a *app) checkStore(ctx context.Context, r *report) {
 	where := a.settings.Store
-	committed := store.Marks{} // first: the read model is never behind what comes later
+	var groups []kafka.GroupState // first: the read model is never behind what comes later
 	if len(a.cluster.Brokers) > 0 {
-		groups, _ := kafka.Groups(ctx, a.cluster, groupTopics(allConsumers())) // an error is that of the groups, too
-		for _, g := range groups {
-			for partition, offset := range g.Committed {
-				committed.Committed(g.Topic, partition, offset)
-			}
-		}
+		groups, _ = kafka.Groups(ctx, a.cluster, groupTopics(allConsumers())) // an error is that of the groups, too
 	}
 	var err error
 	if _, missing := os.Stat(where); where != settings.DynamoDB && errors.Is(missing, fs.ErrNotExist) {
-		if err = committed.Check(); err == nil {
+		if err = checkMarks(store.Marks{}, groups); err == nil {
 			r.add(noted, where, "the file does not exist yet", "the first API or worker creates it; is STORE the path that they use?")
 			return
 		}
 	} else {
-		err = a.checkMarks(ctx, where, committed)
+		err = a.checkModel(ctx, where, groups)
 	}
 	switch {
 	case errors.Is(err, store.ErrBehind):
@@ -302,7 +287,7 @@ func (a *app) checkStore(ctx context.Context, r *report) {
 	}
 }
 
-func (a *app) checkMarks(ctx context.Context, where string, committed store.Marks) error {
+func (a *app) checkModel(ctx context.Context, where string, groups []kafka.GroupState) error {
 	s, err := a.openStore(ctx, where)
 	if err != nil {
 		return err
@@ -315,9 +300,14 @@ func (a *app) checkMarks(ctx context.Context, where string, committed store.Mark
 	if err != nil {
 		return err
 	}
-	for topic, partitions := range committed {
-		for partition, mark := range partitions {
-			marks.Committed(topic, partition, mark.Committed)
+	return checkMarks(marks, groups)
+}
+
+// checkMarks checks marks against what the groups have committed.
+func checkMarks(marks store.Marks, groups []kafka.GroupState) error {
+	for _, g := range groups {
+		for partition, offset := range g.Committed {
+			marks.Committed(g.Topic, partition, offset)
 		}
 	}
 	return marks.Check()

@@ -16,7 +16,7 @@ func TestFindingsAreAligned(t *testing.T) {
 	require.NoError(t, a.printFindings([]finding{
 		{Part: "kafka", Subject: "kafka-1:9092", Status: wrong, Says: "gone", Remedy: "start it"},
 		{Part: "groups", Subject: "ü", Status: well, Says: "there"},
-	}))
+	}, false))
 	assert.Equal(t, ""+
 		"wrong  kafka   kafka-1:9092  gone\n"+
 		"                             -> start it\n"+

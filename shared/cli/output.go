@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -63,6 +64,13 @@ func (a *app) writeJSON(value any, indent string) error {
 	}
 	_, err := a.stdout.Write(events.EscapeControls(out.Bytes()))
 	return err
+}
+
+// printTable writes rows of cells that tabs separate, in columns.
+func printTable(w io.Writer, rows ...string) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, strings.Join(rows, "\n"))
+	return table.Flush()
 }
 
 // printable shows bytes of a record on one line. It quotes those that would move the cursor or forge a line.

@@ -30,10 +30,15 @@ type rebuild struct {
 	other             string // what it is compared with
 	once              bool
 
-	model    store.Store
-	mu       sync.Mutex
-	rejected int
-	warned   time.Time
+	model store.Store
+	bar   *progressbar.ProgressBar
+	began time.Time
+
+	mu             sync.Mutex
+	handled, all   int64
+	ended          bool // the bar
+	rejected       int
+	logged, warned time.Time
 }
 
 func (a *app) rebuildCommand() *cobra.Command {
@@ -138,7 +143,10 @@ func (r *rebuild) replay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	progress := r.newProgress()
+	r.began, r.logged = time.Now(), time.Now()
+	r.bar = progressbar.NewOptions64(1, progressbar.OptionSetWriter(r.stderr), progressbar.OptionSetDescription("events"),
+		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(r.stderr)))
 	var caughtUp sync.WaitGroup
 	replays, running := errgroup.WithContext(ctx)
 	running, stop := context.WithCancel(running)
@@ -153,7 +161,7 @@ func (r *rebuild) replay(ctx context.Context) error {
 		o := kafka.ReplayOptions{
 			From: from, Logger: r.logger, Advance: r.model.Advance, DeadLetters: r,
 			Delivery: bus.Options{Report: r.report, MaxBuffered: 1024, MaxBufferedBytes: 4 << 20},
-			Progress: progress.topic(),
+			Progress: r.topicProgress(),
 		}
 		if !r.once {
 			o.CaughtUp = done
@@ -164,10 +172,10 @@ func (r *rebuild) replay(ctx context.Context) error {
 		})
 	}
 	caughtUp.Wait()
-	handled, all := progress.end()
+	handled, all := r.endProgress()
 	var failure error
 	if running.Err() == nil {
-		if failure = r.finish(running, handled, time.Since(progress.began)); failure != nil || r.other != "" {
+		if failure = r.finish(running, handled, time.Since(r.began)); failure != nil || r.other != "" {
 			stop()
 		}
 	}
@@ -243,57 +251,39 @@ func (r *rebuild) report(report bus.Report) {
 	}
 }
 
-// rebuildProgress shows how far the topics are: by a bar on a terminal, in the log elsewhere.
-type rebuildProgress struct {
-	*rebuild
-	bar   *progressbar.ProgressBar
-	began time.Time
-
-	mu           sync.Mutex
-	handled, all int64
-	logged       time.Time
-	ended        bool
-}
-
-func (r *rebuild) newProgress() *rebuildProgress {
-	return &rebuildProgress{rebuild: r, began: time.Now(), logged: time.Now(),
-		bar: progressbar.NewOptions64(1, progressbar.OptionSetWriter(r.stderr), progressbar.OptionSetDescription("events"),
-			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
-			progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(r.stderr)))}
-}
-
-// topic returns the function that a topic's progress is passed to.
-func (p *rebuildProgress) topic() func(handled, all int64) {
+// topicProgress returns the function that a topic's progress is passed to.
+func (r *rebuild) topicProgress() func(handled, all int64) {
 	var handledBefore, allBefore int64
 	return func(handled, all int64) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		handled = min(handled, all)
-		p.handled, p.all = p.handled+handled-handledBefore, p.all+all-allBefore
+		r.handled, r.all = r.handled+handled-handledBefore, r.all+all-allBefore
 		handledBefore, allBefore = handled, all
-		if !p.ended {
-			p.show()
+		if !r.ended {
+			r.showProgress()
 		}
 	}
 }
 
-func (p *rebuildProgress) show() {
-	p.bar.ChangeMax64(p.all + 1) // or it ends by itself
-	_ = p.bar.Set64(p.handled)
-	if !isTerminal(p.stderr) && time.Since(p.logged) > logInterval {
-		p.logged = time.Now()
-		rate := float64(p.handled) / time.Since(p.began).Seconds()
-		left := time.Duration(float64(p.all-p.handled) / max(rate, 0.01) * float64(time.Second))
-		p.logger.Info("rebuilding", "handled", p.handled, "of", p.all, "per_second", int(rate),
+// showProgress shows how far the topics are: by a bar on a terminal, in the log elsewhere.
+func (r *rebuild) showProgress() {
+	r.bar.ChangeMax64(r.all + 1) // or it ends by itself
+	_ = r.bar.Set64(r.handled)
+	if !isTerminal(r.stderr) && time.Since(r.logged) > logInterval {
+		r.logged = time.Now()
+		rate := float64(r.handled) / time.Since(r.began).Seconds()
+		left := time.Duration(float64(r.all-r.handled) / max(rate, 0.01) * float64(time.Second))
+		r.logger.Info("rebuilding", "handled", r.handled, "of", r.all, "per_second", int(rate),
 			"left", left.Round(time.Second).String())
 	}
 }
 
-// end ends the display, and returns how far the topics are.
-func (p *rebuildProgress) end() (handled, all int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ended = true
-	_ = p.bar.Finish()
-	return p.handled, p.all
+// endProgress ends the display, and returns how far the topics are.
+func (r *rebuild) endProgress() (handled, all int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = true
+	_ = r.bar.Finish()
+	return r.handled, r.all
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
-	"text/tabwriter"
 
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
@@ -91,22 +90,20 @@ func (p *parts) openBroker(ctx context.Context, data, address string) error {
 func readModel(data string) string { return filepath.Join(data, "read-model.db") }
 
 func printEndpoints(w io.Writer) {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ROUTE\tFUNCTION")
+	rows := []string{"ROUTE\tFUNCTION"}
 	for _, f := range (&parts{}).endpoints() {
-		fmt.Fprintf(table, "%s\t%s\n", f.Route, f.Name)
+		rows = append(rows, f.Route+"\t"+f.Name)
 	}
-	_ = table.Flush() // the reader may have gone
+	_ = printTable(w, rows...) // the reader may have gone
 }
 
 func printConsumers(w io.Writer, functions []consumers.Function) {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TOPIC\tPARTITIONS\tCONSUMER GROUP\tDESCRIPTION")
+	rows := []string{"TOPIC\tPARTITIONS\tCONSUMER GROUP\tDESCRIPTION"}
 	for _, f := range functions {
 		d, _ := events.Lookup(f.Consumer.Topic)
-		fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", d.Topic, d.Partitions, f.Consumer.Group, d.Description)
+		rows = append(rows, fmt.Sprintf("%s\t%d\t%s\t%s", d.Topic, d.Partitions, f.Consumer.Group, d.Description))
 	}
-	_ = table.Flush() // the reader may have gone
+	_ = printTable(w, rows...) // the reader may have gone
 }
 
 // tryLine shows a first request.

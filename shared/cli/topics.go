@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus/kafka"
@@ -89,31 +89,29 @@ func judgeTopics(states []kafka.TopicState, check bool) error {
 }
 
 func (a *app) printTopics(states []kafka.TopicState) error {
-	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TOPIC\tPARTITIONS\tREPLICAS\tRETENTION\tMAX BYTES\tSTATE")
+	rows, differences := []string{"TOPIC\tPARTITIONS\tREPLICAS\tRETENTION\tMAX BYTES\tSTATE"}, ""
 	for _, s := range states {
 		state := "ok"
 		switch {
 		case !s.Exists:
-			fmt.Fprintf(table, "%s\t-\t-\t-\t-\tMISSING\n", s.Topic)
+			rows = append(rows, s.Topic+"\t-\t-\t-\t-\tMISSING")
 			continue
 		case s.Created:
 			state = "created"
 		case len(s.Differences) > 0:
 			state = "DIFFERS"
 		}
-		fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\t%s\n", s.Topic, s.Partitions, s.Replication,
-			retention(s.Config["retention.ms"]), s.Config["max.message.bytes"], state)
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	for _, s := range states {
+		rows = append(rows, fmt.Sprintf("%s\t%d\t%d\t%s\t%s\t%s", s.Topic, s.Partitions, s.Replication,
+			retention(s.Config["retention.ms"]), s.Config["max.message.bytes"], state))
 		for _, d := range s.Differences {
-			fmt.Fprintf(a.stdout, "\n%s: %s is %s and should be %s\n  -> %s\n", s.Topic, d.Setting, d.Have, d.Want, d.Remedy)
+			differences += fmt.Sprintf("\n%s: %s is %s and should be %s\n  -> %s\n", s.Topic, d.Setting, d.Have, d.Want, d.Remedy)
 		}
 	}
-	return nil
+	if err := printTable(a.stdout, rows...); err != nil {
+		return err
+	}
+	_, err := io.WriteString(a.stdout, differences)
+	return err
 }
 
 // retention shows retention.ms for people.
