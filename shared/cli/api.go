@@ -24,9 +24,7 @@ func (a *app) apiCommand() *cobra.Command {
 			"  STORE=/var/lib/sipeat/read-model.db sipeat api --http 127.0.0.1:8081 --brokers kafka1:9092,kafka2:9092",
 		Args:        cobra.NoArgs,
 		Annotations: server,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.runServer(c.Context(), func(p *parts) error { return p.api(c.Context()) })
-		},
+		RunE:        func(c *cobra.Command, _ []string) error { return a.runServer(c.Context(), (*parts).api) },
 	}
 	addFlags(c, "http", "brokers")
 	return c

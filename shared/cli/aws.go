@@ -40,7 +40,17 @@ func (a *awsAccess) load(ctx context.Context) (aws.Config, error) {
 	a.once.Do(func() {
 		ctx, cancel := context.WithTimeout(ctx, a.lookupTimeout())
 		defer cancel()
-		a.config, a.err = loadAWS(ctx)
+		a.config, a.err = config.LoadDefaultConfig(ctx,
+			config.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = awsExpiry }),
+			config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) {
+				slog.Warn(fmt.Sprintf(format, v...), "part", "AWS client")
+			})))
+		if a.err != nil {
+			a.err = usageError{fmt.Errorf("AWS settings: %w; check AWS_PROFILE (`aws configure list-profiles` lists them) "+
+				"and the other AWS_… settings", a.err)}
+		} else if _, err := a.config.Credentials.Retrieve(ctx); err != nil {
+			a.err = noCredentials(a.config, err)
+		}
 	})
 	return a.config, a.err
 }
@@ -81,22 +91,6 @@ func (a *awsAccess) login(ctx context.Context) (settings.AWSCredentials, error) 
 }
 
 func (a *awsAccess) lookupTimeout() time.Duration { return cmp.Or(a.timeout, awsTimeout) }
-
-func loadAWS(ctx context.Context) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx,
-		config.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = awsExpiry }),
-		config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) {
-			slog.Warn(fmt.Sprintf(format, v...), "part", "AWS client")
-		})))
-	if err != nil {
-		return aws.Config{}, usageError{fmt.Errorf("AWS settings: %w; check AWS_PROFILE (`aws configure list-profiles` lists them) "+
-			"and the other AWS_… settings", err)}
-	}
-	if _, err = cfg.Credentials.Retrieve(ctx); err != nil {
-		return cfg, noCredentials(cfg, err)
-	}
-	return cfg, nil
-}
 
 // noCredentials distinguishes credentials that are not set from those that are temporarily unavailable.
 func noCredentials(cfg aws.Config, err error) error {

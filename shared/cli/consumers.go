@@ -23,15 +23,6 @@ func (p *parts) consumers() consumers.Consumers {
 // allConsumers is the table of the consumers, to be read only.
 func allConsumers() []consumers.Function { return consumers.Consumers{}.Functions() }
 
-// groupTopics maps the groups of consumers to their topics.
-func groupTopics(functions []consumers.Function) map[string]string {
-	topicOf := map[string]string{}
-	for _, f := range functions {
-		topicOf[f.Consumer.Group] = f.Consumer.Topic
-	}
-	return topicOf
-}
-
 // startConsumers runs consumers until the parts are closed; the first failure is one of all. assigned, if not nil, is called
 // with the partitions of a topic when they change.
 func (p *parts) startConsumers(functions []consumers.Function, assigned func(topic string, partitions []int32)) error {
@@ -39,12 +30,11 @@ func (p *parts) startConsumers(functions []consumers.Function, assigned func(top
 	if err != nil {
 		return err
 	}
-	var watched watchedConsumers
+	watches := make([]kafka.Watch, len(functions))
 	var running sync.WaitGroup
-	for _, f := range functions {
-		topic, group, watch := f.Consumer.Topic, f.Consumer.Group, &kafka.Watch{}
+	for i, f := range functions {
+		topic, group, watch := f.Consumer.Topic, f.Consumer.Group, &watches[i]
 		p.metrics.Watch(topic, group, watch)
-		watched = append(watched, watchedConsumer{topic, group, watch})
 		running.Go(func() {
 			err := kafka.Consume(p.running, p.cluster, f.Consumer, kafka.Options{
 				Logger: p.logger, Watch: watch, Assigned: assigned, Advance: p.store.Advance, DeadLetters: deadLetters,
@@ -58,7 +48,7 @@ func (p *parts) startConsumers(functions []consumers.Function, assigned func(top
 			}
 		})
 	}
-	p.checks = append(p.checks, web.Check{Name: "consumers", Probe: watched.probe, Facts: func() any { return watched.statuses() }})
+	p.checks = append(p.checks, consumersCheck(functions, watches))
 	p.add("consumers", func(context.Context) error { // each has a timeout of its own
 		p.stop()
 		running.Wait()
@@ -67,35 +57,29 @@ func (p *parts) startConsumers(functions []consumers.Function, assigned func(top
 	return nil
 }
 
-// watchedConsumer is a consumer that this process runs.
-type watchedConsumer struct {
-	topic, group string
-	watch        *kafka.Watch
-}
-
-type watchedConsumers []watchedConsumer
-
-func (w watchedConsumers) statuses() []kafka.Status {
-	all := make([]kafka.Status, len(w))
-	for i, c := range w {
-		var running bool
-		if all[i], running = c.watch.Status(); !running {
-			all[i] = kafka.Status{Topic: c.topic, Group: c.group, Partitions: []int32{}}
+// consumersCheck fails while a consumer does not read all that it has to, and once it knows of events that the log lost.
+func consumersCheck(functions []consumers.Function, watches []kafka.Watch) web.Check {
+	statuses := func() []kafka.Status {
+		all := make([]kafka.Status, len(functions))
+		for i, f := range functions {
+			var running bool
+			if all[i], running = watches[i].Status(); !running {
+				all[i] = kafka.Status{Topic: f.Consumer.Topic, Group: f.Consumer.Group, Partitions: []int32{}}
+			}
 		}
+		return all
 	}
-	return all
-}
-
-// probe fails while a consumer does not read all that it has to, and once it knows of events that the log lost.
-func (w watchedConsumers) probe(context.Context) error {
-	var faulty []string
-	for _, s := range w.statuses() {
-		if !s.Healthy() {
-			faulty = append(faulty, s.Topic)
+	probe := func(context.Context) error {
+		var faulty []string
+		for _, s := range statuses() {
+			if !s.Healthy() {
+				faulty = append(faulty, s.Topic)
+			}
 		}
+		if faulty != nil {
+			return fmt.Errorf("consumers of %s are not healthy", strings.Join(faulty, ", "))
+		}
+		return nil
 	}
-	if faulty != nil {
-		return fmt.Errorf("consumers of %s are not healthy", strings.Join(faulty, ", "))
-	}
-	return nil
+	return web.Check{Name: "consumers", Probe: probe, Facts: func() any { return statuses() }}
 }

@@ -205,8 +205,16 @@ func (a *app) checkTopics(ctx context.Context, r *report) {
 	}
 }
 
+func (a *app) groups(ctx context.Context) ([]kafka.GroupState, error) {
+	topicOf := map[string]string{}
+	for _, f := range allConsumers() {
+		topicOf[f.Consumer.Group] = f.Consumer.Topic
+	}
+	return kafka.Groups(ctx, a.cluster, topicOf)
+}
+
 func (a *app) checkGroups(ctx context.Context, r *report) {
-	groups, err := kafka.Groups(ctx, a.cluster, groupTopics(allConsumers()))
+	groups, err := a.groups(ctx)
 	r.addError(err)
 	for _, g := range groups {
 		for _, l := range g.Lost {
@@ -266,7 +274,7 @@ func (a *app) checkStore(ctx context.Context, r *report) {
 	where := a.settings.Store
 	var groups []kafka.GroupState // first: the read model is never behind what comes later
 	if len(a.cluster.Brokers) > 0 {
-		groups, _ = kafka.Groups(ctx, a.cluster, groupTopics(allConsumers())) // an error is that of the groups, too
+		groups, _ = a.groups(ctx) // an error is that of the groups, too
 	}
 	var err error
 	if _, missing := os.Stat(where); where != settings.DynamoDB && errors.Is(missing, fs.ErrNotExist) {

@@ -86,25 +86,20 @@ func (a *app) invoke(ctx context.Context, function string, payload []byte, timeo
 		}
 		where = readModel(data)
 	}
-	handler, err := p.function(ctx, function, where)
+	invoke, err := p.function(ctx, function, where)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if response, err = handler.Invoke(ctx, payload); err != nil {
+	if response, err = invoke(ctx, payload); err != nil {
 		return nil, fmt.Errorf("%s failed: %w", function, err)
 	}
 	return response, nil
 }
 
-// invoker is how Lambda calls a function.
-type invoker interface {
-	Invoke(ctx context.Context, payload []byte) ([]byte, error)
-}
-
 // function opens the parts, and builds a function on them as its Lambda binary does.
-func (p *parts) function(ctx context.Context, name, where string) (_ invoker, err error) {
+func (p *parts) function(ctx context.Context, name, where string) (invoke func(context.Context, []byte) ([]byte, error), err error) {
 	if err := p.openStore(ctx, where); err != nil {
 		return nil, err
 	}
@@ -114,7 +109,7 @@ func (p *parts) function(ctx context.Context, name, where string) (_ invoker, er
 	for _, f := range p.endpoints() {
 		if f.Name == name {
 			noEnvironment := func(string) string { return "" } // the guards of this machine are those of its API
-			return apigateway.Function(f, p.logger, noEnvironment), nil
+			return apigateway.Function(f, p.logger, noEnvironment).Invoke, nil
 		}
 	}
 	if p.notifier, err = p.openNotifier(ctx); err != nil {
@@ -129,7 +124,7 @@ func (p *parts) function(ctx context.Context, name, where string) (_ invoker, er
 	return trigger.New(f.Consumer, deadLetters, trigger.Options{
 		Advance: p.store.Advance, Partial: p.settings.PartialBatches, Logger: p.logger,
 		Delivery: bus.Options{Report: bus.Log(p.logger, f.Consumer.Group), GiveUpAfter: p.settings.Notify.RetryFor},
-	}), nil
+	}).Invoke, nil
 }
 
 // showResponse writes the response. It returns an error if the response is a failure.

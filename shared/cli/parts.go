@@ -55,11 +55,11 @@ func (a *app) newParts() *parts {
 }
 
 // runServer runs a server: it waits for a signal, or for the first failure, once start has opened the parts, and closes them.
-func (a *app) runServer(ctx context.Context, start func(*parts) error) (err error) {
+func (a *app) runServer(ctx context.Context, start func(*parts, context.Context) error) (err error) {
 	signal.Ignore(syscall.SIGPIPE) // `sipeat serve | head -1` closes the pipe
 	p := a.newParts()
 	defer func() { err = errors.Join(err, p.close()) }()
-	if err := start(p); err != nil && ctx.Err() == nil {
+	if err := start(p, ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	select {

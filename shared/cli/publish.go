@@ -43,8 +43,7 @@ func (a *app) publishCommand() *cobra.Command {
 
 // publishing is one run of publish.
 type publishing struct {
-	*app
-	publisher          *kafka.Publisher
+	*parts
 	definition         events.Definition
 	key                string
 	bar                *progressbar.ProgressBar
@@ -63,22 +62,19 @@ func (a *app) publish(ctx context.Context, d events.Definition, key string) erro
 	if err := a.reach(ctx, kafka.Requirements{Write: []string{d.Topic}}); err != nil {
 		return err
 	}
-	publisher, err := kafka.NewPublisher(a.cluster, a.logger)
-	if err != nil {
+	parts := a.newParts()
+	parts.brief = true // every line that was sent was waited for
+	defer func() { _ = parts.close() }()
+	if err := parts.openPublisher(); err != nil {
 		return err
 	}
-	defer func() { // without waiting: every line that was sent was waited for
-		now, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = publisher.Close(now)
-	}()
 	if isTerminal(a.stdin) {
 		fmt.Fprintln(a.stderr, "Type one JSON object per line; Ctrl-D ends.")
 	}
-	p := &publishing{app: a, publisher: publisher, definition: d, key: key, started: time.Now(),
+	p := &publishing{parts: parts, definition: d, key: key, started: time.Now(),
 		bar: progressbar.NewOptions64(-1, progressbar.OptionSetWriter(a.stderr), progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(a.stderr)))}
-	err = errors.Join(p.run(ctx), p.settle(len(p.waiting)))
+	err := errors.Join(p.run(ctx), p.settle(len(p.waiting)))
 	_ = p.bar.Clear()
 	fmt.Fprintf(a.stderr, "published %d, refused %d\n", p.published, p.refused)
 	if err == nil && p.refused > 0 {

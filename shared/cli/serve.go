@@ -33,7 +33,7 @@ func (a *app) serveCommand() *cobra.Command {
 			if err := a.settings.Serve.Check(); err != nil {
 				return usageError{err}
 			}
-			return a.runServer(c.Context(), func(p *parts) error { return p.serve(c.Context()) })
+			return a.runServer(c.Context(), (*parts).serve)
 		},
 	}
 	addFlags(c, "http", "kafka", "data")

@@ -44,7 +44,7 @@ func (a *app) workerCommand() *cobra.Command {
 					return usageError{fmt.Errorf("--only: unknown topic %q; topics: %s", topic, strings.Join(topicNames(), ", "))}
 				}
 			}
-			return a.runServer(c.Context(), func(p *parts) error { return p.worker(c.Context(), only) })
+			return a.runServer(c.Context(), func(p *parts, ctx context.Context) error { return p.worker(ctx, only) })
 		},
 	}
 	c.Flags().StringSliceVar(&only, "only", nil, "topics to consume, separated by commas (default all)")
