@@ -85,7 +85,6 @@ func (a *app) command() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	for _, c := range []*cobra.Command{a.serveCommand(), a.apiCommand(), a.workerCommand(), a.topicsCommand(), a.doctorCommand(),

@@ -13,7 +13,6 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// consumers returns the consumers on the parts.
 func (p *parts) consumers() consumers.Consumers {
 	return consumers.Consumers{
 		Publisher: p.events, Notifier: p.notifier, Store: p.store, Claims: p.claims, AnnouncedBy: p.settings.AnnouncedByProducer,

@@ -20,7 +20,6 @@ import (
 // drainTimeout is how much of [stopTimeout] requests in flight may take.
 const drainTimeout = 6 * time.Second
 
-// listen opens a listener at the address of a setting.
 func listen(address, setting string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -41,7 +40,6 @@ func (a *app) listenAPI() (net.Listener, error) {
 	return listen(a.settings.Serve.HTTP, "--http")
 }
 
-// endpoints are the functions of the API.
 func (p *parts) endpoints() []web.Function {
 	return slices.Concat(commands.Commands{Publisher: p.events}.Functions(),
 		queries.Queries{Store: p.store, Claims: p.claims}.Functions())
@@ -55,11 +53,8 @@ func (p *parts) startAPI(listener net.Listener, callers settings.Web) string {
 		metrics := gateway.Local(p.metrics.Handler(), "Set METRICS=HOST:PORT to serve /metrics on a listener of its own.")
 		functions = append(functions, web.Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: metrics})
 	}
-	options := append(gateway.New(callers, p.logger, time.Now).Options(), web.Log(p.logger))
-	if p.tracing != nil {
-		options = append(options, web.Observe(p.tracing.Web))
-	}
-	options = append(options, web.Observe(p.metrics.Web))
+	options := append(gateway.New(callers, p.logger, time.Now).Options(),
+		web.Log(p.logger), web.Observe(p.tracing.Web), web.Observe(p.metrics.Web))
 	p.serveHTTP("API", gateway.Limit(listener, callers), web.Router(functions, options...))
 	return "http://" + listener.Addr().String()
 }

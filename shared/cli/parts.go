@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -38,14 +39,9 @@ type parts struct {
 	checks    []web.Check      // of readiness, beside those of Kafka and the read model
 	failed    chan error       // the first failure of a part
 	brief     bool             // for one call: closing does not wait and logs nothing
-	closers   []closer
+	closers   []func(context.Context) error
 	running   context.Context // of the consumers
 	stop      context.CancelFunc
-}
-
-type closer struct {
-	name  string
-	close func(context.Context) error
 }
 
 func (a *app) newParts() *parts {
@@ -93,7 +89,6 @@ func (p *parts) open(ctx context.Context, where string) error {
 	return nil
 }
 
-// openTelemetry starts metrics and traces.
 func (p *parts) openTelemetry(ctx context.Context) (err error) {
 	v := currentVersion()
 	p.metrics = observe.NewMetrics(observe.Build{Version: v.Version, Revision: v.Revision})
@@ -174,7 +169,15 @@ func (p *parts) fail(err error) {
 }
 
 func (p *parts) add(name string, close func(context.Context) error) {
-	p.closers = append(p.closers, closer{name, close})
+	p.closers = append(p.closers, func(ctx context.Context) error {
+		if !p.brief {
+			p.logger.Info("ending " + name)
+		}
+		if err := close(ctx); err != nil && !p.brief {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
 }
 
 // close stops parts in the opposite order to that in which they were added, in [stopTimeout]. The consumers begin to stop while
@@ -188,13 +191,8 @@ func (p *parts) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	var errs []error
-	for i := len(p.closers) - 1; i >= 0; i-- {
-		if !p.brief {
-			p.logger.Info("ending " + p.closers[i].name)
-		}
-		if err := p.closers[i].close(ctx); err != nil && !p.brief {
-			errs = append(errs, fmt.Errorf("%s: %w", p.closers[i].name, err))
-		}
+	for _, end := range slices.Backward(p.closers) {
+		errs = append(errs, end(ctx))
 	}
 	return errors.Join(errs...)
 }

@@ -41,7 +41,6 @@ func (a *app) publishCommand() *cobra.Command {
 	return c
 }
 
-// publishing is one run of publish.
 type publishing struct {
 	*parts
 	definition         events.Definition

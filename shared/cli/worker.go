@@ -54,7 +54,8 @@ func (a *app) workerCommand() *cobra.Command {
 
 func (p *parts) worker(ctx context.Context, only []string) error {
 	others := func(f consumers.Function) bool { return len(only) > 0 && !slices.Contains(only, f.Consumer.Topic) }
-	if err := p.reach(ctx, requirements(slices.DeleteFunc(allConsumers(), others))); err != nil {
+	needs := requirements(slices.DeleteFunc(allConsumers(), others))
+	if err := p.reach(ctx, needs); err != nil {
 		return err
 	}
 	if err := p.open(ctx, p.settings.Store); err != nil {
@@ -91,11 +92,7 @@ func (p *parts) worker(ctx context.Context, only []string) error {
 	case <-ctx.Done():
 		return nil
 	}
-	var topics, groups []string
-	for _, f := range functions {
-		topics, groups = append(topics, f.Consumer.Topic), append(groups, f.Consumer.Group)
-	}
-	fmt.Fprintf(p.stdout, "ready topics=%s groups=%s\n\n", strings.Join(topics, ","), strings.Join(groups, ","))
+	fmt.Fprintf(p.stdout, "ready topics=%s groups=%s\n\n", strings.Join(needs.Read, ","), strings.Join(needs.Groups, ","))
 	printConsumers(p.stdout, functions)
 	fmt.Fprintf(p.stdout, "\nThe read model is %s. Ctrl-C stops it.\n", p.storeName())
 	return nil
