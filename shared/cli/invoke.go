@@ -99,7 +99,8 @@ func (a *app) invoke(ctx context.Context, function string, payload []byte, timeo
 }
 
 // function opens the parts, and builds a function on them as its Lambda binary does.
-func (p *parts) function(ctx context.Context, name, where string) (invoke func(context.Context, []byte) ([]byte, error), err error) {
+func (p *parts) function(ctx context.Context, name, where string,
+) (invoke func(context.Context, []byte) ([]byte, error), err error) {
 	if err := p.openStore(ctx, where); err != nil {
 		return nil, err
 	}
