@@ -7,12 +7,15 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// OtherContent is the Conflict of an item whose id is taken. It holds nothing of the payload, because it goes into logs and
-// dead letters.
-func OtherContent(eventType, id string) error {
+// Compare distinguishes a repeat (nil) of the item that is kept with this digest from a Conflict, whose text holds nothing of
+// the payload, because it goes into logs and dead letters.
+func (i Item) Compare(kept []byte) error {
+	if string(kept) == string(i.Digest[:]) {
+		return nil
+	}
 	return events.Errorf(events.Conflict,
 		"%s %q exists with other content, and the first is kept; if this one is meant as well, send it under another id",
-		eventType, events.LogID(id))
+		i.Type, events.LogID(i.ID))
 }
 
 // Missing is the NotFound of an item.

@@ -42,17 +42,19 @@ func generate(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	side := func(name string) []function {
-		return slices.DeleteFunc(slices.Clone(all), func(f function) bool { return f.Side != name })
-	}
 	data := map[string]any{
-		"Commands": side("commands"), "Queries": side("queries"), "Consumers": side("consumers"), "Errors": errorAlarms(all),
 		"Topics": kafka.Topics(events.Catalogue()...), "Tables": []table{
 			{"ReadModel", "TableName", "", dynamodb.Description(""), ""},
 			{"SecondReadModel", "SecondTableName", "SecondTable", dynamodb.Description(""), ""},
 			{"Claims", "ClaimsTableName", "", dynamodb.ClaimsDescription(""), dynamodb.Expires},
 		}, "CORS": cors(),
 	}
+	var alarms []errorAlarm
+	for _, name := range []string{"commands", "queries", "consumers"} {
+		side := slices.DeleteFunc(slices.Clone(all), func(f function) bool { return f.Side != name })
+		data[logical(name)], alarms = side, append(alarms, errorAlarms(name, side)...)
+	}
+	data["Errors"] = alarms
 	t, err := template.New("template.yaml").Funcs(template.FuncMap{
 		"logical": logical, "config": config, "statement": statement.yaml,
 		"list": func(comma string) string { return "[" + strings.ReplaceAll(comma, ",", ", ") + "]" },
@@ -76,17 +78,11 @@ type errorAlarm struct {
 }
 
 // errorAlarms divides the functions of a side: an alarm has at most ten metrics, including the sum.
-func errorAlarms(all []function) (alarms []errorAlarm) {
-	for _, f := range all {
-		last := len(alarms) - 1
-		if last < 0 || alarms[last].Side != f.Side || len(alarms[last].Functions) == 9 {
-			name := logical(f.Side) + "Errors"
-			if last >= 0 && alarms[last].Side == f.Side {
-				name = fmt.Sprint(alarms[last].Name, "More")
-			}
-			alarms, last = append(alarms, errorAlarm{Name: name, Side: f.Side}), last+1
-		}
-		alarms[last].Functions = append(alarms[last].Functions, f)
+func errorAlarms(side string, functions []function) (alarms []errorAlarm) {
+	name := logical(side) + "Errors"
+	for part := range slices.Chunk(functions, 9) {
+		alarms = append(alarms, errorAlarm{name, side, part})
+		name += "More"
 	}
 	return alarms
 }

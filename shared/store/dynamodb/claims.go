@@ -39,6 +39,9 @@ const channelPrefix = "channel/"
 // set replaces the attribute of a channel, if the condition holds. In it #c is the attribute; #state, #owner and #until are
 // its members.
 func (c *Claims) set(ctx context.Context, id, channel string, claim row, condition string, values row) error {
+	if err := store.CheckClaim(id, channel, time.Millisecond); err != nil {
+		return err
+	}
 	in := &dynamodb.UpdateItemInput{
 		TableName: &c.name, Key: row{"id": text(id)}, UpdateExpression: aws.String("SET #c = :claim, expires = :expires"),
 		ExpressionAttributeNames: map[string]string{"#c": channelPrefix + channel},
@@ -100,9 +103,6 @@ func claimOf(r row, channel string) row {
 
 // Complete implements [store.Claims].
 func (c *Claims) Complete(ctx context.Context, id, channel string) error {
-	if err := store.CheckClaim(id, channel, time.Millisecond); err != nil {
-		return err
-	}
 	return c.set(ctx, id, channel, row{"state": text(string(store.Delivered)), "at": number(c.clock().UnixMilli()),
 		"until": number(0)}, "", nil)
 }
@@ -119,9 +119,6 @@ func (c *Claims) Release(ctx context.Context, id, channel string) error {
 }
 
 func (c *Claims) finish(ctx context.Context, id, channel string, claim row) error {
-	if err := store.CheckClaim(id, channel, time.Millisecond); err != nil {
-		return err
-	}
 	err := c.set(ctx, id, channel, claim, "#c.#owner = :me AND #c.#until > :zero", row{":me": text(c.owner), ":zero": number(0)})
 	if _, notMine := existing(err); notMine {
 		return nil

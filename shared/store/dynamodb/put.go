@@ -28,7 +28,7 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 		ConditionExpression:                 aws.String(isNew),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 	if kept, exists := existing(err); exists {
-		return o.compare(kept)
+		return item.Compare(dataOf(kept["digest"]))
 	}
 	return err
 }
@@ -44,14 +44,6 @@ type op struct {
 	size   int
 	demand []store.DemandEntry
 	done   chan error
-}
-
-// compare distinguishes a repeat (nil) from a conflict.
-func (o *op) compare(kept row) error {
-	if string(dataOf(kept["digest"])) == string(o.item.Digest[:]) {
-		return nil
-	}
-	return store.OtherContent(o.item.Type, o.item.ID)
 }
 
 // sizeOf is about what the item and its counters add to a transaction.
@@ -154,7 +146,7 @@ func (s *Store) transact(batch []*op) {
 				reason = canceled.CancellationReasons[i]
 			}
 			if aws.ToString(reason.Code) == conditionFailed && len(reason.Item) > 0 {
-				o.done <- o.compare(reason.Item)
+				o.done <- o.item.Compare(dataOf(reason.Item["digest"]))
 			} else {
 				rest = append(rest, o)
 			}

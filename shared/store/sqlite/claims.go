@@ -67,7 +67,6 @@ func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Durat
 	claim, left := store.Claimed, time.Duration(0)
 	err := c.do(ctx, func(t *tx) error {
 		now := c.clock()
-		claim, left = store.Claimed, 0
 		err := t.each("SELECT state, until FROM claims WHERE id = ? AND channel = ?", []any{id, channel}, func(rows *sql.Rows) error {
 			var state store.DeliveryState
 			var until int64

@@ -19,11 +19,7 @@ func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (store.DemandPa
 	text, args := demand(store.Fold(q.Country), store.Fold(q.City), *at)
 	args = append(args, q.Limit+1)
 	var page store.DemandPage
-	more := false
 	err = s.each(ctx, text, args, func(rows *sql.Rows) error {
-		if more = len(page.Items) == q.Limit; more {
-			return nil
-		}
 		var d store.Demand
 		err := rows.Scan(&d.Country, &d.City, &d.Drink, &d.Count)
 		page.Items = append(page.Items, d)
@@ -32,7 +28,8 @@ func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (store.DemandPa
 	if err != nil {
 		return store.DemandPage{}, err
 	}
-	if more {
+	if len(page.Items) > q.Limit {
+		page.Items = page.Items[:q.Limit]
 		page.Next = q.Next(page.Items[q.Limit-1].Key())
 	}
 	return page, nil

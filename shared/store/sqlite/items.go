@@ -48,7 +48,7 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 			return err
 		}
 		if !isNew {
-			return t.compare(item.Type, item.ID, item.Digest)
+			return t.compare(item)
 		}
 		for _, entry := range demand {
 			if err := t.count(entry); err != nil {
@@ -60,16 +60,13 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 }
 
 // compare distinguishes a repeat (nil) from a conflict.
-func (t *tx) compare(eventType, id string, digest [32]byte) error {
-	return t.each("SELECT digest FROM items WHERE type = ? AND id = ?", []any{eventType, id}, func(rows *sql.Rows) error {
+func (t *tx) compare(item store.Item) error {
+	return t.each("SELECT digest FROM items WHERE type = ? AND id = ?", []any{item.Type, item.ID}, func(rows *sql.Rows) error {
 		var kept sql.RawBytes
 		if err := rows.Scan(&kept); err != nil {
 			return err
 		}
-		if string(kept) != string(digest[:]) {
-			return store.OtherContent(eventType, id)
-		}
-		return nil
+		return item.Compare(kept)
 	})
 }
 
