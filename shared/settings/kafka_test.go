@@ -1,4 +1,4 @@
-package settings_test
+package settings
 
 import (
 	"os"
@@ -6,32 +6,23 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-func environment(values map[string]string) func(string) string {
-	return func(name string) string { return values[name] }
-}
-
 func TestKafka(t *testing.T) {
-	none, err := settings.Read(environment(nil))
+	none, err := Read(env())
 	require.NoError(t, err)
-	assert.Equal(t, settings.Kafka{Brokers: []string{"127.0.0.1:9092"}}, none.Brokers, "a laptop needs no settings")
-	assert.Equal(t, settings.DefaultStore, none.Store)
+	assert.Equal(t, Kafka{Brokers: []string{"127.0.0.1:9092"}}, none.Brokers, "a laptop needs no settings")
+	assert.Equal(t, DefaultStore, none.Store)
 
-	iam, err := settings.Read(environment(map[string]string{"KAFKA_SASL_MECHANISM": "aws_msk_iam",
-		"KAFKA_BROKERS": "b-1:9098, b-2:9098"}))
+	iam, err := Read(env("KAFKA_SASL_MECHANISM=aws_msk_iam", "KAFKA_BROKERS=b-1:9098, b-2:9098"))
 	require.NoError(t, err)
 	assert.True(t, iam.Brokers.TLS, "MSK takes it over TLS only")
 	assert.Equal(t, []string{"b-1:9098", "b-2:9098"}, iam.Brokers.Brokers)
 
-	open, err := settings.Read(environment(map[string]string{
-		"KAFKA_BROKERS": "kafka:9092", "KAFKA_TLS": "false", "KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": "u",
-		"KAFKA_SASL_PASSWORD":   " p ",
-		"KAFKA_SESSION_TIMEOUT": "1s", "KAFKA_INSTANCE_ID": "worker-1",
-	}))
+	open, err := Read(env("KAFKA_BROKERS=kafka:9092", "KAFKA_TLS=false", "KAFKA_SASL_MECHANISM=PLAIN", "KAFKA_SASL_USERNAME=u",
+		"KAFKA_SASL_PASSWORD= p ", "KAFKA_SESSION_TIMEOUT=1s", "KAFKA_INSTANCE_ID=worker-1"))
 	require.NoError(t, err, "a trusted network")
 	assert.Equal(t, " p ", open.Brokers.Password)
 	assert.Equal(t, time.Second, open.Brokers.SessionTimeout)
@@ -81,7 +72,7 @@ func TestFaultsAreReportedTogetherAndRepeatNoValue(t *testing.T) {
 			[]string{"KAFKA_TLS", "KAFKA_BROKERS", "KAFKA_SASL_MECHANISM", "LOG_LEVEL"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := settings.Read(environment(c.set))
+			_, err := Read(func(name string) string { return c.set[name] })
 			require.Error(t, err)
 			for _, text := range c.texts {
 				assert.ErrorContains(t, err, text)

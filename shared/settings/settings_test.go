@@ -1,9 +1,8 @@
-package settings_test
+package settings
 
 import (
 	"testing"
 
-	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -11,14 +10,14 @@ import (
 func TestAnnouncedByProducer(t *testing.T) {
 	for value, producers := range map[string][]string{"": {"sipeat-app"}, "shop, kiosk": {"shop", "kiosk"}, "none": nil,
 		"none,shop": {"none", "shop"}} {
-		s, err := settings.Read(environment(map[string]string{"ANNOUNCED_BY_PRODUCER": value}))
+		s, err := Read(env("ANNOUNCED_BY_PRODUCER=" + value))
 		require.NoError(t, err)
 		assert.Equal(t, producers, s.AnnouncedByProducer, "%q", value)
 	}
 }
 
 func TestNames(t *testing.T) {
-	names := settings.Names()
+	names := Names()
 	assert.Subset(t, names, []string{"KAFKA_BROKERS", "STORE", "AUTH", "AUTH_TOKEN", "JWT_ISSUER", "JWT_SCOPE",
 		"THROTTLE_STAFF_BURST", "METRICS"})
 	assert.IsIncreasing(t, names)

@@ -32,10 +32,8 @@ func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]in
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 		}
 		var set, unless []string
-		next := maps.Clone(known)
-		if next == nil {
-			next = map[int32]store.Mark{}
-		}
+		next := map[int32]store.Mark{}
+		maps.Copy(next, known)
 		for partition, m := range changed {
 			if len(set) == maxMarks {
 				break

@@ -72,14 +72,10 @@ func answer(r *http.Request, status int, body string) *http.Response {
 
 // openTo opens a read model whose requests go to client.
 func openTo(t *testing.T, client aws.HTTPClient) *Store {
-	cfg, err := FromEnvironment(fakeEnvironment)
+	cfg, err := FromEnvironment(env("DYNAMODB_ENDPOINT", "http://dynamodb.test"))
 	require.NoError(t, err)
 	cfg.HTTPClient = client
 	return open(t, cfg, "drinks")
-}
-
-func fakeEnvironment(name string) string {
-	return map[string]string{"DYNAMODB_ENDPOINT": "http://dynamodb.test"}[name]
 }
 
 func cancel(reasons ...string) (int, string, error) {

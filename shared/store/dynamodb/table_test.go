@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -89,7 +90,7 @@ func TestAnotherServerIsReported(t *testing.T) {
 			_, _ = io.WriteString(w, c.body)
 		}))
 		defer other.Close()
-		cfg, err := FromEnvironment(func(name string) string { return map[string]string{"DYNAMODB_ENDPOINT": other.URL}[name] })
+		cfg, err := FromEnvironment(env("DYNAMODB_ENDPOINT", other.URL))
 		require.NoError(t, err)
 		err = open(t, cfg, "drinks").Create(t.Context())
 		require.Equal(t, events.Unavailable, events.KindOf(err), "%v", c)
@@ -98,15 +99,17 @@ func TestAnotherServerIsReported(t *testing.T) {
 	}
 }
 
+// env is an environment of names and values.
+func env(pairs ...string) func(string) string {
+	values := map[string]string{}
+	for pair := range slices.Chunk(pairs, 2) {
+		values[pair[0]] = pair[1]
+	}
+	return func(name string) string { return values[name] }
+}
+
 func TestFromEnvironment(t *testing.T) {
 	t.Parallel()
-	env := func(values ...string) func(string) string {
-		m := map[string]string{}
-		for i := 0; i < len(values); i += 2 {
-			m[values[i]] = values[i+1]
-		}
-		return func(name string) string { return m[name] }
-	}
 	_, err := FromEnvironment(env("AWS_ACCESS_KEY_ID", "AKIA"))
 	require.ErrorContains(t, err, "AWS_REGION")
 	require.ErrorContains(t, err, "AWS_SECRET_ACCESS_KEY")

@@ -103,14 +103,9 @@ var puts = []guarantee{
 		assert.Empty(b, b.demand(b, store.DemandQuery{}))
 	}},
 	{"of 64 concurrent items with one id one is kept, its drinks counted once", func(b *bench) {
-		other := b.handle()
+		handles := []store.Store{b.Store, b.handle()}
 		errs := together(64, func(n int) error {
-			i := item("1", n, fmt.Sprint("content ", n%4), "Cola", fmt.Sprint("drink ", n%4))
-			s := b.Store
-			if n%2 == 1 {
-				s = other
-			}
-			return b.put(s, i)
+			return b.put(handles[n%2], item("1", n, fmt.Sprint("content ", n%4), "Cola", fmt.Sprint("drink ", n%4)))
 		})
 		kept := b.get(b, item("1", 0, ""))
 		for n, err := range errs {
