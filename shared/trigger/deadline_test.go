@@ -89,26 +89,6 @@ func TestDeadlineIsNotTheEventsFault(t *testing.T) {
 	})
 }
 
-// A handler has the engine's HandlerTimeout, or the rest of the invocation if that is shorter: leases depend on it.
-func TestHandlerDeadline(t *testing.T) {
-	for timeout, want := range map[time.Duration]time.Duration{
-		time.Hour:        30 * time.Second,
-		20 * time.Second: 14*time.Second + 500*time.Millisecond,
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			var left time.Duration
-			r := newRecorder(t, trigger.Options{}, func(ctx context.Context, _ event) error {
-				deadline, _ := ctx.Deadline()
-				left = time.Until(deadline)
-				return nil
-			})
-			_, err := r.invoke(timeout, batch(t, "0/0:a1"))
-			require.NoError(t, err)
-			assert.Equal(t, want, left)
-		})
-	}
-}
-
 func TestNoDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder(t, trigger.Options{Partial: true}, unless(errDown, "a1"))

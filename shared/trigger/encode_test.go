@@ -3,8 +3,6 @@ package trigger_test
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"math/rand/v2"
 	"os"
 	"testing"
 	"time"
@@ -48,36 +46,4 @@ func TestEncodeAsAWSWrites(t *testing.T) {
 	compact := &bytes.Buffer{}
 	require.NoError(t, json.Compact(compact, example))
 	assert.Equal(t, compact.String(), string(batch.Encode()))
-}
-
-// What is written is read back the same by both readers: package json reads what has a space before it.
-func TestRoundTrip(t *testing.T) {
-	seed := rand.Uint64()
-	random := rand.New(rand.NewPCG(seed, 0))
-	text := func() []byte {
-		if random.IntN(5) == 0 {
-			return nil
-		}
-		b := make([]byte, random.IntN(80))
-		for i := range b {
-			b[i] = byte(random.Uint32())
-		}
-		return b
-	}
-	batch := trigger.Batch{Source: trigger.SourceMSK, SourceARN: "arn", BootstrapServers: "b-1:9098"}
-	for i := range 1000 {
-		r := bus.Record{Topic: fmt.Sprintf("t%d", random.IntN(2)), Partition: int32(random.IntN(3)), Offset: int64(i),
-			Timestamp: time.UnixMilli(random.Int64N(1e14)), Key: text(), Value: text()}
-		for range random.IntN(3) {
-			r.Headers = append(r.Headers, bus.Header{Key: fmt.Sprintf("h%d", random.IntN(30)), Value: text()})
-		}
-		batch.Records = append(batch.Records, r)
-	}
-	for _, before := range []string{"", " "} {
-		again, err := trigger.Decode([]byte(before + string(batch.Encode())))
-		require.NoError(t, err, "seed %d", seed)
-		require.Equal(t, byPartition(batch.Records), byPartition(again.Records), "seed %d", seed)
-		require.Equal(t, batch.SourceARN, again.SourceARN)
-		require.Equal(t, batch.BootstrapServers, again.BootstrapServers)
-	}
 }

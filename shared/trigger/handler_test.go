@@ -190,24 +190,6 @@ func TestInvokeRefuses(t *testing.T) {
 	})
 }
 
-// A record that is no event of its topic is the event's fault, unlike a payload that cannot be read.
-func TestUndecodableValues(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRecorder(t, trigger.Options{Partial: true}, nil)
-		b := trigger.Batch{Source: trigger.SourceMSK, Records: []bus.Record{
-			{Topic: "moved", Offset: 0, Key: []byte("a")},
-			{Topic: "moved", Offset: 1, Value: []byte{}},
-			{Topic: "moved", Offset: 2, Value: []byte("nonsense")},
-			moved(0, 3, "a1"),
-		}}
-		answer, err := r.invoke(time.Minute, b.Encode())
-		require.NoError(t, err)
-		assert.Equal(t, allWell, answer)
-		assert.Len(t, r.deadLetters, 3)
-		assert.Equal(t, []string{"a1"}, r.done)
-	})
-}
-
 // The engine lives as long as the process.
 func TestStallOutlastsInvocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -229,32 +211,6 @@ func TestStallOutlastsInvocation(t *testing.T) {
 		answer, err := r.invoke(30*time.Second, three)
 		require.NoError(t, err)
 		assert.Equal(t, allWell, answer)
-	})
-}
-
-// An event with time for two tries per invocation has its fifth try in the third one.
-func TestAttemptsAcrossInvocations(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRecorder(t, trigger.Options{Partial: true}, func(ctx context.Context, e event) error {
-			if name(e) == "a1" {
-				select {
-				case <-time.After(10 * time.Second):
-				case <-ctx.Done():
-				}
-				return errors.New("?")
-			}
-			return nil
-		})
-		poisoned := batch(t, "0/0:a1", "0/1:b1")
-		invocations := 0
-		for answer := ""; answer != allWell; invocations++ {
-			require.Less(t, invocations, 10)
-			var err error
-			answer, err = r.invoke(28*time.Second, poisoned)
-			require.NoError(t, err)
-		}
-		assert.Equal(t, 3, invocations)
-		assert.Equal(t, []string{"a1"}, r.deadLetters)
 	})
 }
 

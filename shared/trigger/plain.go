@@ -12,7 +12,7 @@ import (
 
 // plain reads a payload in the form in which AWS writes it: known members, no white space, no escapes, no null. It fails for
 // any other form, which package json reads. It is here for speed: by json alone the way from a payload to typed events takes
-// twice as long as by Node's JSON.parse, see BenchmarkPayload.
+// twice as long as by Node's JSON.parse; BenchmarkPayload compares the two readers.
 type plain struct {
 	src    []byte
 	pos    int // of what is next

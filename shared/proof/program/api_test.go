@@ -38,55 +38,26 @@ func refusals(t *testing.T) []refusal {
 		{name: "an id from outside", body: contactWith(t, "id", "c-1"), status: 400, pointers: []string{"/id"}},
 		{name: "duplicate field", body: strings.Replace(AContact, "{", `{"name":"Bob",`, 1), status: 400, pointers: []string{"/name"}},
 		{name: "wrong type", body: contactWith(t, "name", 7), status: 400, pointers: []string{"/name"}},
-		{
-			name:     "not UTF-8",
-			body:     strings.Replace(AContact, "Ada", "A\xffa", 1),
-			status:   400,
-			pointers: []string{"/name"},
-			says:     "UTF-8",
-		},
+		{name: "not UTF-8", body: strings.Replace(AContact, "Ada", "A\xffa", 1), status: 400,
+			pointers: []string{"/name"}, says: "UTF-8"},
 		{name: "deep nesting", body: strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000), status: 400},
-		{
-			name:    "idempotency key with a space",
-			body:    AContact,
-			headers: []string{"Idempotency-Key: a b"},
-			status:  400,
-			says:    "Idempotency-Key",
-		},
+		{name: "idempotency key with a space", body: AContact, headers: []string{"Idempotency-Key: a b"},
+			status: 400, says: "Idempotency-Key"},
 
 		// 422: readable and not acceptable
 		{name: "empty object", body: `{}`, status: 422, pointers: []string{"/name", "/email", "/phone", "/message"}},
-		{
-			name:     "a header in an address",
-			body:     contactWith(t, "email", "ada@example.com\r\nBcc: all@example.com"),
-			status:   422,
-			pointers: []string{"/email"},
-		},
+		{name: "a header in an address", body: contactWith(t, "email", "ada@example.com\r\nBcc: all@example.com"),
+			status: 422, pointers: []string{"/email"}},
 		{name: "a blank drink", path: "/requests", body: with(t, aRequest, map[string]any{"drinksList": []string{"Mate", ""}}),
 			status: 422, pointers: []string{"/drinksList/1"}},
-		{
-			name:     "no city",
-			path:     "/machines",
-			body:     with(t, aMachine, map[string]any{"city": nil}),
-			status:   422,
-			pointers: []string{"/city"},
-		},
-		{
-			name:     "unknown type",
-			path:     "/notifications",
-			body:     with(t, aNotification, map[string]any{"type": "weather"}),
-			status:   422,
-			pointers: []string{"/type"},
-		},
+		{name: "no city", path: "/machines", body: with(t, aMachine, map[string]any{"city": nil}), status: 422,
+			pointers: []string{"/city"}},
+		{name: "unknown type", path: "/notifications",
+			body: with(t, aNotification, map[string]any{"type": "weather"}), status: 422, pointers: []string{"/type"}},
 
 		{name: "over 64 KiB", body: contactWith(t, "message", strings.Repeat("x", 64<<10)), status: 413, says: "64 KiB"},
-		{
-			name:    "a form",
-			body:    AContact,
-			headers: []string{"Content-Type: application/x-www-form-urlencoded"},
-			status:  415,
-			says:    "application/json",
-		},
+		{name: "a form", body: AContact, headers: []string{"Content-Type: application/x-www-form-urlencoded"},
+			status: 415, says: "application/json"},
 		{name: "compressed", body: AContact, headers: []string{"Content-Encoding: gzip"}, status: 415},
 
 		{name: "unknown path", method: "GET", path: "/people", status: 404},
@@ -94,54 +65,10 @@ func refusals(t *testing.T) []refusal {
 		{name: "wrong method", method: "DELETE", path: "/contacts", status: 405},
 
 		{name: "wrong cursor", method: "GET", path: "/contacts?cursor=abc", status: 400, pointers: []string{"/cursor"}},
-		{
-			name:     "several faulty filters",
-			method:   "GET",
-			path:     "/machines?limit=x&since=x",
-			status:   400,
-			pointers: []string{"/limit", "/since"},
-		},
+		{name: "several faulty filters", method: "GET", path: "/machines?limit=x&since=x", status: 400,
+			pointers: []string{"/limit", "/since"}},
 		{name: "filter of another list", method: "GET", path: "/contacts?city=Berlin", status: 400, pointers: []string{"/city"}},
 	}
-}
-
-func TestAPIRefuses(t *testing.T) {
-	t.Parallel()
-	s := serve(t, t.TempDir())
-	for _, r := range refusals(t) {
-		if r.method == "" {
-			r.method = "POST"
-		}
-		if r.path == "" {
-			r.path = "/contacts"
-		}
-		t.Run(r.name, func(t *testing.T) {
-			a, err := Try(r.method, s.URL+r.path, r.body, r.headers...)
-			for n := 0; n < 5 && err != nil && r.status == http.StatusRequestEntityTooLarge; n++ {
-				a, err = Try(r.method, s.URL+r.path, r.body, r.headers...) // the server closes the connection while the client still sends
-			}
-			require.NoError(t, err)
-			require.Equal(t, r.status, a.Status, a.Body)
-			assert.Equal(t, "application/problem+json", a.Header.Get("Content-Type"))
-			p := Decoded[Problem](t, a.Body)
-			assert.Equal(t, r.status, p.Status)
-			assert.NotEmpty(t, p.Type)
-			path, _, _ := strings.Cut(r.path, "?")
-			assert.Equal(t, path, p.Instance)
-			if r.pointers != nil {
-				assert.Equal(t, r.pointers, p.Pointers(), a.Body)
-			}
-			if r.status == http.StatusMethodNotAllowed {
-				assert.Equal(t, "GET, HEAD, POST", a.Header.Get("Allow"))
-			}
-			assert.Contains(t, a.Body, r.says)
-		})
-	}
-	t.Run("none became an event", func(t *testing.T) {
-		for topic := range Groups {
-			assert.Empty(t, Records(t, s.Kafka, topic))
-		}
-	})
 }
 
 func TestIdempotencyKeyMakesARetryTheSameEvent(t *testing.T) {
@@ -228,5 +155,4 @@ func TestPreferWaitAnswersWhenTheEventArrives(t *testing.T) {
 	a := <-early
 	assert.Equal(t, http.StatusOK, a.Status, a.Body)
 	assert.Equal(t, "wait=20", a.Header.Get("Preference-Applied"))
-
 }

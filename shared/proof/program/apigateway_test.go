@@ -46,13 +46,15 @@ type twoWays struct {
 	routes    *http.ServeMux  // API Gateway's
 	project   func(id string) // makes one thing of each type readable
 
-	ids   int   // issued since the last request began
-	fault error // of the publisher; errPanic = it panics
+	ids       int   // issued since the last request began
+	fault     error // of the publisher; errPanic = it panics
+	published bool  // since the last request began
 }
 
 var errPanic = fmt.Errorf("panic")
 
 func (w *twoWays) Publish(_ context.Context, e events.Any) (bus.Position, error) {
+	w.published = true
 	if w.fault == errPanic { //nolint:errorlint // compared, not looked into
 		panic("the publisher")
 	}
@@ -115,9 +117,10 @@ func project[T events.Payload](t *testing.T, id string, handle func(context.Cont
 
 // exchanged is one request on the wire.
 type exchanged struct {
-	name  string
-	raw   string
-	fault error // of the publisher
+	name    string
+	raw     string
+	fault   error    // of the publisher
+	refusal *refusal // that must be the answer
 }
 
 // wire writes a request. Headers are "Name: value"; "Name: " leaves out a default one.
@@ -133,18 +136,15 @@ func wire(method, target, body string, headers ...string) string {
 	}
 	headers = slices.DeleteFunc(headers, func(h string) bool { return strings.HasSuffix(h, ": ") })
 	return method + " " + target + " HTTP/1.1\r\nHost: api.example.com\r\nAuthorization: Bearer " + staffToken +
-		"\r\nConnection: close\r\n" +
-		strings.Join(
-			headers,
-			"\r\n",
-		) + "\r\n\r\n" + body
+		"\r\nConnection: close\r\n" + strings.Join(headers, "\r\n") + "\r\n\r\n" + body
 }
 
 // exchanges are requests of many kinds to all functions.
 func exchanges(t *testing.T, functions []web.Function) (all []exchanged) {
 	add := func(name, raw string) { all = append(all, exchanged{name: name, raw: raw}) }
 	for _, r := range refusals(t) {
-		add(r.name, wire(cmp.Or(r.method, "POST"), cmp.Or(r.path, "/contacts"), r.body, r.headers...))
+		r.path = cmp.Or(r.path, "/contacts")
+		all = append(all, exchanged{name: r.name, raw: wire(cmp.Or(r.method, "POST"), r.path, r.body, r.headers...), refusal: &r})
 	}
 	for _, f := range functions {
 		method, path, _ := strings.Cut(f.Route, " ")
@@ -161,12 +161,8 @@ func exchanges(t *testing.T, functions []web.Function) (all []exchanged) {
 			add(f.Name+" chunked", wire(method, path, fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body), "Transfer-Encoding: chunked"))
 			add(f.Name+" 65536 bytes", wire(method, path, body+strings.Repeat(" ", 64<<10-len(body))))
 			all = append(all, exchanged{name: f.Name + " outage", raw: wire(method, path, body, "Idempotency-Key: k"),
-				fault: &events.Error{
-					Kind:       events.Unavailable,
-					Message:    "Kafka is away; try again.",
-					EventID:    "e-1",
-					RetryAfter: 2 * time.Second,
-				}},
+				fault: &events.Error{Kind: events.Unavailable, Message: "Kafka is away; try again.", EventID: "e-1",
+					RetryAfter: 2 * time.Second}},
 				exchanged{name: f.Name + " unknown error", raw: wire(method, path, body), fault: fmt.Errorf("canary")},
 				exchanged{name: f.Name + " panic", raw: wire(method, path, body), fault: errPanic})
 			continue
@@ -201,7 +197,7 @@ type reply struct {
 // served is the server's answer, read from the socket.
 func (w *twoWays) served(t *testing.T, address string, x exchanged) reply {
 	t.Helper()
-	w.ids, w.fault = 0, x.fault
+	w.ids, w.fault, w.published = 0, x.fault, false
 	c, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer c.Close()
@@ -262,7 +258,26 @@ func (w *twoWays) invoked(t *testing.T, x exchanged) reply {
 	return reply{a.StatusCode, a.Headers, a.Body}
 }
 
-// Our server and the functions behind API Gateway give the same answers, byte for byte.
+// check reads the answer to a refused request.
+func (r *refusal) check(t *testing.T, a reply) {
+	t.Helper()
+	require.Equal(t, r.status, a.Status, a.Body)
+	assert.Equal(t, "application/problem+json", a.Headers["Content-Type"])
+	p := Decoded[Problem](t, a.Body)
+	assert.Equal(t, r.status, p.Status)
+	assert.NotEmpty(t, p.Type)
+	path, _, _ := strings.Cut(r.path, "?")
+	assert.Equal(t, path, p.Instance)
+	if r.pointers != nil {
+		assert.Equal(t, r.pointers, p.Pointers(), a.Body)
+	}
+	if r.status == http.StatusMethodNotAllowed {
+		assert.Equal(t, "GET, HEAD, POST", a.Headers["Allow"])
+	}
+	assert.Contains(t, a.Body, r.says)
+}
+
+// The server and the functions behind API Gateway give the same answers, byte for byte. A refused request becomes no event.
 func TestAPIGatewayAnswersAsTheServer(t *testing.T) {
 	w := bothWays(t)
 	server := httptest.NewUnstartedServer(nil)
@@ -274,6 +289,10 @@ func TestAPIGatewayAnswersAsTheServer(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			want := w.served(t, server.Listener.Addr().String(), x)
 			statuses[want.Status]++
+			if x.refusal != nil {
+				x.refusal.check(t, want)
+				assert.False(t, w.published)
+			}
 			assert.Equal(t, want, w.invoked(t, x))
 		})
 	}

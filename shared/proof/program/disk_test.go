@@ -46,11 +46,7 @@ func TestServeReportsAFullDiskAndRecovers(t *testing.T) {
 	disk := smallDisk(t)
 	data, filler := filepath.Join(disk, "sipeat"), filepath.Join(disk, "filler")
 	s := serve(t, data)
-	doctor := func() Result {
-		c := command(t, "doctor", "--brokers", s.Kafka)
-		c.Env = append(c.Env, "SIPEAT_DATA="+data, "STORE="+filepath.Join(data, "read-model.db"))
-		return Finish(t, c, "")
-	}
+	doctor := func() Result { return Finish(t, set(s.fleet().command("doctor"), "SIPEAT_DATA="+data), "") }
 	accepted := 0
 	post := func(want int) {
 		t.Helper()

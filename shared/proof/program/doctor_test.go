@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -31,16 +32,19 @@ func TestServersRefuseToStart(t *testing.T) {
 		assert.Contains(t, missing.Stderr, "there is no topic")
 		assert.Contains(t, missing.Stderr, "sipeat topics")
 	}
-	nobody := &Fleet{t, dead(t), empty.Store}
-	for _, arguments := range [][]string{{"api"}, {"worker"}, {"topics"}, {"publish", "contact-created"},
-		{"tail", "contact-created"}} {
-		t.Run(arguments[0]+" without a broker", func(t *testing.T) {
+	absent, silent := dead(t), taken(t)
+	for _, c := range []struct{ arguments, brokers, says string }{
+		{"api", absent, "no broker answers"}, {"worker", absent, "no broker answers"}, {"topics", absent, "no broker answers"},
+		{"publish contact-created", absent, "no broker answers"}, {"tail contact-created", absent, "no broker answers"},
+		{"publish contact-created", silent, ""}, {"tail contact-created", silent, ""},
+	} {
+		t.Run(c.arguments+c.says, func(t *testing.T) {
 			t.Parallel()
-			alone := nobody.Run(arguments...)
-			assert.Equal(t, 1, alone.Status, arguments)
+			alone := Finish(t, set(command(t, strings.Fields(c.arguments)...), "KAFKA_BROKERS="+c.brokers, "STORE="+empty.Store), AContact)
+			assert.Equal(t, 1, alone.Status)
 			assert.Empty(t, alone.Stdout)
-			assert.Contains(t, alone.Stderr, nobody.Brokers)
-			assert.Contains(t, alone.Stderr, "no broker answers")
+			assert.Contains(t, alone.Stderr, c.brokers)
+			assert.Contains(t, alone.Stderr, c.says)
 		})
 	}
 }
@@ -52,9 +56,8 @@ func TestServersStopWhileTheyStart(t *testing.T) {
 		silent, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		t.Cleanup(func() { silent.Close() })
-		c := command(t, arguments...)
-		c.Env = append(c.Env, "KAFKA_BROKERS="+silent.Addr().String(), "STORE="+filepath.Join(t.TempDir(), "read-model.db"))
-		s := Start(t, c)
+		f := &Fleet{t, silent.Addr().String(), filepath.Join(t.TempDir(), "read-model.db")}
+		s := Start(t, f.command(arguments...))
 		conn, err := silent.Accept()
 		require.NoError(t, err)
 		defer conn.Close()
@@ -161,8 +164,7 @@ func TestDoctorChecksDeadLettersAndChannels(t *testing.T) {
 		w.WriteHeader(http.StatusNotFound)
 	}))
 	defer discord.Close()
-	doctor := command(t, "doctor", "--json")
-	doctor.Env = append(doctor.Env, "KAFKA_BROKERS="+s.Kafka, "STORE="+filepath.Join(s.Data, "read-model.db"),
+	doctor := set(s.fleet().command("doctor", "--json"),
 		"NOTIFY=log,discord,smtp", "DISCORD_WEBHOOK="+discord.URL+"/api/webhooks/1/canary",
 		"SMTP_URL=smtp://"+dead(t), "NOTIFY_FROM=a@example.com", "NOTIFY_TO=b@example.com")
 	got := Finish(t, doctor, "")
@@ -196,9 +198,8 @@ func TestDoctorFindsAServeHealthyAndAnAbsentOneNot(t *testing.T) {
 	}, status)
 
 	s := serve(t, t.TempDir())
-	f := &Fleet{t, s.Kafka, filepath.Join(s.Data, "read-model.db")}
 	Until(t, func() error { // the consumers are joining
-		well := f.Run("doctor", "--api", s.URL)
-		return errorUnless(well.Status == 0, well.Stdout)
+		well := s.fleet().Run("doctor", "--api", s.URL)
+		return ErrorUnless(well.Status == 0, well.Stdout)
 	})
 }

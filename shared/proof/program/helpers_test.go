@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -58,8 +59,7 @@ func serve(t testing.TB, data string) *Serving {
 func launch(t testing.TB, data string, environment ...string) *Serving {
 	t.Helper()
 	c := command(t, "serve", "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--data", data)
-	c.Env = append(c.Env, environment...)
-	return &Serving{Process: Start(t, c), Data: data}
+	return &Serving{Process: Start(t, set(c, environment...)), Data: data}
 }
 
 // taken is an address in use.
@@ -88,38 +88,35 @@ func newFleet(t testing.TB, brokers string) *Fleet {
 	return f
 }
 
+// fleet is for other commands beside `sipeat serve`, on its Kafka and read model.
+func (s *Serving) fleet() *Fleet { return &Fleet{s.T, s.Kafka, filepath.Join(s.Data, "read-model.db")} }
+
+func (f *Fleet) command(arguments ...string) *exec.Cmd {
+	f.T.Helper()
+	return set(command(f.T, arguments...), "KAFKA_BROKERS="+f.Brokers, "STORE="+f.Store)
+}
+
 func (f *Fleet) Run(arguments ...string) Result {
 	f.T.Helper()
-	c := command(f.T, arguments...)
-	c.Env = append(c.Env, "KAFKA_BROKERS="+f.Brokers, "STORE="+f.Store)
-	return Finish(f.T, c, "")
+	return Finish(f.T, f.command(arguments...), "")
 }
 
 // Worker starts a worker and waits until it has joined.
 func (f *Fleet) Worker(environment ...string) *Member {
 	f.T.Helper()
-	c := command(f.T, "worker")
-	c.Env = append(c.Env, append([]string{"KAFKA_BROKERS=" + f.Brokers, "STORE=" + f.Store, "LOG_FORMAT=text"}, environment...)...)
-	m := &Member{Start(f.T, c)}
-	m.Says(m.Stdout, "\n")
-	first, _, _ := strings.Cut(m.Stdout.String(), "\n")
+	m := &Member{Start(f.T, set(set(f.command("worker"), "LOG_FORMAT=text"), environment...))}
 	var topics, of []string
 	for _, c := range (consumers.Consumers{}).Functions() {
 		topics, of = append(topics, c.Consumer.Topic), append(of, c.Consumer.Group)
 	}
-	require.Equal(f.T, "ready topics="+strings.Join(topics, ",")+" groups="+strings.Join(of, ","), first)
+	require.Equal(f.T, "ready topics="+strings.Join(topics, ",")+" groups="+strings.Join(of, ","), m.FirstLine())
 	return m
 }
 
 func (f *Fleet) API(environment ...string) *Serving {
 	f.T.Helper()
-	c := command(f.T, "api", "--http", "127.0.0.1:0")
-	c.Env = append(c.Env, append([]string{"KAFKA_BROKERS=" + f.Brokers, "STORE=" + f.Store}, environment...)...)
-	s := &Serving{Process: Start(f.T, c), Kafka: f.Brokers}
-	s.Says(s.Stdout, "\n")
-	first, _, _ := strings.Cut(s.Stdout.String(), "\n")
-	require.Regexp(f.T, `^ready http=http://127\.0\.0\.1:[0-9]+$`, first)
-	s.URL = strings.TrimPrefix(first, "ready http=")
+	s := &Serving{Process: Start(f.T, set(f.command("api", "--http", "127.0.0.1:0"), environment...)), Kafka: f.Brokers}
+	s.Listening()
 	return s
 }
 
@@ -149,7 +146,7 @@ func lockGroups(t *testing.T) {
 		for _, g := range groups {
 			members += len(g.Members)
 		}
-		return errors.Join(err, errorUnless(members == 0, "the groups still have members"))
+		return errors.Join(err, ErrorUnless(members == 0, "the groups still have members"))
 	})
 }
 

@@ -2,7 +2,6 @@ package program
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,9 +19,7 @@ func TestInvokeRunsEachFunction(t *testing.T) {
 	t.Parallel()
 	s := serve(t, t.TempDir())
 	invoke := func(function string) string {
-		c := command(t, "invoke", function, "--brokers", s.Kafka)
-		c.Env = append(c.Env, "STORE="+filepath.Join(s.Data, "read-model.db"))
-		made := Finish(t, c, "")
+		made := s.fleet().Run("invoke", function)
 		assert.Equal(t, 0, made.Status, "%s: %s", function, made.Stderr)
 		return made.Stdout
 	}
@@ -82,9 +79,8 @@ func TestSampleMakesABatch(t *testing.T) {
 	}
 	assert.Len(t, partitions, 3)
 
-	c, folder := command(t, "invoke", "contact-created", "--throwaway", "-e", "-"), t.TempDir()
-	c.Env = append(c.Env, "TMPDIR="+folder)
-	invoked := Finish(t, c, made.Stdout)
+	folder := t.TempDir()
+	invoked := Finish(t, set(command(t, "invoke", "contact-created", "--throwaway", "-e", "-"), "TMPDIR="+folder), made.Stdout)
 	assert.Equal(t, 0, invoked.Status, invoked.Stderr)
 	assert.Equal(t, 7, strings.Count(invoked.Stderr, "outcome=done"), invoked.Stderr)
 	assert.Equal(t, 1, strings.Count(invoked.Stderr, "outcome=rejected"), invoked.Stderr)

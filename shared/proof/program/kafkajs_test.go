@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,14 +20,6 @@ import (
 type appRecord struct {
 	Topic, EventID string
 	Data           Thing
-}
-
-// appPaths has the API's path of each topic.
-var appPaths = map[string]string{
-	"contact-created": "/contacts",
-	"machine-created": "/machines",
-	"request-created": "/requests",
-	"notification":    "/notifications",
 }
 
 // The TypeScript app has written events and read some of them. It stops, and this program starts in its place: events
@@ -59,7 +52,8 @@ func TestKafkaJSAppIsReplaced(t *testing.T) {
 		subjects := map[string]bool{}
 		delivered := deliveries(s)
 		for _, record := range sent {
-			id, path := fmt.Sprint(record.Data["id"]), appPaths[record.Topic]
+			id := fmt.Sprint(record.Data["id"])
+			path := endpoints[slices.IndexFunc(endpoints, func(e endpoint) bool { return e.topic == record.Topic })].path
 			if record.Topic == "notification" {
 				id = record.EventID // it is stored under its eventId
 				assert.Equal(t, 1, delivered[id], "%v is delivered once", record)

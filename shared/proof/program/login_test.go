@@ -33,18 +33,11 @@ func TestLoginAtApacheKafka(t *testing.T) {
 		}
 		return all
 	}
-	topics := command(t, "topics")
-	topics.Env = append(topics.Env, environment(nil)...)
-	made := Finish(t, topics, "")
+	made := Finish(t, set(command(t, "topics"), environment(nil)...), "")
 	require.Equal(t, 0, made.Status, made.Stderr)
-
-	worker := command(t, "worker")
-	worker.Env = append(worker.Env, environment(nil)...)
-	w := Start(t, worker)
+	w := Start(t, set(command(t, "worker"), environment(nil)...))
 	w.Says(w.Stdout, "ready topics=")
-	doctor := command(t, "doctor")
-	doctor.Env = append(doctor.Env, environment(nil)...)
-	assert.Contains(t, Finish(t, doctor, "").Stdout, "address ok, TLS ok, login ok (SCRAM-SHA-512)")
+	assert.Contains(t, Finish(t, set(command(t, "doctor"), environment(nil)...), "").Stdout, "address ok, TLS ok, login ok (SCRAM-SHA-512)")
 	w.Signal(syscall.SIGTERM)
 	assert.Equal(t, 0, w.Wait())
 
@@ -63,9 +56,7 @@ func TestLoginAtApacheKafka(t *testing.T) {
 		"TLS to a plain port": {map[string]string{"KAFKA_BROKERS": os.Getenv("KAFKA_BROKERS")}, []string{"without TLS"}},
 	} {
 		for _, program := range []string{"topics --check", "worker"} {
-			refused := command(t, strings.Fields(program)...)
-			refused.Env = append(refused.Env, environment(c.changes)...)
-			got := Finish(t, refused, "")
+			got := Finish(t, set(command(t, strings.Fields(program)...), environment(c.changes)...), "")
 			assert.Equal(t, 1, got.Status, "%s, %s", name, program)
 			assert.Empty(t, got.Stdout)
 			for _, text := range c.says {

@@ -90,12 +90,3 @@ func TestMetrics(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, problems)
 }
-
-func TestServeLogsInTheFormatOfLOG_FORMAT(t *testing.T) {
-	t.Parallel()
-	s := launch(t, t.TempDir(), "LOG_FORMAT=text")
-	s.Ready()
-	s.Says(s.Stderr, "time=")
-	s = serve(t, t.TempDir())
-	s.Says(s.Stderr, `{"time":`)
-}

@@ -67,6 +67,12 @@ func command(t testing.TB, arguments ...string) *exec.Cmd {
 	return c
 }
 
+// set adds settings to the environment of a command.
+func set(c *exec.Cmd, settings ...string) *exec.Cmd {
+	c.Env = append(c.Env, settings...)
+	return c
+}
+
 // CleanEnvironment is the environment without the program's settings, and with free ports.
 func CleanEnvironment() []string {
 	names := settings.Names()
@@ -178,6 +184,14 @@ func (p *Process) Wait() int {
 	return p.Cmd.ProcessState.ExitCode()
 }
 
+// FirstLine waits for the first line of the output.
+func (p *Process) FirstLine() string {
+	p.T.Helper()
+	p.Says(p.Stdout, "\n")
+	first, _, _ := strings.Cut(p.Stdout.String(), "\n")
+	return first
+}
+
 // Running reports whether the process has not ended.
 func (p *Process) Running() bool {
 	select {
@@ -239,4 +253,12 @@ func Until(t testing.TB, check func() error) {
 			require.FailNow(t, "not true within "+WaitTimeout.String(), "%v", err)
 		}
 	}
+}
+
+// ErrorUnless returns an error with the text unless ok.
+func ErrorUnless(ok bool, text string) error {
+	if ok {
+		return nil
+	}
+	return errors.New(text)
 }

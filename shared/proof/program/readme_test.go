@@ -84,36 +84,11 @@ func TestEveryCommandInREADMEWorks(t *testing.T) {
 			}
 		}
 	}
-	played := source(
-		t,
-		".ci",
-		"run",
-	) + source(
-		t,
-		"shared",
-		"proof",
-		"containers",
-		"docker_test.go",
-	) + source(
-		t,
-		"shared",
-		"proof",
-		"containers",
-		"dock_test.go",
-	) +
-		source(
-			t,
-			"shared",
-			"proof",
-			"makefile",
-			"deploy_test.go",
-		) + source(
-		t,
-		"shared",
-		"proof",
-		"containers",
-		"sam_test.go",
-	)
+	played := source(t, ".ci", "run")
+	for _, file := range []string{"containers/docker_test.go", "containers/dock_test.go", "containers/sam_test.go",
+		"makefile/deploy_test.go"} {
+		played += source(t, "shared", "proof", file)
+	}
 	for command, there := range playedInCI {
 		assert.Contains(t, played, there, "CI does not run %q", command)
 	}
@@ -170,13 +145,6 @@ func (s *Serving) play(line, shows string) {
 		}
 		return err
 	})
-}
-
-func errorUnless(ok bool, what string) error {
-	if ok {
-		return nil
-	}
-	return errors.New(what)
 }
 
 func TestLinksAndTargetsInREADMEExist(t *testing.T) {

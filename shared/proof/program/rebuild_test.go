@@ -65,9 +65,7 @@ func TestADeletedReadModelIsRebuilt(t *testing.T) {
 
 	s = serve(t, data)
 	s.readiness(http.StatusServiceUnavailable, "the read model is behind the group's commits: run `sipeat rebuild`")
-	doctor := command(t, "doctor")
-	doctor.Env = append(doctor.Env, "KAFKA_BROKERS="+s.Kafka, "STORE="+filepath.Join(data, "read-model.db"))
-	said := Finish(t, doctor, "")
+	said := s.fleet().Run("doctor")
 	assert.Equal(t, 1, said.Status)
 	assert.Contains(t, said.Stdout, "the read model is behind the group's commits")
 	refused := Run(t, "", "rebuild", "--data", data)
@@ -80,7 +78,7 @@ func TestADeletedReadModelIsRebuilt(t *testing.T) {
 	killed := Start(t, command(t, "rebuild", "--data", data))
 	Until(t, func() error {
 		_, err := os.Stat(filepath.Join(data, "read-model.db.new"))
-		return errorUnless(err == nil || !killed.Running(), "no new read model yet")
+		return ErrorUnless(err == nil || !killed.Running(), "no new read model yet")
 	})
 	killed.Kill()
 	done := Run(t, "", "rebuild", "--data", data)
@@ -149,9 +147,7 @@ func TestRebuildBesideTraffic(t *testing.T) {
 	require.Zero(t, s.publish("request-created", requests(1, 200)).Status)
 	other := filepath.Join(t.TempDir(), "other.db")
 	rebuild := func(arguments ...string) *Process {
-		c := command(t, append([]string{"rebuild", "--store", other}, arguments...)...)
-		c.Env = append(c.Env, "KAFKA_BROKERS="+s.Kafka, "STORE="+filepath.Join(s.Data, "read-model.db"))
-		return Start(t, c)
+		return Start(t, s.fleet().command(append([]string{"rebuild", "--store", other}, arguments...)...))
 	}
 	following := rebuild()
 	following.Says(following.Stdout, "Following new events")

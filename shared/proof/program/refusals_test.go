@@ -61,9 +61,7 @@ func TestWrongUsageIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			command := command(t, strings.Fields(c.arguments)...)
-			command.Env = append(command.Env, strings.Fields(c.environment)...)
-			refused := Finish(t, command, "")
+			refused := Finish(t, set(command(t, strings.Fields(c.arguments)...), strings.Fields(c.environment)...), "")
 			assert.Equal(t, 2, refused.Status, refused.Stdout)
 			assert.Empty(t, refused.Stdout)
 			assert.NotContains(t, refused.Stderr, "canary", "a wrong value may be a secret")

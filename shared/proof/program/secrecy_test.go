@@ -36,10 +36,8 @@ func noCanary(t *testing.T, where, text string) {
 func TestOutputContainsNoPersonalData(t *testing.T) {
 	t.Parallel()
 	receiver := collect(t)
-	s := launch(
-		t,
-		t.TempDir(),
-		append(receiver.environment(), "LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_HEADERS=authorization=canary-key")...)
+	s := launch(t, t.TempDir(), append(receiver.environment(), "LOG_LEVEL=debug",
+		"OTEL_EXPORTER_OTLP_HEADERS=authorization=canary-key")...)
 	s.Ready()
 	for path, body := range map[string]string{"/contacts": canaryContact, "/machines": canaryMachine,
 		"/notifications": canaryNotice} {

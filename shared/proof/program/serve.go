@@ -28,11 +28,18 @@ var readyLine = regexp.MustCompile(`^ready http=(http://127\.0\.0\.1:[0-9]+) kaf
 // Ready waits for the line with the addresses.
 func (s *Serving) Ready() {
 	s.T.Helper()
-	s.Says(s.Stdout, "\n")
-	first, _, _ := strings.Cut(s.Stdout.String(), "\n")
+	first := s.FirstLine()
 	match := readyLine.FindStringSubmatch(first)
 	require.NotNil(s.T, match, "the first line is %q", first)
 	s.URL, s.Kafka = match[1], match[2]
+}
+
+// Listening waits for the line with the address of `sipeat api`.
+func (s *Serving) Listening() {
+	s.T.Helper()
+	first := s.FirstLine()
+	require.Regexp(s.T, `^ready http=http://127\.0\.0\.1:[0-9]+$`, first)
+	s.URL = strings.TrimPrefix(first, "ready http=")
 }
 
 // client is a plain Kafka client.

@@ -132,7 +132,7 @@ func TestServeStopsAtOnceOnASecondSignal(t *testing.T) {
 	s.Says(s.Stderr, "ending API")
 	Until(t, func() error {
 		s.Cmd.Process.Signal(os.Interrupt)
-		return errorUnless(!s.Running(), "it runs")
+		return ErrorUnless(!s.Running(), "it runs")
 	})
 	assert.Equal(t, -1, s.Wait(), "killed by the signal")
 	assert.NotContains(t, s.Stderr.String(), "ending consumers")

@@ -31,7 +31,7 @@ func eachKafka(t *testing.T, test func(*testing.T, *Fleet)) {
 func sharing(t *testing.T, a, b *Member) {
 	t.Helper()
 	Until(t, func() error {
-		return errorUnless(a.Has("contact-created") == 3 && b.Has("contact-created") == 3, "they do not have 3 partitions each")
+		return ErrorUnless(a.Has("contact-created") == 3 && b.Has("contact-created") == 3, "they do not have 3 partitions each")
 	})
 }
 

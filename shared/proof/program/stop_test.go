@@ -24,12 +24,8 @@ func TestServersStopBesideAHungMailServer(t *testing.T) {
 				connections <- c
 			}
 		}()
-		return []string{
-			"NOTIFY=smtp",
-			"SMTP_URL=smtp://" + l.Addr().String(),
-			"NOTIFY_FROM=a@example.com",
-			"NOTIFY_TO=b@example.com",
-		}, connections
+		return []string{"NOTIFY=smtp", "SMTP_URL=smtp://" + l.Addr().String(), "NOTIFY_FROM=a@example.com",
+			"NOTIFY_TO=b@example.com"}, connections
 	}
 	stops := func(t *testing.T, p *Process, connected <-chan net.Conn) {
 		select {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func TestTailShowsRecords(t *testing.T) {
@@ -65,32 +64,4 @@ func TestTailFollows(t *testing.T) {
 	tail.Signal(os.Interrupt)
 	assert.Equal(t, 0, tail.Wait())
 	assert.Empty(t, tail.Stderr.String())
-}
-
-// A record's value cannot move the cursor, forge a line or break the JSON.
-func TestTailEscapesForeignRecords(t *testing.T) {
-	t.Parallel()
-	s := serve(t, t.TempDir())
-	c := client(t, s.Kafka, kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	for _, value := range [][]byte{nil, []byte("\x1b[2J\nforged"), {0xff, 0xfe}, []byte("plain"), []byte(`{"a": 1}`)} {
-		require.NoError(t, c.ProduceSync(Within(t), &kgo.Record{Topic: "machine-created.dead-letters", Value: value}).FirstErr())
-	}
-	tail := func(more ...string) (lines []string) {
-		got := Run(
-			t,
-			"",
-			append([]string{"tail", "machine-created.dead-letters", "--brokers", s.Kafka, "--from-start", "--no-follow"}, more...)...)
-		require.Equal(t, 0, got.Status, got.Stderr)
-		return Lines(got.Stdout)
-	}
-	var values []string
-	for _, line := range tail() {
-		values = append(values, strings.Split(line, "\t")[4])
-	}
-	assert.Equal(t, []string{"-", `"\x1b[2J\nforged"`, `"\xff\xfe"`, "plain", `{"a": 1}`}, values)
-	var decoded []any
-	for _, line := range tail("--json") {
-		decoded = append(decoded, Decoded[map[string]any](t, line)["value"])
-	}
-	assert.Equal(t, []any{nil, "\x1b[2J\nforged", "\ufffd\ufffd", "plain", map[string]any{"a": 1.0}}, decoded)
 }

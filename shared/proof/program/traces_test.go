@@ -23,14 +23,8 @@ const (
 )
 
 // chain lists the spans of one POST: each is the parent of the next.
-var chain = []string{
-	"POST /contacts",
-	"send contact-created",
-	"process contact-created",
-	"send notification",
-	"process notification",
-	"notify",
-}
+var chain = []string{"POST /contacts", "send contact-created", "process contact-created", "send notification",
+	"process notification", "notify"}
 
 func TestOneTraceFromTheRequestToTheNotification(t *testing.T) {
 	t.Parallel()

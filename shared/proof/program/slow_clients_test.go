@@ -1,0 +1,31 @@
+package program
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// A slow or vanishing client affects its own connection only.
+func TestSlowAndVanishingClientsAffectNoOthers(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	var slow []*connection
+	for range 20 {
+		slow = append(slow, s.beginPost())
+		s.beginPost().Close()
+		gone := s.dial()
+		gone.send("GET /contacts/nobody HTTP/1.1\r\nHost: 127.0.0.1\r\nPrefer: wait=20\r\n\r\n")
+		gone.Close()
+	}
+	s.Readable("/contacts", s.Post("/contacts", AContact).ID)
+	for _, c := range slow {
+		assert.Equal(t, http.StatusAccepted, c.completePost())
+	}
+	assert.Len(t, Records(t, s.Kafka, "contact-created"), 21, "half a request is none")
+	announced := s.dial()
+	announced.send("POST /contacts HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n" +
+		"Content-Length: 1000000000\r\n\r\n")
+	assert.Equal(t, http.StatusRequestEntityTooLarge, announced.answered())
+}
