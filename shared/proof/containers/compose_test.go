@@ -1,11 +1,11 @@
 package containers
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -49,16 +49,6 @@ func source(t *testing.T, path ...string) string {
 	text, err := os.ReadFile(filepath.Join(append([]string{root}, path...)...))
 	require.NoError(t, err)
 	return string(text)
-}
-
-func (c compose) brokers() (names []string) {
-	for name, s := range c.Services {
-		if strings.HasPrefix(s.Image, "apache/kafka:") {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }
 
 // published returns the address of a container's port on this machine, as `docker compose port` does.
@@ -110,54 +100,19 @@ func TestContainersArePinnedBoundedAndOnLoopback(t *testing.T) {
 	}
 }
 
-// A client connects to the address that a broker advertises, not to the one that it was configured with.
-func TestBrokersAdvertiseReachableAddresses(t *testing.T) {
-	t.Parallel()
-	c := composeFile(t)
-	voters := map[string][]string{}
-	for _, name := range c.brokers() {
-		s := c.Services[name]
-		e := s.Environment
-		assert.Equal(t, name, s.Hostname)
-		listening, advertised := listeners(e["KAFKA_LISTENERS"], "://"), listeners(e["KAFKA_ADVERTISED_LISTENERS"], "://")
-		protocols := listeners(e["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"], ":")
-		for l := range listening {
-			assert.Contains(t, protocols, l, name)
-		}
-		assert.Len(t, advertised, 2, name)
-		assert.Equal(t, s.published(strings.TrimPrefix(listening["HOST"], ":")), advertised["HOST"], name)
-		assert.Equal(t, name+listening["NETWORK"], advertised["NETWORK"])
-		assert.Equal(t, ":19092", listening["NETWORK"])
-		assert.Equal(t, "NETWORK", e["KAFKA_INTER_BROKER_LISTENER_NAME"], name)
-		assert.Contains(t, e["KAFKA_CONTROLLER_QUORUM_VOTERS"],
-			e["KAFKA_NODE_ID"]+"@"+name+listening[e["KAFKA_CONTROLLER_LISTENER_NAMES"]])
-		voters[e["CLUSTER_ID"]] = append(voters[e["CLUSTER_ID"]], name)
-
-		assert.Equal(t, "false", e["KAFKA_AUTO_CREATE_TOPICS_ENABLE"], name)
-		assert.Equal(t, "0", e["KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS"], name)
-		assert.True(t, slices.ContainsFunc(s.Volumes, func(v string) bool { return v == name+":"+e["KAFKA_LOG_DIRS"] }),
-			"%s keeps its log", name)
-	}
-	for _, members := range voters {
-		for _, name := range members {
-			e := c.Services[name].Environment
-			replicas := strconv.Itoa(min(len(members), 3))
-			assert.Equal(t, len(members), len(strings.Split(e["KAFKA_CONTROLLER_QUORUM_VOTERS"], ",")), name)
-			assert.Equal(t, replicas, e["KAFKA_DEFAULT_REPLICATION_FACTOR"], name)
-			assert.Equal(t, replicas, e["KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR"], name)
-			assert.Equal(t, strconv.Itoa((len(members)+1)/2), e["KAFKA_MIN_INSYNC_REPLICAS"], name)
-		}
-	}
-	assert.Len(t, voters, 2, "a single broker and a cluster of three")
-}
-
-func TestTheComposeFileAgreesWithTheRest(t *testing.T) {
+// Brokers create no topics by themselves: `make topics` does, with the settings of the catalogue.
+func TestBrokersAreWhereClientsExpectThem(t *testing.T) {
 	t.Parallel()
 	c := composeFile(t)
 	s, err := settings.Read(func(string) string { return "" })
 	require.NoError(t, err)
 	assert.Equal(t, s.Brokers.Brokers, []string{c.Services["kafka"].published("9092")}, "the default settings fit `make up`")
 	assert.Equal(t, "sipeat", c.Networks["default"].Name, "`sam local` joins it by name")
+	for name, s := range c.Services {
+		if strings.HasPrefix(s.Image, "apache/kafka:") {
+			assert.Equal(t, "false", s.Environment["KAFKA_AUTO_CREATE_TOPICS_ENABLE"], name)
+		}
+	}
 	for key, brokers := range c.Services["console"].Environment {
 		if strings.HasSuffix(key, "_BOOTSTRAPSERVERS") {
 			for b := range strings.SplitSeq(brokers, ",") {
@@ -165,28 +120,6 @@ func TestTheComposeFileAgreesWithTheRest(t *testing.T) {
 				assert.Equal(t, listeners(c.Services[name].Environment["KAFKA_ADVERTISED_LISTENERS"], "://")["NETWORK"], b, key)
 			}
 		}
-	}
-
-	makefile := source(t, "Makefile")
-	asked := regexp.MustCompile(`\bat ([a-z]+) (\d+)`).FindAllStringSubmatch(makefile, -1)
-	for broker := range strings.FieldsSeq(regexp.MustCompile(`for broker in ([^;]+);`).FindStringSubmatch(makefile)[1]) {
-		asked = append(asked, []string{"", broker, "9092"})
-	}
-	shown := map[string]int{}
-	for _, a := range asked {
-		assert.NotEmpty(t, c.Services[a[1]].published(a[2]), "the Makefile looks up port %[2]s of %[1]s", a[1], a[2])
-		shown[a[1]+":"+a[2]] = 1
-	}
-	for name, s := range c.Services {
-		for _, p := range s.Ports {
-			assert.Contains(t, shown, name+p[strings.LastIndex(p, ":"):], "`make up` does not show it")
-		}
-	}
-	for _, at := range regexp.MustCompile(`\b((?:kafka|broker-\d|dynamodb|mail):(\d+))\b`).FindAllStringSubmatch(makefile, -1) {
-		name, port, _ := strings.Cut(at[1], ":")
-		e := c.Services[name].Environment
-		assert.True(t, c.Services[name].published(port) != "" || strings.Contains(e["KAFKA_LISTENERS"], "NETWORK://:"+port),
-			"nothing is at %s", at[1])
 	}
 }
 
@@ -198,7 +131,7 @@ func TestIntegrationListsEverySuite(t *testing.T) {
 	var seen int
 	require.NoError(t, filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
-			return errorOr(err, filepath.SkipDir)
+			return cmp.Or(err, filepath.SkipDir)
 		}
 		if !strings.HasSuffix(path, "_test.go") || filepath.Base(filepath.Dir(path)) == "bench" { // benchmarks are no suites
 			return nil
@@ -216,11 +149,4 @@ func TestIntegrationListsEverySuite(t *testing.T) {
 		return err
 	}))
 	assert.NotZero(t, seen)
-}
-
-func errorOr(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
 }

@@ -20,13 +20,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func errorUnless(ok bool, what string) error {
-	if ok {
-		return nil
-	}
-	return errors.New(what)
-}
-
 // dockTimeout is how long a target of the Makefile may take: Docker may have images to fetch.
 const dockTimeout = 10 * time.Minute
 
@@ -51,8 +44,8 @@ func inDock(t *testing.T, ports ...string) *dock {
 	const script = `{ git ls-files -co --exclude-standard -z && printf '.git\0'; } | tar -c --null -T - | tar -x -C "$1"`
 	copied := exec.Command("sh", "-c", script, "sh", d.checkout)
 	copied.Dir = root
-	out, err := copied.CombinedOutput()
-	require.NoError(t, err, string(out))
+	got := program.Finish(t, copied, "")
+	require.Zero(t, got.Status, got.Stderr)
 	for _, port := range ports {
 		d.ports[port] = free(t)
 	}
@@ -166,10 +159,7 @@ func (d *dock) doctor(t *testing.T) program.Result { t.Helper(); return d.sipeat
 func (d *dock) api(t *testing.T) *program.Serving {
 	t.Helper()
 	s := &program.Serving{Process: program.Start(t, d.program(t, "api", "--http", "127.0.0.1:0"))}
-	s.Says(s.Stdout, "\n")
-	first, _, _ := strings.Cut(s.Stdout.String(), "\n")
-	require.Contains(t, first, "ready http=")
-	s.URL = strings.TrimPrefix(first, "ready http=")
+	s.Listening()
 	return s
 }
 
@@ -257,7 +247,7 @@ func (d *dock) rebuildsOnChange(t *testing.T) {
 	ready := func(n int) {
 		t.Helper()
 		program.Until(t, func() error {
-			return errorUnless(strings.Count(dev.Stdout.String(), "ready topics=") == n, dev.Stdout.String()+dev.Stderr.String())
+			return program.ErrorUnless(strings.Count(dev.Stdout.String(), "ready topics=") == n, dev.Stdout.String()+dev.Stderr.String())
 		})
 	}
 	ready(1)

@@ -112,7 +112,7 @@ func (d *dock) losesNothing(t *testing.T) {
 	d.docker(t, "compose", "exec", "-T", "kafka", "bash", "-c", "kill -9 -1")
 	container := strings.TrimSpace(d.docker(t, "compose", "ps", "--all", "--quiet", "kafka"))
 	program.Until(t, func() error {
-		return errorUnless(d.docker(t, "inspect", "--format", "{{.RestartCount}}", container) == "1\n",
+		return program.ErrorUnless(d.docker(t, "inspect", "--format", "{{.RestartCount}}", container) == "1\n",
 			"Docker does not restart it")
 	})
 	kept = append(kept, d.postAgain(t, api))
@@ -233,7 +233,7 @@ func TestDockerThreeBrokers(t *testing.T) {
 				return fmt.Errorf("no %s in\n%s", pattern, said.Stdout)
 			}
 		}
-		return errorUnless(said.Status == 1, said.Stdout)
+		return program.ErrorUnless(said.Status == 1, said.Stdout)
 	})
 	for range 10 { // to every partition
 		api.Readable("/contacts", api.Post("/contacts", program.AContact).ID)
@@ -241,7 +241,7 @@ func TestDockerThreeBrokers(t *testing.T) {
 	up()
 	program.Until(t, func() error {
 		well := d.doctor(t)
-		return errorUnless(well.Status == 0, well.Stdout)
+		return program.ErrorUnless(well.Status == 0, well.Stdout)
 	})
 }
 

@@ -59,8 +59,7 @@ func inSAM(t *testing.T) *samLocal {
 // containers returns the containers on the network that compose did not start.
 func (s *samLocal) containers(t *testing.T) (ids []string) {
 	out, err := s.command("docker", "ps", "--all", "--filter", "network="+s.project, "--format",
-		`{{.ID}} {{.Label "com.docker.compose.project"}}`).
-		Output()
+		`{{.ID}} {{.Label "com.docker.compose.project"}}`).Output()
 	assert.NoError(t, err)
 	for _, line := range program.Lines(string(out)) {
 		if f := strings.Fields(line); len(f) == 1 {
@@ -72,9 +71,8 @@ func (s *samLocal) containers(t *testing.T) (ids []string) {
 
 // local returns a run of `sam local` with samconfig.toml's parameters, except for the network.
 func (s *samLocal) local(command string, arguments ...string) *exec.Cmd {
-	return s.command(
-		s.sam,
-		slices.Concat([]string{"local", command}, arguments, []string{"--config-env", s.config, "--docker-network", s.project})...)
+	return s.command(s.sam, slices.Concat([]string{"local", command}, arguments,
+		[]string{"--config-env", s.config, "--docker-network", s.project})...)
 }
 
 // logical returns a function's name in template.yaml.

@@ -179,11 +179,8 @@ func (s *samLocal) carriesAContact(t *testing.T) {
 	})
 	require.True(t, program.WasDone(w.Stderr.String(), a.EventID), "the worker handled it")
 
-	page := []string{
-		"Origin: https://www.sipeat.example",
-		"Access-Control-Request-Method: POST",
-		"Access-Control-Request-Headers: content-type",
-	}
+	page := []string{"Origin: https://www.sipeat.example", "Access-Control-Request-Method: POST",
+		"Access-Control-Request-Headers: content-type"}
 	allowed := program.Call(t, "OPTIONS", l.url+"/contacts", "", page...)
 	assert.Equal(t, 2, allowed.Status/100)
 	assert.Equal(t, "https://www.sipeat.example", allowed.Header.Get("Access-Control-Allow-Origin"))
