@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,10 +155,7 @@ func TestErrors(t *testing.T) {
 			Err: context.Canceled}, 499, 499, "INFO"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ctx := c.ctx
-			if ctx == nil {
-				ctx = context.Background()
-			}
+			ctx := cmp.Or(c.ctx, context.Background())
 			logger, log := logged()
 			h := Router([]Function{
 				{Route: "POST /requests", Handler: refuse(c.err)},
@@ -205,8 +203,8 @@ func TestIdempotencyKey(t *testing.T) {
 	}{
 		{[]string{"abc"}, "abc"}, {[]string{`"a\b"`}, `"a\b"`},
 		{[]string{strings.Repeat("k", 255)}, strings.Repeat("k", 255)}, {[]string{""}, ""},
-		{[]string{"a b"}, ""}, {[]string{"a\tb"}, ""}, {[]string{"é"}, ""}, {[]string{"a\x7f"}, ""}, {[]string{strings.Repeat("k",
-			256)}, ""}, {[]string{"a", "a"}, ""}, {[]string{"a,a"}, ""},
+		{[]string{"a b"}, ""}, {[]string{"a\tb"}, ""}, {[]string{"é"}, ""}, {[]string{"a\x7f"}, ""},
+		{[]string{strings.Repeat("k", 256)}, ""}, {[]string{"a", "a"}, ""}, {[]string{"a,a"}, ""},
 	} {
 		key, p := idempotencyKey(http.Header{"Idempotency-Key": c.key})
 		assert.Equal(t, c.want, key, c.key)
@@ -236,8 +234,8 @@ func TestSeed(t *testing.T) {
 	for _, other := range []string{
 		seedOf("/others", "", "k", `{"name":"a","city":"b"}`), seedOf("/requests", "me", "k", `{"name":"a","city":"b"}`),
 		seedOf("/requests", "", "k2", `{"name":"a","city":"b"}`), seedOf("/requests", "", "k", `{"name":"b","city":"a"}`),
-		seedOf("/requests", "k", "k", `{"name":"a","city":"b"}`), seedOf("/requests", "kk", "k", `{}`), seedOf("/requests", "k", "kk",
-			`{}`),
+		seedOf("/requests", "k", "k", `{"name":"a","city":"b"}`),
+		seedOf("/requests", "kk", "k", `{}`), seedOf("/requests", "k", "kk", `{}`),
 		seedOf("/requests", "", "k", `{"name":"ab"}`), seedOf("/requests", "", "k", `{"name":"a","city":"b","drinksList":[""]}`),
 	} {
 		assert.False(t, seen[other])

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -48,7 +49,7 @@ func TestObserversSeeEveryAnswer(t *testing.T) {
 			assert.Equal(t, true, r.Context().Value(observedKey{}))
 			w.WriteHeader(http.StatusTeapot)
 		})},
-		{Name: "panics", Route: "GET /panics", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("x") })},
+		{Name: "panics", Route: "GET /panics", Handler: panics(errors.New("x"))},
 		{Name: "nothing", Route: "GET /nothing", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})},
 	}, Observe(observer), Observe(none))
 	for _, path := range []string{"/f/1", "/panics", "/nothing", "/nowhere"} {

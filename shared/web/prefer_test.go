@@ -2,8 +2,6 @@ package web
 
 import (
 	"context"
-	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,155 +28,108 @@ func TestPreferredWait(t *testing.T) {
 	}
 }
 
-// waiting runs a GET with Prefer in fake time. The resource exists after a while.
-func waiting(t *testing.T, prefer string, after time.Duration, instead error) (status, asks int, took time.Duration,
-	h http.Header) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		one := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(_ context.Context, q byID) (string,
-			error) {
-			asks++
-			if time.Since(start) >= after {
-				return q.ID, nil
-			}
-			if asks > 1 && instead != nil {
-				return "", instead
-			}
-			return "", events.Errorf(events.NotFound, "there is no such thing")
-		})})
-		var headers []string
-		if prefer != "" {
-			headers = []string{"Prefer: " + prefer}
-		}
-		w := call(one, "GET", "/things/1", "", headers...)
-		status, took, h = w.Code, time.Since(start), w.Header()
-	})
-	return
-}
-
+// A GET that waits is answered once the resource is readable, at the end of the wait, or with what ends it before.
 func TestWait(t *testing.T) {
-	status, asks, took, h := waiting(t, "", time.Second, nil)
-	assert.Equal(t, []int{404, 1}, []int{status, asks})
-	assert.Zero(t, took)
-	assert.Empty(t, h.Get("Preference-Applied"))
-	assert.Equal(t, "Prefer", h.Get("Vary"))
-
-	status, asks, took, h = waiting(t, "wait=5", 0, nil)
-	assert.Equal(t, []int{200, 1}, []int{status, asks})
-	assert.Zero(t, took)
-	assert.Equal(t, "wait=5", h.Get("Preference-Applied"))
-
-	status, asks, took, _ = waiting(t, "wait=5", 100*time.Millisecond, nil)
-	assert.Equal(t, []int{200, 5}, []int{status, asks})
-	assert.Equal(t, 150*time.Millisecond, took)
-
-	status, _, took, _ = waiting(t, "wait=5", 5*time.Second, nil)
-	assert.Equal(t, 200, status, "the last ask is at the very end")
-	assert.Equal(t, 5*time.Second, took)
-
-	status, asks, took, h = waiting(t, "respond-async, wait=3600", time.Hour, nil)
-	assert.Equal(t, 404, status)
-	assert.Equal(t, 20*time.Second, took)
-	assert.InDelta(t, 85, asks, 5)
-	assert.Equal(t, "wait=20", h.Get("Preference-Applied"))
-
-	status, asks, _, _ = waiting(t, "wait=5", time.Hour, events.Errorf(events.Unavailable, "the table is away"))
-	assert.Equal(t, []int{503, 2}, []int{status, asks})
-
-	status, asks, took, h = waiting(t, "wait=0", time.Second, nil)
-	assert.Equal(t, []int{404, 1}, []int{status, asks})
-	assert.Zero(t, took)
-	assert.Equal(t, "wait=0", h.Get("Preference-Applied"))
-}
-
-func TestWaitEnds(t *testing.T) {
+	never := 100 * time.Hour
+	draining := func(ctx context.Context) (context.Context, context.CancelFunc) {
+		down, stop := context.WithCancel(ctx)
+		return context.WithValue(ctx, drainingKey{}, down.Done()), stop
+	}
+	within := func(deadline time.Duration) func(context.Context) (context.Context, context.CancelFunc) {
+		return func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, deadline)
+		}
+	}
 	for name, c := range map[string]struct {
-		end    func(ctx context.Context) (context.Context, func())
-		status int
-		took   time.Duration
+		prefer   string
+		readable time.Duration // after the start
+		outage   bool          // from the second read on
+		first    time.Duration // how long the first read takes
+		hangs    bool          // each read after the first
+		ctx      func(context.Context) (context.Context, context.CancelFunc)
+		ends     time.Duration // when ctx is cancelled; 0 = not
+
+		status, reads int // reads: 0 = any number
+		took          time.Duration
+		applied       string
 	}{
-		"client goes":       {withCancel(context.WithCancel), clientGone.Status, 3 * time.Second},
-		"server shuts down": {drain, 404, 3 * time.Second},
-		"store hangs":       {func(ctx context.Context) (context.Context, func()) { return ctx, func() {} }, 404, 12 * time.Second},
+		"no preference":    {readable: time.Second, status: 404, reads: 1},
+		"readable at once": {prefer: "wait=5", status: 200, reads: 1, applied: "wait=5"},
+		"readable soon": {prefer: "wait=5", readable: 100 * time.Millisecond, status: 200, reads: 5,
+			took: 150 * time.Millisecond, applied: "wait=5"},
+		"readable at the very end": {prefer: "wait=5", readable: 5 * time.Second, status: 200,
+			took: 5 * time.Second, applied: "wait=5"},
+		"longest wait": {prefer: "respond-async, wait=3600", readable: never, status: 404, reads: 85,
+			took: 20 * time.Second, applied: "wait=20"},
+		"outage":  {prefer: "wait=5", readable: never, outage: true, status: 503, reads: 2, applied: "wait=5"},
+		"no wait": {prefer: "wait=0", readable: time.Second, status: 404, reads: 1, applied: "wait=0"},
+		"store hangs": {prefer: "wait=10", readable: never, hangs: true, status: 404,
+			took: 12 * time.Second, applied: "wait=10"},
+
+		"client goes": {prefer: "wait=10", readable: never, ctx: context.WithCancel, ends: 3 * time.Second, status: clientGone.Status,
+			took: 3 * time.Second, applied: "wait=10"},
+		"server shuts down": {prefer: "wait=10", readable: never, ctx: draining, ends: 3 * time.Second, status: 404,
+			took: 3 * time.Second, applied: "wait=10"},
+
+		// A request that has a deadline is answered before it: with 503 only if the store hangs from the start.
+		"deadline after the wait": {prefer: "wait=20", readable: never, ctx: within(29 * time.Second), status: 404,
+			took: 20 * time.Second, applied: "wait=20"},
+		"deadline, store hangs": {prefer: "wait=20", readable: never, ctx: within(10 * time.Second), hangs: true, status: 404,
+			took: 9750 * time.Millisecond, applied: "wait=20"},
+		"deadline, slow read": {prefer: "wait=20", readable: never, ctx: within(10 * time.Second), first: 3 * time.Second, hangs: true,
+			status: 404, took: 9750 * time.Millisecond, applied: "wait=20"},
+		"deadline leaves no time": {prefer: "wait=20", readable: never, ctx: within(2 * time.Second), status: 404, applied: "wait=20"},
+		"deadline in the first read": {prefer: "wait=20", readable: never, ctx: within(time.Second), first: time.Minute, status: 503,
+			took: time.Second, applied: "wait=20"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			start := time.Now()
-			ctx, end := c.end(context.Background())
-			time.AfterFunc(3*time.Second, end)
-			one := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(ctx context.Context,
-				_ byID) (string, error) {
-				if strings.HasPrefix(name, "store") && time.Since(start) > time.Second {
-					<-ctx.Done()
-					return "", ctx.Err()
+			ctx, end := t.Context(), func() {}
+			if c.ctx != nil {
+				ctx, end = c.ctx(ctx)
+				defer end()
+			}
+			if c.ends > 0 {
+				time.AfterFunc(c.ends, end)
+			}
+			start, reads := time.Now(), 0
+			read := func(ctx context.Context, q byID) (string, error) {
+				reads++
+				if pause := c.first; pause > 0 && reads == 1 || c.hangs && reads > 1 {
+					if reads > 1 {
+						pause = never
+					}
+					select {
+					case <-time.After(pause):
+					case <-ctx.Done():
+						return "", ctx.Err()
+					}
+				}
+				switch {
+				case time.Since(start) >= c.readable:
+					return q.ID, nil
+				case c.outage && reads > 1:
+					return "", events.Errorf(events.Unavailable, "the table is away")
 				}
 				return "", events.Errorf(events.NotFound, "there is no such thing")
-			})})
-			w := callWith(ctx, one, "GET", "/things/1", "", "Prefer: wait=10")
+			}
+			var headers []string
+			if c.prefer != "" {
+				headers = []string{"Prefer: " + c.prefer}
+			}
+			h := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(read)})
+			w := callWith(ctx, h, "GET", "/things/1", "", headers...)
 			assert.Equal(t, c.status, w.Code, name)
-			assert.Equal(t, c.took, time.Since(start), name)
+			if c.reads > 0 {
+				assert.InDelta(t, c.reads, reads, float64(c.reads)/16, name)
+			}
+			assert.InDelta(t, c.took, time.Since(start), float64(20*time.Millisecond), name)
+			assert.Equal(t, c.applied, w.Header().Get("Preference-Applied"), name)
+			assert.Equal(t, "Prefer", w.Header().Get("Vary"), name)
 		})
 	}
-}
-
-func withCancel(f func(context.Context) (context.Context, context.CancelFunc)) func(context.Context) (context.Context, func()) {
-	return func(ctx context.Context) (context.Context, func()) {
-		ctx, cancel := f(ctx)
-		return ctx, cancel
-	}
-}
-
-func drain(ctx context.Context) (context.Context, func()) {
-	down, stop := context.WithCancel(ctx)
-	return context.WithValue(ctx, drainingKey{}, down.Done()), stop
 }
 
 func TestWaitFitsTheServer(t *testing.T) {
-	assert.Greater(t, readTimeout, maxWait+lastCall, strconv.Quote("see readTimeout"))
+	assert.Greater(t, readTimeout, maxWait+lastCall, "see readTimeout")
 	assert.Greater(t, writeTimeout, readTimeout+10*time.Second)
-}
-
-// A request with a deadline is answered before it: 404 if nothing is there, 503 only if the store hangs from the start.
-func TestWaitKeepsTheDeadline(t *testing.T) {
-	for name, c := range map[string]struct {
-		deadline time.Duration
-		prefer   string
-		first    time.Duration // how long the first ask takes
-		hangs    bool          // later asks
-		applied  string
-		status   int
-		took     time.Duration
-	}{
-		"room enough":      {29 * time.Second, "wait=20", 0, false, "wait=20", 404, 20 * time.Second},
-		"shorter, hanging": {10 * time.Second, "wait=20", 0, true, "wait=20", 404, 9750 * time.Millisecond},
-		"a slow ask":       {10 * time.Second, "wait=20", 3 * time.Second, true, "wait=20", 404, 9750 * time.Millisecond},
-		"no room":          {2 * time.Second, "wait=20", 0, false, "wait=20", 404, 0},
-		"over at once":     {time.Second, "wait=20", time.Minute, false, "wait=20", 503, time.Second},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), c.deadline)
-			defer cancel()
-			asks := 0
-			one := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(ctx context.Context,
-				_ byID) (string, error) {
-				pause := c.first
-				if asks++; asks > 1 {
-					pause = 0
-					if c.hangs {
-						pause = time.Hour
-					}
-				}
-				select {
-				case <-time.After(pause):
-					return "", events.Errorf(events.NotFound, "there is no such thing")
-				case <-ctx.Done():
-					return "", ctx.Err()
-				}
-			})})
-			start := time.Now()
-			w := callWith(ctx, one, "GET", "/things/1", "", "Prefer: "+c.prefer)
-			assert.Equal(t, c.status, w.Code, name)
-			assert.Equal(t, c.applied, w.Header().Get("Preference-Applied"), name)
-			assert.InDelta(t, c.took, time.Since(start), float64(20*time.Millisecond), name)
-		})
-	}
 }

@@ -108,10 +108,7 @@ func TestQueryFaults(t *testing.T) {
 	assert.Len(t, problemOf(t, w).Errors, maxFaults)
 	assert.Less(t, w.Body.Len(), 30<<10)
 
-	one := routed(Function{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(_ context.Context, q byID) (string,
-		error) {
-		return q.ID, nil
-	})})
+	one := things()
 	assert.Equal(t, `"a/b é"`, call(one, "GET", "/things/a%2Fb%20%C3%A9", "").Body.String())
 	p := problemOf(t, call(one, "GET", "/things/%ff?x=1", ""))
 	assert.Equal(t, "/id is not UTF-8\n/x is unknown; known are none", pointers(&p))
@@ -127,8 +124,7 @@ func TestQueryFaults(t *testing.T) {
 	assert.Equal(t, "/cursor is none of ours", pointers(&p))
 	assert.Equal(t, typeParameters, p.Type)
 
-	broken := routed(Function{Route: "GET /things", Handler: HandleQuery(func(context.Context, page) (any,
-		error) {
+	broken := routed(Function{Route: "GET /things", Handler: HandleQuery(func(context.Context, page) (any, error) {
 		return func() {}, nil
 	})})
 	assert.Equal(t, 500, problemOf(t, call(broken, "GET", "/things", "")).Status, "what cannot be encoded")

@@ -13,28 +13,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func caller(ctx context.Context, _ struct{}) (string, error) { return Caller(ctx), nil }
+
+func panics(with error) http.Handler {
+	return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(with) })
+}
+
 func things(options ...Option) http.Handler {
 	return Router([]Function{
 		{Name: "create", Route: "POST /things", Handler: accept(nil)},
-		{Name: "list", Route: "GET /things", Staff: true, Handler: HandleQuery(func(ctx context.Context, _ struct{}) (string,
-			error) {
-			return Caller(ctx), nil
-		})},
+		{Name: "list", Route: "GET /things", Staff: true, Handler: HandleQuery(caller)},
 		{Name: "get", Route: "GET /things/{id}", Handler: HandleQuery(func(_ context.Context, q byID) (string, error) {
 			return q.ID, nil
 		})},
-		{Name: "boom", Route: "GET /boom", Handler: http.HandlerFunc(func(http.ResponseWriter,
-			*http.Request) {
-			panic(errors.New("hunter2"))
-		})},
+		{Name: "boom", Route: "GET /boom", Handler: panics(errors.New("hunter2"))},
 		{Name: "late", Route: "GET /late", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusOK)
 			panic("hunter2")
 		})},
-		{Name: "abort", Route: "GET /abort", Handler: http.HandlerFunc(func(http.ResponseWriter,
-			*http.Request) {
-			panic(http.ErrAbortHandler)
-		})},
+		{Name: "abort", Route: "GET /abort", Handler: panics(http.ErrAbortHandler)},
 		{Name: "silent", Route: "GET /silent", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusEarlyHints)
 			_ = http.NewResponseController(w).Flush()
@@ -131,11 +128,12 @@ func TestOptionsInOrder(t *testing.T) {
 		})
 	})
 	logger, log := logged()
-	answer := HandleQuery(func(ctx context.Context, _ struct{}) (string, error) { return Caller(ctx), nil })
-	h := Router(append(Health(), Function{Name: "staff", Route: "GET /staff", Staff: true, Handler: answer}, Function{Name: "open",
-		Route: "GET /open", Handler: answer},
-		Function{Name: "slow", Route: "GET /slow", Handler: answer}, Function{Name: "metrics", Route: "GET /metrics", Watch: true,
-			Handler: answer}), guard, throttle, around, BehindTLS(), Log(logger))
+	answer := HandleQuery(caller)
+	h := Router(append(Health(),
+		Function{Name: "staff", Route: "GET /staff", Staff: true, Handler: answer},
+		Function{Name: "open", Route: "GET /open", Handler: answer}, Function{Name: "slow", Route: "GET /slow", Handler: answer},
+		Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: answer}),
+		guard, throttle, around, BehindTLS(), Log(logger))
 	for target, status := range map[string]int{"/staff": 200, "/open": 200, "/slow": 429, "/healthz": 200, "/readyz": 200,
 		"/metrics": 200, "/nothing": 404} {
 		w := call(h, "GET", target, "")

@@ -106,17 +106,3 @@ func TestNoCORS(t *testing.T) {
 		assert.Empty(t, w.Header().Values("Vary"))
 	}
 }
-
-func TestSecurityHeaders(t *testing.T) {
-	for _, tls := range []bool{false, true} {
-		h := newRouter(settings.Web{TLSInFront: tls, CORSOrigins: []string{shop}}, newClock())
-		for _, target := range []string{"/healthz", "/contacts", "/nothing"} {
-			header := call(h, "GET", target).Header()
-			assert.Equal(t, "default-src 'none'; frame-ancestors 'none'", header.Get("Content-Security-Policy"))
-			assert.Equal(t, "nosniff", header.Get("X-Content-Type-Options"))
-			assert.Equal(t, "no-referrer", header.Get("Referrer-Policy"))
-			assert.Equal(t, "same-origin", header.Get("Cross-Origin-Resource-Policy"))
-			assert.Equal(t, tls, header.Get("Strict-Transport-Security") == "max-age=31536000")
-		}
-	}
-}

@@ -31,43 +31,41 @@ func TestTokens(t *testing.T) {
 	}
 	assert.Equal(t, 200, call(h, "HEAD", "/contacts", "Authorization: Bearer "+tokenA).Code)
 
-	const none, malformed, unknown = `Bearer realm="sipeat"`,
-		`Bearer realm="sipeat", error="invalid_request", error_description="`,
-		`Bearer realm="sipeat", error="invalid_token", error_description="`
+	const none, invalid = `Bearer realm="sipeat"`, `, error="invalid_request", error_description="send one `
+	const malformed, twoHeaders = none + invalid + `token after the word Bearer"`, none + invalid + `Authorization header"`
+	const unknown = none + `, error="invalid_token", error_description="the token is `
+	header := func(values ...string) (all []string) {
+		for _, v := range values {
+			all = append(all, "Authorization: "+v)
+		}
+		return all
+	}
 	for name, bad := range map[string]struct {
 		headers   []string
 		status    int
 		challenge string
 	}{
 		"nothing":         {nil, 401, none},
-		"another scheme":  {[]string{"Authorization: Basic c3RhZmY6c3RhZmY="}, 401, none},
-		"a bare token":    {[]string{"Authorization: " + tokenA}, 401, none},
-		"no scheme":       {[]string{"Authorization: "}, 401, none},
-		"a longer scheme": {[]string{"Authorization: Bearers " + tokenA}, 401, none},
+		"another scheme":  {header("Basic c3RhZmY6c3RhZmY="), 401, none},
+		"a bare token":    {header(tokenA), 401, none},
+		"no scheme":       {header(""), 401, none},
+		"a longer scheme": {header("Bearers " + tokenA), 401, none},
 		"another header": {[]string{"X-Authorization: Bearer " + tokenA, "Proxy-Authorization: Bearer " + tokenA,
 			"Cookie: token=" + tokenA}, 401, none},
-		"scheme alone": {[]string{"Authorization: Bearer"}, 400, malformed + `send one token after the word Bearer"`},
-		"two tokens": {[]string{"Authorization: Bearer " + tokenA + " " + tokenB}, 400, malformed +
-			`send one token after the word Bearer"`},
-		"a list": {[]string{"Authorization: Bearer " + tokenA + ",Bearer " + tokenB}, 400, malformed +
-			`send one token after the word Bearer"`},
-		"two headers": {[]string{"Authorization: Bearer " + tokenA, "Authorization: Bearer " + tokenA}, 400, malformed +
-			`send one Authorization header"`},
-		"quotes": {[]string{`Authorization: Bearer "` + tokenA + `"`}, 400, malformed +
-			`send one token after the word Bearer"`},
-		"no ASCII": {[]string{"Authorization: Bearer ü" + tokenA}, 400, malformed +
-			`send one token after the word Bearer"`},
-		"padding alone":        {[]string{"Authorization: Bearer ="}, 400, malformed + `send one token after the word Bearer"`},
-		"unknown":              {[]string{"Authorization: Bearer " + tokenA[1:]}, 401, unknown + `the token is not known"`},
-		"beginning of a token": {[]string{"Authorization: Bearer 0"}, 401, unknown + `the token is not known"`},
-		"in another case": {[]string{"Authorization: Bearer " + strings.ToUpper(tokenA)}, 401, unknown +
-			`the token is not known"`},
-		"padding left away": {[]string{"Authorization: Bearer " + strings.TrimRight(tokenB, "=")}, 401, unknown +
-			`the token is not known"`},
-		"longer than can be": {[]string{"Authorization: Bearer " + strings.Repeat("a", maxToken+1)}, 401, unknown +
-			`the token is longer than 8192 bytes"`},
-		"the digest of a token": {[]string{"Authorization: Bearer a8ae6e6ee929abea3afcfc5258c8ccd6f85273e0d4626d26c7279f3250f77c8e"},
-			401, unknown + `the token is not known"`},
+		"scheme alone":         {header("Bearer"), 400, malformed},
+		"two tokens":           {header("Bearer " + tokenA + " " + tokenB), 400, malformed},
+		"a list":               {header("Bearer " + tokenA + ",Bearer " + tokenB), 400, malformed},
+		"two headers":          {header("Bearer "+tokenA, "Bearer "+tokenA), 400, twoHeaders},
+		"quotes":               {header(`Bearer "` + tokenA + `"`), 400, malformed},
+		"no ASCII":             {header("Bearer ü" + tokenA), 400, malformed},
+		"padding alone":        {header("Bearer ="), 400, malformed},
+		"unknown":              {header("Bearer " + tokenA[1:]), 401, unknown + `not known"`},
+		"beginning of a token": {header("Bearer 0"), 401, unknown + `not known"`},
+		"in another case":      {header("Bearer " + strings.ToUpper(tokenA)), 401, unknown + `not known"`},
+		"padding left away":    {header("Bearer " + strings.TrimRight(tokenB, "=")), 401, unknown + `not known"`},
+		"longer than can be":   {header("Bearer " + strings.Repeat("a", maxToken+1)), 401, unknown + `longer than 8192 bytes"`},
+		"the digest of a token": {header("Bearer a8ae6e6ee929abea3afcfc5258c8ccd6f85273e0d4626d26c7279f3250f77c8e"), 401,
+			unknown + `not known"`},
 	} {
 		for _, target := range []string{"/contacts", "/contacts?access_token=" + tokenA} {
 			w := call(h, "GET", target, bad.headers...)

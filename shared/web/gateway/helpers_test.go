@@ -202,11 +202,7 @@ func newRouter(s settings.Web, c *clock) http.Handler {
 
 // call sends a request to localhost. Headers are "Name: value"; Host and RemoteAddr are taken out of them.
 func call(h http.Handler, method, target string, headers ...string) *httptest.ResponseRecorder {
-	var body *strings.Reader
-	if body = strings.NewReader(""); method == http.MethodPost {
-		body = strings.NewReader("{}")
-	}
-	r := httptest.NewRequest(method, target, body)
+	r := httptest.NewRequest(method, target, strings.NewReader(map[string]string{http.MethodPost: "{}"}[method]))
 	r.Host = "localhost:8080"
 	r.Header.Set("Content-Type", "application/json")
 	for _, header := range headers {
