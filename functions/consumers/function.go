@@ -20,7 +20,7 @@ type handler[T events.Payload] interface {
 	React(context.Context, events.Event[T]) error
 }
 
-// H is a type parameter of its own so that the compiler says which half a consumer lacks.
+// H is a separate type parameter so that the compiler reports which half a consumer lacks.
 func function[T events.Payload, H handler[T]](name, group string, h H) Function {
 	return Function{
 		Name:     name,

@@ -89,7 +89,7 @@ func TestLogsAreJSONWithIDs(t *testing.T) {
 	}, line)
 }
 
-// AWS_LAMBDA_LOG_LEVEL is what Lambda lets through, not the level of the function.
+// AWS_LAMBDA_LOG_LEVEL is a filter of Lambda's, not the level of the function.
 func TestTheLevelIsLOG_LEVEL(t *testing.T) {
 	for given, want := range map[string]slog.Level{"": slog.LevelInfo, "debug": slog.LevelDebug, "warn": slog.LevelWarn} {
 		_, err := choose(environment(map[string]string{"_HANDLER": "create-contact", "LOG_LEVEL": given,

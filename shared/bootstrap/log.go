@@ -12,7 +12,7 @@ import (
 
 // logs writes JSON with Lambda's names of time and text
 // (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html) and the id of the invocation.
-// LOG_LEVEL alone sets the level: template.yaml has the function's own ApplicationLogLevel (AWS_LAMBDA_LOG_LEVEL) drop nothing.
+// LOG_LEVEL alone sets the level: template.yaml sets ApplicationLogLevel (AWS_LAMBDA_LOG_LEVEL) so that Lambda drops nothing.
 func logs(to io.Writer, level slog.Level) slog.Handler {
 	rename := func(groups []string, a slog.Attr) slog.Attr {
 		return lambdacontext.ReplaceAttr(groups, events.LogAttr(groups, a))

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// breaker tells an event at fault from an outage of unknown kind: it counts the different events that failed since the last
-// success.
+// breaker distinguishes an event at fault from an outage of unknown kind: it counts the different events that failed since the
+// last success.
 type breaker struct {
 	limit int
 

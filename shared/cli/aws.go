@@ -55,7 +55,7 @@ func (a *awsAccess) load(ctx context.Context) (aws.Config, error) {
 	return a.config, a.err
 }
 
-// regional is load for services whose address depends on the region.
+// regional is load for services that require a region.
 func (a *awsAccess) regional(ctx context.Context) (aws.Config, error) {
 	cfg, err := a.load(ctx)
 	if cfg.Credentials == nil { // not even the settings could be read

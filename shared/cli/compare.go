@@ -36,7 +36,7 @@ func compare(ctx context.Context, a, b store.Reader, nameA, nameB string) (diffe
 	return differences, err
 }
 
-// differing says by item and demand how it differs.
+// differing returns by item and demand how it differs.
 func differing(ctx context.Context, a, b store.Reader, nameA, nameB string) (map[string]string, error) {
 	inA, err := contents(ctx, a)
 	if err != nil {

@@ -54,7 +54,7 @@ const (
 	skipped = "skipped"
 )
 
-// finding is the result of a check of one thing.
+// finding is the result of a check of one subject.
 type finding struct {
 	Part    string `json:"part"`
 	Subject string `json:"subject"`
@@ -272,7 +272,7 @@ func (a *app) checkDeadLetters(ctx context.Context, r *report) {
 // checkStore checks the read model, and that it holds what the consumer groups have committed.
 func (a *app) checkStore(ctx context.Context, r *report) {
 	where := a.settings.Store
-	var groups []kafka.GroupState // first: the read model is never behind what comes later
+	var groups []kafka.GroupState // read first, so that later commits do not make the read model look behind
 	if len(a.cluster.Brokers) > 0 {
 		groups, _ = a.groups(ctx) // an error is that of the groups, too
 	}

@@ -12,9 +12,9 @@ import (
 )
 
 // loadDotenv adds the variables of the file .env to the environment. Variables that are already set win.
-// Values are literal: $ expands nothing, because it is more often part of a password than a reference.
+// Values are literal: $ is not expanded, because it is more often part of a password than a reference.
 //
-// Errors repeat nothing of the file (godotenv's do), because it holds passwords.
+// Errors do not quote the file (godotenv's do), because it holds passwords.
 func loadDotenv() error {
 	text, err := os.ReadFile(".env")
 	if errors.Is(err, fs.ErrNotExist) {

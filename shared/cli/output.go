@@ -54,7 +54,7 @@ func withoutEscapes(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// writeJSON writes a value for scripts, with nothing in it that a terminal obeys.
+// writeJSON writes a value for scripts, without characters that control a terminal.
 func (a *app) writeJSON(value any, indent string) error {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)

@@ -51,7 +51,7 @@ type publishing struct {
 	published, refused int
 }
 
-// sent is a line whose acknowledgement is awaited.
+// sent is a line that waits for its acknowledgement.
 type sent struct {
 	line    int
 	pending *kafka.Pending
@@ -85,7 +85,7 @@ func (a *app) publish(ctx context.Context, d events.Definition, key string) erro
 // inFlight is how many lines may wait for their acknowledgement.
 const inFlight = 1000
 
-// run sends the lines in order. It ends at the first line whose acknowledgement does not come, and once ctx is done.
+// run sends the lines in order. It ends at the first line that is not acknowledged, and once ctx is done.
 func (p *publishing) run(ctx context.Context) error {
 	lines := make(chan line, 64)
 	go p.read(lines) // a read cannot be interrupted: the process may leave it behind
@@ -128,7 +128,7 @@ func (p *publishing) event(l line) (events.Any, error) {
 	return p.definition.Event(events.Factory{}, payload, events.DerivedFrom(seed))
 }
 
-// faults names each invalid field of a line, or says what else is wrong with it.
+// faults names each invalid field of a line, or its other fault.
 func faults(err error) string {
 	var e *events.Error
 	if !errors.As(err, &e) || len(e.Fields) == 0 {
@@ -158,7 +158,7 @@ func (p *publishing) settle(n int) error {
 	return nil
 }
 
-// maxLine is the longest line that publish reads; no topic of the catalogue takes a larger event.
+// maxLine is the longest line that publish reads; no topic of the catalogue accepts a larger event.
 const maxLine = 1 << 20
 
 // line is a line that is not blank, or the error that ended the reading.

@@ -80,7 +80,7 @@ func (a *app) rebuildCommand() *cobra.Command {
 	return c
 }
 
-// check checks that nothing that is in use is written to.
+// check refuses to write to a store that is in use.
 func (r *rebuild) check() error {
 	if r.data != "" {
 		if _, err := os.Stat(filepath.Join(r.data, "kafka")); err != nil {

@@ -113,7 +113,7 @@ func tryLine(url string) string {
 		"\n\nCtrl-C stops it.\n"
 }
 
-// logCallers says when AUTH is needed. It follows the ready line, which may share its file with the log.
+// logCallers logs when AUTH is needed. It is called after the ready line, which may share its file with the log.
 func (a *app) logCallers() {
 	if a.settings.Web.Auth.Mode == "" {
 		a.logger.Info("AUTH is not set: only callers on this machine are served; behind a reverse proxy, set AUTH")

@@ -104,7 +104,7 @@ func (a *app) dynamoDB(ctx context.Context) (cfg aws.Config, local bool, err err
 	return cfg, true, err
 }
 
-// storeCheck fails while the read model is not reachable or lacks events, and says so.
+// storeCheck fails while the read model is unreachable or lacks events.
 func (p *parts) storeCheck() web.Check {
 	var behind atomic.Bool
 	return web.Check{

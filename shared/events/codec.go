@@ -13,7 +13,7 @@ import (
 )
 
 // tolerant reads the JSON of other programs: JavaScript's JSON.stringify writes half an emoji as a lone surrogate, and JSON.parse
-// takes the last of duplicate names.
+// uses the last of duplicate names.
 //
 // Why json/v2, measured on one event of each type (go1.26.8, linux/amd64; size over the same main without a decoder, arm64):
 //
@@ -40,7 +40,7 @@ func (e Event[T]) Encode() ([]byte, error) {
 // Decode reads an event of T from a record's value. It accepts every record that can be understood: unknown, null, missing and
 // empty fields, ids of any form, no metadata, a byte order mark. In metadata a number counts as its text and any other value that
 // is not a string as absent, except in its timestamp. In data a field of a wrong JSON type is not understood: its text would be
-// a guess, and ids are compared by their text. The error is Invalid, wraps [ErrNotUnderstood] and says what is missing, without
+// a guess, and ids are compared by their text. The error is Invalid, wraps [ErrNotUnderstood] and names what is missing, without
 // payload.
 func Decode[T Payload](value []byte) (Event[T], error) {
 	var wire struct {

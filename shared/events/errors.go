@@ -28,7 +28,7 @@ type Error struct {
 	Message    string
 	Fields     []FieldError  // Invalid: every faulty field
 	EventID    string        // Unavailable: the event that may still be written
-	RetryAfter time.Duration // Unavailable: how long the refusing part asked to wait; 0 = not given
+	RetryAfter time.Duration // Unavailable: the wait that the refusing component requested; 0 = none
 	EventOnly  bool          // Unavailable: for this event alone (a full mailbox); it may be given up after a bounded age
 	Err        error
 }
@@ -75,7 +75,7 @@ func KindOf(err error) Kind {
 }
 
 // Panic is a panic as an error. Text holds no payload: it is the text of a runtime error, and only the type of any other
-// value, whose text could repeat what an event or a request says.
+// value, whose text could repeat the content of an event or a request.
 type Panic struct {
 	Text  string
 	Stack []byte // of the goroutine that panicked

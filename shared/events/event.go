@@ -54,7 +54,7 @@ func (b Base) Validate() []FieldError {
 	return v.faults
 }
 
-// readable requires an id, because without one nothing can be kept.
+// readable requires an id, because nothing can be stored without one.
 func (b Base) readable() error {
 	if b.ID == "" {
 		return notUnderstood("no data.id")

@@ -101,7 +101,7 @@ func open(ctx context.Context, o Options, lock *flock.Flock, ln net.Listener) (*
 	})}, nil
 }
 
-// century stands for never. kfake converts these settings into nanoseconds in an int64, which ends after 292 years.
+// century means never. kfake converts these settings into nanoseconds in an int64, which ends after 292 years.
 const century = 100 * 365 * 24 * time.Hour
 
 func clusterOptions(o Options, log kfake.Logger, ln net.Listener) []kfake.Opt {

@@ -132,7 +132,7 @@ func (g *guard) check(size int64, key, version int16) error {
 	if !known || kmsg.RequestForKey(key) == nil {
 		return fmt.Errorf("unknown request key %d", key)
 	}
-	// Clients newer than this broker learn from any version of ApiVersions which ones it has.
+	// Clients newer than this broker get its versions from any version of ApiVersions.
 	if version < 0 || version > newest && key != int16(kmsg.ApiVersions) {
 		return fmt.Errorf("request key %d has no version %d", key, version)
 	}
@@ -153,7 +153,7 @@ func guardRequests(cluster *kfake.Cluster) {
 func checkRequest(r kmsg.Request) error {
 	var partitions int32
 	switch r := r.(type) {
-	case *kmsg.CreateTopicsRequest: // kfake stands still while it makes partitions by the billion
+	case *kmsg.CreateTopicsRequest: // kfake is blocked while it creates partitions by the billion
 		for _, t := range r.Topics {
 			partitions = max(partitions, t.NumPartitions)
 		}

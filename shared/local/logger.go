@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// logger passes what kfake says to slog: errors and warnings as they are,
+// logger passes kfake's log to slog: errors and warnings as they are,
 // everything else (it logs requests at info) at debug.
 type logger struct {
 	slog *slog.Logger

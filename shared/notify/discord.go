@@ -30,7 +30,7 @@ type Discord struct {
 	now    func() time.Time
 
 	mu    sync.Mutex
-	until time.Time // of the wait that Discord asked for
+	until time.Time // end of the wait that Discord requested
 }
 
 // maxContent is the length of a message in UTF-16 code units, which clients count; the documented characters are code points
@@ -114,8 +114,8 @@ var contentCodes = []int{20009, 50006, 200000, 240000}
 
 const invalidForm = 50035 // some field is not acceptable; only content comes from the notification
 
-// refused tells a fault of the message from an outage. A webhook that is gone or may not post refuses every message. Texts of
-// the body may quote the message, and are not read.
+// refused distinguishes a fault of the message from an outage. A webhook that is gone or may not post refuses every message.
+// Texts of the body may quote the message, and are not read.
 func (d *Discord) refused(response *http.Response) error {
 	var body struct {
 		Code   int                       `json:"code"`
@@ -149,7 +149,7 @@ func (d *Discord) refused(response *http.Response) error {
 
 const maxWait = 24 * time.Hour // a longer one is a mistake
 
-// wait returns the rest of the wait that Discord asked for, extended to at least the given time.
+// wait returns the rest of the wait that Discord requested, extended to at least the given time.
 func (d *Discord) wait(extend time.Duration) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()

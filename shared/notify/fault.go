@@ -41,7 +41,7 @@ func Cause(ctx context.Context, err error) error {
 	return fmt.Errorf("a %T", err)
 }
 
-// Unreached reports whether err says that no connection was made: the receiver has not seen the message.
+// Unreached reports whether err means that no connection was made: the receiver has not seen the message.
 func Unreached(err error) bool {
 	e, ok := errors.AsType[*net.OpError](err)
 	return ok && e.Op == "dial"

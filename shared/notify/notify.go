@@ -10,8 +10,8 @@
 //     is sent again and may arrive twice, but never not at all. A repeated mail has the same Message-ID (SES replaces it, and
 //     Discord does not recognise repeats).
 //   - Its errors are those of package events. Invalid: this message was refused for good. Unavailable: an outage, a limit, a
-//     login, a right or a policy, with the wait that the receiver asked for; with EventOnly where the receiver accepts other
-//     recipients. Unknown: refused, and the answer does not tell why.
+//     login, a right or a policy, with the wait that the receiver requested; with EventOnly where the receiver accepts other
+//     recipients. Unknown: refused without a reason in the answer.
 //   - It returns when its context ends, and leaves nothing running.
 //   - No error text contains any of the message, an address or a secret. Servers quote what they were sent, so their texts are
 //     read and never repeated.

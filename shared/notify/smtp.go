@@ -184,8 +184,9 @@ func (s *SMTP) connectError(ctx context.Context, err error) error {
 	return unavailable(cmp.Or(ctx.Err(), err), "the mail server %s failed at %s", s.server.address(), what)
 }
 
-// sendError tells a fault of the message from an outage. A refusal of the recipient concerns the message only if it named the
-// recipient and the server accepts another in the same session; codes of policy (5.7.x: relaying, reputation) concern us.
+// sendError distinguishes a fault of the message from an outage. A refusal of the recipient concerns the message only if it
+// named the recipient and the server accepts another in the same session; codes of policy (5.7.x: relaying, reputation)
+// concern us.
 func (s *SMTP) sendError(ctx context.Context, c *connection, mail Mail, err error) error {
 	failure, ok := errors.AsType[*gomail.SendError](err)
 	if !ok || ctx.Err() != nil || failure.ErrorCode() == 0 {

@@ -21,7 +21,7 @@ import (
 // Build identifies the program.
 type Build struct{ Version, Revision string }
 
-// Metrics counts. It has a registry of its own, so that nothing else appears in it.
+// Metrics has its own registry, so that no other metrics appear in it.
 type Metrics struct {
 	registry                             *prometheus.Registry
 	published, tries, notified, requests *prometheus.HistogramVec

@@ -32,7 +32,7 @@ func (t *Tracing) Web(ctx context.Context, r *http.Request) (context.Context, fu
 	}
 	ctx, span := t.start(ctx, "HTTP", oteltrace.SpanKindServer)
 	return ctx, func(a web.Answered) {
-		if a.Route != "" { // whose method is known, and not any text of the caller
+		if a.Route != "" { // its method is a known one, not any text of the caller
 			span.SetName(a.Route)
 			span.SetAttributes(semconv.HTTPRoute(a.Route), semconv.HTTPRequestMethodKey.String(r.Method))
 		}

@@ -21,7 +21,7 @@ const (
 	AWSMSKIAM   = "AWS_MSK_IAM"
 )
 
-// Kafka says how to reach the brokers.
+// Kafka holds the settings to reach the brokers.
 type Kafka struct {
 	Brokers   []string // host:port of some of the brokers, which name the others; KAFKA_BROKERS
 	TLS       bool     // KAFKA_TLS; implied by KAFKA_TLS_CA_FILE and AWS_MSK_IAM

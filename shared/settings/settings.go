@@ -47,7 +47,7 @@ type Notify struct {
 	To             string        // NOTIFY_TO: recipients of notifications that name none
 	SMTPURL        string        // SMTP_URL
 	DiscordWebhook string        // DISCORD_WEBHOOK
-	RetryFor       time.Duration // NOTIFY_RETRY_FOR: age at which a notification is given up whose recipient alone is refused
+	RetryFor       time.Duration // NOTIFY_RETRY_FOR: age at which a notification is given up if only its recipient is refused
 }
 
 // DynamoDB is the STORE that is no file.

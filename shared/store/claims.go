@@ -27,7 +27,7 @@ type DeliveryState string
 const (
 	Pending   DeliveryState = "pending" // claimed, or given back after a failure that another try may overcome
 	Delivered DeliveryState = "delivered"
-	Failed    DeliveryState = "failed" // refused for good; it is claimed again only if its event comes again
+	Failed    DeliveryState = "failed" // refused for good; it is claimed again only if its event is delivered again
 )
 
 // Delivery is what the claims know about one effect by one channel.
@@ -41,11 +41,11 @@ type Delivery struct {
 // Claims keeps effects that must not be repeated (a mail, a chat message) to one sender: claim, send, complete. An effect is
 // named by an id (of a notification) and a channel, which may be "".
 //
-// Claims stand apart from the read model, in a table or file of their own: neither rebuilding or deleting a read model nor
+// Claims are stored apart from the read model, in their own table or file: neither rebuilding or deleting a read model nor
 // resetting the offsets of a consumer group repeats an effect. They are kept for [ClaimsKept]. Errors are those of a read
 // model, see [Store].
 type Claims interface {
-	// Claim asks for the sole right to cause the effect for the length of the lease, at least a millisecond. A lease that has
+	// Claim requests the exclusive right to cause the effect for the length of the lease, at least a millisecond. A lease that has
 	// run out can be claimed again, so can one that ends after [LatestLease], and an effect that failed. After Unavailable the
 	// effect may be claimed: the next try finds it Held until the lease ends. left is how long a Held one is held, by this
 	// handle's clock; otherwise 0.

@@ -7,7 +7,7 @@ import (
 )
 
 // FoldedBytes is the length that a folded text is cut to: country, city and drink together must fit the 1024 bytes of a
-// DynamoDB sort key, and a long text in a form is no reason to refuse an event.
+// DynamoDB sort key, and a long text in a form must not cause an event to be refused.
 const FoldedBytes = 256
 
 // Fold returns the form in which texts are compared: lower case (Unicode), without surrounding space, inner space unchanged, the

@@ -9,7 +9,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// Mark says how much of a topic's partition a read model holds.
+// Mark is how much of a topic's partition a read model holds.
 type Mark struct {
 	Held      int64 // every event below this offset is in the model (or was rejected)
 	Committed int64 // the highest offset that a consumer group has committed, as far as Advance was called

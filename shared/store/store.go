@@ -58,7 +58,7 @@ type Page struct {
 	Next  string // "" = this was the last page
 }
 
-// Demand says how many requests of a country and city ask for a drink. Spellings that are equal when folded are one row,
+// Demand is the number of requests for a drink in a country and city. Spellings that are equal when folded are one row,
 // which shows the spelling that came first, without surrounding space. A blank drink is not counted; a blank country or
 // city is "".
 type Demand struct {

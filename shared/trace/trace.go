@@ -2,7 +2,7 @@
 // traceparent of a request into its context, bus/kafka writes that of a context into a record's headers, and bus reads it from
 // there into the handler's context.
 //
-// It costs a string, and nothing where there is no trace. Spans of our own are made by package observe, which no Lambda binary
+// It costs a string, and nothing without a trace. Spans of our own are made by package observe, which no Lambda binary
 // links: OpenTelemetry's API alone adds 2.6 MB and half a millisecond to a start. tracestate and baggage are not passed on,
 // because they are text of any caller.
 package trace

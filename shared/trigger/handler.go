@@ -38,7 +38,7 @@ type Options struct {
 }
 
 // Handler passes the batches of one topic to its consumer. Its engine lives as long as the process, so that the next
-// invocation knows of an outage. Invocations may run at the same time.
+// invocation remembers an outage. Invocations may run at the same time.
 //
 // The end of an invocation's time is reserved: 500 ms for the response, and before it the engine's Grace for handlers that
 // must be abandoned. Where these are more than half of the time (a function timeout below 11 s), half is reserved: a handler

@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// PayloadError says why a payload cannot be read, and where. It has none of the payload's values.
+// PayloadError is why a payload cannot be read, and where. It contains none of the payload's values.
 type PayloadError struct {
 	Pointer string // a JSON pointer (RFC 6901) to the fault; "" = the whole payload
 	Reason  string

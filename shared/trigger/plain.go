@@ -116,7 +116,7 @@ func (in *plain) name() []byte {
 	return name
 }
 
-// text takes ASCII without escapes.
+// text reads ASCII without escapes.
 func (in *plain) text() []byte {
 	text := in.quoted()
 	for _, c := range text {

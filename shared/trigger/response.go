@@ -6,7 +6,7 @@ import (
 )
 
 // Response names the records of a batch that AWS has to retry: of each partition the first that is not handled and all after
-// it. It names none that was not in the batch, because AWS takes that for a failure of all of it. On success the list is
+// it. It names none that was not in the batch, because AWS treats that as a failure of the whole batch. On success the list is
 // empty, not null or missing.
 //
 // AWS reads it only for a mapping with ReportBatchItemFailures, which Kafka has in provisioned mode

@@ -15,7 +15,7 @@ var answerOptions = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontex
 // setPolicies sets the headers of every answer, for a browser that is made to show or embed what is meant for programs.
 func setPolicies(h http.Header, tls bool) {
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "no-referrer")              // ids stand in paths
+	h.Set("Referrer-Policy", "no-referrer")              // paths contain ids
 	h.Set("Cross-Origin-Resource-Policy", "same-origin") // for mode no-cors only, so CORS still works (Fetch, 3.7)
 	if tls {
 		h.Set("Strict-Transport-Security", "max-age=31536000")

@@ -34,7 +34,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
 	var timeout net.Error
 	switch { // in this order: net/http cancels the request's context for a timeout too
 	case errors.As(err, new(*http.MaxBytesError)):
-		// net/http reads up to 256 KiB of the rest, so that a client in the middle of sending sees the answer and not a reset.
+		// net/http reads up to 256 KiB of the rest, so that a client that is still sending gets the answer instead of a reset.
 		// Without a connection there is nothing to bound.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 		return nil, &Problem{Status: http.StatusRequestEntityTooLarge,

@@ -105,7 +105,7 @@ func (p *probe) outcome(ctx context.Context) error {
 	}
 }
 
-// probe runs without the request's context: a client that goes away must not spoil the outcome for the others.
+// probe runs without the request's context: a client that disconnects must not affect the outcome for others.
 func (p *probe) probe() (_ any, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()

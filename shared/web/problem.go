@@ -117,7 +117,7 @@ func fail(w http.ResponseWriter, r *http.Request, err error, invalid Problem) {
 	p.Write(w, r)
 }
 
-// classify is the problem that an error means. Of an error of unknown kind it shows nothing.
+// classify returns the problem for an error. It shows nothing of an error of unknown kind.
 func classify(err error, invalid Problem) Problem {
 	e := &events.Error{}
 	errors.As(err, &e)

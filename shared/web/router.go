@@ -45,7 +45,7 @@ func Around(around func(next http.Handler) http.Handler) Option {
 	return func(rt *router) { rt.around = around }
 }
 
-// BehindTLS is for a router that is reached by https alone: answers tell browsers to stay on it (HSTS, RFC 6797).
+// BehindTLS is for a router that is reached only by https: responses instruct browsers to use only that (HSTS, RFC 6797).
 func BehindTLS() Option { return func(rt *router) { rt.tls = true } }
 
 type router struct {

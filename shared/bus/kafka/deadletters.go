@@ -56,7 +56,7 @@ func (d *DeadLetters) Close() { d.producer.current().Close() }
 // deadLettersRead is how many dead letters of a partition are read, from its end.
 const deadLettersRead = 1000
 
-// DeadLetterCount says how many dead letters a topic holds, and of what class the newest are.
+// DeadLetterCount is how many dead letters a topic holds, and the classes of the newest.
 type DeadLetterCount struct {
 	Records  int64             // on the topic
 	Read     int               // of those, the newest

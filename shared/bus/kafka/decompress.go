@@ -21,7 +21,7 @@ const (
 	recordOverhead   = 256 // about what the client allocates for a record beside its bytes
 )
 
-// errUnpolled says that enough was decompressed for now. The client then fetches the batch once more.
+// errUnpolled means that enough was decompressed for now. The client then fetches the batch once more.
 var errUnpolled = errors.New("enough is decompressed already")
 
 // decompressor bounds what a consuming client decompresses, by batch and in all. It is a hook of that client, too.
@@ -50,7 +50,7 @@ func boundDecompression() []kgo.Opt {
 	return []kgo.Opt{kgo.WithDecompressor(d), kgo.WithHooks(d)}
 }
 
-// Decompress takes every failure for a batch that is too large. Its checksum is right by then, so no further try would
+// Decompress treats every failure as a batch that is too large. Its checksum is right by then, so no further try would
 // decompress it, and [kgo.ErrDecompressTooLarge] is the error that says where it ends.
 func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	if codec != kgo.CodecNone && d.unpolled.Load() > maxUnpolledBytes {

@@ -33,7 +33,7 @@ type Requirements struct {
 // permitted. It names each fault, within 15 s. Brokers that cannot be used while others can are logged.
 //
 // It returns the cluster with those of its addresses that can be used. A client that has the others too may try them first, and
-// where one hangs it learns nothing of the cluster for 10 s and more; once it has, it knows all brokers by name.
+// if one hangs, it gets no metadata for 10 s and more; once it has, it knows all brokers by name.
 func Preflight(ctx context.Context, cluster settings.Kafka, logger *slog.Logger, r Requirements) (usable settings.Kafka,
 	err error) {
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)

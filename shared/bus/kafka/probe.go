@@ -147,7 +147,7 @@ const (
 	mechanisms   = settings.Plain + ", " + settings.ScramSHA256 + ", " + settings.ScramSHA512 + " or " + settings.AWSMSKIAM
 )
 
-// diagnose tells from the error of a ping at which step it failed.
+// diagnose finds the step at which a ping failed from its error.
 func (p *progress) diagnose(cluster settings.Kafka, err error) *Unreachable {
 	var name *net.DNSError
 	var dial *net.OpError

@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TailOptions says which records [Tail] shows. The later of FromStart, Since and Offset in this order counts.
+// TailOptions selects the records that [Tail] shows. The later of FromStart, Since and Offset in this order counts.
 type TailOptions struct {
 	FromStart  bool      // from the earliest record; otherwise from the end
 	Since      time.Time // from the first record that was written then or later

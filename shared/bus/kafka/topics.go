@@ -72,7 +72,7 @@ func (t Topic) replicated(replication int) map[string]string {
 	return config
 }
 
-// MakeTopics creates the missing topics, waits until they can be seen, and compares all of them with their declarations.
+// MakeTopics creates the missing topics, waits until they are visible, and compares all of them with their declarations.
 // Existing topics are not changed. replication is the replication factor; 0 = the number of brokers, up to three. If ctx ends
 // first, created topics may lack Exists.
 func MakeTopics(ctx context.Context, cluster settings.Kafka, replication int, topics ...Topic) ([]TopicState, error) {

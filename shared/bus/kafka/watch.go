@@ -11,7 +11,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 )
 
-// Status says whether a consumer works, and where it does not.
+// Status is whether a consumer works, and where it does not.
 type Status struct {
 	Topic      string       `json:"topic"`
 	Group      string       `json:"group"`

@@ -122,7 +122,7 @@ func explain(ctx context.Context, err error) error {
 
 var codeWord = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
 
-// code repeats a word of AWS; anything else comes from something else.
+// code returns an error code of AWS, or "an error" for any other text.
 func code(word string) string {
 	word, _, _ = strings.Cut(word, ":")
 	if len(word) <= 64 && codeWord.MatchString(word) {

@@ -4,7 +4,7 @@
 // Guarantees beyond the contract in package store:
 //
 //   - An item and the demand that it adds are one transaction; concurrent Puts of a handle share transactions.
-//   - No request scans. [Description] says what each costs.
+//   - No request scans. [Description] lists the cost of each.
 //   - [Open] makes no network call, and links no AWS config package: region and keys come from the caller or [FromEnvironment].
 //
 // Caveats: Get and demand (by country or all) are strongly consistent; lists, and demand of a city in every country, follow

@@ -9,7 +9,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Rows are written and read by hand: the SDK's attributevalue package reflects, and would be one more thing to link.
+// Rows are encoded by hand: the SDK's attributevalue package uses reflection, and would be one more package to link.
 
 type row = map[string]types.AttributeValue
 

@@ -25,7 +25,7 @@ import (
 
 const (
 	callTimeout    = 10 * time.Second // of a request with its retries; consumers try again for longer
-	attemptTimeout = 4 * time.Second  // DynamoDB takes milliseconds
+	attemptTimeout = 4 * time.Second  // DynamoDB needs milliseconds
 	dialTimeout    = 3 * time.Second
 	// Attempts wait between nothing and 10 ms, doubled each time up to 320 ms, so that those that met at a counter do not meet
 	// again. All of them take some 3 s.
@@ -107,7 +107,7 @@ func call[In, Out any](ctx context.Context, t *table,
 	return out, t.fault(ctx, err)
 }
 
-// fault says what a failed request means.
+// fault classifies a failed request.
 func (t *table) fault(ctx context.Context, err error) error {
 	if err != nil && t.ctx.Err() != nil {
 		return store.Closed(t.what)

@@ -26,7 +26,8 @@ type kind struct {
 	outdated    func(path string) string // what to do about a file of an older version
 }
 
-// file is an open SQLite file: a writer, and connections that cannot write. Each query is one statement, and so sees one moment.
+// file is an open SQLite file: a writer, and connections that cannot write. Each query is one statement, so it reads one
+// snapshot.
 type file struct {
 	kind
 	path    string
@@ -101,7 +102,7 @@ func scanAll(rows *sql.Rows, scan func(*sql.Rows) error) error {
 	return rows.Err()
 }
 
-// prepare makes the file one of its kind, or says why it cannot be one. Until it is known to be one of ours, nothing is changed.
+// prepare makes the file one of its kind, or returns why it cannot. It changes nothing until the file is known to be ours.
 func (f *file) prepare(ctx context.Context, db *sql.DB) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -178,7 +179,7 @@ func (f *file) inPlace() error {
 	return nil
 }
 
-// fault says what a failure of SQLite means.
+// fault classifies an error of SQLite.
 func (f *file) fault(ctx context.Context, err error) error {
 	return store.Fault(ctx, err, func() string { return f.what + " " + reason(err) })
 }

@@ -82,7 +82,7 @@ type options struct {
 }
 
 // WithRelaxedSync leaves it to the operating system when to write to the disk: what was acknowledged still survives a
-// killed process, but the last of it may be lost in a power failure. The file stays sound either way.
+// killed process, but the last of it may be lost in a power failure. The file stays intact either way.
 func WithRelaxedSync() Option { return func(o *options) { o.relaxed = true } }
 
 func optionsOf(opts []Option) options {

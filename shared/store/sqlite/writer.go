@@ -85,7 +85,7 @@ func (w *writer) isClosed() bool {
 	return w.closed
 }
 
-// drain runs what is queued and refuses what comes later; false if another call did.
+// drain runs what is queued and refuses later writes; false if another call did.
 func (w *writer) drain() bool {
 	w.mu.Lock()
 	first := !w.closed

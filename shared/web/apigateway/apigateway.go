@@ -12,11 +12,11 @@
 //   - The context ends half a second before the function's or API Gateway's time does, so that there is an answer. A cold start
 //     counts for API Gateway and not here.
 //   - Another payload is an error, and so is a handler that panics within its answer: API Gateway makes 500 of both. No error
-//     has anything of a payload in it, and nothing is logged.
+//     contains any part of a payload, and nothing is logged.
 //
 // It has no CORS (API Gateway answers that, and drops our headers for it), no stage prefixes (the API's stage is $default), no
 // streaming and no payload format 1.0. aws-lambda-go-api-proxy, which does the same work, cuts headers at commas within
-// quotes, refuses a path with a stray "%", and takes any JSON for a request.
+// quotes, refuses a path with a stray "%", and accepts any JSON as a request.
 package apigateway
 
 import (

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// answer is what API Gateway takes, in format 2.0.
+// answer is a response to API Gateway, in format 2.0.
 type answer struct {
 	StatusCode      int               `json:"statusCode"`
 	Headers         map[string]string `json:"headers"`
@@ -18,9 +18,9 @@ type answer struct {
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
 }
 
-var errCut = errors.New("apigateway: the handler panicked; what it had answered is not sent, and the log says why")
+var errCut = errors.New("apigateway: the handler panicked; its response is not sent, see the log")
 
-// writer takes an answer as net/http's server does.
+// writer accepts a response as net/http's server does.
 type writer struct {
 	header http.Header
 	body   []byte

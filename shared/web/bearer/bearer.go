@@ -10,7 +10,8 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// Refusal is the reason why a caller is refused, see RFC 6750 section 3.1. Its texts are constants: they hold nothing of a token.
+// Refusal is the reason why a caller is refused, see RFC 6750 section 3.1. Its texts are constants: they contain no part of a
+// token.
 type Refusal struct {
 	Status      int
 	Code        string // "" = no credentials, which is not an error

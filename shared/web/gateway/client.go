@@ -20,8 +20,8 @@ func clientIP(trusted []netip.Prefix) func(http.Handler) http.Handler {
 	return middleware.ClientIPFromXFF(prefixes...)
 }
 
-// clientNetwork is the client's address; of an IPv6 client its /64, the least that a site gets (RFC 6177). Where the proxies
-// say nothing that can be read, it is the peer's; on a unix socket all clients are one.
+// clientNetwork is the client's address; of an IPv6 client its /64, the least that a site gets (RFC 6177). If the
+// proxies' header cannot be parsed, it is the peer's; on a unix socket all clients are one.
 func clientNetwork(r *http.Request) netip.Prefix {
 	client := middleware.GetClientIPAddr(r.Context())
 	if !client.IsValid() {

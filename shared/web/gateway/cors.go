@@ -15,8 +15,8 @@ const (
 	maxAge        = "3600" // seconds
 )
 
-// cors answers preflights itself: they carry no token by design (Fetch, section 3.3.2), so nothing that asks for one may
-// stand before it. An origin that is not listed gets the answer without the headers, and its browser keeps it from the page.
+// cors answers preflights itself: they carry no token by design (Fetch, section 3.3.2), so no check that needs one may run
+// before it. An unlisted origin gets the answer without the headers, and the browser hides it from the page.
 func cors(origins []string, next http.Handler) http.Handler {
 	every := slices.Contains(origins, "*")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

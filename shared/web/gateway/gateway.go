@@ -1,4 +1,4 @@
-// Package gateway is for our own server what API Gateway is on AWS: it decides who may call which function, how often, and
+// Package gateway does for our own server what API Gateway does on AWS: it decides who may call which function, how often, and
 // from which pages.
 //
 //	g := gateway.New(s.Web, logger, time.Now)
@@ -12,7 +12,7 @@
 //   - A JWT is accepted by the rules of API Gateway's JWT authorizer
 //     (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html): kid, iss, aud or else
 //     client_id, exp, nbf, iat, one scope of scope or else scp. In addition exp is required, and sub or client_id, to tell
-//     callers apart; clocks may differ by 30 s; ES, PS and EdDSA are accepted, where AWS takes RS only.
+//     callers apart; clocks may differ by 30 s; ES, PS and EdDSA are accepted, where AWS accepts RS only.
 //   - The issuer's keys are read again every hour, and kept for a day while it is away; before the first read the answer is 503.
 //   - Each caller has a token bucket: staff by subject, others by address (IPv6: /64). Memory is bounded: in a flood from more
 //     than 16384 addresses old buckets are full again.
@@ -37,7 +37,7 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// Gateway stands before the functions of one router.
+// Gateway guards the functions of one router.
 type Gateway struct {
 	settings settings.Web
 	verifier verifier // nil = AUTH is not set

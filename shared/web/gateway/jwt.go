@@ -88,7 +88,7 @@ type claims struct {
 	SCP      jwt.ClaimStrings  `json:"scp"`
 }
 
-// UnmarshalJSON takes names to the letter and refuses one that is there twice.
+// UnmarshalJSON matches names exactly and refuses duplicates.
 func (c *claims) UnmarshalJSON(b []byte) error {
 	type plain claims
 	return json.Unmarshal(b, (*plain)(c))

@@ -16,7 +16,7 @@ import (
 // problem's detail: what to set so that others may call.
 //
 // A proxy that speaks HTTP/1.1, adds no header and puts this server's own address into Host cannot be recognized: where
-// such a proxy leads here, Local protects nothing.
+// such a proxy forwards requests here, Local protects nothing.
 func Local(next http.Handler, remedy string) http.Handler {
 	return admit(next, remedy, notProxied, ownName, ownPage(nil))
 }
@@ -69,7 +69,7 @@ func ownName(r *http.Request) string {
 	return "the header Host names another host; use localhost or 127.0.0.1"
 }
 
-// ownPage takes the pages of this machine and those that are named, and what is no page.
+// ownPage admits pages of this machine, pages of listed origins, and requests that are not from a page.
 func ownPage(named func(origin string) bool) rule {
 	return func(r *http.Request) string {
 		for _, origin := range r.Header["Origin"] {
