@@ -115,16 +115,15 @@ func (t *Tracing) Events() bus.Tracer {
 	if t == nil {
 		return nil
 	}
-	return tracer{t}
+	return t
 }
 
-type tracer struct{ tracing *Tracing }
-
-func (t tracer) Begin(ctx context.Context, group, eventID string, r *bus.Record) (context.Context, bus.Trace) {
+// Begin implements [bus.Tracer].
+func (t *Tracing) Begin(ctx context.Context, group, eventID string, r *bus.Record) (context.Context, bus.Trace) {
 	attributes := append(position(r.Partition, r.Offset), semconv.MessagingSystemKafka, semconv.MessagingOperationTypeProcess,
 		semconv.MessagingOperationName("process"), semconv.MessagingDestinationName(r.Topic),
 		semconv.MessagingConsumerGroupName(group), semconv.MessagingMessageID(events.LogID(eventID)))
-	ctx, span := t.tracing.start(ctx, "process "+r.Topic, oteltrace.SpanKindConsumer, attributes...)
+	ctx, span := t.start(ctx, "process "+r.Topic, oteltrace.SpanKindConsumer, attributes...)
 	return ctx, process{span}
 }
 

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -131,15 +132,13 @@ func (c *Claims) Deliveries(ctx context.Context, ids ...string) (map[string][]st
 	if err := store.CheckIDs(ids); err != nil {
 		return nil, err
 	}
-	ids = slices.Clone(ids)
-	slices.Sort(ids)
-	var keys []row
-	for _, id := range slices.Compact(ids) {
+	keys := map[string]row{}
+	for _, id := range ids {
 		if store.CheckClaim(id, "", time.Second) == nil { // of others nothing can be known
-			keys = append(keys, row{"id": text(id)})
+			keys[id] = row{"id": text(id)}
 		}
 	}
-	rows, err := c.get(ctx, keys)
+	rows, err := c.get(ctx, slices.Collect(maps.Values(keys)))
 	if err != nil {
 		return nil, err
 	}
