@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,12 +26,8 @@ func repair(dir string, log *slog.Logger) (size int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(files) > 0 { // without these, kfake starts new logs over the old ones
-		for _, name := range []string{"meta.json", "topics.json"} {
-			if raw, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !json.Valid(raw) {
-				return 0, damaged("%s is missing or no JSON", name)
-			}
-		}
+	if err := checkTopics(dir, files); err != nil {
+		return 0, err
 	}
 	for _, name := range []string{"groups.log", "pids.log"} {
 		if err := repairStateLog(filepath.Join(dir, name), log); err != nil {
@@ -61,6 +58,38 @@ func repair(dir string, log *slog.Logger) (size int64, err error) {
 		return 0, err
 	}
 	return size, nil
+}
+
+// checkTopics refuses records that topics.json does not list, because kfake would start new logs over them.
+func checkTopics(dir string, files []string) error {
+	if len(files) == 0 {
+		return nil
+	}
+	var list struct {
+		Topics []struct {
+			Name       string `json:"name"`
+			Partitions int    `json:"partitions"`
+		} `json:"topics"`
+	}
+	for _, name := range []string{"meta.json", "topics.json"} {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || json.Unmarshal(raw, &list) != nil {
+			return damaged("%s is missing or no JSON", name)
+		}
+	}
+	listed := map[string]bool{}
+	for _, t := range list.Topics {
+		for n := range t.Partitions {
+			listed[fmt.Sprintf("%s-%d", url.PathEscape(t.Name), n)] = true
+		}
+	}
+	for _, path := range files {
+		folder := filepath.Dir(path)
+		if info, err := os.Stat(path); err != nil || info.Size() > 0 && !listed[filepath.Base(folder)] {
+			return damaged("topics.json does not list %s: move that folder away if its topic was deleted", folder)
+		}
+	}
+	return nil
 }
 
 // entryPrefix is the length and the checksum of an entry of groups.log and pids.log, little-endian: [length 4][checksum

@@ -78,6 +78,9 @@ func TestOtherDamageIsRefused(t *testing.T) {
 		"list of topics lost": func(t *testing.T, dir string) {
 			require.NoError(t, os.Remove(filepath.Join(dir, "topics.json")))
 		},
+		"old list of topics": func(t *testing.T, dir string) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "topics.json"), []byte(`{"version":1,"topics":[]}`), 0o644))
+		},
 		"cluster file lost": func(t *testing.T, dir string) {
 			require.NoError(t, os.Remove(filepath.Join(dir, "meta.json")))
 		},
