@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
@@ -22,12 +23,23 @@ import (
 const (
 	maxProduce     = 100 << 20 // Kafka's socket.request.max.bytes
 	maxRequest     = 1 << 20   // of all other requests
+	maxTopics      = 10_000    // of one produce request
 	maxPartitions  = 10_000    // of one topic
 	maxConnections = 1000
-	guardMemory    = 256 << 20 // of all requests larger than maxRequest together
 
 	idleTimeout  = 10 * time.Minute // Kafka's connections.max.idle.ms
 	frameTimeout = 30 * time.Second // from the first bytes of a frame to its last
+
+	// guardMemory bounds what the requests of all connections take until they are decoded. A request that takes up to freeMemory
+	// never waits for others.
+	guardMemory = 1 << 30
+	freeMemory  = 128 << 10
+	// What a byte of a request may become: kmsg's topics take some 64 bytes and can be encoded in 2, partitions to produce take 40
+	// and are encoded in 6.
+	decodedRequest = 32
+	decodedProduce = 8
+
+	peekSize = 4 << 10
 )
 
 // guard is a listener that passes on known requests of a bounded size and closes connections that send anything else.
@@ -47,7 +59,7 @@ func (g *guard) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &guardedConn{Conn: conn, guard: g, in: bufio.NewReader(conn)}, nil
+	return &guardedConn{Conn: conn, guard: g, in: bufio.NewReaderSize(conn, peekSize)}, nil
 }
 
 // guardedConn is read by one goroutine, which starts to read a frame after it has decoded the previous one.
@@ -90,21 +102,40 @@ func (c *guardedConn) startFrame() error {
 	if err := c.SetReadDeadline(time.Now().Add(frameTimeout)); err != nil {
 		return err
 	}
+	if err := c.reserve(size, key); err != nil {
+		c.guard.refused(c.RemoteAddr(), err)
+		return err
+	}
+	if key == int16(kmsg.Produce) {
+		start, err := c.in.Peek(int(min(4+size, peekSize)))
+		if err != nil {
+			return err
+		}
+		if n := topicsToProduce(version, start[8:]); n < 0 || n > maxTopics {
+			err := fmt.Errorf("produce request malformed, or of more than %d topics", maxTopics)
+			c.guard.refused(c.RemoteAddr(), err)
+			return err
+		}
+	}
 	c.left = 4 + size
-	return c.reserve(size)
+	return nil
 }
 
-// reserve takes the memory of a large request until the next one starts.
-func (c *guardedConn) reserve(size int64) error {
-	if size <= maxRequest {
+// reserve takes the memory of a request until the next one starts.
+func (c *guardedConn) reserve(size int64, key int16) error {
+	memory := decodedRequest * size
+	if key == int16(kmsg.Produce) {
+		memory = decodedProduce * size
+	}
+	if memory <= freeMemory {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), frameTimeout)
 	defer cancel()
-	if err := c.guard.memory.Acquire(ctx, size); err != nil {
+	if err := c.guard.memory.Acquire(ctx, memory); err != nil {
 		return fmt.Errorf("no memory for a request of %d bytes: other connections take all of it", size)
 	}
-	c.held.Store(size)
+	c.held.Store(memory)
 	if c.closed.Load() {
 		c.release()
 	}
@@ -139,15 +170,45 @@ func (g *guard) check(size int64, key, version int16) error {
 	return nil
 }
 
-// guardRequests closes connections that send a well-formed request that kfake does not survive.
+// topicsToProduce is how many topics a produce request declares, read from its
+// start after key and version. It is negative if that is malformed.
+func topicsToProduce(version int16, start []byte) int32 {
+	const flexible = 9
+	r := kbin.Reader{Src: start}
+	r.Int32()          // correlation ID
+	r.NullableString() // client ID
+	if version >= flexible {
+		kmsg.SkipTags(&r)
+		r.CompactNullableString() // transactional ID
+	} else {
+		r.NullableString()
+	}
+	r.Int16() // acks
+	r.Int32() // timeout
+	var n int32
+	if version >= flexible {
+		n = int32(r.Uvarint()) - 1
+	} else {
+		n = r.Int32()
+	}
+	if !r.Ok() {
+		return -1
+	}
+	return n
+}
+
+// guardRequests closes connections that send a well-formed request that kfake does not survive. It controls these requests alone:
+// kfake keeps the last one of each connection that it shows to a control function.
 func guardRequests(cluster *kfake.Cluster) {
-	cluster.Control(func(r kmsg.Request) (kmsg.Response, error, bool) {
-		if err := checkRequest(r); err != nil {
-			cluster.KeepControl()
-			return nil, err, true
-		}
-		return nil, nil, false
-	})
+	for _, key := range []kmsg.Key{kmsg.CreateTopics, kmsg.CreatePartitions, kmsg.JoinGroup} {
+		cluster.ControlKey(key.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			if err := checkRequest(r); err != nil {
+				cluster.KeepControl()
+				return nil, err, true
+			}
+			return nil, nil, false
+		})
+	}
 }
 
 func checkRequest(r kmsg.Request) error {

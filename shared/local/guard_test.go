@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +105,7 @@ func TestForeignConnectionsAreClosed(t *testing.T) {
 		"\x06\x40\x00\x01\x00\x00\x00\x09",
 		"\x00\x10\x00\x01\x00\x03\x00\x09",
 		string(frame(int16(kmsg.Produce), 8, nil)),
+		string(frame(int16(kmsg.Produce), 12, []byte("\x00\xff\xff\x00\x00\x00\x01\xff\xff\xff\x07"))), // too many topics
 		string(frame(int16(kmsg.Metadata), 12, []byte{0xff, 0xff})),
 		string(encode(unknownTopics())),
 	} {
@@ -117,8 +119,9 @@ func TestForeignConnectionsAreClosed(t *testing.T) {
 
 func TestHalfRequestsTakeBoundedMemory(t *testing.T) {
 	b := start(t, Options{Dir: t.TempDir()})
-	half := frame(int16(kmsg.Produce), 9, make([]byte, 4<<10))
+	half := frame(int16(kmsg.Produce), 9, []byte("\x00\xff\xff\x00\x00\x00\x01\x02"))
 	binary.BigEndian.PutUint32(half, maxProduce)
+	half = append(half, make([]byte, peekSize)...)
 	for range 50 { // 5 GB are declared
 		_, err := dial(t, b.Address()).Write(half)
 		require.NoError(t, err)
@@ -128,6 +131,30 @@ func TestHalfRequestsTakeBoundedMemory(t *testing.T) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	assert.Less(t, m.HeapAlloc, uint64(500<<20))
+}
+
+// kfake keeps what a connection last sent if it shows it to a control function.
+func TestClosedConnectionsTakeNoMemory(t *testing.T) {
+	b := start(t, Options{Dir: t.TempDir()})
+	r := kmsg.NewPtrMetadataRequest()
+	name := strings.Repeat("x", 30_000)
+	for range 30 {
+		r.Topics = append(r.Topics, kmsg.MetadataRequestTopic{Topic: &name})
+	}
+	for range 200 {
+		conn := dial(t, b.Address())
+		_, err := conn.Write(encode(r))
+		require.NoError(t, err)
+		_, err = io.ReadFull(conn, make([]byte, 8))
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+	}
+	assert.Eventually(t, func() bool {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc < 100<<20
+	}, 10*time.Second, 100*time.Millisecond)
 }
 
 func TestNewerClientsLearnTheVersionOfApiVersions(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -22,9 +23,12 @@ import (
 //
 // It returns how many bytes of records the folder holds.
 func repair(dir string, log *slog.Logger) (size int64, err error) {
-	files, err := filepath.Glob(filepath.Join(dir, "partitions", "*", "*.dat"))
+	files, err := fs.Glob(os.DirFS(dir), "partitions/*/*.dat") // dir may have the characters of a pattern in its name
 	if err != nil {
 		return 0, err
+	}
+	for i, name := range files {
+		files[i] = filepath.Join(dir, filepath.FromSlash(name))
 	}
 	if err := checkTopics(dir, files); err != nil {
 		return 0, err

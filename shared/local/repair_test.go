@@ -86,7 +86,8 @@ func TestOtherDamageIsRefused(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := filled(t, 10)
+			dir := filepath.Join(t.TempDir(), "a[b")
+			require.NoError(t, os.Rename(filled(t, 10), dir))
 			damage(t, dir)
 			before := must(os.ReadFile(segmentFile(dir)))
 			_, err := Open(t.Context(), Options{Dir: dir, Address: "127.0.0.1:0"})
