@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
@@ -12,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 )
 
 // DeadLetters writes rejected records to the dead-letter topic of their topic. It has a client of its own: dead letters are
@@ -68,18 +70,26 @@ type DeadLetterCount struct {
 // CountDeadLetters counts dead letters by topic; a topic that does not exist is left out. When ctx ends, it returns what it has
 // read by then.
 func CountDeadLetters(ctx context.Context, cluster settings.Kafka, topics ...string) (map[string]DeadLetterCount, error) {
+	var mu sync.Mutex
+	var reading errgroup.Group // at the same time, so that each topic has all the time
 	counts := map[string]DeadLetterCount{}
 	for _, topic := range topics {
-		c, err := withClient(cluster, func(client *kgo.Client) (DeadLetterCount, error) { return countDeadLetters(ctx, client, topic) })
-		if events.KindOf(err) == events.NotFound {
-			continue
-		}
-		if err != nil {
-			return counts, err
-		}
-		counts[topic] = c
+		reading.Go(func() error {
+			c, err := withClient(cluster, func(client *kgo.Client) (DeadLetterCount, error) {
+				return countDeadLetters(ctx, client, topic)
+			})
+			if events.KindOf(err) == events.NotFound {
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				counts[topic] = c
+			}
+			return err
+		})
 	}
-	return counts, nil
+	return counts, reading.Wait()
 }
 
 func countDeadLetters(ctx context.Context, client *kgo.Client, topic string) (DeadLetterCount, error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 const (
@@ -17,7 +18,7 @@ const (
 	outageRepeat = 5 * time.Minute
 )
 
-// outage logs that no broker of a cluster answers, and when one does again. It is a hook of all clients of the cluster.
+// outage logs that no broker of a cluster can be used, and when one can again. It is a hook of all clients of the cluster.
 type outage struct {
 	brokers string
 	logger  *slog.Logger
@@ -53,7 +54,15 @@ func (o *outage) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Co
 	}
 }
 
-func (o *outage) OnBrokerE2E(_ kgo.BrokerMetadata, _ int16, e2e kgo.BrokerE2E) { o.note(e2e.Err()) }
+func (o *outage) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
+	switch kmsg.Key(key) {
+	case kmsg.ApiVersions, kmsg.SASLHandshake, kmsg.SASLAuthenticate:
+		if e2e.Err() == nil {
+			return // the login may still fail: OnBrokerConnect has its outcome
+		}
+	}
+	o.note(e2e.Err())
+}
 
 func (o *outage) note(err error) {
 	if errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, net.ErrClosed) {
@@ -81,7 +90,7 @@ func (o *outage) report() {
 	if o.since.IsZero() {
 		return
 	}
-	o.logger.Error("Kafka is away: no broker answers; retrying", "brokers", o.brokers,
+	o.logger.Error("Kafka is away: no broker can be used; retrying", "brokers", o.brokers,
 		"since", o.since.UTC().Format(time.RFC3339), "error", o.cause)
 	o.logged = true
 	o.timer = time.AfterFunc(outageRepeat, o.report)

@@ -11,8 +11,10 @@ import (
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
 )
 
 // lines is a log whose lines can be counted.
@@ -84,4 +86,26 @@ func TestOutageAndItsEndAreLoggedOnce(t *testing.T) {
 	workers.Wait()
 	assert.Len(t, l.with("level=ERROR"), 1)
 	assert.LessOrEqual(t, len(l.with("level=WARN")), 2, "%s", l.with("level=WARN"))
+}
+
+// A connection whose login fails has answered some requests before.
+func TestAFailedLoginIsLoggedAsAnOutage(t *testing.T) {
+	t.Parallel()
+	c := withLogin(cluster(t, kfake.EnableSASL(), kfake.Superuser(settings.Plain, "ada", "s3cret")), settings.Plain, "ada", "wrong")
+	var l lines
+	logger := logTo(&l, slog.LevelInfo)
+	ctx, stop := context.WithCancel(t.Context())
+	var workers sync.WaitGroup
+	for i := range 4 {
+		consumer := bus.NewConsumer(fmt.Sprint("g", i), newDiary(t).handler)
+		consumer.Topic = "there"
+		workers.Go(func() { // whether it gives up does not matter here
+			_ = kafka.Consume(ctx, c, consumer, kafka.Options{Logger: logger, StopTimeout: 2 * time.Second})
+		})
+	}
+	assert.Eventually(t, func() bool { return len(l.with("level=ERROR", "Kafka is away")) == 1 },
+		waitTimeout, 10*time.Millisecond)
+	stop()
+	workers.Wait()
+	assert.Empty(t, l.with("Kafka is back"))
 }

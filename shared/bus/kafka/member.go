@@ -150,7 +150,7 @@ func (m *member) fetchError(ctx context.Context, n int32, err error) {
 	case kerr.IsRetriable(err): // a leader that moves
 	default:
 		m.unreadable(n, err)
-		m.warn("a partition cannot be read", "partition", n, "error", err)
+		m.warn(fmt.Sprintf("partition %d cannot be read", n), "error", err)
 	}
 }
 
@@ -206,7 +206,9 @@ func (m *member) reopen(n int32) {
 	defer cancel()
 	_ = p.Wait(ctx)
 	m.closePartition(ctx, p)
-	m.open(m.client, n, p.advanced)
+	var advanced int64
+	m.set(func() { advanced = p.advanced })
+	m.open(m.client, n, advanced)
 }
 
 func (m *member) closePartition(ctx context.Context, p *partition) {

@@ -155,6 +155,7 @@ func (p *progress) diagnose(cluster settings.Kafka, err error) *Unreachable {
 	var file *badCAFile
 	var missing *noCredentials
 	var timeout net.Error
+	var closed *kgo.ErrFirstReadEOF
 	switch {
 	case errors.As(err, &file):
 		return &Unreachable{Stage: AtTLS, Err: file.error, Message: "KAFKA_TLS_CA_FILE cannot be used",
@@ -181,7 +182,7 @@ func (p *progress) diagnose(cluster settings.Kafka, err error) *Unreachable {
 		return &Unreachable{Stage: AtTLS, Err: err, Message: "this port speaks TLS, or is not a Kafka broker's port for clients",
 			Remedy: "set KAFKA_TLS=true, and KAFKA_TLS_CA_FILE where the certificate is not signed by a public authority; or use" +
 				" the right port"}
-	case !p.negotiated.Load():
+	case !p.negotiated.Load(), cluster.Mechanism == "" && !errors.As(err, &closed):
 		return &Unreachable{Stage: AtAddress, Err: err, Message: "the listener does not answer as a Kafka broker does",
 			Remedy: checkAddress}
 	case cluster.Mechanism == "":
