@@ -64,7 +64,7 @@ func (r *reader) web() Web {
 		if addr, single := netip.ParseAddr(text); single == nil {
 			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
-		r.check(err != nil, "TRUSTED_PROXIES",
+		r.check(err != nil || prefix.Addr().Is4In6(), "TRUSTED_PROXIES",
 			fmt.Sprintf("entry %d must be an IP address or network; for example 10.0.0.0/8,192.0.2.7", i+1))
 		w.TrustedProxies = append(w.TrustedProxies, prefix.Masked())
 	}
@@ -99,9 +99,11 @@ func (r *reader) jwt() JWT {
 }
 
 func (r *reader) tokens() (digests [][sha256.Size]byte) {
-	for _, token := range r.list("AUTH_TOKEN", "none") {
-		r.check(len(token) < 32 || !IsToken68(token), "AUTH_TOKEN", // 192 bits of base64, 128 of hex
-			"must be one or more tokens of at least 32 letters, digits and -._~+/; for example the output of `openssl rand -hex 32`")
+	tokens := r.list("AUTH_TOKEN", "")
+	short := func(token string) bool { return len(token) < 32 || !IsToken68(token) } // 192 bits of base64, 128 of hex
+	r.check(len(tokens) == 0 || slices.ContainsFunc(tokens, short), "AUTH_TOKEN",
+		"must be one or more tokens of at least 32 letters, digits and -._~+/; for example the output of `openssl rand -hex 32`")
+	for _, token := range tokens {
 		digests = append(digests, sha256.Sum256([]byte(token)))
 	}
 	return digests

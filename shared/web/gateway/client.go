@@ -3,12 +3,13 @@ package gateway
 import (
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"github.com/go-chi/chi/v5/middleware"
 )
 
 // clientIP finds the client's address for clientNetwork: the peer's, or if that is a trusted proxy, what the proxies say in
-// X-Forwarded-For. An address with a port, as Azure's proxies write it, counts as one that cannot be read.
+// X-Forwarded-For.
 func clientIP(trusted []netip.Prefix) func(http.Handler) http.Handler {
 	if len(trusted) == 0 {
 		return middleware.ClientIPFromRemoteAddr
@@ -17,7 +18,25 @@ func clientIP(trusted []netip.Prefix) func(http.Handler) http.Handler {
 	for i, p := range trusted {
 		prefixes[i] = p.String()
 	}
-	return middleware.ClientIPFromXFF(prefixes...)
+	fromXFF := middleware.ClientIPFromXFF(prefixes...)
+	return func(next http.Handler) http.Handler { return bareHops(fromXFF(next)) }
+}
+
+// bareHops removes the ports that some proxies, such as Azure's, write behind the addresses in X-Forwarded-For.
+func bareHops(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for i, value := range r.Header["X-Forwarded-For"] {
+			hops := strings.Split(value, ",")
+			for j, hop := range hops {
+				hops[j] = strings.Trim(hop, " []")
+				if withPort, err := netip.ParseAddrPort(strings.TrimSpace(hop)); err == nil {
+					hops[j] = withPort.Addr().String()
+				}
+			}
+			r.Header["X-Forwarded-For"][i] = strings.Join(hops, ",")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // clientNetwork is the client's address; of an IPv6 client its /64, the least that a site gets (RFC 6177). If the

@@ -90,6 +90,18 @@ func (g *Gateway) Options() []web.Option {
 	return options
 }
 
+// Ping reads the issuer's keys where there is an issuer: a wrong JWT_ISSUER shows before a caller meets it.
+func (g *Gateway) Ping(ctx context.Context) error {
+	v, ok := g.verifier.(*jwtVerifier)
+	if !ok {
+		return nil
+	}
+	if err := v.issuer.refresh(ctx); err != nil {
+		return err
+	}
+	return v.issuer.set.Load().err
+}
+
 // throttle counts the requests to a function.
 func (g *Gateway) throttle(f web.Function, next http.Handler) http.Handler {
 	l := g.public

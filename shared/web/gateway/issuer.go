@@ -58,10 +58,16 @@ type keySet struct {
 }
 
 func newIssuer(address string, logger *slog.Logger, now func() time.Time) *issuer {
-	noRedirects := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	i := &issuer{url: address, logger: logger, now: now, client: &http.Client{CheckRedirect: noRedirects}}
+	i := &issuer{url: address, logger: logger, now: now, client: &http.Client{CheckRedirect: checkRedirect}}
 	i.set.Store(&keySet{})
 	return i
+}
+
+func checkRedirect(r *http.Request, via []*http.Request) error {
+	if len(via) > 3 || !settings.SafeURL(r.URL) {
+		return errors.New("redirected too often, or away from https")
+	}
+	return nil
 }
 
 // key returns the key that has signed a token. An unknown key id is looked up at the provider.

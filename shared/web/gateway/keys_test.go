@@ -162,7 +162,7 @@ func TestUntrustedIssuers(t *testing.T) {
 		"404 Not Found":      func(i *testIssuer) { i.keys = i.URL + "/nothing" },
 		"no public key":      func(i *testIssuer) { i.ids = nil },
 		"no JSON that can":   func(i *testIssuer) { i.Config.Handler = text("<html>") },
-		"302 Found":          func(i *testIssuer) { i.Config.Handler = http.RedirectHandler("/elsewhere", http.StatusFound) },
+		"redirected":         func(i *testIssuer) { i.Config.Handler = http.RedirectHandler("/elsewhere", http.StatusFound) },
 		"unexpected EOF":     func(i *testIssuer) { i.Config.Handler = text(`{"issuer":"` + strings.Repeat("x", maxDocument) + `"}`) },
 		"connection refused": func(i *testIssuer) { i.Close() },
 	} {
