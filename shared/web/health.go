@@ -74,6 +74,10 @@ func ready(w http.ResponseWriter, r *http.Request, probes []*probe) {
 		writeJSON(w, r, http.StatusOK, health{"ready", failed.Facts})
 		return
 	}
+	if err := r.Context().Err(); err != nil { // the client went away, which says nothing about the checks
+		fail(w, r, err, invalidParameters)
+		return
+	}
 	if x := exchangeOf(r.Context()); x != nil {
 		x.err = errors.Join(causes...)
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
@@ -83,10 +84,14 @@ func (p Problem) Write(w http.ResponseWriter, r *http.Request) {
 	p.Title = cmp.Or(p.Title, titles[p.Type], http.StatusText(p.Status))
 	p.Instance = cmp.Or(p.Instance, requestPath(r))
 	p.Detail = events.OneLine(p.Detail, 500)
+	if len(p.Errors) > maxFaults {
+		p.Detail += " Only the first " + strconv.Itoa(maxFaults) + " errors are listed."
+	}
 	fields := make([]events.FieldError, min(len(p.Errors), maxFaults))
 	for i := range fields {
 		f := p.Errors[i]
-		fields[i] = events.FieldError{Pointer: events.OneLine(f.Pointer, 200), Detail: events.OneLine(f.Detail, 300)}
+		pointer := strings.ToValidUTF8(f.Pointer[:min(len(f.Pointer), 200)], "") // as it is: blanks are part of a name
+		fields[i] = events.FieldError{Pointer: pointer, Detail: events.OneLine(f.Detail, 300)}
 	}
 	p.Errors = fields
 	if p.RetryAfter > 0 {

@@ -29,12 +29,14 @@ var NoCredentials = &Refusal{Status: http.StatusUnauthorized, Description: "no b
 
 // Malformed refuses a header that cannot be read.
 func Malformed(description string) *Refusal {
-	return &Refusal{Status: http.StatusBadRequest, Code: "invalid_request", Description: description}
+	return &Refusal{Status: http.StatusBadRequest, Code: "invalid_request", Description: description,
+		Detail: "The header Authorization cannot be read: " + description + "."}
 }
 
 // Invalid refuses a token that is not valid, or no longer.
 func Invalid(description string) *Refusal {
-	return &Refusal{Status: http.StatusUnauthorized, Code: "invalid_token", Description: description}
+	return &Refusal{Status: http.StatusUnauthorized, Code: "invalid_token", Description: description,
+		Detail: "Get a new token and send it: " + description + "."}
 }
 
 // Staff applies API Gateway's rules to the claims of a verified token, and returns its subject: sub, or else client_id. One of
@@ -47,7 +49,8 @@ func Staff(sub, clientID string, granted, scopes []string) (subject string, refu
 	has := func(scope string) bool { return slices.Contains(scopes, scope) }
 	if len(scopes) > 0 && !slices.ContainsFunc(granted, has) {
 		return "", &Refusal{Status: http.StatusForbidden, Code: "insufficient_scope", Scope: strings.Join(scopes, " "),
-			Description: "the token has none of the required scopes"}
+			Description: "the token has none of the required scopes",
+			Detail:      "This is for staff, and your token does not grant it: it has none of the required scopes."}
 	}
 	return subject, nil
 }
