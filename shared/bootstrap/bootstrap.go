@@ -3,7 +3,8 @@
 //
 // Guarantees:
 //
-//   - Wrong settings or an unknown handler end the init with one line in the log that says what to do.
+//   - Wrong settings or an unknown handler end the init with one line that says what to do, in the log and in the answer to
+//     the invoker.
 //   - Several invocations may run in one process (AWS_LAMBDA_MAX_CONCURRENCY), as far as the handler allows it.
 //   - After that each line of the log is JSON, with the id of the invocation and of its trace, if any.
 //
@@ -33,7 +34,7 @@ type Functions map[string]lambda.Handler
 func Start(needs []string, open func(settings.Settings, *slog.Logger) (Functions, error)) {
 	handler, err := choose(os.Getenv, needs, open)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "the function cannot start: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+		fail(os.Getenv, os.Stderr, err)
 		os.Exit(1)
 	}
 	lambda.Start(handler)

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -59,7 +61,8 @@ func TestInitFaults(t *testing.T) {
 		{"all that is wrong, at once", map[string]string{"LOG_LEVEL": "loud", "PARTIAL_BATCH_RESPONSES": "perhaps"}, table,
 			[]string{"LOG_LEVEL", "PARTIAL_BATCH_RESPONSES", "KAFKA_BROKERS: must be set"}},
 		{"a part that cannot be made", good, func(settings.Settings, *slog.Logger) (Functions, error) {
-			return nil, errors.New("no region")
+			return nil,
+				errors.New("no region")
 		}, []string{"no region"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -70,6 +73,25 @@ func TestInitFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAFailedInitIsReported(t *testing.T) {
+	var reported failure
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, "/2018-06-01/runtime/init/error", r.URL.Path)
+		assert.Equal(t, "Init.Settings", r.Header.Get("Lambda-Runtime-Function-Error-Type"))
+		assert.NoError(t, json.NewDecoder(r.Body).Decode(&reported))
+	}))
+	defer api.Close()
+	var log bytes.Buffer
+	fail(environment(map[string]string{"AWS_LAMBDA_RUNTIME_API": api.Listener.Addr().String()}), &log,
+		errors.Join(errors.New("one"), errors.New("two")))
+	assert.Equal(t, "the function cannot start: one; two\n", log.String())
+	assert.Equal(t, failure{Message: "one; two", Type: "Init.Settings", Trace: []string{}}, reported)
+
+	log.Reset()
+	fail(environment(nil), &log, errors.New("no Runtime API"))
+	assert.Contains(t, log.String(), "no Runtime API")
 }
 
 func TestLogsAreJSONWithIDs(t *testing.T) {
