@@ -64,19 +64,22 @@ func (n *Notifier) Notify(ctx context.Context, m notify.Message) error {
 	if err == nil {
 		return nil
 	}
-	return explain(ctx, err)
+	return explain(ctx, err, mail.Named)
 }
 
 // Probe reads the state of the account. A role that may only send lacks the right (ses:GetAccount); that SES says so shows that
 // it is reached and knows the credentials.
 func (n *Notifier) Probe(ctx context.Context) (string, error) {
 	account, err := n.client.GetAccount(ctx, &sesv2.GetAccountInput{})
-	if refusal, ok := errors.AsType[smithy.APIError](err); ok && refusal.ErrorCode() == "AccessDeniedException" {
+	refusal, answered := errors.AsType[smithy.APIError](err)
+	if answered && refusal.ErrorCode() == "AccessDeniedException" {
 		return "SES answers and knows the credentials; to see whether the account may send, allow ses:GetAccount", nil
 	}
 	switch {
+	case err != nil && !answered:
+		return "", events.Wrap(events.Unavailable, notify.Cause(ctx, err), "SES did not answer")
 	case err != nil:
-		return "", explain(ctx, err)
+		return "", explain(ctx, err, false)
 	case !account.SendingEnabled:
 		return "", events.Errorf(events.Unavailable, "SES has paused sending of this account; its console has the reason")
 	case !account.ProductionAccessEnabled:
@@ -88,7 +91,7 @@ func (n *Notifier) Probe(ctx context.Context) (string, error) {
 // explain gives an error of SES its kind. The errors of SendEmail:
 // https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors. Texts contain addresses and
 // are never repeated. SES queues for recipients that are refused for now, so no error is about one recipient's server.
-func explain(ctx context.Context, err error) error {
+func explain(ctx context.Context, err error, named bool) error {
 	if notify.Unreached(err) {
 		return events.Wrap(events.Unavailable, notify.Cause(ctx, err), "no connection to SES")
 	}
@@ -104,16 +107,23 @@ func explain(ctx context.Context, err error) error {
 			return events.Errorf(events.Unavailable, "%s: an outage", what)
 		}
 	}
+	text := strings.ToLower(refusal.ErrorMessage())
 	switch refusal.ErrorCode() {
 	case "MessageRejected":
 		// The sender or, in the sandbox, the recipient is not verified: not the message's fault
 		// (https://repost.aws/knowledge-center/ses-554-400-message-rejected-error).
-		if strings.Contains(strings.ToLower(refusal.ErrorMessage()), "not verified") {
+		if strings.Contains(text, "not verified") {
 			return events.Errorf(events.Unavailable,
 				"%s: verify NOTIFY_FROM in this region, and move the account out of the sandbox", what)
 		}
 		return events.Errorf(events.Invalid, "%s: it refuses this content", what)
 	case "BadRequestException", "InvalidParameterValue":
+		switch aboutAddress := strings.Contains(text, "address") || strings.Contains(text, "domain"); {
+		case aboutAddress && named:
+			return events.Errorf(events.Invalid, "%s: it refuses the recipient's address", what)
+		case aboutAddress:
+			return events.Errorf(events.Unavailable, "%s: it refuses an address of NOTIFY_TO or NOTIFY_FROM", what)
+		}
 		return events.Errorf(events.Unknown, "%s: it does not say whether this mail is at fault", what)
 	}
 	// A suspended or paused account, limits, a missing right, expired and wrong keys: none concerns one mail.
