@@ -123,7 +123,8 @@ func TestAnswer(t *testing.T) {
 		r = newRecorder(t, trigger.Options{}, unless(errDown, "a1", "b1"))
 		_, err = r.invoke(30*time.Second, batch(t, "0/99:c1", "0/100:a1", "0/101:d1", "12/7:b1"))
 		require.EqualError(t, err, "3 of 4 records are not handled and must be retried: "+
-			"moved-0 from offset 100, moved-12 from offset 7; the log lines of the events give the reasons")
+			"moved-0 from offset 100, moved-12 from offset 7; the log line of an event gives its reason, "+
+			"and an event without one was not reached in time")
 	})
 }
 

@@ -56,7 +56,7 @@ func (in *plain) record() bus.Record {
 		case "partition":
 			n := in.number()
 			r.Partition = int32(n)
-			in.require(n <= math.MaxInt32)
+			in.require(n >= 0 && n <= math.MaxInt32)
 		case "offset":
 			r.Offset = in.number()
 		case "timestamp":

@@ -43,6 +43,7 @@ func (e *RetryError) Error() string {
 			first = append(first, fmt.Sprintf("%s from offset %d", last, f.Record.Offset))
 		}
 	}
-	return fmt.Sprintf("%d of %d records are not handled and must be retried: %s; the log lines of the events give the reasons",
+	return fmt.Sprintf("%d of %d records are not handled and must be retried: %s; the log line of an event gives its reason, "+
+		"and an event without one was not reached in time",
 		len(e.Response.Failures), e.Records, strings.Join(first, ", "))
 }
