@@ -154,7 +154,7 @@ func (s *Store) transact(batch []*op) {
 		switch {
 		case len(rest) < len(batch):
 			batch = rest
-		case len(batch) > 1 && codeOf(err) == "ValidationException":
+		case len(batch) > 1 && (codeOf(err) == "ValidationException" || slices.Contains(reasons(err), "ValidationError")):
 			for _, o := range batch { // one of them may be to blame
 				s.transact([]*op{o})
 			}

@@ -123,13 +123,19 @@ func (w *writer) take() []*job {
 	return jobs
 }
 
-// commit runs jobs in one transaction and returns their errors. If one of them fails for a reason other than its arguments, which
-// is the file's fault, all of them do.
+// commit runs jobs in one transaction and returns their errors. If one of them fails for a reason other than its arguments, each
+// runs in a transaction of its own: the others may not be concerned.
 func (w *writer) commit(jobs []*job) []error {
 	errs := make([]error, len(jobs))
-	err := w.transaction(jobs, errs)
+	ran, err := w.transaction(jobs, errs)
 	if err != nil {
 		_, _ = w.conn.ExecContext(context.Background(), "ROLLBACK") // unless SQLite has done so itself
+		if ran && len(jobs) > 1 {
+			for i := range jobs {
+				errs[i] = w.commit(jobs[i : i+1])[0]
+			}
+			return errs
+		}
 		err = w.file.fault(context.Background(), err)
 		for i := range errs {
 			errs[i] = err
@@ -138,22 +144,23 @@ func (w *writer) commit(jobs []*job) []error {
 	return errs
 }
 
-func (w *writer) transaction(jobs []*job, errs []error) error {
+// transaction reports beside the error whether one of the jobs has failed, and not the file as a whole.
+func (w *writer) transaction(jobs []*job, errs []error) (ofJob bool, err error) {
 	if err := w.file.inPlace(); err != nil {
-		return err
+		return false, err
 	}
 	// A batch belongs to no single caller.
 	if err := whileLocked(context.Background(), func() error { return w.tx.exec("BEGIN IMMEDIATE") }); err != nil {
-		return err
+		return false, err
 	}
 	for i, j := range jobs {
 		if err := j.ctx.Err(); err != nil { // its caller has returned
 			errs[i] = w.file.fault(j.ctx, err)
 		} else if errs[i] = j.run(&w.tx); errs[i] != nil && events.KindOf(errs[i]) == events.Unknown {
-			return errs[i]
+			return true, errs[i]
 		}
 	}
-	return w.tx.exec("COMMIT")
+	return false, w.tx.exec("COMMIT")
 }
 
 // whileLocked tries again for as long as another process has the lock.
