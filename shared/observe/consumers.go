@@ -57,9 +57,10 @@ func (c *consumers) Describe(to chan<- *prometheus.Desc) {
 
 func (c *consumers) Collect(to chan<- prometheus.Metric) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	consumers := c.all
+	c.mu.Unlock()
 	var all sync.WaitGroup
-	for _, one := range c.all {
+	for _, one := range consumers {
 		all.Go(func() { one.collect(to) })
 	}
 	all.Wait()

@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 
@@ -32,10 +33,17 @@ func NewTracing(ctx context.Context, getenv func(string) string, version string,
 	if exporter == "" || exporter == "none" || strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
 		return nil, nil
 	}
-	otel.SetLogger(logr.Discard()) // it would print settings that cannot be parsed, with the secrets in them
+	var faults exporterFaults
+	otel.SetLogger(logr.New(&faults))
 	out, err := autoexport.NewSpanExporter(ctx)
+	otel.SetLogger(logr.Discard())
 	if err != nil {
 		return nil, errors.New("OTEL_TRACES_EXPORTER: must be otlp, console or none, with valid OTEL_EXPORTER_OTLP_ settings")
+	}
+	if len(faults) > 0 {
+		err = fmt.Errorf("OTEL_EXPORTER_OTLP_HEADERS, _ENDPOINT, _TIMEOUT or _CERTIFICATE: OpenTelemetry cannot %s; for example "+
+			"OTEL_EXPORTER_OTLP_HEADERS=api-key=KEY and OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", strings.Join(faults, ", nor "))
+		return nil, errors.Join(err, out.Shutdown(ctx))
 	}
 	res, err := resource.New(ctx,
 		resource.WithAttributes(semconv.ServiceName("sipeat"), semconv.ServiceVersion(version)),
