@@ -21,6 +21,7 @@ import (
 	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/store"
+	"github.com/sipeat/sipeat/shared/web/gateway"
 	"github.com/spf13/cobra"
 )
 
@@ -31,7 +32,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Short: "Find out why events do not arrive, and what to do about it",
 		Long: "Check everything that an event passes: the data folder of `sipeat serve`, brokers (address, TLS and login),\n" +
 			"topics, consumer groups with their members and backlog, dead letters with their reasons, the read model,\n" +
-			"notification channels, and the API at --api. Doctor changes nothing and sends no notification. Each problem\n" +
+			"notification channels, the issuer of tokens, and the API at --api. Doctor changes nothing and sends no notification. Each problem\n" +
 			"comes with a remedy.\n\n" +
 			"The exit status is 1 if a check failed, and 0 otherwise. A note is no failure.",
 		Example: "  sipeat doctor\n" +
@@ -95,6 +96,7 @@ func (a *app) doctor(ctx context.Context, api string) error {
 		&report{part: "dead letters", check: deadLetters},
 		&report{part: "store", check: a.checkStore},
 		&report{part: "notify", check: a.checkNotifiers},
+		&report{part: "issuer", check: a.checkIssuer},
 		&report{part: "api", check: func(ctx context.Context, r *report) { checkAPI(ctx, r, api) }})...)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -319,6 +321,20 @@ func checkMarks(marks store.Marks, groups []kafka.GroupState) error {
 		}
 	}
 	return marks.Check()
+}
+
+// checkIssuer reads the keys that verify the tokens of staff.
+func (a *app) checkIssuer(ctx context.Context, r *report) {
+	auth := a.settings.Web.Auth
+	if auth.Mode != "jwt" {
+		return
+	}
+	if err := gateway.New(a.settings.Web, a.logger, time.Now).Ping(ctx); err != nil {
+		r.add(wrong, auth.JWT.Issuer, err.Error(),
+			"staff get 503 until its keys can be read: check the spelling of JWT_ISSUER, and that it can be reached from here")
+		return
+	}
+	r.add(well, auth.JWT.Issuer, "its keys can be read", "")
 }
 
 // checkNotifiers connects to the notification channels, as far as that sends nothing.

@@ -2,10 +2,16 @@ package cli
 
 import (
 	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -41,4 +47,30 @@ func TestGroupsAreJudged(t *testing.T) {
 		assert.Equal(t, c.status, r.findings[0].Status, name)
 		assert.Contains(t, r.findings[0].Says, c.says, name)
 	}
+}
+
+func TestDoctorReadsTheIssuersKeys(t *testing.T) {
+	issuer := httptest.NewServer(nil)
+	defer issuer.Close()
+	issuer.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/.well-known/openid-configuration":
+			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, issuer.URL, issuer.URL+"/keys")
+		case "/keys":
+			fmt.Fprint(w, `{"keys":[{"kty":"RSA","use":"sig","alg":"RS256","kid":"a","e":"AQAB","n":"`+strings.Repeat("u", 342)+`"}]}`)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+	a := &app{logger: slog.New(slog.DiscardHandler)}
+	a.settings.Web.Auth = settings.Auth{Mode: "jwt", JWT: settings.JWT{Issuer: issuer.URL, Audience: []string{"api"}, Scope: []string{"staff"}}}
+	var r report
+	a.checkIssuer(t.Context(), &r)
+	a.settings.Web.Auth.JWT.Issuer += "/another"
+	a.checkIssuer(t.Context(), &r)
+	require.Len(t, r.findings, 2)
+	assert.Equal(t, well, r.findings[0].Status, r.findings[0].Says)
+	assert.Equal(t, wrong, r.findings[1].Status)
+	assert.Contains(t, r.findings[1].Says, "404")
+	assert.Contains(t, r.findings[1].Remedy, "JWT_ISSUER")
 }

@@ -14,10 +14,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sipeat/sipeat/functions/commands"
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/trigger"
+	"github.com/sipeat/sipeat/shared/web"
 	"github.com/sipeat/sipeat/shared/web/apigateway"
 	"github.com/spf13/cobra"
 )
@@ -101,8 +103,11 @@ func (a *app) invoke(ctx context.Context, function string, payload []byte, timeo
 // function opens the parts, and builds a function on them as its Lambda binary does.
 func (p *parts) function(ctx context.Context, name, where string,
 ) (invoke func(context.Context, []byte) ([]byte, error), err error) {
-	if err := p.openStore(ctx, where); err != nil {
-		return nil, err
+	named := func(f web.Function) bool { return f.Name == name }
+	if !slices.ContainsFunc(commands.Commands{}.Functions(), named) { // a command needs Kafka alone
+		if err := p.openStore(ctx, where); err != nil {
+			return nil, err
+		}
 	}
 	if err := p.openPublisher(); err != nil {
 		return nil, err

@@ -92,7 +92,14 @@ func (r *rebuild) check() error {
 	if inUse == settings.DynamoDB {
 		inUse = r.settings.Table
 	}
-	if name := filepath.Clean(r.name()); name == filepath.Clean(inUse) || name == filepath.Clean(r.other) {
+	same := func(name, other string) bool {
+		if r.file != "" && other != "" {
+			name, _ = filepath.Abs(name)
+			other, _ = filepath.Abs(other)
+		}
+		return name == other
+	}
+	if name := r.name(); same(name, inUse) || same(name, r.other) {
 		return fmt.Errorf("%s is in use (STORE, TABLE_NAME) or compared with: build another file or table", name)
 	}
 	return nil
@@ -168,7 +175,11 @@ func (r *rebuild) replay(ctx context.Context) error {
 		}
 		replays.Go(func() error {
 			defer done()
-			return kafka.Replay(running, r.cluster, f.Replay, o)
+			err := kafka.Replay(running, r.cluster, f.Replay, o)
+			if err != nil {
+				stop() // before done: nothing is built
+			}
+			return err
 		})
 	}
 	caughtUp.Wait()
