@@ -57,10 +57,7 @@ func (d *dock) startsContainers(t *testing.T) {
 	assert.Equal(t, d.project+"\n", d.docker(t, "network", "ls", "--filter", "label=com.docker.compose.project="+d.project,
 		"--format", "{{.Name}}"))
 
-	said := d.doctor(t).Stdout
-	for _, service := range []string{"kafka", "dynamodb"} {
-		assert.Regexp(t, `(?m)^ok +containers +`+service+` +running healthy$`, said)
-	}
+	assert.Regexp(t, `(?m)^ok +kafka +`+kafka+` `, d.doctor(t).Stdout)
 }
 
 func (d *dock) reportsATakenPort(t *testing.T) {
@@ -227,8 +224,7 @@ func TestDockerThreeBrokers(t *testing.T) {
 	assert.True(t, w.Running())
 	program.Until(t, func() error { // until Kafka has noticed, too
 		said := d.doctor(t)
-		for _, pattern := range []string{`wrong +kafka +` + d.at(three[1]) + ` `, `wrong +containers +broker-2 +exited`,
-			`ok +kafka +` + d.at(three[0]) + ` `, `ok +topics `, `ok +groups `} {
+		for _, pattern := range []string{`wrong +kafka +` + d.at(three[1]) + ` `, `ok +kafka +` + d.at(three[0]) + ` `, `ok +topics `, `ok +groups `} {
 			if !regexp.MustCompile(`(?m)^` + pattern).MatchString(said.Stdout) {
 				return fmt.Errorf("no %s in\n%s", pattern, said.Stdout)
 			}
