@@ -39,7 +39,7 @@ func holds[In any, T events.Payload](t *testing.T, create func(commands.Commands
 	first, err := handler(t.Context(), web.Command[In]{Body: body})
 	require.NoError(t, err)
 	event := publisher.published[0].(events.Event[T])
-	assert.Equal(t, any(body), want(event.Data), "what was sent is what is published")
+	assert.Equal(t, any(body), want(event.Data), "the request is published unchanged")
 	assert.Equal(t, web.Accepted{ID: event.Data.ResourceID(), EventID: event.ID, Topic: event.Topic(), Partition: 3, Offset: 41},
 		first)
 	assert.Equal(t, events.At(now), event.Data.HappenedAt())

@@ -72,7 +72,7 @@ func TestTheLeaseOfAKilledSenderIsWaitedFor(t *testing.T) {
 	})
 }
 
-// noModel keeps nothing, in a bubble of synctest, where SQLite does not work: it polls the clock.
+// noModel stores nothing. It is for synctest bubbles, in which SQLite does not work because it polls the clock.
 type noModel struct{ store.Store }
 
 func (noModel) Put(context.Context, store.Item) error { return nil }
@@ -218,7 +218,7 @@ func TestAClaimOfOneChannelDelaysNoOther(t *testing.T) {
 }
 
 // A rejected notification is noted as failed, with the dead letter's class, by the channels that have not delivered it. It can
-// be delivered when its event comes again.
+// be delivered when its event is delivered again.
 func TestARejectedNotificationIsNotedAsFailed(t *testing.T) {
 	w := newWorld(t)
 	mail, _ := w.channels()

@@ -32,7 +32,7 @@ func TestANewTypeInThreeSteps(t *testing.T) {
 		}
 		f := functions[i]
 		assert.Equal(t, d.Topic, f.Name, "a consumer has the name of its topic")
-		assert.False(t, used[f.Consumer.Group], "two consumers in group %s take each other's events", f.Consumer.Group)
+		assert.False(t, used[f.Consumer.Group], "two consumers in group %s would compete for events", f.Consumer.Group)
 		used[f.Consumer.Group] = true
 		assert.Equal(t, [2]string{d.Topic, f.Consumer.Group}, [2]string{f.Replay.Topic, f.Replay.Group})
 		if kept := groups[d.Topic]; kept != "" {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// DeadLetterTopic is the topic of a topic's dead letters.
+// DeadLetterTopic returns the dead-letter topic of a topic.
 func DeadLetterTopic(topic string) string { return topic + ".dead-letters" }
 
 // DeadLetters stores rejected events.

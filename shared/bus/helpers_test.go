@@ -58,7 +58,7 @@ type handler = func(context.Context, event) error
 func unavailable(context.Context, event) error { return events.Errorf(events.Unavailable, "later") }
 func refused(context.Context, event) error     { return events.Errorf(events.Invalid, "no") }
 
-// slow is a handler that takes some time and heeds its context.
+// slow is a handler that takes some time and respects its context.
 func slow(d time.Duration) handler {
 	return func(ctx context.Context, _ event) error {
 		select {
@@ -80,7 +80,7 @@ func onKey(key string, h handler) handler {
 	}
 }
 
-// rig is an engine with one partition, and what its handler and its dead letters got.
+// rig is an engine with one partition, and a record of its handler's calls and its dead letters.
 type rig struct {
 	*bus.Partition
 	t       *testing.T
@@ -236,7 +236,7 @@ func (r *rig) Write(b []byte) (int, error) {
 	return r.log.Write(b)
 }
 
-// locked returns what f reads of the rig.
+// locked returns the result of f, called under the rig's lock.
 func locked[T any](r *rig, f func() T) T {
 	r.mu.Lock()
 	defer r.mu.Unlock()

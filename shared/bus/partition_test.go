@@ -77,7 +77,7 @@ func TestRecordsWithoutKeyAreOrderedByTheirDataID(t *testing.T) {
 	})
 }
 
-// The TypeScript app writes notifications without key and subject. Each is a queue of its own, with its repeats.
+// The TypeScript app writes notifications without key and subject. Each has its own queue, shared with its repeats.
 func TestNotificationsWithoutSubjectRunConcurrently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -170,7 +170,7 @@ func TestNoEventBeginsTooFarAhead(t *testing.T) {
 	})
 }
 
-// Each part of a record counts, and so does its memory beside its bytes: a million empty headers take 100 MB.
+// Each part of a record counts, and so does its overhead in memory: a million empty headers take 100 MB.
 func TestFullCountsMemory(t *testing.T) {
 	for what, record := range map[string]bus.Record{
 		"value":         {Value: make([]byte, 1<<20)},

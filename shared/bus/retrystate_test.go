@@ -149,7 +149,8 @@ func TestGiveUpAfterAnHourOfInvocations(t *testing.T) {
 	})
 }
 
-// However long a server is down, or refuses all recipients, there are no dead letters. Successes before it prove nothing.
+// A server that is down, or refuses all recipients, causes no dead letters, however long that lasts and whatever succeeded
+// before.
 func TestNothingIsGivenUpInAnOutage(t *testing.T) {
 	for what, fault := range map[string]handler{"server down": unavailable, "all recipients refused": fullMailbox} {
 		t.Run(what, func(t *testing.T) {

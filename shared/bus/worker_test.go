@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The outcome of an event whose handler ends like this each time, and the class of its dead letter.
+// The outcome of an event whose handler always ends like this, and the class of its dead letter.
 func TestOutcomes(t *testing.T) {
 	unknown := errors.New("?")
 	kind := func(k events.Kind) error { return events.Errorf(k, "%s", k) }

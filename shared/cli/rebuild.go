@@ -239,7 +239,7 @@ func (r *rebuild) finish(ctx context.Context, handled int64, took time.Duration)
 	return nil
 }
 
-// Write counts what the projection rejects: it is in the dead letters already.
+// Write counts what the projection rejects: the workers have written it to the dead-letter topic already.
 func (r *rebuild) Write(_ context.Context, l bus.DeadLetter) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -19,7 +19,7 @@ func (a *app) topicsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "topics",
 		Short: "Create missing topics, and show how existing ones differ",
-		Long: "Create the topics of all event types and their dead letters where they are missing. Existing topics are not\n" +
+		Long: "Create the topics of all event types and their dead-letter topics where they are missing. Existing topics are not\n" +
 			"changed: differences in partitions, replication factor, retention, size limits and cleanup are listed, each with\n" +
 			"a remedy.\n\n" +
 			"With --check nothing is created, and the exit status is 1 if a topic is missing or differs. Without it, the exit\n" +

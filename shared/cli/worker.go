@@ -98,7 +98,7 @@ func (p *parts) worker(ctx context.Context, only []string) error {
 	return nil
 }
 
-// requirements are the topics of the consumers, their dead letters, and the topic of derived notifications.
+// requirements are the topics of the consumers, their dead-letter topics, and the topic of derived notifications.
 func requirements(functions []consumers.Function) (r kafka.Requirements) {
 	derived := events.Notification{}.Topic()
 	for _, f := range functions {

@@ -44,7 +44,7 @@ func TestDecodeTypeScriptEvents(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, e.Data.ID)
 	assert.Equal(t, e.ID, e.ResourceID(), "a notification without id is kept under its event's")
-	assert.Empty(t, e.Data.Key(), "and is about nothing")
+	assert.Empty(t, e.Data.Key(), "and has no subject")
 	assert.Equal(t, e.ID, e.Correlation())
 	assert.Equal(t, "sipeat-app", e.Metadata.Producer)
 }

@@ -26,7 +26,7 @@ func TestLogTextIsBounded(t *testing.T) {
 	id := strings.Repeat("x", 128)
 	assert.Equal(t, id, events.LogID(id))
 	assert.Equal(t, id[:127]+"…", events.LogID(id+"x"))
-	assert.Equal(t, id, events.LogID(" "+id+"\n\u2028 "), "nothing that can be seen is cut")
+	assert.Equal(t, id, events.LogID(" "+id+"\n\u2028 "), "visible characters are kept")
 	assert.Equal(t, "1719400000000-k3j2h1xyz", events.LogID("1719400000000-k3j2h1xyz"))
 }
 

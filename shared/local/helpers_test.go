@@ -170,7 +170,7 @@ func image(t *testing.T, dir string) string {
 	return to
 }
 
-// captureLog returns a logger and what it has written at warn and above.
+// captureLog returns a logger and its output at warn and above.
 func captureLog() (*slog.Logger, *strings.Builder) {
 	var sb strings.Builder
 	return slog.New(slog.NewTextHandler(&sb, &slog.HandlerOptions{Level: slog.LevelWarn})), &sb

@@ -66,7 +66,7 @@ func newDiscord(t *testing.T, r *room, now func() time.Time) notify.Notifier {
 	return channels
 }
 
-// status answers with a code, a body, and what it was sent.
+// status answers with a code, a body, and a copy of the request.
 func (r *room) status(status int, body string) func() {
 	return func() {
 		r.answer = func(w http.ResponseWriter, sent []byte) {

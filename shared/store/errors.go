@@ -8,7 +8,7 @@ import (
 )
 
 // Compare distinguishes a repeat (nil) of the item that is kept with this digest from a Conflict, whose text holds nothing of
-// the payload, because it goes into logs and dead letters.
+// the payload, because it is logged and written to dead letters.
 func (i Item) Compare(kept []byte) error {
 	if string(kept) == string(i.Digest[:]) {
 		return nil

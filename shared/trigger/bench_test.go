@@ -86,7 +86,7 @@ func typedAWS(payload []byte) (n int, err error) {
 	return n, nil
 }
 
-// benchPayload is n requests, in six partitions, as AWS would bring them.
+// benchPayload is n requests, in six partitions, as AWS would send them.
 func benchPayload(tb testing.TB, n int) []byte {
 	tb.Helper()
 	d, ok := events.Lookup("request-created")

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestInvocationTime says when an invocation answers, by the time that it has and what its handlers do.
+// TestInvocationTime checks when an invocation answers, depending on its time and its handlers.
 func TestInvocationTime(t *testing.T) {
 	heeds := func(ctx context.Context, _ event) error { <-ctx.Done(); return ctx.Err() }
 	takes := func(d time.Duration) func(context.Context, event) error {
@@ -74,7 +74,7 @@ func TestInvocationTime(t *testing.T) {
 	}
 }
 
-// What an event's handler answers when its time is cut short counts neither against the event nor for an outage.
+// The error of a handler whose time was cut short counts neither against the event nor as an outage.
 func TestDeadlineIsNotTheEventsFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder(t, trigger.Options{Partial: true, Delivery: bus.Options{Attempts: 1, StallAfter: 1}}, func(ctx context.Context,
@@ -129,7 +129,7 @@ func TestCancelledInvocation(t *testing.T) {
 	})
 }
 
-// A handler that ignores its deadline ends the process. If it lives on, all invocations are refused.
+// A handler that ignores its deadline ends the process. If the process survives, all invocations are refused.
 func TestOverrun(t *testing.T) {
 	for what, c := range map[string]struct{ timeout, handler, after time.Duration }{
 		"until the invocation's end": {20 * time.Second, 30 * time.Second, 19*time.Second + 500*time.Millisecond},

@@ -18,7 +18,7 @@ func payload(records ...string) string {
 	return `{"eventSource":"aws:kafka","records":{"t-0":[` + strings.Join(records, ",") + `]}}`
 }
 
-// TestDecodeRecord is what one record may look like, and what is made of it. t, 0 and 7 are its topic, partition and offset.
+// TestDecodeRecord lists the forms of a record, and the decoded results. t, 0 and 7 are its topic, partition and offset.
 func TestDecodeRecord(t *testing.T) {
 	const id = `"topic":"t","partition":0,"offset":7`
 	same := bus.Record{Topic: "t", Offset: 7}
@@ -99,7 +99,7 @@ func TestDecodeBatch(t *testing.T) {
 	}{
 		{"several topics and partitions", `{"eventSource":"aws:kafka","records":{"t-0":[` + a + `],"u-5":[` + b + `]}}`,
 			trigger.Batch{Source: "aws:kafka", Records: []bus.Record{at("t", 0, 1), at("u", 5, 2)}}},
-		{"the list's name says nothing", `{"eventSource":"aws:kafka","records":{"x-9":[` + a + `,` + b + `]}}`,
+		{"the list's name is ignored", `{"eventSource":"aws:kafka","records":{"x-9":[` + a + `,` + b + `]}}`,
 			trigger.Batch{Source: "aws:kafka", Records: []bus.Record{at("t", 0, 1), at("u", 5, 2)}}},
 		{"empty lists", `{"records":{"t-0":[` + a + `],"n":null,"e":[],"u-5":[` + b + `]},"eventSource":"aws:kafka"}`,
 			trigger.Batch{Source: "aws:kafka", Records: []bus.Record{at("t", 0, 1), at("u", 5, 2)}}},
@@ -119,7 +119,7 @@ func TestDecodeBatch(t *testing.T) {
 	}
 }
 
-// The examples of AWS's documentation and libraries, as they stand there.
+// The unchanged examples of AWS's documentation and libraries.
 func TestDecodeAWSExamples(t *testing.T) {
 	for name, want := range map[string]bus.Record{
 		"msk": {Topic: "mytopic", Offset: 15, Timestamp: time.UnixMilli(1545084650987), Value: []byte("Hello, this is a test."),

@@ -37,7 +37,7 @@ func TestEncode(t *testing.T) {
 		string(trigger.Batch{Source: trigger.SourceSelfManaged, BootstrapServers: "a:1"}.Encode()))
 }
 
-// AWS's own example is written as it stands there, white space aside.
+// AWS's own example is reproduced exactly, white space aside.
 func TestEncodeAsAWSWrites(t *testing.T) {
 	example, err := os.ReadFile("testdata/aws/aws-lambda-go.json")
 	require.NoError(t, err)

@@ -56,7 +56,7 @@ type topicPartition struct {
 	partition int32
 }
 
-// byPartition is what has an order: the lists of a payload are read in any.
+// byPartition groups records by partition: the order of a payload's lists does not count.
 func byPartition(records []bus.Record) map[topicPartition][]bus.Record {
 	all := map[topicPartition][]bus.Record{}
 	for _, r := range records {

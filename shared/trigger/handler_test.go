@@ -23,7 +23,7 @@ var _ lambda.Handler = (*trigger.Handler)(nil)
 
 const allWell = `{"batchItemFailures":[]}`
 
-// What is handled is noted before it is answered; what is returned for retry is not.
+// Handled records are reported to Advance before the response; records returned for retry are not.
 func TestAdvance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var spans []string
@@ -128,7 +128,7 @@ func TestAnswer(t *testing.T) {
 	})
 }
 
-// Each line of the log can be led back to its invocation, by what the runtime has put into its context.
+// Each line of the log has the ids of its invocation, from the context that the runtime provides.
 func TestLogContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type invocation struct{}

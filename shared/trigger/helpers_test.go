@@ -112,7 +112,7 @@ func (r *recorder) Write(_ context.Context, l bus.DeadLetter) error {
 	return r.refuse
 }
 
-// invoke invokes the handler with a deadline, and checks that it is kept and that nothing runs on afterwards.
+// invoke invokes the handler with a deadline, and checks that it is kept and that nothing runs afterwards.
 func (r *recorder) invoke(timeout time.Duration, payload []byte) (string, error) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)

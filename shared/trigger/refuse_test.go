@@ -67,7 +67,7 @@ func TestDecodeRefuses(t *testing.T) {
 			require.ErrorAs(t, err, &fault)
 			assert.Equal(t, c.pointer, fault.Pointer)
 			assert.Contains(t, fault.Reason, c.reason)
-			assert.NotContains(t, err.Error(), "Ada", "it quotes nothing")
+			assert.NotContains(t, err.Error(), "Ada", "the payload is not quoted")
 		})
 	}
 	_, err := trigger.Decode([]byte(at0(`"offset":"eight"`)))

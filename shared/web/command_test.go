@@ -187,7 +187,7 @@ func TestErrors(t *testing.T) {
 					{Pointer: "/phone", Detail: "must be a phone number [31m"}}, p.Errors)
 				assert.Equal(t, "Two fields are wrong.", p.Detail)
 				assert.Equal(t, typeFields, p.Type)
-				assert.NotContains(t, log.String(), "phone number", "what the caller sent is not logged")
+				assert.NotContains(t, log.String(), "phone number", "the request's content is not logged")
 			}
 			q := callWith(ctx, h, "GET", "/requests", "")
 			assert.Equal(t, c.query, q.Code)

@@ -45,7 +45,7 @@ func TestDecodeReads(t *testing.T) {
 		"urgent":true, "at":"2026-11-23T06:54:21+01:00", "email":null,
 		"where":{"street":"A"}, "stops":[{},{"street":"B"}] } `+"\r\n\t"), &o))
 	assert.Equal(t, "Zoë 🍹 <&>", o.Name)
-	assert.Equal(t, []string{"Mate", ""}, o.DrinksList, "null is what is absent")
+	assert.Equal(t, []string{"Mate", ""}, o.DrinksList, "null counts as absent")
 	assert.Equal(t, -3, o.Count)
 	assert.True(t, o.Urgent)
 	assert.Equal(t, "2026-11-23T05:54:21.000Z", o.At.String())

@@ -66,7 +66,7 @@ func TestReadinessShowsFactsOfChecks(t *testing.T) {
 	}
 }
 
-// Nothing throttles /readyz, so what it costs must not grow with the requests.
+// /readyz is not throttled, so its cost must not grow with the requests.
 func TestReadinessCostsOneProbeASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var probes atomic.Int32

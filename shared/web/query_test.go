@@ -127,5 +127,5 @@ func TestQueryFaults(t *testing.T) {
 	broken := routed(Function{Route: "GET /things", Handler: HandleQuery(func(context.Context, page) (any, error) {
 		return func() {}, nil
 	})})
-	assert.Equal(t, 500, problemOf(t, call(broken, "GET", "/things", "")).Status, "what cannot be encoded")
+	assert.Equal(t, 500, problemOf(t, call(broken, "GET", "/things", "")).Status, "a result that cannot be encoded")
 }

@@ -33,7 +33,7 @@ func callWith(ctx context.Context, h http.Handler, method, target, body string, 
 
 const asJSON = "Content-Type: application/json"
 
-// problemOf checks what all problem answers have in common.
+// problemOf checks the common properties of problem responses.
 func problemOf(t *testing.T, w *httptest.ResponseRecorder) Problem {
 	t.Helper()
 	var p Problem

@@ -52,7 +52,7 @@ func (s *snappy) Close() error {
 	return err
 }
 
-// bomb is a batch of one record whose value is so many blanks, made without ever holding them.
+// bomb is a batch of one record whose value is n blanks, made without holding them in memory.
 func bomb(t *testing.T, codec int16, blanks int) []byte {
 	var packed bytes.Buffer
 	w := compressors[codec](&packed)
@@ -107,14 +107,14 @@ func (b *broker) writeRaw(batch []byte) {
 
 const mebi = 1 << 20
 
-// allocated is what was allocated so far, collected or not: most of a bomb would be collected before it can be measured.
+// allocated returns all bytes allocated so far, freed or not: most of a bomb would be freed before it can be measured.
 func allocated() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.TotalAlloc
 }
 
-// Batches of a few kilobytes that decompress to far more become dead letters, and the event behind them is handled.
+// Batches of a few kilobytes that decompress to far more become dead letters, and the event after them is handled.
 // Not parallel: it measures what the process allocates.
 func TestBatchesThatDecompressToTooMuch(t *testing.T) {
 	for _, c := range []struct {

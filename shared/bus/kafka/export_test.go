@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FirstMessage is what a login begins with.
+// FirstMessage returns the first message of a login.
 func FirstMessage(t *testing.T, cluster settings.Kafka) []byte {
 	t.Helper()
 	m, err := mechanism(cluster)

@@ -83,7 +83,7 @@ func connect(t *testing.T, brokers []string) *broker {
 	return b
 }
 
-// create makes the test's topic and that of its dead letters, as Topics declares them.
+// create makes the test's topic and its dead-letter topic, as Topics declares them.
 func (b *broker) create(partitions int32) {
 	b.t.Helper()
 	_, err := kafka.MakeTopics(b.t.Context(), b.Kafka, 0,

@@ -20,7 +20,7 @@ func TestWorkersJoinAndLeave(t *testing.T) {
 		d := newDiary(t)
 		slowly := func(ctx context.Context, e event) error {
 			if e.Data.Seq%7 == 0 {
-				time.Sleep(2 * time.Millisecond) // as a database takes
+				time.Sleep(2 * time.Millisecond) // as long as a database
 			}
 			return d.handler(ctx, e)
 		}
@@ -44,7 +44,7 @@ func TestWorkersJoinAndLeave(t *testing.T) {
 	})
 }
 
-// A rebalance takes a partition from a worker whose handler goes on until it is cancelled. The next one begins with
+// A rebalance revokes a partition from a worker whose handler runs until it is cancelled. The next one begins with
 // that event, and only when that handler is over.
 func TestRebalanceAbandonsSlowHandlers(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {

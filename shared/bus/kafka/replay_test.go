@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// discarded counts what a replay rejects.
+// discarded counts the records that a replay rejects.
 type discarded struct {
 	mu      sync.Mutex
 	offsets []int64

@@ -32,7 +32,7 @@ type Topic struct {
 	Config     map[string]string
 }
 
-// Topics are the topics that event types need: one each, and one for its dead letters.
+// Topics returns the topics that event types need: one each, and its dead-letter topic.
 func Topics(types ...events.Definition) []Topic {
 	var topics []Topic
 	for _, t := range types {

@@ -24,7 +24,7 @@ import (
 	"github.com/sipeat/sipeat/shared/notify/ses"
 )
 
-// fakeSES is Amazon SES.
+// fakeSES is a fake of Amazon SES.
 type fakeSES struct {
 	*httptest.Server
 	mutex     sync.Mutex
@@ -66,7 +66,7 @@ func (a *fakeSES) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refuse answers with an error of AWS, whose text quotes what was sent.
+// refuse answers with an error of AWS whose text quotes the request.
 func (a *fakeSES) refuse(status int, code, text string) func() {
 	return func() {
 		a.answer = func(w http.ResponseWriter, q request) {

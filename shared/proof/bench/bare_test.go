@@ -1,4 +1,4 @@
-// Package bench measures what needs more than one package, each figure beside a baseline in the same run.
+// Package bench has the benchmarks that need more than one package, each beside a baseline in the same run.
 package bench
 
 import (

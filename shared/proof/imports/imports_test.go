@@ -86,7 +86,7 @@ github.com/prometheus/... go.opentelemetry.io/... github.com/go-logr/... -> shar
 github.com/stretchr/... -> shared/store/storetest/... shared/notify/notifytest/... shared/proof/...
 `)
 
-// diets: package -> all that it may import from outside of the module and the standard library.
+// diets: package -> the only third-party packages that it may import.
 var diets = rules(`
 # events has one library each for ids and JSON: every Lambda pays for it at its start
 shared/events/... -> github.com/google/uuid github.com/go-json-experiment/json/...
@@ -94,7 +94,7 @@ shared/events/... -> github.com/google/uuid github.com/go-json-experiment/json/.
 shared/settings/... shared/trace/... ->
 `)
 
-// links: package -> what it must not link, over any number of imports.
+// links: package -> the packages that it must not link, over any number of imports.
 var links = rules(`
 # a query never links Kafka
 functions/queries/... -> github.com/twmb/franz-go/... shared/bus/...
@@ -129,7 +129,7 @@ func rules(text string) (all []rule) {
 	return all
 }
 
-// graph is what each package imports, for all packages that ours link.
+// graph lists the imports of all packages that ours link.
 type graph map[string][]string
 
 func TestImportsGoOneWay(t *testing.T) {

@@ -246,7 +246,7 @@ func TestLambdaReturnsTheBatchInAnOutage(t *testing.T) {
 	}
 }
 
-// A record that is no event is written to the dead letters.
+// A record that is no event is written to the dead-letter topic.
 func TestLambdaRejectsRecordsThatAreNoEvents(t *testing.T) {
 	t.Parallel()
 	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")

@@ -147,7 +147,7 @@ func (l *lambdaProcess) begin(payload []byte, timeout time.Duration) *invocation
 	case <-l.Ended:
 		require.FailNow(l.T, "the function has ended", "%s%s", l.Stdout, l.Stderr)
 	case <-time.After(program.WaitTimeout):
-		require.FailNow(l.T, "the function takes no invocation", "%s%s", l.Stdout, l.Stderr)
+		require.FailNow(l.T, "the function does not fetch the invocation", "%s%s", l.Stdout, l.Stderr)
 	}
 	return i
 }

@@ -91,7 +91,7 @@ func TestTopicsAreCreatedOnceAndCompared(t *testing.T) {
 		Topic       string
 		Differences []struct{ Setting, Have, Want, Remedy string }
 	}](t, check.Stdout)
-	require.Len(t, states, 2*len(events.Catalogue())) // with the dead letters
+	require.Len(t, states, 2*len(events.Catalogue())) // with the dead-letter topics
 	found := map[string]string{}
 	for _, s := range states {
 		for _, d := range s.Differences {

@@ -23,7 +23,7 @@ const (
 	aNotification = `{"type":"contact","message":"Somebody called.","subjectId":"c-1"}`
 )
 
-// Answer is the API's answer.
+// Answer is a response of the API.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -54,7 +54,7 @@ func (p Problem) Pointers() []string {
 	return all
 }
 
-// browser keeps no connection, since another process may listen at the same address later.
+// browser keeps no connections, because another process may listen at the same address later.
 var browser = &http.Client{Timeout: WaitTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // Call sends one request; headers are "Name: value".

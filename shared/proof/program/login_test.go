@@ -37,7 +37,8 @@ func TestLoginAtApacheKafka(t *testing.T) {
 	require.Equal(t, 0, made.Status, made.Stderr)
 	w := Start(t, set(command(t, "worker"), environment(nil)...))
 	w.Says(w.Stdout, "ready topics=")
-	assert.Contains(t, Finish(t, set(command(t, "doctor"), environment(nil)...), "").Stdout, "address ok, TLS ok, login ok (SCRAM-SHA-512)")
+	doctor := set(command(t, "doctor"), environment(nil)...)
+	assert.Contains(t, Finish(t, doctor, "").Stdout, "address ok, TLS ok, login ok (SCRAM-SHA-512)")
 	w.Signal(syscall.SIGTERM)
 	assert.Equal(t, 0, w.Wait())
 
@@ -68,7 +69,7 @@ func TestLoginAtApacheKafka(t *testing.T) {
 	}
 }
 
-// foreignAuthority has signed nothing here; its key is lost.
+// foreignAuthority has not signed any certificate of the brokers; its key is lost.
 const foreignAuthority = `-----BEGIN CERTIFICATE-----
 MIIBejCCASGgAwIBAgIUKDjVBAyBEjenKsEU0heXTJALGKkwCgYIKoZIzj0EAwIw
 EjEQMA4GA1UEAwwHZm9yZWlnbjAgFw0yNjExMjMxNzA4MjRaGA8yMTI2MTAzMDE3

@@ -108,7 +108,7 @@ func prefixIn(table map[string]string, command string) string {
 	return ""
 }
 
-// serveFromSource runs the command as it stands, in a shell, with free ports and a folder from the environment.
+// serveFromSource runs the command unchanged in a shell, with free ports and a folder from the environment.
 func serveFromSource(t *testing.T, line string) *Serving {
 	t.Helper()
 	c := exec.Command("sh", "-c", line)
@@ -125,7 +125,7 @@ func serveFromSource(t *testing.T, line string) *Serving {
 	return s
 }
 
-// play runs a command as it stands but for the addresses, and for the program, which is built once.
+// play runs a command of README with other addresses and with the program built once.
 func (s *Serving) play(line, shows string) {
 	s.T.Helper()
 	path, err := Program()

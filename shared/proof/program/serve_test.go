@@ -31,7 +31,7 @@ func TestServePrintsItsRoutesTopicsAndAnExample(t *testing.T) {
 			case strings.Contains(r[2], "{id}"):
 				want = http.StatusNotFound
 			case r[1] == http.MethodPost:
-				want = http.StatusUnsupportedMediaType // nothing was sent
+				want = http.StatusUnsupportedMediaType // no body was sent
 			}
 			assert.Equal(t, want, a.Status, r[0])
 		}

@@ -41,7 +41,7 @@ func TestTailShowsRecords(t *testing.T) {
 	assert.NotNil(t, r.Offset)
 	assert.Len(t, r.Key, 36)
 	assert.NotEmpty(t, r.Timestamp)
-	assert.Empty(t, tail().Stdout, "from the end there is nothing yet")
+	assert.Empty(t, tail().Stdout, "no records after the end")
 
 	unknown := Run(t, "", "tail", "contacts", "--brokers", s.Kafka)
 	assert.Equal(t, 1, unknown.Status)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// BenchmarkPut is what requests cost that all ask for the same drink, and requests of which each asks for another one.
+// BenchmarkPut measures writes of requests that are all for the same drink, and of requests that are each for another one.
 //
 //	DYNAMODB_ENDPOINT=http://127.0.0.1:18000 go test -run '^$' -bench Put -benchtime 3000x ./shared/store/dynamodb
 func BenchmarkPut(b *testing.B) {

@@ -44,7 +44,7 @@ func TestClaimsContract(t *testing.T) {
 	})
 }
 
-// local is the config of the DynamoDB that tests run on; without one they are skipped.
+// local returns the config of the DynamoDB for tests; without one they are skipped.
 func local(t testing.TB) aws.Config {
 	t.Helper()
 	if os.Getenv("DYNAMODB_ENDPOINT") == "" {
@@ -57,7 +57,7 @@ func local(t testing.TB) aws.Config {
 
 var tables atomic.Int64
 
-// newName is the name of a table of the test's own, which is deleted at its end.
+// newName returns the name of a table for this test only, which is deleted at its end.
 func newName(t testing.TB) string {
 	cfg := local(t)
 	name := fmt.Sprintf("test-%d-%d-%d", os.Getpid(), time.Now().UnixMilli(), tables.Add(1))
@@ -68,7 +68,7 @@ func newName(t testing.TB) string {
 	return name
 }
 
-// newTable creates a read model of the test's own.
+// newTable creates a read model for this test only.
 func newTable(t testing.TB) (aws.Config, string) {
 	t.Helper()
 	cfg, name := local(t), newName(t)

@@ -40,7 +40,7 @@ func TestEveryListUsesAnIndex(t *testing.T) {
 	}
 }
 
-// A list with a filter that nothing passes stops after some queries, and the next page continues from there.
+// A list with a filter that matches no items stops after some queries, and the next page continues from there.
 func TestASparseFilterCostsABoundedPage(t *testing.T) {
 	t.Parallel()
 	s, f := faked(t, nil)

@@ -22,7 +22,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// server answers requests like DynamoDB, and remembers them.
+// server answers requests like DynamoDB, and records them.
 type server struct {
 	mu           sync.Mutex
 	transactions [][]string // the actions of each, as JSON

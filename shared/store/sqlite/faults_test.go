@@ -14,7 +14,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// pragma changes the writer's connection, while it has nothing to do.
+// pragma changes the writer's connection while it is idle.
 func pragma(t *testing.T, s *Store, text string) {
 	t.Helper()
 	_, err := s.writer.conn.ExecContext(t.Context(), "PRAGMA "+text)
@@ -24,7 +24,7 @@ func pragma(t *testing.T, s *Store, text string) {
 func TestAFullDiskIsAnOutageThatPasses(t *testing.T) {
 	t.Parallel()
 	s := open(t, filepath.Join(t.TempDir(), "model.db"))
-	pragma(t, s, "max_page_count = 1") // SQLite never goes below what there is
+	pragma(t, s, "max_page_count = 1") // SQLite never goes below the current size
 	large := request(1)
 	large.Data = []byte(`"` + strings.Repeat("x", 100_000) + `"`)
 	err := s.Put(t.Context(), large)

@@ -116,7 +116,7 @@ func TestOpenNeedsTheRightToWrite(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "model.db")
 	require.NoError(t, open(t, path).Close())
-	db, err := connect(path, "query_only(1)") // as good as a file that this user may not write, for any user
+	db, err := connect(path, "query_only(1)") // like a file that this user may not write, even for root
 	require.NoError(t, err)
 	defer db.Close()
 	db.SetMaxOpenConns(1)

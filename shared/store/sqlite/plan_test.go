@@ -46,7 +46,7 @@ func TestEveryQueryUsesAnIndex(t *testing.T) {
 			}
 		}
 		text, args := list("x", m)
-		// The last part is what bounds the walk along the index: the cursor above and since below.
+		// The last part bounds the scan of the index: by the cursor above and since below.
 		check(text, index+" (type=?"+equal+" AND created>? AND (created,id)<(?,?))")
 		assert.Len(t, args, strings.Count(text, "?")-4)
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// childOf holds a file and a number of writes: the test binary then is a process that writes to it.
+// childOf holds a file and a number of writes, which make the test binary a process that writes to it.
 const childOf = "SIPEAT_SQLITE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// spawn starts a process that writes n times to the file; its output is what was acknowledged.
+// spawn starts a process that writes n times to the file; it prints what was acknowledged.
 func spawn(t *testing.T, path string, n int) (*exec.Cmd, io.Reader) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
@@ -143,7 +143,7 @@ func TestTwoProcessesWriteAtOnce(t *testing.T) {
 	said := bufio.NewReader(pipeOf)
 	kept, claimed := map[string]int{}, map[string]int{}
 	childKept, childClaimed := map[string]int{}, map[string]int{}
-	acknowledged(said, 1, childKept, childClaimed) // it is at work
+	acknowledged(said, 1, childKept, childClaimed) // it has started writing
 	own, pipe := io.Pipe()
 	worked := make(chan error, 1)
 	go func() {

@@ -128,7 +128,7 @@ func TestForeignPayloads(t *testing.T) {
 		}
 	}
 	_, err := h.Invoke(t.Context(), []byte(`{}`))
-	assert.ErrorContains(t, err, "payload format 2.0", "it says what is wanted")
+	assert.ErrorContains(t, err, "payload format 2.0", "it names the expected format")
 }
 
 func TestDeadline(t *testing.T) {

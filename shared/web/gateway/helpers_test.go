@@ -97,8 +97,8 @@ type testIssuer struct {
 	down  atomic.Bool
 
 	mu    sync.Mutex
-	name  string // what it calls itself; "" = its address
-	keys  string // what the document has for jwks_uri; "" = right
+	name  string // the document's issuer; "" = its address
+	keys  string // the document's jwks_uri; "" = the right one
 	extra []any  // keys of other sorts
 	ids   []string
 }

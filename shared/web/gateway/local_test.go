@@ -64,7 +64,7 @@ func TestLocal(t *testing.T) {
 		for _, origin := range []string{"https://evil.example", "null", "http://localhost.evil.example"} {
 			assert.Contains(t, problem(t, 403, call(h, "GET", "/contacts", "Origin: "+origin)), "CORS_ORIGINS")
 			assert.Contains(t, problem(t, 403, call(h, "GET", "/metrics", "Origin: "+origin)), "Set METRICS")
-			assert.Equal(t, 202, call(h, "POST", "/contacts", "Origin: "+origin).Code, "what is public is CORS's")
+			assert.Equal(t, 202, call(h, "POST", "/contacts", "Origin: "+origin).Code, "public routes are subject to CORS only")
 		}
 	}
 	problem(t, 403, call(h, "GET", "/contacts", "Origin: https://shop.example", "Origin: https://evil.example"))
