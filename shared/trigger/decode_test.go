@@ -27,6 +27,9 @@ func TestDecodeRecord(t *testing.T) {
 		change(&r)
 		return r
 	}
+	texts := func(key, value string) bus.Record {
+		return bus.Record{Topic: "t", Offset: 7, Key: []byte(key), Value: []byte(value)}
+	}
 	headers := func(h ...bus.Header) bus.Record { return with(func(r *bus.Record) { r.Headers = h }) }
 	for _, c := range []struct {
 		what, record string
@@ -45,17 +48,11 @@ func TestDecodeRecord(t *testing.T) {
 		{"Kafka's word for no timestamp", `{` + id + `,"timestamp":-1}`,
 			with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(-1) })},
 
-		{"key and value", `{` + id + `,"key":"YQ==","value":"YmM="}`, with(func(r *bus.Record) {
-			r.Key, r.Value = []byte("a"),
-				[]byte("bc")
-		})},
+		{"key and value", `{` + id + `,"key":"YQ==","value":"YmM="}`, texts("a", "bc")},
 		{"key and value null", `{` + id + `,"key":null,"value":null}`, same},
-		{"key and value empty", `{` + id + `,"key":"","value":""}`, with(func(r *bus.Record) { r.Key, r.Value = []byte{}, []byte{} })},
-		{"bytes that are no text", `{` + id + `,"value":"/+8A"}`, with(func(r *bus.Record) { r.Value = []byte{0xff, 0xef, 0} })},
-		{"base64 as Gson and PHP escape it", `{` + id + `,"key":"YQ\u003d\u003D","value":"\/+8A"}`, with(func(r *bus.Record) {
-			r.Key,
-				r.Value = []byte("a"), []byte{0xff, 0xef, 0}
-		})},
+		{"key and value empty", `{` + id + `,"key":"","value":""}`, texts("", "")},
+		{"bytes that are no text", `{` + id + `,"key":"","value":"/+8A"}`, texts("", "\xff\xef\x00")},
+		{"base64 as Gson and PHP escape it", `{` + id + `,"key":"YQ\u003d\u003D","value":"\/+8A"}`, texts("a", "\xff\xef\x00")},
 
 		{"no headers", `{` + id + `,"headers":[]}`, same},
 		{"headers null", `{` + id + `,"headers":null}`, same},

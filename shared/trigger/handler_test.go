@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -213,23 +212,4 @@ func TestStallOutlastsInvocation(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, allWell, answer)
 	})
-}
-
-// Lambda can run several invocations in one process at the same time, each with partitions of its own.
-func TestConcurrentInvocations(t *testing.T) {
-	r := newRecorder(t, trigger.Options{Partial: true}, unless(errNot, "x1"))
-	var invoking sync.WaitGroup
-	for i := range 16 {
-		invoking.Go(func() {
-			for n := range int64(20) {
-				answer, err := r.Invoke(t.Context(), batch(t, fmt.Sprintf("%d/%d:a%d", i, 3*n, n+1), fmt.Sprintf("%d/%d:x1", i, 3*n+1),
-					fmt.Sprintf("%d/%d:b%d", i, 3*n+2, n+1)))
-				assert.NoError(t, err)
-				assert.Equal(t, allWell, string(answer))
-			}
-		})
-	}
-	invoking.Wait()
-	assert.Len(t, r.done, 16*20*2)
-	assert.Len(t, r.deadLetters, 16*20)
 }

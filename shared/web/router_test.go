@@ -129,8 +129,7 @@ func TestOptionsInOrder(t *testing.T) {
 	})
 	logger, log := logged()
 	answer := HandleQuery(caller)
-	h := Router(append(Health(),
-		Function{Name: "staff", Route: "GET /staff", Staff: true, Handler: answer},
+	h := Router(append(Health(), Function{Name: "staff", Route: "GET /staff", Staff: true, Handler: answer},
 		Function{Name: "open", Route: "GET /open", Handler: answer}, Function{Name: "slow", Route: "GET /slow", Handler: answer},
 		Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: answer}),
 		guard, throttle, around, BehindTLS(), Log(logger))
@@ -183,9 +182,8 @@ func TestLog(t *testing.T) {
 	logger, log := logged()
 	h := things(Log(logger), Open())
 	call(h, "POST", "/things", `{"name":"canary"}`, asJSON, "Idempotency-Key: canary", "Authorization: canary")
-	assert.Regexp(t,
-		`^{"time":"[^"]+","level":"INFO","msg":"request","method":"POST","route":"POST /things","status":202,`+
-			`"duration":\d+,"request_id":"\w{26}","event_id":"e1"}\n$`, log.String())
+	assert.Regexp(t, `^{"time":"[^"]+","level":"INFO","msg":"request","method":"POST","route":"POST /things","status":202,`+
+		`"duration":\d+,"request_id":"\w{26}","event_id":"e1"}\n$`, log.String())
 	call(h, "POST", "/things", `{"canary":1}`, asJSON)
 	call(h, "POST", "/things", `canary`, asJSON)
 	call(h, "GET", "/things/canary?canary=canary", "")

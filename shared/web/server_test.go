@@ -70,10 +70,9 @@ func TestKeepAlive(t *testing.T) {
 		assert.Contains(t, []int{202, 400}, res.StatusCode)
 		assert.False(t, res.Close)
 	}
-	fmt.Fprint(c,
-		"GET /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"+
-			"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"+
-			"HEAD /requests HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	fmt.Fprint(c, "GET /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"+
+		"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"+
+		"HEAD /requests HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	for _, status := range []int{404, 200} {
 		res, _ := answer(t, r)
 		assert.Equal(t, status, res.StatusCode)

@@ -180,16 +180,3 @@ func (s *samLocal) consumed(t *testing.T, topics string, n int) (all []of) {
 	require.Len(t, all, n)
 	return all
 }
-
-// Without the SAM CLI, the Makefile names it.
-func TestMakeWithoutSAMNamesIt(t *testing.T) {
-	t.Parallel()
-	if _, err := exec.LookPath("make"); err != nil {
-		t.Skip("install make to run this")
-	}
-	m := exec.Command("make", "sam-local", "SAM=no-such-sam")
-	m.Dir, m.Env = root, outsideMake()
-	got := program.Finish(t, m, "")
-	assert.Equal(t, 2, got.Status)
-	assert.Contains(t, got.Stderr, "This needs the SAM CLI")
-}

@@ -203,8 +203,7 @@ func (s *samLocal) carriesAContact(t *testing.T) {
 // waitsOutAnOutage: during an outage endpoints answer 503 and consumers return their batch, and all recover after it.
 func (s *samLocal) waitsOutAnOutage(t *testing.T) {
 	s.edit(t, "template.yaml", func(text string) string {
-		return strings.ReplaceAll(text, "Timeout: 120",
-			"Timeout: 10")
+		return strings.ReplaceAll(text, "Timeout: 120", "Timeout: 10")
 	}) // for consumers
 	given := `"KafkaSaslMechanism=NONE"`
 	provisioned := func(text string) string { return strings.ReplaceAll(text, given, `"MinimumPollers=1", `+given) }

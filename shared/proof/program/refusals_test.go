@@ -10,36 +10,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const anywhere = "serve --http 127.0.0.1:0 --kafka 127.0.0.1:0 --data "
-
-func TestServeRefusesAFolderInUse(t *testing.T) {
+func TestServeRefusesWhatIsInUse(t *testing.T) {
 	t.Parallel()
 	s := serve(t, t.TempDir())
-	second := Run(t, "", strings.Fields(anywhere+s.Data)...)
-	assert.Equal(t, 1, second.Status)
-	assert.Empty(t, second.Stdout)
-	assert.Contains(t, second.Stderr, "in use by another process")
-	assert.Contains(t, second.Stderr, s.Data)
-	s.Readable("/contacts", s.Post("/contacts", AContact).ID)
-
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	refused := Run(t, "", strings.Fields(anywhere+file)...)
-	assert.Equal(t, 1, refused.Status)
-	assert.Contains(t, refused.Stderr, file)
-}
-
-func TestServeRefusesAPortInUse(t *testing.T) {
-	t.Parallel()
-	for _, part := range []string{"--http", "--kafka"} {
-		address, data := taken(t), t.TempDir()
-		refused := Run(t, "", append(strings.Fields(anywhere+data), part, address)...)
-		assert.Equal(t, 1, refused.Status, part)
+	address, data := taken(t), t.TempDir()
+	for arguments, says := range map[string][]string{
+		s.Data:                       {"in use by another process", s.Data},
+		file:                         {file},
+		data + " --http " + address:  {"in use", address},
+		data + " --kafka " + address: {"in use", address},
+	} {
+		refused := Run(t, "", strings.Fields("serve --http 127.0.0.1:0 --kafka 127.0.0.1:0 --data "+arguments)...)
+		assert.Equal(t, 1, refused.Status, arguments)
 		assert.Empty(t, refused.Stdout)
-		assert.Contains(t, refused.Stderr, address)
-		assert.Contains(t, refused.Stderr, "in use")
-		serve(t, data) // the folder is free
+		for _, text := range says {
+			assert.Contains(t, refused.Stderr, text)
+		}
 	}
+	s.Readable("/contacts", s.Post("/contacts", AContact).ID)
+	serve(t, data) // the folder is free
 }
 
 // Wrong usage and wrong settings: exit status 2, and a reason.
