@@ -22,7 +22,7 @@ func (h *OnNotification) Project(ctx context.Context, e events.Event[events.Noti
 	return project(ctx, h.Consumers, e, store.Labels{Type: e.Data.Type})
 }
 
-// React delivers by all channels, each with a claim of its own: a retry reaches only the channels that failed. An event that is
+// React delivers by all channels, each with its own claim: a retry reaches only the channels that failed. An event that is
 // older than claims are kept is not delivered: it may have been, before the offsets of the group were reset.
 func (h *OnNotification) React(ctx context.Context, e events.Event[events.Notification]) error {
 	if made := e.Metadata.Timestamp; !made.IsZero() && h.now().Sub(made.Time()) > store.ClaimsKept {

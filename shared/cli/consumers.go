@@ -48,7 +48,7 @@ func (p *parts) startConsumers(functions []consumers.Function, assigned func(top
 		})
 	}
 	p.checks = append(p.checks, consumersCheck(functions, watches))
-	p.add("consumers", func(context.Context) error { // each has a timeout of its own
+	p.add("consumers", func(context.Context) error { // each has its own timeout
 		p.stop()
 		running.Wait()
 		return nil
@@ -56,7 +56,7 @@ func (p *parts) startConsumers(functions []consumers.Function, assigned func(top
 	return nil
 }
 
-// consumersCheck fails while a consumer does not read all that it has to, and once it knows of events that the log lost.
+// consumersCheck fails while a consumer does not read all of its partitions, and once it has found events lost from the log.
 func consumersCheck(functions []consumers.Function, watches []kafka.Watch) web.Check {
 	statuses := func() []kafka.Status {
 		all := make([]kafka.Status, len(functions))

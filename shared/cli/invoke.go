@@ -114,7 +114,7 @@ func (p *parts) function(ctx context.Context, name, where string,
 	}
 	for _, f := range p.endpoints() {
 		if f.Name == name {
-			noEnvironment := func(string) string { return "" } // the guards of this machine are those of its API
+			noEnvironment := func(string) string { return "" } // the access rules in this machine's environment are for its API
 			return apigateway.Function(f, p.logger, noEnvironment).Invoke, nil
 		}
 	}

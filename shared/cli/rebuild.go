@@ -226,7 +226,7 @@ func (r *rebuild) finish(ctx context.Context, handled int64, took time.Duration)
 		fmt.Fprintf(r.stdout, "To switch, set TABLE_NAME=%s and restart the API and the workers "+
 			"(on AWS: deploy with UseSecondTable=true or false). To go back, set TABLE_NAME=%s.\n", r.table, r.settings.Table)
 	case r.data == "":
-		claims := "" // are beside the read model by default, and must stay the same
+		claims := "" // stored beside the read model by default, and must stay the same
 		if r.settings.ClaimsFile == "" && r.settings.Store != settings.DynamoDB {
 			claims = " and CLAIMS_FILE=" + claimsFile(r.settings.Store)
 		}

@@ -61,7 +61,7 @@ func (a *app) openClaims(ctx context.Context, where string) (store.Claims, error
 	return c, nil
 }
 
-// claimsFile is where the delivery claims of a read model are by default.
+// claimsFile is the default path of a read model's delivery claims.
 func claimsFile(model string) string { return filepath.Join(filepath.Dir(model), "claims.db") }
 
 // table is a table of DynamoDB.

@@ -116,7 +116,7 @@ func DecodePayload[T Payload](b []byte) (data T, err error) {
 	return data, err
 }
 
-// recordFault is where a record is faulty. The library's own text is not for logs: it quotes the record.
+// recordFault names the place of a record's fault. The library's own text must not be logged: it quotes the record.
 func recordFault(err error) string {
 	var wrong *json.SemanticError
 	var syntax *jsontext.SyntacticError

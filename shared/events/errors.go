@@ -29,7 +29,7 @@ type Error struct {
 	Fields     []FieldError  // Invalid: every faulty field
 	EventID    string        // Unavailable: the event that may still be written
 	RetryAfter time.Duration // Unavailable: the wait that the refusing component requested; 0 = none
-	EventOnly  bool          // Unavailable: for this event alone (a full mailbox); it may be given up after a bounded age
+	EventOnly  bool          // Unavailable: for this event alone (a full mailbox); it may be given up after a bounded time
 	Err        error
 }
 

@@ -90,7 +90,7 @@ func (e Event[T]) Key() string {
 // EventID is the event's own id, by which a repeat is recognized.
 func (e Event[T]) EventID() string { return e.ID }
 
-// ResourceID is the id under which the resource is kept: the payload's, or the event's where the payload has none.
+// ResourceID is the id under which the resource is stored: the payload's, or the event's if the payload has none.
 func (e Event[T]) ResourceID() string {
 	if id := e.Data.ResourceID(); id != "" {
 		return id

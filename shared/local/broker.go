@@ -16,7 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// DefaultAddress is where Kafka clients look first.
+// DefaultAddress is Kafka's default address.
 const DefaultAddress = "127.0.0.1:9092"
 
 var (

@@ -133,7 +133,7 @@ func (c *guardedConn) reserve(size int64, key int16) error {
 	ctx, cancel := context.WithTimeout(context.Background(), frameTimeout)
 	defer cancel()
 	if err := c.guard.memory.Acquire(ctx, memory); err != nil {
-		return fmt.Errorf("no memory for a request of %d bytes: other connections take all of it", size)
+		return fmt.Errorf("no memory for a request of %d bytes: other connections use all of it", size)
 	}
 	c.held.Store(memory)
 	if c.closed.Load() {

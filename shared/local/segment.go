@@ -19,7 +19,7 @@ const (
 	magicAt       = 16
 	attrTxn       = 0x10
 	attrControl   = 0x20
-	indexEntryLen = 15 // the index beside a segment has one entry per batch
+	indexEntryLen = 15 // a segment's index has one entry per batch
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -14,7 +14,7 @@ import (
 	"github.com/sipeat/sipeat/shared/settings"
 )
 
-// Options are what channels need beside their settings.
+// Options are what channels need in addition to their settings.
 type Options struct {
 	Logger *slog.Logger                     // of the channel log; nil = the default one
 	Now    func() time.Time                 // nil = [time.Now]

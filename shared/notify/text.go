@@ -30,7 +30,7 @@ func (m Message) reference() string {
 }
 
 // prose keeps lines and tabs of a text, and removes what a terminal or a reader would obey: controls, and the bidirectional
-// overrides by which text can pose as other text (Unicode TR 36).
+// overrides with which text can imitate other text (Unicode TR 36).
 func prose(text string) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	text = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n").Replace(text)

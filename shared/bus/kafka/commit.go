@@ -48,7 +48,7 @@ func (m *member) begin(ctx context.Context, all map[string]map[int32]kgo.Offset)
 }
 
 // commit commits the offsets behind what is handled, once [Options].Advance has returned nil for them, and reports whether all
-// are committed. What fails is committed the next time, or its events come again.
+// are committed. What fails is committed the next time, or its events are delivered again.
 func (m *member) commit(ctx context.Context, client *kgo.Client) (all bool) {
 	ctx, cancel := context.WithTimeout(ctx, m.CloseTimeout)
 	defer cancel()

@@ -19,8 +19,8 @@ type Options struct {
 	Delivery       bus.Options
 	DeadLetters    bus.DeadLetters // where rejected events go; by default the topic's dead-letter topic
 	CommitInterval time.Duration   // how often offsets are committed; 1 s
-	SessionTimeout time.Duration   // after how long the group gives up a worker that died; the cluster's, or 10 s
-	CloseTimeout   time.Duration   // how long handlers may go on at a rebalance; 10 s
+	SessionTimeout time.Duration   // after which the group removes a dead worker; the cluster's, or 10 s
+	CloseTimeout   time.Duration   // how long handlers may run on at a rebalance; 10 s
 	StopTimeout    time.Duration   // how long the end may take in all, half of it for handlers; 8 s: Docker kills after 10 s
 	MetadataAge    time.Duration   // after how long partitions that were added to the topic are noticed; 30 s
 	Logger         *slog.Logger

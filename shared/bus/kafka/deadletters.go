@@ -32,7 +32,7 @@ func NewDeadLetters(cluster settings.Kafka, logger *slog.Logger) (*DeadLetters, 
 }
 
 // Write writes the dead letter. One that its topic refuses for its size is written without its value, as class too-large: the
-// headers say where the record stands, and the reason begins with the class that it was rejected for. A Write that fails may
+// headers name the record's source, and the reason begins with the class that it was rejected for. A Write that fails may
 // still take effect later, so that a retry leaves two dead letters of one source.
 func (d *DeadLetters) Write(ctx context.Context, l bus.DeadLetter) error {
 	err := d.write(ctx, l)

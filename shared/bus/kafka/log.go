@@ -103,7 +103,7 @@ func (o *outage) away() bool {
 	return !o.since.IsZero()
 }
 
-// clientLog logs the clients' lines at level debug: they come with each retry, and what matters of them is returned as an
+// clientLog logs the clients' lines at level debug: they are repeated with each retry, and what matters of them is returned as an
 // error, or logged by [outage] and [consumption].
 type clientLog struct{ *slog.Logger }
 

@@ -125,7 +125,7 @@ func (m *member) holdBack(ctx context.Context, fetches kgo.Fetches) {
 
 func (m *member) only(n int32) map[string][]int32 { return map[string][]int32{m.topic: {n}} }
 
-// fetchError handles what a poll returned beside records. It runs while no rebalance can, as moving a partition requires.
+// fetchError handles the errors of a poll. It runs while no rebalance can, as moving a partition requires.
 func (m *member) fetchError(ctx context.Context, n int32, err error) {
 	var session *kgo.ErrGroupSession
 	var tooLarge *kgo.ErrDecompressTooLarge

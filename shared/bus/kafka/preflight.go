@@ -79,7 +79,7 @@ func usableBrokers(ctx context.Context, cluster settings.Kafka, logger *slog.Log
 			" used:\n%w", strings.Join(usable.Brokers, ", "), errors.Join(othersFaults...))
 	}
 	for _, fault := range append(faults, othersFaults...) {
-		logger.Warn("a broker cannot be used, others can", "reason", fault.Error())
+		logger.Warn("a broker cannot be used, but others can", "reason", fault.Error())
 	}
 	return usable, nil
 }

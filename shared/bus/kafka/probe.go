@@ -35,7 +35,7 @@ type Unreachable struct {
 	Stage   Stage
 	Message string
 	Remedy  string
-	Err     error // the cause, where the message does not hold it
+	Err     error // the cause, if the message does not include it
 }
 
 func (u *Unreachable) Error() string {
@@ -110,7 +110,7 @@ func probeAll(ctx context.Context, cluster settings.Kafka, addresses []string) [
 	return faults
 }
 
-// progress is a hook that notes how far a client comes with a broker.
+// progress is a hook that records how far a client gets with a broker.
 type progress struct {
 	connected  atomic.Bool // with TLS, if that is set
 	negotiated atomic.Bool // the versions of the protocol: it is a Kafka broker

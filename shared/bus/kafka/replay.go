@@ -22,15 +22,15 @@ type ReplayOptions struct {
 	Advance func(ctx context.Context, topic string, from, to map[int32]int64) error
 	// Progress is called as often, with the number of offsets that were handled and the number that there were at the start.
 	Progress func(handled, all int64)
-	// CaughtUp, if set, is called when the records that there were at the start are handled; then Replay goes on with new ones
+	// CaughtUp, if set, is called when the records that there were at the start are handled; then Replay continues with new ones
 	// until ctx is done. Without it Replay ends there.
 	CaughtUp func()
 	Logger   *slog.Logger
 }
 
-// Replay gives the events of a topic to a consumer, like [Consume], but without a consumer group: it commits nothing, and other
-// consumers do not notice it. It returns nil when all is handled or, if it goes on with new records, when ctx is done. Partitions
-// that are added meanwhile are not read.
+// Replay gives the events of a topic to a consumer, like [Consume], but without a consumer group: it commits nothing, and
+// other consumers do not notice it. It returns nil when all is handled or, if it continues with new records, when ctx is done.
+// Partitions that are added meanwhile are not read.
 func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o ReplayOptions) error {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
@@ -131,7 +131,7 @@ func (r *replay) read(ctx context.Context, from map[int32]int64, follow bool) er
 func (r *replay) tick(ctx context.Context) {
 	for pause(ctx, time.Second) {
 		if err := r.advance(ctx); err != nil && ctx.Err() == nil {
-			r.Logger.Warn("the read model cannot note how far it is", "topic", r.topic, "error", err)
+			r.Logger.Warn("the progress of the read model cannot be stored", "topic", r.topic, "error", err)
 		}
 	}
 }
@@ -169,7 +169,7 @@ func (r *replay) advance(ctx context.Context) error {
 	return nil
 }
 
-// replayClose is how long handlers may go on at the end.
+// replayClose is how long handlers may continue at the end.
 const replayClose = 5 * time.Second
 
 func (r *replay) close() error {

@@ -25,7 +25,7 @@ type Status struct {
 	LostOffsets int64 `json:"-"` // how many they are
 }
 
-// Healthy reports whether the consumer reads all that it has to, and has lost nothing.
+// Healthy reports whether the consumer reads all of its partitions, and has lost nothing.
 func (s *Status) Healthy() bool {
 	return s.Joined && !s.Stalled && s.Fault == "" && len(s.Unreadable) == 0 && len(s.Lost) == 0
 }
@@ -59,7 +59,7 @@ const (
 // maxLosses is how many are shown.
 const maxLosses = 100
 
-// Watch shows a consumer while it runs. The zero value is ready for [Options]; it is for one consumer.
+// Watch reports the state of a running consumer. Its zero value can be used in [Options], for one consumer.
 type Watch struct {
 	mu      sync.Mutex
 	running bool

@@ -38,7 +38,7 @@ func Message(id string) notify.Message {
 	}
 }
 
-// Run runs the suite. Each test gets a subject of its own.
+// Run runs the suite. Each test gets its own subject.
 func Run(t *testing.T, open func(*testing.T) Subject) {
 	t.Run("a message arrives once and whole, a repeat equal to it", func(t *testing.T) {
 		s := open(t)

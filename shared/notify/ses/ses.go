@@ -1,6 +1,6 @@
 // Package ses delivers mail over Amazon SES, API version 2. It is the only notifier that links the AWS SDK.
 //
-// It sends the mail of [notify.SMTP] as raw MIME, so a role needs ses:SendRawEmail beside ses:SendEmail. SES replaces our
+// It sends the mail of [notify.SMTP] as raw MIME, so a role needs ses:SendRawEmail as well as ses:SendEmail. SES replaces our
 // Message-ID, so a repeat is recognised only by the reference in the text
 // (https://docs.aws.amazon.com/ses/latest/dg/header-fields.html).
 package ses
@@ -88,7 +88,7 @@ func (n *Notifier) Probe(ctx context.Context) (string, error) {
 	return "SES answers, and the account may send", nil
 }
 
-// explain gives an error of SES its kind. The errors of SendEmail:
+// explain classifies an error of SES. The errors of SendEmail:
 // https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors. Texts contain addresses and
 // are never repeated. SES queues for recipients that are refused for now, so no error is about one recipient's server.
 func explain(ctx context.Context, err error, named bool) error {

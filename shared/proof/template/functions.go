@@ -13,7 +13,7 @@ import (
 
 // sides are the properties that the functions of a side share.
 var sides = map[string]struct{ memory, timeout int }{
-	"commands":  {256, 15},  // seconds: a publish waits 5 s for the brokers, the rest is for a cold start
+	"commands":  {256, 15},  // MB and seconds: a publish waits 5 s for the brokers, the rest is for a cold start
 	"queries":   {256, 29},  // `Prefer: wait=N` waits up to 20 s, and API Gateway up to 30 s
 	"consumers": {512, 120}, // a handler has 30 s and 5 s of grace, a function behind a mapping 14 minutes at most
 }
