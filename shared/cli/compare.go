@@ -38,7 +38,8 @@ func compare(ctx context.Context, a, b store.Reader, nameA, nameB string) (diffe
 	return differences, err
 }
 
-// differing returns by item and demand how it differs. It reads each list of both models at the same time, because traffic continues.
+// differing returns by item and demand how it differs. It reads each list of both models at the same time, because traffic
+// continues.
 func differing(ctx context.Context, a, b store.Reader, nameA, nameB string) (map[string]string, error) {
 	found := map[string]string{}
 	for _, topic := range append(topicNames(), "") {

@@ -32,8 +32,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		Short: "Find out why events do not arrive, and what to do about it",
 		Long: "Check everything that an event passes: the data folder of `sipeat serve`, brokers (address, TLS and login),\n" +
 			"topics, consumer groups with their members and backlog, dead letters with their reasons, the read model,\n" +
-			"notification channels, the issuer of tokens, and the API at --api. Doctor changes nothing and sends no notification. Each problem\n" +
-			"comes with a remedy.\n\n" +
+			"notification channels, the issuer of tokens, and the API at --api. Doctor changes nothing and sends no\n" +
+			"notification. Each problem comes with a remedy.\n\n" +
 			"The exit status is 1 if a check failed, and 0 otherwise. A note is no failure.",
 		Example: "  sipeat doctor\n" +
 			"  sipeat doctor --api http://127.0.0.1:8080 --brokers kafka1:9092\n" +

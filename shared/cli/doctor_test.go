@@ -63,7 +63,8 @@ func TestDoctorReadsTheIssuersKeys(t *testing.T) {
 		}
 	})
 	a := &app{logger: slog.New(slog.DiscardHandler)}
-	a.settings.Web.Auth = settings.Auth{Mode: "jwt", JWT: settings.JWT{Issuer: issuer.URL, Audience: []string{"api"}, Scope: []string{"staff"}}}
+	a.settings.Web.Auth = settings.Auth{Mode: "jwt",
+		JWT: settings.JWT{Issuer: issuer.URL, Audience: []string{"api"}, Scope: []string{"staff"}}}
 	var r report
 	a.checkIssuer(t.Context(), &r)
 	a.settings.Web.Auth.JWT.Issuer += "/another"

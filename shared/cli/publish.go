@@ -180,6 +180,7 @@ func (p *publishing) read(lines chan<- line) {
 		}
 	}
 	if err := scanner.Err(); err != nil {
-		lines <- line{err: fmt.Errorf("line %d cannot be read; only the lines before it are published (a line has at most %d bytes): %w", n, maxLine, err)}
+		lines <- line{err: fmt.Errorf("line %d cannot be read; only the lines before it are published "+
+			"(a line has at most %d bytes): %w", n, maxLine, err)}
 	}
 }

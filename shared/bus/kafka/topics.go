@@ -132,7 +132,8 @@ func create(ctx context.Context, admin *kadm.Client, cluster settings.Kafka, t T
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
 		return false, denied(cluster, "Create", "topic", t.Name)
 	case errors.Is(err, kerr.InvalidReplicationFactor):
-		return false, fmt.Errorf("create topic %s with %d replicas: %w: start more brokers, or set --replication", t.Name, replication, err)
+		return false, fmt.Errorf("create topic %s with %d replicas: %w: start more brokers, or set --replication",
+			t.Name, replication, err)
 	default:
 		return false, fmt.Errorf("create topic %s with %d replicas: %w (%s)", t.Name, replication, err, answer.ErrMessage)
 	}

@@ -224,7 +224,8 @@ func TestDockerThreeBrokers(t *testing.T) {
 	assert.True(t, w.Running())
 	program.Until(t, func() error { // until Kafka has noticed, too
 		said := d.doctor(t)
-		for _, pattern := range []string{`wrong +kafka +` + d.at(three[1]) + ` `, `ok +kafka +` + d.at(three[0]) + ` `, `ok +topics `, `ok +groups `} {
+		for _, pattern := range []string{`wrong +kafka +` + d.at(three[1]) + ` `, `ok +kafka +` + d.at(three[0]) + ` `,
+			`ok +topics `, `ok +groups `} {
 			if !regexp.MustCompile(`(?m)^` + pattern).MatchString(said.Stdout) {
 				return fmt.Errorf("no %s in\n%s", pattern, said.Stdout)
 			}

@@ -45,12 +45,13 @@ func TestWrongUsageIsRefused(t *testing.T) {
 		"unknown command":               {"sevre", "", "sevre,sipeat --help"},
 		"all wrong settings together":   {"serve", "LOG_LEVEL=loud LOG_FORMAT=xml METRICS=9090", "LOG_LEVEL,LOG_FORMAT,METRICS"},
 		"unknown exporter":              {"serve", "OTEL_TRACES_EXPORTER=key-canary", "OTEL_TRACES_EXPORTER"},
-		"headers of the exporter":       {"serve", "OTEL_TRACES_EXPORTER=otlp OTEL_EXPORTER_OTLP_HEADERS=Authorization:key-canary", "_HEADERS"},
-		"address of the exporter":       {"serve", "OTEL_TRACES_EXPORTER=otlp OTEL_EXPORTER_OTLP_ENDPOINT=::key-canary::", "_ENDPOINT"},
-		"brokers":                       {"tail x", "KAFKA_BROKERS=kafka", "KAFKA_BROKERS"},
-		"publish of an unknown type":    {"publish contact-deleted", "", "contact-deleted,sipeat publish --help"},
-		"tail without a topic":          {"tail", "", "sipeat tail --help"},
-		"unknown AWS profile":           {"worker", "KAFKA_SASL_MECHANISM=AWS_MSK_IAM AWS_PROFILE=nobody", "nobody,AWS_PROFILE"},
+		"headers of the exporter": {"serve", "OTEL_TRACES_EXPORTER=otlp OTEL_EXPORTER_OTLP_HEADERS=Authorization:key-canary",
+			"_HEADERS"},
+		"address of the exporter":    {"serve", "OTEL_TRACES_EXPORTER=otlp OTEL_EXPORTER_OTLP_ENDPOINT=::key-canary::", "_ENDPOINT"},
+		"brokers":                    {"tail x", "KAFKA_BROKERS=kafka", "KAFKA_BROKERS"},
+		"publish of an unknown type": {"publish contact-deleted", "", "contact-deleted,sipeat publish --help"},
+		"tail without a topic":       {"tail", "", "sipeat tail --help"},
+		"unknown AWS profile":        {"worker", "KAFKA_SASL_MECHANISM=AWS_MSK_IAM AWS_PROFILE=nobody", "nobody,AWS_PROFILE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
