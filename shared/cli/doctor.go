@@ -89,7 +89,7 @@ func (a *app) doctor(ctx context.Context, api string) error {
 		skip := func(_ context.Context, r *report) { r.add(skipped, "", "no broker can be used, see kafka", "") }
 		topics, groups, deadLetters = skip, skip, skip
 	}
-	findings := append(brokers, runChecks(ctx,
+	findings := slices.Concat(brokers, runChecks(ctx,
 		&report{part: "disk", check: a.checkDisk},
 		&report{part: "topics", check: topics},
 		&report{part: "groups", check: groups},
@@ -97,7 +97,7 @@ func (a *app) doctor(ctx context.Context, api string) error {
 		&report{part: "store", check: a.checkStore},
 		&report{part: "notify", check: a.checkNotifiers},
 		&report{part: "issuer", check: a.checkIssuer},
-		&report{part: "api", check: func(ctx context.Context, r *report) { checkAPI(ctx, r, api) }})...)
+		&report{part: "api", check: func(ctx context.Context, r *report) { checkAPI(ctx, r, api) }}))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
