@@ -132,18 +132,16 @@ func (a *app) showRecord(r bus.Record) error {
 	return err
 }
 
-type recordJSON struct {
-	Topic     string              `json:"topic"`
-	Partition int32               `json:"partition"`
-	Offset    int64               `json:"offset"`
-	Timestamp string              `json:"timestamp"` // RFC 3339; the year may have more than four digits
-	Key       *string             `json:"key"`
-	Value     any                 `json:"value"` // the JSON where it is JSON, otherwise text; null for a tombstone
-	Headers   map[string][]string `json:"headers,omitempty"`
-}
-
 func (a *app) showRecordJSON(r bus.Record) error {
-	out := recordJSON{
+	out := struct {
+		Topic     string              `json:"topic"`
+		Partition int32               `json:"partition"`
+		Offset    int64               `json:"offset"`
+		Timestamp string              `json:"timestamp"` // RFC 3339; the year may have more than four digits
+		Key       *string             `json:"key"`
+		Value     any                 `json:"value"` // the JSON where it is JSON, otherwise text; null for a tombstone
+		Headers   map[string][]string `json:"headers,omitempty"`
+	}{
 		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp.UTC().Format(time.RFC3339Nano),
 		Headers: map[string][]string{},
 	}
