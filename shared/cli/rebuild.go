@@ -201,8 +201,11 @@ func (r *rebuild) replay(ctx context.Context) error {
 
 // finish reports the result, and compares it if it is to be.
 func (r *rebuild) finish(ctx context.Context, handled int64, took time.Duration) error {
+	r.mu.Lock() // new events are still coming
+	rejected := r.rejected
+	r.mu.Unlock()
 	fmt.Fprintf(r.stdout, "Built %s from %s in %s (%.0f/s), %d of them rejected.\n", r.name(), counted(int(handled), "event"),
-		took.Round(time.Millisecond), float64(handled)/took.Seconds(), r.rejected)
+		took.Round(time.Millisecond), float64(handled)/took.Seconds(), rejected)
 	if r.other != "" {
 		other, err := r.open(ctx, r.other)
 		if err != nil {
