@@ -18,12 +18,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A server that cannot work exits with status 1 and says what to do, before it prints ready.
-func TestServersRefuseToStart(t *testing.T) {
-	t.Parallel()
+// emptyKafka is a broker without topics.
+func emptyKafka(t *testing.T) *kfake.Cluster {
+	t.Helper()
 	broker, err := kfake.NewCluster(kfake.NumBrokers(1))
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
+	return broker
+}
+
+// A server that cannot work exits with status 1 and says what to do, before it prints ready.
+func TestServersRefuseToStart(t *testing.T) {
+	t.Parallel()
+	broker := emptyKafka(t)
 	empty := &Fleet{t, broker.ListenAddrs()[0], filepath.Join(t.TempDir(), "read-model.db")}
 	for _, name := range []string{"api", "worker"} {
 		missing := empty.Run(name)
@@ -69,12 +76,10 @@ func TestServersStopWhileTheyStart(t *testing.T) {
 
 func TestTopicsAreCreatedOnceAndCompared(t *testing.T) {
 	t.Parallel()
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1))
-	require.NoError(t, err)
-	t.Cleanup(broker.Close)
+	broker := emptyKafka(t)
 	f := &Fleet{t, broker.ListenAddrs()[0], ""}
 	old := map[string]*string{"retention.ms": new("604800000")} // as the TypeScript app had it
-	_, err = kadm.NewClient(client(t, f.Brokers)).CreateTopic(t.Context(), 1, 1, old, "contact-created")
+	_, err := kadm.NewClient(client(t, f.Brokers)).CreateTopic(t.Context(), 1, 1, old, "contact-created")
 	require.NoError(t, err)
 	check := f.Run("topics", "--check")
 	assert.Equal(t, 1, check.Status)
@@ -124,9 +129,7 @@ func (e examined) of(part string) map[string]string {
 // A cluster that advertises an unreachable address is the only fault reported: the checks behind it are skipped.
 func TestDoctorNamesAnAdvertisedAddressThatIsUnreachable(t *testing.T) {
 	t.Parallel()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	require.NoError(t, err)
-	t.Cleanup(cluster.Close)
+	cluster := emptyKafka(t)
 	cluster.ControlKey(int16(kmsg.Metadata), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
 		answer := request.ResponseKind().(*kmsg.MetadataResponse)
