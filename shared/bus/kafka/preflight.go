@@ -108,10 +108,11 @@ func describe(ctx context.Context, client *kgo.Client, cluster settings.Kafka, n
 func (r Requirements) topicFaults(ctx context.Context, client *kgo.Client, cluster settings.Kafka) (faults []error, err error) {
 	names := append(slices.Clone(r.Read), r.Write...)
 	slices.Sort(names)
+	names = slices.Compact(names)
 	unknown := func(t kmsg.MetadataResponseTopic) bool { return t.ErrorCode == kerr.UnknownTopicOrPartition.Code }
 	var metadata *kmsg.MetadataResponse
 	for range 10 { // a broker may not know a topic yet that was just created
-		if metadata, err = describe(ctx, client, cluster, slices.Compact(names)); err != nil {
+		if metadata, err = describe(ctx, client, cluster, names); err != nil {
 			return nil, err
 		}
 		if !slices.ContainsFunc(metadata.Topics, unknown) || !pause(ctx, 100*time.Millisecond) {
