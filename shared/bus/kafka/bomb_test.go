@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -184,12 +185,15 @@ func TestBatchesThatDecompressToTooMuch(t *testing.T) {
 	}
 }
 
-// Many batches that are each small enough must not fill the memory either. Not parallel: it measures what the process holds.
+// Many batches that are each small enough must not fill the memory either. Not parallel: it measures what the process holds,
+// with a collector that leaves little garbage in that figure.
 func TestManyBatchesThatDecompressToMuch(t *testing.T) {
+	percent := debug.SetGCPercent(20)
+	defer debug.SetGCPercent(percent)
 	b := fake(t)
 	b.create(1)
 	much := bomb(t, 4, 3*mebi)
-	const many = 50
+	const many = 100
 	for range many {
 		b.writeRaw(much)
 	}
@@ -216,7 +220,8 @@ func TestManyBatchesThatDecompressToMuch(t *testing.T) {
 	close(stop)
 	<-started
 	assert.EqualValues(t, many+1, b.committed(0))
-	assert.Less(t, most, uint64(140*mebi), "%d MiB in all", many*3)
+	t.Log("at most", most/mebi, "MiB")
+	assert.Less(t, most, uint64(200*mebi), "%d MiB in all", many*3)
 }
 
 type nowhere struct{}
