@@ -5,7 +5,7 @@
 // number of requests per drink and place. All of it is derived from the topics. One table or file is one read model: to rebuild
 // one, build another from the beginning of the topics and switch to it.
 //
-// The contract is tested by package storetest, which every implementation passes. Errors are those of package events:
+// The contract is tested in this folder, over every implementation. Errors are those of package events:
 // NotFound, Conflict, Invalid (an argument is not acceptable: a bad cursor, an item beyond the limits below), Unavailable
 // (everything that is not the caller's fault: an outage, throttling, lost rights, a missing table, a closed store). A
 // context that ends makes a call return at once, Unavailable, with the context's error in the chain; one that had ended

@@ -85,6 +85,9 @@ type options struct {
 // killed process, but the last of it may be lost in a power failure. The file stays intact either way.
 func WithRelaxedSync() Option { return func(o *options) { o.relaxed = true } }
 
+// WithClock takes the time of leases from clock instead of [time.Now].
+func WithClock(clock func() time.Time) Option { return func(o *options) { o.clock = clock } }
+
 func optionsOf(opts []Option) options {
 	o := options{clock: time.Now}
 	for _, opt := range opts {

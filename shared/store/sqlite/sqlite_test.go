@@ -9,26 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sipeat/sipeat/shared/store"
-	"github.com/sipeat/sipeat/shared/store/storetest"
 )
-
-func TestContract(t *testing.T) {
-	t.Parallel()
-	storetest.Run(t, func(t *testing.T) func() store.Store {
-		path := filepath.Join(t.TempDir(), "model.db")
-		return func() store.Store { return open(t, path) }
-	})
-}
-
-func TestClaimsContract(t *testing.T) {
-	t.Parallel()
-	storetest.RunClaims(t, func(t *testing.T, clock func() time.Time) func() store.Claims {
-		path := filepath.Join(t.TempDir(), "claims.db")
-		return func() store.Claims { return openClaims(t, path, withClock(clock)) }
-	})
-}
-
-func withClock(clock func() time.Time) Option { return func(o *options) { o.clock = clock } }
 
 func open(t testing.TB, path string, opts ...Option) *Store {
 	t.Helper()
@@ -50,12 +31,12 @@ func TestClaimsThatAreTooOldAreDeletedOnOpening(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "claims.db")
 	began := time.Now()
-	require.NoError(t, openClaims(t, path, withClock(func() time.Time { return began })).Complete(t.Context(), "mail", "smtp"))
+	require.NoError(t, openClaims(t, path, WithClock(func() time.Time { return began })).Complete(t.Context(), "mail", "smtp"))
 	for _, c := range []struct {
 		age  time.Duration
 		want store.Claim
 	}{{store.ClaimsKept, store.Done}, {store.ClaimsKept + time.Second, store.Claimed}} {
-		later := openClaims(t, path, withClock(func() time.Time { return began.Add(c.age) }))
+		later := openClaims(t, path, WithClock(func() time.Time { return began.Add(c.age) }))
 		claim, _, err := later.Claim(t.Context(), "mail", "smtp", time.Second)
 		require.NoError(t, err)
 		assert.Equal(t, c.want, claim)

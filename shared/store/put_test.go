@@ -1,6 +1,7 @@
-package storetest
+package store_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ var puts = []guarantee{
 		want := i
 		want.CreatedAt = time.Date(2026, 1, 2, 2, 4, 5, 678_000_000, time.UTC)
 		assert.Equal(b, want, b.get(b, i))
-		assert.Equal(b, []store.Item{want}, b.all(b, store.Query{Type: request, Limit: 10}))
+		assert.Equal(b, []store.Item{want}, b.all(store.Query{}))
 	}},
 	{"the largest item is kept", func(b *bench) {
 		i := item(strings.Repeat("i", store.MaxID), 0, "")
@@ -34,22 +35,15 @@ var puts = []guarantee{
 		}
 		b.mustPut(i)
 		assert.Equal(b, i, b.get(b, i))
-		assert.Len(b, b.demand(b, store.DemandQuery{}), store.MaxDrinks)
-		assert.Equal(b, []store.Item{i}, b.all(b, store.Query{Type: request, Match: i.Labels, Limit: 1}))
-	}},
-	{"the caller may reuse its memory", func(b *bench) {
-		i, want := item("1", 0, "as put", "Cola"), item("1", 0, "as put", "Cola")
-		b.mustPut(i)
-		clear(i.Data)
-		i.Drinks[0] = "Tee"
-		assert.Equal(b, want, b.get(b, want))
+		assert.Len(b, b.demand(store.DemandQuery{}), store.MaxDrinks)
+		assert.Equal(b, []store.Item{i}, b.all(store.Query{Match: i.Labels}))
 	}},
 	{"an id is unique within its type, and a missing one is not found", func(b *bench) {
 		a, c := item("1", 0, "a"), store.Item{Type: contact, ID: "1", Data: []byte("{}"), Digest: [32]byte{1}}
 		b.mustPut(a, c)
 		assert.Equal(b, a, b.get(b, a))
 		assert.Equal(b, c, b.get(b, c))
-		for _, key := range [][2]string{{request, "2"}, {"machine-created", "1"}, {request, ""}, {"", "1"}, {request, "1\x00"},
+		for _, key := range [][2]string{{request, "2"}, {"machine-created", "1"}, {request, ""}, {request, "1\x00"},
 			{request, strings.Repeat("/", store.MaxData)}} {
 			_, err := b.Get(b.Context(), key[0], key[1])
 			isKind(b, events.NotFound, err)
@@ -62,48 +56,41 @@ var puts = []guarantee{
 		repeat.EventID, repeat.CreatedAt, repeat.Drinks = "another", noon.Add(time.Hour), []string{"Cola", "Tea"}
 		b.mustPut(i, repeat)
 		require.NoError(b, b.Close())
-		again := b.handle()
-		require.NoError(b, again.Put(b.Context(), repeat))
-		assert.Equal(b, i, b.get(again, i))
-		assert.Equal(b, []store.Demand{{Country: "DE", City: "Berlin", Drink: "Cola", Count: 1}}, b.demand(again, store.DemandQuery{}))
+		b.Store = b.handle(b.T)
+		b.mustPut(repeat)
+		assert.Equal(b, i, b.get(b, i))
+		assert.Equal(b, []store.Demand{{Country: "DE", City: "Berlin", Drink: "Cola", Count: 1}}, b.demand(store.DemandQuery{}))
 	}},
 	{"other content under the same id is a conflict that changes nothing and reveals no content", func(b *bench) {
 		i := item("the-id", 0, "x", "Cola")
 		b.mustPut(i)
-		other := item("the-id", 9, "secret", "Tea")
-		err := b.Put(b.Context(), other)
+		err := b.Put(b.Context(), item("the-id", 9, "secret", "Tea"))
 		isKind(b, events.Conflict, err)
-		assert.ErrorContains(b, err, request)
-		assert.ErrorContains(b, err, "the-id")
+		assert.ErrorContains(b, err, request+` "the-id"`)
 		assert.NotContains(b, err.Error(), "secret")
 		assert.NotContains(b, err.Error(), "Tea")
-		assert.Equal(b, []store.Item{i}, b.all(b, store.Query{Type: request, Limit: 10}))
-		assert.Len(b, b.demand(b, store.DemandQuery{}), 1)
+		assert.Equal(b, []store.Item{i}, b.all(store.Query{}))
+		assert.Len(b, b.demand(store.DemandQuery{}), 1)
 	}},
 	{"an item beyond the limits is invalid and changes nothing", func(b *bench) {
-		bad := map[string]func(*store.Item){
-			"no type":    func(i *store.Item) { i.Type = "" },
+		for name, spoil := range map[string]func(*store.Item){
 			"no id":      func(i *store.Item) { i.ID = "" },
 			"long id":    func(i *store.Item) { i.ID = strings.Repeat("i", store.MaxID+1) },
 			"id no UTF8": func(i *store.Item) { i.ID = "a\xff" },
-			"no digest":  func(i *store.Item) { i.Digest = [32]byte{} },
-			"no data":    func(i *store.Item) { i.Data = nil },
-			"no JSON":    func(i *store.Item) { i.Data = []byte(`{"a":`) },
 			"large data": func(i *store.Item) { i.Data = []byte(`"` + strings.Repeat("d", store.MaxData) + `"`) },
 			"drinks":     func(i *store.Item) { i.Drinks = make([]string, store.MaxDrinks+1) },
 			"large text": func(i *store.Item) { i.Labels.City = strings.Repeat("c", store.MaxText) },
-		}
-		for name, spoil := range bad {
+		} {
 			i := item("1", 0, "", "Cola")
 			spoil(&i)
 			err := b.Put(b.Context(), i)
 			require.Equalf(b, events.Invalid, events.KindOf(err), "%s: %v", name, err)
 		}
-		assert.Empty(b, b.all(b, store.Query{Type: request, Limit: 10}))
-		assert.Empty(b, b.demand(b, store.DemandQuery{}))
+		assert.Empty(b, b.all(store.Query{}))
+		assert.Empty(b, b.demand(store.DemandQuery{}))
 	}},
 	{"of 64 concurrent items with one id one is kept, its drinks counted once", func(b *bench) {
-		handles := []store.Store{b.Store, b.handle()}
+		handles := []store.Store{b.Store, b.handle(b.T)}
 		errs := together(64, func(n int) error {
 			return b.put(handles[n%2], item("1", n, fmt.Sprint("content ", n%4), "Cola", fmt.Sprint("drink ", n%4)))
 		})
@@ -112,23 +99,23 @@ var puts = []guarantee{
 			if kept.Digest == item("1", 0, fmt.Sprint("content ", n%4)).Digest {
 				assert.NoError(b, err)
 			} else {
-				assert.Equal(b, events.Conflict, events.KindOf(err), "%v", err)
+				isKind(b, events.Conflict, err)
 			}
 		}
-		rows := b.demand(b, store.DemandQuery{})
+		rows := b.demand(store.DemandQuery{})
 		require.Len(b, rows, 2)
 		assert.Equal(b, []int64{1, 1}, []int64{rows[0].Count, rows[1].Count})
 		assert.Equal(b, kept.Drinks, []string{rows[0].Drink, rows[1].Drink})
 	}},
 	{"concurrent items through two handles are all kept, and bad ones do not affect the others", func(b *bench) {
 		const n = 300
-		handles := []store.Store{b.Store, b.handle()}
+		handles := []store.Store{b.Store, b.handle(b.T)}
 		b.mustPut(item("taken", 0, "first"))
 		errs := together(n, func(i int) error {
 			it := item(fmt.Sprint(i), i%7, "", "Cola")
 			switch i % 10 {
 			case 8:
-				it.Digest = [32]byte{}
+				it.ID = "\xff"
 			case 9:
 				it.ID = "taken"
 			}
@@ -144,8 +131,67 @@ var puts = []guarantee{
 				require.NoError(b, err)
 			}
 		}
-		assert.Len(b, b.all(b, store.Query{Type: request, Limit: 100}), n/10*8+1)
-		assert.Equal(b, []store.Demand{{Country: "DE", City: "Berlin", Drink: "Cola", Count: n / 10 * 8}}, b.demand(b,
-			store.DemandQuery{}))
+		assert.Len(b, b.all(store.Query{}), n/10*8+1)
+		assert.Equal(b, []store.Demand{{Country: "DE", City: "Berlin", Drink: "Cola", Count: n / 10 * 8}},
+			b.demand(store.DemandQuery{}))
+	}},
+	{"a context that has ended makes every call unavailable, and changes nothing", func(b *bench) {
+		b.mustPut(item("kept", 0, ""))
+		ended(b.T, map[string]func(context.Context) error{
+			"Get": func(ctx context.Context) error { _, err := b.Get(ctx, request, "kept"); return err },
+			"List": func(ctx context.Context) error {
+				_, err := b.List(ctx, store.Query{Type: request, Limit: 1})
+				return err
+			},
+			"Demand":  func(ctx context.Context) error { _, err := b.Demand(ctx, store.DemandQuery{Limit: 1}); return err },
+			"Put":     func(ctx context.Context) error { return b.Put(ctx, item("new", 0, "", "Cola")) },
+			"Advance": func(ctx context.Context) error { return b.Advance(ctx, request, nil, at(0, 9)) },
+			"Marks":   func(ctx context.Context) error { _, err := b.Marks(ctx); return err },
+			"Ping":    b.Ping,
+		})
+		assert.Equal(b, []string{"kept"}, ids(b.all(store.Query{})))
+		b.marked(store.Marks{})
+	}},
+	{"contexts that end on the way leave all or nothing, and do not affect other calls", func(b *bench) {
+		const n = 200
+		errs := together(n, func(i int) error {
+			it := item(fmt.Sprint(i), 0, "", "Cola")
+			if i%2 == 1 {
+				return b.put(b, it)
+			}
+			ctx, cancel := context.WithCancel(b.Context())
+			go cancel()
+			return b.Put(ctx, it)
+		})
+		for i, err := range errs {
+			if i%2 == 1 {
+				require.NoError(b, err)
+			} else if err != nil {
+				isKind(b, events.Unavailable, err)
+			}
+		}
+		kept := b.all(store.Query{})
+		assert.GreaterOrEqual(b, len(kept), n/2)
+		assert.EqualValues(b, len(kept), b.demand(store.DemandQuery{})[0].Count)
+	}},
+	{"closing ends what is under way: it is kept, or unavailable", func(b *bench) {
+		const n = 100
+		errs := together(n, func(i int) error {
+			if i == n/2 {
+				return b.Close()
+			}
+			return b.Put(b.Context(), item(fmt.Sprint(i), 0, ""))
+		})
+		require.NoError(b, b.Close(), "once more")
+		again := b.handle(b.T)
+		for i, err := range errs {
+			if i == n/2 {
+				require.NoError(b, err)
+			} else if err == nil {
+				b.get(again, item(fmt.Sprint(i), 0, ""))
+			} else {
+				isKind(b, events.Unavailable, err)
+			}
+		}
 	}},
 }

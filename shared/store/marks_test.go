@@ -1,4 +1,4 @@
-package storetest
+package store_test
 
 import (
 	"github.com/stretchr/testify/assert"
@@ -49,7 +49,7 @@ var marks = []guarantee{
 		require.NoError(b, b.Ping(b.Context()))
 	}},
 	{"handles of several processes advance the same marks", func(b *bench) {
-		handles := []store.Store{b.Store, b.handle()}
+		handles := []store.Store{b.Store, b.handle(b.T)}
 		for offset := range int64(20) {
 			require.NoError(b, handles[offset%2].Advance(b.Context(), request, at(0, offset), at(0, offset+1)))
 		}

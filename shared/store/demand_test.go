@@ -1,4 +1,4 @@
-package storetest
+package store_test
 
 import (
 	"fmt"
@@ -24,12 +24,12 @@ var demands = []guarantee{
 			{Country: "De", City: "KÖLN", Drink: "Café  Latte", Count: 2},
 			{Country: "DE", City: "köln", Drink: "Café Latte", Count: 1},
 			{Country: "De", City: "KÖLN", Drink: "Tea", Count: 1},
-		}, b.demand(b, store.DemandQuery{}))
+		}, b.demand(store.DemandQuery{}))
 	}},
 	{"a blank drink is none, a blank place is a place", func(b *bench) {
 		b.mustPut(asking("1", "", " ", "", " ", "Cola"), asking("2", "", "Bonn", "Cola"), asking("3", "DE", "Berlin"))
-		assert.Equal(b, []store.Demand{{Drink: "Cola", Count: 1}, {City: "Bonn", Drink: "Cola", Count: 1}}, b.demand(b,
-			store.DemandQuery{Limit: 1}))
+		assert.Equal(b, []store.Demand{{Drink: "Cola", Count: 1}, {City: "Bonn", Drink: "Cola", Count: 1}},
+			b.demand(store.DemandQuery{Limit: 1}))
 	}},
 	{"pages are ordered by country, city and drink, complete and without repeats, for each filter", func(b *bench) {
 		var all []store.Demand
@@ -45,7 +45,7 @@ var demands = []guarantee{
 			}
 		}
 		for _, limit := range []int{1, 3, 7, 83, 84, 85} {
-			require.Equal(b, all, b.demand(b, store.DemandQuery{Limit: limit}), limit)
+			require.Equal(b, all, b.demand(store.DemandQuery{Limit: limit}), limit)
 		}
 		for _, d := range all {
 			var want []store.Demand
@@ -55,8 +55,8 @@ var demands = []guarantee{
 				}
 			}
 			q := store.DemandQuery{Country: " " + strings.ToUpper(d.Country), City: strings.ToUpper(d.City) + " ", Limit: 2}
-			require.Equal(b, want, b.demand(b, q), "%+v", q)
+			require.Equal(b, want, b.demand(q), "%+v", q)
 		}
-		assert.Empty(b, b.demand(b, store.DemandQuery{Country: "FR"}))
+		assert.Empty(b, b.demand(store.DemandQuery{Country: "FR"}))
 	}},
 }

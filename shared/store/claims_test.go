@@ -1,4 +1,4 @@
-package storetest
+package store_test
 
 import (
 	"context"
@@ -15,15 +15,23 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// RunClaims tests delivery claims, as [Run] tests read models. Handles take the time from clock.
-func RunClaims(t *testing.T, data func(t *testing.T, clock func() time.Time) (open func() store.Claims)) {
-	for _, g := range claims {
-		t.Run(g.name, func(t *testing.T) {
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	for name, implementation := range implementations {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := &claimsBench{T: t, clock: &clock{}}
-			b.open = data(t, b.clock.Now)
-			b.Claims = b.handle()
-			g.test(b)
+			if name == "dynamodb" {
+				local(t)
+			}
+			for _, g := range claims {
+				t.Run(g.name, func(t *testing.T) {
+					t.Parallel()
+					b := &claimsBench{T: t, clock: &clock{}}
+					b.opener = implementation.claims(t, b.clock.Now)
+					b.Claims = b.handle(t)
+					g.test(b)
+				})
+			}
 		})
 	}
 }
@@ -31,15 +39,8 @@ func RunClaims(t *testing.T, data func(t *testing.T, clock func() time.Time) (op
 type claimsBench struct {
 	*testing.T
 	store.Claims
+	opener[store.Claims]
 	clock *clock
-	open  func() store.Claims
-}
-
-// handle opens the same data again.
-func (b *claimsBench) handle() store.Claims {
-	c := b.open()
-	b.Cleanup(func() { assert.NoError(b, c.Close()) })
-	return c
 }
 
 // clock shows noon at first.
@@ -66,24 +67,12 @@ func (b *claimsBench) deliveries(ids ...string) map[string][]store.Delivery {
 	return found
 }
 
-// claimCalls are all methods that take a context, each of which would change something if it could.
-func claimCalls(c store.Claims) map[string]func(context.Context) error {
-	return map[string]func(context.Context) error{
-		"Claim":      func(ctx context.Context) error { _, _, err := c.Claim(ctx, "claim", "smtp", lease); return err },
-		"Complete":   func(ctx context.Context) error { return c.Complete(ctx, "complete", "smtp") },
-		"Fail":       func(ctx context.Context) error { return c.Fail(ctx, "held", "smtp", "refused") },
-		"Release":    func(ctx context.Context) error { return c.Release(ctx, "held", "smtp") },
-		"Deliveries": func(ctx context.Context) error { _, err := c.Deliveries(ctx, "held"); return err },
-		"Ping":       c.Ping,
-	}
-}
-
 var claims = []struct {
 	name string
 	test func(*claimsBench)
 }{
 	{"a claim is held until its lease ends, in every handle", func(b *claimsBench) {
-		other := b.handle()
+		other := b.handle(b.T)
 		assert.Equal(b, store.Claimed, b.claim(b, "mail\x00ü"))
 		assert.Equal(b, store.Held, b.claim(b, "mail\x00ü"))
 		assert.Equal(b, store.Claimed, b.claim(other, "mail"))
@@ -99,7 +88,7 @@ var claims = []struct {
 		assert.Equal(b, store.Claimed, b.claim(other, "mail\x00ü"))
 	}},
 	{"a completed effect stays done, no matter which handle holds the claim", func(b *claimsBench) {
-		other := b.handle()
+		other := b.handle(b.T)
 		b.claim(b, "mail")
 		b.clock.advance(lease)
 		b.claim(other, "mail")
@@ -110,10 +99,10 @@ var claims = []struct {
 		}
 		b.clock.advance(1000 * time.Hour)
 		assert.Equal(b, store.Done, b.claim(other, "mail"))
-		assert.Equal(b, store.Done, b.claim(b.handle(), "never claimed"))
+		assert.Equal(b, store.Done, b.claim(b.handle(b.T), "never claimed"))
 	}},
 	{"a lease set by a badly skewed clock is ignored", func(b *claimsBench) {
-		other := b.handle()
+		other := b.handle(b.T)
 		b.clock.advance(1000 * time.Hour)
 		assert.Equal(b, store.Claimed, b.claim(b, "mail"))
 		b.clock.advance(-1000 * time.Hour)
@@ -129,7 +118,7 @@ var claims = []struct {
 		assert.Equal(b, 50*time.Minute+lease, left)
 	}},
 	{"only the handle that holds a claim releases it or lets it fail, and then it can be claimed at once", func(b *claimsBench) {
-		other := b.handle()
+		other := b.handle(b.T)
 		end := map[string]func(c store.Claims, id string) error{
 			"released": func(c store.Claims, id string) error { return c.Release(b.Context(), id, "smtp") },
 			"failed":   func(c store.Claims, id string) error { return c.Fail(b.Context(), id, "smtp", "refused") },
@@ -148,7 +137,7 @@ var claims = []struct {
 		}
 	}},
 	{"of many concurrent calls one gets the claim", func(b *claimsBench) {
-		handles := []store.Claims{b.Claims, b.handle()}
+		handles := []store.Claims{b.Claims, b.handle(b.T)}
 		var won atomic.Int32
 		succeed(b, 64, func(n int) error {
 			c, _, err := handles[n%2].Claim(b.Context(), "mail", "smtp", lease)
@@ -194,32 +183,34 @@ var claims = []struct {
 		isKind(b, events.Invalid, err)
 	}},
 	{"a claim needs an id, a short channel and a lease", func(b *claimsBench) {
-		check := func(id, channel string) {
-			_, _, err := b.Claims.Claim(b.Context(), id, channel, lease)
+		for _, c := range []struct {
+			id, channel string
+			lease       time.Duration
+		}{{"", "smtp", lease}, {strings.Repeat("x", store.MaxID+1), "smtp", lease}, {"\xff", "smtp", lease},
+			{"mail", strings.Repeat("x", 65), lease}, {"mail", "smtp", -lease}, {"mail", "smtp", time.Microsecond}} {
+			_, _, err := b.Claims.Claim(b.Context(), c.id, c.channel, c.lease)
 			isKind(b, events.Invalid, err)
-			isKind(b, events.Invalid, b.Complete(b.Context(), id, channel))
-			isKind(b, events.Invalid, b.Fail(b.Context(), id, channel, "refused"))
-			isKind(b, events.Invalid, b.Release(b.Context(), id, channel))
-		}
-		for _, id := range []string{"", strings.Repeat("x", store.MaxID+1), "\xff"} {
-			check(id, "smtp")
-		}
-		check("mail", strings.Repeat("x", 65))
-		for _, d := range []time.Duration{-time.Second, 0, time.Microsecond} {
-			_, _, err := b.Claims.Claim(b.Context(), "mail", "smtp", d)
-			isKind(b, events.Invalid, err)
+			if c.lease == lease {
+				isKind(b, events.Invalid, b.Complete(b.Context(), c.id, c.channel))
+				isKind(b, events.Invalid, b.Fail(b.Context(), c.id, c.channel, "refused"))
+				isKind(b, events.Invalid, b.Release(b.Context(), c.id, c.channel))
+			}
 		}
 		assert.Equal(b, store.Claimed, b.claim(b, "mail"))
 	}},
 	{"a context that has ended makes every call unavailable, and changes nothing", func(b *claimsBench) {
 		b.claim(b, "held")
-		unavailable(b.T, claimCalls(b))
+		ended(b.T, map[string]func(context.Context) error{
+			"Claim":      func(ctx context.Context) error { _, _, err := b.Claims.Claim(ctx, "claim", "smtp", lease); return err },
+			"Complete":   func(ctx context.Context) error { return b.Complete(ctx, "complete", "smtp") },
+			"Fail":       func(ctx context.Context) error { return b.Fail(ctx, "held", "smtp", "refused") },
+			"Release":    func(ctx context.Context) error { return b.Release(ctx, "held", "smtp") },
+			"Deliveries": func(ctx context.Context) error { _, err := b.Deliveries(ctx, "held"); return err },
+			"Ping":       b.Ping,
+		})
 		assert.Equal(b, store.Claimed, b.claim(b, "claim"))
 		assert.Equal(b, store.Claimed, b.claim(b, "complete"))
 		assert.Equal(b, store.Held, b.claim(b, "held"))
-	}},
-	{"closed claims are unavailable, and closing them again does nothing", func(b *claimsBench) {
 		require.NoError(b, b.Ping(b.Context()))
-		closed(b.T, b.Claims, claimCalls(b))
 	}},
 }

@@ -1,4 +1,4 @@
-package storetest
+package store_test
 
 import (
 	"cmp"
@@ -24,21 +24,10 @@ var lists = []guarantee{
 		other.Type = contact
 		b.mustPut(old, oldest, other, item("new", 1, ""))
 		for _, limit := range []int{1, 100} {
-			assert.Equal(b, []string{"new", "ä", "b", "a\x00", "a", "B", "old", "oldest"},
-				ids(b.all(b, store.Query{Type: request, Limit: limit})))
+			assert.Equal(b, []string{"new", "ä", "b", "a\x00", "a", "B", "old", "oldest"}, ids(b.all(store.Query{Limit: limit})))
 		}
-		assert.Equal(b, []string{"x"}, ids(b.all(b, store.Query{Type: contact, Limit: 10})))
-		assert.Empty(b, b.all(b, store.Query{Type: "machine-created", Limit: 10}))
-	}},
-	{"a limit is 1 to 100", func(b *bench) {
-		for _, limit := range []int{-1, 0, 101} {
-			_, err := b.List(b.Context(), store.Query{Type: request, Limit: limit})
-			isKind(b, events.Invalid, err)
-			_, err = b.Demand(b.Context(), store.DemandQuery{Limit: limit})
-			isKind(b, events.Invalid, err)
-		}
-		_, err := b.List(b.Context(), store.Query{Limit: 1})
-		isKind(b, events.Invalid, err)
+		assert.Equal(b, []string{"x"}, ids(b.all(store.Query{Type: contact})))
+		assert.Empty(b, b.all(store.Query{Type: "machine-created"}))
 	}},
 	{"the last page says so, even when it is full", func(b *bench) {
 		b.mustPut(item("1", 1, ""), item("2", 2, ""), item("3", 3, ""), item("4", 4, ""))
@@ -51,15 +40,12 @@ var lists = []guarantee{
 		i := item("1", 0, "")
 		i.Labels = store.Labels{City: " ÅRHUS  C\t", Country: "Dk", MachineID: "M-1", Type: "Contact"}
 		b.mustPut(i, item("2", 0, ""))
-		for _, match := range []store.Labels{
-			{City: "århus  c"}, {City: "Århus  C "}, {Country: "dk"}, {MachineID: "m-1"}, {Type: "contact"},
-			{City: "ÅRHUS  c", Country: "DK", MachineID: "M-1", Type: "CONTACT"}, {Country: "DK", City: " "},
+		for match, want := range map[store.Labels]int{
+			{City: "århus  c"}: 1, {City: "Århus  C "}: 1, {Country: "dk"}: 1, {MachineID: "m-1"}: 1, {Type: "contact"}: 1,
+			{City: "ÅRHUS  c", Country: "DK", MachineID: "M-1", Type: "CONTACT"}: 1, {Country: "DK", City: " "}: 1,
+			{City: "århus c"}: 0, {City: "arhus  c"}: 0, {City: "århus"}: 0, {City: "dk"}: 0, {Country: "dk", Type: "machine"}: 0,
 		} {
-			assert.Equal(b, []string{"1"}, ids(b.all(b, store.Query{Type: request, Match: match, Limit: 10})), "%+v", match)
-		}
-		for _, match := range []store.Labels{{City: "århus c"}, {City: "arhus  c"}, {City: "århus"}, {City: "dk"},
-			{Country: "dk", Type: "machine"}} {
-			assert.Empty(b, b.all(b, store.Query{Type: request, Match: match, Limit: 10}), "%+v", match)
+			assert.Equal(b, []string{"1"}[:want], ids(b.all(store.Query{Match: match})), "%+v", match)
 		}
 	}},
 	{"since lets in what is at or after it, to the millisecond", func(b *bench) {
@@ -77,7 +63,7 @@ var lists = []guarantee{
 			at(-9):                             {"3", "2", "1", "0"},
 			at(1).In(time.FixedZone("", 7200)): {"3", "2", "1"},
 		} {
-			assert.Equal(b, want, ids(b.all(b, store.Query{Type: request, Since: since, Limit: 1})), since)
+			assert.Equal(b, want, ids(b.all(store.Query{Since: since, Limit: 1})), since)
 		}
 	}},
 	{"every filter, alone and combined, finds what it should", func(b *bench) {
@@ -86,8 +72,8 @@ var lists = []guarantee{
 		var items []store.Item
 		for n := range 150 {
 			i := item(fmt.Sprintf("%x-%d", r.Uint32(), n), r.IntN(20), "")
-			i.Labels = store.Labels{City: pick("", "Bonn", "Köln"), Country: pick("", "DE", "FR"), MachineID: pick("", "m1",
-				"m2"), Type: pick("", "contact", "machine")}
+			i.Labels = store.Labels{City: pick("", "Bonn", "Köln"), Country: pick("", "DE", "FR"),
+				MachineID: pick("", "m1", "m2"), Type: pick("", "contact", "machine")}
 			items = append(items, i)
 		}
 		succeed(b, len(items), func(n int) error { return b.put(b, items[n]) })
@@ -98,7 +84,7 @@ var lists = []guarantee{
 			if r.IntN(2) == 0 {
 				q.Since = noon.Add(time.Duration(r.IntN(20)) * time.Second)
 			}
-			require.Equal(b, ids(expected(items, q)), ids(b.all(b, q)), "%+v", q)
+			require.Equal(b, ids(expected(items, q)), ids(b.all(q)), "%+v", q)
 		}
 	}},
 	{"paging visits everything of the start exactly once while older, newer and equal ones are added", func(b *bench) {
@@ -111,7 +97,7 @@ var lists = []guarantee{
 		}
 		added := 0
 		seen := map[string]int{}
-		for _, i := range b.all(b, store.Query{Type: request, Match: store.Labels{City: "berlin"}, Limit: 7}, func() {
+		for _, i := range b.all(store.Query{Match: store.Labels{City: "berlin"}, Limit: 7}, func() {
 			for _, id := range []string{"a", "m30-", "z"} {
 				added++
 				b.mustPut(item(fmt.Sprint(id, added), r.IntN(9)-2, ""))
@@ -128,8 +114,7 @@ var lists = []guarantee{
 }
 
 // expected is the list by the letter of the contract.
-func expected(items []store.Item, q store.Query) []store.Item {
-	var out []store.Item
+func expected(items []store.Item, q store.Query) (out []store.Item) {
 	m := q.Match.Folded()
 	for _, i := range items {
 		l := i.Labels.Folded()
@@ -142,4 +127,65 @@ func expected(items []store.Item, q store.Query) []store.Item {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.ID, a.ID))
 	})
 	return out
+}
+
+var cursors = []guarantee{
+	{"a cursor that was changed is invalid", func(b *bench) {
+		b.mustPut(item("1", 1, "", "Cola", "Tea"), item("2", 2, ""))
+		good := b.page(b, store.Query{Limit: 1}).Next
+		for _, bad := range []string{"x", "!", "AAAA", good + "A", good + "=", good[1:], good[:len(good)-2], " " + good,
+			good[1:2] + good[:1] + good[2:], strings.Repeat("A", 5000)} {
+			_, err := b.List(b.Context(), store.Query{Type: request, Limit: 1, Cursor: bad})
+			isKind(b, events.Invalid, err)
+			_, err = b.Demand(b.Context(), store.DemandQuery{Limit: 1, Cursor: bad})
+			isKind(b, events.Invalid, err)
+		}
+	}},
+	{"limit, handle, and spellings of the same query may change from page to page", func(b *bench) {
+		for n := range 5 {
+			b.mustPut(item(fmt.Sprint("\x00/?&=ü", n), n, ""))
+		}
+		q := store.Query{Limit: 2, Match: store.Labels{City: "BERLIN"}, Since: noon}
+		first := b.page(b, q)
+		assert.Regexp(b, `^[A-Za-z0-9_-]+$`, first.Next, "it needs no escapes in an address")
+		q.Limit, q.Cursor, q.Match.City, q.Since = 3, first.Next, " berlin", q.Since.In(time.FixedZone("", 60))
+		second := b.page(b.handle(b.T), q)
+		assert.Equal(b, ids(b.all(store.Query{})), append(ids(first.Items), ids(second.Items)...))
+	}},
+	{"a cursor is good for its own list alone", func(b *bench) {
+		i, j := item("1", 1, "", "Cola", "Tea"), item("2", 2, "")
+		i.Labels = store.Labels{City: "c", Country: "c", MachineID: "c", Type: "c"}
+		j.Labels = i.Labels
+		b.mustPut(i, j)
+		var reads []func(cursor string) (next string, err error)
+		for _, q := range []store.Query{
+			{}, {Since: noon}, {Since: noon.Add(time.Millisecond)}, {Match: store.Labels{City: "c"}}, {Match: store.Labels{Country: "c"}},
+			{Match: store.Labels{MachineID: "c"}}, {Match: store.Labels{Type: "c"}}, {Match: store.Labels{City: "c", Country: "c"}},
+		} {
+			reads = append(reads, func(cursor string) (string, error) {
+				q.Type, q.Limit, q.Cursor = request, 1, cursor
+				page, err := b.List(b.Context(), q)
+				return page.Next, err
+			})
+		}
+		for _, q := range []store.DemandQuery{{}, {Country: "c"}, {City: "c"}, {Country: "c", City: "c"}} {
+			reads = append(reads, func(cursor string) (string, error) {
+				q.Limit, q.Cursor = 1, cursor
+				page, err := b.Demand(b.Context(), q)
+				return page.Next, err
+			})
+		}
+		for from, first := range reads {
+			next, err := first("")
+			require.NoError(b, err)
+			require.NotEmpty(b, next)
+			for to, read := range reads {
+				if _, err := read(next); from == to {
+					require.NoError(b, err)
+				} else {
+					isKind(b, events.Invalid, err)
+				}
+			}
+		}
+	}},
 }
