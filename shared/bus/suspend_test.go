@@ -5,6 +5,7 @@ package bus_test
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +18,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// TestMain runs all phases of TestSuspendedChild side by side.
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "8") // the command line overrides it
+	m.Run()
+}
 
 // TestSuspendedChild stops a process around the deadlines of its handlers, and around the Close of its partition, for
 // longer than the grace period. Its handlers heed their contexts, so there is no overrun.

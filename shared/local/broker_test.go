@@ -15,6 +15,7 @@ import (
 )
 
 func TestReopeningKeepsRecordsAndAdvertisesTheNewAddress(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "made", "by-open")
 	first := start(t, Options{Dir: dir})
 	produce(t, first.Address(), 0, 5)

@@ -18,6 +18,7 @@ func member(t *testing.T, address string, opts ...kgo.Opt) *kgo.Client {
 }
 
 func TestWorkersFailOverFast(t *testing.T) {
+	t.Parallel()
 	b := start(t, Options{Dir: t.TempDir()})
 	produce(t, b.Address(), 0, 1)
 	long := kgo.SessionTimeout(time.Minute)
@@ -30,6 +31,7 @@ func TestWorkersFailOverFast(t *testing.T) {
 
 // kfake reloads the names of static members without the members.
 func TestAStaticMemberReturnsAfterAKill(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b := start(t, Options{Dir: dir})
 	produce(t, b.Address(), 0, 1)

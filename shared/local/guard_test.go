@@ -141,7 +141,7 @@ func TestClosedConnectionsTakeNoMemory(t *testing.T) {
 	for range 30 {
 		r.Topics = append(r.Topics, kmsg.MetadataRequestTopic{Topic: &name})
 	}
-	for range 200 {
+	for range 130 { // 117 MB
 		conn := dial(t, b.Address())
 		_, err := conn.Write(encode(r))
 		require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -32,7 +33,8 @@ func TestMain(m *testing.M) {
 		child(strings.Split(args, "|"))
 		return
 	}
-	os.Exit(m.Run())
+	_ = flag.Set("test.parallel", "8") // tests wait for sessions and processes; the command line overrides it
+	m.Run()
 }
 
 func child(args []string) {

@@ -8,6 +8,7 @@ import (
 )
 
 func TestSecondProcessIsRefusedUntilTheFirstDies(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	_, kill := startChild(t, dir, "127.0.0.1:0")
 

@@ -32,6 +32,7 @@ func commit(t *testing.T, address, group string, offset int64) {
 }
 
 func TestTornEndIsRemoved(t *testing.T) {
+	t.Parallel()
 	dir := filled(t, 10)
 	crashed := image(t, dir)
 	require.NoError(t, os.Remove(filepath.Join(crashed, "partitions", topic+"-0", "snapshot.json"))) // a clean close wrote it
@@ -61,6 +62,7 @@ func must[T any](v T, err error) T {
 }
 
 func TestOtherDamageIsRefused(t *testing.T) {
+	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, dir string){
 		"flipped byte": func(t *testing.T, dir string) {
 			raw := must(os.ReadFile(segmentFile(dir)))
@@ -108,6 +110,7 @@ func appendTo(path string, data []byte) error {
 }
 
 func TestCommitsAfterATornCommitAreKept(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b := start(t, Options{Dir: dir})
 	produce(t, b.Address(), 0, 10)
@@ -133,6 +136,7 @@ func TestCommitsAfterATornCommitAreKept(t *testing.T) {
 }
 
 func TestShortIndexIsCompleted(t *testing.T) {
+	t.Parallel()
 	dir := filled(t, 3)
 	idx := filepath.Join(dir, "partitions", topic+"-0", "0.idx")
 	want := must(os.ReadFile(idx))

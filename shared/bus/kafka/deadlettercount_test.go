@@ -11,7 +11,6 @@ import (
 )
 
 func TestDeadLettersAreCountedByClassAndSource(t *testing.T) {
-	t.Parallel()
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(2)
 		deadLetters := bus.DeadLetterTopic(b.topic)

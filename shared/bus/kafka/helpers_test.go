@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -24,8 +25,15 @@ import (
 // waitTimeout is how long a test waits for an expected state.
 const waitTimeout = time.Minute
 
-// onBrokers runs a test on kfake, and on the Kafka at KAFKA_BROKERS if that is set.
+// TestMain runs more tests side by side than there are CPUs: most of them wait for timeouts of Kafka's protocol.
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "16") // the command line overrides it
+	m.Run()
+}
+
+// onBrokers runs a test on kfake, and on the Kafka at KAFKA_BROKERS if that is set, beside other tests.
 func onBrokers(t *testing.T, test func(t *testing.T, b *broker)) {
+	t.Parallel()
 	for _, name := range []string{"kfake", "kafka"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -55,7 +55,6 @@ func TestCommittedOffsetOutsideTheLogIsALoss(t *testing.T) {
 		{"past the end of its leader epoch", 10, 0, 0, 3, 10, nil, "truncated"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
 			onBrokers(t, func(t *testing.T, b *broker) {
 				b.create(1)
 				b.write(moved(0, "a", 1), moved(0, "a", 2), moved(0, "a", 3))

@@ -14,6 +14,7 @@ func nothing(context.Context, event) error { return nil }
 
 // A session timeout that the brokers refuse ends the worker with the setting to change.
 func TestRefusedSessionTimeoutEndsConsume(t *testing.T) {
+	t.Parallel()
 	b := fake(t, kfake.GroupMinSessionTimeout(6*time.Second))
 	b.create(1)
 	b.SessionTimeout = time.Second
@@ -24,6 +25,7 @@ func TestRefusedSessionTimeoutEndsConsume(t *testing.T) {
 
 // A worker ends if another one takes over its instance id and with it its partitions.
 func TestDuplicateInstanceIDEndsConsume(t *testing.T) {
+	t.Parallel()
 	b := fake(t)
 	b.create(1)
 	b.InstanceID = "one"

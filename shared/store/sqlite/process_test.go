@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -37,7 +38,8 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	_ = flag.Set("test.parallel", "8") // tests wait for locks and processes; the command line overrides it
+	m.Run()
 }
 
 // spawn starts a process that writes n times to the file; it prints what was acknowledged.
