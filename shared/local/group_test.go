@@ -17,18 +17,6 @@ func member(t *testing.T, address string, opts ...kgo.Opt) *kgo.Client {
 	}, opts...)...)
 }
 
-func TestWorkersFailOverFast(t *testing.T) {
-	t.Parallel()
-	b := start(t, Options{Dir: t.TempDir()})
-	produce(t, b.Address(), 0, 1)
-	long := kgo.SessionTimeout(time.Minute)
-	first := member(t, b.Address(), long)
-	require.NoError(t, first.PollFetches(within(t, 10*time.Second)).Err())
-	first.CloseAllowingRebalance() // it leaves the group: the second member must not wait for its session of a minute
-	second := member(t, b.Address(), long)
-	require.NoError(t, second.PollFetches(within(t, 10*time.Second)).Err())
-}
-
 // kfake reloads the names of static members without the members.
 func TestAStaticMemberReturnsAfterAKill(t *testing.T) {
 	t.Parallel()

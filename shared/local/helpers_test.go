@@ -181,5 +181,3 @@ func captureLog() (*slog.Logger, *strings.Builder) {
 func segmentFile(dir string) string {
 	return filepath.Join(dir, "partitions", topic+"-0", "0.dat")
 }
-
-func itoa(n int32) string { return strconv.Itoa(int(n)) }

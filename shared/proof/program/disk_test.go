@@ -72,7 +72,7 @@ func TestServeReportsAFullDiskAndRecovers(t *testing.T) {
 	s.Says(s.Stderr, "disk full: ") // a request is logged once it is answered
 	got := doctor()
 	assert.Equal(t, 1, got.Status)
-	assert.Regexp(t, `wrong +disk +\S+ +disk full: \d+ bytes free in `+data, got.Stdout)
+	assert.Regexp(t, `wrong +disk +\S+ +disk full: no 4 MiB free in `+data, got.Stdout)
 
 	require.NoError(t, os.Remove(filler))
 	for range 20 {

@@ -1,0 +1,46 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"syscall"
+)
+
+// MakePrivate creates a data folder and makes it accessible to its owner only, because it holds personal data.
+func MakePrivate(dir string, log *slog.Logger) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("create data folder: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		log.Warn("other users can access the data", "path", dir, "error", err)
+		return nil
+	}
+	log.Warn("other users could access the data folder; it is private now", "path", dir, "mode", info.Mode().String())
+	return nil
+}
+
+// minFree is how much space writing an event may take: the largest record, its copies in the read model and its journal.
+const minFree = 4 << 20
+
+// CheckDisk returns an error if the folder cannot be written to, or if its disk is so full that the broker and the read model may
+// fail to write an event. It writes a file of that size for a moment, because also a quota may refuse it.
+func CheckDisk(dir string) error {
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err == nil {
+		_, err = f.Write(make([]byte, minFree))
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	switch {
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("disk full: no %d MiB free in %s", minFree>>20, dir)
+	case err != nil:
+		return fmt.Errorf("data folder is not writable: %w", err)
+	}
+	return nil
+}
