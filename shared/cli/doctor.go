@@ -152,9 +152,8 @@ func (a *app) checkBrokers(ctx context.Context, r *report) {
 	if a.cluster.Mechanism == settings.AWSMSKIAM {
 		_, _ = a.cluster.AWSCredentials(ctx) // finding them may take longer than a broker waits; the login reports errors
 	}
-	states := kafka.Brokers(ctx, a.cluster)
-	a.cluster.Brokers = nil
-	named := slices.ContainsFunc(states, func(s kafka.BrokerState) bool { return s.Advertised })
+	states, usable := kafka.Brokers(ctx, a.cluster)
+	a.cluster = usable
 	says := "address ok"
 	if a.cluster.TLS {
 		says += ", TLS ok"
@@ -163,17 +162,10 @@ func (a *app) checkBrokers(ctx context.Context, r *report) {
 		says += ", login ok (" + a.cluster.Mechanism + ")"
 	}
 	for _, s := range states {
-		switch {
-		case s.Fault == nil:
+		if s.Err == nil {
 			r.add(well, s.Address, says, "")
-			if s.Advertised || !named { // one that is not named redirects clients to those that are
-				a.cluster.Brokers = append(a.cluster.Brokers, s.Address)
-			}
-		case s.Given:
-			r.add(wrong, s.Address, string(s.Fault.Stage)+": "+s.Fault.Reason(), s.Fault.Remedy)
-		default:
-			r.add(wrong, s.Address, string(s.Fault.Stage)+": the cluster names this broker, but "+s.Fault.Reason(),
-				"set its advertised.listeners to an address that can be reached from here; "+s.Fault.Remedy)
+		} else {
+			r.add(wrong, s.Address, fmt.Sprintf("%s: %v", s.Stage, s.Err), s.Remedy)
 		}
 	}
 }
@@ -192,7 +184,7 @@ func (a *app) checkDisk(_ context.Context, r *report) {
 }
 
 func (a *app) checkTopics(ctx context.Context, r *report) {
-	states, err := kafka.InspectTopics(ctx, a.cluster, 0, kafka.Topics(events.Catalogue()...)...)
+	states, err := kafka.InspectTopics(ctx, a.cluster, kafka.Topics(events.Catalogue()...)...)
 	r.addError(err)
 	for _, s := range states {
 		if !s.Exists {
@@ -230,14 +222,14 @@ func (a *app) checkGroups(ctx context.Context, r *report) {
 
 func (r *report) addGroup(g kafka.GroupState, now time.Time) {
 	says := fmt.Sprintf("%s, %s, %s to handle on %s",
-		g.State, counted(len(g.Members), "member"), counted(int(g.Lag), "event"), g.Topic)
+		g.State, counted(g.Members, "member"), counted(int(g.Lag), "event"), g.Topic)
 	if !g.Oldest.IsZero() {
 		says += fmt.Sprintf(", the oldest %s old", max(now.Sub(g.Oldest), 0).Round(time.Second))
 	}
 	switch {
 	case g.Partitions == 0:
 		r.add(noted, g.Group, fmt.Sprintf("its topic %s does not exist, see topics", g.Topic), "")
-	case len(g.Members) == 0:
+	case g.Members == 0:
 		r.add(wrong, g.Group, says, "nothing consumes "+g.Topic+": start `sipeat worker`, or find in its log why it ended")
 	case g.State != "Stable" || g.Lag > 0:
 		r.add(noted, g.Group, says, "run doctor again: if it stays so, the worker's log and its /readyz say why")

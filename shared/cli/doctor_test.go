@@ -30,7 +30,7 @@ func TestFindingsAreAligned(t *testing.T) {
 }
 
 func TestGroupsAreJudged(t *testing.T) {
-	now, worker := time.Now(), []string{"worker"}
+	now, worker := time.Now(), 1
 	for name, c := range map[string]struct {
 		group        kafka.GroupState
 		status, says string

@@ -83,7 +83,7 @@ func (p *parts) openBroker(ctx context.Context, data, address string) error {
 	}
 	p.add("broker", func(context.Context) error { return broker.Close() })
 	p.cluster = settings.Kafka{Brokers: []string{broker.Address()}}
-	_, err = kafka.MakeTopics(ctx, p.cluster, 1, kafka.Topics(events.Catalogue()...)...)
+	_, err = kafka.MakeTopics(ctx, p.cluster, kafka.Topics(events.Catalogue()...)...)
 	return err
 }
 

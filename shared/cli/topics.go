@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -15,35 +14,30 @@ import (
 
 func (a *app) topicsCommand() *cobra.Command {
 	var check bool
-	var replication int
 	c := &cobra.Command{
 		Use:   "topics",
 		Short: "Create missing topics, and show how existing ones differ",
-		Long: "Create the topics of all event types and their dead-letter topics where they are missing. Existing topics are not\n" +
-			"changed: differences in partitions, replication factor, retention, size limits and cleanup are listed, each with\n" +
-			"a remedy.\n\n" +
+		Long: "Create the topics of all event types and their dead-letter topics where they are missing, on as many brokers as\n" +
+			"there are, up to three. Existing topics are not changed: differences in partitions, replication factor, retention,\n" +
+			"size limits and cleanup are listed, each with a remedy.\n\n" +
 			"With --check nothing is created, and the exit status is 1 if a topic is missing or differs. Without it, the exit\n" +
 			"status is 1 if a topic could not be created or described.",
 		Example: "  sipeat topics\n" +
 			"  sipeat topics --check\n" +
-			"  sipeat topics --replication 3 --brokers kafka1:9092,kafka2:9092,kafka3:9092\n" +
+			"  sipeat topics --brokers kafka1:9092,kafka2:9092,kafka3:9092\n" +
 			"  sipeat topics --check --json | jq -r '.[] | select(.differences) | .topic'",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if replication < 0 || replication > 100 {
-				return usageError{errors.New("--replication must be a number of brokers; for example 3")}
-			}
-			return a.topics(c.Context(), replication, check)
+			return a.topics(c.Context(), check)
 		},
 	}
 	c.Flags().BoolVar(&check, "check", false, "create nothing; exit status 1 if a topic is missing or differs")
-	c.Flags().IntVar(&replication, "replication", 0, "replication factor (0: number of brokers, at most 3)")
 	a.addJSONFlag(c)
 	addFlags(c, "brokers")
 	return c
 }
 
-func (a *app) topics(ctx context.Context, replication int, check bool) error {
+func (a *app) topics(ctx context.Context, check bool) error {
 	if err := a.reach(ctx, kafka.Requirements{}); err != nil {
 		return err
 	}
@@ -53,7 +47,7 @@ func (a *app) topics(ctx context.Context, replication int, check bool) error {
 	if check {
 		do = kafka.InspectTopics
 	}
-	states, err := do(ctx, a.cluster, replication, kafka.Topics(events.Catalogue()...)...)
+	states, err := do(ctx, a.cluster, kafka.Topics(events.Catalogue()...)...)
 	if err != nil {
 		return err
 	}

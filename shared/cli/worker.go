@@ -92,7 +92,11 @@ func (p *parts) worker(ctx context.Context, only []string) error {
 	case <-ctx.Done():
 		return nil
 	}
-	fmt.Fprintf(p.stdout, "ready topics=%s groups=%s\n\n", strings.Join(needs.Read, ","), strings.Join(needs.Groups, ","))
+	var groups []string
+	for _, f := range functions {
+		groups = append(groups, f.Consumer.Group)
+	}
+	fmt.Fprintf(p.stdout, "ready topics=%s groups=%s\n\n", strings.Join(needs.Read, ","), strings.Join(groups, ","))
 	printConsumers(p.stdout, functions)
 	fmt.Fprintf(p.stdout, "\nThe read model is %s. Ctrl-C stops it.\n", p.storeName())
 	return nil
@@ -105,7 +109,6 @@ func requirements(functions []consumers.Function) (r kafka.Requirements) {
 		topic := f.Consumer.Topic
 		r.Read = append(r.Read, topic)
 		r.Write = append(r.Write, bus.DeadLetterTopic(topic))
-		r.Groups = append(r.Groups, f.Consumer.Group)
 		if topic != derived && !slices.Contains(r.Write, derived) {
 			r.Write = append(r.Write, derived)
 		}

@@ -27,7 +27,7 @@ func newClient(cluster settings.Kafka, logger *slog.Logger, more ...kgo.Opt) (*k
 	}, boundDecompression()...)
 	encrypted, err := cluster.TLSConfig()
 	if err != nil {
-		return nil, &badCAFile{fmt.Errorf("KAFKA_TLS_CA_FILE: %w", err)}
+		return nil, fmt.Errorf("KAFKA_TLS_CA_FILE: %w", err)
 	}
 	if encrypted != nil {
 		options = append(options, kgo.DialTLSConfig(encrypted))
@@ -77,7 +77,7 @@ func mechanism(cluster settings.Kafka) (sasl.Mechanism, error) {
 		return aws.ManagedStreamingIAM(func(ctx context.Context) (aws.Auth, error) {
 			c, err := credentials(ctx) // each time: they change while a process runs
 			if err != nil {
-				return aws.Auth{}, &noCredentials{err}
+				return aws.Auth{}, err
 			}
 			return aws.Auth{AccessKey: c.AccessKey, SecretKey: c.SecretKey, SessionToken: c.SessionToken,
 				UserAgent: clientID}, nil
@@ -85,14 +85,6 @@ func mechanism(cluster settings.Kafka) (sasl.Mechanism, error) {
 	}
 	return nil, fmt.Errorf("KAFKA_SASL_MECHANISM: %q is unknown; set one of "+mechanisms, cluster.Mechanism)
 }
-
-// badCAFile is the error of a file that holds no certificate.
-type badCAFile struct{ error }
-
-// noCredentials is the error of a login that no broker has refused: there are no credentials.
-type noCredentials struct{ error }
-
-func (n *noCredentials) Unwrap() error { return n.error }
 
 // environmentCredentials are those that Lambda sets.
 func environmentCredentials(context.Context) (settings.AWSCredentials, error) {

@@ -103,7 +103,7 @@ func countDeadLetters(ctx context.Context, client *kgo.Client, topic string) (De
 		from[n] = max(from[n], end-deadLettersRead)
 	}
 	seen := map[bus.DeadLetterSource]bool{}
-	err = read(ctx, client, topic, from, ends, false, func(r bus.Record) error {
+	err = read(ctx, client, topic, from, ends, func(done bool) (bool, error) { return !done, nil }, func(r bus.Record) error {
 		c.Read++
 		source, class, ok := bus.SourceOf(r)
 		if !ok {
@@ -117,7 +117,7 @@ func countDeadLetters(ctx context.Context, client *kgo.Client, topic string) (De
 		}
 		return nil
 	})
-	c.Complete = int64(c.Read) == c.Records
+	c.Complete = int64(c.Read) >= c.Records
 	if ctx.Err() != nil {
 		err = nil // what was read is true
 	}

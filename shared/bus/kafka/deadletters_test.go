@@ -88,7 +88,7 @@ func TestMakeTopics(t *testing.T) {
 		week := events.Definition{Topic: b.topic, Partitions: 3, Retention: 7 * 24 * time.Hour}
 		wanted := kafka.Topics(week)
 		for _, created := range []bool{true, false} {
-			states, err := kafka.MakeTopics(t.Context(), b.Kafka, 0, wanted...)
+			states, err := kafka.MakeTopics(t.Context(), b.Kafka, wanted...)
 			require.NoError(t, err)
 			require.Len(t, states, 2)
 			for i, s := range states {

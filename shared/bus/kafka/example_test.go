@@ -26,7 +26,7 @@ func ExamplePublisher_Publish() {
 	defer closeCluster()
 	ctx := context.Background()
 
-	if _, err := kafka.MakeTopics(ctx, cluster, 0, kafka.Topics(events.Catalogue()...)...); err != nil {
+	if _, err := kafka.MakeTopics(ctx, cluster, kafka.Topics(events.Catalogue()...)...); err != nil {
 		log.Fatal(err)
 	}
 	publisher, err := kafka.NewPublisher(cluster, slog.Default())
@@ -69,7 +69,7 @@ func ExampleConsume() {
 
 func publishSomething(cluster settings.Kafka) {
 	ctx := context.Background()
-	if _, err := kafka.MakeTopics(ctx, cluster, 0, kafka.Topics(events.Catalogue()...)...); err != nil {
+	if _, err := kafka.MakeTopics(ctx, cluster, kafka.Topics(events.Catalogue()...)...); err != nil {
 		log.Fatal(err)
 	}
 	publisher, err := kafka.NewPublisher(cluster, slog.Default())

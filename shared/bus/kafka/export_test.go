@@ -5,6 +5,7 @@ import (
 
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // FirstMessage returns the first message of a login.
@@ -15,4 +16,11 @@ func FirstMessage(t *testing.T, cluster settings.Kafka) []byte {
 	_, message, err := m.Authenticate(t.Context(), "127.0.0.1:9098")
 	require.NoError(t, err)
 	return message
+}
+
+// Compare returns the differences of a topic with so many replicas where others are wanted.
+func Compare(replicas int, minInSync string, wanted int) []Difference {
+	s := TopicState{Replication: replicas, Config: map[string]string{}}
+	s.compare(Topic{}, []kadm.Config{{Key: "min.insync.replicas", Value: &minInSync}}, wanted, "b:9092")
+	return s.Differences
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,14 +14,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // GroupState is a consumer group's progress on its topic.
 type GroupState struct {
 	Group      string
 	Topic      string
-	State      string          // as Kafka names it: Stable, Empty, PreparingRebalance, Dead (it does not exist) ...
-	Members    []string        // client@host
+	State      string // as Kafka names it: Stable, Empty, PreparingRebalance, Dead (it does not exist) ...
+	Members    int
 	Lag        int64           // events that are not committed as handled; 0 = no record is left to read
 	Oldest     time.Time       // when the first of them was written; zero = unknown
 	Committed  map[int32]int64 // offsets by partition
@@ -30,47 +32,33 @@ type GroupState struct {
 
 // Groups describes groups, given their topics by group, in the order of their names.
 func Groups(ctx context.Context, cluster settings.Kafka, topicOf map[string]string) ([]GroupState, error) {
-	return withClient(cluster, func(client *kgo.Client) ([]GroupState, error) {
-		admin := kadm.NewClient(client)
-		groups := slices.Sorted(maps.Keys(topicOf))
-		described, err := admin.DescribeGroups(ctx, groups...)
-		// There is no coordinator until the first group is described.
-		for errors.Is(err, kerr.CoordinatorNotAvailable) && pause(ctx, 100*time.Millisecond) {
-			described, err = admin.DescribeGroups(ctx, groups...)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("describe the consumer groups: %w", err)
-		}
-		states := make([]GroupState, len(groups))
-		for i, group := range groups {
-			s := &states[i]
-			s.Group, s.Topic, s.State = group, topicOf[group], "Dead"
-			switch d := described[group]; {
-			case errors.Is(d.Err, kerr.GroupAuthorizationFailed):
-				return nil, denied(cluster, "Describe", "group", group)
-			case d.Err != nil && !errors.Is(d.Err, kerr.GroupIDNotFound):
-				return nil, fmt.Errorf("consumer group %s: %w", group, d.Err)
-			case d.State != "":
-				s.State = d.State
-				for _, m := range d.Members {
-					s.Members = append(s.Members, m.ClientID+"@"+m.ClientHost)
-				}
+	return withClient(cluster, func(client *kgo.Client) (states []GroupState, err error) {
+		for _, group := range slices.Sorted(maps.Keys(topicOf)) {
+			s := GroupState{Group: group, Topic: topicOf[group], Committed: map[int32]int64{}}
+			err := s.describe(ctx, client)
+			if errors.Is(err, kerr.GroupAuthorizationFailed) {
+				err = denied(cluster, "Describe", "group", group)
 			}
-			if err := s.progress(ctx, client); err != nil {
+			if err != nil {
 				return nil, fmt.Errorf("consumer group %s: %w", group, err)
 			}
+			states = append(states, s)
 		}
 		return states, nil
 	})
 }
 
-// progress adds how far the group is on its topic. Where it has committed nothing it begins at the earliest record.
-func (s *GroupState) progress(ctx context.Context, client *kgo.Client) error {
+func (s *GroupState) describe(ctx context.Context, client *kgo.Client) error {
 	admin := kadm.NewClient(client)
-	committed, err := admin.FetchOffsets(ctx, s.Group)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return fmt.Errorf("its offsets: %w", err)
+	described, err := admin.DescribeGroups(ctx, s.Group)
+	for errors.Is(err, kerr.CoordinatorNotAvailable) && pause(ctx, 100*time.Millisecond) { // until the first group is described
+		described, err = admin.DescribeGroups(ctx, s.Group)
 	}
+	d := described[s.Group]
+	if err = errors.Join(err, d.Err); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return err
+	}
+	s.State, s.Members = cmp.Or(d.State, "Dead"), len(d.Members)
 	starts, ends, err := bounds(ctx, admin, s.Topic)
 	if events.KindOf(err) == events.NotFound {
 		return nil
@@ -78,19 +66,9 @@ func (s *GroupState) progress(ctx context.Context, client *kgo.Client) error {
 	if err != nil {
 		return err
 	}
-	s.Partitions, s.Committed = len(ends), map[int32]int64{}
-	at, epochs := map[int32]int64{}, kadm.OffsetForLeaderEpochRequest{}
-	for n := range ends {
-		at[n] = starts[n]
-		if c, ok := committed.Lookup(s.Topic, n); ok && c.At >= 0 {
-			at[n] = c.At
-			s.Committed[n] = c.At
-			if c.LeaderEpoch >= 0 {
-				epochs.Add(s.Topic, n, c.LeaderEpoch)
-			}
-		}
-	}
-	if err := s.losses(ctx, admin, starts, at, epochs); err != nil {
+	s.Partitions = len(ends)
+	at, err := s.resume(ctx, admin, starts)
+	if err != nil {
 		return err
 	}
 	backlogs, err := backlogs(ctx, client, s.Topic, at)
@@ -103,34 +81,120 @@ func (s *GroupState) progress(ctx context.Context, client *kgo.Client) error {
 	return err
 }
 
-// losses adds the committed offsets that the log does not hold any more, and moves at to where a worker resumes.
-func (s *GroupState) losses(
-	ctx context.Context, admin *kadm.Client, starts, at map[int32]int64, epochs kadm.OffsetForLeaderEpochRequest,
-) error {
-	ends, err := admin.ListEndOffsets(ctx, s.Topic) // records of open transactions are there, too
-	if err != nil {
-		return err
+// resume adds the committed offsets, and those that the log does not hold any more. It returns where a worker resumes: where
+// the group has committed nothing, at the earliest record.
+func (s *GroupState) resume(ctx context.Context, admin *kadm.Client, starts map[int32]int64) (map[int32]int64, error) {
+	committed, err := admin.FetchOffsets(ctx, s.Group)
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, fmt.Errorf("its offsets: %w", err)
 	}
-	var diverged kadm.OffsetsForLeaderEpochs
-	if len(epochs) > 0 {
-		if diverged, err = admin.OffsetForLeaderEpoch(ctx, epochs); err != nil {
-			return fmt.Errorf("compare the committed offsets with the log: %w", err)
+	ends, err := offsets(ctx, s.Topic, admin.ListEndOffsets) // records of open transactions are there, too
+	if err != nil {
+		return nil, err
+	}
+	epochs := kadm.OffsetForLeaderEpochRequest{}
+	for n := range starts {
+		if c, ok := committed.Lookup(s.Topic, n); ok && c.At >= 0 {
+			s.Committed[n] = c.At
+			epochs.Add(s.Topic, n, c.LeaderEpoch)
 		}
 	}
-	for n, offset := range at {
-		end, _ := ends.Lookup(s.Topic, n)
-		epochEnd, known := diverged[s.Topic][n]
+	histories, err := admin.OffsetForLeaderEpoch(ctx, epochs)
+	if err != nil {
+		return nil, fmt.Errorf("compare the committed offsets with the log: %w", err)
+	}
+	at := maps.Clone(starts)
+	for _, n := range slices.Sorted(maps.Keys(s.Committed)) {
+		offset := s.Committed[n]
+		epoch, known := histories[s.Topic][n]
 		switch {
 		case offset < starts[n]:
 			s.Lost = append(s.Lost, Loss{n, offset, starts[n], deletedUnhandled})
-		case end.Err == nil && offset > end.Offset:
-			s.Lost = append(s.Lost, Loss{n, end.Offset, offset, pastTheEnd})
-			at[n] = starts[n]
-		case known && epochEnd.Err == nil && epochEnd.EndOffset >= 0 && epochEnd.EndOffset < offset:
-			s.Lost = append(s.Lost, Loss{n, epochEnd.EndOffset, offset, truncated})
-			at[n] = epochEnd.EndOffset
+		case offset > ends[n]:
+			s.Lost = append(s.Lost, Loss{n, ends[n], offset, pastTheEnd})
+		case known && epoch.Err == nil && epoch.EndOffset >= 0 && epoch.EndOffset < offset:
+			s.Lost = append(s.Lost, Loss{n, epoch.EndOffset, offset, truncated})
+			at[n] = epoch.EndOffset
+		default:
+			at[n] = offset
 		}
 	}
-	slices.SortFunc(s.Lost, func(a, b Loss) int { return int(a.Partition - b.Partition) })
-	return nil
+	return at, nil
+}
+
+// backlog is what a partition holds from an offset on.
+type backlog struct {
+	events int64     // offsets from the first readable record to the end; 0 = no record is left
+	oldest time.Time // when that record was written; zero = unknown
+}
+
+// backlogs are the backlogs of partitions, from the given offsets on.
+func backlogs(ctx context.Context, client *kgo.Client, topic string, from map[int32]int64) (map[int32]backlog, error) {
+	admin := kadm.NewClient(client)
+	starts, ends, err := bounds(ctx, admin, topic)
+	if err != nil {
+		return nil, err
+	}
+	topics, err := admin.ListTopics(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	all := map[int32]backlog{}
+	for n, at := range from {
+		if all[n], err = backlogOf(ctx, client, topics[topic], n, max(at, starts[n]), ends[n]); err != nil {
+			return nil, fmt.Errorf("read %s/%d: %w", topic, n, err)
+		}
+	}
+	return all, nil
+}
+
+// backlogOf looks for the first record from an offset on: markers of transactions, aborted records and what compaction has
+// removed are none.
+func backlogOf(ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, from, end int64) (backlog, error) {
+	for size := int32(16 << 10); from < end; size = min(2*size, 1<<20) {
+		fetched, next, err := fetchOnce(ctx, client, topic, n, from, size)
+		tooLarge, _ := errors.AsType[*kgo.ErrDecompressTooLarge](err)
+		switch {
+		case tooLarge != nil:
+			return backlog{end - max(from, tooLarge.Offset), time.Time{}}, nil
+		case err != nil:
+			return backlog{}, err
+		case len(fetched) > 0:
+			return backlog{end - fetched[0].Offset, fetched[0].Timestamp}, nil
+		case next <= from: // the brokers have nothing more to show
+			return backlog{}, nil
+		}
+		from = next
+	}
+	return backlog{}, nil
+}
+
+// fetchOnce fetches at least one batch at an offset from the partition's leader. next is the offset behind what was fetched,
+// which may hold no record.
+func fetchOnce(
+	ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, at int64, size int32,
+) (records []*kgo.Record, next int64, err error) {
+	partition := kmsg.NewFetchRequestTopicPartition()
+	partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = n, at, size
+	wanted := kmsg.NewFetchRequestTopic()
+	wanted.Topic, wanted.TopicID = topic.Topic, topic.ID
+	wanted.Partitions = append(wanted.Partitions, partition)
+	request := kmsg.NewPtrFetchRequest()
+	request.MaxBytes, request.IsolationLevel = size, 1 // read committed
+	request.Topics = append(request.Topics, wanted)
+	answer, err := client.Broker(int(topic.Partitions[n].Leader)).RetriableRequest(ctx, request)
+	if err != nil {
+		return nil, 0, err
+	}
+	response := answer.(*kmsg.FetchResponse)
+	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
+		return nil, 0, err
+	}
+	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
+		return nil, 0, errors.New("the broker's answer lacks the partition")
+	}
+	fetched, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		Offset: at, IsolationLevel: kgo.ReadCommitted(), Topic: topic.Topic, Partition: n,
+	}, &response.Topics[0].Partitions[0], boundedDecompressor(), nil)
+	return fetched.Records, next, fetched.Err
 }

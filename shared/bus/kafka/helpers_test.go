@@ -94,7 +94,7 @@ func connect(t *testing.T, brokers []string) *broker {
 // create makes the test's topic and its dead-letter topic, as Topics declares them.
 func (b *broker) create(partitions int32) {
 	b.t.Helper()
-	_, err := kafka.MakeTopics(b.t.Context(), b.Kafka, 0,
+	_, err := kafka.MakeTopics(b.t.Context(), b.Kafka,
 		kafka.Topics(events.Definition{Topic: b.topic, Partitions: partitions, Retention: events.Forever})...)
 	require.NoError(b.t, err)
 }

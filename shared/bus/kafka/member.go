@@ -309,7 +309,9 @@ func (m *member) OnGroupManageError(err error) {
 			m.SessionTimeout, err))
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
 		m.warn("the group has members of another program, which cannot share its partitions; waiting until they stop")
-	case !m.ever.Load() && (errors.Is(err, kerr.GroupAuthorizationFailed) || errors.Is(err, kerr.TopicAuthorizationFailed) ||
+	case !m.ever.Load() && errors.Is(err, kerr.GroupAuthorizationFailed):
+		m.fail(denied(m.cluster, "Read", "group", m.group))
+	case !m.ever.Load() && (errors.Is(err, kerr.TopicAuthorizationFailed) ||
 		errors.Is(err, kerr.GroupMaxSizeReached) || errors.Is(err, kerr.InvalidGroupID)): // what was lost may come back
 		m.fail(fmt.Errorf("the group cannot be joined: %w", err))
 	default:

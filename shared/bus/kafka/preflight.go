@@ -1,208 +1,246 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
+	"net"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 const (
+	probeTimeout     = 4 * time.Second // for a broker to accept a connection, a login and a request
 	preflightTimeout = 14 * time.Second
 	metadataTimeout  = 6 * time.Second // of brokers that can be reached
 )
 
-// Requirements are what a program is about to use.
-type Requirements struct {
-	Read, Write []string // topics
-	Groups      []string // consumer groups that it joins
-}
+// Requirements are the topics that a program is about to use.
+type Requirements struct{ Read, Write []string }
 
-// Preflight checks, before a program relies on them, that brokers can be reached, and that its requirements exist and are
-// permitted. It names each fault, within 15 s. Brokers that cannot be used while others can are logged.
+// Preflight checks, before a program relies on them, that brokers can be reached, and that its topics exist and may be used. It
+// names each fault, within 15 s. Brokers that cannot be used while others can are logged.
 //
 // It returns the cluster with those of its addresses that can be used. A client that has the others too may try them first, and
 // if one hangs, it gets no metadata for 10 s and more; once it has, it knows all brokers by name.
-func Preflight(ctx context.Context, cluster settings.Kafka, logger *slog.Logger, r Requirements) (usable settings.Kafka,
-	err error) {
+func Preflight(
+	ctx context.Context, cluster settings.Kafka, logger *slog.Logger, r Requirements,
+) (usable settings.Kafka, err error) {
 	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
-	usable, err = usableBrokers(ctx, cluster, logger)
-	if err != nil {
-		return cluster, err
+	states, usable := Brokers(ctx, cluster)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return cluster, ctx.Err()
+	}
+	var faults []error
+	for _, s := range states {
+		if s.Err != nil {
+			faults = append(faults, &s)
+		}
+	}
+	if len(usable.Brokers) == 0 {
+		return cluster, errors.Join(faults...)
+	}
+	for _, fault := range faults {
+		logger.Warn("a broker cannot be used, but others can", "reason", fault.Error())
 	}
 	return withClient(usable, func(client *kgo.Client) (settings.Kafka, error) {
-		faults, err := r.topicFaults(ctx, client, cluster)
-		if err != nil {
-			return cluster, err
-		}
-		return usable, errors.Join(append(faults, r.groupFaults(ctx, client, cluster)...)...)
+		return usable, r.check(ctx, admin{kadm.NewClient(client), cluster})
 	})
 }
 
-// usableBrokers returns the cluster with those of its addresses that can be used.
-func usableBrokers(ctx context.Context, cluster settings.Kafka, logger *slog.Logger) (usable settings.Kafka, err error) {
-	usable = cluster
-	usable.Brokers = nil
-	var faults, othersFaults []error
-	named, reachable := false, false
-	for _, s := range Brokers(ctx, cluster) {
-		switch {
-		case s.Fault == nil && s.Given:
-			usable.Brokers = append(usable.Brokers, s.Address)
-		case s.Fault != nil && s.Given:
-			faults = append(faults, s.Fault)
-		case s.Fault != nil:
-			othersFaults = append(othersFaults, s.Fault)
-		}
-		named = named || s.Advertised
-		reachable = reachable || s.Advertised && s.Fault == nil
-	}
-	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
-		return cluster, ctx.Err()
-	case len(usable.Brokers) == 0:
-		return cluster, errors.Join(faults...)
-	case named && !reachable:
-		return cluster, fmt.Errorf("%s answers, but none of the brokers that the cluster advertises (advertised.listeners) can be"+
-			" used:\n%w", strings.Join(usable.Brokers, ", "), errors.Join(othersFaults...))
-	}
-	for _, fault := range append(faults, othersFaults...) {
-		logger.Warn("a broker cannot be used, but others can", "reason", fault.Error())
-	}
-	return usable, nil
+// Stage is the step at which the way to a broker ends.
+type Stage string
+
+const (
+	AtAddress Stage = "address" // no such name, no listener, or no answer
+	AtTLS     Stage = "tls"     // only one side uses TLS, or the certificate is not valid
+	AtLogin   Stage = "login"
+)
+
+// BrokerState is the outcome of probing one broker.
+type BrokerState struct {
+	Address string
+	Stage   Stage  // at which it failed
+	Err     error  // why; nil = it can be used
+	Remedy  string // what to do about that
 }
 
-// describe requests the metadata of topics, with what is permitted on them.
-func describe(ctx context.Context, client *kgo.Client, cluster settings.Kafka, names []string) (*kmsg.MetadataResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
-	defer cancel()
-	request := kmsg.NewPtrMetadataRequest()
-	request.Topics = []kmsg.MetadataRequestTopic{}
-	request.IncludeTopicAuthorizedOperations = true
-	for _, name := range names {
-		topic := kmsg.NewMetadataRequestTopic()
-		topic.Topic = &name
-		request.Topics = append(request.Topics, topic)
+func (s *BrokerState) Error() string {
+	return fmt.Sprintf("Kafka at %s: %v; %s", s.Address, s.Err, s.Remedy)
+}
+
+// Brokers probes every broker: those of the settings and, through them, those that the cluster advertises. usable is the cluster
+// with those addresses of the settings that can be used: none, if none can be used of those that the cluster advertises, to
+// which it refers clients.
+func Brokers(ctx context.Context, cluster settings.Kafka) (states []BrokerState, usable settings.Kafka) {
+	states, usable = probeAll(ctx, cluster, cluster.Brokers), cluster
+	if usable.Brokers = reachable(states); len(usable.Brokers) == 0 {
+		return states, usable
 	}
-	response, err := request.RequestWith(ctx, client)
+	metadata, err := withClient(usable, func(client *kgo.Client) (kadm.Metadata, error) {
+		ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
+		defer cancel()
+		return kadm.NewClient(client).BrokerMetadata(ctx)
+	})
+	var advertised, others []string
+	for _, b := range metadata.Brokers {
+		address := net.JoinHostPort(b.Host, fmt.Sprint(b.Port))
+		advertised = append(advertised, address)
+		if !slices.Contains(cluster.Brokers, address) {
+			others = append(others, address)
+		}
+	}
+	for _, s := range probeAll(ctx, cluster, others) {
+		s.Remedy = "the cluster advertises this address: set the broker's advertised.listeners to one that can be reached from" +
+			" here; " + s.Remedy
+		states = append(states, s)
+	}
+	all := reachable(states)
+	if err == nil && !slices.ContainsFunc(advertised, func(address string) bool { return slices.Contains(all, address) }) {
+		usable.Brokers = nil
+	}
+	return states, usable
+}
+
+func reachable(states []BrokerState) (addresses []string) {
+	for _, s := range states {
+		if s.Err == nil {
+			addresses = append(addresses, s.Address)
+		}
+	}
+	return addresses
+}
+
+func probeAll(ctx context.Context, cluster settings.Kafka, addresses []string) []BrokerState {
+	states := make([]BrokerState, len(addresses))
+	var probing sync.WaitGroup
+	for i, address := range addresses {
+		probing.Go(func() { states[i] = probe(ctx, cluster, address) })
+	}
+	probing.Wait()
+	return states
+}
+
+// negotiated is a hook that records that a broker has told the versions of its protocol: it is a Kafka broker.
+type negotiated struct{ atomic.Bool }
+
+func (n *negotiated) OnBrokerE2E(_ kgo.BrokerMetadata, request int16, e2e kgo.BrokerE2E) {
+	if e2e.Err() == nil && request == int16(kmsg.ApiVersions) {
+		n.Store(true)
+	}
+}
+
+// probe connects to one broker and logs in.
+func probe(ctx context.Context, cluster settings.Kafka, address string) (s BrokerState) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	cluster.Brokers = []string{address}
+	var kafka negotiated
+	client, err := newClient(cluster, discard, kgo.RequestRetries(0), kgo.WithHooks(&kafka))
 	if err != nil {
-		return nil, fmt.Errorf("the brokers at %s accept connections but do not answer (are they starting, or overloaded?): %w",
-			strings.Join(cluster.Brokers, ", "), err)
+		return BrokerState{address, AtTLS, err, "set it to a PEM file with the certificate of the authority that signed the brokers'"}
 	}
-	return response, nil
+	defer client.Close()
+	if err := client.Ping(ctx); err != nil {
+		s = diagnose(cluster, kafka.Load(), err)
+	}
+	s.Address = address
+	return s
 }
 
-// topicFaults checks that the topics exist, and what is permitted on them.
-func (r Requirements) topicFaults(ctx context.Context, client *kgo.Client, cluster settings.Kafka) (faults []error, err error) {
-	names := append(slices.Clone(r.Read), r.Write...)
-	slices.Sort(names)
-	names = slices.Compact(names)
-	unknown := func(t kmsg.MetadataResponseTopic) bool { return t.ErrorCode == kerr.UnknownTopicOrPartition.Code }
-	var metadata *kmsg.MetadataResponse
-	for range 10 { // a broker may not know a topic yet that was just created
-		if metadata, err = describe(ctx, client, cluster, names); err != nil {
-			return nil, err
-		}
-		if !slices.ContainsFunc(metadata.Topics, unknown) || !pause(ctx, 100*time.Millisecond) {
-			break
-		}
+const mechanisms = settings.Plain + ", " + settings.ScramSHA256 + ", " + settings.ScramSHA512 + " or " + settings.AWSMSKIAM
+
+// diagnose finds the step at which a ping failed. kafka is whether the broker has answered as one.
+func diagnose(cluster settings.Kafka, kafka bool, err error) BrokerState {
+	fault := func(stage Stage, message, remedy string) BrokerState {
+		return BrokerState{Stage: stage, Err: fmt.Errorf("%s: %w", message, err), Remedy: remedy}
 	}
-	for _, t := range metadata.Topics {
-		name := *t.Topic
-		if err := topicFault(t, cluster); err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		if slices.Contains(r.Read, name) && forbidden(t.AuthorizedOperations, kmsg.ACLOperationRead) {
-			faults = append(faults, denied(cluster, "Read", "topic", name))
-		}
-		if slices.Contains(r.Write, name) && forbidden(t.AuthorizedOperations, kmsg.ACLOperationWrite) {
-			faults = append(faults, denied(cluster, "Write", "topic", name))
-		}
+	dial, _ := errors.AsType[*net.OpError](err)
+	timeout, _ := errors.AsType[net.Error](err)
+	switch {
+	case dial != nil && dial.Op == "dial", timeout != nil && timeout.Timeout():
+		return fault(AtAddress, "no broker answers", "is the address that of a Kafka broker, is it running, and not"+
+			" overloaded? KAFKA_BROKERS or --brokers names the brokers")
+	case !kafka && cluster.TLS:
+		return fault(AtTLS, "the TLS handshake failed", "set KAFKA_TLS_CA_FILE to the certificate of the authority that signed the"+
+			" broker's, in PEM, or have it show a valid one for this address; if the port speaks Kafka without TLS, use the one"+
+			" with TLS, or unset KAFKA_TLS and KAFKA_TLS_CA_FILE (client certificates are not supported)")
+	case !kafka:
+		return fault(AtTLS, "this port speaks TLS, or is not a Kafka broker's port for clients", "set KAFKA_TLS=true, and"+
+			" KAFKA_TLS_CA_FILE where the certificate is not signed by a public authority; or use the right port")
+	case cluster.Mechanism == "":
+		return fault(AtLogin, "it requires a login, and none is set",
+			"set KAFKA_SASL_MECHANISM ("+mechanisms+"), KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
+	case cluster.Mechanism == settings.AWSMSKIAM:
+		return fault(AtLogin, "it does not accept AWS_MSK_IAM with these AWS credentials", "do they exist, have they expired, is the"+
+			" region right (AWS_REGION), does their policy allow kafka-cluster:Connect, and does this listener offer the mechanism?")
 	}
-	return faults, nil
+	return fault(AtLogin, fmt.Sprintf("it does not accept user %q by %s: no such user, a wrong password, or a mechanism that this"+
+		" listener does not offer", cluster.Username, cluster.Mechanism), "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and"+
+		" KAFKA_SASL_MECHANISM ("+mechanisms+"), and that the user was created for this mechanism")
 }
 
-// topicFault returns why a topic cannot be used; nil = it can, or will be soon.
-func topicFault(t kmsg.MetadataResponseTopic, cluster settings.Kafka) error {
-	name := *t.Topic
-	switch err := kerr.ErrorForCode(t.ErrorCode); {
-	case errors.Is(err, kerr.UnknownTopicOrPartition):
-		remedy := ""
-		if slices.ContainsFunc(events.Catalogue(), func(d events.Definition) bool {
-			return name == d.Topic || name == bus.DeadLetterTopic(d.Topic)
-		}) {
-			remedy = "; `sipeat topics` creates it"
+// check checks that the topics exist, and what is permitted on them.
+func (r Requirements) check(ctx context.Context, a admin) error {
+	var faults []error
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(r.Read, r.Write)))) {
+		topic, err := a.topic(ctx, name)
+		faults = append(faults, err)
+		lacks := func(users []string, operation kmsg.ACLOperation) bool {
+			allowed := topic.AuthorizedOperations // nil = the broker does not say: only a try shows it
+			return slices.Contains(users, name) && allowed != nil && !slices.Contains(allowed, operation)
 		}
-		return events.Errorf(events.NotFound, "there is no topic %s%s", name, remedy)
-	case errors.Is(err, kerr.InvalidTopicException):
-		return events.Errorf(events.NotFound, "there is no topic %q: the name is not valid", name)
-	case errors.Is(err, kerr.TopicAuthorizationFailed):
-		return denied(cluster, "Describe", "topic", name)
-	case err != nil && !kerr.IsRetriable(err): // the election of a leader ends
-		return fmt.Errorf("topic %s: %w", name, err)
+		if lacks(r.Read, kmsg.ACLOperationRead) {
+			faults = append(faults, denied(a.cluster, "Read", "topic", name))
+		}
+		if lacks(r.Write, kmsg.ACLOperationWrite) {
+			faults = append(faults, denied(a.cluster, "Write", "topic", name))
+		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
-// forbidden reads the brokers' list of permitted operations. Where they give none, only a try shows it.
-func forbidden(allowed int32, operation kmsg.ACLOperation) bool {
-	return allowed != math.MinInt32 && allowed&(1<<operation) == 0
-}
-
-// groupFaults sends each group's coordinator the heartbeat of a member that does not exist: it changes nothing, needs the same
-// right as joining, and is answered for a group that does not exist yet, too.
-func (r Requirements) groupFaults(ctx context.Context, client *kgo.Client, cluster settings.Kafka) (faults []error) {
+// topic describes a topic, with what is permitted on it. One that cannot be used has an error, unless it can be soon.
+func (a admin) topic(ctx context.Context, name string) (kadm.TopicDetail, error) {
 	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()
-	for _, group := range r.Groups {
-		request := kmsg.NewPtrHeartbeatRequest()
-		request.Group, request.MemberID, request.Generation = group, "sipeat-check", -1
-		response, err := request.RequestWith(ctx, client)
-		if err == nil {
-			err = kerr.ErrorForCode(response.ErrorCode)
-		}
-		switch {
-		case errors.Is(err, kerr.GroupAuthorizationFailed):
-			faults = append(faults, denied(cluster, "Read", "group", group))
-		case ctx.Err() != nil:
-			return append(faults,
-				fmt.Errorf("consumer group %s: its coordinator does not answer (is the topic __consumer_offsets available?): %w", group, err))
-		}
+	metadata, err := a.Metadata(kadm.WithAuthorizedOps(ctx), name)
+	topic := metadata.Topics[name]
+	switch {
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		err = denied(a.cluster, "Describe", "topic", name)
+	case err != nil:
+		err = fmt.Errorf("the brokers at %s accept connections but do not answer (are they starting, or overloaded?): %w",
+			strings.Join(a.cluster.Brokers, ", "), err)
+	case errors.Is(topic.Err, kerr.UnknownTopicOrPartition), errors.Is(topic.Err, kerr.InvalidTopicException):
+		err = events.Errorf(events.NotFound, "there is no topic %s; `sipeat topics` creates those of SipEat", name)
+	case topic.Err != nil && !kerr.IsRetriable(topic.Err): // the election of a leader ends
+		err = fmt.Errorf("topic %s: %w", name, topic.Err)
 	}
-	return faults
-}
-
-// actions are MSK's names of Kafka's rights (https://docs.aws.amazon.com/msk/latest/developerguide/kafka-actions.html).
-var actions = map[string]string{
-	"Read topic": "kafka-cluster:ReadData", "Write topic": "kafka-cluster:WriteData", "Create topic": "kafka-cluster:CreateTopic",
-	"Describe topic": "kafka-cluster:DescribeTopic", "DescribeConfigs topic": "kafka-cluster:DescribeTopicDynamicConfiguration",
-	"Read group": "kafka-cluster:AlterGroup and kafka-cluster:DescribeGroup", "Describe group": "kafka-cluster:DescribeGroup",
+	return topic, err
 }
 
 // denied is the error of a missing right, as Kafka names it; it says how to grant it.
 func denied(cluster settings.Kafka, operation, kind, name string) error {
 	if cluster.Mechanism == settings.AWSMSKIAM {
-		return fmt.Errorf("the AWS identity lacks the right %s on %s %s: its policy has to allow %s there", operation, kind, name,
-			actions[operation+" "+kind])
+		return fmt.Errorf("the AWS identity lacks the right %s on %s %s: its policy has to allow the actions for it of"+
+			" https://docs.aws.amazon.com/msk/latest/developerguide/kafka-actions.html", operation, kind, name)
 	}
-	user, principal := "an anonymous client", "ANONYMOUS"
-	if cluster.Username != "" {
-		user, principal = fmt.Sprintf("user %q", cluster.Username), cluster.Username
-	}
-	return fmt.Errorf("%s lacks the right %s on %s %s: an administrator of Kafka has to grant it"+
+	user := cmp.Or(cluster.Username, "ANONYMOUS")
+	return fmt.Errorf("user %q lacks the right %s on %s %s: an administrator of Kafka has to grant it"+
 		" (kafka-acls --bootstrap-server %s --add --allow-principal User:%s --operation %s --%s %s)",
-		user, operation, kind, name, cluster.Brokers[0], principal, operation, kind, name)
+		user, operation, kind, name, cluster.Brokers[0], user, operation, kind, name)
 }

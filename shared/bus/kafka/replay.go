@@ -10,7 +10,6 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // ReplayOptions tune a replay.
@@ -32,114 +31,80 @@ type ReplayOptions struct {
 // other consumers do not notice it. It returns nil when all is handled or, if it continues with new records, when ctx is done.
 // Partitions that are added meanwhile are not read.
 func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o ReplayOptions) error {
-	running, stop := context.WithCancel(ctx)
-	defer stop()
-	overrun := make(chan error, 1)
-	o.Delivery.Overrun = func(err error) {
-		select {
-		case overrun <- err:
-			stop()
-		default: // it is ending already
-		}
-	}
-	r := &replay{ReplayOptions: o, cluster: cluster, topic: c.Topic, partitions: map[int32]*partition{}}
-	if err := r.open(ctx, bus.NewEngine(c, o.DeadLetters, o.Delivery)); err != nil {
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	o.Delivery.Overrun = stop // a handler ignores its deadline
+	client, err := newReader(cluster, o.Logger)
+	if err != nil {
 		return err
 	}
-	ticking, stopTicks := context.WithCancel(running)
-	var ticks sync.WaitGroup
-	ticks.Go(func() { r.tick(ticking) })
-	err := r.run(running)
-	stopTicks()
-	ticks.Wait()
+	defer client.Close()
+	r := &replay{ReplayOptions: o, topic: c.Topic, partitions: map[int32]*partition{}}
+	if r.from, r.ends, err = bounds(ctx, kadm.NewClient(client), r.topic); err != nil {
+		return err
+	}
+	engine := bus.NewEngine(c, o.DeadLetters, o.Delivery)
+	for n, end := range r.ends {
+		r.partitions[n] = openPartition(engine, n, func() {})
+		r.partitions[n].advanced = o.From[n]
+		r.from[n] = min(max(r.from[n], o.From[n]), end)
+	}
+	err = read(running, client, r.topic, r.from, r.ends, func(done bool) (bool, error) { return r.next(running, done) },
+		func(record bus.Record) error {
+			p := r.partitions[record.Partition]
+			p.Deliver([]bus.Record{record})
+			if !p.waitForRoom(running) {
+				return running.Err()
+			}
+			return nil
+		})
+	if r.caughtUp && errors.Is(err, context.Canceled) {
+		err = nil
+	}
 	err = errors.Join(err, r.close())
-	select {
-	case err = <-overrun: // a handler ignores its deadline
-	default:
+	if ctx.Err() == nil && running.Err() != nil {
+		return context.Cause(running)
 	}
 	return err
 }
 
 type replay struct {
 	ReplayOptions
-	cluster    settings.Kafka
 	topic      string
 	from, ends map[int32]int64 // at the start
 	partitions map[int32]*partition
-
-	mu       sync.Mutex
-	caughtUp bool
+	caughtUp   bool
+	advanced   time.Time
 }
 
-func (r *replay) open(ctx context.Context, engine *bus.Engine) error {
-	client, err := newClient(r.cluster, r.Logger)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if r.from, r.ends, err = bounds(ctx, kadm.NewClient(client), r.topic); err != nil {
-		return err
-	}
-	for n, end := range r.ends {
-		r.partitions[n] = openPartition(engine, n, func() {})
-		r.partitions[n].advanced = r.From[n]
-		r.from[n] = min(max(r.from[n], r.From[n]), end)
-	}
-	return nil
-}
-
-func (r *replay) run(ctx context.Context) error {
-	if err := r.read(ctx, r.from, false); err != nil {
-		return err
-	}
-	for _, p := range r.partitions {
-		if err := p.Wait(ctx); err != nil {
-			return err
+// next is called after each poll, with whether the records that there were at the start are delivered.
+func (r *replay) next(ctx context.Context, done bool) (more bool, err error) {
+	if done && !r.caughtUp {
+		for _, p := range r.partitions {
+			if err := p.Wait(ctx); err != nil {
+				return false, err
+			}
 		}
-	}
-	r.mu.Lock()
-	r.caughtUp = true
-	r.mu.Unlock()
-	if err := r.advance(ctx); err != nil || r.CaughtUp == nil {
-		return err
-	}
-	r.CaughtUp()
-	if err := r.read(ctx, r.ends, true); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
-}
-
-// read delivers the records from there on. It has a client of its own: one that was used before has fetched further.
-func (r *replay) read(ctx context.Context, from map[int32]int64, follow bool) error {
-	client, err := newClient(r.cluster, r.Logger, kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxWait(500*time.Millisecond))
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	return read(ctx, client, r.topic, from, r.ends, follow, func(record bus.Record) error {
-		p := r.partitions[record.Partition]
-		p.Deliver([]bus.Record{record})
-		if !p.waitForRoom(ctx) {
-			return ctx.Err()
+		r.caughtUp = true
+		if r.CaughtUp == nil {
+			return false, nil
 		}
-		return nil
-	})
-}
-
-func (r *replay) tick(ctx context.Context) {
-	for pause(ctx, time.Second) {
+		if err := r.advance(ctx); err != nil {
+			return false, err
+		}
+		r.CaughtUp()
+	}
+	if time.Since(r.advanced) > time.Second {
 		if err := r.advance(ctx); err != nil && ctx.Err() == nil {
 			r.Logger.Warn("the progress of the read model cannot be stored", "topic", r.topic, "error", err)
 		}
 	}
+	return true, nil
 }
 
 // advance calls Advance and Progress.
 func (r *replay) advance(ctx context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.advanced = time.Now()
 	from, to := map[int32]int64{}, map[int32]int64{}
 	handled, all := int64(0), int64(0)
 	for n, p := range r.partitions {
@@ -150,7 +115,7 @@ func (r *replay) advance(ctx context.Context) error {
 		if r.caughtUp { // the last offsets may hold no record
 			at = max(at, r.ends[n])
 		}
-		handled += at - r.from[n]
+		handled += min(at, r.ends[n]) - r.from[n]
 		all += r.ends[n] - r.from[n]
 		if at > p.advanced {
 			from[n], to[n] = p.advanced, at
@@ -169,15 +134,13 @@ func (r *replay) advance(ctx context.Context) error {
 	return nil
 }
 
-// replayClose is how long handlers may continue at the end.
-const replayClose = 5 * time.Second
-
+// close ends the delivery, within 5 s. What it abandons is read again the next time.
 func (r *replay) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), replayClose)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	var closing sync.WaitGroup
 	for _, p := range r.partitions {
-		closing.Go(func() { _ = p.Close(ctx) }) // what it abandons is read again the next time
+		closing.Go(func() { _ = p.Close(ctx) })
 	}
 	closing.Wait()
 	return r.advance(ctx)

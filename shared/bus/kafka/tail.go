@@ -24,7 +24,7 @@ type TailOptions struct {
 	Offset     int64     // from this offset on, where HasOffset
 	HasOffset  bool
 	Partitions []int32 // only these; nil = all
-	Follow     bool    // go on until ctx is done; otherwise end at the records that were there at the start
+	Follow     bool    // go on until ctx is done; otherwise end once the records that were there at the start are shown
 	Logger     *slog.Logger
 }
 
@@ -32,105 +32,89 @@ type TailOptions struct {
 // error, which it returns. Records come in order within a partition. A batch that cannot be decompressed comes as one
 // unreadable record. A topic or partition that does not exist is NotFound.
 func Tail(ctx context.Context, cluster settings.Kafka, topic string, o TailOptions, show func(bus.Record) error) error {
-	client, err := newClient(cluster, o.Logger, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(time.Second))
+	client, err := newReader(cluster, o.Logger)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	from, ends, err := o.bounds(ctx, kadm.NewClient(client), topic)
+	admin := kadm.NewClient(client)
+	from, ends, err := bounds(ctx, admin, topic)
 	if err != nil {
 		return err
 	}
-	return read(ctx, client, topic, from, ends, o.Follow, show)
-}
-
-// bounds are where to begin and where to end, by partition.
-func (o TailOptions) bounds(ctx context.Context, admin *kadm.Client, topic string) (from, ends map[int32]int64, err error) {
-	from, ends, err = bounds(ctx, admin, topic)
-	if err != nil {
-		return nil, nil, err
-	}
 	for _, n := range o.Partitions {
 		if _, ok := ends[n]; !ok {
-			return nil, nil, events.Errorf(events.NotFound, "topic %s has no partition %d: its partitions are 0 to %d", topic,
-				n, len(ends)-1)
+			return events.Errorf(events.NotFound, "topic %s has no partition %d: its partitions are 0 to %d", topic, n, len(ends)-1)
 		}
 	}
-	if o.Partitions != nil {
-		maps.DeleteFunc(ends, func(n int32, _ int64) bool { return !slices.Contains(o.Partitions, n) })
-	}
-	since := map[int32]int64{}
+	var since map[int32]int64
 	if !o.Since.IsZero() {
-		ctx, cancel := context.WithTimeout(ctx, boundsTimeout)
-		defer cancel()
-		listed, err := admin.ListOffsetsAfterMilli(ctx, o.Since.UnixMilli(), topic)
-		if err == nil {
-			err = listed.Error()
-		}
+		since, err = offsets(ctx, topic, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+			return admin.ListOffsetsAfterMilli(ctx, o.Since.UnixMilli(), topics...)
+		})
 		if err != nil {
-			return nil, nil, fmt.Errorf("list the offsets of %s since %s: %w", topic, o.Since.Format(time.RFC3339), err)
+			return err
 		}
-		listed.Each(func(l kadm.ListedOffset) { since[l.Partition] = l.Offset })
 	}
-	start := maps.Clone(ends)
-	for n := range start {
+	for n, end := range ends {
 		switch {
+		case o.Partitions != nil && !slices.Contains(o.Partitions, n):
+			delete(from, n)
 		case o.HasOffset:
-			start[n] = max(o.Offset, from[n])
-		case !o.Since.IsZero():
-			start[n] = since[n]
-		case o.FromStart:
-			start[n] = from[n]
+			from[n] = min(max(o.Offset, from[n]), end)
+		case since != nil:
+			from[n] = since[n]
+		case !o.FromStart:
+			from[n] = end
 		}
 	}
-	return start, ends, nil
+	return read(ctx, client, topic, from, ends, func(done bool) (bool, error) { return o.Follow || !done, nil }, show)
 }
 
-// idle is how long a poll may bring nothing before read looks whether anything is left.
-const idle = 500 * time.Millisecond
+// newReader makes a client for [read].
+func newReader(cluster settings.Kafka, logger *slog.Logger) (*kgo.Client, error) {
+	return newClient(cluster, logger, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond))
+}
 
-// read calls show with the records of a topic from there on, by partition. Unless it follows, it ends before until. The client
-// must read committed records only, and nothing yet.
+// read calls show with the records of a topic from there on, by partition. After each poll it calls next, with whether all are
+// shown before until; next says whether to go on. The client is one of newReader.
 func read(
-	ctx context.Context, client *kgo.Client, topic string, from, until map[int32]int64, follow bool, show func(bus.Record) error,
+	ctx context.Context, client *kgo.Client, topic string, from, until map[int32]int64, next func(done bool) (more bool, err error),
+	show func(bus.Record) error,
 ) error {
-	offsets, left := map[int32]kgo.Offset{}, map[int32]int64{} // left is the next offset to read
+	start, left := map[int32]kgo.Offset{}, maps.Clone(from) // left is the next offset to read
 	for n, at := range from {
-		if follow || at < until[n] {
-			offsets[n], left[n] = kgo.NewOffset().At(at), at
-		}
+		start[n] = kgo.NewOffset().At(at)
 	}
-	done := func() bool {
+	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: start})
+	for {
 		maps.DeleteFunc(left, func(n int32, at int64) bool { return at >= until[n] })
-		return len(left) == 0
-	}
-	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})
-	for follow || !done() {
-		polling, stop := context.WithTimeout(ctx, idle)
+		if more, err := next(len(left) == 0); err != nil || !more {
+			return err
+		}
+		polling, stop := context.WithTimeout(ctx, 500*time.Millisecond)
 		fetches := client.PollFetches(polling)
 		stop()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		for r := range fetches.RecordsAll() {
-			if follow || r.Offset < until[r.Partition] {
-				if err := show(fromKgo([]*kgo.Record{r})[0]); err != nil {
-					return err
-				}
+			if err := show(fromKgo([]*kgo.Record{r})[0]); err != nil {
+				return err
 			}
 			left[r.Partition] = r.Offset + 1
 		}
 		for _, e := range fetches.Errors() {
-			tooLarge := (*kgo.ErrDecompressTooLarge)(nil)
+			tooLarge, _ := errors.AsType[*kgo.ErrDecompressTooLarge](e.Err)
 			switch {
-			case errors.Is(e.Err, context.DeadlineExceeded) && !follow: // the remaining offsets may hold no records
+			case errors.Is(e.Err, context.DeadlineExceeded): // the remaining offsets may hold no records
 				rest, err := backlogs(ctx, client, topic, left)
 				if err != nil {
 					return err
 				}
 				maps.DeleteFunc(left, func(n int32, _ int64) bool { return rest[n].events == 0 })
-			case errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, errUnpolled):
-			case errors.As(e.Err, &tooLarge):
+			case errors.Is(e.Err, errUnpolled):
+			case tooLarge != nil:
 				if err := show(unreadableRecord(tooLarge)); err != nil {
 					return err
 				}
@@ -143,32 +127,34 @@ func read(
 			}
 		}
 	}
-	return nil
 }
-
-// boundsTimeout is how long the brokers may take to say what a topic holds.
-const boundsTimeout = 10 * time.Second
 
 // bounds are the first offset and the one behind the last that is committed, by partition.
 func bounds(ctx context.Context, admin *kadm.Client, topic string) (starts, ends map[int32]int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, boundsTimeout)
-	defer cancel()
-	listed := make([]map[int32]int64, 2)
-	for i, list := range []func(context.Context, ...string) (kadm.ListedOffsets, error){admin.ListStartOffsets,
-		admin.ListCommittedOffsets} {
-		offsets, err := list(ctx, topic)
-		if err == nil {
-			err = offsets.Error()
-		}
-		if errors.Is(err, kerr.UnknownTopicOrPartition) {
-			return nil, nil, events.Errorf(events.NotFound, "there is no topic %s", topic)
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("the brokers do not say what is on %s (do they run? is the address right?): %w",
-				topic, err)
-		}
-		listed[i] = map[int32]int64{}
-		offsets.Each(func(o kadm.ListedOffset) { listed[i][o.Partition] = o.Offset })
+	if starts, err = offsets(ctx, topic, admin.ListStartOffsets); err != nil {
+		return nil, nil, err
 	}
-	return listed[0], listed[1], nil
+	ends, err = offsets(ctx, topic, admin.ListCommittedOffsets)
+	return starts, ends, err
+}
+
+// offsets lists offsets of a topic by partition, within 10 s.
+func offsets(
+	ctx context.Context, topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error),
+) (map[int32]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	listed, err := list(ctx, topic)
+	if err == nil {
+		err = listed.Error()
+	}
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		return nil, events.Errorf(events.NotFound, "there is no topic %s", topic)
+	case err != nil:
+		return nil, fmt.Errorf("the brokers do not list the offsets of %s (do they run? is the address right?): %w", topic, err)
+	}
+	found := map[int32]int64{}
+	listed.Each(func(o kadm.ListedOffset) { found[o.Partition] = o.Offset })
+	return found, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // A source topic has Kafka's default limit for batches. Dead letters have additional headers, so their topics have twice that
@@ -56,87 +54,12 @@ func config(retention string, maxBytes int) map[string]string {
 	}
 }
 
-// replicas is a topic's replication factor: wanted or, if that is 0, the number of brokers up to three.
-func replicas(wanted, brokers int) int {
-	if wanted > 0 {
-		return wanted
-	}
-	return max(1, min(3, brokers))
-}
-
 // replicated is the topic's configuration for a replication factor: of three replicas, two have to be written before an event
 // counts as published, so that one broker may be away.
 func (t Topic) replicated(replication int) map[string]string {
 	config := map[string]string{"min.insync.replicas": strconv.Itoa(min(2, max(1, replication-1)))}
 	maps.Copy(config, t.Config)
 	return config
-}
-
-// MakeTopics creates the missing topics, waits until they are visible, and compares all of them with their declarations.
-// Existing topics are not changed. replication is the replication factor; 0 = the number of brokers, up to three. If ctx ends
-// first, created topics may lack Exists.
-func MakeTopics(ctx context.Context, cluster settings.Kafka, replication int, topics ...Topic) ([]TopicState, error) {
-	return withClient(cluster, func(client *kgo.Client) ([]TopicState, error) {
-		admin := kadm.NewClient(client)
-		brokers, err := admin.ListBrokers(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("list the brokers: %w", err)
-		}
-		created := map[string]bool{}
-		for _, t := range topics {
-			if created[t.Name], err = create(ctx, admin, cluster, t, replicas(replication, len(brokers))); err != nil {
-				return nil, err
-			}
-		}
-		for { // a new topic becomes visible a moment later
-			states, err := inspect(ctx, client, cluster, replication, topics)
-			if err != nil { // without the right to see a topic, waiting is of no use
-				return nil, err
-			}
-			visible := true
-			for i := range states {
-				states[i].Created = created[states[i].Topic]
-				visible = visible && states[i].Exists
-			}
-			if visible || !pause(ctx, 100*time.Millisecond) {
-				return states, nil
-			}
-		}
-	})
-}
-
-// pause waits; false = ctx is done.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// create creates one topic, unless it exists.
-func create(ctx context.Context, admin *kadm.Client, cluster settings.Kafka, t Topic, replication int) (made bool, err error) {
-	config := map[string]*string{}
-	for name, value := range t.replicated(replication) {
-		config[name] = &value
-	}
-	answer, err := admin.CreateTopic(ctx, t.Partitions, int16(replication), config, t.Name)
-	switch {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, kerr.TopicAlreadyExists):
-		return false, nil
-	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
-		return false, denied(cluster, "Create", "topic", t.Name)
-	case errors.Is(err, kerr.InvalidReplicationFactor):
-		return false, fmt.Errorf("create topic %s with %d replicas: %w: start more brokers, or set --replication",
-			t.Name, replication, err)
-	default:
-		return false, fmt.Errorf("create topic %s with %d replicas: %w (%s)", t.Name, replication, err, answer.ErrMessage)
-	}
 }
 
 // TopicState is the state of a declared topic on the cluster.
@@ -158,73 +81,106 @@ type Difference struct {
 	Remedy  string `json:"remedy"`
 }
 
+// MakeTopics creates the missing topics, on up to three brokers, waits until they are visible, and compares all of them with
+// their declarations. Existing topics are not changed.
+func MakeTopics(ctx context.Context, cluster settings.Kafka, topics ...Topic) ([]TopicState, error) {
+	return topicStates(ctx, cluster, topics, true)
+}
+
 // InspectTopics compares topics with their declarations. It changes nothing.
-func InspectTopics(ctx context.Context, cluster settings.Kafka, replication int, topics ...Topic) ([]TopicState, error) {
-	return withClient(cluster, func(client *kgo.Client) ([]TopicState, error) {
-		return inspect(ctx, client, cluster, replication, topics)
+func InspectTopics(ctx context.Context, cluster settings.Kafka, topics ...Topic) ([]TopicState, error) {
+	return topicStates(ctx, cluster, topics, false)
+}
+
+func topicStates(ctx context.Context, cluster settings.Kafka, topics []Topic, create bool) ([]TopicState, error) {
+	return withClient(cluster, func(client *kgo.Client) (states []TopicState, err error) {
+		a := admin{kadm.NewClient(client), cluster}
+		metadata, err := a.BrokerMetadata(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list the brokers: %w", err)
+		}
+		replication := max(1, min(3, len(metadata.Brokers)))
+		for _, t := range topics {
+			created := false
+			if create {
+				if created, err = a.create(ctx, t, replication); err != nil {
+					return nil, err
+				}
+			}
+			s, err := a.inspect(ctx, t, replication)
+			for create && err == nil && !s.Exists && pause(ctx, 100*time.Millisecond) { // it becomes visible a moment later
+				s, err = a.inspect(ctx, t, replication)
+			}
+			if err != nil {
+				return nil, err
+			}
+			s.Created = created
+			states = append(states, s)
+		}
+		return states, nil
 	})
 }
 
-func inspect(
-	ctx context.Context, client *kgo.Client, cluster settings.Kafka, replication int, topics []Topic,
-) ([]TopicState, error) {
-	var names []string
-	for _, t := range topics {
-		names = append(names, t.Name)
+// pause waits; false = ctx is done.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
-	metadata, err := describe(ctx, client, cluster, names)
-	if err != nil {
-		return nil, err
-	}
-	replication = replicas(replication, len(metadata.Brokers))
-	states := make([]TopicState, len(topics))
-	for i, t := range topics {
-		s := &states[i]
-		s.Topic = t.Name
-		at := slices.IndexFunc(metadata.Topics, func(m kmsg.MetadataResponseTopic) bool { return *m.Topic == t.Name })
-		if at < 0 {
-			continue
-		}
-		m := metadata.Topics[at]
-		if err := topicFault(m, cluster); err != nil && events.KindOf(err) != events.NotFound {
-			return nil, err
-		}
-		if len(m.Partitions) == 0 {
-			continue
-		}
-		config, err := topicConfig(ctx, kadm.NewClient(client), cluster, t.Name)
-		if err != nil {
-			return nil, err
-		}
-		s.Exists, s.Partitions, s.Replication = true, len(m.Partitions), len(m.Partitions[0].Replicas)
-		s.compare(t, config, replication, cluster.Brokers[0])
-	}
-	return states, nil
 }
 
-// topicConfig is the effective configuration of a topic; it is empty where the broker does not know the topic yet.
-func topicConfig(ctx context.Context, admin *kadm.Client, cluster settings.Kafka, name string) (map[string]string, error) {
-	described, err := admin.DescribeTopicConfigs(ctx, name)
-	if err == nil && len(described) > 0 {
-		err = described[0].Err
+// admin makes requests about single topics, so that an error of authorization belongs to one.
+type admin struct {
+	*kadm.Client
+	cluster settings.Kafka
+}
+
+// create creates a topic, unless it exists.
+func (a admin) create(ctx context.Context, t Topic, replication int) (made bool, err error) {
+	config := map[string]*string{}
+	for name, value := range t.replicated(replication) {
+		config[name] = &value
 	}
+	answer, err := a.CreateTopic(ctx, t.Partitions, int16(replication), config, t.Name)
+	switch {
+	case errors.Is(err, kerr.TopicAlreadyExists):
+		return false, nil
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return false, denied(a.cluster, "Create", "topic", t.Name)
+	case err != nil:
+		return false, fmt.Errorf("create topic %s with %d replicas: %w (%s)", t.Name, replication, err, answer.ErrMessage)
+	}
+	return true, nil
+}
+
+func (a admin) inspect(ctx context.Context, t Topic, replication int) (TopicState, error) {
+	s := TopicState{Topic: t.Name, Config: map[string]string{}}
+	found, err := a.topic(ctx, t.Name)
+	if events.KindOf(err) == events.NotFound || err == nil && len(found.Partitions) == 0 {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	described, err := a.DescribeTopicConfigs(ctx, t.Name)
 	switch {
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
-		return nil, denied(cluster, "DescribeConfigs", "topic", name)
-	case err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition):
-		return nil, fmt.Errorf("describe the settings of topic %s: %w", name, err)
+		return s, denied(a.cluster, "DescribeConfigs", "topic", t.Name)
+	case err != nil:
+		return s, fmt.Errorf("describe the settings of topic %s: %w", t.Name, err)
 	}
-	config := map[string]string{}
-	for _, d := range described {
-		for _, c := range d.Configs {
-			config[c.Key] = c.MaybeValue()
-		}
-	}
-	return config, nil
+	s.Exists, s.Partitions, s.Replication = true, len(found.Partitions), len(found.Partitions[0].Replicas)
+	have, _ := described.On(t.Name, nil) // without settings where this broker does not know the topic yet
+	s.compare(t, have.Configs, replication, a.cluster.Brokers[0])
+	return s, nil
 }
 
 // compare adds the differences. More partitions or a higher replication than declared are none. Remedies name a broker.
-func (s *TopicState) compare(want Topic, have map[string]string, replication int, broker string) {
+func (s *TopicState) compare(want Topic, have []kadm.Config, replication int, broker string) {
 	differ := func(setting, is, should, remedy string) {
 		s.Differences = append(s.Differences, Difference{setting, is, should, remedy})
 	}
@@ -237,13 +193,15 @@ func (s *TopicState) compare(want Topic, have map[string]string, replication int
 		differ("replication", strconv.Itoa(s.Replication), strconv.Itoa(replication),
 			"its events are lost if these brokers are; raise it with kafka-reassign-partitions")
 	}
-	s.Config = map[string]string{}
 	declared := want.replicated(max(replication, s.Replication)) // a broker that is away does not lower it
-	for _, name := range slices.Sorted(maps.Keys(declared)) {
-		is, known := have[name]
-		if s.Config[name] = is; known && is != declared[name] {
-			differ(name, is, declared[name], fmt.Sprintf("kafka-configs --bootstrap-server %s --alter --topic %s --add-config %s=%s",
-				broker, s.Topic, name, declared[name]))
+	for _, c := range have {
+		should, ok := declared[c.Key]
+		if !ok {
+			continue
+		}
+		if s.Config[c.Key] = c.MaybeValue(); s.Config[c.Key] != should {
+			differ(c.Key, c.MaybeValue(), should, fmt.Sprintf("kafka-configs --bootstrap-server %s --alter --topic %s"+
+				" --add-config %s=%s", broker, s.Topic, c.Key, should))
 		}
 	}
 }

@@ -43,7 +43,7 @@ func listen(kind, data string) error {
 		return err
 	}
 	cluster := settings.Kafka{Brokers: []string{broker.Address()}}
-	if _, err := kafka.MakeTopics(context.Background(), cluster, 1, kafka.Topics(events.Catalogue()...)...); err != nil {
+	if _, err := kafka.MakeTopics(context.Background(), cluster, kafka.Topics(events.Catalogue()...)...); err != nil {
 		return err
 	}
 	handler, err := bareHandler(broker.Address())

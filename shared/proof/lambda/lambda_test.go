@@ -43,7 +43,7 @@ func topicsAt(t testing.TB, data, address string) *local.Broker {
 	b, err := local.Open(t.Context(), local.Options{Dir: data, Address: address})
 	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
-	_, err = kafka.MakeTopics(t.Context(), settings.Kafka{Brokers: []string{b.Address()}}, 1, kafka.Topics(events.Catalogue()...)...)
+	_, err = kafka.MakeTopics(t.Context(), settings.Kafka{Brokers: []string{b.Address()}}, kafka.Topics(events.Catalogue()...)...)
 	require.NoError(t, err)
 	return b
 }

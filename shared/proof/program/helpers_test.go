@@ -156,7 +156,7 @@ func embedded(t testing.TB, data string) *local.Broker {
 	b, err := local.Open(t.Context(), local.Options{Dir: filepath.Join(data, "kafka"), Address: "127.0.0.1:0"})
 	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
-	_, err = kafka.MakeTopics(t.Context(), settings.Kafka{Brokers: []string{b.Address()}}, 1, kafka.Topics(events.Catalogue()...)...)
+	_, err = kafka.MakeTopics(t.Context(), settings.Kafka{Brokers: []string{b.Address()}}, kafka.Topics(events.Catalogue()...)...)
 	require.NoError(t, err)
 	return b
 }

@@ -50,7 +50,7 @@ func TestLoginAtApacheKafka(t *testing.T) {
 		"wrong password": {map[string]string{"KAFKA_SASL_PASSWORD": "wr0ng"}, []string{"wrong password", "KAFKA_SASL_PASSWORD"}},
 		"unknown user":   {map[string]string{"KAFKA_SASL_USERNAME": "nobody"}, []string{`"nobody"`, "no such user"}},
 		"wrong mechanism": {map[string]string{"KAFKA_SASL_MECHANISM": "SCRAM-SHA-256"},
-			[]string{"does not accept the mechanism SCRAM-SHA-256", "SCRAM-SHA-512"}},
+			[]string{"SCRAM-SHA-256", "does not offer"}},
 		"no login":            {noLogin, []string{"requires a login", "SCRAM-SHA-512"}},
 		"wrong CA":            {map[string]string{"KAFKA_TLS_CA_FILE": foreign}, []string{"signed by", "KAFKA_TLS_CA_FILE"}},
 		"plain to a TLS port": {map[string]string{"KAFKA_TLS_CA_FILE": ""}, []string{"this port speaks TLS", "KAFKA_TLS=true"}},
