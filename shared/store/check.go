@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"math"
 	"time"
 	"unicode/utf8"
@@ -12,7 +11,7 @@ import (
 // The limits of items and queries. They follow DynamoDB's, so that every store refuses the same things: a sort key has at most
 // 1024 bytes, an item 400 KB, a transaction 100 writes (an item and its drinks).
 const (
-	MaxID     = 512       // bytes of an item's Type and ID, and of the id of a claim
+	MaxID     = 512       // bytes of an item's ID, and of the id of a claim
 	MaxData   = 256 << 10 // bytes of an item's Data
 	MaxDrinks = 40        // an item's Drinks
 	MaxText   = 64 << 10  // bytes of an item's EventID, Labels and Drinks together
@@ -26,12 +25,10 @@ func (i Item) Check() error {
 		text += len(d)
 	}
 	switch {
-	case !validID(i.Type) || !validID(i.ID):
-		return invalid("an item needs a type and an id, each of 1 to %d bytes of UTF-8", MaxID)
-	case i.Digest == [32]byte{}:
-		return invalid("%s %q has no digest, without which a repeat cannot be distinguished from a conflict", i.Type, i.ID)
-	case len(i.Data) > MaxData || !utf8.Valid(i.Data) || !json.Valid(i.Data):
-		return invalid("the data of %s %q must be JSON in UTF-8 of at most %d bytes", i.Type, i.ID, MaxData)
+	case !validID(i.ID):
+		return invalid("an id needs 1 to %d bytes of UTF-8", MaxID)
+	case len(i.Data) > MaxData:
+		return invalid("the data of %s %q has %d bytes, at most %d can be kept", i.Type, i.ID, len(i.Data), MaxData)
 	case len(i.Drinks) > MaxDrinks || text > MaxText:
 		return invalid("%s %q has %d drinks and %d bytes of labels, at most %d and %d can be kept",
 			i.Type, i.ID, len(i.Drinks), text, MaxDrinks, MaxText)

@@ -9,9 +9,6 @@ import (
 // claim be gone, so a consumer must not deliver it.
 const ClaimsKept = 400 * 24 * time.Hour
 
-// maxChannel is how many bytes the name of a channel may have.
-const maxChannel = 64
-
 // Claim is the outcome of a claim.
 type Claim int
 
@@ -45,7 +42,7 @@ type Delivery struct {
 // resetting the offsets of a consumer group repeats an effect. They are kept for [ClaimsKept]. Errors are those of a read
 // model, see [Store].
 type Claims interface {
-	// Claim requests the exclusive right to cause the effect for the length of the lease, at least a millisecond. A lease that has
+	// Claim requests the exclusive right to cause the effect for the length of the lease. A lease that has
 	// run out can be claimed again, so can one that ends after [LatestLease], and an effect that failed. After Unavailable the
 	// effect may be claimed: the next try finds it Held until the lease ends. left is how long a Held one is held, by this
 	// handle's clock; otherwise 0.
@@ -58,12 +55,12 @@ type Claims interface {
 	// Release ends this handle's claim after a failure that surely had no effect, so that the next try need not wait. Like Fail, it
 	// changes nothing when the claim is not this handle's.
 	Release(ctx context.Context, id, channel string) error
-	// Deliveries returns the states of the effects of at most [MaxLimit] ids, by id and ordered by channel. An id of which
-	// nothing is known is absent.
+	// Deliveries returns the states of the effects of at most [MaxLimit] distinct ids, by id and ordered by channel. An id of
+	// which nothing is known is absent.
 	Deliveries(ctx context.Context, ids ...string) (map[string][]Delivery, error)
 	// Ping reports whether the claims can be reached and read.
 	Ping(ctx context.Context) error
-	// Close ends what is under way. Every later call is Unavailable; a second Close does nothing.
+	// Close is like [Store.Close].
 	Close() error
 }
 
@@ -71,19 +68,10 @@ type Claims interface {
 // allowed for clocks and leases that differ. A lease that ends later was set by a badly skewed clock and is ignored.
 func LatestLease(now time.Time, lease time.Duration) time.Time { return now.Add(lease + time.Hour) }
 
-// CheckClaim refuses, as Invalid, an effect that cannot be claimed.
-func CheckClaim(id, channel string, lease time.Duration) error {
-	if !validID(id) || len(channel) > maxChannel || lease < time.Millisecond {
-		return invalid("a claim needs an id of 1 to %d bytes of UTF-8, a channel of at most %d, and a lease of a millisecond or more",
-			MaxID, maxChannel)
-	}
-	return nil
-}
-
-// CheckIDs refuses, as Invalid, ids whose deliveries cannot be read.
-func CheckIDs(ids []string) error {
-	if len(ids) > MaxLimit {
-		return invalid("the deliveries of at most %d ids can be read at once, not of %d", MaxLimit, len(ids))
+// CheckClaim refuses, as Invalid, an id that cannot be claimed.
+func CheckClaim(id string) error {
+	if !validID(id) {
+		return invalid("a claim needs an id of 1 to %d bytes of UTF-8", MaxID)
 	}
 	return nil
 }

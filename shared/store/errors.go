@@ -23,9 +23,6 @@ func Missing(id string) error {
 	return events.Errorf(events.NotFound, "nothing is known under the id %q (yet)", events.LogID(id))
 }
 
-// Closed is the error of a call after Close.
-func Closed(what string) error { return events.Errorf(events.Unavailable, "%s is closed", what) }
-
 // Fault is the error of a call that failed for a reason of the store's own: that its context ended, or else err with a text
 // that says what is wrong. It is always Unavailable, because no argument can cause one. An error that has a kind already is
 // returned as it is.

@@ -7,7 +7,7 @@
 //
 // The contract is tested in this folder, over every implementation. Errors are those of package events:
 // NotFound, Conflict, Invalid (an argument is not acceptable: a bad cursor, an item beyond the limits below), Unavailable
-// (everything that is not the caller's fault: an outage, throttling, lost rights, a missing table, a closed store). A
+// (everything that is not the caller's fault: an outage, throttling, lost rights, a missing table). A
 // context that ends makes a call return at once, Unavailable, with the context's error in the chain; one that had ended
 // before the call changes nothing.
 //
@@ -106,6 +106,7 @@ type Store interface {
 	Marker
 	// Ping reports whether the model can be reached and read, and whether it holds what the consumer groups have committed.
 	Ping(ctx context.Context) error
-	// Close ends what is under way. Every later call is Unavailable; a second Close does nothing.
+	// Close waits for writes under way and releases what the store holds. A later call may be Unavailable; a second Close does
+	// nothing.
 	Close() error
 }

@@ -2,7 +2,6 @@ package dynamodb
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +26,7 @@ var _ store.Claims = (*Claims)(nil)
 // OpenClaims opens the claims that are kept in a table. Like [Open] it makes no network call. Leases take the time from
 // clock, such as [time.Now].
 func OpenClaims(cfg aws.Config, name string, clock func() time.Time) (*Claims, error) {
-	t, err := openTable(cfg, "the delivery claims", name, "CLAIMS_TABLE_NAME")
+	t, err := openTable(cfg, "the delivery claims", ClaimsDescription(name), "CLAIMS_TABLE_NAME")
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +39,7 @@ const channelPrefix = "channel/"
 // set replaces the attribute of a channel, if the condition holds. In it #c is the attribute; #state, #owner and #until are
 // its members.
 func (c *Claims) set(ctx context.Context, id, channel string, claim row, condition string, values row) error {
-	if err := store.CheckClaim(id, channel, time.Millisecond); err != nil {
+	if err := store.CheckClaim(id); err != nil {
 		return err
 	}
 	in := &dynamodb.UpdateItemInput{
@@ -68,7 +67,7 @@ func (c *Claims) set(ctx context.Context, id, channel string, claim row, conditi
 // Claim implements [store.Claims], by one conditional write. Each call signs the claim, so that one whose answer was lost
 // recognises its own claim when it is sent again.
 func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Duration) (store.Claim, time.Duration, error) {
-	if err := store.CheckClaim(id, channel, lease); err != nil {
+	if err := store.CheckClaim(id); err != nil {
 		return store.Held, 0, err
 	}
 	now, call := c.clock(), uuid.NewString()
@@ -129,16 +128,11 @@ func (c *Claims) finish(ctx context.Context, id, channel string, claim row) erro
 
 // Deliveries implements [store.Claims], by one request.
 func (c *Claims) Deliveries(ctx context.Context, ids ...string) (map[string][]store.Delivery, error) {
-	if err := store.CheckIDs(ids); err != nil {
-		return nil, err
+	keys := make([]row, len(ids))
+	for i, id := range ids {
+		keys[i] = row{"id": text(id)}
 	}
-	keys := map[string]row{}
-	for _, id := range ids {
-		if store.CheckClaim(id, "", time.Second) == nil { // of others nothing can be known
-			keys[id] = row{"id": text(id)}
-		}
-	}
-	rows, err := c.get(ctx, slices.Collect(maps.Values(keys)))
+	rows, err := c.get(ctx, keys)
 	if err != nil {
 		return nil, err
 	}

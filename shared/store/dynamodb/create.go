@@ -3,15 +3,11 @@ package dynamodb
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/aws/smithy-go"
-
-	"github.com/sipeat/sipeat/shared/events"
 )
 
 // The attributes of keys. Every index has its own partition key, named like the index, and is sparse: a row without that
@@ -52,7 +48,7 @@ const (
 //	Demand of a city             Query place, then BatchGetItem   1 a row
 //	Put without drinks           PutItem                          1 write unit a KB of item, 1 a KB and index
 //	Put with drinks              TransactWriteItems               2 write units a KB of item, 2 a counter, 1 a KB and index
-//	Advance                      UpdateItem                       1 write unit
+//	Advance                      UpdateItem                       1 write unit, 25 partitions
 //
 // A partition takes 1000 write units a second, and so does a counter: two transactions a unit, 500 a second
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html). Counters share a
@@ -107,78 +103,22 @@ func attribute(name string, t types.ScalarAttributeType) types.AttributeDefiniti
 	return types.AttributeDefinition{AttributeName: &name, AttributeType: t}
 }
 
-// Create creates the table of the read model if it does not exist, and waits until it can be used. A table of that name
-// with another key or without an index is an error. ctx bounds the wait.
-func (s *Store) Create(ctx context.Context) error { return s.create(ctx, Description(s.name)) }
-
-// Check compares the table with [Description]; it needs the right dynamodb:DescribeTable.
-func (s *Store) Check(ctx context.Context) error { return s.check(ctx, Description(s.name)) }
-
-// Create creates the table of the claims, like [Store.Create].
-func (c *Claims) Create(ctx context.Context) error {
-	if err := c.create(ctx, ClaimsDescription(c.name)); err != nil {
-		return err
-	}
-	_, err := call(ctx, c.table, c.client.UpdateTimeToLive, &dynamodb.UpdateTimeToLiveInput{TableName: &c.name,
-		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(Expires), Enabled: aws.Bool(true)}})
-	if codeOf(err) == "ValidationException" { // it is enabled
-		return nil
-	}
-	return err
-}
-
-// Check compares the table with [ClaimsDescription], like [Store.Check].
-func (c *Claims) Check(ctx context.Context) error { return c.check(ctx, ClaimsDescription(c.name)) }
-
-// errNoTable is the error of an answer that is not DynamoDB's.
-var errNoTable = &smithy.DeserializationError{Err: errors.New("no table is described")}
-
 // createTimeout is how long a table may take to become active; AWS takes some 10 s.
 const createTimeout = 5 * time.Minute
 
-func (t *table) create(ctx context.Context, want *dynamodb.CreateTableInput) error {
-	out, err := call(ctx, t, t.client.CreateTable, want)
+// Create creates the table if it does not exist, and waits until it can be used. ctx bounds the wait. It does not enable the
+// time to live of claims.
+func (t *table) Create(ctx context.Context) error {
+	_, err := call(ctx, t, t.client.CreateTable, t.description)
 	if exists := (*types.ResourceInUseException)(nil); err != nil && !errors.As(err, &exists) {
 		return err
-	} else if err == nil && out.TableDescription == nil {
-		return t.fault(ctx, errNoTable)
 	}
 	waiter := dynamodb.NewTableExistsWaiter(t.client, func(o *dynamodb.TableExistsWaiterOptions) { o.MinDelay = time.Second / 2 })
-	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &t.name}, createTimeout); err != nil {
-		return t.fault(ctx, err)
-	}
-	return t.check(ctx, want)
+	return t.fault(ctx, waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &t.name}, createTimeout))
 }
 
-// check compares the keys of the table and its indexes, by name.
-func (t *table) check(ctx context.Context, want *dynamodb.CreateTableInput) error {
-	out, err := call(ctx, t, t.client.DescribeTable, &dynamodb.DescribeTableInput{TableName: &t.name})
-	if err != nil {
-		return err
-	}
-	if out.Table == nil {
-		return t.fault(ctx, errNoTable)
-	}
-	needs, found := map[string]string{"key": keyNames(want.KeySchema)}, map[string]string{"key": keyNames(out.Table.KeySchema)}
-	for _, i := range want.GlobalSecondaryIndexes {
-		needs["index "+*i.IndexName] = keyNames(i.KeySchema)
-	}
-	for _, i := range out.Table.GlobalSecondaryIndexes {
-		found["index "+aws.ToString(i.IndexName)] = keyNames(i.KeySchema)
-	}
-	for part, names := range needs {
-		if found[part] != names {
-			return events.Errorf(events.Unavailable, "%s cannot be in the table %q %s, because it lacks the %s (%s): give another name",
-				t.what, t.name, t.place, part, names)
-		}
-	}
-	return nil
-}
-
-func keyNames(key []types.KeySchemaElement) string {
-	names := make([]string, len(key))
-	for i, k := range key {
-		names[i] = aws.ToString(k.AttributeName)
-	}
-	return strings.Join(names, ", ")
+// Check fails if the table does not exist; it needs the right dynamodb:DescribeTable.
+func (t *table) Check(ctx context.Context) error {
+	_, err := call(ctx, t, t.client.DescribeTable, &dynamodb.DescribeTableInput{TableName: &t.name})
+	return err
 }

@@ -15,10 +15,12 @@ package dynamodb
 
 import (
 	"context"
+	"net/url"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
 )
 
@@ -28,7 +30,7 @@ type Store struct {
 	writer writer
 
 	mu    sync.Mutex
-	marks store.Marks // that this handle has written last: as marks only grow, what these hold need not be written again
+	marks map[string]string // by topic, as this handle has written them last: as marks only grow, older ones need no write
 }
 
 var _ store.Store = (*Store)(nil)
@@ -37,11 +39,11 @@ var _ store.Store = (*Store)(nil)
 // shows at the first call, or [Store.Ping]. A config without an HTTPClient of the caller's own gets one that suits hundreds
 // of writers.
 func Open(cfg aws.Config, name string) (*Store, error) {
-	t, err := openTable(cfg, "the read model", name, "TABLE_NAME")
+	t, err := openTable(cfg, "the read model", Description(name), "TABLE_NAME")
 	if err != nil {
 		return nil, err
 	}
-	return &Store{table: t, marks: store.Marks{}}, nil
+	return &Store{table: t, marks: map[string]string{}}, nil
 }
 
 // Ping implements [store.Store]. The error names what is wrong: table, place, credentials or rights.
@@ -51,4 +53,35 @@ func (s *Store) Ping(ctx context.Context) error {
 		return err
 	}
 	return marks.Check()
+}
+
+// FromEnvironment makes the config from what Lambda sets in a function's environment and DynamoDB Local needs: AWS_REGION,
+// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, and DYNAMODB_ENDPOINT for a server that is not AWS's, with
+// which the others may be absent. It replaces the AWS config package, which is over half of a cold start; servers, which
+// have profiles and roles to look up, give [Open] a config of that package.
+func FromEnvironment(getenv func(string) string) (aws.Config, error) {
+	cfg := aws.Config{Region: getenv("AWS_REGION")}
+	key := aws.Credentials{
+		AccessKeyID: getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: getenv("AWS_SECRET_ACCESS_KEY"),
+		SessionToken: getenv("AWS_SESSION_TOKEN"), Source: "environment",
+	}
+	if endpoint := getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
+		u, err := url.Parse(endpoint)
+		if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") {
+			return aws.Config{}, events.Errorf(events.Unavailable, "DYNAMODB_ENDPOINT must be an address such as http://127.0.0.1:8000")
+		}
+		cfg.BaseEndpoint = &endpoint
+		if cfg.Region == "" {
+			cfg.Region = "us-east-1"
+		}
+		if key.AccessKeyID == "" && key.SecretAccessKey == "" {
+			key.AccessKeyID, key.SecretAccessKey = "local", "local" // DynamoDB Local requires some
+		}
+	}
+	if cfg.Region == "" || key.AccessKeyID == "" || key.SecretAccessKey == "" {
+		return aws.Config{}, events.Errorf(events.Unavailable, "DynamoDB needs AWS_REGION, AWS_ACCESS_KEY_ID and "+
+			"AWS_SECRET_ACCESS_KEY in the environment, or DYNAMODB_ENDPOINT=http://127.0.0.1:8000 for a local one")
+	}
+	cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return key, nil })
+	return cfg, nil
 }

@@ -11,8 +11,7 @@ import (
 // Partition keys are texts that are readable in the AWS console: the version of the layout and parts joined by slashes.
 // Slashes in a part are escaped (but for the last part), so that no two lists of parts are one key. Sort keys are bytes,
 // because they order things. The longest of each, with store.MaxID and store.FoldedBytes, are 1554 and 770 bytes; DynamoDB
-// takes maxKey and 1024 (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
-const maxKey = 2048
+// takes 2048 and 1024 (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
 
 // layout is the version of the rows. Another version is another read model: build it beside this one.
 const layout = "1"

@@ -90,8 +90,6 @@ func (s *Store) share(o *op) error {
 		return err
 	case <-o.ctx.Done():
 		return s.fault(o.ctx, o.ctx.Err())
-	case <-s.ctx.Done():
-		return s.fault(o.ctx, s.ctx.Err())
 	}
 }
 
@@ -107,12 +105,11 @@ func (s *Store) send() {
 func (w *writer) take() (batch []*op) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	rows, size := map[any]bool{}, 0
+	rows, size := map[any]bool{}, 0 // those that count the same drink become one
 	for len(w.queue) > 0 {
 		o := w.queue[0]
 		if o.ctx.Err() == nil { // else its caller has returned
-			item := [2]string{o.item.Type, o.item.ID}
-			actions := 1
+			item, actions := [2]string{o.item.Type, o.item.ID}, 1
 			for _, e := range o.demand {
 				if !rows[e.DemandKey] {
 					actions++

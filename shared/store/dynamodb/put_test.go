@@ -206,28 +206,6 @@ func TestAnOutageIsUnavailableAndEndsWithTheCaller(t *testing.T) {
 	require.ErrorContains(t, err, `table "drinks" at http://dynamodb.test`)
 }
 
-// hanging is a server that never answers.
-type hanging struct{ reached chan bool }
-
-func (h hanging) Do(r *http.Request) (*http.Response, error) {
-	h.reached <- true
-	<-r.Context().Done()
-	return nil, r.Context().Err()
-}
-
-func TestCloseEndsRunningCalls(t *testing.T) {
-	t.Parallel()
-	h := hanging{make(chan bool, 9)}
-	s := openTo(t, h)
-	done := make(chan error)
-	go func() { done <- s.Put(t.Context(), request("1")) }()
-	<-h.reached
-	require.NoError(t, s.Close())
-	err := <-done
-	assert.Equal(t, events.Unavailable, events.KindOf(err))
-	require.ErrorContains(t, err, "closed")
-}
-
 func TestAnUnreachableServerIsNamed(t *testing.T) {
 	t.Parallel()
 	cfg, err := FromEnvironment(env("DYNAMODB_ENDPOINT", "http://127.0.0.1:1")) // nothing listens there

@@ -1,11 +1,11 @@
 package dynamodb
 
 import (
-	"fmt"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
 )
 
@@ -84,7 +84,7 @@ func rowOf(item store.Item) row {
 func itemOf(r row) (store.Item, error) {
 	when, digest := dataOf(r[at]), dataOf(r["digest"])
 	if len(when) < 8 || len(digest) != 32 {
-		return store.Item{}, fmt.Errorf("the row %q is no item of this version", textOf(r[pk]))
+		return store.Item{}, events.Errorf(events.Unavailable, "the row %q is no item of this version", textOf(r[pk]))
 	}
 	created, id := fromWhen(when)
 	item := store.Item{

@@ -1,7 +1,6 @@
 package dynamodb
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,20 +35,18 @@ const (
 
 // table is a connection to one table.
 type table struct {
-	client *dynamodb.Client
-	name   string
-	what   string // in error texts
-	place  string // in error texts: where the table is
-
-	ctx context.Context // ends when the table is closed
-	end context.CancelFunc
+	client      *dynamodb.Client
+	name        string
+	description *dynamodb.CreateTableInput
+	what        string // in error texts
+	place       string // in error texts: where the table is
 }
 
-func openTable(cfg aws.Config, what, name, setting string) (*table, error) {
-	if name == "" {
+func openTable(cfg aws.Config, what string, description *dynamodb.CreateTableInput, setting string) (*table, error) {
+	if *description.TableName == "" {
 		return nil, events.Errorf(events.Unavailable, "%s needs the name of its DynamoDB table, such as %s=sipeat", what, setting)
 	}
-	t := &table{name: name, what: what, place: "in " + cfg.Region}
+	t := &table{name: *description.TableName, description: description, what: what, place: "in " + cfg.Region}
 	if cfg.HTTPClient == nil {
 		cfg.HTTPClient = awshttp.NewBuildableClient()
 	}
@@ -67,15 +64,11 @@ func openTable(cfg aws.Config, what, name, setting string) (*table, error) {
 			t.place = "at " + *o.BaseEndpoint
 		}
 	})
-	t.ctx, t.end = context.WithCancel(context.Background())
 	return t, nil
 }
 
-// Close ends what is under way.
-func (t *table) Close() error {
-	t.end()
-	return nil
-}
+// Close does nothing: there is nothing to release.
+func (t *table) Close() error { return nil }
 
 // retryer is the SDK's, with the transactions that were cancelled by others or throttled
 // (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html, CancellationReasons). One
@@ -94,38 +87,31 @@ func retryer() aws.Retryer {
 	return retry.AddWithErrorCodes(standard, "TransactionConflictException") // a single write that met a transaction
 }
 
-// call makes a request, until the caller's context ends or the table is closed.
+// call makes a request, until the caller's context ends.
 func call[In, Out any](ctx context.Context, t *table,
 	request func(context.Context, In, ...func(*dynamodb.Options)) (*Out, error), in In) (*Out, error) {
-	if err := cmp.Or(ctx.Err(), t.ctx.Err()); err != nil {
-		return nil, t.fault(ctx, err)
-	}
-	joined, cancel := context.WithTimeout(ctx, callTimeout)
+	bounded, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	defer context.AfterFunc(t.ctx, cancel)()
-	out, err := request(joined, in)
+	out, err := request(bounded, in)
 	return out, t.fault(ctx, err)
 }
 
 // fault classifies a failed request.
 func (t *table) fault(ctx context.Context, err error) error {
-	if err != nil && t.ctx.Err() != nil {
-		return store.Closed(t.what)
-	}
 	return store.Fault(ctx, err, func() string { return fmt.Sprintf("%s, table %q %s, %s", t.what, t.name, t.place, reason(err)) })
 }
 
 func reason(err error) string {
 	code := codeOf(err)
 	var garbled *smithy.DeserializationError
-	var network net.Error
 	switch {
 	case code == "ResourceNotFoundException":
 		return "does not exist: template.yaml creates it on AWS, `sipeat api`, `worker` and `rebuild` on DynamoDB Local; " +
 			"or the name, AWS_REGION or DYNAMODB_ENDPOINT is wrong"
 	case code == "AccessDeniedException":
 		return "may not be used with these credentials: the log of AWS says which right is missing"
-	case slices.Contains(badCredentials, code), strings.Contains(err.Error(), "get credentials"): // the SDK has no type for it
+	case strings.Contains(code, "Token"), strings.Contains(code, "Signature"), code == "UnrecognizedClientException",
+		strings.Contains(err.Error(), "get credentials"): // the SDK has no type for it
 		return "cannot be used with these credentials, which are missing, wrong or expired: check AWS_ACCESS_KEY_ID, " +
 			"AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and the region"
 	case throttled(err):
@@ -134,19 +120,11 @@ func reason(err error) string {
 		return "is not on a server that answers like DynamoDB: check DYNAMODB_ENDPOINT and proxies"
 	case code == "ValidationException":
 		return "refuses a valid request: it may be another program's table, or lack an index"
-	case len(reasons(err)) > 0:
-		return "failed (" + strings.Join(slices.Compact(reasons(err)), ", ") + ")"
 	case code != "":
-		return "failed (" + code + ")"
-	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
-		return "cannot be reached: check the network, AWS_REGION and DYNAMODB_ENDPOINT"
+		return "failed (" + strings.Join(append(reasons(err), code), ", ") + ")"
 	}
-	return "failed"
+	return "cannot be reached: check the network, AWS_REGION and DYNAMODB_ENDPOINT"
 }
-
-var badCredentials = []string{"UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException",
-	"IncompleteSignatureException", "MissingAuthenticationTokenException", "MissingAuthenticationToken", "OptInRequired",
-	"NotAuthorized", "ExpiredTokenException", "ExpiredToken", "RequestExpired"}
 
 // codeOf is DynamoDB's name of an error; "" if it did not answer.
 func codeOf(err error) string {
@@ -201,22 +179,18 @@ func (t *table) query(ctx context.Context, in *dynamodb.QueryInput) (rows []row,
 }
 
 // get reads rows by their keys, at most 100 different ones.
-func (t *table) get(ctx context.Context, keys []row) (rows []row, err error) {
-	left := types.KeysAndAttributes{Keys: keys, ConsistentRead: aws.Bool(true)}
-	for try := 1; len(left.Keys) > 0; try++ {
-		in := &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{t.name: left}}
-		out, err := call(ctx, t, t.client.BatchGetItem, in)
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, out.Responses[t.name]...)
-		left.Keys = out.UnprocessedKeys[t.name].Keys
-		if len(left.Keys) > 0 { // it throttles
-			if try == maxAttempts {
-				return nil, t.fault(ctx, &types.ProvisionedThroughputExceededException{})
-			}
-			time.Sleep(min(minBackoff<<try, maxBackoff)) //nolint:forbidigo // a backoff
-		}
+func (t *table) get(ctx context.Context, keys []row) ([]row, error) {
+	if len(keys) == 0 {
+		return nil, nil
 	}
-	return rows, nil
+	in := &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
+		t.name: {Keys: keys, ConsistentRead: aws.Bool(true)}}}
+	out, err := call(ctx, t, t.client.BatchGetItem, in)
+	if err != nil {
+		return nil, err
+	}
+	if len(out.UnprocessedKeys) > 0 { // 100 counters or claims are far below the limit of 16 MB
+		return nil, t.fault(ctx, &types.ProvisionedThroughputExceededException{})
+	}
+	return out.Responses[t.name], nil
 }

@@ -86,9 +86,6 @@ func (f *file) each(ctx context.Context, text string, args []any, scan func(*sql
 	if err == nil {
 		err = scanAll(rows, scan)
 	}
-	if err != nil && ctx.Err() == nil && f.isClosed() { // database/sql does not export its error
-		return store.Closed(f.what)
-	}
 	return f.fault(ctx, err)
 }
 

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
-	"github.com/sipeat/sipeat/shared/store"
 )
 
 // Several processes take turns at writing. SQLite has no queue for them, and its own busy handler finally tries every 100 ms,
@@ -63,7 +62,7 @@ func (w *writer) do(ctx context.Context, run func(*tx) error) error {
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
-		return store.Closed(w.file.what)
+		return events.Errorf(events.Unavailable, "%s is closed", w.file.what)
 	}
 	w.queue = append(w.queue, j)
 	if !w.running {
@@ -77,12 +76,6 @@ func (w *writer) do(ctx context.Context, run func(*tx) error) error {
 	case <-ctx.Done():
 		return w.file.fault(ctx, ctx.Err())
 	}
-}
-
-func (w *writer) isClosed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.closed
 }
 
 // drain runs what is queued and refuses later writes; false if another call did.

@@ -12,20 +12,18 @@ import (
 
 // Get implements [store.Reader].
 func (s *Store) Get(ctx context.Context, eventType, id string) (item store.Item, err error) {
-	key := itemKey(eventType, id)
-	if len(key) > maxKey {
-		key = itemKey(eventType[:min(len(eventType), store.MaxID)], "") // neither exists, but DynamoDB takes this one
+	if len(id) > store.MaxID { // longer than a key may be
+		return store.Item{}, store.Missing(id)
 	}
-	out, err := call(ctx, s.table, s.client.GetItem, &dynamodb.GetItemInput{TableName: &s.name, Key: keyOf(key, noSortKey),
-		ConsistentRead: aws.Bool(true)})
+	out, err := call(ctx, s.table, s.client.GetItem, &dynamodb.GetItemInput{TableName: &s.name,
+		Key: keyOf(itemKey(eventType, id), noSortKey), ConsistentRead: aws.Bool(true)})
 	switch {
 	case err != nil:
 		return store.Item{}, err
 	case len(out.Item) == 0:
 		return store.Item{}, store.Missing(id)
 	}
-	item, err = itemOf(out.Item)
-	return item, s.fault(ctx, err)
+	return itemOf(out.Item)
 }
 
 // maxQueries is how many queries one page of a filtered list may take. Each looks at four times as many rows as the one
@@ -55,7 +53,7 @@ func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err e
 		for _, r := range rows {
 			item, err := itemOf(r)
 			if err != nil {
-				return store.Page{}, s.fault(ctx, err)
+				return store.Page{}, err
 			}
 			if len(page.Items) == q.Limit {
 				page.Next = q.Next(page.Items[q.Limit-1])
@@ -105,4 +103,77 @@ func listing(q store.Query, start *store.Position) *dynamodb.QueryInput {
 		in.ExclusiveStartKey[index], in.ExclusiveStartKey[at] = text(partition), data(append(milli(start.Milli), start.ID...))
 	}
 	return in
+}
+
+// Demand implements [store.Reader]. The counters are in the order of the answer; those of a city in every country are found by
+// the index of their places.
+func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (page store.DemandPage, err error) {
+	start, err := q.Start()
+	if err != nil {
+		return store.DemandPage{}, err
+	}
+	country, city := store.Fold(q.Country), store.Fold(q.City)
+	in := &dynamodb.QueryInput{
+		KeyConditionExpression:    aws.String("pk = :p"),
+		ExpressionAttributeValues: row{":p": text(demandKey)},
+		ConsistentRead:            aws.Bool(true),
+	}
+	if start != nil {
+		in.ExclusiveStartKey = keyOf(demandKey, counterKey(*start))
+	}
+	switch {
+	case country != "":
+		prefix := ordered(country)
+		if city != "" {
+			prefix = ordered(country, city)
+		}
+		in.KeyConditionExpression = aws.String("pk = :p AND begins_with(sk, :s)")
+		in.ExpressionAttributeValues[":s"] = data(prefix)
+	case city != "":
+		in.IndexName, in.ConsistentRead = aws.String(placeIndex), nil // an index cannot be read consistently
+		in.KeyConditionExpression = aws.String("place = :p")
+		in.ExpressionAttributeValues[":p"] = text(join(city))
+		if start != nil {
+			in.ExclusiveStartKey[placeIndex] = text(join(city))
+			in.ExclusiveStartKey[at] = data(ordered(start.Country, start.Drink))
+		}
+	}
+	in.Limit = aws.Int32(int32(q.Limit + 1))
+	rows, next, err := s.query(ctx, in)
+	more := len(next) > 0 || len(rows) > q.Limit // texts of several KB make a page short
+	rows = rows[:min(len(rows), q.Limit)]
+	if err == nil && in.IndexName != nil {
+		rows, err = s.counters(ctx, rows)
+	}
+	if err != nil {
+		return store.DemandPage{}, err
+	}
+	for _, r := range rows {
+		page.Items = append(page.Items, store.Demand{
+			Country: textOf(r["shownCountry"]), City: textOf(r["shownCity"]), Drink: textOf(r["shownDrink"]), Count: numberOf(r["asked"]),
+		})
+	}
+	if more && len(rows) > 0 {
+		page.Next = q.Next(page.Items[len(rows)-1].Key())
+	}
+	return page, nil
+}
+
+// counters reads the counters of rows of the index, in their order.
+func (s *Store) counters(ctx context.Context, indexed []row) (rows []row, err error) {
+	keys := make([]row, len(indexed))
+	for i, r := range indexed {
+		keys[i] = row{pk: r[pk], sk: r[sk]}
+	}
+	found, err := s.get(ctx, keys)
+	bySortKey := map[string]row{}
+	for _, r := range found {
+		bySortKey[string(dataOf(r[sk]))] = r
+	}
+	for _, k := range keys {
+		if r, ok := bySortKey[string(dataOf(k[sk]))]; ok {
+			rows = append(rows, r)
+		}
+	}
+	return rows, err
 }
