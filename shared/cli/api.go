@@ -2,9 +2,19 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"time"
 
+	"github.com/sipeat/sipeat/functions/commands"
+	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/web"
+	"github.com/sipeat/sipeat/shared/web/gateway"
 	"github.com/spf13/cobra"
 )
 
@@ -24,27 +34,110 @@ func (a *app) apiCommand() *cobra.Command {
 			"  STORE=/var/lib/sipeat/read-model.db sipeat api --http 127.0.0.1:8081 --brokers kafka1:9092,kafka2:9092",
 		Args:        cobra.NoArgs,
 		Annotations: server,
-		RunE:        func(c *cobra.Command, _ []string) error { return a.runServer(c.Context(), (*parts).api) },
+		RunE:        func(c *cobra.Command, _ []string) error { return a.runServer(c.Context(), a.api) },
 	}
 	addFlags(c, "http", "brokers")
 	return c
 }
 
-func (p *parts) api(ctx context.Context) error {
-	listener, err := p.listenAPI()
+func (a *app) api(ctx context.Context) error {
+	listener, err := a.listenAPI()
 	if err != nil {
 		return err
 	}
-	if err := p.reach(ctx, kafka.Requirements{Write: topicNames()}); err != nil {
+	if err := a.reach(ctx, kafka.Requirements{Write: topicNames()}); err != nil {
 		return err
 	}
-	if err := p.open(ctx, p.settings.Store); err != nil {
+	if err := a.open(ctx, a.settings.Store); err != nil {
 		return err
 	}
-	url := p.startAPI(listener, p.settings.Web)
-	fmt.Fprintf(p.stdout, "ready http=%s\n\n", url)
-	printEndpoints(p.stdout)
-	fmt.Fprintf(p.stdout, "\nThe read model is %s. %s", p.storeName(), tryLine(url))
-	p.logCallers()
+	url := a.startAPI(listener, a.settings.Web)
+	fmt.Fprintf(a.stdout, "ready http=%s\n\n", url)
+	a.printEndpoints()
+	fmt.Fprintf(a.stdout, "\nThe read model is %s. ", a.storeName())
+	a.printRequest(url)
 	return nil
+}
+
+// drainTimeout is how much of [stopTimeout] requests in flight may take.
+const drainTimeout = 6 * time.Second
+
+func listen(address, setting string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; choose another address (port 0 takes a free one), or stop what uses it", setting, err)
+	}
+	return listener, nil
+}
+
+// listenAPI opens the listener of the API. Without AUTH, the address must be on loopback.
+func (a *app) listenAPI() (net.Listener, error) {
+	if err := a.settings.Web.Auth.CheckListen(a.settings.Serve.HTTP); err != nil {
+		return nil, usageError{fmt.Errorf("--http (SIPEAT_HTTP): %w", err)}
+	}
+	return listen(a.settings.Serve.HTTP, "--http")
+}
+
+func (a *app) endpoints() []web.Function {
+	return slices.Concat(commands.Commands{Publisher: a.events}.Functions(),
+		queries.Queries{Store: a.store, Claims: a.claims}.Functions())
+}
+
+// startAPI serves the commands, the queries, their health and, on loopback, the metrics. It returns its URL.
+func (a *app) startAPI(listener net.Listener, callers settings.Web) string {
+	functions := append(a.endpoints(), web.Health(append(a.checks,
+		web.Check{Name: "kafka", Probe: a.publisher.Ping}, a.storeCheck())...)...)
+	if a.settings.Metrics == "" && settings.IsLoopback(listener.Addr().String()) {
+		metrics := gateway.Local(a.metrics.Handler(), "Set METRICS=HOST:PORT to serve /metrics on a listener of its own.")
+		functions = append(functions, web.Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: metrics})
+	}
+	options := append(gateway.New(callers, a.logger, time.Now).Options(),
+		web.Log(a.logger), web.Observe(a.tracing.Web), web.Observe(a.metrics.Web))
+	a.serveHTTP("API", gateway.Limit(listener, callers), web.Router(functions, options...))
+	return "http://" + listener.Addr().String()
+}
+
+// listenAndServe serves beside the API, and logs the URL.
+func (a *app) listenAndServe(name, address, setting, path string, handler http.Handler) error {
+	listener, err := listen(address, setting)
+	if err != nil {
+		return err
+	}
+	a.serveHTTP(name, listener, handler)
+	a.logger.Info(name, "url", "http://"+listener.Addr().String()+path)
+	return nil
+}
+
+// serveHTTP serves until the parts are closed.
+func (a *app) serveHTTP(name string, listener net.Listener, handler http.Handler) {
+	server := web.Server(handler, a.logger)
+	server.IdleTimeout = a.settings.Web.IdleTimeout
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			a.fail(fmt.Errorf("%s: %w", name, err))
+		}
+	}()
+	a.add(name, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+		defer cancel()
+		return server.Shutdown(ctx)
+	})
+}
+
+func (a *app) printEndpoints() {
+	rows := []string{"ROUTE\tFUNCTION"}
+	for _, f := range a.endpoints() {
+		rows = append(rows, f.Route+"\t"+f.Name)
+	}
+	_ = printTable(a.stdout, rows...) // the reader may have gone
+}
+
+// printRequest shows a first request, and when AUTH is needed.
+func (a *app) printRequest(url string) {
+	fmt.Fprint(a.stdout, "Try:\n\n  curl -i "+url+`/contacts -H 'Content-Type: application/json' -d '`+
+		`{"name":"Ada Lovelace","email":"ada@example.com","phone":"+44 20 7946 0958","message":"A machine, please."}'`+
+		"\n\nCtrl-C stops it.\n")
+	if a.settings.Web.Auth.Mode == "" {
+		a.logger.Info("AUTH is not set: only callers on this machine are served; behind a reverse proxy, set AUTH")
+	}
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,17 +18,13 @@ import (
 	"github.com/sipeat/sipeat/shared/settings"
 )
 
-// awsTimeout bounds the search for credentials and region. It ends at the metadata service of EC2, whose address may drop
-// packets elsewhere.
-const awsTimeout = 10 * time.Second
-
 // awsExpiry is how long before their expiry credentials are renewed.
 const awsExpiry = time.Minute
 
 // awsAccess finds credentials and region as AWS's own tools do: environment, profiles, SSO, web identity, containers, EC2. It
 // looks them up once, when they are first needed. The Lambda binaries do without it for the sake of their cold starts.
 type awsAccess struct {
-	timeout time.Duration // of each lookup; 0 = awsTimeout
+	timeout time.Duration // of each lookup: the last is EC2's metadata service, whose address may drop packets elsewhere
 	once    sync.Once
 	config  aws.Config
 	err     error
@@ -38,7 +33,7 @@ type awsAccess struct {
 // load returns a config with credentials. The error lists the places that were searched, and a remedy.
 func (a *awsAccess) load(ctx context.Context) (aws.Config, error) {
 	a.once.Do(func() {
-		ctx, cancel := context.WithTimeout(ctx, a.lookupTimeout())
+		ctx, cancel := context.WithTimeout(ctx, a.timeout)
 		defer cancel()
 		a.config, a.err = config.LoadDefaultConfig(ctx,
 			config.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = awsExpiry }),
@@ -58,21 +53,18 @@ func (a *awsAccess) load(ctx context.Context) (aws.Config, error) {
 // regional is load for services that require a region.
 func (a *awsAccess) regional(ctx context.Context) (aws.Config, error) {
 	cfg, err := a.load(ctx)
-	if cfg.Credentials == nil { // not even the settings could be read
+	if err != nil || cfg.Region != "" {
 		return cfg, err
 	}
-	if cfg.Region == "" && err == nil {
-		ctx, cancel := context.WithTimeout(ctx, a.lookupTimeout())
-		defer cancel()
-		if here, failed := imds.NewFromConfig(cfg).GetRegion(ctx, nil); failed == nil {
-			cfg.Region = here.Region
-		}
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	here, err := imds.NewFromConfig(cfg).GetRegion(ctx, nil)
+	if err != nil {
+		return cfg, usageError{errors.New(
+			"no AWS region is set: searched AWS_REGION, the profile (AWS_PROFILE) and EC2; for example AWS_REGION=eu-central-1")}
 	}
-	if cfg.Region == "" {
-		err = errors.Join(err, usageError{errors.New(
-			"no AWS region is set: searched AWS_REGION, the profile (AWS_PROFILE) and EC2; for example AWS_REGION=eu-central-1")})
-	}
-	return cfg, err
+	cfg.Region = here.Region
+	return cfg, nil
 }
 
 // login returns the current credentials, for MSK: they change while a process runs.
@@ -81,7 +73,7 @@ func (a *awsAccess) login(ctx context.Context) (settings.AWSCredentials, error) 
 	if err != nil {
 		return settings.AWSCredentials{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.lookupTimeout())
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	c, err := cfg.Credentials.Retrieve(ctx)
 	if err != nil {
@@ -90,18 +82,12 @@ func (a *awsAccess) login(ctx context.Context) (settings.AWSCredentials, error) 
 	return settings.AWSCredentials{AccessKey: c.AccessKeyID, SecretKey: c.SecretAccessKey, SessionToken: c.SessionToken}, nil
 }
 
-func (a *awsAccess) lookupTimeout() time.Duration { return cmp.Or(a.timeout, awsTimeout) }
-
-// noCredentials distinguishes credentials that are not set from those that are temporarily unavailable.
+// noCredentials is a usage error if no source of credentials is set. Those of one that is set may be missing temporarily.
 func noCredentials(cfg aws.Config, err error) error {
-	if errors.Is(err, context.Canceled) {
-		return err
+	err = events.Wrap(events.Unavailable, err, "no AWS credentials: searched the environment (AWS_ACCESS_KEY_ID, …), "+
+		"AWS's files, web identity, containers and EC2; set AWS_PROFILE, or renew an SSO session (`aws sso login`)")
+	if aws.IsCredentialsProvider(cfg.Credentials, (*ec2rolecreds.Provider)(nil)) { // the last source of the search
+		return usageError{err}
 	}
-	if aws.IsCredentialsProvider(cfg.Credentials, (*ec2rolecreds.Provider)(nil)) { // the last place of the search
-		return usageError{fmt.Errorf("no AWS credentials found: searched the environment (AWS_ACCESS_KEY_ID, AWS_PROFILE, "+
-			"AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_CREDENTIALS_…), AWS's files, and EC2 (%w); "+
-			"for example `aws sso login --profile sipeat` and AWS_PROFILE=sipeat", err)}
-	}
-	return events.Wrap(events.Unavailable, err,
-		"AWS credentials are temporarily unavailable; check their source, or renew an SSO session (`aws sso login`)")
+	return err
 }

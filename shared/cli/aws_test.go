@@ -36,7 +36,7 @@ func withoutAWS(t *testing.T) *app {
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "config"))
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(t.TempDir(), "credentials"))
-	a := &app{logger: slog.New(slog.DiscardHandler), settings: settings.Settings{
+	a := &app{logger: slog.New(slog.DiscardHandler), aws: awsAccess{timeout: 10 * time.Second}, settings: settings.Settings{
 		Store: settings.DynamoDB, Table: "sipeat",
 		Notify: settings.Notify{Channels: "ses", From: "a@example.com", To: "b@example.com"},
 	}}
@@ -159,16 +159,16 @@ func TestMissingCredentialsAreUsageErrorsAndUnavailableOnesAreNot(t *testing.T) 
 		text        string
 		unavailable bool // the settings may be right
 	}{
-		"nothing is set":     {func(*testing.T) {}, "no AWS credentials found", false},
+		"nothing is set":     {func(*testing.T) {}, "no AWS credentials: ", false},
 		"no such profile":    {func(t *testing.T) { t.Setenv("AWS_PROFILE", "sipeet") }, "sipeet; check AWS_PROFILE", false},
 		"unreadable setting": {func(t *testing.T) { t.Setenv("AWS_USE_FIPS_ENDPOINT", "perhaps") }, "AWS_USE_FIPS_ENDPOINT", false},
 		"silent metadata service of EC2": {func(t *testing.T) {
 			t.Setenv("AWS_EC2_METADATA_DISABLED", "")
 			t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://"+silent.Addr().String())
-		}, "no AWS credentials found", false},
+		}, "no AWS credentials: ", false},
 		"silent metadata service of a container": {func(t *testing.T) {
 			t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://"+silent.Addr().String())
-		}, "temporarily unavailable", true},
+		}, "no AWS credentials: ", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := withoutAWS(t)

@@ -1,7 +1,7 @@
 // Package cli is the sipeat command: one file per subcommand. It connects the packages and has no logic of its own.
 //
 // A subcommand is a function that returns a cobra command, listed in [app.command]. When its RunE is called, the settings,
-// the Kafka cluster and the logger of the app are set.
+// the Kafka cluster and the logger of the app are set. It opens what it needs, and [Main] closes that.
 package cli
 
 import (
@@ -21,9 +21,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit statuses, for scripts.
+// Exit statuses, for scripts; 0 is success.
 const (
-	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2 // wrong usage or settings
 )
@@ -44,7 +43,11 @@ type app struct {
 	cluster  settings.Kafka
 	logger   *slog.Logger
 	aws      awsAccess
+	parts
 }
+
+// server marks the commands that run until they are stopped: programs read their logs.
+var server = map[string]string{"server": "yes"}
 
 // Main runs the command line and returns the exit status.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -52,19 +55,20 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	defer stop()
 	// A second signal kills the process, unless it arrives with the first: `timeout` signals a process and then its group.
 	context.AfterFunc(ctx, func() { time.AfterFunc(100*time.Millisecond, stop) })
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, aws: awsAccess{timeout: reachTimeout}, parts: newParts()}
 	root := a.command()
 	root.SetArgs(args)
 	c, err := root.ExecuteContextC(ctx)
+	err = errors.Join(err, a.close(c.Annotations["server"] != ""))
 	if err == nil {
-		return exitDone
+		return 0
 	}
 	text := strings.TrimSpace(err.Error())
 	if !a.parsed {
 		text += fmt.Sprintf("\nsee `%s --help`", c.CommandPath())
 	}
 	fmt.Fprintln(stderr, "sipeat: "+strings.ReplaceAll(text, "\n", "\nsipeat: "))
-	if usage := (usageError{}); !a.parsed || errors.As(err, &usage) {
+	if !a.parsed || errors.As(err, new(usageError)) {
 		return exitUsage
 	}
 	return exitFailed
@@ -80,7 +84,7 @@ func (a *app) command() *cobra.Command {
 		Example: "  sipeat serve                            # everything in one process, on this machine\n" +
 			"  sipeat publish contact-created < contacts.jsonl\n" +
 			"  sipeat tail request-created",
-		Version:       currentVersion().Version,
+		Version:       currentVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -104,48 +108,39 @@ func (a *app) command() *cobra.Command {
 
 // settingFlags are the flags that override a setting.
 var settingFlags = map[string]struct{ setting, usage string }{
-	"http":    {"SIPEAT_HTTP", "address of the API; port 0 takes a free one (default 127.0.0.1:8080)"},
-	"kafka":   {"SIPEAT_KAFKA", "address of the broker; port 0 takes a free one (default 127.0.0.1:9092)"},
-	"data":    {"SIPEAT_DATA", "data folder (default .sipeat)"},
-	"health":  {"HEALTH", "address for /healthz and /readyz, for example 127.0.0.1:8081 (default none)"},
-	"brokers": {"KAFKA_BROKERS", "brokers as host:port,host:port (default 127.0.0.1:9092)"},
+	"http":    {"SIPEAT_HTTP", "`address` of the API; port 0 takes a free one (default 127.0.0.1:8080)"},
+	"kafka":   {"SIPEAT_KAFKA", "`address` of the broker; port 0 takes a free one (default 127.0.0.1:9092)"},
+	"data":    {"SIPEAT_DATA", "data `folder` (default .sipeat)"},
+	"health":  {"HEALTH", "`address` for /healthz and /readyz, for example 127.0.0.1:8081 (default none)"},
+	"brokers": {"KAFKA_BROKERS", "`brokers` as host:port,host:port (default 127.0.0.1:9092)"},
 }
 
-// addFlags adds flags that override a setting.
+// addFlags adds flags that set the variable of a setting in this process.
 func addFlags(c *cobra.Command, names ...string) {
 	for _, name := range names {
 		f := settingFlags[name]
-		c.Flags().String(name, "", f.usage+"; "+f.setting)
+		c.Flags().Func(name, f.usage+"; "+f.setting, func(value string) error {
+			if value == "" { // a variable of a script that is not set
+				return errors.New("must not be empty")
+			}
+			return os.Setenv(f.setting, value)
+		})
 	}
 }
 
 func (a *app) addJSONFlag(c *cobra.Command) { c.Flags().BoolVar(&a.json, "json", false, "write JSON") }
 
-// configure reads the settings from the flags, the environment and .env.
+// configure reads the settings from the environment and .env.
 func (a *app) configure(c *cobra.Command) (err error) {
 	if err := loadDotenv(); err != nil {
 		return err
 	}
-	given := map[string]string{}
-	for name, of := range settingFlags {
-		if f := c.Flag(name); f != nil && f.Changed {
-			if given[of.setting] = f.Value.String(); given[of.setting] == "" { // a variable of a script that is not set
-				return fmt.Errorf("--%s: must not be empty", name)
-			}
-		}
-	}
-	a.settings, err = settings.Read(func(name string) string {
-		if value, ok := given[name]; ok {
-			return value
-		}
-		return os.Getenv(name)
-	})
-	if err != nil {
+	if a.settings, err = settings.Read(os.Getenv); err != nil {
 		return err
 	}
 	a.cluster = a.settings.Brokers
 	a.cluster.AWSCredentials = a.aws.login
-	a.logger = a.newLogger(c)
+	a.logger = a.newLogger(c.Annotations["server"] != "")
 	slog.SetDefault(a.logger) // other packages
 	return nil
 }
@@ -156,7 +151,7 @@ const kafkaHelp = "" +
 	"Read model: STORE, the path of a SQLite file that several processes on this machine may share, or dynamodb.\n" +
 	"AWS_MSK_IAM, STORE=dynamodb and NOTIFY=ses use AWS's credentials, found as AWS's own tools find them."
 
-// reachTimeout bounds a request of a command to the brokers.
+// reachTimeout bounds a request of a command to the brokers, to DynamoDB and to the sources of AWS's credentials.
 const reachTimeout = 10 * time.Second
 
 // reach checks the requirements, and leaves the brokers in the cluster that can be used.

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/fatih/color"
@@ -26,22 +24,20 @@ import (
 )
 
 func (a *app) doctorCommand() *cobra.Command {
-	var api string
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Find out why events do not arrive, and what to do about it",
 		Long: "Check everything that an event passes: the data folder of `sipeat serve`, brokers (address, TLS and login),\n" +
 			"topics, consumer groups with their members and backlog, dead letters with their reasons, the read model,\n" +
-			"notification channels, the issuer of tokens, and the API at --api. Doctor changes nothing and sends no\n" +
-			"notification. Each problem comes with a remedy.\n\n" +
+			"notification channels, and the issuer of tokens. Doctor changes nothing and sends no notification. Each\n" +
+			"problem comes with a remedy.\n\n" +
 			"The exit status is 1 if a check failed, and 0 otherwise. A note is no failure.",
 		Example: "  sipeat doctor\n" +
-			"  sipeat doctor --api http://127.0.0.1:8080 --brokers kafka1:9092\n" +
+			"  sipeat doctor --brokers kafka1:9092\n" +
 			"  sipeat doctor --json | jq '.findings[] | select(.status == \"wrong\")'",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.doctor(c.Context(), api) },
+		RunE: func(c *cobra.Command, _ []string) error { return (&doctor{app: a}).run(c.Context()) },
 	}
-	c.Flags().StringVar(&api, "api", "", "address of the API, for example http://127.0.0.1:8080")
 	a.addJSONFlag(c)
 	addFlags(c, "brokers")
 	return c
@@ -49,10 +45,9 @@ func (a *app) doctorCommand() *cobra.Command {
 
 // The statuses of a finding.
 const (
-	well    = "ok"
-	noted   = "note"  // worth knowing, not a failure
-	wrong   = "wrong" // the exit status is 1
-	skipped = "skipped"
+	well  = "ok"
+	noted = "note"  // worth knowing, not a failure
+	wrong = "wrong" // the exit status is 1
 )
 
 // finding is the result of a check of one subject.
@@ -64,163 +59,145 @@ type finding struct {
 	Remedy  string `json:"remedy,omitempty"`
 }
 
-// report collects what the check of one part finds.
-type report struct {
+// doctor shows the findings as they come or, with --json, at the end.
+type doctor struct {
+	*app
 	part     string
-	check    func(context.Context, *report)
 	findings []finding
+	failed   int
+	groups   []kafka.GroupState
 }
 
-func (r *report) add(status, subject, says, remedy string) {
-	r.findings = append(r.findings, finding{r.part, subject, status, says, remedy})
+var paint = map[string]func(string, ...any) string{well: color.GreenString, noted: color.YellowString, wrong: color.RedString}
+
+func (d *doctor) add(status, subject, says, remedy string) {
+	d.findings = append(d.findings, finding{d.part, subject, status, says, remedy})
+	if status == wrong {
+		d.failed++
+	}
+	if d.json {
+		return
+	}
+	fmt.Fprintf(d.stdout, "%s  %-12s  %s  %s\n", paint[status]("%-5s", status), d.part, subject, events.LogText(says))
+	if remedy != "" {
+		fmt.Fprintf(d.stdout, "%21s-> %s\n", "", events.LogText(remedy))
+	}
 }
 
-// addError adds the error of a check that needs a broker.
-func (r *report) addError(err error) {
+// judge adds what is wrong with a subject, or that it is well.
+func (d *doctor) judge(subject string, err error, remedy, says string) {
 	if err != nil {
-		r.add(wrong, "", err.Error(), "fix the cause, and run doctor again")
+		d.add(wrong, subject, err.Error(), remedy)
+	} else {
+		d.add(well, subject, says, "")
 	}
 }
 
-func (a *app) doctor(ctx context.Context, api string) error {
-	brokers := runChecks(ctx, &report{part: "kafka", check: a.checkBrokers})
-	topics, groups, deadLetters := a.checkTopics, a.checkGroups, a.checkDeadLetters
-	if len(a.cluster.Brokers) == 0 {
-		skip := func(_ context.Context, r *report) { r.add(skipped, "", "no broker can be used, see kafka", "") }
-		topics, groups, deadLetters = skip, skip, skip
-	}
-	findings := slices.Concat(brokers, runChecks(ctx,
-		&report{part: "disk", check: a.checkDisk},
-		&report{part: "topics", check: topics},
-		&report{part: "groups", check: groups},
-		&report{part: "dead letters", check: deadLetters},
-		&report{part: "store", check: a.checkStore},
-		&report{part: "notify", check: a.checkNotifiers},
-		&report{part: "issuer", check: a.checkIssuer},
-		&report{part: "api", check: func(ctx context.Context, r *report) { checkAPI(ctx, r, api) }}))
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	failed := 0
-	for _, f := range findings {
-		if f.Status == wrong {
-			failed++
+// run runs the checks one after the other, each for at most [reachTimeout].
+func (d *doctor) run(ctx context.Context) error {
+	for _, check := range []struct {
+		part  string
+		needs bool   // a broker that can be used
+		none  string // what it means that there is nothing to report
+		run   func(context.Context) error
+	}{
+		{"kafka", false, "", d.checkBrokers}, {"topics", true, "as declared", d.checkTopics}, {"groups", true, "", d.checkGroups},
+		{"dead letters", true, "none", d.checkDeadLetters}, {"disk", false, "", d.checkDisk}, {"store", false, "", d.checkStore},
+		{"notify", false, "", d.checkNotifiers}, {"issuer", false, "", d.checkIssuer},
+	} {
+		if check.needs && len(d.cluster.Brokers) == 0 {
+			continue
+		}
+		d.part = check.part
+		before := len(d.findings)
+		checking, cancel := context.WithTimeout(ctx, reachTimeout)
+		err := check.run(checking)
+		cancel()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			d.add(wrong, "", err.Error(), "fix the cause, and run doctor again")
+		} else if len(d.findings) == before && check.none != "" {
+			d.add(well, "", check.none, "")
 		}
 	}
-	if err := a.printFindings(findings, failed == 0); err != nil || failed == 0 {
-		return err
-	}
-	return fmt.Errorf("%d of %d checks failed", failed, len(findings))
-}
-
-// runChecks runs checks concurrently, each for at most [reachTimeout]. The findings are in the order of the checks.
-func runChecks(ctx context.Context, reports ...*report) (all []finding) {
-	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
-	defer cancel()
-	var running sync.WaitGroup
-	for _, r := range reports {
-		running.Go(func() { r.check(ctx, r) })
-	}
-	running.Wait()
-	for _, r := range reports {
-		all = append(all, r.findings...)
-	}
-	return all
-}
-
-var paint = map[string]func(string, ...any) string{
-	well: color.GreenString, noted: color.YellowString, wrong: color.RedString, skipped: color.HiBlackString,
-}
-
-func (a *app) printFindings(findings []finding, ok bool) error {
-	if a.json {
-		return a.writeJSON(map[string]any{"ok": ok, "findings": findings}, "  ")
-	}
-	var rows []string
-	for _, f := range findings {
-		status := paint[f.Status]
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s", status("%s", f.Status), f.Part, f.Subject, events.LogText(f.Says)))
-		if f.Remedy != "" { // painted as well: tabwriter counts the codes of colours
-			rows = append(rows, fmt.Sprintf("%s\t\t\t-> %s", status(" "), events.LogText(f.Remedy)))
+	if d.json {
+		if err := d.writeJSON(map[string]any{"ok": d.failed == 0, "findings": d.findings}, "  "); err != nil {
+			return err
 		}
 	}
-	return printTable(a.stdout, rows...)
+	if d.failed > 0 {
+		return fmt.Errorf("%d of %d checks failed", d.failed, len(d.findings))
+	}
+	return nil
 }
 
 // checkBrokers checks the brokers, and leaves those in the cluster that can be used.
-func (a *app) checkBrokers(ctx context.Context, r *report) {
-	if a.cluster.Mechanism == settings.AWSMSKIAM {
-		_, _ = a.cluster.AWSCredentials(ctx) // finding them may take longer than a broker waits; the login reports errors
+func (d *doctor) checkBrokers(ctx context.Context) error {
+	if d.cluster.Mechanism == settings.AWSMSKIAM {
+		_, _ = d.cluster.AWSCredentials(ctx) // finding them may take longer than a broker waits; the login reports errors
 	}
-	states, usable := kafka.Brokers(ctx, a.cluster)
-	a.cluster = usable
+	states, usable := kafka.Brokers(ctx, d.cluster)
+	d.cluster = usable
 	says := "address ok"
-	if a.cluster.TLS {
+	if d.cluster.TLS {
 		says += ", TLS ok"
 	}
-	if a.cluster.Mechanism != "" {
-		says += ", login ok (" + a.cluster.Mechanism + ")"
+	if d.cluster.Mechanism != "" {
+		says += ", login ok (" + d.cluster.Mechanism + ")"
 	}
 	for _, s := range states {
 		if s.Err == nil {
-			r.add(well, s.Address, says, "")
+			d.add(well, s.Address, says, "")
 		} else {
-			r.add(wrong, s.Address, fmt.Sprintf("%s: %v", s.Stage, s.Err), s.Remedy)
+			d.add(wrong, s.Address, fmt.Sprintf("%s: %v", s.Stage, s.Err), s.Remedy)
 		}
 	}
+	return nil
 }
 
 // checkDisk checks the data folder of `sipeat serve`, if it exists.
-func (a *app) checkDisk(_ context.Context, r *report) {
-	dir := a.settings.Serve.Data
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return
+func (d *doctor) checkDisk(context.Context) error {
+	dir := d.settings.Serve.Data
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		d.judge(dir, local.CheckDisk(dir), "free space on this disk; `sipeat serve` recovers without a restart",
+			"writable, with space left")
 	}
-	if err := local.CheckDisk(dir); err != nil {
-		r.add(wrong, dir, err.Error(), "free space on this disk; `sipeat serve` recovers without a restart")
-		return
-	}
-	r.add(well, dir, "writable, with space left", "")
+	return nil
 }
 
-func (a *app) checkTopics(ctx context.Context, r *report) {
-	states, err := kafka.InspectTopics(ctx, a.cluster, kafka.Topics(events.Catalogue()...)...)
-	r.addError(err)
+func (d *doctor) checkTopics(ctx context.Context) error {
+	states, err := kafka.InspectTopics(ctx, d.cluster, kafka.Topics(events.Catalogue()...)...)
 	for _, s := range states {
 		if !s.Exists {
-			r.add(wrong, s.Topic, "missing", "sipeat topics")
+			d.add(wrong, s.Topic, "missing", "sipeat topics")
 		}
-		for _, d := range s.Differences {
-			r.add(wrong, s.Topic, fmt.Sprintf("%s is %s and should be %s", d.Setting, d.Have, d.Want), d.Remedy)
+		for _, x := range s.Differences {
+			d.add(wrong, s.Topic, fmt.Sprintf("%s is %s and should be %s", x.Setting, x.Have, x.Want), x.Remedy)
 		}
 	}
-	if len(r.findings) == 0 {
-		r.add(well, "", fmt.Sprintf("%d, as declared", len(states)), "")
-	}
+	return err
 }
 
-func (a *app) groups(ctx context.Context) ([]kafka.GroupState, error) {
+func (d *doctor) checkGroups(ctx context.Context) (err error) {
 	topicOf := map[string]string{}
 	for _, f := range allConsumers() {
 		topicOf[f.Consumer.Group] = f.Consumer.Topic
 	}
-	return kafka.Groups(ctx, a.cluster, topicOf)
-}
-
-func (a *app) checkGroups(ctx context.Context, r *report) {
-	groups, err := a.groups(ctx)
-	r.addError(err)
-	for _, g := range groups {
+	d.groups, err = kafka.Groups(ctx, d.cluster, topicOf)
+	for _, g := range d.groups {
 		for _, l := range g.Lost {
-			r.add(wrong, g.Group,
+			d.add(wrong, g.Group,
 				fmt.Sprintf("offsets %d to %d of %s/%d are not in the log any more: %s", l.From, l.To-1, g.Topic, l.Partition, l.Reason),
 				"a running worker resumes at the next record and logs the range: restore these events from a backup, or publish them again")
 		}
-		r.addGroup(g, time.Now())
+		d.addGroup(g, time.Now())
 	}
+	return err
 }
 
-func (r *report) addGroup(g kafka.GroupState, now time.Time) {
+func (d *doctor) addGroup(g kafka.GroupState, now time.Time) {
 	says := fmt.Sprintf("%s, %s, %s to handle on %s",
 		g.State, counted(g.Members, "member"), counted(int(g.Lag), "event"), g.Topic)
 	if !g.Oldest.IsZero() {
@@ -228,143 +205,91 @@ func (r *report) addGroup(g kafka.GroupState, now time.Time) {
 	}
 	switch {
 	case g.Partitions == 0:
-		r.add(noted, g.Group, fmt.Sprintf("its topic %s does not exist, see topics", g.Topic), "")
+		d.add(noted, g.Group, fmt.Sprintf("its topic %s does not exist, see topics", g.Topic), "")
 	case g.Members == 0:
-		r.add(wrong, g.Group, says, "nothing consumes "+g.Topic+": start `sipeat worker`, or find in its log why it ended")
+		d.add(wrong, g.Group, says, "nothing consumes "+g.Topic+": start `sipeat worker`, or find in its log why it ended")
 	case g.State != "Stable" || g.Lag > 0:
-		r.add(noted, g.Group, says, "run doctor again: if it stays so, the worker's log and its /readyz say why")
+		d.add(noted, g.Group, says, "run doctor again: if it stays so, the worker's log and its /readyz say why")
 	default:
-		r.add(well, g.Group, says, "")
+		d.add(well, g.Group, says, "")
 	}
 }
 
-func (a *app) checkDeadLetters(ctx context.Context, r *report) {
+func (d *doctor) checkDeadLetters(ctx context.Context) error {
 	var topics []string
 	for _, t := range topicNames() {
 		topics = append(topics, bus.DeadLetterTopic(t))
 	}
-	counts, err := kafka.CountDeadLetters(ctx, a.cluster, topics...)
-	r.addError(err)
+	counts, err := kafka.CountDeadLetters(ctx, d.cluster, topics...)
 	for _, t := range topics {
-		if c := counts[t]; c.Records > 0 {
-			says := counted(c.Events, "rejected event")
-			if !c.Complete {
-				says = fmt.Sprintf("%d dead letters, of the newest %d", c.Records, c.Read)
-			}
-			var classes []string
-			for _, class := range slices.Sorted(maps.Keys(c.Classes)) {
-				classes = append(classes, fmt.Sprintf("%d %s", c.Classes[class], class))
-			}
-			r.add(noted, t, says+": "+strings.Join(classes, ", "), "see why: sipeat tail "+t+" --from-start --no-follow")
+		c := counts[t]
+		if c.Records == 0 {
+			continue
 		}
+		says := counted(c.Events, "rejected event")
+		if !c.Complete {
+			says = fmt.Sprintf("%d dead letters, of the newest %d", c.Records, c.Read)
+		}
+		var classes []string
+		for _, class := range slices.Sorted(maps.Keys(c.Classes)) {
+			classes = append(classes, fmt.Sprintf("%d %s", c.Classes[class], class))
+		}
+		d.add(noted, t, says+": "+strings.Join(classes, ", "), "see why: sipeat tail "+t+" --from-start --no-follow")
 	}
-	if len(r.findings) == 0 {
-		r.add(well, "", "none", "")
-	}
+	return err
 }
 
 // checkStore checks the read model, and that it holds what the consumer groups have committed.
-func (a *app) checkStore(ctx context.Context, r *report) {
-	where := a.settings.Store
-	var groups []kafka.GroupState // read first, so that later commits do not make the read model look behind
-	if len(a.cluster.Brokers) > 0 {
-		groups, _ = a.groups(ctx) // an error is that of the groups, too
-	}
-	var err error
-	if _, missing := os.Stat(where); where != settings.DynamoDB && errors.Is(missing, fs.ErrNotExist) {
-		if err = checkMarks(store.Marks{}, groups); err == nil {
-			r.add(noted, where, "the file does not exist yet", "the first API or worker creates it; is STORE the path that they use?")
-			return
+func (d *doctor) checkStore(ctx context.Context) error {
+	where, remedy := d.settings.Store, "check STORE, and that this user may read and write it"
+	_, missing := os.Stat(where)
+	absent := where != settings.DynamoDB && errors.Is(missing, fs.ErrNotExist)
+	marks := store.Marks{}
+	if !absent {
+		s, err := d.openStore(ctx, where)
+		if err == nil {
+			marks, err = s.Marks(ctx)
 		}
-	} else {
-		err = a.checkModel(ctx, where, groups)
+		if err != nil {
+			d.add(wrong, where, err.Error(), remedy)
+			return nil
+		}
 	}
-	switch {
-	case errors.Is(err, store.ErrBehind):
-		r.add(wrong, where, err.Error(), "`sipeat rebuild --help` says how")
-	case err != nil:
-		r.add(wrong, where, err.Error(), "check STORE, and that this user may read and write it")
-	default:
-		r.add(well, where, "reachable, and holds what the groups have committed", "")
-	}
-}
-
-func (a *app) checkModel(ctx context.Context, where string, groups []kafka.GroupState) error {
-	s, err := a.openStore(ctx, where)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	if err := s.Ping(ctx); err != nil {
-		return err
-	}
-	marks, err := s.Marks(ctx)
-	if err != nil {
-		return err
-	}
-	return checkMarks(marks, groups)
-}
-
-// checkMarks checks marks against what the groups have committed.
-func checkMarks(marks store.Marks, groups []kafka.GroupState) error {
-	for _, g := range groups {
+	for _, g := range d.groups {
 		for partition, offset := range g.Committed {
 			marks.Committed(g.Topic, partition, offset)
 		}
 	}
-	return marks.Check()
+	if err := marks.Check(); err != nil || !absent {
+		d.judge(where, err, "`sipeat rebuild --help` says how", "reachable, and holds what the groups have committed")
+	} else {
+		d.add(noted, where, "the file does not exist yet", "the first API or worker creates it; is STORE the path that they use?")
+	}
+	return nil
 }
 
 // checkIssuer reads the keys that verify the tokens of staff.
-func (a *app) checkIssuer(ctx context.Context, r *report) {
-	auth := a.settings.Web.Auth
-	if auth.Mode != "jwt" {
-		return
+func (d *doctor) checkIssuer(ctx context.Context) error {
+	if auth := d.settings.Web.Auth; auth.Mode == "jwt" {
+		d.judge(auth.JWT.Issuer, gateway.New(d.settings.Web, d.logger, time.Now).Ping(ctx),
+			"staff get 503 until its keys can be read: check the spelling of JWT_ISSUER, and that it can be reached from here",
+			"its keys can be read")
 	}
-	if err := gateway.New(a.settings.Web, a.logger, time.Now).Ping(ctx); err != nil {
-		r.add(wrong, auth.JWT.Issuer, err.Error(),
-			"staff get 503 until its keys can be read: check the spelling of JWT_ISSUER, and that it can be reached from here")
-		return
-	}
-	r.add(well, auth.JWT.Issuer, "its keys can be read", "")
+	return nil
 }
 
 // checkNotifiers connects to the notification channels, as far as that sends nothing.
-func (a *app) checkNotifiers(ctx context.Context, r *report) {
-	channels, err := a.openNotifier(ctx)
+func (d *doctor) checkNotifiers(ctx context.Context) error {
+	channels, err := d.openNotifier(ctx)
 	if err != nil {
-		r.add(wrong, "NOTIFY", err.Error(), "add the missing settings, or remove the channel from NOTIFY")
+		d.add(wrong, "NOTIFY", err.Error(), "add the missing settings, or remove the channel from NOTIFY")
 	}
 	for _, c := range channels {
-		says := "its settings are complete"
+		says, err := "its settings are complete", error(nil)
 		if prober, ok := c.Notifier.(notify.Prober); ok {
-			if says, err = prober.Probe(ctx); err != nil {
-				r.add(wrong, c.Name, err.Error(), "notifications wait until this channel works")
-				continue
-			}
+			says, err = prober.Probe(ctx)
 		}
-		r.add(well, c.Name, says, "")
+		d.judge(c.Name, err, "notifications wait until this channel works", says)
 	}
-}
-
-func checkAPI(ctx context.Context, r *report, address string) {
-	if address == "" {
-		r.add(skipped, "", "pass its address: --api http://HOST:PORT", "")
-		return
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(address, "/")+"/readyz", nil)
-	if err == nil {
-		var response *http.Response
-		if response, err = http.DefaultClient.Do(request); err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode != http.StatusOK {
-				err = errors.New(response.Status)
-			}
-		}
-	}
-	if err != nil {
-		r.add(wrong, address, "not ready: "+err.Error(), "start `sipeat api`; its /readyz and its log say what is wrong")
-		return
-	}
-	r.add(well, address, "ready", "")
+	return nil
 }

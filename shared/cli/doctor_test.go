@@ -1,8 +1,8 @@
 package cli
 
 import (
-	"bytes"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -15,19 +15,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-func TestFindingsAreAligned(t *testing.T) {
-	var out bytes.Buffer
-	a := &app{stdout: &out}
-	require.NoError(t, a.printFindings([]finding{
-		{Part: "kafka", Subject: "kafka-1:9092", Status: wrong, Says: "gone", Remedy: "start it"},
-		{Part: "groups", Subject: "ü", Status: well, Says: "there"},
-	}, false))
-	assert.Equal(t, ""+
-		"wrong  kafka   kafka-1:9092  gone\n"+
-		"                             -> start it\n"+
-		"ok     groups  ü             there\n", out.String())
-}
 
 func TestGroupsAreJudged(t *testing.T) {
 	now, worker := time.Now(), 1
@@ -42,10 +29,10 @@ func TestGroupsAreJudged(t *testing.T) {
 		"behind": {kafka.GroupState{State: "Stable", Members: worker, Partitions: 6, Lag: 1, Oldest: now.Add(-time.Minute)},
 			noted, "the oldest 1m0s old"},
 	} {
-		var r report
-		r.addGroup(c.group, now)
-		assert.Equal(t, c.status, r.findings[0].Status, name)
-		assert.Contains(t, r.findings[0].Says, c.says, name)
+		d := &doctor{app: &app{stdout: io.Discard}}
+		d.addGroup(c.group, now)
+		assert.Equal(t, c.status, d.findings[0].Status, name)
+		assert.Contains(t, d.findings[0].Says, c.says, name)
 	}
 }
 
@@ -62,16 +49,15 @@ func TestDoctorReadsTheIssuersKeys(t *testing.T) {
 			http.NotFound(w, r)
 		}
 	})
-	a := &app{logger: slog.New(slog.DiscardHandler)}
-	a.settings.Web.Auth = settings.Auth{Mode: "jwt",
+	d := &doctor{app: &app{stdout: io.Discard, logger: slog.New(slog.DiscardHandler)}}
+	d.settings.Web.Auth = settings.Auth{Mode: "jwt",
 		JWT: settings.JWT{Issuer: issuer.URL, Audience: []string{"api"}, Scope: []string{"staff"}}}
-	var r report
-	a.checkIssuer(t.Context(), &r)
-	a.settings.Web.Auth.JWT.Issuer += "/another"
-	a.checkIssuer(t.Context(), &r)
-	require.Len(t, r.findings, 2)
-	assert.Equal(t, well, r.findings[0].Status, r.findings[0].Says)
-	assert.Equal(t, wrong, r.findings[1].Status)
-	assert.Contains(t, r.findings[1].Says, "404")
-	assert.Contains(t, r.findings[1].Remedy, "JWT_ISSUER")
+	require.NoError(t, d.checkIssuer(t.Context()))
+	d.settings.Web.Auth.JWT.Issuer += "/another"
+	require.NoError(t, d.checkIssuer(t.Context()))
+	require.Len(t, d.findings, 2)
+	assert.Equal(t, well, d.findings[0].Status, d.findings[0].Says)
+	assert.Equal(t, wrong, d.findings[1].Status)
+	assert.Contains(t, d.findings[1].Says, "404")
+	assert.Contains(t, d.findings[1].Remedy, "JWT_ISSUER")
 }

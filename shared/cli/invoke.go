@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/sipeat/sipeat/functions/commands"
-	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/trigger"
@@ -34,20 +32,32 @@ func (a *app) invokeCommand() *cobra.Command {
 		Long: "Run one function as its Lambda does, in this process, with its sample event or the event in a file. It uses\n" +
 			"the Kafka and the read model of the settings; with --throwaway, temporary ones that are deleted afterwards.\n\n" +
 			"Standard output shows the response: status, headers and body of an endpoint, the batch response of a consumer.\n" +
-			"The exit status is 1 if the function fails, answers 400 or more, or returns records for a retry.\n\n" + functionsHelp(),
+			"The exit status is 1 if the function fails, answers 400 or more, or returns records for a retry.\n\n" + a.functionsHelp(),
 		Example: "  sipeat invoke create-contact --throwaway\n" +
 			"  sipeat invoke get-demand -e functions/testdata/get-demand.json\n" +
 			"  sipeat sample request-created --records 100 --bad | sipeat invoke request-created -e -",
-		Args:      oneFunction,
-		ValidArgs: functionNames(),
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: a.functionNames(),
 		RunE: func(c *cobra.Command, args []string) error {
 			payload, err := a.readPayload(args[0], file)
 			if err != nil {
 				return usageError{fmt.Errorf("-e: %w", err)}
 			}
-			response, err := a.invoke(c.Context(), args[0], payload, timeout, throwaway)
+			where := a.settings.Store
+			if throwaway {
+				if where, err = a.openThrowaway(c.Context()); err != nil {
+					return err
+				}
+			}
+			invoke, err := a.function(c.Context(), args[0], where)
 			if err != nil {
 				return err
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), timeout)
+			defer cancel()
+			response, err := invoke(ctx, payload)
+			if err != nil {
+				return fmt.Errorf("%s failed: %w", args[0], err)
 			}
 			return a.showResponse(args[0], response)
 		},
@@ -55,7 +65,6 @@ func (a *app) invokeCommand() *cobra.Command {
 	c.Flags().StringVarP(&file, "event", "e", "", "file with the event, - for standard input (by default the function's sample)")
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "deadline of the function")
 	c.Flags().BoolVar(&throwaway, "throwaway", false, "use a temporary broker and read model")
-	a.addJSONFlag(c)
 	addFlags(c, "brokers")
 	c.MarkFlagsMutuallyExclusive("throwaway", "brokers")
 	return c
@@ -71,65 +80,46 @@ func (a *app) readPayload(function, file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-func (a *app) invoke(ctx context.Context, function string, payload []byte, timeout time.Duration, throwaway bool,
-) (response []byte, err error) {
-	p := a.newParts()
-	p.brief = true
-	defer func() { err = errors.Join(err, p.close()) }()
-	where := a.settings.Store
-	if throwaway {
-		data, err := os.MkdirTemp("", "sipeat-")
-		if err != nil {
-			return nil, err
-		}
-		p.add("temporary data", func(context.Context) error { return os.RemoveAll(data) }) // after the broker's last write
-		if err := p.openBroker(ctx, data, "127.0.0.1:0"); err != nil {
-			return nil, err
-		}
-		where = readModel(data)
-	}
-	invoke, err := p.function(ctx, function, where)
+// openThrowaway opens a temporary broker, and returns the path of a temporary read model.
+func (a *app) openThrowaway(ctx context.Context) (model string, err error) {
+	data, err := os.MkdirTemp("", "sipeat-")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	if response, err = invoke(ctx, payload); err != nil {
-		return nil, fmt.Errorf("%s failed: %w", function, err)
-	}
-	return response, nil
+	a.add("temporary data", func(context.Context) error { return os.RemoveAll(data) }) // after the broker's last write
+	return readModel(data), a.openBroker(ctx, data, "127.0.0.1:0")
 }
 
 // function opens the parts, and builds a function on them as its Lambda binary does.
-func (p *parts) function(ctx context.Context, name, where string,
+func (a *app) function(ctx context.Context, name, where string,
 ) (invoke func(context.Context, []byte) ([]byte, error), err error) {
 	named := func(f web.Function) bool { return f.Name == name }
 	if !slices.ContainsFunc(commands.Commands{}.Functions(), named) { // a command needs Kafka alone
-		if err := p.openStore(ctx, where); err != nil {
+		if err := a.openModel(ctx, where); err != nil {
 			return nil, err
 		}
 	}
-	if err := p.openPublisher(); err != nil {
+	if err := a.openPublisher(); err != nil {
 		return nil, err
 	}
-	for _, f := range p.endpoints() {
-		if f.Name == name {
-			noEnvironment := func(string) string { return "" } // the access rules in this machine's environment are for its API
-			return apigateway.Function(f, p.logger, noEnvironment).Invoke, nil
-		}
+	if all := a.endpoints(); slices.ContainsFunc(all, named) {
+		noEnvironment := func(string) string { return "" } // the access rules in this machine's environment are for its API
+		return apigateway.Function(all[slices.IndexFunc(all, named)], a.logger, noEnvironment).Invoke, nil
 	}
-	if p.notifier, err = p.openNotifier(ctx); err != nil {
+	if a.notifier, err = a.openNotifier(ctx); err != nil {
 		return nil, err
 	}
-	deadLetters, err := p.openDeadLetters()
+	deadLetters, err := a.openDeadLetters()
 	if err != nil {
 		return nil, err
 	}
-	all := p.consumers().Functions()
-	f := all[slices.IndexFunc(all, func(f consumers.Function) bool { return f.Name == name })]
-	return trigger.New(f.Consumer, deadLetters, trigger.Options{
-		Advance: p.store.Advance, Partial: p.settings.PartialBatches, Logger: p.logger,
-		Delivery: bus.Options{Report: bus.Log(p.logger, f.Consumer.Group), GiveUpAfter: p.settings.Notify.RetryFor},
+	all := a.consumers().Functions()
+	for all[0].Name != name {
+		all = all[1:]
+	}
+	return trigger.New(all[0].Consumer, deadLetters, trigger.Options{
+		Advance: a.store.Advance, Partial: a.settings.PartialBatches, Logger: a.logger,
+		Delivery: bus.Options{Report: bus.Log(a.logger, all[0].Consumer.Group), GiveUpAfter: a.settings.Notify.RetryFor},
 	}).Invoke, nil
 }
 
@@ -144,19 +134,19 @@ func (a *app) showResponse(function string, response []byte) error {
 	if err := json.Unmarshal(response, &r); err != nil {
 		return fmt.Errorf("the response of %s is not JSON: %w", function, err)
 	}
-	text := string(response)
-	switch {
-	case a.json:
-	case r.Status != 0:
-		text = fmt.Sprintf("%d %s\n", r.Status, http.StatusText(r.Status))
+	text, body := "", string(response)
+	if r.Status != 0 {
+		text, body = fmt.Sprintf("%d %s\n", r.Status, http.StatusText(r.Status)), r.Body
 		for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
 			text += name + ": " + events.LogText(r.Headers[name]) + "\n"
 		}
-		text += "\n" + indented(r.Body)
-	default:
-		text = indented(text)
+		text += "\n"
 	}
-	if _, err := fmt.Fprintln(a.stdout, string(events.EscapeControls([]byte(strings.TrimSpace(text))))); err != nil {
+	var pretty bytes.Buffer
+	if json.Indent(&pretty, []byte(body), "", "  ") == nil {
+		body = pretty.String()
+	}
+	if _, err := fmt.Fprintln(a.stdout, string(events.EscapeControls([]byte(strings.TrimSpace(text+body))))); err != nil {
 		return err
 	}
 	switch {
@@ -166,12 +156,4 @@ func (a *app) showResponse(function string, response []byte) error {
 		return fmt.Errorf("%s returned %s for a retry; the log says why", function, counted(len(r.Failures), "record"))
 	}
 	return nil
-}
-
-func indented(text string) string {
-	var pretty bytes.Buffer
-	if json.Indent(&pretty, []byte(text), "", "  ") != nil {
-		return text
-	}
-	return pretty.String()
 }

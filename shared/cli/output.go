@@ -19,7 +19,6 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/observe"
 	"github.com/sipeat/sipeat/shared/trace"
-	"github.com/spf13/cobra"
 )
 
 // isTerminal reports whether a stream is a terminal.
@@ -28,14 +27,11 @@ func isTerminal(stream any) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
-// server marks the commands that run until they are stopped: programs read their logs.
-var server = map[string]string{"server": "yes"}
-
 // newLogger returns a logger with colours and short times on a terminal. Elsewhere a server logs JSON, other commands text.
-func (a *app) newLogger(c *cobra.Command) *slog.Logger {
+func (a *app) newLogger(server bool) *slog.Logger {
 	format, level := a.settings.LogFormat, a.settings.LogLevel
 	if !isTerminal(a.stderr) || format == "json" {
-		return observe.Logger(a.stderr, format == "json" || format == "" && c.Annotations["server"] != "", level)
+		return observe.Logger(a.stderr, format == "json" || format == "" && server, level)
 	}
 	return terminalLogger(a.stderr, level, os.Getenv("NO_COLOR") != "")
 }
@@ -78,14 +74,16 @@ func printable(b []byte, limit int) string {
 	if b == nil {
 		return "-"
 	}
-	text, cut := string(b[:min(len(b), limit*utf8.UTFMax)]), ""
-	if runes := []rune(text); len(runes) > limit || len(text) < len(b) {
-		text, cut = string(runes[:min(limit, len(runes))]), fmt.Sprintf("… (%d bytes)", len(b))
+	cut := ""
+	if len(b) > limit {
+		cut = fmt.Sprintf("… (%d bytes)", len(b))
+		for limit > 0 && !utf8.RuneStart(b[limit]) {
+			limit--
+		}
+		b = b[:limit]
 	}
-	unsafe := func(c rune) bool {
-		return c == utf8.RuneError || unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
-	}
-	if strings.ContainsFunc(text, unsafe) {
+	text := string(b)
+	if strings.ContainsFunc(text, func(c rune) bool { return c == utf8.RuneError || !unicode.IsGraphic(c) }) {
 		text = strconv.Quote(text)
 	}
 	return text + cut

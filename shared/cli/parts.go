@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
@@ -28,7 +29,6 @@ const stopTimeout = 8 * time.Second
 
 // parts are what functions need, opened from the settings. Implementations are chosen here and in store.go only.
 type parts struct {
-	*app
 	store     store.Store
 	claims    store.Claims
 	publisher *kafka.Publisher
@@ -38,110 +38,107 @@ type parts struct {
 	tracing   *observe.Tracing // nil = off
 	checks    []web.Check      // of readiness, beside those of Kafka and the read model
 	failed    chan error       // the first failure of a part
-	brief     bool             // for one call: closing does not wait and logs nothing
-	closers   []func(context.Context) error
+	closers   []closer
 	running   context.Context // of the consumers
 	stop      context.CancelFunc
 }
 
-func (a *app) newParts() *parts {
-	p := &parts{app: a, failed: make(chan error, 1)}
+type closer struct {
+	name  string
+	close func(context.Context) error
+}
+
+func newParts() parts {
+	p := parts{failed: make(chan error, 1)}
 	p.running, p.stop = context.WithCancel(context.Background())
 	return p
 }
 
-// runServer runs a server: it waits for a signal, or for the first failure, once start has opened the parts, and closes them.
-func (a *app) runServer(ctx context.Context, start func(*parts, context.Context) error) (err error) {
+// runServer waits for a signal, or for the first failure, once start has opened the parts.
+func (a *app) runServer(ctx context.Context, start func(context.Context) error) error {
 	signal.Ignore(syscall.SIGPIPE) // `sipeat serve | head -1` closes the pipe
-	p := a.newParts()
-	defer func() { err = errors.Join(err, p.close()) }()
-	if err := start(p, ctx); err != nil && ctx.Err() == nil {
+	if err := start(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	select {
 	case <-ctx.Done():
 		return nil
-	case err := <-p.failed:
+	case err := <-a.failed:
 		return err
 	}
 }
 
 // open opens telemetry, notifier, read model and publisher for a server.
-func (p *parts) open(ctx context.Context, where string) error {
-	if err := p.openTelemetry(ctx); err != nil {
+func (a *app) open(ctx context.Context, where string) error {
+	if err := a.openTelemetry(ctx); err != nil {
 		return err
 	}
-	channels, err := p.openNotifier(ctx)
+	channels, err := a.openNotifier(ctx)
 	if err != nil {
 		return err
 	}
 	for i, c := range channels { // each channel by itself: each has its own claims, too
-		channels[i].Notifier = p.metrics.Notifier(p.tracing.Notifier(c.Notifier))
+		channels[i].Notifier = a.metrics.Notifier(a.tracing.Notifier(c.Notifier))
 	}
-	p.notifier = channels
-	if err := p.openStore(ctx, where); err != nil {
+	a.notifier = channels
+	if err := a.openModel(ctx, where); err != nil {
 		return err
 	}
-	if err := p.openPublisher(); err != nil {
+	if err := a.openPublisher(); err != nil {
 		return err
 	}
-	p.events = p.metrics.Publisher(p.tracing.Publisher(p.publisher))
+	a.events = a.metrics.Publisher(a.tracing.Publisher(a.publisher))
 	return nil
 }
 
-func (p *parts) openTelemetry(ctx context.Context) (err error) {
-	v := currentVersion()
-	p.metrics = observe.NewMetrics(observe.Build{Version: v.Version, Revision: v.Revision})
-	if p.tracing, err = observe.NewTracing(ctx, os.Getenv, v.Version, p.logger); err != nil {
+func (a *app) openTelemetry(ctx context.Context) (err error) {
+	a.metrics = observe.NewMetrics(currentVersion())
+	if a.tracing, err = observe.NewTracing(ctx, os.Getenv, currentVersion(), a.logger); err != nil {
 		return usageError{err}
 	}
-	if p.tracing != nil {
-		p.add("traces", p.tracing.Close)
+	if a.tracing != nil {
+		a.add("traces", a.tracing.Close)
 	}
-	if p.settings.Metrics == "" {
+	if a.settings.Metrics == "" {
 		return nil
 	}
-	metrics := p.metrics.Handler()
-	if settings.IsLoopback(p.settings.Metrics) {
+	metrics := a.metrics.Handler()
+	if settings.IsLoopback(a.settings.Metrics) {
 		metrics = gateway.OwnName(metrics)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
-	return p.listenAndServe("metrics", p.settings.Metrics, "METRICS", "/metrics", mux)
+	return a.listenAndServe("metrics", a.settings.Metrics, "METRICS", "/metrics", mux)
 }
 
-func (p *parts) openPublisher() (err error) {
-	if p.publisher, err = kafka.NewPublisher(p.cluster, p.logger); err != nil {
+func (a *app) openPublisher() (err error) {
+	if a.publisher, err = kafka.NewPublisher(a.cluster, a.logger); err != nil {
 		return err
 	}
-	p.events = p.publisher
-	p.add("publisher", p.publisher.Close)
+	a.events = a.publisher
+	a.add("publisher", a.publisher.Close)
 	return nil
 }
 
-// openStore opens the read model and the delivery claims.
-func (p *parts) openStore(ctx context.Context, where string) (err error) {
-	if p.store, err = p.app.openStore(ctx, where); err != nil {
+// openModel opens the read model and the delivery claims.
+func (a *app) openModel(ctx context.Context, where string) (err error) {
+	if a.store, err = a.openStore(ctx, where); err != nil {
 		return err
 	}
-	p.add("read model", func(context.Context) error { return p.store.Close() })
-	if p.claims, err = p.openClaims(ctx, where); err != nil {
-		return err
-	}
-	p.add("delivery claims", func(context.Context) error { return p.claims.Close() })
-	return nil
+	a.claims, err = a.openClaims(ctx, where)
+	return err
 }
 
-func (p *parts) openDeadLetters() (bus.DeadLetters, error) {
-	deadLetters, err := kafka.NewDeadLetters(p.cluster, p.logger)
+func (a *app) openDeadLetters() (bus.DeadLetters, error) {
+	deadLetters, err := kafka.NewDeadLetters(a.cluster, a.logger)
 	if err != nil {
 		return nil, err
 	}
-	p.add("dead letters", func(context.Context) error {
+	a.add("dead letters", func(context.Context) error {
 		deadLetters.Close()
 		return nil
 	})
-	return p.consumers().DeadLetters(deadLetters), nil
+	return a.consumers().DeadLetters(deadLetters), nil
 }
 
 // openNotifier opens the channels in NOTIFY.
@@ -160,6 +157,12 @@ func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
 	return channels, err
 }
 
+func (a *app) consumers() consumers.Consumers {
+	return consumers.Consumers{
+		Publisher: a.events, Notifier: a.notifier, Store: a.store, Claims: a.claims, AnnouncedBy: a.settings.AnnouncedByProducer,
+	}
+}
+
 // fail records the first failure of a part.
 func (p *parts) fail(err error) {
 	select {
@@ -169,30 +172,25 @@ func (p *parts) fail(err error) {
 }
 
 func (p *parts) add(name string, close func(context.Context) error) {
-	p.closers = append(p.closers, func(ctx context.Context) error {
-		if !p.brief {
-			p.logger.Info("ending " + name)
-		}
-		if err := close(ctx); err != nil && !p.brief {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		return nil
-	})
+	p.closers = append(p.closers, closer{name, close})
 }
 
-// close stops parts in the opposite order to that in which they were added, in [stopTimeout]. The consumers begin to stop while
-// the API drains.
-func (p *parts) close() error {
-	p.stop()
-	timeout := stopTimeout
-	if p.brief {
-		timeout = 0
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+// close stops the parts in the opposite order to that in which they were added. A server logs it and takes at most
+// [stopTimeout]; its consumers begin to stop while the API drains. Other commands have waited for what matters to them.
+func (a *app) close(server bool) (err error) {
+	a.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	var errs []error
-	for _, end := range slices.Backward(p.closers) {
-		errs = append(errs, end(ctx))
+	if !server {
+		cancel()
 	}
-	return errors.Join(errs...)
+	for _, c := range slices.Backward(a.closers) {
+		if server {
+			a.logger.Info("ending " + c.name)
+		}
+		if failed := c.close(ctx); failed != nil && server {
+			err = errors.Join(err, fmt.Errorf("%s: %w", c.name, failed))
+		}
+	}
+	return err
 }

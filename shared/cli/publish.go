@@ -18,7 +18,7 @@ import (
 )
 
 func (a *app) publishCommand() *cobra.Command {
-	var key string
+	p := &publishing{app: a, started: time.Now()}
 	c := &cobra.Command{
 		Use:   "publish TYPE",
 		Short: "Publish events from JSON lines on standard input",
@@ -32,17 +32,17 @@ func (a *app) publishCommand() *cobra.Command {
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: topicNames(),
 		RunE: func(c *cobra.Command, args []string) error {
-			definition, _ := events.Lookup(args[0])
-			return a.publish(c.Context(), definition, key)
+			p.definition, _ = events.Lookup(args[0])
+			return p.run(c.Context())
 		},
 	}
-	c.Flags().StringVar(&key, "idempotency-key", "", "publish the same lines as the same events when run again")
+	c.Flags().StringVar(&p.key, "idempotency-key", "", "publish the same lines as the same events when run again")
 	addFlags(c, "brokers")
 	return c
 }
 
 type publishing struct {
-	*parts
+	*app
 	definition         events.Definition
 	key                string
 	bar                *progressbar.ProgressBar
@@ -57,73 +57,80 @@ type sent struct {
 	pending *kafka.Pending
 }
 
-func (a *app) publish(ctx context.Context, d events.Definition, key string) error {
-	if err := a.reach(ctx, kafka.Requirements{Write: []string{d.Topic}}); err != nil {
+const (
+	inFlight = 1000    // how many lines may wait for their acknowledgement
+	maxLine  = 1 << 20 // of a line in bytes; no topic of the catalogue accepts a larger event
+)
+
+func (p *publishing) run(ctx context.Context) error {
+	if err := p.reach(ctx, kafka.Requirements{Write: []string{p.definition.Topic}}); err != nil {
 		return err
 	}
-	parts := a.newParts()
-	parts.brief = true // every line that was sent was waited for
-	defer func() { _ = parts.close() }()
-	if err := parts.openPublisher(); err != nil {
+	if err := p.openPublisher(); err != nil {
 		return err
 	}
-	if isTerminal(a.stdin) {
-		fmt.Fprintln(a.stderr, "Type one JSON object per line; Ctrl-D ends.")
+	if isTerminal(p.stdin) {
+		fmt.Fprintln(p.stderr, "Type one JSON object per line; Ctrl-D ends.")
 	}
-	p := &publishing{parts: parts, definition: d, key: key, started: time.Now(),
-		bar: progressbar.NewOptions64(-1, progressbar.OptionSetWriter(a.stderr), progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(a.stderr)))}
-	err := errors.Join(p.run(ctx), p.settle(len(p.waiting)))
+	p.bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(p.stderr), progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(p.stderr)))
+	err := errors.Join(p.send(ctx), p.settle(0))
 	_ = p.bar.Clear()
-	fmt.Fprintf(a.stderr, "published %d, refused %d\n", p.published, p.refused)
+	fmt.Fprintf(p.stderr, "published %d, refused %d\n", p.published, p.refused)
 	if err == nil && p.refused > 0 {
 		err = fmt.Errorf("%d of %s refused", p.refused, counted(p.published+p.refused, "line"))
 	}
 	return err
 }
 
-// inFlight is how many lines may wait for their acknowledgement.
-const inFlight = 1000
-
-// run sends the lines in order. It ends at the first line that is not acknowledged, and once ctx is done.
-func (p *publishing) run(ctx context.Context) error {
-	lines := make(chan line, 64)
-	go p.read(lines) // a read cannot be interrupted: the process may leave it behind
-	last := 0
-	for {
+// send sends the lines in order. It ends at the first line that is not acknowledged, and once ctx is done.
+func (p *publishing) send(ctx context.Context) error {
+	scanner, lines := bufio.NewScanner(p.stdin), make(chan []byte, 64)
+	scanner.Buffer(make([]byte, 0, 64<<10), maxLine)
+	go func() { // a read cannot be interrupted: the process may leave it behind
+		defer close(lines)
+		for scanner.Scan() {
+			lines <- bytes.Clone(scanner.Bytes())
+		}
+	}()
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("interrupted after line %d; later lines were not published", last)
-		case l, open := <-lines:
-			if !open || l.err != nil {
-				return l.err
+			return fmt.Errorf("interrupted before line %d; it and later lines were not published", n)
+		case text, open := <-lines:
+			if !open && scanner.Err() != nil {
+				return fmt.Errorf("line %d cannot be read; only the lines before it are published "+
+					"(a line has at most %d bytes): %w", n, maxLine, scanner.Err())
 			}
-			last = l.number
-			event, err := p.event(l)
+			if !open {
+				return nil
+			}
+			if text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff"))); len(text) == 0 {
+				continue
+			}
+			event, err := p.event(n, text)
 			if err != nil {
 				p.refused++
 				_ = p.bar.Clear()
-				fmt.Fprintf(p.stderr, "line %d: %s\n", l.number, faults(err))
+				fmt.Fprintf(p.stderr, "line %d: %s\n", n, faults(err))
 				continue
 			}
-			p.waiting = append(p.waiting, sent{l.number, p.publisher.Send(ctx, event)})
-			if len(p.waiting) == inFlight {
-				if err := p.settle(inFlight / 2); err != nil {
-					return err
-				}
+			p.waiting = append(p.waiting, sent{n, p.publisher.Send(ctx, event)})
+			if err := p.settle(inFlight); err != nil {
+				return err
 			}
 		}
 	}
 }
 
-func (p *publishing) event(l line) (events.Any, error) {
+func (p *publishing) event(line int, text []byte) (events.Any, error) {
 	payload := p.definition.Payload()
-	if err := web.Decode(l.text, payload); err != nil {
+	if err := web.Decode(text, payload); err != nil {
 		return nil, err
 	}
 	seed := ""
 	if p.key != "" {
-		seed = strings.Join([]string{"publish", p.definition.Topic, p.key, strconv.Itoa(l.number), string(l.text)}, "\n")
+		seed = strings.Join([]string{"publish", p.definition.Topic, p.key, strconv.Itoa(line), string(text)}, "\n")
 	}
 	return p.definition.Event(events.Factory{}, payload, events.DerivedFrom(seed))
 }
@@ -141,46 +148,19 @@ func faults(err error) string {
 	return strings.Join(all, "; ")
 }
 
-// settle waits for the acknowledgement of the oldest n lines. Each wait has its own timeout.
-func (p *publishing) settle(n int) error {
-	for _, s := range p.waiting[:n] {
-		if _, err := s.pending.Wait(context.Background()); err != nil {
-			last := p.waiting[len(p.waiting)-1].line
+// settle waits until at most this many lines wait for their acknowledgement. Each wait has its own timeout.
+func (p *publishing) settle(limit int) error {
+	for len(p.waiting) > limit {
+		if _, err := p.waiting[0].pending.Wait(context.Background()); err != nil {
+			first, last := p.waiting[0].line, p.waiting[len(p.waiting)-1].line
 			p.waiting = nil
 			return fmt.Errorf("lines %d to %d were sent, but not confirmed, and may or may not be published; later lines were not "+
 				"published; repeat the run with the same --idempotency-key (without one, events may be published twice): %w",
-				s.line, last, err)
+				first, last, err)
 		}
+		p.waiting = p.waiting[1:]
 		p.published++
 		p.bar.Describe(fmt.Sprintf("published %d, %.0f per second", p.published, float64(p.published)/time.Since(p.started).Seconds()))
 	}
-	p.waiting = append(p.waiting[:0], p.waiting[n:]...)
 	return nil
-}
-
-// maxLine is the longest line that publish reads; no topic of the catalogue accepts a larger event.
-const maxLine = 1 << 20
-
-// line is a line that is not blank, or the error that ended the reading.
-type line struct {
-	number int
-	text   []byte
-	err    error
-}
-
-func (p *publishing) read(lines chan<- line) {
-	defer close(lines)
-	scanner := bufio.NewScanner(p.stdin)
-	scanner.Buffer(make([]byte, 0, 64<<10), maxLine)
-	n := 1
-	for ; scanner.Scan(); n++ {
-		text := bytes.TrimSpace(bytes.TrimPrefix(scanner.Bytes(), []byte("\xef\xbb\xbf"))) // a byte order mark
-		if len(text) > 0 {
-			lines <- line{number: n, text: bytes.Clone(text)}
-		}
-	}
-	if err := scanner.Err(); err != nil {
-		lines <- line{err: fmt.Errorf("line %d cannot be read; only the lines before it are published "+
-			"(a line has at most %d bytes): %w", n, maxLine, err)}
-	}
 }

@@ -3,46 +3,48 @@ package cli
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/store"
-	"github.com/sipeat/sipeat/shared/store/dynamodb"
 	"github.com/sipeat/sipeat/shared/store/sqlite"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 )
 
 // rebuild is the building of a read model from the topics.
 type rebuild struct {
-	*parts
+	*app
 	file, table, data string // where it is built: one of them
 	other             string // what it is compared with
 	once              bool
 
-	model store.Store
-	bar   *progressbar.ProgressBar
-	began time.Time
-
-	mu             sync.Mutex
-	handled, all   int64
-	ended          bool // the bar
-	rejected       int
-	logged, warned time.Time
+	rejected atomic.Int64
+	bar      *progressbar.ProgressBar
+	mu       sync.Mutex
+	progress map[string][2]int64 // how many events of a topic are handled, of how many
+	logging  rate.Sometimes      // of the progress
+	warning  rate.Sometimes      // of an outage
 }
 
 func (a *app) rebuildCommand() *cobra.Command {
-	r := &rebuild{}
+	r := &rebuild{app: a, progress: map[string][2]int64{},
+		logging: rate.Sometimes{Interval: 10 * time.Second}, warning: rate.Sometimes{Interval: 10 * time.Second}}
 	c := &cobra.Command{
 		Use:   "rebuild (--store FILE | --table NAME | --data DIR)",
 		Short: "Build another read model from the topics, while traffic continues",
@@ -58,12 +60,10 @@ func (a *app) rebuildCommand() *cobra.Command {
 			"  sipeat rebuild --store /var/lib/sipeat/read-model-2.db\n" +
 			"  sipeat rebuild --table sipeat-2 --compare sipeat",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) (err error) {
-			r.parts = a.newParts()
+		RunE: func(c *cobra.Command, _ []string) error {
 			if err := r.check(); err != nil {
 				return usageError{err}
 			}
-			defer func() { err = errors.Join(err, r.close()) }()
 			return r.run(c.Context())
 		},
 	}
@@ -88,24 +88,19 @@ func (r *rebuild) check() error {
 		}
 		return nil
 	}
-	inUse := r.settings.Store
-	if inUse == settings.DynamoDB {
-		inUse = r.settings.Table
+	name, inUse, other := r.table, r.settings.Table, r.other
+	if r.file != "" {
+		name, _ = filepath.Abs(r.file)
+		inUse, _ = filepath.Abs(r.settings.Store)
+		other, _ = filepath.Abs(r.other)
 	}
-	same := func(name, other string) bool {
-		if r.file != "" && other != "" {
-			name, _ = filepath.Abs(name)
-			other, _ = filepath.Abs(other)
-		}
-		return name == other
-	}
-	if name := r.name(); same(name, inUse) || same(name, r.other) {
+	if name == inUse || name == other {
 		return fmt.Errorf("%s is in use (STORE, TABLE_NAME) or compared with: build another file or table", name)
 	}
 	return nil
 }
 
-func (r *rebuild) run(ctx context.Context) (err error) {
+func (r *rebuild) run(ctx context.Context) error {
 	if r.data != "" {
 		r.file, r.once = readModel(r.data)+".new", true
 		if err := r.openBroker(ctx, r.data, "127.0.0.1:0"); err != nil {
@@ -117,14 +112,11 @@ func (r *rebuild) run(ctx context.Context) (err error) {
 	} else if err := r.reach(ctx, kafka.Requirements{Read: topicNames()}); err != nil {
 		return err
 	}
-	if r.model, err = r.open(ctx, r.name()); err != nil {
+	model, err := r.openNamed(ctx, r.name())
+	if err != nil {
 		return err
 	}
-	r.add("read model", func(context.Context) error { return r.model.Close() })
-	if err := r.replay(ctx); err != nil || r.data == "" {
-		return err
-	}
-	if err := r.model.Close(); err != nil {
+	if err := errors.Join(r.build(ctx, model), model.Close()); err != nil || r.data == "" {
 		return err
 	}
 	if err := sqlite.Replace(ctx, r.file, readModel(r.data)); err != nil {
@@ -136,83 +128,120 @@ func (r *rebuild) run(ctx context.Context) (err error) {
 
 func (r *rebuild) name() string { return cmp.Or(r.file, r.table) }
 
-// open opens a read model of the kind that is built.
-func (r *rebuild) open(ctx context.Context, name string) (store.Store, error) {
+// openNamed opens a read model of the kind that is built.
+func (r *rebuild) openNamed(ctx context.Context, name string) (store.Store, error) {
 	if r.table != "" {
-		return openTable(ctx, r.app, func(cfg aws.Config) (*dynamodb.Store, error) { return dynamodb.Open(cfg, name) })
+		return r.openTable(ctx, name)
 	}
 	return sqlite.Open(ctx, name, sqlite.WithRelaxedSync()) // it can be built again
 }
 
-// replay passes the topics to the consumers' projections, all at the same time.
-func (r *rebuild) replay(ctx context.Context) error {
-	marks, err := r.model.Marks(ctx)
-	if err != nil {
-		return err
-	}
-	r.began, r.logged = time.Now(), time.Now()
+// build builds the model from the events that exist now. Then it follows new ones until ctx is done or the comparison ends.
+func (r *rebuild) build(ctx context.Context, model store.Store) error {
 	r.bar = progressbar.NewOptions64(1, progressbar.OptionSetWriter(r.stderr), progressbar.OptionSetDescription("events"),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
 		progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(r.stderr)))
-	var caughtUp sync.WaitGroup
-	replays, running := errgroup.WithContext(ctx)
-	running, stop := context.WithCancel(running)
-	defer stop()
-	for _, f := range (consumers.Consumers{Store: r.model}).Functions() {
-		from := map[int32]int64{}
-		for n, mark := range marks[f.Replay.Topic] {
-			from[n] = mark.Held
-		}
-		caughtUp.Add(1)
-		done := sync.OnceFunc(caughtUp.Done)
-		o := kafka.ReplayOptions{
-			From: from, Logger: r.logger, Advance: r.model.Advance, DeadLetters: r,
-			Delivery: bus.Options{Report: r.report, MaxBuffered: 1024, MaxBufferedBytes: 4 << 20},
-			Progress: r.topicProgress(),
-		}
-		if !r.once {
-			o.CaughtUp = done
-		}
-		replays.Go(func() error {
-			defer done()
-			err := kafka.Replay(running, r.cluster, f.Replay, o)
-			if err != nil {
-				stop() // before done: nothing is built
-			}
-			return err
-		})
-	}
-	caughtUp.Wait()
-	handled, all := r.endProgress()
-	var failure error
-	if running.Err() == nil {
-		if failure = r.finish(running, handled, time.Since(r.began)); failure != nil || r.other != "" {
-			stop()
-		}
-	}
-	if err := replays.Wait(); !errors.Is(err, context.Canceled) {
-		failure = errors.Join(failure, err)
-	}
-	if failure == nil && handled < all && ctx.Err() != nil {
+	began := time.Now()
+	err := r.replay(ctx, model, r.showProgress, nil)
+	_ = r.bar.Finish()
+	handled, all := r.total()
+	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("interrupted at %d of %d events", handled, all)
 	}
-	return failure
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	fmt.Fprintf(r.stdout, "Built %s from %s in %s (%.0f/s), %d of them rejected.\n", r.name(), counted(int(handled), "event"),
+		took.Round(time.Millisecond), float64(handled)/took.Seconds(), r.rejected.Load())
+	if r.once {
+		return r.finish(ctx, model)
+	}
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	var follower errgroup.Group
+	follower.Go(func() error {
+		err := r.replay(following, model, func(string, int64, int64) {}, func() {})
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	})
+	if err = r.finish(ctx, model); err != nil || r.other != "" {
+		stop()
+	} else {
+		fmt.Fprintln(r.stdout, "Following new events. Ctrl-C stops it.")
+	}
+	return errors.Join(err, follower.Wait())
 }
 
-// finish reports the result, and compares it if it is to be.
-func (r *rebuild) finish(ctx context.Context, handled int64, took time.Duration) error {
-	r.mu.Lock() // new events are still coming
-	rejected := r.rejected
-	r.mu.Unlock()
-	fmt.Fprintf(r.stdout, "Built %s from %s in %s (%.0f/s), %d of them rejected.\n", r.name(), counted(int(handled), "event"),
-		took.Round(time.Millisecond), float64(handled)/took.Seconds(), rejected)
+// replay passes the events that the model does not hold to the consumers' projections, all topics at the same time. With
+// caughtUp, it continues with new events until ctx is done.
+func (r *rebuild) replay(ctx context.Context, model store.Store, progress func(topic string, handled, all int64), caughtUp func(),
+) error {
+	marks, err := model.Marks(ctx)
+	if err != nil {
+		return err
+	}
+	replays, ctx := errgroup.WithContext(ctx)
+	for _, f := range (consumers.Consumers{Store: model}).Functions() {
+		topic, from := f.Replay.Topic, map[int32]int64{}
+		for n, mark := range marks[topic] {
+			from[n] = mark.Held
+		}
+		replays.Go(func() error {
+			return kafka.Replay(ctx, r.cluster, f.Replay, kafka.ReplayOptions{
+				From: from, Logger: r.logger, Advance: model.Advance, DeadLetters: r, CaughtUp: caughtUp,
+				Delivery: bus.Options{Report: r.report, MaxBuffered: 1024, MaxBufferedBytes: 4 << 20},
+				Progress: func(handled, all int64) { progress(topic, handled, all) },
+			})
+		})
+	}
+	return replays.Wait()
+}
+
+// Write counts what the projection rejects: the workers have written it to the dead-letter topic already.
+func (r *rebuild) Write(context.Context, bus.DeadLetter) error {
+	r.rejected.Add(1)
+	return nil
+}
+
+// report logs an outage of the read model.
+func (r *rebuild) report(report bus.Report) {
+	if report.Outcome != bus.Done && report.Outcome != bus.Rejected {
+		r.warning.Do(func() { r.logger.Warn("events wait for the read model", "error", report.Err) })
+	}
+}
+
+// showProgress shows how far the topics are: by a bar on a terminal, in the log elsewhere.
+func (r *rebuild) showProgress(topic string, handled, all int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.progress[topic] = [2]int64{min(handled, all), all}
+	handled, all = r.total()
+	r.bar.ChangeMax64(all + 1) // or it ends by itself
+	_ = r.bar.Set64(handled)
+	if !isTerminal(r.stderr) {
+		r.logging.Do(func() { r.logger.Info("rebuilding", "handled", handled, "of", all) })
+	}
+}
+
+func (r *rebuild) total() (handled, all int64) {
+	for _, p := range r.progress {
+		handled, all = handled+p[0], all+p[1]
+	}
+	return handled, all
+}
+
+// finish compares the model, if it is to be, and prints how to switch to it.
+func (r *rebuild) finish(ctx context.Context, model store.Store) error {
 	if r.other != "" {
-		other, err := r.open(ctx, r.other)
+		other, err := r.openNamed(ctx, r.other)
 		if err != nil {
 			return err
 		}
 		defer other.Close()
-		differences, err := compare(ctx, r.model, other, r.name(), r.other)
+		differences, err := compare(ctx, model, other, r.name(), r.other)
 		if err != nil {
 			return err
 		}
@@ -236,68 +265,83 @@ func (r *rebuild) finish(ctx context.Context, handled int64, took time.Duration)
 		fmt.Fprintf(r.stdout, "To switch, set STORE=%s%s and restart the API and the workers. To go back, set STORE=%s.\n",
 			r.file, claims, r.settings.Store)
 	}
-	if !r.once && r.other == "" {
-		fmt.Fprintln(r.stdout, "Following new events. Ctrl-C stops it.")
-	}
 	return nil
 }
 
-// Write counts what the projection rejects: the workers have written it to the dead-letter topic already.
-func (r *rebuild) Write(_ context.Context, l bus.DeadLetter) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.rejected++
-	r.logger.Debug("rejected", "topic", l.Record.Topic, "partition", l.Record.Partition, "offset", l.Record.Offset,
-		"class", l.Class, "reason", l.Reason)
-	return nil
-}
+// settleTime is how long what one read model has and the other has not yet may be on its way.
+const settleTime = 3 * time.Second
 
-// logInterval is how often an outage is logged, and the progress where there is no terminal.
-const logInterval = 10 * time.Second
-
-// report logs an outage of the read model.
-func (r *rebuild) report(report bus.Report) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if report.Outcome != bus.Done && report.Outcome != bus.Rejected && time.Since(r.warned) > logInterval {
-		r.warned = time.Now()
-		r.logger.Warn("events wait for the read model", "error", report.Err)
+// compare lists what differs between two read models: items by type and id, demand by drink and place. While traffic
+// continues, a difference counts if it is still there after [settleTime]. It needs some 200 bytes of memory per item.
+func compare(ctx context.Context, a, b store.Reader, nameA, nameB string) (differences []string, err error) {
+	found, err := differing(ctx, a, b, nameA, nameB)
+	if err != nil || len(found) == 0 {
+		return nil, err
 	}
-}
-
-// topicProgress returns the function that a topic's progress is passed to.
-func (r *rebuild) topicProgress() func(handled, all int64) {
-	var handledBefore, allBefore int64
-	return func(handled, all int64) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		handled = min(handled, all)
-		r.handled, r.all = r.handled+handled-handledBefore, r.all+all-allBefore
-		handledBefore, allBefore = handled, all
-		if !r.ended {
-			r.showProgress()
+	select {
+	case <-time.After(settleTime):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	again, err := differing(ctx, a, b, nameA, nameB)
+	for _, name := range slices.Sorted(maps.Keys(again)) {
+		if found[name] != "" {
+			differences = append(differences, name+" "+again[name])
 		}
 	}
+	return differences, err
 }
 
-// showProgress shows how far the topics are: by a bar on a terminal, in the log elsewhere.
-func (r *rebuild) showProgress() {
-	r.bar.ChangeMax64(r.all + 1) // or it ends by itself
-	_ = r.bar.Set64(r.handled)
-	if !isTerminal(r.stderr) && time.Since(r.logged) > logInterval {
-		r.logged = time.Now()
-		rate := float64(r.handled) / time.Since(r.began).Seconds()
-		left := time.Duration(float64(r.all-r.handled) / max(rate, 0.01) * float64(time.Second))
-		r.logger.Info("rebuilding", "handled", r.handled, "of", r.all, "per_second", int(rate),
-			"left", left.Round(time.Second).String())
+// differing returns by item and demand how it differs. It reads both models at the same time, because traffic continues.
+func differing(ctx context.Context, a, b store.Reader, nameA, nameB string) (map[string]string, error) {
+	var inA, inB map[string]string
+	reading, ctx := errgroup.WithContext(ctx)
+	reading.Go(func() (err error) { inA, err = contents(ctx, a); return err })
+	reading.Go(func() (err error) { inB, err = contents(ctx, b); return err })
+	if err := reading.Wait(); err != nil {
+		return nil, err
 	}
+	found := map[string]string{}
+	for name, x := range inA {
+		if y, both := inB[name]; !both {
+			found[name] = "is in " + nameA + " only"
+		} else if x != y {
+			found[name] = fmt.Sprintf("differs: %s and %s", x, y)
+		}
+		delete(inB, name)
+	}
+	for name := range inB {
+		found[name] = "is in " + nameB + " only"
+	}
+	return found, nil
 }
 
-// endProgress ends the display, and returns how far the topics are.
-func (r *rebuild) endProgress() (handled, all int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ended = true
-	_ = r.bar.Finish()
-	return r.handled, r.all
+// contents are the items by type and id, as their event and a digest, and the demand by drink and place, as its count.
+func contents(ctx context.Context, s store.Reader) (map[string]string, error) {
+	all := map[string]string{}
+	for _, topic := range topicNames() {
+		for q, more := (store.Query{Type: topic, Limit: store.MaxLimit}), true; more; more = q.Cursor != "" {
+			page, err := s.List(ctx, q)
+			if err != nil {
+				return nil, err
+			}
+			for _, i := range page.Items {
+				digest := sha256.Sum256(fmt.Appendf(nil, "%d %x %q %q %q", i.CreatedAt.UnixMilli(), i.Digest, i.Data, i.Labels, i.Drinks))
+				all[fmt.Sprintf("%s %q", i.Type, i.ID)] = fmt.Sprintf("event %q (%x)", i.EventID, digest[:6])
+			}
+			q.Cursor = page.Next
+		}
+	}
+	for q, more := (store.DemandQuery{Limit: store.MaxLimit}), true; more; more = q.Cursor != "" {
+		page, err := s.Demand(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range page.Items { // which spelling came first depends on the partitions
+			drink, city, country := store.Fold(d.Drink), store.Fold(d.City), store.Fold(d.Country)
+			all[fmt.Sprintf("demand for %q in %q, %q", drink, city, country)] = strconv.FormatInt(d.Count, 10)
+		}
+		q.Cursor = page.Next
+	}
+	return all, nil
 }

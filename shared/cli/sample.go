@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/sipeat/sipeat/functions/testdata"
@@ -24,16 +23,16 @@ func (a *app) sampleCommand() *cobra.Command {
 		Use:   "sample FUNCTION",
 		Short: "Write an AWS event for a function, to try it with",
 		Long: "Write what AWS sends to a function: a request of API Gateway for an endpoint, a batch of an MSK event source\n" +
-			"mapping for a consumer. The same flags give the same batch.\n\n" + functionsHelp(),
+			"mapping for a consumer. The same flags give the same batch.\n\n" + a.functionsHelp(),
 		Example: "  sipeat sample create-contact\n" +
 			"  sipeat sample contact-created --records 100 --bad | sipeat invoke contact-created -e -\n" +
 			"  sipeat sample request-created --records 10 > batch.json && sam local invoke RequestCreatedFunction -e batch.json",
-		Args:      oneFunction,
-		ValidArgs: functionNames(),
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: a.functionNames(),
 		RunE: func(c *cobra.Command, args []string) error {
 			payload, err := sample(args[0])
-			if c.Flags().NFlag() > 0 {
-				payload, err = sampleBatch(args[0], records, bad)
+			if err == nil && c.Flags().NFlag() > 0 {
+				payload, err = sampleBatch(args[0], payload, records, bad)
 			}
 			if err != nil {
 				return err
@@ -48,8 +47,8 @@ func (a *app) sampleCommand() *cobra.Command {
 }
 
 // functionNames are all functions: those of the API, then the consumers.
-func functionNames() (names []string) {
-	for _, f := range (&parts{}).endpoints() {
+func (a *app) functionNames() (names []string) {
+	for _, f := range a.endpoints() {
 		names = append(names, f.Name)
 	}
 	for _, f := range allConsumers() {
@@ -58,17 +57,10 @@ func functionNames() (names []string) {
 	return names
 }
 
-func oneFunction(_ *cobra.Command, args []string) error {
-	if len(args) != 1 || !slices.Contains(functionNames(), args[0]) {
-		return fmt.Errorf("name one function, not %q\n%s", args, functionsHelp())
-	}
-	return nil
-}
-
 // functionsHelp lists the functions, five on a line.
-func functionsHelp() string {
+func (a *app) functionsHelp() string {
 	help := "Functions:"
-	for line := range slices.Chunk(functionNames(), 5) {
+	for line := range slices.Chunk(a.functionNames(), 5) {
 		help += "\n  " + strings.Join(line, ", ")
 	}
 	return help
@@ -77,32 +69,24 @@ func functionsHelp() string {
 // sample is the payload of a function that is committed beside it.
 func sample(function string) ([]byte, error) { return testdata.Samples.ReadFile(function + ".json") }
 
-// sampleBatch is a payload of a consumer with any number of records.
-func sampleBatch(function string, records int, bad bool) ([]byte, error) {
-	d, consumer := events.Lookup(function)
-	switch {
-	case !consumer:
-		return nil, usageError{fmt.Errorf("%s is an endpoint; the flags are for consumers", function)}
-	case records < 1 || records > 10_000:
-		return nil, usageError{errors.New("--records must be from 1 to 10000")}
+// sampleBatch is a consumer's payload with copies of its event under other ids.
+func sampleBatch(function string, payload []byte, records int, bad bool) ([]byte, error) {
+	if _, consumer := events.Lookup(function); !consumer || records < 1 || records > 10_000 {
+		return nil, usageError{errors.New("the flags are for consumers; --records must be from 1 to 10000")}
 	}
-	text, err := d.Sample()
+	batch, err := trigger.Decode(payload)
 	if err != nil {
 		return nil, err
 	}
+	first := batch.Records[0]
 	var event map[string]any
-	if err := json.Unmarshal(text, &event); err != nil {
+	if err := json.Unmarshal(first.Value, &event); err != nil {
 		return nil, err
 	}
-	batch := trigger.Batch{
-		Source:           trigger.SourceMSK,
-		SourceARN:        "arn:aws:kafka:eu-central-1:123456789012:cluster/sipeat/2f7b9a54-6d4f-4c6f-9b0e-1d2c3b4a5f60-3",
-		BootstrapServers: "b-1.sipeat.a1b2c3.c3.kafka.eu-central-1.amazonaws.com:9098",
-	}
+	batch.Records = nil
 	for i := range records {
 		id := uuid.NewSHA1(uuid.NameSpaceURL, fmt.Appendf(nil, "sample/%s/%d", function, i)).String()
-		event["eventId"] = id
-		event["data"].(map[string]any)["id"] = id
+		event["eventId"], event["data"].(map[string]any)["id"] = id, id
 		value, err := json.Marshal(event)
 		if err != nil {
 			return nil, err
@@ -114,8 +98,7 @@ func sampleBatch(function string, records int, bad bool) ([]byte, error) {
 	}
 	for i := range batch.Records {
 		r := &batch.Records[i]
-		r.Topic, r.Partition, r.Offset = d.Topic, int32(i%3), int64(100+i/3)
-		r.Timestamp = time.Date(2026, 11, 23, 6, 54, 21, 0, time.UTC).Add(time.Duration(i) * time.Millisecond)
+		r.Topic, r.Partition, r.Offset, r.Timestamp = first.Topic, int32(i%3), int64(100+i/3), first.Timestamp
 	}
 	return batch.Encode(), nil
 }

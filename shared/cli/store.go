@@ -28,7 +28,7 @@ func (a *app) storeName() string {
 // openStore opens a read model: a SQLite file, or DynamoDB's table of the settings.
 func (a *app) openStore(ctx context.Context, where string) (store.Store, error) {
 	if where == settings.DynamoDB {
-		return openTable(ctx, a, func(cfg aws.Config) (*dynamodb.Store, error) { return dynamodb.Open(cfg, a.settings.Table) })
+		return a.openTable(ctx, a.settings.Table)
 	}
 	if where == settings.DefaultStore {
 		if err := os.MkdirAll(filepath.Dir(where), 0o700); err != nil { // as `sipeat serve` makes it
@@ -39,14 +39,20 @@ func (a *app) openStore(ctx context.Context, where string) (store.Store, error) 
 	if err != nil {
 		return nil, fmt.Errorf("STORE: %w", err)
 	}
+	a.add("read model", func(context.Context) error { return s.Close() })
 	return s, nil
+}
+
+// openTable opens a read model in DynamoDB.
+func (a *app) openTable(ctx context.Context, name string) (store.Store, error) {
+	return open(ctx, a, "read model", func(cfg aws.Config) (*dynamodb.Store, error) { return dynamodb.Open(cfg, name) })
 }
 
 // openClaims opens the delivery claims that belong to a read model: those of CLAIMS_FILE, of claims.db in the folder of
 // another file, or DynamoDB's table of the settings.
 func (a *app) openClaims(ctx context.Context, where string) (store.Claims, error) {
 	if where == settings.DynamoDB {
-		return openTable(ctx, a, func(cfg aws.Config) (*dynamodb.Claims, error) {
+		return open(ctx, a, "delivery claims", func(cfg aws.Config) (*dynamodb.Claims, error) {
 			return dynamodb.OpenClaims(cfg, a.settings.ClaimsTable, time.Now)
 		})
 	}
@@ -58,21 +64,19 @@ func (a *app) openClaims(ctx context.Context, where string) (store.Claims, error
 	if err != nil {
 		return nil, fmt.Errorf("CLAIMS_FILE: %w", err)
 	}
+	a.add("delivery claims", func(context.Context) error { return c.Close() })
 	return c, nil
 }
 
 // claimsFile is the default path of a read model's delivery claims.
 func claimsFile(model string) string { return filepath.Join(filepath.Dir(model), "claims.db") }
 
-// table is a table of DynamoDB.
-type table interface {
-	Create(ctx context.Context) error
-	Check(ctx context.Context) error
+// open opens a table of DynamoDB, and creates it on DynamoDB Local if it does not exist.
+func open[T interface {
+	Create(context.Context) error
+	Check(context.Context) error
 	Close() error
-}
-
-// openTable opens a table, which is created on DynamoDB Local if it does not exist.
-func openTable[T table](ctx context.Context, a *app, open func(aws.Config) (T, error)) (t T, err error) {
+}](ctx context.Context, a *app, name string, open func(aws.Config) (T, error)) (t T, err error) {
 	cfg, local, err := a.dynamoDB(ctx)
 	if err == nil {
 		t, err = open(cfg)
@@ -80,6 +84,7 @@ func openTable[T table](ctx context.Context, a *app, open func(aws.Config) (T, e
 	if err != nil {
 		return t, fmt.Errorf("STORE=dynamodb: %w", err)
 	}
+	a.add(name, func(context.Context) error { return t.Close() })
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	ready := t.Check
@@ -87,7 +92,7 @@ func openTable[T table](ctx context.Context, a *app, open func(aws.Config) (T, e
 		ready = t.Create
 	}
 	if err := ready(ctx); err != nil {
-		return t, errors.Join(fmt.Errorf("STORE=dynamodb: %w", err), t.Close())
+		return t, fmt.Errorf("STORE=dynamodb: %w", err)
 	}
 	return t, nil
 }
@@ -105,12 +110,12 @@ func (a *app) dynamoDB(ctx context.Context) (cfg aws.Config, local bool, err err
 }
 
 // storeCheck fails while the read model is unreachable or lacks events.
-func (p *parts) storeCheck() web.Check {
+func (a *app) storeCheck() web.Check {
 	var behind atomic.Bool
 	return web.Check{
 		Name: "store",
 		Probe: func(ctx context.Context) error {
-			err := p.store.Ping(ctx)
+			err := a.store.Ping(ctx)
 			behind.Store(errors.Is(err, store.ErrBehind))
 			return err
 		},

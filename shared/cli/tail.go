@@ -16,7 +16,8 @@ import (
 
 func (a *app) tailCommand() *cobra.Command {
 	var o kafka.TailOptions
-	var since, key string
+	var since time.Duration
+	var key string
 	var noFollow bool
 	var count int
 	c := &cobra.Command{
@@ -32,30 +33,42 @@ func (a *app) tailCommand() *cobra.Command {
 			"  sipeat tail contact-created.dead-letters --from-start -n 10",
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: tailTopics(),
-		RunE: func(c *cobra.Command, args []string) (err error) {
+		RunE: func(c *cobra.Command, args []string) error {
 			o.Follow, o.HasOffset, o.Logger = !noFollow, c.Flags().Changed("offset"), a.logger
-			if o.HasOffset && (len(o.Partitions) != 1 || o.Offset < 0) || count < 0 {
-				return usageError{errors.New("--offset takes an offset, 0 or more, of one --partition; -n takes 0 or more")}
+			if o.HasOffset && (len(o.Partitions) != 1 || o.Offset < 0) || count < 0 || since < 0 {
+				return usageError{errors.New("--offset takes an offset, 0 or more, of one --partition; -n and --since take 0 or more")}
 			}
-			if since != "" {
-				if o.Since, err = parseSince(since, time.Now()); err != nil {
-					return usageError{err}
-				}
+			if since > 0 {
+				o.Since = time.Now().Add(-since)
 			}
-			err = a.reach(c.Context(), kafka.Requirements{Read: args})
+			err := a.reach(c.Context(), kafka.Requirements{Read: args})
 			if events.KindOf(err) == events.NotFound {
 				return fmt.Errorf("%w; topics of SipEat: %s", err, strings.Join(tailTopics(), ", "))
 			}
 			if err != nil {
 				return err
 			}
-			return a.tail(c.Context(), key, count, func(ctx context.Context, show func(bus.Record) error) error {
-				return kafka.Tail(ctx, a.cluster, args[0], o, show)
+			enough, shown := errors.New("enough"), 0
+			err = kafka.Tail(c.Context(), a.cluster, args[0], o, func(r bus.Record) error {
+				if key != "" && key != string(r.Key) {
+					return nil
+				}
+				if err := a.showRecord(r); err != nil {
+					return err
+				}
+				if shown++; shown == count {
+					return enough
+				}
+				return nil
 			})
+			if errors.Is(err, enough) || errors.Is(err, context.Canceled) {
+				return nil
+			}
+			return err
 		},
 	}
 	c.Flags().BoolVar(&o.FromStart, "from-start", false, "begin at the earliest record instead of the end")
-	c.Flags().StringVar(&since, "since", "", "begin at a time (2026-11-27T08:00:00Z) or so long ago (90s, 2h)")
+	c.Flags().DurationVar(&since, "since", 0, "begin with the records of the last 90s, 2h ...")
 	c.Flags().Int64Var(&o.Offset, "offset", 0, "begin at this offset of --partition")
 	c.Flags().Int32SliceVar(&o.Partitions, "partition", nil, "only these partitions")
 	c.Flags().StringVar(&key, "key", "", "only records with this key")
@@ -74,43 +87,6 @@ func tailTopics() (names []string) {
 	return names
 }
 
-func parseSince(since string, now time.Time) (time.Time, error) {
-	if ago, err := time.ParseDuration(since); err == nil && ago >= 0 {
-		return now.Add(-ago), nil
-	}
-	at, err := time.Parse(time.RFC3339, since)
-	if err != nil {
-		return at, fmt.Errorf("--since: %q is neither a time such as 2026-11-27T08:00:00Z nor a duration such as 2h", since)
-	}
-	return at, nil
-}
-
-// tail shows the records that read passes on, those with the key unless it is "", until count are shown unless it is 0.
-func (a *app) tail(ctx context.Context, key string, count int,
-	read func(context.Context, func(bus.Record) error) error) error {
-	show, shown := a.showRecord, 0
-	if a.json {
-		show = a.showRecordJSON
-	}
-	enough := errors.New("enough")
-	err := read(ctx, func(r bus.Record) error {
-		if key != "" && key != string(r.Key) {
-			return nil
-		}
-		if err := show(r); err != nil {
-			return err
-		}
-		if shown++; shown == count {
-			return enough
-		}
-		return nil
-	})
-	if errors.Is(err, enough) || errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
-}
-
 // Limits of a line of tail, in characters.
 const (
 	maxKeyShown    = 200
@@ -119,11 +95,14 @@ const (
 )
 
 func (a *app) showRecord(r bus.Record) error {
-	reason := ""
+	if a.json {
+		return a.showRecordJSON(r)
+	}
 	headers := map[string][]byte{} // the last of each key: a dead letter may be one of a dead letter
 	for _, h := range r.Headers {
 		headers[h.Key] = h.Value
 	}
+	reason := ""
 	if class, rejected := headers[bus.HeaderClass]; rejected {
 		reason = printable(class, maxKeyShown) + ": " + printable(headers[bus.HeaderReason], maxReasonShown) + "\t"
 	}

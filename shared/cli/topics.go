@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
-	"time"
 
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
@@ -17,19 +15,16 @@ func (a *app) topicsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "topics",
 		Short: "Create missing topics, and show how existing ones differ",
-		Long: "Create the topics of all event types and their dead-letter topics where they are missing, on as many brokers as\n" +
-			"there are, up to three. Existing topics are not changed: differences in partitions, replication factor, retention,\n" +
+		Long: "Create the topics of all event types and their dead-letter topics where they are missing, with one replica on\n" +
+			"each broker, at most 3. Existing topics are not changed: differences in partitions, replication factor, retention,\n" +
 			"size limits and cleanup are listed, each with a remedy.\n\n" +
 			"With --check nothing is created, and the exit status is 1 if a topic is missing or differs. Without it, the exit\n" +
 			"status is 1 if a topic could not be created or described.",
 		Example: "  sipeat topics\n" +
-			"  sipeat topics --check\n" +
-			"  sipeat topics --brokers kafka1:9092,kafka2:9092,kafka3:9092\n" +
+			"  sipeat topics --check --brokers kafka1:9092,kafka2:9092,kafka3:9092\n" +
 			"  sipeat topics --check --json | jq -r '.[] | select(.differences) | .topic'",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.topics(c.Context(), check)
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return a.topics(c.Context(), check) },
 	}
 	c.Flags().BoolVar(&check, "check", false, "create nothing; exit status 1 if a topic is missing or differs")
 	a.addJSONFlag(c)
@@ -59,11 +54,6 @@ func (a *app) topics(ctx context.Context, check bool) error {
 	if err != nil {
 		return err
 	}
-	return judgeTopics(states, check)
-}
-
-// judgeTopics returns an error if topics are missing or, with check, if they differ.
-func judgeTopics(states []kafka.TopicState, check bool) error {
 	missing, differ := 0, 0
 	for _, s := range states {
 		if !s.Exists {
@@ -83,20 +73,18 @@ func judgeTopics(states []kafka.TopicState, check bool) error {
 }
 
 func (a *app) printTopics(states []kafka.TopicState) error {
-	rows, differences := []string{"TOPIC\tPARTITIONS\tREPLICAS\tRETENTION\tMAX BYTES\tSTATE"}, ""
+	rows, differences := []string{"TOPIC\tPARTITIONS\tREPLICAS\tSTATE"}, ""
 	for _, s := range states {
 		state := "ok"
 		switch {
 		case !s.Exists:
-			rows = append(rows, s.Topic+"\t-\t-\t-\t-\tMISSING")
-			continue
+			state = "MISSING"
 		case s.Created:
 			state = "created"
 		case len(s.Differences) > 0:
 			state = "DIFFERS"
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%d\t%d\t%s\t%s\t%s", s.Topic, s.Partitions, s.Replication,
-			retention(s.Config["retention.ms"]), s.Config["max.message.bytes"], state))
+		rows = append(rows, fmt.Sprintf("%s\t%d\t%d\t%s", s.Topic, s.Partitions, s.Replication, state))
 		for _, d := range s.Differences {
 			differences += fmt.Sprintf("\n%s: %s is %s and should be %s\n  -> %s\n", s.Topic, d.Setting, d.Have, d.Want, d.Remedy)
 		}
@@ -106,20 +94,4 @@ func (a *app) printTopics(states []kafka.TopicState) error {
 	}
 	_, err := io.WriteString(a.stdout, differences)
 	return err
-}
-
-// retention shows retention.ms for people.
-func retention(ms string) string {
-	n, err := strconv.ParseInt(ms, 10, 64)
-	const day = 24 * time.Hour
-	switch d := time.Duration(n) * time.Millisecond; {
-	case err != nil:
-		return "?"
-	case n < 0:
-		return "unlimited"
-	case d >= day:
-		return counted(int(d/day), "day")
-	default:
-		return d.String()
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/observe"
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/spf13/cobra"
 )
@@ -28,48 +29,43 @@ func (a *app) workerCommand() *cobra.Command {
 			"causes, while a partition cannot be read, events fail in a row, the read model is unavailable, or the log has\n" +
 			"lost events: a restart acknowledges a loss). METRICS serves lag and rates.\n\n" +
 			"The partitions of a killed worker move to others after KAFKA_SESSION_TIMEOUT (default 10s). With a\n" +
-			"KAFKA_INSTANCE_ID of its own, a worker that restarts in that time keeps its partitions.\n\n" + serverHelp + "\n\n" +
-			"Topics: " + strings.Join(topicNames(), ", "),
+			"KAFKA_INSTANCE_ID of its own, a worker that restarts in that time keeps its partitions.\n\n" + serverHelp,
 		Example: "  sipeat worker\n" +
 			"  sipeat worker --only notification\n" +
 			"  KAFKA_SESSION_TIMEOUT=1s LOG_LEVEL=warn sipeat worker --brokers kafka1:9092,kafka2:9092",
 		Args:        cobra.NoArgs,
 		Annotations: server,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if c.Flags().Changed("only") && len(only) == 0 { // a variable of a script that is not set
-				return usageError{fmt.Errorf("--only: no topic given; topics: %s", strings.Join(topicNames(), ", "))}
+			unknown := func(topic string) bool { return !slices.Contains(topicNames(), topic) }
+			if len(only) == 0 || slices.ContainsFunc(only, unknown) { // none: a variable of a script that is not set
+				return usageError{fmt.Errorf("--only takes one or more of %s", strings.Join(topicNames(), ", "))}
 			}
-			for _, topic := range only {
-				if !slices.Contains(topicNames(), topic) {
-					return usageError{fmt.Errorf("--only: unknown topic %q; topics: %s", topic, strings.Join(topicNames(), ", "))}
-				}
-			}
-			return a.runServer(c.Context(), func(p *parts, ctx context.Context) error { return p.worker(ctx, only) })
+			return a.runServer(c.Context(), func(ctx context.Context) error { return a.worker(ctx, only) })
 		},
 	}
-	c.Flags().StringSliceVar(&only, "only", nil, "topics to consume, separated by commas (default all)")
+	c.Flags().StringSliceVar(&only, "only", topicNames(), "topics to consume, separated by commas")
 	addFlags(c, "health", "brokers")
 	return c
 }
 
-func (p *parts) worker(ctx context.Context, only []string) error {
-	others := func(f consumers.Function) bool { return len(only) > 0 && !slices.Contains(only, f.Consumer.Topic) }
+func (a *app) worker(ctx context.Context, only []string) error {
+	others := func(f consumers.Function) bool { return !slices.Contains(only, f.Consumer.Topic) }
 	needs := requirements(slices.DeleteFunc(allConsumers(), others))
-	if err := p.reach(ctx, needs); err != nil {
+	if err := a.reach(ctx, needs); err != nil {
 		return err
 	}
-	if err := p.open(ctx, p.settings.Store); err != nil {
+	if err := a.open(ctx, a.settings.Store); err != nil {
 		return err
 	}
-	functions := slices.DeleteFunc(p.consumers().Functions(), others)
+	functions := slices.DeleteFunc(a.consumers().Functions(), others)
 	owned, joined := map[string][]int32{}, make(chan struct{}) // by topic, once its group is joined; closed once all are joined
 	var mu sync.Mutex
-	err := p.startConsumers(functions, func(topic string, now []int32) {
+	err := a.startConsumers(functions, func(topic string, now []int32) {
 		mu.Lock()
 		defer mu.Unlock()
 		before, known := owned[topic]
 		if owned[topic] = now; !known || !slices.Equal(before, now) {
-			p.logger.Info("partitions changed", "topic", topic, "before", before, "owned", now)
+			a.logger.Info("partitions changed", "topic", topic, "before", before, "owned", now)
 		}
 		if !known && len(owned) == len(functions) {
 			close(joined)
@@ -78,16 +74,16 @@ func (p *parts) worker(ctx context.Context, only []string) error {
 	if err != nil {
 		return err
 	}
-	if p.settings.Health != "" {
-		health := web.Router(web.Health(append(p.checks, p.storeCheck())...))
-		if err := p.listenAndServe("health", p.settings.Health, "--health (HEALTH)", "/readyz", health); err != nil {
+	if a.settings.Health != "" {
+		health := web.Router(web.Health(append(a.checks, a.storeCheck())...))
+		if err := a.listenAndServe("health", a.settings.Health, "--health (HEALTH)", "/readyz", health); err != nil {
 			return err
 		}
 	}
-	p.logger.Info("joining the groups; the partitions of a killed worker are free when its session ends")
+	a.logger.Info("joining the groups; the partitions of a killed worker are free when its session ends")
 	select {
 	case <-joined:
-	case err := <-p.failed:
+	case err := <-a.failed:
 		return err
 	case <-ctx.Done():
 		return nil
@@ -96,9 +92,9 @@ func (p *parts) worker(ctx context.Context, only []string) error {
 	for _, f := range functions {
 		groups = append(groups, f.Consumer.Group)
 	}
-	fmt.Fprintf(p.stdout, "ready topics=%s groups=%s\n\n", strings.Join(needs.Read, ","), strings.Join(groups, ","))
-	printConsumers(p.stdout, functions)
-	fmt.Fprintf(p.stdout, "\nThe read model is %s. Ctrl-C stops it.\n", p.storeName())
+	fmt.Fprintf(a.stdout, "ready topics=%s groups=%s\n\n", strings.Join(needs.Read, ","), strings.Join(groups, ","))
+	a.printConsumers(functions)
+	fmt.Fprintf(a.stdout, "\nThe read model is %s. Ctrl-C stops it.\n", a.storeName())
 	return nil
 }
 
@@ -109,9 +105,69 @@ func requirements(functions []consumers.Function) (r kafka.Requirements) {
 		topic := f.Consumer.Topic
 		r.Read = append(r.Read, topic)
 		r.Write = append(r.Write, bus.DeadLetterTopic(topic))
-		if topic != derived && !slices.Contains(r.Write, derived) {
+		if topic != derived {
 			r.Write = append(r.Write, derived)
 		}
 	}
 	return r
+}
+
+// allConsumers is the table of the consumers, to be read only.
+func allConsumers() []consumers.Function { return consumers.Consumers{}.Functions() }
+
+// startConsumers runs consumers until the parts are closed; the first failure is one of all. assigned, if not nil, is called
+// with the partitions of a topic when they change.
+func (a *app) startConsumers(functions []consumers.Function, assigned func(topic string, partitions []int32)) error {
+	deadLetters, err := a.openDeadLetters()
+	if err != nil {
+		return err
+	}
+	watches := make([]kafka.Watch, len(functions))
+	var running sync.WaitGroup
+	for i, f := range functions {
+		topic, group, watch := f.Consumer.Topic, f.Consumer.Group, &watches[i]
+		a.metrics.Watch(topic, group, watch)
+		running.Go(func() {
+			err := kafka.Consume(a.running, a.cluster, f.Consumer, kafka.Options{
+				Logger: a.logger, Watch: watch, Assigned: assigned, Advance: a.store.Advance, DeadLetters: deadLetters,
+				Delivery: bus.Options{
+					Report: observe.All(bus.Log(a.logger, group), a.metrics.Events(topic, group)),
+					Tracer: a.tracing.Events(), GiveUpAfter: a.settings.Notify.RetryFor,
+				},
+			})
+			if err != nil {
+				a.fail(err)
+			}
+		})
+	}
+	a.checks = append(a.checks, consumersCheck(functions, watches))
+	a.add("consumers", func(context.Context) error { // each has its own timeout
+		a.stop()
+		running.Wait()
+		return nil
+	})
+	return nil
+}
+
+// consumersCheck fails while a consumer does not read all of its partitions, and once it has found events lost from the log.
+func consumersCheck(functions []consumers.Function, watches []kafka.Watch) web.Check {
+	statuses := func() (all []kafka.Status, faulty []string) {
+		for i, f := range functions {
+			s, running := watches[i].Status()
+			if !running {
+				s = kafka.Status{Topic: f.Consumer.Topic, Group: f.Consumer.Group, Partitions: []int32{}}
+			}
+			if all = append(all, s); !s.Healthy() {
+				faulty = append(faulty, s.Topic)
+			}
+		}
+		return all, faulty
+	}
+	probe := func(context.Context) error {
+		if _, faulty := statuses(); faulty != nil {
+			return fmt.Errorf("consumers of %s are not healthy", strings.Join(faulty, ", "))
+		}
+		return nil
+	}
+	return web.Check{Name: "consumers", Probe: probe, Facts: func() any { all, _ := statuses(); return all }}
 }

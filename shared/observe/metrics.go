@@ -18,9 +18,6 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// Build identifies the program.
-type Build struct{ Version, Revision string }
-
 // Metrics has its own registry, so that no other metrics appear in it.
 type Metrics struct {
 	registry                             *prometheus.Registry
@@ -33,8 +30,8 @@ type Metrics struct {
 // seconds are the histograms' buckets, from a handler that does nothing to one that times out.
 var seconds = []float64{.00001, .0001, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
-// NewMetrics returns metrics that are all zero.
-func NewMetrics(b Build) *Metrics {
+// NewMetrics returns metrics that are all zero, of this version of the program.
+func NewMetrics(version string) *Metrics {
 	registry := prometheus.NewRegistry()
 	auto := promauto.With(registry)
 	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
@@ -45,7 +42,7 @@ func NewMetrics(b Build) *Metrics {
 	}
 	auto.NewGauge(prometheus.GaugeOpts{
 		Name: "sipeat_build_info", Help: "Always 1; its labels identify the program.",
-		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": runtime.Version()},
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	}).Set(1)
 	m := &Metrics{
 		registry: registry,

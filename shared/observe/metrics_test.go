@@ -30,7 +30,7 @@ func (f *fullStore) Write(context.Context, bus.DeadLetter) error {
 // Writing a dead letter is retried; the event is not handled again.
 func TestRewritesOfADeadLetterAreNoTriesOfItsEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := observe.NewMetrics(observe.Build{})
+		m := observe.NewMetrics("")
 		handler := func(context.Context, events.Event[events.ContactCreated]) error { return errors.New("?") }
 		consumer := bus.NewConsumer("readers", handler)
 		p := bus.NewEngine(consumer, &fullStore{refuses: 20}, bus.Options{

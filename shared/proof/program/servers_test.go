@@ -51,7 +51,7 @@ func TestServersShareTheWork(t *testing.T) {
 		for _, e := range endpoints {
 			api.Readable(e.path, api.Post(e.path, e.body).ID)
 		}
-		well := f.Run("doctor", "--api", api.URL)
+		well := f.Run("doctor")
 		assert.Equal(t, 0, well.Status, well.Stdout)
 
 		// A worker that stops has committed and gives up its partitions at once.

@@ -42,6 +42,7 @@ func TestTailShowsRecords(t *testing.T) {
 	assert.Len(t, r.Key, 36)
 	assert.NotEmpty(t, r.Timestamp)
 	assert.Empty(t, tail().Stdout, "no records after the end")
+	assert.Len(t, Lines(tail("--since", "1h", "--key", first.ID).Stdout), 1)
 
 	unknown := Run(t, "", "tail", "contacts", "--brokers", s.Kafka)
 	assert.Equal(t, 1, unknown.Status)
