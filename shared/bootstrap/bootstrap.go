@@ -14,16 +14,25 @@
 package bootstrap
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/trace"
 )
 
 // Functions are handlers by the names of their functions.
@@ -70,4 +79,40 @@ func read(getenv func(string) string, needs []string) (settings.Settings, error)
 		}
 	}
 	return s, err
+}
+
+// logs writes JSON with Lambda's names of time and text
+// (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html) and the id of the invocation.
+// LOG_LEVEL alone sets the level: template.yaml sets ApplicationLogLevel (AWS_LAMBDA_LOG_LEVEL) so that Lambda drops nothing.
+func logs(to io.Writer, level slog.Level) slog.Handler {
+	rename := func(groups []string, a slog.Attr) slog.Attr {
+		return lambdacontext.ReplaceAttr(groups, events.LogAttr(groups, a))
+	}
+	return trace.Logs(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level, ReplaceAttr: rename}), invocation)
+}
+
+func invocation(ctx context.Context) (slog.Attr, bool) {
+	lc, ok := lambdacontext.FromContext(ctx)
+	if !ok {
+		return slog.Attr{}, false
+	}
+	return slog.String("requestId", lc.AwsRequestID), true
+}
+
+// fail reports why there is no function, in one line of the log and to the Runtime API, which answers the invoker with it
+// (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-initerror). aws-lambda-go has no call for it.
+func fail(getenv func(string) string, to io.Writer, err error) {
+	why := strings.ReplaceAll(err.Error(), "\n", "; ")
+	fmt.Fprintf(to, "the function cannot start: %s\n", why)
+	body, _ := json.Marshal(map[string]any{"errorMessage": why, "errorType": "Init.Settings", "stackTrace": []string{}})
+	request, err := http.NewRequest(http.MethodPost, "http://"+getenv("AWS_LAMBDA_RUNTIME_API")+"/2018-06-01/runtime/init/error",
+		bytes.NewReader(body))
+	if err != nil {
+		return
+	}
+	request.Header.Set("Lambda-Runtime-Function-Error-Type", "Init.Settings")
+	client := http.Client{Timeout: time.Second}
+	if answer, err := client.Do(request); err == nil { // logged above
+		_ = answer.Body.Close()
+	}
 }

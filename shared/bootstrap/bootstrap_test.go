@@ -76,7 +76,7 @@ func TestInitFaults(t *testing.T) {
 }
 
 func TestAFailedInitIsReported(t *testing.T) {
-	var reported failure
+	var reported map[string]any
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		assert.Equal(t, "/2018-06-01/runtime/init/error", r.URL.Path)
 		assert.Equal(t, "Init.Settings", r.Header.Get("Lambda-Runtime-Function-Error-Type"))
@@ -87,7 +87,7 @@ func TestAFailedInitIsReported(t *testing.T) {
 	fail(environment(map[string]string{"AWS_LAMBDA_RUNTIME_API": api.Listener.Addr().String()}), &log,
 		errors.Join(errors.New("one"), errors.New("two")))
 	assert.Equal(t, "the function cannot start: one; two\n", log.String())
-	assert.Equal(t, failure{Message: "one; two", Type: "Init.Settings", Trace: []string{}}, reported)
+	assert.Equal(t, map[string]any{"errorMessage": "one; two", "errorType": "Init.Settings", "stackTrace": []any{}}, reported)
 
 	log.Reset()
 	fail(environment(nil), &log, errors.New("no Runtime API"))

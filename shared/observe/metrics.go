@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/web"
@@ -24,7 +25,6 @@ type Metrics struct {
 	published, tries, notified, requests *prometheus.HistogramVec
 	handled, retries, deadLetters        *prometheus.CounterVec
 	serving                              prometheus.Gauge
-	consumers                            *consumers
 }
 
 // seconds are the histograms' buckets, from a handler that does nothing to one that times out.
@@ -57,11 +57,9 @@ func NewMetrics(version string) *Metrics {
 		notified:    histogram("sipeat_notify_duration_seconds", "Time until a notification was accepted or failed.", "outcome"),
 		requests: histogram("sipeat_http_request_duration_seconds",
 			"Time from the head of a request to the end of its response.", "route", "code"),
-		serving:   auto.NewGauge(prometheus.GaugeOpts{Name: "sipeat_http_requests_in_flight", Help: "Requests in flight."}),
-		consumers: &consumers{},
+		serving: auto.NewGauge(prometheus.GaugeOpts{Name: "sipeat_http_requests_in_flight", Help: "Requests in flight."}),
 	}
-	registry.MustRegister(m.consumers, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -134,4 +132,73 @@ func outcome(err error, success string) string {
 		return "refused"
 	}
 	return "failed"
+}
+
+// Watch adds gauges of a consumer and its partitions, read at each scrape.
+func (m *Metrics) Watch(topic, group string, w *kafka.Watch) {
+	m.registry.MustRegister(consumer{topic, group, w})
+}
+
+// consumer collects the metrics of a consumer.
+type consumer struct {
+	topic, group string
+	watch        *kafka.Watch
+}
+
+// Describe describes nothing: which metrics there are depends on the partitions.
+func (c consumer) Describe(chan<- *prometheus.Desc) {}
+
+func description(name, help string, more ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, append([]string{"topic", "consumer"}, more...), nil)
+}
+
+var (
+	joined  = description("sipeat_consumer_joined", "1 while the consumer is a member of its group.")
+	stalled = description("sipeat_consumer_stalled",
+		"1 while events fail in a row for an unknown reason, so that none is rejected.")
+	unreadable = description("sipeat_partitions_unreadable", "Partitions that cannot be read.")
+	lost       = description("sipeat_lost_offsets_total",
+		"Offsets that the log lost before this consumer handled them, as far as it knows.")
+	age = description("sipeat_oldest_unhandled_event_age_seconds",
+		"Age of the oldest fetched event that is not handled yet; 0 = none.", "partition")
+	lag = description("sipeat_consumer_lag_events",
+		"Records of the partition that are not handled yet, as reported by the brokers; 0 = no record is left to read.", "partition")
+)
+
+// Collect implements [prometheus.Collector].
+func (c consumer) Collect(to chan<- prometheus.Metric) {
+	status, ok := c.watch.Status()
+	if !ok {
+		return
+	}
+	gauge := func(d *prometheus.Desc, value float64, more ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{c.topic, c.group}, more...)...)
+	}
+	gauge(joined, oneIf(status.Joined))
+	gauge(stalled, oneIf(status.Stalled))
+	gauge(unreadable, float64(len(status.Unreadable)))
+	to <- prometheus.MustNewConstMetric(lost, prometheus.CounterValue, float64(status.LostOffsets), c.topic, c.group)
+	for _, p := range c.watch.Partitions() {
+		partition, old := strconv.Itoa(int(p.Partition)), 0.0
+		if !p.Oldest.IsZero() {
+			old = max(time.Since(p.Oldest).Seconds(), 0)
+		}
+		gauge(age, old, partition)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // a scrape must not wait for long
+	defer cancel()
+	behind, err := c.watch.Lag(ctx)
+	if err != nil {
+		return // the other metrics are true without it
+	}
+	for partition, events := range behind {
+		gauge(lag, float64(events), strconv.Itoa(int(partition)))
+	}
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

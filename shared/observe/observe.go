@@ -1,12 +1,6 @@
 // Package observe makes log lines, Prometheus metrics and OpenTelemetry traces of the program on servers. It uses the small
 // interfaces that the parts have for it, and no part imports it; cli connects them.
 //
-//	metrics := observe.NewMetrics("v1.2.3")
-//	tracing, err := observe.NewTracing(ctx, os.Getenv, "v1.2.3", logger)   // nil = off
-//	publisher := metrics.Publisher(tracing.Publisher(publisher))
-//	router := web.Router(functions, web.Observe(tracing.Web), web.Observe(metrics.Web))
-//	options := bus.Options{Report: observe.All(bus.Log(logger, group), metrics.Events(topic, group)), Tracer: tracing.Events()}
-//
 // Guarantees:
 //
 //   - None of it holds payload or a secret: only ids, our own names, outcomes and times. Error texts are logged, and are made

@@ -3,20 +3,29 @@ package observe
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/trace"
+	"github.com/sipeat/sipeat/shared/web"
 )
 
 // Tracing makes spans. nil is tracing that is off.
@@ -33,16 +42,17 @@ func NewTracing(ctx context.Context, getenv func(string) string, version string,
 	if exporter == "" || exporter == "none" || strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
 		return nil, nil
 	}
-	var faults exporterFaults
-	otel.SetLogger(logr.New(&faults))
+	// The exporters go on without a setting that they cannot use, and log it with the secrets in it.
+	faulty := false
+	otel.SetLogger(funcr.New(func(string, string) { faulty = true }, funcr.Options{}))
 	out, err := autoexport.NewSpanExporter(ctx)
 	otel.SetLogger(logr.Discard())
 	if err != nil {
 		return nil, errors.New("OTEL_TRACES_EXPORTER: must be otlp, console or none, with valid OTEL_EXPORTER_OTLP_ settings")
 	}
-	if len(faults) > 0 {
-		err = fmt.Errorf("OTEL_EXPORTER_OTLP_HEADERS, _ENDPOINT, _TIMEOUT or _CERTIFICATE: OpenTelemetry cannot %s; for example "+
-			"OTEL_EXPORTER_OTLP_HEADERS=api-key=KEY and OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", strings.Join(faults, ", nor "))
+	if faulty {
+		err = errors.New("OTEL_EXPORTER_OTLP_HEADERS, _ENDPOINT, _TIMEOUT or _CERTIFICATE cannot be used; for example" +
+			" OTEL_EXPORTER_OTLP_HEADERS=api-key=KEY and OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318")
 		return nil, errors.Join(err, out.Shutdown(ctx))
 	}
 	res, err := resource.New(ctx,
@@ -59,40 +69,149 @@ func NewTracing(ctx context.Context, getenv func(string) string, version string,
 // Close exports the remaining spans, as long as ctx allows.
 func (t *Tracing) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }
 
+var w3c propagation.TraceContext
+
 // start begins a span under that of ctx, which is one of ours or came with the request or record, and makes it the parent of
 // everything that the context causes.
 func (t *Tracing) start(ctx context.Context, name string, kind oteltrace.SpanKind, attributes ...attribute.KeyValue) (
 	context.Context, oteltrace.Span,
 ) {
 	options := []oteltrace.SpanStartOption{oteltrace.WithSpanKind(kind), oteltrace.WithAttributes(attributes...)}
-	if !oteltrace.SpanContextFromContext(ctx).IsValid() {
-		if parent, ok := trace.From(ctx); ok {
-			remote := spanContext(parent)
-			ctx = oteltrace.ContextWithRemoteSpanContext(ctx, remote)
-			if kind == oteltrace.SpanKindConsumer {
-				options = append(options, oteltrace.WithLinks(oteltrace.Link{SpanContext: remote}))
-			}
+	parent, ok := trace.From(ctx)
+	if ok && !oteltrace.SpanContextFromContext(ctx).IsValid() {
+		ctx = w3c.Extract(ctx, propagation.MapCarrier{trace.Header: string(parent)})
+		if kind == oteltrace.SpanKindConsumer {
+			options = append(options, oteltrace.WithLinks(oteltrace.LinkFromContext(ctx)))
 		}
 	}
 	ctx, span := t.tracer.Start(ctx, name, options...)
-	return trace.With(ctx, parentOf(span.SpanContext())), span
+	carrier := propagation.MapCarrier{}
+	w3c.Inject(ctx, carrier)
+	return trace.With(ctx, trace.Parent(carrier.Get(trace.Header))), span
 }
 
-func spanContext(p trace.Parent) oteltrace.SpanContext {
-	config := oteltrace.SpanContextConfig{Remote: true}
-	config.TraceID, _ = oteltrace.TraceIDFromHex(p.TraceID()) // a Parent is valid
-	config.SpanID, _ = oteltrace.SpanIDFromHex(p.SpanID())
-	if p.Sampled() {
-		config.TraceFlags = oteltrace.FlagsSampled
+// Spans have the names and attributes of OpenTelemetry's semantic conventions, version 1.43:
+// https://opentelemetry.io/docs/specs/semconv/http/http-spans/ and
+// https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/ (and kafka beside it). Recommended attributes that hold
+// personal data are left out: url.path, url.query, user_agent.original, messaging.kafka.message.key, texts of errors.
+
+// polled paths have no spans: those of health checks would bury all others.
+var polled = []string{"/healthz", "/readyz", "/metrics"}
+
+// Web is a [web.Observer].
+func (t *Tracing) Web(ctx context.Context, r *http.Request) (context.Context, func(web.Answered)) {
+	if t == nil || slices.Contains(polled, r.URL.Path) {
+		return ctx, nil
 	}
-	return oteltrace.NewSpanContext(config)
+	ctx, span := t.start(ctx, "HTTP", oteltrace.SpanKindServer)
+	return ctx, func(a web.Answered) {
+		if a.Route != "" { // its method is a known one, not any text of the caller
+			span.SetName(a.Route)
+			span.SetAttributes(semconv.HTTPRoute(a.Route), semconv.HTTPRequestMethodKey.String(r.Method))
+		}
+		span.SetAttributes(semconv.HTTPResponseStatusCode(a.Status))
+		if a.EventID != "" {
+			span.SetAttributes(attribute.String("sipeat.event_id", events.LogID(a.EventID)))
+		}
+		failure := ""
+		if a.Status >= http.StatusInternalServerError { // a caller's fault is no error of this span
+			failure = strconv.Itoa(a.Status)
+		}
+		end(span, failure)
+	}
 }
 
-func parentOf(c oteltrace.SpanContext) trace.Parent {
-	id, span := c.TraceID(), c.SpanID()
-	flags := "-00"
-	if c.IsSampled() {
-		flags = "-01"
+// end ends a span; "" is no failure. It is not deferred directly: the span's own End would then record the value of a panic,
+// which may hold payload.
+func end(span oteltrace.Span, failure string) {
+	if failure != "" {
+		span.SetAttributes(semconv.ErrorTypeKey.String(failure))
+		span.SetStatus(codes.Error, failure)
 	}
-	return trace.Parent("00-" + id.String() + "-" + span.String() + flags)
+	span.End()
 }
+
+// within runs do in a span.
+func (t *Tracing) within(ctx context.Context, name string, kind oteltrace.SpanKind, attributes []attribute.KeyValue,
+	do func(context.Context, oteltrace.Span) error,
+) error {
+	ctx, span := t.start(ctx, name, kind, attributes...)
+	failure := "panic"
+	defer func() { end(span, failure) }()
+	err := do(ctx, span)
+	failure = outcome(err, "")
+	return err
+}
+
+// Publisher is next, with a span for each event. The event's record carries that span's traceparent.
+func (t *Tracing) Publisher(next bus.Publisher) bus.Publisher {
+	if t == nil {
+		return next
+	}
+	return publisher(func(ctx context.Context, e events.Any) (at bus.Position, err error) {
+		attributes := []attribute.KeyValue{semconv.MessagingSystemKafka, semconv.MessagingOperationTypeSend,
+			semconv.MessagingOperationName("send"), semconv.MessagingDestinationName(e.Topic()),
+			semconv.MessagingMessageID(events.LogID(e.EventID()))}
+		publish := func(ctx context.Context, span oteltrace.Span) (err error) {
+			if at, err = next.Publish(ctx, e); err == nil {
+				span.SetAttributes(position(at.Partition, at.Offset)...)
+			}
+			return err
+		}
+		err = t.within(ctx, "send "+e.Topic(), oteltrace.SpanKindProducer, attributes, publish)
+		return at, err
+	})
+}
+
+func position(partition int32, offset int64) []attribute.KeyValue {
+	return []attribute.KeyValue{
+		semconv.MessagingDestinationPartitionID(strconv.Itoa(int(partition))), semconv.MessagingKafkaOffset(int(offset)),
+	}
+}
+
+// Notifier is next, with a span for each message.
+func (t *Tracing) Notifier(next notify.Notifier) notify.Notifier {
+	if t == nil {
+		return next
+	}
+	return notifier(func(ctx context.Context, m notify.Message) error {
+		attributes := []attribute.KeyValue{attribute.String("sipeat.event_id", events.LogID(m.EventID))}
+		return t.within(ctx, "notify", oteltrace.SpanKindClient, attributes, func(ctx context.Context, _ oteltrace.Span) error {
+			return next.Notify(ctx, m)
+		})
+	})
+}
+
+// Events traces a consumer's events: a span lasts from an event's first try to its last, hours if need be. Its parent and link
+// is the span of the publisher.
+func (t *Tracing) Events() bus.Tracer {
+	if t == nil {
+		return nil
+	}
+	return t
+}
+
+// Begin implements [bus.Tracer].
+func (t *Tracing) Begin(ctx context.Context, group, eventID string, r *bus.Record) (context.Context, bus.Trace) {
+	attributes := append(position(r.Partition, r.Offset), semconv.MessagingSystemKafka, semconv.MessagingOperationTypeProcess,
+		semconv.MessagingOperationName("process"), semconv.MessagingDestinationName(r.Topic),
+		semconv.MessagingConsumerGroupName(group), semconv.MessagingMessageID(events.LogID(eventID)))
+	ctx, span := t.start(ctx, "process "+r.Topic, oteltrace.SpanKindConsumer, attributes...)
+	return ctx, process{span}
+}
+
+type process struct{ span oteltrace.Span }
+
+func (p process) Tried(r bus.Report) {
+	switch r.Outcome {
+	case bus.Done:
+		end(p.span, "")
+	case bus.Rejected:
+		end(p.span, string(r.Class))
+	default:
+		p.span.AddEvent("try", oteltrace.WithAttributes(
+			attribute.Int("sipeat.attempt", r.Attempt), attribute.String("sipeat.outcome", string(r.Outcome))))
+	}
+}
+
+func (p process) Returned() { end(p.span, "returned") }

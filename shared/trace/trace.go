@@ -9,6 +9,8 @@ package trace
 
 import (
 	"context"
+	"log/slog"
+	"regexp"
 	"strings"
 )
 
@@ -18,26 +20,16 @@ const Header = "traceparent"
 // Parent is a valid traceparent of version 00.
 type Parent string
 
+var format = regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$`)
+
 // Parse reads a traceparent; an invalid one is to be ignored. Of a later version it reads the fields of version 00 (section
 // 3.2.4 of the recommendation).
 func Parse(s string) (p Parent, ok bool) {
-	const length = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	if len(s) < length || s[2] != '-' || s[35] != '-' || s[52] != '-' {
+	m := format.FindStringSubmatch(s)
+	if m == nil || m[1] == "ff" || m[1] == "00" && m[4] != "" || strings.Trim(m[2], "0") == "" || strings.Trim(m[3], "0") == "" {
 		return "", false
 	}
-	version, rest := s[:2], s[length:]
-	if version == "ff" || version == "00" && rest != "" || rest != "" && rest[0] != '-' {
-		return "", false
-	}
-	for _, part := range []string{version, s[3:35], s[36:52], s[53:55]} {
-		if strings.Trim(part, "0123456789abcdef") != "" {
-			return "", false
-		}
-	}
-	if strings.Trim(s[3:35], "0") == "" || strings.Trim(s[36:52], "0") == "" {
-		return "", false
-	}
-	return Parent("00" + s[2:length]), true
+	return Parent("00" + strings.TrimSuffix(s, m[4])[2:]), true
 }
 
 // TraceID is the id of the trace, 32 hexadecimal digits.
@@ -45,9 +37,6 @@ func (p Parent) TraceID() string { return string(p[3:35]) }
 
 // SpanID is the id of the span, 16 hexadecimal digits.
 func (p Parent) SpanID() string { return string(p[36:52]) }
-
-// Sampled reports whether the caller records the trace.
-func (p Parent) Sampled() bool { return strings.IndexByte("13579bdf", p[54]) >= 0 }
 
 type key struct{}
 
@@ -59,3 +48,32 @@ func From(ctx context.Context) (p Parent, ok bool) {
 	p, ok = ctx.Value(key{}).(Parent)
 	return p, ok
 }
+
+// Logs adds to each record the ids of the trace in its context, by the names of OpenTelemetry's "Trace Context in non-OTLP
+// Log Formats", and the attribute of each of more that has one.
+func Logs(h slog.Handler, more ...func(context.Context) (attr slog.Attr, ok bool)) slog.Handler {
+	return logs{h, more}
+}
+
+type logs struct {
+	slog.Handler
+	more []func(context.Context) (slog.Attr, bool)
+}
+
+func (h logs) Handle(ctx context.Context, r slog.Record) error {
+	for _, from := range h.more {
+		if attr, ok := from(ctx); ok {
+			r.AddAttrs(attr)
+		}
+	}
+	if p, ok := From(ctx); ok {
+		r.AddAttrs(slog.String("trace_id", p.TraceID()), slog.String("span_id", p.SpanID()))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h logs) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return logs{h.Handler.WithAttrs(attrs), h.more}
+}
+
+func (h logs) WithGroup(name string) slog.Handler { return logs{h.Handler.WithGroup(name), h.more} }
