@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -34,10 +33,6 @@ func BenchmarkPost(b *testing.B) {
 			c = exec.Command(path, "serve", "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--data", b.TempDir())
 		}
 		c.Env = append(program.CleanEnvironment(), bareEnv+"="+s.name+"|"+b.TempDir())
-		log, err := os.Create(filepath.Join(b.TempDir(), "log")) // a file costs this process no CPU
-		require.NoError(b, err)
-		defer log.Close()
-		c.Stderr = log
 		p := &program.Serving{Process: program.Start(b, c)}
 		p.Ready()
 		s.url = p.URL

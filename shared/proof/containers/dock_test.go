@@ -13,15 +13,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/sipeat/sipeat/shared/proof/program"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// dockTimeout is how long a target of the Makefile may take: Docker may have images to fetch.
-const dockTimeout = 10 * time.Minute
 
 // dock is a copy of the checkout with the containers that docker-compose.yml starts. They are a separate compose project on
 // free ports, so containers that the developer has started are left alone.
@@ -110,14 +106,14 @@ func (d *dock) command(name string, arguments ...string) *exec.Cmd {
 // make runs a target to its end and checks its exit status.
 func (d *dock) make(t *testing.T, status int, arguments ...string) program.Result {
 	t.Helper()
-	got := program.FinishIn(t, dockTimeout, d.command("make", arguments...), "")
+	got := program.Finish(t, d.command("make", arguments...), "")
 	require.Equal(t, status, got.Status, "make %v\n%s%s", arguments, got.Stdout, got.Stderr)
 	return got
 }
 
 func (d *dock) docker(t *testing.T, arguments ...string) string {
 	t.Helper()
-	got := program.FinishIn(t, dockTimeout, d.command("docker", arguments...), "")
+	got := program.Finish(t, d.command("docker", arguments...), "")
 	if !slices.Contains(arguments, "exec") { // a command that kills its own container has no reliable exit status
 		require.Equal(t, 0, got.Status, "docker %v\n%s", arguments, got.Stderr)
 	}
@@ -159,21 +155,21 @@ func (d *dock) doctor(t *testing.T) program.Result { t.Helper(); return d.sipeat
 func (d *dock) api(t *testing.T) *program.Serving {
 	t.Helper()
 	s := &program.Serving{Process: program.Start(t, d.program(t, "api", "--http", "127.0.0.1:0"))}
-	s.Listening()
+	s.Ready()
 	return s
 }
 
-func (d *dock) worker(t *testing.T) *program.Member {
+func (d *dock) worker(t *testing.T) *program.Process {
 	t.Helper()
-	m := &program.Member{Process: program.Start(t, d.program(t, "worker"))}
-	m.Says(m.Stdout, "ready topics=")
-	return m
+	w := program.Start(t, d.program(t, "worker"))
+	w.Says(w.Stdout, "ready topics=")
+	return w
 }
 
 // contacts publishes a contact to each partition, and returns the event ids.
 func (d *dock) contacts(t *testing.T) []string {
 	t.Helper()
-	return (&program.Fleet{T: t, Brokers: d.at("DOCKER_KAFKA_PORT")}).Contacts()
+	return program.Contacts(t, d.at("DOCKER_KAFKA_PORT"))
 }
 
 // target is a target of the Makefile that runs until Ctrl-C.
@@ -258,7 +254,7 @@ func (d *dock) rebuildsOnChange(t *testing.T) {
 	d.edit(t, "main.go", func(s string) string { return s + "}" })
 	dev.Says(dev.Stderr, "syntax error")
 	ready(3)
-	(&program.Member{Process: dev.Process}).Handles(d.contacts(t))
+	program.Done(t, d.contacts(t), dev.Process)
 	d.edit(t, "main.go", func(s string) string { return strings.Replace(strings.TrimSuffix(s, "}"), "second", "third", 1) })
 	dev.Says(dev.Stderr, "the third build")
 	ready(4)

@@ -92,7 +92,7 @@ func (d *dock) buildsAndStartsAWorker(t *testing.T) {
 
 	w := d.start(t, "worker-start")
 	w.Says(w.Stdout, "ready topics=contact-created,")
-	(&program.Member{Process: w.Process}).Handles(d.contacts(t))
+	program.Done(t, d.contacts(t), w.Process)
 	for pid, command := range w.family(t) {
 		if strings.HasPrefix(command, "bin/sipeat") {
 			require.NoError(t, syscall.Kill(pid, syscall.SIGTERM))
@@ -124,13 +124,13 @@ func (d *dock) losesNothing(t *testing.T) {
 	for _, id := range kept {
 		api.Readable("/contacts", id)
 	}
-	program.Handled(t, d.at("DOCKER_KAFKA_PORT"), program.Groups["contact-created"], "contact-created")
+	program.Handled(t, d.at("DOCKER_KAFKA_PORT"), "contact-created")
 	w.Signal(syscall.SIGTERM)
 	assert.Equal(t, 0, w.Wait())
 
 	again := d.worker(t)
 	next := d.contacts(t)
-	again.Handles(next)
+	program.Done(t, next, again)
 	assert.Equal(t, len(next), strings.Count(again.Stderr.String(), "group="+program.Groups["contact-created"]+" outcome=done"),
 		"it resumes where the first worker ended")
 	d.kept = kept

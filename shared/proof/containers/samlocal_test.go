@@ -177,7 +177,7 @@ func (s *samLocal) carriesAContact(t *testing.T) {
 		}
 		return fmt.Errorf("no notification of %s", a.ID)
 	})
-	require.True(t, program.WasDone(w.Stderr.String(), a.EventID), "the worker handled it")
+	program.Done(t, []string{a.EventID}, w)
 
 	page := []string{"Origin: https://www.sipeat.example", "Access-Control-Request-Method: POST",
 		"Access-Control-Request-Headers: content-type"}
@@ -192,8 +192,7 @@ func (s *samLocal) carriesAContact(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, bad.Status)
 	assert.Equal(t, "application/problem+json", bad.Header.Get("Content-Type"))
 	assert.Equal(t, "/problems/invalid-json", program.Decoded[program.Problem](t, bad.Body).Type)
-	assert.Equal(t, []string{"/limit"}, program.Decoded[program.Problem](t,
-		program.Call(t, "GET", l.url+"/contacts?limit=1&limit=2", "").Body).Pointers())
+	assert.Contains(t, program.Call(t, "GET", l.url+"/contacts?limit=1&limit=2", "").Body, `"pointer":"/limit"`)
 	assert.Contains(t, []int{http.StatusNotFound, http.StatusForbidden}, program.Call(t, "GET", l.url+"/nothing", "").Status,
 		"AWS says 404, SAM 403")
 	l.end()

@@ -2,11 +2,9 @@ package lambda
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
-	"github.com/sipeat/sipeat/shared/proof/program"
 	"github.com/stretchr/testify/require"
 )
 
@@ -15,9 +13,7 @@ import (
 //
 //	go test ./shared/proof/lambda -run '^$' -bench LambdaInit -benchtime 40x
 func BenchmarkLambdaInit(b *testing.B) {
-	_, err := program.Program() // makes the folder
-	require.NoError(b, err)
-	hello, err := buildLambda("./testdata/hello", filepath.Join(program.Built, "hello"))
+	hello, err := buildLambda("hello", "./testdata/hello")
 	require.NoError(b, err)
 	for _, side := range []struct{ name, function string }{
 		{"commands", "create-contact"}, {"queries", "get-contact"}, {"consumers", "contact-created"},

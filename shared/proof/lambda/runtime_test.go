@@ -2,12 +2,10 @@ package lambda
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -43,18 +41,9 @@ type ended struct {
 	failure  string
 }
 
-// buildLambda builds the binary of one side as `make build` does, but for this machine, and under the race detector if
-// the test is.
-func buildLambda(folder, into string) (path string, err error) {
-	path = filepath.Join(into, "bootstrap")
-	arguments := []string{"build", "-o", path, "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w"}
-	if program.RaceDetector {
-		arguments = append(arguments, "-race")
-	}
-	if output, err := exec.Command("go", append(arguments, folder)...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build %s: %w\n%s", folder, err, output)
-	}
-	return path, nil
+// buildLambda builds a binary as `make build` does, but for this machine.
+func buildLambda(name, folder string) (path string, err error) {
+	return program.Build(name, folder, "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w")
 }
 
 var lambdaBinaries = map[string]func() (string, error){}
@@ -62,10 +51,7 @@ var lambdaBinaries = map[string]func() (string, error){}
 func init() {
 	for _, side := range []string{"commands", "queries", "consumers"} {
 		lambdaBinaries[side] = sync.OnceValues(func() (string, error) {
-			if _, err := program.Program(); err != nil { // it makes the folder
-				return "", err
-			}
-			return buildLambda("github.com/sipeat/sipeat/functions/"+side+"/bootstrap", filepath.Join(program.Built, side))
+			return buildLambda(side, "github.com/sipeat/sipeat/functions/"+side+"/bootstrap")
 		})
 	}
 }

@@ -80,8 +80,7 @@ func TestServeReportsAFullDiskAndRecovers(t *testing.T) {
 	}
 	s.readiness(http.StatusOK, "")
 	assert.Regexp(t, `ok +disk `, doctor().Stdout)
-	Handled(t, s.Kafka, Groups["contact-created"], "contact-created")
-	before := committed(t, s.Kafka, Groups["contact-created"], "contact-created")
+	Handled(t, s.Kafka, "contact-created")
 	s.Kill()
 
 	s = serve(t, data)
@@ -91,8 +90,5 @@ func TestServeReportsAFullDiskAndRecovers(t *testing.T) {
 	}
 	for n := range accepted {
 		assert.True(t, names[fmt.Sprint("Number ", n)], n)
-	}
-	for partition, offset := range before {
-		assert.GreaterOrEqual(t, committed(t, s.Kafka, Groups["contact-created"], "contact-created")[partition], offset)
 	}
 }

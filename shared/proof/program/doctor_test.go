@@ -160,7 +160,7 @@ func TestDoctorChecksDeadLettersAndChannels(t *testing.T) {
 	for range 2 {
 		require.NoError(t, c.ProduceSync(Within(t), &kgo.Record{Topic: "contact-created", Value: []byte("poison")}).FirstErr())
 	}
-	Handled(t, s.Kafka, Groups["contact-created"], "contact-created")
+	Handled(t, s.Kafka, "contact-created")
 	methods := make(chan string, 9)
 	discord := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		methods <- r.Method

@@ -8,13 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
-	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
@@ -23,8 +20,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
+func TestMain(m *testing.M) { Main(m) }
+
 // endpoint is one of the four for commands.
 type endpoint struct{ path, topic, body string }
+
+const (
+	aMachine = `{"name":"Hall 3","address":"Platz 1","city":"Berlin","country":"Germany",` +
+		`"contactName":"Grace","contactEmail":"grace@example.com","contactPhone":"+49 30 1234567"}`
+	aRequest = `{"name":"Alan","email":"alan@example.com","phone":"+44 1908 640404","address":"Bletchley Park",` +
+		`"city":"Milton Keynes","country":"UK","drinksList":["Mate"]}`
+	aNotification = `{"type":"contact","message":"Somebody called.","subjectId":"c-1"}`
+)
 
 var endpoints = []endpoint{
 	{"/contacts", "contact-created", AContact},
@@ -32,6 +39,30 @@ var endpoints = []endpoint{
 	{"/requests", "request-created", aRequest},
 	{"/notifications", "notification", aNotification},
 }
+
+// command prepares a run of the program in an empty folder, with default settings.
+func command(t testing.TB, arguments ...string) *exec.Cmd {
+	t.Helper()
+	path, err := Program()
+	require.NoError(t, err)
+	c := exec.Command(path, arguments...)
+	c.Dir, c.Env = t.TempDir(), CleanEnvironment()
+	return c
+}
+
+// set adds settings to the environment of a command.
+func set(c *exec.Cmd, settings ...string) *exec.Cmd {
+	c.Env = append(c.Env, settings...)
+	return c
+}
+
+// Run runs the program to its end.
+func Run(t testing.TB, stdin string, arguments ...string) Result {
+	t.Helper()
+	return Finish(t, command(t, arguments...), stdin)
+}
+
+var everyTopic = slices.Collect(maps.Keys(Groups))
 
 // with changes fields of a document; nil removes one.
 func with(t testing.TB, document string, changes map[string]any) string {
@@ -49,17 +80,12 @@ func with(t testing.TB, document string, changes map[string]any) string {
 }
 
 // serve starts `sipeat serve` on the folder, on free ports, and waits until it is ready.
-func serve(t testing.TB, data string) *Serving {
-	t.Helper()
-	s := launch(t, data)
-	s.Ready()
-	return s
-}
-
-func launch(t testing.TB, data string, environment ...string) *Serving {
+func serve(t testing.TB, data string, environment ...string) *Serving {
 	t.Helper()
 	c := command(t, "serve", "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--data", data)
-	return &Serving{Process: Start(t, set(c, environment...)), Data: data}
+	s := &Serving{Process: Start(t, set(c, environment...)), Data: data}
+	s.Ready()
+	return s
 }
 
 // taken is an address in use.
@@ -78,6 +104,13 @@ func dead(t testing.TB) string {
 	require.NoError(t, err)
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// Fleet is an installation on servers: a Kafka with the topics, and processes that share one read model.
+type Fleet struct {
+	T       testing.TB
+	Brokers string
+	Store   string
 }
 
 func newFleet(t testing.TB, brokers string) *Fleet {
@@ -102,34 +135,18 @@ func (f *Fleet) Run(arguments ...string) Result {
 }
 
 // Worker starts a worker and waits until it has joined.
-func (f *Fleet) Worker(environment ...string) *Member {
+func (f *Fleet) Worker(environment ...string) *Process {
 	f.T.Helper()
-	m := &Member{Start(f.T, set(set(f.command("worker"), "LOG_FORMAT=text"), environment...))}
-	var topics, of []string
-	for _, c := range (consumers.Consumers{}).Functions() {
-		topics, of = append(topics, c.Consumer.Topic), append(of, c.Consumer.Group)
-	}
-	require.Equal(f.T, "ready topics="+strings.Join(topics, ",")+" groups="+strings.Join(of, ","), m.FirstLine())
-	return m
+	w := Start(f.T, set(set(f.command("worker"), "LOG_FORMAT=text"), environment...))
+	w.Says(w.Stdout, "ready topics=contact-created,machine-created,request-created,notification groups=sipeat-contact-consumer,")
+	return w
 }
 
-func (f *Fleet) API(environment ...string) *Serving {
+func (f *Fleet) API() *Serving {
 	f.T.Helper()
-	s := &Serving{Process: Start(f.T, set(f.command("api", "--http", "127.0.0.1:0"), environment...)), Kafka: f.Brokers}
-	s.Listening()
+	s := &Serving{Process: Start(f.T, f.command("api", "--http", "127.0.0.1:0")), Kafka: f.Brokers}
+	s.Ready()
 	return s
-}
-
-var nowHas = regexp.MustCompile(`msg="partitions changed" topic=(\S+) .* owned="?\[([0-9 ]*)\]`)
-
-// Has returns the number of partitions of a topic that the worker logged as its own.
-func (m *Member) Has(topic string) (n int) {
-	for _, found := range nowHas.FindAllStringSubmatch(m.Stderr.String(), -1) {
-		if found[1] == topic {
-			n = len(strings.Fields(found[2]))
-		}
-	}
-	return n
 }
 
 var groupsOfKafka sync.Mutex

@@ -1,27 +1,21 @@
 package program
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-// Bodies with the required fields.
-const (
-	AContact = `{"name":"Ada Lovelace","email":"ada@example.com","phone":"+44 20 7946 0958","message":"A machine, please."}`
-	aMachine = `{"name":"Hall 3","address":"Platz 1","city":"Berlin","country":"Germany",` +
-		`"contactName":"Grace","contactEmail":"grace@example.com","contactPhone":"+49 30 1234567"}`
-	aRequest = `{"name":"Alan","email":"alan@example.com","phone":"+44 1908 640404","address":"Bletchley Park",` +
-		`"city":"Milton Keynes","country":"UK","drinksList":["Mate"]}`
-	aNotification = `{"type":"contact","message":"Somebody called.","subjectId":"c-1"}`
-)
+// AContact is a body with the required fields.
+const AContact = `{"name":"Ada Lovelace","email":"ada@example.com","phone":"+44 20 7946 0958","message":"A machine, please."}`
 
 // Answer is a response of the API.
 type Answer struct {
@@ -43,15 +37,6 @@ type Problem struct {
 	Status                                 int
 	Unreachable                            []string
 	Errors                                 []struct{ Pointer, Detail string }
-}
-
-// Pointers returns the pointers of the faulty values.
-func (p Problem) Pointers() []string {
-	var all []string
-	for _, e := range p.Errors {
-		all = append(all, e.Pointer)
-	}
-	return all
 }
 
 // browser keeps no connections, because another process may listen at the same address later.
@@ -77,9 +62,6 @@ func Try(method, address, body string, headers ...string) (Answer, error) {
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		r.Header.Set(name, value)
-		if value == "" {
-			r.Header.Del(name)
-		}
 	}
 	got, err := browser.Do(r)
 	if err != nil {
@@ -88,6 +70,25 @@ func Try(method, address, body string, headers ...string) (Answer, error) {
 	defer got.Body.Close()
 	b, err := io.ReadAll(got.Body)
 	return Answer{got.StatusCode, got.Header, string(b)}, err
+}
+
+// Serving is a running `sipeat serve` or `sipeat api`.
+type Serving struct {
+	*Process
+	Data  string // the folder of serve
+	URL   string // http://HOST:PORT
+	Kafka string // HOST:PORT
+}
+
+var readyLine = regexp.MustCompile(`^ready http=(http://127\.0\.0\.1:[0-9]+)(?: kafka=(127\.0\.0\.1:[0-9]+))?\n`)
+
+// Ready waits for the line with the addresses, the first of the output.
+func (s *Serving) Ready() {
+	s.T.Helper()
+	s.Says(s.Stdout, "\n")
+	match := readyLine.FindStringSubmatch(s.Stdout.String())
+	require.NotNil(s.T, match, s.Stdout)
+	s.URL, s.Kafka = match[1], cmp.Or(match[2], s.Kafka)
 }
 
 // Post posts a body that must be accepted.
@@ -104,35 +105,34 @@ func (s *Serving) Post(path, body string, headers ...string) Accepted {
 type Thing map[string]any
 
 // Readable waits until an item can be read and returns it.
-func (s *Serving) Readable(path, id string) Thing {
+func (s *Serving) Readable(path, id string) (item Thing) {
 	s.T.Helper()
-	var a Answer
-	for end := time.Now().Add(WaitTimeout); a.Status != http.StatusOK && time.Now().Before(end); {
-		a = Call(s.T, "GET", s.URL+path+"/"+url.PathEscape(id), "", "Prefer: wait=20")
-	}
-	require.Equal(s.T, http.StatusOK, a.Status, "%s %s: %s", path, id, a.Body)
-	return Decoded[Thing](s.T, a.Body)
-}
-
-// page is one page of a list.
-type page struct {
-	Items      []Thing
-	NextCursor *string
+	Until(s.T, func() error {
+		a := Call(s.T, "GET", s.URL+path+"/"+url.PathEscape(id), "", "Prefer: wait=20")
+		if a.Status != http.StatusOK {
+			return fmt.Errorf("%s/%s: %d %s", path, id, a.Status, a.Body)
+		}
+		item = Decoded[Thing](s.T, a.Body)
+		return nil
+	})
+	return item
 }
 
 // Pages reads a list to its end; query is "city=Berlin&" or empty.
-func (s *Serving) Pages(path, query string, limit int) []Thing {
+func (s *Serving) Pages(path, query string, limit int) (all []Thing) {
 	s.T.Helper()
-	var all []Thing
 	for cursor := ""; ; {
 		a := Call(s.T, "GET", fmt.Sprintf("%s%s?%slimit=%d%s", s.URL, path, query, limit, cursor), "")
 		require.Equal(s.T, http.StatusOK, a.Status, a.Body)
-		p := Decoded[page](s.T, a.Body)
-		all = append(all, p.Items...)
-		if p.NextCursor == nil {
+		page := Decoded[struct {
+			Items      []Thing
+			NextCursor *string
+		}](s.T, a.Body)
+		all = append(all, page.Items...)
+		if page.NextCursor == nil {
 			return all
 		}
-		cursor = "&cursor=" + url.QueryEscape(*p.NextCursor)
+		cursor = "&cursor=" + url.QueryEscape(*page.NextCursor)
 	}
 }
 

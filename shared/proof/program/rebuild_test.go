@@ -54,8 +54,7 @@ func TestADeletedReadModelIsRebuilt(t *testing.T) {
 	data := t.TempDir()
 	s := serve(t, data)
 	require.Zero(t, s.publish("request-created", requests(1, n)).Status)
-	Handled(t, s.Kafka, Groups["request-created"], "request-created")
-	Handled(t, s.Kafka, Groups["notification"], "notification")
+	Handled(t, s.Kafka, "request-created", "notification")
 	require.Len(t, deliveries(s), n)
 	s.readiness(http.StatusOK, "")
 	s.Kill()
@@ -71,8 +70,7 @@ func TestADeletedReadModelIsRebuilt(t *testing.T) {
 	refused := Run(t, "", "rebuild", "--data", data)
 	assert.Equal(t, 1, refused.Status)
 	assert.Contains(t, refused.Stderr, "in use by another process")
-	s.Signal(syscall.SIGTERM)
-	require.Zero(t, s.Wait())
+	s.Stop(syscall.SIGTERM)
 	assert.Empty(t, deliveries(s))
 
 	killed := Start(t, command(t, "rebuild", "--data", data))
@@ -88,19 +86,19 @@ func TestADeletedReadModelIsRebuilt(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(data, "read-model.db.new"))
 
 	s = serve(t, data)
-	Handled(t, s.Kafka, Groups["request-created"], "request-created")
+	Handled(t, s.Kafka, "request-created")
 	s.readiness(http.StatusOK, "")
 	listed, demanded := s.counts()
 	assert.Equal(t, [2]int{n, n}, [2]int{listed, demanded})
-	s.Signal(syscall.SIGTERM)
-	require.Zero(t, s.Wait())
+	s.Stop(syscall.SIGTERM)
 	assert.Empty(t, deliveries(s))
 
 	broker := embedded(t, data)
-	admin := kadm.NewClient(client(t, broker.Address()))
+	c := client(t, broker.Address())
+	admin := kadm.NewClient(c)
 	for topic, group := range Groups {
 		offsets := kadm.Offsets{}
-		for partition := range committed(t, broker.Address(), group, topic) {
+		for partition := range committed(t, c, group, topic) {
 			offsets.AddOffset(topic, partition, 0, -1)
 		}
 		if len(offsets) > 0 {
@@ -109,8 +107,7 @@ func TestADeletedReadModelIsRebuilt(t *testing.T) {
 	}
 	require.NoError(t, broker.Close())
 	s = serve(t, data)
-	Handled(t, s.Kafka, Groups["request-created"], "request-created")
-	Handled(t, s.Kafka, Groups["notification"], "notification")
+	Handled(t, s.Kafka, "request-created", "notification")
 	listed, demanded = s.counts()
 	assert.Equal(t, [2]int{n, n}, [2]int{listed, demanded})
 	assert.Empty(t, deliveries(s))
@@ -123,8 +120,7 @@ func TestAReadModelOfAnOlderVersionIsRefusedAndRebuilt(t *testing.T) {
 	s := serve(t, data)
 	id := s.Post("/contacts", AContact).ID
 	s.Readable("/contacts", id)
-	s.Signal(syscall.SIGTERM)
-	require.Zero(t, s.Wait())
+	s.Stop(syscall.SIGTERM)
 	model := filepath.Join(data, "read-model.db")
 	content, err := os.ReadFile(model)
 	require.NoError(t, err)
@@ -153,12 +149,13 @@ func TestRebuildBesideTraffic(t *testing.T) {
 	following.Says(following.Stdout, "Following new events")
 	assert.Contains(t, following.Stdout.String(), "STORE="+other+" and CLAIMS_FILE="+filepath.Join(s.Data, "claims.db"))
 	require.Zero(t, s.publish("request-created", requests(201, 400)).Status)
-	Handled(t, s.Kafka, Groups["request-created"], "request-created")
+	Handled(t, s.Kafka, "request-created")
 	model, err := sqlite.Open(t.Context(), other)
 	require.NoError(t, err)
+	c := client(t, s.Kafka)
 	Until(t, func() error {
 		marks, err := model.Marks(t.Context())
-		for partition, offset := range committed(t, s.Kafka, Groups["request-created"], "request-created") {
+		for partition, offset := range committed(t, c, Groups["request-created"], "request-created") {
 			if held := marks["request-created"][partition].Held; held < offset {
 				err = errors.Join(err, fmt.Errorf("%d of %d", held, offset))
 			}
@@ -166,20 +163,17 @@ func TestRebuildBesideTraffic(t *testing.T) {
 		return err
 	})
 	require.NoError(t, model.Close())
-	following.Signal(os.Interrupt)
-	require.Zero(t, following.Wait(), following.Stderr)
+	following.Stop(os.Interrupt)
 
 	live := filepath.Join(s.Data, "read-model.db")
 	same := rebuild("--compare", live)
 	require.Zero(t, same.Wait(), same.Stderr)
 	assert.Contains(t, same.Stdout.String(), "It holds the same as "+live)
-	c := client(t, s.Kafka)
 	all, err := kadm.NewClient(c).ListGroups(Within(t))
 	require.NoError(t, err)
 	assert.Len(t, all.Groups(), len(Groups), "a rebuild joins no group")
 
-	s.Signal(syscall.SIGTERM)
-	require.Zero(t, s.Wait())
+	s.Stop(syscall.SIGTERM)
 	broker := embedded(t, s.Data)
 	s.Kafka = broker.Address()
 	require.NoError(t, sqlite.Remove(live))

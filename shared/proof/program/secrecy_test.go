@@ -36,9 +36,8 @@ func noCanary(t *testing.T, where, text string) {
 func TestOutputContainsNoPersonalData(t *testing.T) {
 	t.Parallel()
 	receiver := collect(t)
-	s := launch(t, t.TempDir(), append(receiver.environment(), "LOG_LEVEL=debug",
+	s := serve(t, t.TempDir(), append(receiver.environment(), "LOG_LEVEL=debug",
 		"OTEL_EXPORTER_OTLP_HEADERS=authorization=canary-key")...)
-	s.Ready()
 	for path, body := range map[string]string{"/contacts": canaryContact, "/machines": canaryMachine,
 		"/notifications": canaryNotice} {
 		a := Call(t, "POST", s.URL+path, body, canaryToken, "Idempotency-Key: canary-key", "Cookie: session=canary")
@@ -59,13 +58,10 @@ func TestOutputContainsNoPersonalData(t *testing.T) {
 		require.NoError(t, c.ProduceSync(Within(t), &kgo.Record{Topic: "contact-created", Key: []byte("k"),
 			Value: []byte(value)}).FirstErr())
 	}
-	for topic, group := range Groups {
-		Handled(t, s.Kafka, group, topic)
-	}
+	Handled(t, s.Kafka, everyTopic...)
 	assert.Len(t, Records(t, s.Kafka, "contact-created.dead-letters"), 4)
 	noCanary(t, "metrics", Call(t, "GET", s.URL+"/metrics", "").Body)
-	s.Signal(syscall.SIGTERM)
-	assert.Equal(t, 0, s.Wait())
+	s.Stop(syscall.SIGTERM)
 	assert.Contains(t, s.Stderr.String(), `"class":"undecodable"`)
 	noCanary(t, "standard error", s.Stderr.String())
 	assert.NotEmpty(t, receiver.text)

@@ -2,6 +2,8 @@ package program
 
 import (
 	"bufio"
+	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,43 +17,41 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
+// What `sipeat serve` prints is true, and plain in a pipe: no colours, no progress bars.
 func TestServePrintsItsRoutesTopicsAndAnExample(t *testing.T) {
 	t.Parallel()
 	s := serve(t, t.TempDir())
 	s.Says(s.Stdout, "Ctrl-C stops it.")
 	said := s.Stdout.String()
 
-	t.Run("every route of its table is served", func(t *testing.T) {
-		routes := regexp.MustCompile(`(?m)^(GET|POST) (/\S+) +\S+$`).FindAllStringSubmatch(said, -1)
-		assert.Len(t, routes, 13)
-		for _, r := range routes {
-			a := Call(t, r[1], s.URL+strings.ReplaceAll(r[2], "{id}", "nobody"), "")
-			want := http.StatusOK
-			switch {
-			case strings.Contains(r[2], "{id}"):
-				want = http.StatusNotFound
-			case r[1] == http.MethodPost:
-				want = http.StatusUnsupportedMediaType // no body was sent
-			}
-			assert.Equal(t, want, a.Status, r[0])
+	routes := regexp.MustCompile(`(?m)^(GET|POST) (/\S+) +\S+$`).FindAllStringSubmatch(said, -1)
+	assert.Len(t, routes, 13)
+	for _, r := range routes {
+		want := http.StatusOK
+		switch {
+		case strings.Contains(r[2], "{id}"):
+			want = http.StatusNotFound
+		case r[1] == http.MethodPost:
+			want = http.StatusUnsupportedMediaType // no body was sent
 		}
-	})
-	t.Run("every topic of its table exists", func(t *testing.T) {
-		topics, err := kadm.NewClient(client(t, s.Kafka)).ListTopics(Within(t))
-		require.NoError(t, err)
-		for topic, group := range Groups {
-			assert.Regexp(t, `(?m)^`+topic+` +6 +`+group+` +\S`, said)
-			assert.Len(t, topics[topic].Partitions, 6, topic)
-			assert.Contains(t, topics, topic+".dead-letters")
-		}
-	})
-	t.Run("its curl line can be copied", func(t *testing.T) {
-		line := regexp.MustCompile(`(?m)^  curl -i (\S+) -H '([^']+)' -d '([^']+)'$`).FindStringSubmatch(said)
-		require.NotNil(t, line, said)
-		a := Call(t, "POST", line[1], line[3], line[2])
-		assert.Equal(t, http.StatusAccepted, a.Status, a.Body)
-		s.Readable("/contacts", Decoded[Accepted](t, a.Body).ID)
-	})
+		assert.Equal(t, want, Call(t, r[1], s.URL+strings.ReplaceAll(r[2], "{id}", "nobody"), "").Status, r[0])
+	}
+	topics, err := kadm.NewClient(client(t, s.Kafka)).ListTopics(Within(t))
+	require.NoError(t, err)
+	for topic, group := range Groups {
+		assert.Regexp(t, `(?m)^`+topic+` +6 +`+group+` +\S`, said)
+		assert.Len(t, topics[topic].Partitions, 6, topic)
+		assert.Contains(t, topics, topic+".dead-letters")
+	}
+	line := regexp.MustCompile(`(?m)^  curl -i (\S+) -H '([^']+)' -d '([^']+)'$`).FindStringSubmatch(said)
+	require.NotNil(t, line, said)
+	a := Call(t, "POST", line[1], line[3], line[2])
+	assert.Equal(t, http.StatusAccepted, a.Status, a.Body)
+	s.Readable("/contacts", Decoded[Accepted](t, a.Body).ID)
+
+	published := s.publish("contact-created", AContact+"\nx").Stderr
+	assert.NotContains(t, said+s.Stderr.String()+published+Run(t, "", "unknown").Stderr, "\x1b")
+	assert.NotContains(t, published, "\r")
 }
 
 // A flag wins over the environment, the environment over the file .env.
@@ -61,8 +61,7 @@ func TestServeSettingsHaveAnOrder(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(c.Dir, ".env"),
 		[]byte("SIPEAT_HTTP=0.0.0.0:1\nSIPEAT_KAFKA=0.0.0.0:1\nSIPEAT_DATA=from-file\n"), 0o600))
 	c.Env = append(c.Env, "SIPEAT_HTTP=0.0.0.0:2", "SIPEAT_KAFKA=127.0.0.1:0")
-	s := &Serving{Process: Start(t, c)}
-	s.Ready()
+	(&Serving{Process: Start(t, c)}).Ready()
 	assert.DirExists(t, filepath.Join(c.Dir, "from-file"))
 	entries, err := os.ReadDir(c.Dir)
 	require.NoError(t, err)
@@ -82,13 +81,64 @@ func TestServeContinuesWhenItsOutputIsClosed(t *testing.T) {
 	line, err := bufio.NewReaderSize(read, 16).ReadString('\n')
 	require.NoError(t, err)
 	read.Close()
-	match := readyLine.FindStringSubmatch(strings.TrimSpace(line))
+	match := readyLine.FindStringSubmatch(line)
 	require.NotNil(t, match, line)
 	a, err := Try("POST", match[1]+"/contacts", AContact)
 	require.NoError(t, err, "the process has ended")
 	assert.Equal(t, http.StatusAccepted, a.Status)
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	assert.NoError(t, c.Wait())
+}
+
+// connection is a client that can send a request in pieces.
+type connection struct {
+	net.Conn
+	t      testing.TB
+	reader *bufio.Reader
+}
+
+func (s *Serving) dial(request string) *connection {
+	s.T.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+	require.NoError(s.T, err)
+	s.T.Cleanup(func() { c.Close() })
+	_, err = c.Write([]byte(request))
+	require.NoError(s.T, err)
+	return &connection{c, s.T, bufio.NewReader(c)}
+}
+
+// answered returns the status of the next answer.
+func (c *connection) answered() int {
+	c.t.Helper()
+	got, err := http.ReadResponse(c.reader, nil)
+	require.NoError(c.t, err)
+	got.Body.Close()
+	return got.StatusCode
+}
+
+// beginPost sends the header and half the body of a contact; the handler waits for the rest.
+func (s *Serving) beginPost() *connection {
+	s.T.Helper()
+	c := s.dial(fmt.Sprintf("POST /contacts HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"+
+		"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n", len(AContact)))
+	require.Equal(s.T, http.StatusContinue, c.answered())
+	_, err := c.Write([]byte(AContact[:50]))
+	require.NoError(s.T, err)
+	return c
+}
+
+// completePost sends the rest and returns the status of the answer.
+func (c *connection) completePost() int {
+	c.t.Helper()
+	_, err := c.Write([]byte(AContact[50:]))
+	require.NoError(c.t, err)
+	return c.answered()
+}
+
+// beginWait sends a request that waits for a contact.
+func (s *Serving) beginWait() *connection {
+	s.T.Helper()
+	return s.dial("GET /contacts/nobody HTTP/1.1\r\nHost: 127.0.0.1\r\nPrefer: wait=20\r\n\r\n")
 }
 
 // On a signal, requests in flight are answered, then the parts stop in the order of their dependencies.
@@ -98,8 +148,7 @@ func TestServeDrainsInOrder(t *testing.T) {
 	s := serve(t, data)
 	var waiting []*connection
 	for range 8 {
-		waiting = append(waiting, s.dial())
-		waiting[len(waiting)-1].send("GET /contacts/nobody HTTP/1.1\r\nHost: 127.0.0.1\r\nPrefer: wait=20\r\n\r\n")
+		waiting = append(waiting, s.beginWait())
 	}
 	half := s.beginPost()
 	Call(t, "GET", s.URL+"/healthz", "")
@@ -131,7 +180,7 @@ func TestServeStopsAtOnceOnASecondSignal(t *testing.T) {
 	s.Signal(os.Interrupt)
 	s.Says(s.Stderr, "ending API")
 	Until(t, func() error {
-		s.Cmd.Process.Signal(os.Interrupt)
+		_ = s.Cmd.Process.Signal(os.Interrupt)
 		return ErrorUnless(!s.Running(), "it runs")
 	})
 	assert.Equal(t, -1, s.Wait(), "killed by the signal")
@@ -139,6 +188,18 @@ func TestServeStopsAtOnceOnASecondSignal(t *testing.T) {
 
 	s = serve(t, t.TempDir())
 	s.Signal(os.Interrupt)
-	s.Cmd.Process.Signal(syscall.SIGTERM)
+	_ = s.Cmd.Process.Signal(syscall.SIGTERM)
 	assert.Equal(t, 0, s.Wait(), s.Stderr)
+}
+
+func TestHelpHasExamples(t *testing.T) {
+	t.Parallel()
+	top := Run(t, "", "help")
+	assert.Equal(t, 0, top.Status)
+	for _, name := range []string{"serve", "api", "worker", "topics", "doctor", "publish", "tail", "version"} {
+		assert.Contains(t, top.Stdout, "  "+name+" ")
+		assert.Contains(t, Run(t, "", name, "--help").Stdout, "Examples:\n  sipeat "+name)
+	}
+	assert.Regexp(t, `^sipeat \S+ (\S+ )?go1\.\S+ \w+/\w+\n$`, Run(t, "", "version").Stdout)
+	assert.Contains(t, Run(t, "", "__complete", "publish", "").Stdout, "contact-created")
 }

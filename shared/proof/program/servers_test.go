@@ -1,14 +1,19 @@
 package program
 
 import (
-	"errors"
+	"fmt"
+	"net"
+	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // eachKafka runs a test on the embedded broker, which any client may use, and on Apache Kafka.
@@ -27,11 +32,22 @@ func eachKafka(t *testing.T, test func(*testing.T, *Fleet)) {
 	})
 }
 
+var nowHas = regexp.MustCompile(`msg="partitions changed" topic=contact-created .* owned="?\[([0-9 ]*)\]`)
+
+// partitions returns the number of partitions of contact-created that the worker logged as its own.
+func (p *Process) partitions() int {
+	found := nowHas.FindAllStringSubmatch(p.Stderr.String(), -1)
+	if len(found) == 0 {
+		return 0
+	}
+	return len(strings.Fields(found[len(found)-1][1]))
+}
+
 // sharing waits until two workers have half of the contacts each.
-func sharing(t *testing.T, a, b *Member) {
+func sharing(t *testing.T, a, b *Process) {
 	t.Helper()
 	Until(t, func() error {
-		return ErrorUnless(a.Has("contact-created") == 3 && b.Has("contact-created") == 3, "they do not have 3 partitions each")
+		return ErrorUnless(a.partitions() == 3 && b.partitions() == 3, "they do not have 3 partitions each")
 	})
 }
 
@@ -55,14 +71,11 @@ func TestServersShareTheWork(t *testing.T) {
 		assert.Equal(t, 0, well.Status, well.Stdout)
 
 		// A worker that stops has committed and gives up its partitions at once.
-		second.Signal(syscall.SIGTERM)
-		assert.Equal(t, 0, second.Wait())
-		first.Handles(f.Contacts())
-		first.Signal(syscall.SIGTERM)
-		assert.Equal(t, 0, first.Wait())
-		api.Signal(syscall.SIGTERM)
-		assert.Equal(t, 0, api.Wait())
-		Handled(t, f.Brokers, Groups["contact-created"], "contact-created")
+		second.Stop(syscall.SIGTERM)
+		Done(t, Contacts(t, f.Brokers), first)
+		first.Stop(syscall.SIGTERM)
+		api.Stop(syscall.SIGTERM)
+		Handled(t, f.Brokers, "contact-created")
 	})
 }
 
@@ -72,7 +85,7 @@ func TestPartitionsOfAKilledWorkerAreTakenOver(t *testing.T) {
 		victim, survivor := f.Worker("KAFKA_SESSION_TIMEOUT=1s"), f.Worker("KAFKA_SESSION_TIMEOUT=1s")
 		sharing(t, victim, survivor)
 		victim.Kill()
-		survivor.Handles(f.Contacts())
+		Done(t, Contacts(t, f.Brokers), survivor)
 	})
 }
 
@@ -86,16 +99,79 @@ func TestAWorkerWithAnInstanceIDKeepsItsPartitions(t *testing.T) {
 		before := changes()
 		victim.Kill()
 		again := f.Worker("KAFKA_INSTANCE_ID=one")
-		ids := f.Contacts()
-		Until(t, func() error {
-			text := again.Stderr.String() + other.Stderr.String()
-			for _, id := range ids {
-				if !WasDone(text, id) {
-					return errors.New(id + " is not handled")
-				}
-			}
-			return nil
-		})
+		Done(t, Contacts(t, f.Brokers), again, other)
 		assert.Equal(t, before, changes(), "the other worker was rebalanced")
+	})
+}
+
+func TestWorkerServesItsHealth(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, embedded(t, t.TempDir()).Address())
+	w := f.Worker("HEALTH=127.0.0.1:0")
+	w.Says(w.Stderr, "/readyz")
+	_, rest, _ := strings.Cut(w.Stderr.String(), "url=http://")
+	address, _, _ := strings.Cut(rest, "/readyz")
+	assert.JSONEq(t, `{"status":"alive"}`, Call(t, "GET", "http://"+address+"/healthz", "").Body)
+	ready := Call(t, "GET", "http://"+address+"/readyz", "")
+	assert.Equal(t, http.StatusOK, ready.Status, ready.Body)
+	assert.Contains(t, ready.Body,
+		`{"topic":"contact-created","group":"sipeat-contact-consumer","joined":true,"partitions":[0,1,2,3,4,5]`)
+
+	_, err := kadm.NewClient(client(t, f.Brokers)).DeleteTopic(Within(t), "contact-created")
+	require.NoError(t, err)
+	Until(t, func() error {
+		ready = Call(t, "GET", "http://"+address+"/readyz", "")
+		if ready.Status != http.StatusServiceUnavailable || !strings.Contains(ready.Body, "the topic was deleted") {
+			return fmt.Errorf("%d %s", ready.Status, ready.Body)
+		}
+		return nil
+	})
+	assert.Contains(t, ready.Body, `"unreachable":["consumers"]`)
+}
+
+// A server beside a mail server that does not answer, with a request that its client does not finish, stops by itself:
+// cli bounds a stop below the 10 s after which Docker kills a container.
+func TestServersStopBesideAHungMailServer(t *testing.T) {
+	t.Parallel()
+	hung := func(t *testing.T) (environment []string, connected <-chan net.Conn) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(func() { l.Close() })
+		connections := make(chan net.Conn, 1)
+		go func() {
+			if c, err := l.Accept(); err == nil {
+				connections <- c
+			}
+		}()
+		return []string{"NOTIFY=smtp", "SMTP_URL=smtp://" + l.Addr().String(), "NOTIFY_FROM=a@example.com",
+			"NOTIFY_TO=b@example.com"}, connections
+	}
+	stops := func(t *testing.T, p *Process, connected <-chan net.Conn) {
+		select {
+		case c := <-connected:
+			defer c.Close()
+		case <-time.After(WaitTimeout):
+			require.Fail(t, "no mail was sent")
+		}
+		p.Signal(syscall.SIGTERM)
+		p.Wait()
+		assert.NotContains(t, p.Stderr.String(), "ignores its deadline")
+	}
+	t.Run("serve", func(t *testing.T) {
+		t.Parallel()
+		environment, connected := hung(t)
+		s := serve(t, t.TempDir(), environment...)
+		s.Post("/contacts", AContact)
+		s.beginPost()
+		stops(t, s.Process, connected)
+	})
+	t.Run("worker", func(t *testing.T) {
+		t.Parallel()
+		environment, connected := hung(t)
+		f := newFleet(t, embedded(t, t.TempDir()).Address())
+		f.API().Post("/contacts", AContact)
+		w := f.Worker(environment...)
+		stops(t, w, connected)
+		assert.Zero(t, w.Cmd.ProcessState.ExitCode(), w.Stderr)
 	})
 }

@@ -1,5 +1,0 @@
-package program
-
-import "testing"
-
-func TestMain(m *testing.M) { Main(m) }
