@@ -1,13 +1,10 @@
 package trigger
 
 import (
+	"bytes"
 	"fmt"
-	"maps"
-	"math"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -32,114 +29,78 @@ type Batch struct {
 	Records          []bus.Record
 }
 
-// payload is a batch in JSON (https://docs.aws.amazon.com/lambda/latest/dg/with-msk.html).
-type payload struct {
-	Source           string              `json:"eventSource"`
-	SourceARN        string              `json:"eventSourceArn,omitzero"`
-	BootstrapServers string              `json:"bootstrapServers"`
-	Records          map[string][]record `json:"records"` // by partition; nil = absent or null
-}
-
-// record is one record in JSON. What is absent or null is nil.
-type record struct {
-	Topic         string               `json:"topic"`
-	Partition     *integer             `json:"partition"`
-	Offset        *integer             `json:"offset"`
-	Timestamp     *integer             `json:"timestamp,omitzero"`
-	TimestampType string               `json:"timestampType,omitzero"`
-	Key           []byte               `json:"key,omitzero"` // base64
-	Value         []byte               `json:"value,omitzero"`
-	Headers       []map[string][]int16 `json:"headers"` // each of one member: a list of bytes, signed or not
-}
-
 // Decode reads the payload of a Kafka event source mapping. Nothing of the batch shares memory with payload.
 //
 // Members may be in any order; unknown ones are skipped. Topic and partition are the record's own, not its list's name. A
 // header's bytes may be signed (as Java writes them) or not; a key of several headers is kept as often, in order.
 //
-// A record without topic, partition or offset, or with a fault in its base64, is a [PayloadError] of the whole batch. It
-// must not become a dead letter, because not the event is at fault but what brought it, and without an offset the record
-// cannot be named to AWS. The batch is retried, and the error says where to look.
+// A record without topic, partition or offset, or with a fault in its base64, is an error of the whole batch. It must not become
+// a dead letter, because not the event is at fault but what brought it, and without an offset the record cannot be named to AWS.
+// The batch is retried, and the error says where to look, without any of the payload's values.
 func Decode(b []byte) (Batch, error) {
-	batch, ok := decodePlain(b)
-	if !ok {
-		var p payload
-		if err := json.Unmarshal(b, &p, jsontext.AllowInvalidUTF8(true)); err != nil { // as encoding/json would
-			return Batch{}, newPayloadError(err)
+	in, fault := reader{src: b}, ""
+	batch, found := in.batch()
+	if in.failed { // perhaps it is not written as AWS does: with white space, or escapes in base64
+		compact := jsontext.Value(bytes.Clone(b))
+		if compact.Format(jsontext.AllowInvalidUTF8(true)) != nil { // as encoding/json
+			fault = "it is not valid JSON, has a member twice, or ends in the middle"
 		}
-		batch = Batch{Source: p.Source, SourceARN: p.SourceARN, BootstrapServers: p.BootstrapServers}
-		for _, name := range slices.Sorted(maps.Keys(p.Records)) {
-			for i, r := range p.Records[name] {
-				read, ok := r.read()
-				if !ok {
-					at := jsontext.Pointer("/records").AppendToken(name).AppendToken(strconv.Itoa(i))
-					return Batch{}, &PayloadError{shown(at), "a record must have a topic, a partition and an offset, within Kafka's " +
-						"bounds, and bytes from -128 to 255 in its headers"}
-				}
-				batch.Records = append(batch.Records, read)
-			}
-		}
-		ok = p.Records != nil
+		in = reader{src: compact}
+		batch, found = in.batch()
 	}
-	switch batch.Source {
-	case SourceMSK, SourceSelfManaged, SourceSelfManagedOld:
+	switch {
+	case fault != "":
+	case in.failed:
+		fault = fmt.Sprintf("at byte %d, without white space: a record has a topic, a partition and an offset, within Kafka's bounds, "+
+			"key and value in base64, and headers of bytes from -128 to 255", in.failedAt)
+	case !slices.Contains([]string{SourceMSK, SourceSelfManaged, SourceSelfManagedOld}, batch.Source):
+		fault = "its eventSource is not aws:kafka or SelfManagedKafka: another trigger invokes this function"
+	case !found:
+		fault = "it has no records"
 	default:
-		return Batch{}, &PayloadError{Reason: "its eventSource is not aws:kafka or SelfManagedKafka: " +
-			"another trigger invokes this function"}
+		return batch, nil
 	}
-	if !ok {
-		return Batch{}, &PayloadError{Reason: "it has no records"}
-	}
-	return batch, nil
+	return Batch{}, fmt.Errorf("the payload cannot be read as a batch of Kafka records: %s; nothing of it was handled", fault)
 }
 
-func (r *record) read() (made bus.Record, ok bool) {
-	if r.Topic == "" || r.Partition == nil || r.Offset == nil || *r.Partition < 0 || *r.Partition > math.MaxInt32 ||
-		*r.Offset < 0 || *r.Offset == math.MaxInt64 { // the next offset must be one too
-		return made, false
-	}
-	made = bus.Record{Topic: r.Topic, Partition: int32(*r.Partition), Offset: int64(*r.Offset), Key: r.Key, Value: r.Value}
-	if r.Timestamp != nil {
-		made.Timestamp = time.UnixMilli(int64(*r.Timestamp))
-	}
-	for _, header := range r.Headers {
-		for _, key := range slices.Sorted(maps.Keys(header)) {
-			var value []byte
-			if header[key] != nil {
-				value = make([]byte, len(header[key]))
-			}
-			for i, n := range header[key] {
-				if n < math.MinInt8 || n > math.MaxUint8 {
-					return made, false
-				}
-				value[i] = byte(n)
-			}
-			made.Headers = append(made.Headers, bus.Header{Key: key, Value: value})
-		}
-	}
-	return made, true
+// payload is a batch in JSON (https://docs.aws.amazon.com/lambda/latest/dg/with-msk.html).
+type payload struct {
+	Source           string               `json:"eventSource"`
+	SourceARN        string               `json:"eventSourceArn,omitzero"`
+	BootstrapServers string               `json:"bootstrapServers"`
+	Records          map[string][]written `json:"records"` // by partition
 }
 
-// Encode returns the batch as AWS writes it: members in the same order, a list per partition, header bytes as Java's signed
-// ones. What is nil or zero is left out.
+// written is a record as AWS writes it.
+type written struct {
+	Topic         string              `json:"topic"`
+	Partition     int32               `json:"partition"`
+	Offset        int64               `json:"offset"`
+	Timestamp     *int64              `json:"timestamp,omitzero"`
+	TimestampType string              `json:"timestampType,omitzero"`
+	Key           []byte              `json:"key,omitzero"` // base64
+	Value         []byte              `json:"value,omitzero"`
+	Headers       []map[string][]int8 `json:"headers"` // each of one member: a list of Java's signed bytes
+}
+
+// Encode returns the batch as AWS writes it: members in the same order, a list per partition. What is nil or zero is left out.
 func (b Batch) Encode() []byte {
-	p := payload{b.Source, b.SourceARN, b.BootstrapServers, map[string][]record{}}
+	p := payload{b.Source, b.SourceARN, b.BootstrapServers, map[string][]written{}}
 	for _, from := range b.Records {
-		number := func(n int64) *integer { return (*integer)(&n) }
-		to := record{Topic: from.Topic, Partition: number(int64(from.Partition)), Offset: number(from.Offset),
-			Key: from.Key, Value: from.Value, Headers: []map[string][]int16{}}
+		to := written{Topic: from.Topic, Partition: from.Partition, Offset: from.Offset,
+			Key: from.Key, Value: from.Value, Headers: []map[string][]int8{}}
 		if !from.Timestamp.IsZero() {
-			to.Timestamp, to.TimestampType = number(from.Timestamp.UnixMilli()), "CREATE_TIME"
+			to.Timestamp, to.TimestampType = new(from.Timestamp.UnixMilli()), "CREATE_TIME"
 		}
 		for _, header := range from.Headers {
-			var signed []int16
+			var signed []int8
 			if header.Value != nil {
-				signed = make([]int16, len(header.Value))
+				signed = make([]int8, len(header.Value))
 			}
 			for i, c := range header.Value {
-				signed[i] = int16(int8(c))
+				signed[i] = int8(c)
 			}
-			to.Headers = append(to.Headers, map[string][]int16{header.Key: signed})
+			to.Headers = append(to.Headers, map[string][]int8{header.Key: signed})
 		}
 		name := listName(from.Topic, from.Partition)
 		p.Records[name] = append(p.Records[name], to)
@@ -154,13 +115,4 @@ func (b Batch) Encode() []byte {
 // listName is how AWS names a partition, in payloads and in responses.
 func listName(topic string, partition int32) string {
 	return topic + "-" + strconv.Itoa(int(partition))
-}
-
-// integer is a whole number, in quotes too: AWS's own examples have some.
-type integer int64
-
-// UnmarshalJSON refuses fractions and exponents: AWS writes none, and guessing an offset would be worse.
-func (n *integer) UnmarshalJSON(b []byte) (err error) {
-	*(*int64)(n), err = strconv.ParseInt(strings.Trim(string(b), `"`), 10, 64)
-	return err
 }

@@ -21,9 +21,8 @@ import (
 
 // BenchmarkPayload compares ways from a payload's bytes to typed events, in turn and on the same payload: "ours"; "aws",
 // which is aws-lambda-go with encoding/json, as most functions in Go are written; and "node", JSON.parse and Buffer in a
-// process of its own, after a warm-up. "vs-aws" and "vs-node" are how many times faster ours is; "json-vs-node" is ours by
-// package json alone, which is why there is plain.go. "decode" is the payload alone, "invoke" the payload and the delivery
-// engine with a handler that does nothing. Each is the best of several runs.
+// process of its own, after a warm-up. "vs-aws" and "vs-node" are how many times faster ours is. "decode" is the payload alone,
+// "invoke" the payload and the delivery engine with a handler that does nothing. Each is the best of several runs.
 //
 //	go test ./shared/trigger -run '^$' -bench Payload -benchtime 1s
 func BenchmarkPayload(b *testing.B) {
@@ -34,7 +33,6 @@ func BenchmarkPayload(b *testing.B) {
 
 func benchmarkPayload(b *testing.B, n int) {
 	payload := benchPayload(b, n)
-	spaced := append([]byte(" "), payload...) // package json reads it
 	handler := trigger.New(bus.NewConsumer("bench", func(context.Context,
 		events.Event[events.RequestCreated]) error {
 		return nil
@@ -57,7 +55,6 @@ func benchmarkPayload(b *testing.B, n int) {
 			batch, err := trigger.Decode(payload)
 			return len(batch.Records), err
 		}},
-		{name: "json", run: func() (int, error) { return typedOurs(spaced) }},
 	}
 	rounds := max(1, 100/n)
 	for b.Loop() {
@@ -82,7 +79,6 @@ func benchmarkPayload(b *testing.B, n int) {
 	if node := nodeBest(b, payload); node > 0 {
 		b.ReportMetric(float64(node)/float64(n), "node-ns/record")
 		b.ReportMetric(float64(node)/float64(ways[0].best), "vs-node")
-		b.ReportMetric(float64(node)/float64(ways[4].best), "json-vs-node")
 	}
 }
 

@@ -40,8 +40,8 @@ func TestDecodeRecord(t *testing.T) {
 		{"white space", " \r\n\t{ \"topic\" :\t\"t\" ,\n\"partition\": 0 , \"offset\" : 7 } ", same},
 		{"numbers as text", `{"topic":"t","partition":"0","offset":"7","timestamp":"5"}`,
 			with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(5) })},
-		{"the greatest offset", `{"topic":"t","partition":2147483647,"offset":9223372036854775806}`, bus.Record{Topic: "t",
-			Partition: 2147483647, Offset: 9223372036854775806}},
+		{"a great offset", `{"topic":"t","partition":2147483647,"offset":999999999999999999}`,
+			bus.Record{Topic: "t", Partition: 2147483647, Offset: 999999999999999999}},
 		{"timestamp", `{` + id + `,"timestamp":1545084650987,"timestampType":"LOG_APPEND_TIME"}`,
 			with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(1545084650987) })},
 		{"no timestamp", `{` + id + `,"timestamp":null}`, same},
@@ -157,4 +157,52 @@ func TestBatchSharesNoMemory(t *testing.T) {
 	assert.Equal(t, "bc", string(r.Value))
 	assert.Equal(t, []bus.Header{{Key: "h", Value: []byte{1}}}, r.Headers)
 	assert.Equal(t, "t", r.Topic)
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	const id = `"topic":"t","partition":0,"offset":7`
+	const noJSON, noRecord, other = "not valid JSON", "a record has", "another trigger invokes this function"
+	with := func(member string) string { return payload(`{`+id+`}`, `{`+id+`,`+member+`}`) }
+	at := func(place string) string { return payload(`{`+id+`}`, `{`+place+`}`) }
+	for _, c := range []struct{ payload, says string }{
+		{``, noJSON},
+		{payload(`{` + id + `}`)[:60], noJSON},
+		{payload() + payload(), noJSON},
+		{with(`"timestamp":1,"value":"YWJj` + "\n" + `YWJj"`), noJSON},
+		{at(`"topic":"t","partition":0,"offset":07`), noJSON},
+		{with(`"headers":[{"h":[1,02]}]`), noJSON},
+
+		{at(`"topic":"t","partition":0`), noRecord},
+		{at(`"topic":"t","offset":0`), noRecord},
+		{at(`"partition":0,"offset":0`), noRecord},
+		{payload(`null`), noRecord},
+		{payload(`7`), noRecord},
+		{at(`"topic":"","partition":0,"offset":7`), noRecord},
+		{at(`"topic":5,"partition":0,"offset":7`), noRecord},
+		{at(`"topic":"t","partition":2147483648,"offset":7`), noRecord},
+		{at(`"topic":"t","partition":0,"offset":null`), noRecord},
+		{at(`"topic":"t","partition":0,"offset":-1`), noRecord},
+		{at(`"topic":"t","partition":0,"offset":9223372036854775807`), noRecord},
+		{at(`"topic":"t","partition":0,"offset":1e3`), noRecord},
+		{at(`"topic":"t","partition":0,"offset":"Ada"`), noRecord},
+		{with(`"timestamp":true`), noRecord},
+		{with(`"value":"a?=="`), noRecord},
+		{with(`"value":"YWJj\nYWJj"`), noRecord},
+		{with(`"value":"_-8A"`), noRecord},
+		{with(`"value":{}`), noRecord},
+		{with(`"headers":[{"h":[256]}]`), noRecord},
+		{with(`"headers":[{"h":[-129]}]`), noRecord},
+		{with(`"headers":[{"h":"v"}]`), noRecord},
+		{`{"eventSource":"aws:kafka","records":{"a":{}}}`, noRecord},
+		{`[{"topic":"t","partition":0,"offset":7,"eventSource":"aws:kafka"}]`, noRecord},
+
+		{`{"eventSource":"aws:kafka"}`, "it has no records"},
+		{`{"eventSource":"aws:kafka","records":null}`, "it has no records"},
+		{`{"Records":[{"messageId":"1","body":"Ada","eventSource":"aws:sqs"}]}`, other},
+		{`{"eventSource":"aws:sqs","records":{}}`, other},
+	} {
+		_, err := trigger.Decode([]byte(c.payload))
+		require.ErrorContains(t, err, c.says, c.payload)
+		assert.NotContains(t, err.Error(), "Ada", "the payload is not quoted")
+	}
 }

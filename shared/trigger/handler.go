@@ -1,3 +1,12 @@
+// Package trigger is the Lambda side of a topic: the payload that AWS's Kafka event source mapping sends to a function
+// ([Decode]), the response that it expects, and between them the delivery engine of package bus ([Handler]), the same as a
+// worker's.
+//
+// It guarantees what package bus guarantees, over any number of invocations: a record of a payload is handled, or it is given
+// back and retried, with all records after it in its partition. A payload that cannot be read fails the invocation. When
+// [Handler.Invoke] has returned nothing runs on, because Lambda freezes the process then.
+//
+// It knows neither Lambda's runtime (Invoke is its Handler interface) nor Kafka's protocol.
 package trigger
 
 import (
@@ -7,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,7 +32,7 @@ const (
 
 // Options tune a handler; the zero value of each means its default.
 type Options struct {
-	// Partial is whether the mapping has ReportBatchItemFailures: records to retry are named in the [Response]. Without it a
+	// Partial is whether the mapping has ReportBatchItemFailures: records to retry are named in the response. Without it a
 	// batch with records to retry fails as a whole. It must match the mapping: a list that AWS does not expect counts as
 	// success, and the records are lost.
 	Partial bool
@@ -72,9 +82,9 @@ func New(c bus.Consumer, deadLetters bus.DeadLetters, o Options) *Handler {
 }
 
 // Invoke handles the batch in payload. It returns when all of it is handled, when ctx is done or its deadline near, or when
-// nothing more can be done before that. The answer is a [Response] in AWS's form.
+// nothing more can be done before that. The answer is AWS's batchItemFailures.
 //
-// An error makes AWS retry the whole batch: a [PayloadError], a record of another topic, or a [RetryError] without
+// An error makes AWS retry the whole batch: an unreadable payload, a record of another topic, or records to retry without
 // [Options].Partial. Handlers recognize repeats of what was handled.
 //
 // AWS sends the records of a partition in offset order, one batch at a time. Should they be out of order they are sorted,
@@ -98,17 +108,18 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if err := h.advance(ctx, all); err != nil {
 		return nil, err
 	}
-	failure := unhandled(all)
+	failures := unhandled(all)
 	if err := h.refusal(); err != nil {
 		return nil, err
 	}
-	if len(failure.Response.Failures) > 0 {
+	if len(failures) > 0 {
+		err := retryError(failures, len(batch.Records))
 		if !h.options.Partial {
-			return nil, failure
+			return nil, err
 		}
-		h.options.Logger.WarnContext(ctx, "records are returned for retry", "topic", h.topic, "error", failure)
+		h.options.Logger.WarnContext(ctx, "records are returned for retry", "topic", h.topic, "error", err)
 	}
-	return json.Marshal(failure.Response)
+	return json.Marshal(response{failures})
 }
 
 func (h *Handler) refusal() error {
@@ -203,20 +214,51 @@ func (h *Handler) advance(ctx context.Context, all []partition) error {
 	return h.options.Advance(ctx, h.topic, from, to)
 }
 
+// response names the records of a batch that AWS has to retry: of each partition the first that is not handled and all after it.
+// It names none that was not in the batch, because AWS treats that as a failure of the whole batch. On success the list is empty,
+// not null or missing.
+//
+// AWS reads it only for a mapping with ReportBatchItemFailures, which Kafka has in provisioned mode
+// (https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html). For any other mapping every answer is a
+// success.
+type response struct {
+	Failures []failure `json:"batchItemFailures"`
+}
+
+type failure struct {
+	Record identifier `json:"itemIdentifier"`
+}
+
+type identifier struct {
+	Partition string `json:"partition"` // <topic>-<number>
+	Offset    int64  `json:"offset"`
+}
+
 // unhandled lists the delivered records that are not handled.
-func unhandled(all []partition) *RetryError {
-	e := &RetryError{Response: Response{Failures: []Failure{}}}
+func unhandled(all []partition) []failure {
+	failures := []failure{}
 	for _, p := range all {
-		e.Records += len(p.positions)
 		handled := int64(0)
 		if p.Partition != nil {
 			handled, _, _ = p.Handled()
 		}
 		for _, at := range p.positions {
 			if at.Offset >= handled {
-				e.Response.Failures = append(e.Response.Failures, Failure{Identifier{listName(at.Topic, at.Partition), at.Offset}})
+				failures = append(failures, failure{identifier{listName(at.Topic, at.Partition), at.Offset}})
 			}
 		}
 	}
-	return e
+	return failures
+}
+
+// retryError names the partitions with the first record of each to retry.
+func retryError(failures []failure, records int) error {
+	var first []string
+	for i, f := range failures {
+		if i == 0 || f.Record.Partition != failures[i-1].Record.Partition {
+			first = append(first, fmt.Sprintf("%s from offset %d", f.Record.Partition, f.Record.Offset))
+		}
+	}
+	return fmt.Errorf("%d of %d records are not handled and must be retried: %s; the log line of an event gives its reason, "+
+		"and an event without one was not reached in time", len(failures), records, strings.Join(first, ", "))
 }
