@@ -142,7 +142,7 @@ func (w *world) run(t *testing.T, c bus.Consumer, record []byte) bus.Report {
 		Report:     func(r bus.Report) { once.Do(func() { first <- r }) },
 		MinBackoff: time.Hour, MaxBackoff: time.Hour, // one try is enough
 	})
-	partition := engine.Open(0, nil)
+	partition := engine.Open(t.Context(), 0, time.Time{}, nil)
 	partition.Deliver([]bus.Record{{Topic: c.Topic, Value: record, Timestamp: noon}})
 	report := <-first
 	require.NoError(t, partition.Close(t.Context()))

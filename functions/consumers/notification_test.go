@@ -63,7 +63,7 @@ func TestTheLeaseOfAKilledSenderIsWaitedFor(t *testing.T) {
 		w := &world{notifier: &fakeNotifier{}}
 		w.Consumers = consumers.Consumers{Notifier: w.notifier, Store: noModel{}, Claims: &leased{until: killed.Add(lease)}}
 		c := w.function(t, "notification").Consumer
-		partition := bus.NewEngine(c, w, bus.Options{}).Open(0, nil)
+		partition := bus.NewEngine(c, w, bus.Options{}).Open(t.Context(), 0, time.Time{}, nil)
 		defer partition.Close(t.Context())
 		partition.Deliver([]bus.Record{{Topic: c.Topic, Value: []byte(record), Timestamp: noon}})
 		require.NoError(t, partition.Wait(t.Context()))

@@ -60,17 +60,11 @@ func decode[T events.Payload](r *Record) (m message, err error) {
 		return message{}, err
 	}
 	if e.Metadata.Timestamp.IsZero() {
-		e.Metadata.Timestamp = createdAt(r, &e)
+		e.Metadata.Timestamp = events.At(r.Timestamp)
+		// A producer may set any number there, such as nanoseconds for milliseconds.
+		if _, err := e.Metadata.Timestamp.MarshalText(); err != nil {
+			e.Metadata.Timestamp = e.Data.HappenedAt()
+		}
 	}
 	return message{&e, events.LogID(e.ID), e.Key()}, nil
-}
-
-// createdAt is the record's timestamp, for an event without one. A producer may set any number there, such as nanoseconds for
-// milliseconds; one that cannot be written again is replaced by the time of the event's data.
-func createdAt[T events.Payload](r *Record, e *events.Event[T]) events.Time {
-	at := events.At(r.Timestamp)
-	if _, err := at.MarshalText(); err != nil {
-		return e.Data.HappenedAt()
-	}
-	return at
 }

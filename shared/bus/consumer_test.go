@@ -60,7 +60,7 @@ func TestStepsEndWithTheFirstError(t *testing.T) {
 		r := newRig(t, bus.Options{}, nil)
 		no := events.Wrap(events.Invalid, errors.New("no"), "no")
 		c := bus.NewConsumer("g", step("project", nil), step("react", no), step("never", nil))
-		p := bus.NewEngine(c, writer{r}, bus.Options{}).Open(0, nil)
+		p := bus.NewEngine(c, writer{r}, bus.Options{}).Open(t.Context(), 0, time.Time{}, nil)
 		p.Deliver(batch(0, "a1"))
 		require.NoError(t, p.Wait(t.Context()))
 		require.NoError(t, p.Close(t.Context()))

@@ -55,10 +55,7 @@ func (l DeadLetter) Encode() Record {
 		{HeaderAt, []byte(l.At.UTC().Format(time.RFC3339Nano))},
 	}
 	return Record{
-		Topic:   DeadLetterTopic(r.Topic),
-		Key:     r.Key,
-		Value:   r.Value,
-		Headers: append(append([]Header(nil), r.Headers...), own...),
+		Topic: DeadLetterTopic(r.Topic), Key: r.Key, Value: r.Value, Headers: slices.Concat(r.Headers, own),
 	}
 }
 
@@ -82,7 +79,5 @@ func SourceOf(r Record) (s DeadLetterSource, class Class, ok bool) {
 	offset, err := strconv.ParseInt(found[HeaderOffset], 10, 64)
 	s = DeadLetterSource{Position{found[HeaderTopic], int32(partition), offset}, found[HeaderConsumer]}
 	class = Class(found[HeaderClass])
-	return s, class, err == nil && s.Topic != "" && slices.Contains(classes, class)
+	return s, class, err == nil && s.Topic != "" && slices.Contains(Classes, class)
 }
-
-var classes = []Class{Undecodable, Refused, Conflicting, Exhausted, Panicked, Expired, TooLarge}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // Engine delivers the records of one topic to its consumer, alike for a worker, which feeds it from its poll, and for a
@@ -25,7 +27,9 @@ type Engine struct {
 	deadLetters DeadLetters
 	options     Options
 	breaker     breaker
-	attempts    attempts
+	// returned keeps the retry state of returned events, so that one that fails slowly uses up its attempts over several
+	// invocations. An event whose state is dropped starts over.
+	returned *lru.Cache[Position, retryState]
 }
 
 // Options tune an engine; the zero value of each means its default.
@@ -41,7 +45,7 @@ type Options struct {
 	MinBackoff       time.Duration // the first delay before a retry; 100 ms
 	MaxBackoff       time.Duration // the longest; 30 s
 
-	// Report, if set, is called after every try, from several goroutines at once. Without it only panics are logged.
+	// Report, if set, is called after every try, from several goroutines at once.
 	Report func(Report)
 	// Tracer, if set, follows every event.
 	Tracer Tracer
@@ -64,38 +68,37 @@ func NewEngine(c Consumer, deadLetters DeadLetters, o Options) *Engine {
 	o.Grace = cmp.Or(o.Grace, 4*time.Second)
 	o.MinBackoff = cmp.Or(o.MinBackoff, 100*time.Millisecond)
 	o.MaxBackoff = cmp.Or(o.MaxBackoff, 30*time.Second)
+	if o.Report == nil {
+		o.Report = func(Report) {}
+	}
 	if o.Overrun == nil {
 		o.Overrun = func(err error) { panic(err) }
 	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	return &Engine{consumer: c, deadLetters: deadLetters, options: o, breaker: breaker{limit: o.StallAfter}}
+	o.Logger = cmp.Or(o.Logger, slog.Default()).With("topic", c.Topic, "group", c.Group)
+	returned, _ := lru.New[Position, retryState](maxReturned) // it refuses only sizes below 1
+	return &Engine{consumer: c, deadLetters: deadLetters, options: o, returned: returned,
+		breaker: breaker{limit: o.StallAfter, failing: map[Position]bool{}}}
 }
 
-// Open starts the delivery of one partition. room, which may be nil, is called each time a partition that was full has room
-// again, from any goroutine and without locks held.
-func (e *Engine) Open(partition int32, room func()) *Partition {
-	return e.open(context.Background(), partition, time.Time{}, room)
-}
-
-// OpenUntil starts the delivery of one partition that ends at a known time, as an invocation does. Handlers get no deadline
-// after it, no retry is awaited that would begin later, and [Partition.Wait] returns as soon as nothing else is left. The
-// caller closes the partition at that time: handlers inherit the values of ctx, not its end.
-func (e *Engine) OpenUntil(ctx context.Context, partition int32, end time.Time) *Partition {
-	return e.open(context.WithoutCancel(ctx), partition, end, nil)
-}
-
-func (e *Engine) open(parent context.Context, partition int32, end time.Time, room func()) *Partition {
-	p := &Partition{engine: e, number: partition, room: room, opened: time.Now(), end: end, begun: -1}
-	p.queues = map[string]*keyQueue{}
-	p.ctx, p.cancel = context.WithCancel(parent)
+// Open starts the delivery of one partition. Handlers inherit the values of ctx, not its end. room, if not nil, is called each
+// time a partition that was full has room again, from any goroutine and without locks held.
+//
+// A delivery that ends at a known time, as an invocation does, has that as end; the caller closes the partition then. Handlers
+// get no deadline after it, no retry is awaited that would begin later, and [Partition.Wait] returns as soon as nothing else
+// is left.
+func (e *Engine) Open(ctx context.Context, partition int32, end time.Time, room func()) *Partition {
+	p := &Partition{engine: e, number: partition, room: room, end: end, begun: -1, queues: map[string]*keyQueue{}}
+	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	p.changed.L = &p.mu
-	watching, stop := context.WithCancel(context.Background())
-	p.stopWatch = stop
+	var watching context.Context
+	watching, p.stopWatch = context.WithCancel(context.Background())
 	go p.watch(watching)
 	return p
 }
 
 // Stalled reports whether the engine assumes an outage, see [Engine].
-func (e *Engine) Stalled() bool { return e.breaker.isStalled() }
+func (e *Engine) Stalled() bool {
+	e.breaker.mu.Lock()
+	defer e.breaker.mu.Unlock()
+	return e.breaker.stalled
+}

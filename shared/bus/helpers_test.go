@@ -111,43 +111,30 @@ func newRig(t *testing.T, o bus.Options, handle handler) *rig {
 
 func (r *rig) newEngine() {
 	o := r.options
-	o.Report, o.Overrun, o.Logger = r.report, r.overran, slog.New(slog.NewTextHandler(r, nil))
+	o.Report, o.Logger = r.report, slog.New(slog.NewTextHandler(r, nil))
+	o.Overrun = func(err error) { r.set(func() { r.overrun = err }) }
 	r.engine = bus.NewEngine(bus.NewConsumer("movers", r.handler), writer{r}, o)
 }
 
 // open opens the partition, as a worker to which it was assigned.
-func (r *rig) open() {
-	r.opened(r.engine.Open(7, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.rooms++
-	}))
-}
-
-// roomCalls is how often the partition has called back that it has room.
-func (r *rig) roomCalls() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.rooms
-}
+func (r *rig) open() { r.openUntil(time.Time{}) }
 
 // openFor opens the partition as an invocation of some length.
-func (r *rig) openFor(d time.Duration) {
-	r.opened(r.engine.OpenUntil(r.t.Context(), 7, time.Now().Add(d)))
-}
+func (r *rig) openFor(d time.Duration) { r.openUntil(time.Now().Add(d)) }
 
-func (r *rig) opened(p *bus.Partition) {
+func (r *rig) openUntil(end time.Time) {
+	p := r.engine.Open(r.t.Context(), 7, end, func() { r.set(func() { r.rooms++ }) })
 	r.Partition = p
 	r.t.Cleanup(func() { _ = p.Close(context.Background()) })
 }
 
 // deliver delivers records and notes that Handled must not pass them yet.
 func (r *rig) deliver(records ...bus.Record) {
-	r.mu.Lock()
-	for _, record := range records {
-		r.unhandled[record.Offset] = true
-	}
-	r.mu.Unlock()
+	r.set(func() {
+		for _, record := range records {
+			r.unhandled[record.Offset] = true
+		}
+	})
 	r.Deliver(records)
 }
 
@@ -163,28 +150,18 @@ func (r *rig) handler(ctx context.Context, e event) error {
 	}
 	r.most = max(r.most, all)
 	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.running[e.Data.ID]--
-	}()
+	defer r.set(func() { r.running[e.Data.ID]-- })
 	if handle != nil {
 		if err := handle(ctx, e); err != nil {
 			return err
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.done = append(r.done, name(e))
+	r.set(func() { r.done = append(r.done, name(e)) })
 	return nil
 }
 
 // becomes replaces the handler.
-func (r *rig) becomes(h handler) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.handle = h
-}
+func (r *rig) becomes(h handler) { r.set(func() { r.handle = h }) }
 
 // report checks at every report that Handled has not passed an unhandled event.
 func (r *rig) report(report bus.Report) {
@@ -219,15 +196,7 @@ func (w writer) Write(_ context.Context, l bus.DeadLetter) error {
 
 // canWrite replaces the function that fails writes of dead letters.
 func (r *rig) canWrite(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.write = func(bus.DeadLetter) error { return err }
-}
-
-func (r *rig) overran(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.overrun = err
+	r.set(func() { r.write = func(bus.DeadLetter) error { return err } })
 }
 
 func (r *rig) Write(b []byte) (int, error) {
@@ -236,20 +205,26 @@ func (r *rig) Write(b []byte) (int, error) {
 	return r.log.Write(b)
 }
 
-// locked returns the result of f, called under the rig's lock.
-func locked[T any](r *rig, f func() T) T {
+// set calls f under the rig's lock.
+func (r *rig) set(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return f()
+	f()
 }
 
-func (r *rig) rejected() int { return locked(r, func() int { return len(r.deadLetters) }) }
+// locked returns the result of f, called under the rig's lock.
+func locked[T any](r *rig, f func() T) (result T) {
+	r.set(func() { result = f() })
+	return result
+}
+
+func (r *rig) rejected() int       { return locked(r, func() int { return len(r.deadLetters) }) }
+func (r *rig) roomCalls() int      { return locked(r, func() int { return r.rooms }) }
+func (r *rig) overrunError() error { return locked(r, func() error { return r.overrun }) }
 
 func (r *rig) logged(text string) int {
 	return locked(r, func() int { return strings.Count(r.log.String(), text) })
 }
-
-func (r *rig) overrunError() error { return locked(r, func() error { return r.overrun }) }
 
 // allHandled waits until everything is handled and checks Handled.
 func (r *rig) allHandled(next int64) {

@@ -23,13 +23,10 @@ func outcomeOf(err error) Outcome {
 	if err == nil {
 		return Done
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	switch kind := events.KindOf(err); {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), anyUnavailable(err):
 		return Unavailable
-	}
-	switch {
-	case anyUnavailable(err):
-		return Unavailable
-	case events.KindOf(err) == events.Invalid, events.KindOf(err) == events.Conflict:
+	case kind == events.Invalid, kind == events.Conflict:
 		return Rejected
 	default: // NotFound too: the event that creates its subject may still arrive
 		return Failed
@@ -61,6 +58,9 @@ const (
 	Expired     Class = "expired"     // refused for itself alone for too long, see [Options.GiveUpAfter]
 	TooLarge    Class = "too-large"   // it does not fit in memory or, as a dead letter, in its topic; its value is left out
 )
+
+// Classes are all of them.
+var Classes = []Class{Undecodable, Refused, Conflicting, Exhausted, Panicked, Expired, TooLarge}
 
 // errTooLarge marks a record that its source could not read, see [Record.Unreadable].
 var errTooLarge = errors.New("too large")

@@ -14,12 +14,10 @@ type Partition struct {
 	engine *Engine
 	number int32
 	room   func()    // may be nil
-	opened time.Time // zero of the watchdog's clock
-	end    time.Time // of the delivery, see [Engine.OpenUntil]; zero = none
+	end    time.Time // of the delivery, see [Engine.Open]; zero = none
 	ctx    context.Context
-	cancel context.CancelFunc // cancels all handlers
 
-	stopWatch context.CancelFunc
+	cancel, stopWatch context.CancelFunc // cancel: all handlers
 
 	mu       sync.Mutex
 	changed  sync.Cond // Wait or Close may return
@@ -36,9 +34,32 @@ type Partition struct {
 	epoch    int32 // of that event's record
 	full     bool  // Full has returned true since there was room
 	closed   bool
-	final    bool  // Close has returned without some handlers
-	overtime int   // ticks since cancel, see [Partition.watch]
-	overrun  error // from then on Close waits for no handler
+	overrun  error // from then on no handler is awaited and no result counts
+}
+
+// delivery is one delivered record that is not handled yet.
+type delivery struct {
+	record *Record
+	key    string
+	size   int
+	queue  *keyQueue
+	next   *delivery // of the same key
+	message
+	retryState
+	ctx     context.Context // of its handlers, from the first try on
+	trace   func(Report)    // nil = none, or over
+	handled bool            // then only the size and the record's position are left
+}
+
+func (d *delivery) position() Position {
+	return Position{d.record.Topic, d.record.Partition, d.record.Offset}
+}
+
+// keyQueue holds the events of one key in offset order. It is in the ready queue, with a worker or waiting for a retry, in
+// one of these at a time, which keeps the order.
+type keyQueue struct {
+	first, last *delivery
+	retry       *time.Timer // of the first
 }
 
 // Deliver takes the next records of the partition, in offset order, and does not wait for their handlers. It keeps the
@@ -59,9 +80,14 @@ func (p *Partition) Deliver(records []Record) {
 	if p.closed {
 		return
 	}
-	p.engine.attempts.restore(deliveries)
+	restores := p.engine.returned.Len() > 0
 	for i := range deliveries {
-		p.window = append(p.window, &deliveries[i])
+		d := &deliveries[i]
+		if restores {
+			d.retryState, _ = p.engine.returned.Get(d.position())
+			p.engine.returned.Remove(d.position())
+		}
+		p.window = append(p.window, d)
 	}
 	p.bytes += bytes
 	p.queueMore()
@@ -73,11 +99,13 @@ func (p *Partition) queueMore() {
 		d := p.window[p.queued]
 		q := p.queues[d.key]
 		if q == nil {
-			q = &keyQueue{}
+			q = &keyQueue{first: d}
 			p.queues[d.key] = q
 			p.ready = append(p.ready, q)
+		} else {
+			q.last.next = d
 		}
-		q.push(d)
+		d.queue, q.last = q, d
 	}
 	p.startWorkers()
 }
@@ -112,26 +140,17 @@ func (p *Partition) Handled() (offset int64, epoch int32, ok bool) {
 	return p.handled, p.epoch, p.handled > 0
 }
 
-var (
-	errClosed = errors.New("the partition was closed before all events were handled")
-	errNoTime = errors.New("the remaining events cannot be retried before the deadline")
-)
+var errUnhandled = errors.New("the delivery ended before all events were handled")
 
 // Wait returns when everything delivered is handled. It returns an error when ctx ends or the partition is closed before
-// that, or when [Engine.OpenUntil] opened it and nothing more can be done in time.
+// that, or when nothing more can be done before its end.
 func (p *Partition) Wait(ctx context.Context) error {
-	if err := p.await(ctx, func() bool { return len(p.window) == 0 || p.closed || p.stuck() }); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case len(p.window) == 0:
-		return nil
-	case p.closed:
-		return errClosed
-	}
-	return errNoTime
+	return p.await(ctx, func() (bool, error) {
+		if len(p.window) > 0 && (p.closed || p.stuck()) {
+			return true, errUnhandled
+		}
+		return len(p.window) == 0, nil
+	})
 }
 
 // stuck reports whether all that is left would be retried after the end.
@@ -156,7 +175,7 @@ func (p *Partition) Close(ctx context.Context) error {
 	}
 	p.changed.Broadcast()
 	p.mu.Unlock()
-	over := func() bool { return p.idle() || p.overrun != nil }
+	over := func() (bool, error) { return p.idle() || p.overrun != nil, nil }
 	err := p.await(ctx, over)
 	p.cancel()
 	if err != nil {
@@ -167,15 +186,14 @@ func (p *Partition) Close(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.idle() {
-		p.final = true
 		return p.overrun
 	}
 	p.giveBack()
 	return err
 }
 
-// await waits until met, which is called with the lock held, returns true.
-func (p *Partition) await(ctx context.Context, met func() bool) error {
+// await waits until met, which is called with the lock held, returns true, and returns its error.
+func (p *Partition) await(ctx context.Context, met func() (bool, error)) error {
 	defer context.AfterFunc(ctx, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -183,22 +201,26 @@ func (p *Partition) await(ctx context.Context, met func() bool) error {
 	})()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for !met() {
+	for {
+		if met, err := met(); met {
+			return err
+		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		p.changed.Wait()
 	}
-	return nil
 }
 
 // giveBack keeps the attempts of unhandled events for the next delivery and ends their traces.
 func (p *Partition) giveBack() {
 	for _, q := range p.queues {
 		for d := q.first; d != nil; d = d.next {
-			p.engine.attempts.keep(d)
+			if d.failures > 0 || !d.refusedSince.IsZero() {
+				p.engine.returned.Add(d.position(), retryState{tries: d.tries, failures: d.failures, refusedSince: d.refusedSince})
+			}
 			if d.trace != nil {
-				d.trace.Returned()
+				d.trace(Report{})
 				d.trace = nil
 			}
 		}
@@ -219,17 +241,14 @@ func (p *Partition) next(w *worker) bool {
 		w.current = d
 		return true
 	}
-	if p.closed {
-		p.changed.Broadcast()
-	}
 	return false
 }
 
-// finish records a try of an event: it is handled, or retried after a delay. It reports whether room is due.
-func (p *Partition) finish(d *delivery, handled bool, delay time.Duration) (room bool) {
+// finish records a try of an event: it is handled, or retried after a delay.
+func (p *Partition) finish(d *delivery, handled bool, delay time.Duration) {
 	q := d.queue
 	switch {
-	case p.final: // too late to count
+	case p.overrun != nil:
 	case handled:
 		if q.first = d.next; q.first == nil {
 			delete(p.queues, d.key)
@@ -238,12 +257,11 @@ func (p *Partition) finish(d *delivery, handled bool, delay time.Duration) (room
 		}
 		*d.record = Record{Offset: d.record.Offset, LeaderEpoch: d.record.LeaderEpoch} // releases the rest
 		*d = delivery{record: d.record, size: d.size, handled: true}
-		return p.advance()
+		p.advance()
 	case !p.closed && (p.end.IsZero() || time.Now().Add(delay).Before(p.end)):
 		p.retrying++
 		q.retry = time.AfterFunc(delay, func() { p.retry(q) })
 	}
-	return false
 }
 
 // retry makes a key queue ready after its delay.
@@ -257,8 +275,8 @@ func (p *Partition) retry(q *keyQueue) {
 	}
 }
 
-// advance moves the window past the handled events at its front and reports whether room is due.
-func (p *Partition) advance() (room bool) {
+// advance moves the window past the handled events at its front.
+func (p *Partition) advance() {
 	for len(p.window) > 0 && p.window[0].handled {
 		d := p.window[0]
 		p.handled, p.epoch = d.record.Offset+1, d.record.LeaderEpoch
@@ -269,11 +287,12 @@ func (p *Partition) advance() (room bool) {
 	}
 	p.queueMore()
 	o := &p.engine.options
-	if !p.full || len(p.window) > o.MaxBuffered/2 || p.bytes > o.MaxBufferedBytes/2 {
-		return false
+	if p.full && len(p.window) <= o.MaxBuffered/2 && p.bytes <= o.MaxBufferedBytes/2 {
+		p.full = false
+		if p.room != nil && !p.closed {
+			go p.room()
+		}
 	}
-	p.full = false
-	return p.room != nil && !p.closed
 }
 
 // State describes a partition in delivery.

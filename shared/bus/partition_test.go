@@ -96,7 +96,7 @@ func TestNotificationsWithoutSubjectRunConcurrently(t *testing.T) {
 			done++
 			return nil
 		})
-		p := bus.NewEngine(c, nil, bus.Options{}).Open(0, nil)
+		p := bus.NewEngine(c, nil, bus.Options{}).Open(t.Context(), 0, time.Time{}, nil)
 		for i := range 602 {
 			p.Deliver([]bus.Record{{Offset: int64(i), Value: fmt.Appendf(nil,
 				`{"eventId":"n%d","eventType":"notification","data":{"type":"machine"}}`, i/2)}})
@@ -164,7 +164,7 @@ func TestNoEventBeginsTooFarAhead(t *testing.T) {
 		r.becomes(onKey("a", unavailable))
 		r.openFor(time.Minute)
 		r.deliver(batch(0, names...)...)
-		require.ErrorContains(t, r.Wait(t.Context()), "cannot be retried before the deadline")
+		require.ErrorContains(t, r.Wait(t.Context()), "before all events were handled")
 		require.NoError(t, r.Close(t.Context()))
 		r.handledUpTo(1)
 	})
@@ -309,7 +309,7 @@ func TestNoRetryIsAwaitedThatComesTooLate(t *testing.T) {
 		r.openFor(30 * time.Second)
 		began := time.Now()
 		r.deliver(batch(0, "b1", "a1", "a2", "c1", "a3")...)
-		require.ErrorContains(t, r.Wait(t.Context()), "cannot be retried before the deadline")
+		require.ErrorContains(t, r.Wait(t.Context()), "before all events were handled")
 		assert.Equal(t, 20*time.Second, time.Since(began), "one retry at 20 s, none at 40 s")
 		require.NoError(t, r.Close(t.Context()))
 		r.handledUpTo(1)

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -10,10 +11,8 @@ import (
 
 // Report is how one try of an event ended. It holds ids and error texts, and neither holds payload (see package events).
 type Report struct {
-	Context            context.Context // of the event's handler, for its trace and its invocation's values; nil = none
-	Topic              string
-	Partition          int32
-	Offset             int64
+	Context context.Context // of the event's handler, for its trace and its invocation's values; nil = none
+	Position
 	EventID            string // "" = not decodable
 	Outcome            Outcome
 	Class              Class // of a rejected one
@@ -21,7 +20,6 @@ type Report struct {
 	DeadLetterFailures int   // failed writes of its dead letter
 	Took               time.Duration
 	Err                error
-	Stack              string // of a panic
 }
 
 // DeadLetterOnly reports whether only the dead letter was tried again and the handler did not run.
@@ -29,18 +27,10 @@ func (r Report) DeadLetterOnly() bool {
 	return r.DeadLetterFailures > 1 || r.DeadLetterFailures == 1 && r.Outcome == Rejected
 }
 
-// Tracer follows events through their consumer. Its methods are called from several goroutines at once.
-type Tracer interface {
-	// Begin is called before the first try of an event. The context it returns is that of every try and of the dead letter.
-	// The record must not be kept. eventID is "" if the record cannot be decoded.
-	Begin(ctx context.Context, group, eventID string, r *Record) (context.Context, Trace)
-}
-
-// Trace follows one event, from one goroutine at a time.
-type Trace interface {
-	Tried(Report) // after each try; the last is done or rejected
-	Returned()    // instead of that: the partition was closed, and its next owner starts over
-}
+// Tracer is called before the first try of an event, from several goroutines at once. The context it returns is that of every
+// try and of the dead letter. tried is called after each try; the last is done or rejected, or the zero Report: the partition
+// was closed, and its next owner starts over. The record must not be kept. eventID is "" if the record cannot be decoded.
+type Tracer func(ctx context.Context, group, eventID string, r *Record) (_ context.Context, tried func(Report))
 
 // Log is an [Options.Report] that logs a line for each event of a consumer group: at level info when it is handled, warn
 // when it will be retried, error when it was rejected; a panic with its stack. The retries of one event and of one dead
@@ -61,13 +51,6 @@ func Log(logger *slog.Logger, group string) func(Report) {
 			}
 			level = slog.LevelWarn
 		}
-		ctx := r.Context
-		if ctx == nil {
-			ctx = context.Background()
-		}
-		if !logger.Enabled(ctx, level) {
-			return
-		}
 		attrs := append(make([]slog.Attr, 0, 11),
 			slog.String("topic", r.Topic), slog.Int("partition", int(r.Partition)), slog.Int64("offset", r.Offset),
 			slog.String("event_id", r.EventID), slog.String("group", group), slog.String("outcome", string(r.Outcome)),
@@ -78,9 +61,9 @@ func Log(logger *slog.Logger, group string) func(Report) {
 		if r.Err != nil {
 			attrs = append(attrs, slog.String("error", events.LogText(r.Err.Error())))
 		}
-		if r.Stack != "" {
-			attrs = append(attrs, slog.String("stack", r.Stack))
+		if p, ok := errors.AsType[*events.Panic](r.Err); ok && !r.DeadLetterOnly() {
+			attrs = append(attrs, slog.String("stack", string(p.Stack)))
 		}
-		logger.LogAttrs(ctx, level, "event", attrs...)
+		logger.LogAttrs(r.Context, level, "event", attrs...)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/bits"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,7 +28,8 @@ func TestEveryTryIsReported(t *testing.T) {
 		r.deliver(moved(4, "a1"))
 		r.allHandled(5)
 		report := bus.Report{
-			Topic: "moved", Partition: 7, Offset: 4, EventID: "e-a1", Outcome: bus.Failed, Attempt: 1, Took: time.Second, Err: fault,
+			Position: bus.Position{Topic: "moved", Partition: 7, Offset: 4}, EventID: "e-a1",
+			Outcome: bus.Failed, Attempt: 1, Took: time.Second, Err: fault,
 		}
 		want := []bus.Report{report, report, report}
 		want[1].Attempt = 2
@@ -44,8 +44,8 @@ func TestEveryTryIsReported(t *testing.T) {
 // logging returns a rig with an engine for another handler or type, which logs to it.
 func logging[T events.Payload](t *testing.T, o bus.Options, handle bus.Handler[T]) (*rig, *bus.Partition) {
 	r := newRig(t, bus.Options{}, nil)
-	o.Logger = slog.New(slog.NewTextHandler(r, nil))
-	return r, bus.NewEngine(bus.NewConsumer("movers", handle), writer{r}, o).Open(7, nil)
+	o.Report = bus.Log(slog.New(slog.NewTextHandler(r, nil)), "movers")
+	return r, bus.NewEngine(bus.NewConsumer("movers", handle), writer{r}, o).Open(t.Context(), 7, time.Time{}, nil)
 }
 
 func finish(t *testing.T, p *bus.Partition, records ...bus.Record) {
@@ -63,7 +63,8 @@ func TestDeadLetterThatCannotBeWrittenIsLogged(t *testing.T) {
 		pass(time.Hour)
 		log := bus.Log(slog.New(slog.NewTextHandler(r, nil)), "movers")
 		failures := 0
-		for _, report := range locked(r, func() []bus.Report { return r.reports }) {
+		require.NoError(t, r.Close(t.Context()))
+		for _, report := range r.reports {
 			log(report)
 			failures = max(failures, report.DeadLetterFailures)
 		}
@@ -80,9 +81,7 @@ func TestLogLineIsShort(t *testing.T) {
 		"rejected": `{"eventId":"e","eventType":"` + strings.Repeat("moved", 200_000) + `","data":{"id":"a"}}`,
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			var r *rig
-			o := bus.Options{Report: func(report bus.Report) { bus.Log(slog.New(slog.NewTextHandler(r, nil)), "movers")(report) }}
-			r, p := logging(t, o, func(context.Context, event) error { return nil })
+			r, p := logging(t, bus.Options{}, func(context.Context, event) error { return nil })
 			finish(t, p, bus.Record{Topic: "moved", Value: []byte(value)})
 			assert.Contains(t, r.log.String(), "event_id=", what)
 			assert.Less(t, r.log.Len(), 1000, what)
@@ -90,31 +89,22 @@ func TestLogLineIsShort(t *testing.T) {
 	}
 }
 
-// Each try that panics is one line with ids and stack, with and without a Report option.
+// Each try that panics is one line with ids and stack.
 func TestPanicIsLoggedOnceWithItsStack(t *testing.T) {
-	for what, report := range map[string]func(bus.Report){"no Report": nil, "Report": bus.Log(slog.Default(), "movers")} {
-		t.Run(what, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var r *rig
-				o := bus.Options{Attempts: 2}
-				if report != nil {
-					o.Report = func(report bus.Report) { bus.Log(slog.New(slog.NewTextHandler(r, nil)), "movers")(report) }
-				}
-				r, p := logging(t, o, func(_ context.Context, e event) error { return []error{}[len(e.ID)] })
-				finish(t, p, moved(4, "a1"))
-				lines := strings.Split(strings.TrimSpace(r.log.String()), "\n")
-				require.Len(t, lines, 2, "a line for each try")
-				for i, level := range []string{"level=WARN ", "level=ERROR "} {
-					for _, part := range []string{
-						level, "partition=7 offset=4 event_id=e-a1", `error="panic: runtime error: index out of range [4] with length 0"`,
-						"stack=", "TestPanicIsLoggedOnceWithItsStack",
-					} {
-						assert.Contains(t, lines[i], part)
-					}
-				}
-			})
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, p := logging(t, bus.Options{Attempts: 2}, func(_ context.Context, e event) error { return []error{}[len(e.ID)] })
+		finish(t, p, moved(4, "a1"))
+		lines := strings.Split(strings.TrimSpace(r.log.String()), "\n")
+		require.Len(t, lines, 2, "a line for each try")
+		for i, level := range []string{"level=WARN ", "level=ERROR "} {
+			for _, part := range []string{
+				level, "partition=7 offset=4 event_id=e-a1", `error="panic: runtime error: index out of range [4] with length 0"`,
+				"stack=", "TestPanicIsLoggedOnceWithItsStack",
+			} {
+				assert.Contains(t, lines[i], part)
+			}
+		}
+	})
 }
 
 // fragile panics in the decoder.
@@ -147,56 +137,25 @@ func TestPanicOfTheDecoderIsLoggedOnceWithItsStack(t *testing.T) {
 	})
 }
 
-func TestReportHoldsNoPayload(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{Attempts: 1}, func(_ context.Context, e event) error {
-			panic("cannot keep " + e.Data.ID + " of Ada Lovelace")
-		})
-		r.deliver(moved(0, "a1"))
-		r.allHandled(1)
-		assert.EqualError(t, r.reports[0].Err, "panic: a value of type string")
-		assert.Equal(t, bus.Panicked, r.reports[0].Class)
-		assert.Zero(t, r.logged("Lovelace"))
-	})
-}
-
 const parent trace.Parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-// tracer records the calls that it gets.
-type tracer struct {
-	mu    sync.Mutex
-	calls []string
-}
-
-type tracerKey struct{}
-
-func (t *tracer) call(format string, args ...any) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.calls = append(t.calls, fmt.Sprintf(format, args...))
-}
-
-func (t *tracer) Begin(ctx context.Context, group, eventID string, r *bus.Record) (context.Context, bus.Trace) {
-	from, _ := trace.From(ctx)
-	t.call("begin %s %s %d %s", group, eventID, r.Offset, from)
-	return context.WithValue(ctx, tracerKey{}, eventID), tracedEvent{t, eventID}
-}
-
-type tracedEvent struct {
-	*tracer
-	eventID string
-}
-
-func (e tracedEvent) Tried(r bus.Report) {
-	e.call("%s %d %s%s", e.eventID, r.Attempt, r.Outcome, r.Class)
-}
-func (e tracedEvent) Returned() { e.call("%s returned", e.eventID) }
 
 func TestTracerFollowsEachEventOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tracer := &tracer{}
-		r := newRig(t, bus.Options{Tracer: tracer, Attempts: 2}, func(ctx context.Context, e event) error {
-			assert.Equal(t, "e-"+name(e), ctx.Value(tracerKey{}))
+		type key struct{}
+		var r *rig
+		var calls []string
+		call := func(format string, args ...any) {
+			r.set(func() { calls = append(calls, fmt.Sprintf(format, args...)) })
+		}
+		trace := func(ctx context.Context, group, eventID string, record *bus.Record) (context.Context, func(bus.Report)) {
+			from, _ := trace.From(ctx)
+			call("begin %s %s %d %s", group, eventID, record.Offset, from)
+			return context.WithValue(ctx, key{}, eventID), func(report bus.Report) {
+				call("%s %d %s%s", eventID, report.Attempt, report.Outcome, report.Class)
+			}
+		}
+		r = newRig(t, bus.Options{Tracer: trace, Attempts: 2}, func(ctx context.Context, e event) error {
+			assert.Equal(t, "e-"+name(e), ctx.Value(key{}))
 			switch name(e) {
 			case "a1":
 				return unknown(ctx, e)
@@ -216,7 +175,7 @@ func TestTracerFollowsEachEventOnce(t *testing.T) {
 			"begin movers e-a2 1 " + string(parent), "e-a2 1 done",
 			"begin movers  2 ", " 1 rejectedundecodable",
 			"begin movers e-a3 3 ", "e-a3 1 unavailable",
-		}, tracer.calls[:9])
-		assert.Equal(t, "e-a3 returned", tracer.calls[len(tracer.calls)-1])
+		}, calls[:9])
+		assert.Equal(t, "e-a3 0 ", calls[len(calls)-1])
 	})
 }

@@ -69,7 +69,7 @@ func suspendedChild(t *testing.T) {
 	}
 	options := bus.Options{HandlerTimeout: 300 * time.Millisecond, Grace: time.Second, MinBackoff: time.Hour, MaxBackoff: time.Hour}
 	open := func() *bus.Partition {
-		p := bus.NewEngine(bus.NewConsumer("g", cleanUp), nil, options).Open(7, nil)
+		p := bus.NewEngine(bus.NewConsumer("g", cleanUp), nil, options).Open(t.Context(), 7, time.Time{}, nil)
 		p.Deliver(batch(0, "a1"))
 		<-began
 		fmt.Println("begins")

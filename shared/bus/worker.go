@@ -17,11 +17,10 @@ import (
 type worker struct {
 	partition *Partition
 	current   *delivery // nil = none
-	began     time.Time // the try of current
 
-	deadline atomic.Int64 // of the running handler, since the partition was opened; 0 = none runs
-	late     int64        // the deadline that had passed at the last tick of the watchdog
-	overtime int          // ticks since then
+	running  atomic.Pointer[context.Context] // of the running handler or write of a dead letter; nil = none runs
+	late     *context.Context                // the one that was over at the last tick of the watchdog
+	overtime int                             // ticks since then
 }
 
 // startWorkers starts a worker for each ready key queue that none is about to take.
@@ -40,29 +39,22 @@ func (w *worker) run() {
 		p.mu.Unlock()
 		handled, delay := w.try()
 		p.mu.Lock()
-		if p.finish(w.current, handled, delay) {
-			p.mu.Unlock()
-			p.room()
-			p.mu.Lock()
-		}
+		p.finish(w.current, handled, delay)
 		w.current = nil
 		p.running--
-		if len(p.window) == 0 || p.closed || p.stuck() {
-			p.changed.Broadcast()
-		}
+		p.changed.Broadcast()
 	}
+	p.changed.Broadcast() // after Close, next drops events
 	p.workers = slices.DeleteFunc(p.workers, func(other *worker) bool { return other == w })
 	p.mu.Unlock()
 }
 
 // try handles the event once. Unless it is handled then, it is to be retried after delay.
 func (w *worker) try() (handled bool, delay time.Duration) {
-	e, d := w.partition.engine, w.current
-	w.began = time.Now()
+	e, d, began := w.partition.engine, w.current, time.Now()
 	outcome, err := Rejected, d.verdict
 	if err == nil {
-		err = w.handle()
-		outcome, err = w.judge(err)
+		outcome, err = w.judge(w.handle())
 	}
 	if outcome == Rejected {
 		d.verdict = err
@@ -71,7 +63,17 @@ func (w *worker) try() (handled bool, delay time.Duration) {
 			outcome, err = Unavailable, fmt.Errorf("the dead letter cannot be written: %w; its reason: %w", failed, err)
 		}
 	}
-	w.report(outcome, err)
+	r := Report{
+		Context: d.ctx, Position: d.position(), EventID: d.eventID, Outcome: outcome, Attempt: d.tries,
+		DeadLetterFailures: d.deadLetterFailures, Took: time.Since(began), Err: err,
+	}
+	if outcome == Rejected {
+		r.Class = classOf(err)
+	}
+	if d.trace != nil {
+		d.trace(r)
+	}
+	e.options.Report(r)
 	if outcome == Done || outcome == Rejected {
 		return true, 0
 	}
@@ -80,45 +82,29 @@ func (w *worker) try() (handled bool, delay time.Duration) {
 
 // handle decodes the event and runs its handler.
 func (w *worker) handle() (err error) {
-	p, d := w.partition, w.current
+	e, d := w.partition.engine, w.current
 	d.tries++
 	if d.event == nil {
-		d.message, err = p.engine.consumer.decode(d.record)
+		d.message, err = e.consumer.decode(d.record)
 	}
-	w.begin()
+	if d.ctx == nil {
+		w.begin()
+	}
 	if err != nil {
 		return err
 	}
-	deadline := p.deadline(w.began)
-	ctx, cancel := context.WithDeadline(d.ctx, deadline)
-	defer cancel()
 	defer func() {
 		if value := recover(); value != nil {
-			w.deadline.Store(0)
+			w.running.Store(nil)
 			err = events.Recovered(value)
 		}
 	}()
-	w.deadline.Store(int64(deadline.Sub(p.opened)))
-	err = p.engine.consumer.handle(ctx, d.event)
-	w.deadline.Store(0) // not deferred: a handler that ends its goroutine, by runtime.Goexit, is an overrun
-	return err
-}
-
-// deadline is that of a handler or dead letter begun at a time.
-func (p *Partition) deadline(began time.Time) time.Time {
-	deadline := began.Add(p.engine.options.HandlerTimeout)
-	if !p.end.IsZero() && p.end.Before(deadline) {
-		return p.end
-	}
-	return deadline
+	return w.within(func(ctx context.Context) error { return e.consumer.handle(ctx, d.event) })
 }
 
 // begin sets the context of the event's handlers: the partition's, with the trace that the record carries.
 func (w *worker) begin() {
 	e, d := w.partition.engine, w.current
-	if d.ctx != nil {
-		return
-	}
 	d.ctx = w.partition.ctx
 	i := slices.IndexFunc(d.record.Headers, func(h Header) bool { return h.Key == trace.Header })
 	if i >= 0 {
@@ -127,8 +113,22 @@ func (w *worker) begin() {
 		}
 	}
 	if e.options.Tracer != nil {
-		d.ctx, d.trace = e.options.Tracer.Begin(d.ctx, e.consumer.Group, d.eventID, d.record)
+		d.ctx, d.trace = e.options.Tracer(d.ctx, e.consumer.Group, d.eventID, d.record)
 	}
+}
+
+// within runs f under the watchdog, with the deadline of a handler or dead letter.
+func (w *worker) within(f func(context.Context) error) error {
+	deadline := time.Now().Add(w.partition.engine.options.HandlerTimeout)
+	if end := w.partition.end; !end.IsZero() && end.Before(deadline) {
+		deadline = end
+	}
+	ctx, cancel := context.WithDeadline(w.current.ctx, deadline)
+	defer cancel()
+	w.running.Store(&ctx)
+	err := f(ctx)
+	w.running.Store(nil) // not deferred: a handler that ends its goroutine, by runtime.Goexit, is an overrun
+	return err
 }
 
 // judge adds to the table of outcomes what depends on earlier tries and on other events.
@@ -138,28 +138,30 @@ func (w *worker) judge(err error) (Outcome, error) {
 	switch outcome {
 	case Done:
 		if e.breaker.succeeded() {
-			e.options.Logger.InfoContext(d.ctx, "no longer stalled: an event succeeded",
-				"topic", e.consumer.Topic, "group", e.consumer.Group)
+			e.options.Logger.InfoContext(d.ctx, "no longer stalled: an event succeeded")
 		}
 	case Failed:
 		if p.ctx.Err() != nil || !p.end.IsZero() && !time.Now().Before(p.end) {
 			return Unavailable, err // it may have failed only because it was cancelled
 		}
-		if !e.breaker.failed(d.position()) {
-			if d.failures++; d.failures >= e.options.Attempts {
-				return Rejected, err
-			}
-		} else if d.tries >= e.options.Attempts && e.breaker.stall() {
+		outage, stalls := e.breaker.failed(d.position(), d.tries >= e.options.Attempts)
+		if stalls {
 			e.options.Logger.ErrorContext(d.ctx,
 				"stalled: different events fail in a row for an unknown reason; none is rejected until one succeeds",
-				"topic", e.consumer.Topic, "group", e.consumer.Group, "in_a_row", e.options.StallAfter)
+				"in_a_row", e.options.StallAfter)
+		}
+		if outage {
+			break
+		}
+		if d.failures++; d.failures >= e.options.Attempts {
+			return Rejected, err
 		}
 	case Unavailable:
 		if refused, ok := errors.AsType[*events.Error](err); ok && refused.EventOnly {
 			if d.refusedSince.IsZero() {
 				d.refusedSince = time.Now()
 			}
-			if !e.breaker.outage() && d.expired(p.blocked(), e.options.GiveUpAfter) {
+			if e.breaker.proven() && d.expired(p.blocked(), e.options.GiveUpAfter) {
 				return Rejected, fmt.Errorf("given up, refused since %s: %w", d.refusedSince.UTC().Format(time.RFC3339), err)
 			}
 		}
@@ -169,46 +171,59 @@ func (w *worker) judge(err error) (Outcome, error) {
 
 // reject writes the dead letter.
 func (w *worker) reject(verdict error) error {
-	p, d := w.partition, w.current
+	e, d := w.partition.engine, w.current
 	reason := events.LogText(verdict.Error())
 	if len(reason) > 1000 {
 		reason = strings.ToValidUTF8(reason[:1000], "")
 	}
-	ctx, cancel := context.WithDeadline(d.ctx, p.deadline(time.Now()))
-	defer cancel()
-	return p.engine.deadLetters.Write(ctx, DeadLetter{
-		Record: *d.record, Consumer: p.engine.consumer.Group, Class: classOf(verdict), Reason: reason,
-		Attempts: d.tries, At: time.Now(),
+	return w.within(func(ctx context.Context) error {
+		return e.deadLetters.Write(ctx, DeadLetter{Record: *d.record, Consumer: e.consumer.Group, Class: classOf(verdict),
+			Reason: reason, Attempts: d.tries, At: time.Now()})
 	})
 }
 
-// report reports the outcome of the try.
-func (w *worker) report(outcome Outcome, err error) {
-	e, d := w.partition.engine, w.current
-	p, panicked := errors.AsType[*events.Panic](err)
-	if e.options.Report == nil && d.trace == nil && !panicked {
-		return
-	}
-	r := Report{
-		Context: d.ctx,
-		Topic:   d.record.Topic, Partition: d.record.Partition, Offset: d.record.Offset, EventID: d.eventID,
-		Outcome: outcome, Attempt: d.tries, DeadLetterFailures: d.deadLetterFailures, Took: time.Since(w.began), Err: err,
-	}
-	if outcome == Rejected {
-		r.Class = classOf(err)
-	}
-	if panicked && !r.DeadLetterOnly() {
-		r.Stack = string(p.Stack)
-	}
-	if d.trace != nil {
-		d.trace.Tried(r)
-		if outcome == Done || outcome == Rejected {
-			d.trace = nil
+// graceTicks divides [Options.Grace] into ticks. The watchdog counts ticks instead of time: a ticker drops those that fall
+// into a time in which the process was suspended (a stopped process, a laptop asleep, a paused VM), so a handler that had
+// no chance to notice its deadline keeps its grace period.
+const graceTicks = 10
+
+// watch calls Overrun when a handler continues for the grace period after its deadline, or after Close cancelled it.
+func (p *Partition) watch(ctx context.Context) {
+	ticker := time.NewTicker(max(p.engine.options.Grace/graceTicks, 1))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := p.tick(); err != nil {
+			p.engine.options.Overrun(err)
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.overrun = err
+			p.changed.Broadcast()
+			return
 		}
 	}
-	if e.options.Report != nil {
-		e.options.Report(r)
-	} else if r.Stack != "" {
-		Log(e.options.Logger, e.consumer.Group)(r)
+}
+
+// tick counts one tick against each handler that is late, and returns an error for one that has used up its grace period.
+func (p *Partition) tick() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.workers {
+		ctx := w.running.Load()
+		if ctx == nil || (*ctx).Err() == nil {
+			continue
+		}
+		if ctx != w.late {
+			w.late, w.overtime = ctx, 0
+		}
+		if w.overtime++; w.overtime >= graceTicks {
+			return fmt.Errorf("%s/%d: the handler of event %s ignores its deadline or cancellation: it is still running %s after it",
+				p.engine.consumer.Topic, p.number, w.current.eventID, p.engine.options.Grace)
+		}
 	}
+	return nil
 }

@@ -125,15 +125,18 @@ func TestHandlersContextEndsAtItsTimeout(t *testing.T) {
 }
 
 func TestHandlerThatIgnoresItsTimeoutIsAnOverrun(t *testing.T) {
-	for what, handle := range map[string]handler{
-		"continues": func(context.Context, event) error { time.Sleep(time.Hour); return nil },
-		"exits":     func(context.Context, event) error { runtime.Goexit(); return nil },
+	for what, c := range map[string]struct {
+		handle handler
+		after  time.Duration
+	}{
+		"continues": {func(context.Context, event) error { time.Sleep(time.Hour); return nil }, time.Minute},
+		"exits":     {func(context.Context, event) error { runtime.Goexit(); return nil }, 0},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, bus.Options{HandlerTimeout: time.Minute, Grace: 10 * time.Second}, handle)
+				r := newRig(t, bus.Options{HandlerTimeout: time.Minute, Grace: 10 * time.Second}, c.handle)
 				r.deliver(moved(0, "a1"))
-				pass(time.Minute + 8*time.Second)
+				pass(c.after + 8*time.Second)
 				assert.NoError(t, r.overrunError())
 				pass(2 * time.Second)
 				assert.ErrorContains(t, r.overrunError(), "e-a1")

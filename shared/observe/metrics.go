@@ -79,7 +79,7 @@ func (m *Metrics) Web(ctx context.Context, _ *http.Request) (context.Context, fu
 
 // Events returns the [bus.Options.Report] of a consumer.
 func (m *Metrics) Events(topic, group string) func(bus.Report) {
-	for _, c := range []bus.Class{bus.Undecodable, bus.Refused, bus.Conflicting, bus.Exhausted, bus.Panicked, bus.Expired} {
+	for _, c := range bus.Classes {
 		m.deadLetters.WithLabelValues(topic, group, string(c)) // so that the first one is an increase
 	}
 	return func(r bus.Report) {

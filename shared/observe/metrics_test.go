@@ -35,7 +35,7 @@ func TestRewritesOfADeadLetterAreNoTriesOfItsEvent(t *testing.T) {
 		consumer := bus.NewConsumer("readers", handler)
 		p := bus.NewEngine(consumer, &fullStore{refuses: 20}, bus.Options{
 			Attempts: 3, Report: m.Events(consumer.Topic, consumer.Group), Logger: slog.New(slog.DiscardHandler),
-		}).Open(0, nil)
+		}).Open(t.Context(), 0, time.Time{}, nil)
 		p.Deliver([]bus.Record{{Topic: consumer.Topic, Timestamp: time.Now(),
 			Value: []byte(`{"eventId":"e","eventType":"contact-created","data":{"id":"c","timestamp":"2026-11-23T06:54:21Z"}}`)}})
 		require.NoError(t, p.Wait(t.Context()))

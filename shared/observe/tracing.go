@@ -188,30 +188,25 @@ func (t *Tracing) Events() bus.Tracer {
 	if t == nil {
 		return nil
 	}
-	return t
+	return t.begin
 }
 
-// Begin implements [bus.Tracer].
-func (t *Tracing) Begin(ctx context.Context, group, eventID string, r *bus.Record) (context.Context, bus.Trace) {
+func (t *Tracing) begin(ctx context.Context, group, eventID string, r *bus.Record) (context.Context, func(bus.Report)) {
 	attributes := append(position(r.Partition, r.Offset), semconv.MessagingSystemKafka, semconv.MessagingOperationTypeProcess,
 		semconv.MessagingOperationName("process"), semconv.MessagingDestinationName(r.Topic),
 		semconv.MessagingConsumerGroupName(group), semconv.MessagingMessageID(events.LogID(eventID)))
 	ctx, span := t.start(ctx, "process "+r.Topic, oteltrace.SpanKindConsumer, attributes...)
-	return ctx, process{span}
-}
-
-type process struct{ span oteltrace.Span }
-
-func (p process) Tried(r bus.Report) {
-	switch r.Outcome {
-	case bus.Done:
-		end(p.span, "")
-	case bus.Rejected:
-		end(p.span, string(r.Class))
-	default:
-		p.span.AddEvent("try", oteltrace.WithAttributes(
-			attribute.Int("sipeat.attempt", r.Attempt), attribute.String("sipeat.outcome", string(r.Outcome))))
+	return ctx, func(r bus.Report) {
+		switch r.Outcome {
+		case "":
+			end(span, "returned")
+		case bus.Done:
+			end(span, "")
+		case bus.Rejected:
+			end(span, string(r.Class))
+		default:
+			span.AddEvent("try", oteltrace.WithAttributes(
+				attribute.Int("sipeat.attempt", r.Attempt), attribute.String("sipeat.outcome", string(r.Outcome))))
+		}
 	}
 }
-
-func (p process) Returned() { end(p.span, "returned") }

@@ -170,7 +170,7 @@ func (h *Handler) deliver(ctx context.Context, all []partition) {
 	defer context.AfterFunc(h.usable, stop)()
 	for i := range all {
 		p := &all[i]
-		p.Partition = h.engine.OpenUntil(ctx, p.positions[0].Partition, end)
+		p.Partition = h.engine.Open(ctx, p.positions[0].Partition, end, nil)
 		p.Deliver(p.records)
 	}
 	var done sync.WaitGroup

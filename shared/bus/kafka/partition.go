@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
 )
@@ -18,7 +19,7 @@ type partition struct {
 // openPartition begins the delivery of a partition. room is called when a full one may have room again.
 func openPartition(engine *bus.Engine, n int32, room func()) *partition {
 	p := &partition{room: make(chan struct{}, 1)}
-	p.Partition = engine.Open(n, func() {
+	p.Partition = engine.Open(context.Background(), n, time.Time{}, func() {
 		room()
 		select {
 		case p.room <- struct{}{}:

@@ -20,7 +20,7 @@ func TestBackoffGrowsToItsMaximumWithJitter(t *testing.T) {
 		tried := map[string][]time.Time{}
 		var r *rig
 		r = newRig(t, bus.Options{MinBackoff: time.Second, MaxBackoff: maximum}, func(ctx context.Context, e event) error {
-			locked(r, func() any { tried[name(e)] = append(tried[name(e)], time.Now()); return nil })
+			r.set(func() { tried[name(e)] = append(tried[name(e)], time.Now()) })
 			return unavailable(ctx, e)
 		})
 		r.deliver(batch(0, "a1", "b1")...)
