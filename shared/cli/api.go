@@ -32,9 +32,8 @@ func (a *app) apiCommand() *cobra.Command {
 			"run. When it is ready, it prints this line first: ready http=http://HOST:PORT\n\n" + serverHelp,
 		Example: "  sipeat api\n" +
 			"  STORE=/var/lib/sipeat/read-model.db sipeat api --http 127.0.0.1:8081 --brokers kafka1:9092,kafka2:9092",
-		Args:        cobra.NoArgs,
-		Annotations: server,
-		RunE:        func(c *cobra.Command, _ []string) error { return a.runServer(c.Context(), a.api) },
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.runServer(c.Context(), a.api) },
 	}
 	addFlags(c, "http", "brokers")
 	return c
@@ -54,7 +53,7 @@ func (a *app) api(ctx context.Context) error {
 	url := a.startAPI(listener, a.settings.Web)
 	fmt.Fprintf(a.stdout, "ready http=%s\n\n", url)
 	a.printEndpoints()
-	fmt.Fprintf(a.stdout, "\nThe read model is %s. ", a.storeName())
+	fmt.Fprintf(a.stdout, "\nThe read model is %s. ", a.settings.Store)
 	a.printRequest(url)
 	return nil
 }
@@ -114,7 +113,7 @@ func (a *app) serveHTTP(name string, listener net.Listener, handler http.Handler
 	server.IdleTimeout = a.settings.Web.IdleTimeout
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			a.fail(fmt.Errorf("%s: %w", name, err))
+			a.stop(fmt.Errorf("%s: %w", name, err))
 		}
 	}()
 	a.add(name, func(ctx context.Context) error {

@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -37,6 +39,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	json           bool // --json
+	server         bool // the command runs until it is stopped
 
 	parsed   bool // the command line is correct
 	settings settings.Settings
@@ -46,20 +49,17 @@ type app struct {
 	parts
 }
 
-// server marks the commands that run until they are stopped: programs read their logs.
-var server = map[string]string{"server": "yes"}
-
 // Main runs the command line and returns the exit status.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// A second signal kills the process, unless it arrives with the first: `timeout` signals a process and then its group.
 	context.AfterFunc(ctx, func() { time.AfterFunc(100*time.Millisecond, stop) })
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, aws: awsAccess{timeout: reachTimeout}, parts: newParts()}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, aws: awsAccess{timeout: reachTimeout}}
 	root := a.command()
 	root.SetArgs(args)
 	c, err := root.ExecuteContextC(ctx)
-	err = errors.Join(err, a.close(c.Annotations["server"] != ""))
+	err = errors.Join(err, a.close())
 	if err == nil {
 		return 0
 	}
@@ -91,12 +91,13 @@ func (a *app) command() *cobra.Command {
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	for _, c := range []*cobra.Command{a.serveCommand(), a.apiCommand(), a.workerCommand(), a.topicsCommand(), a.doctorCommand(),
-		a.publishCommand(), a.tailCommand(), a.invokeCommand(), a.sampleCommand(), a.rebuildCommand(), a.versionCommand()} {
+	serve, api, worker := a.serveCommand(), a.apiCommand(), a.workerCommand()
+	for _, c := range []*cobra.Command{serve, api, worker, a.topicsCommand(), a.doctorCommand(), a.publishCommand(), a.tailCommand(),
+		a.invokeCommand(), a.sampleCommand(), a.rebuildCommand(), a.versionCommand()} {
 		run := c.RunE
 		c.RunE = func(c *cobra.Command, args []string) error {
-			a.parsed = true
-			if err := a.configure(c); err != nil {
+			a.parsed, a.server = true, c == serve || c == api || c == worker
+			if err := a.configure(); err != nil {
 				return usageError{err}
 			}
 			return run(c, args)
@@ -131,7 +132,7 @@ func addFlags(c *cobra.Command, names ...string) {
 func (a *app) addJSONFlag(c *cobra.Command) { c.Flags().BoolVar(&a.json, "json", false, "write JSON") }
 
 // configure reads the settings from the environment and .env.
-func (a *app) configure(c *cobra.Command) (err error) {
+func (a *app) configure() (err error) {
 	if err := loadDotenv(); err != nil {
 		return err
 	}
@@ -140,7 +141,7 @@ func (a *app) configure(c *cobra.Command) (err error) {
 	}
 	a.cluster = a.settings.Brokers
 	a.cluster.AWSCredentials = a.aws.login
-	a.logger = a.newLogger(c.Annotations["server"] != "")
+	a.logger = a.newLogger()
 	slog.SetDefault(a.logger) // other packages
 	return nil
 }
@@ -163,4 +164,28 @@ func (a *app) reach(ctx context.Context, needs kafka.Requirements) (err error) {
 	}
 	a.cluster, err = kafka.Preflight(ctx, a.cluster, a.logger, needs)
 	return err
+}
+
+// version is set when a release is built: -ldflags "-X github.com/sipeat/sipeat/shared/cli.version=v1.2.3".
+var version = ""
+
+// currentVersion is the release or, without one, Go's version of the commit, or "devel".
+func currentVersion() string {
+	if build, ok := debug.ReadBuildInfo(); ok && version == "" {
+		return strings.Trim(build.Main.Version, "()") // "(devel)"
+	}
+	return version
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Show the version of this program",
+		Example: "  sipeat version",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(a.stdout, "sipeat", currentVersion(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
+			return err
+		},
+	}
 }

@@ -28,10 +28,10 @@ func isTerminal(stream any) bool {
 }
 
 // newLogger returns a logger with colours and short times on a terminal. Elsewhere a server logs JSON, other commands text.
-func (a *app) newLogger(server bool) *slog.Logger {
+func (a *app) newLogger() *slog.Logger {
 	format, level := a.settings.LogFormat, a.settings.LogLevel
 	if !isTerminal(a.stderr) || format == "json" {
-		return observe.Logger(a.stderr, format == "json" || format == "" && server, level)
+		return observe.Logger(a.stderr, format == "json" || format == "" && a.server, level)
 	}
 	return terminalLogger(a.stderr, level, os.Getenv("NO_COLOR") != "")
 }

@@ -37,35 +37,24 @@ type parts struct {
 	metrics   *observe.Metrics
 	tracing   *observe.Tracing // nil = off
 	checks    []web.Check      // of readiness, beside those of Kafka and the read model
-	failed    chan error       // the first failure of a part
-	closers   []closer
-	running   context.Context // of the consumers
-	stop      context.CancelFunc
+	running   context.Context  // of a server, until it ends
+	stop      context.CancelCauseFunc
+	closers   []func(context.Context) error
 }
 
-type closer struct {
-	name  string
-	close func(context.Context) error
-}
-
-func newParts() parts {
-	p := parts{failed: make(chan error, 1)}
-	p.running, p.stop = context.WithCancel(context.Background())
-	return p
-}
-
-// runServer waits for a signal, or for the first failure, once start has opened the parts.
+// runServer waits for a signal, or for the first failure of a part, once start has opened the parts.
 func (a *app) runServer(ctx context.Context, start func(context.Context) error) error {
 	signal.Ignore(syscall.SIGPIPE) // `sipeat serve | head -1` closes the pipe
+	a.running, a.stop = context.WithCancelCause(ctx)
+	defer a.stop(nil) // the consumers begin to stop while the API drains
 	if err := start(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
-	select {
-	case <-ctx.Done():
+	<-a.running.Done()
+	if ctx.Err() != nil {
 		return nil
-	case err := <-a.failed:
-		return err
 	}
+	return context.Cause(a.running)
 }
 
 // open opens telemetry, notifier, read model and publisher for a server.
@@ -163,34 +152,30 @@ func (a *app) consumers() consumers.Consumers {
 	}
 }
 
-// fail records the first failure of a part.
-func (p *parts) fail(err error) {
-	select {
-	case p.failed <- err:
-	default:
-	}
+// add adds what is to be closed. A server logs it.
+func (a *app) add(name string, close func(context.Context) error) {
+	a.closers = append(a.closers, func(ctx context.Context) error {
+		if !a.server {
+			_ = close(ctx) // the command has waited for what matters to it
+			return nil
+		}
+		a.logger.Info("ending " + name)
+		if err := close(ctx); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
 }
 
-func (p *parts) add(name string, close func(context.Context) error) {
-	p.closers = append(p.closers, closer{name, close})
-}
-
-// close stops the parts in the opposite order to that in which they were added. A server logs it and takes at most
-// [stopTimeout]; its consumers begin to stop while the API drains. Other commands have waited for what matters to them.
-func (a *app) close(server bool) (err error) {
-	a.stop()
+// close closes the parts in the opposite order to that in which they were added, within [stopTimeout] if it is a server.
+func (a *app) close() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	if !server {
+	if !a.server {
 		cancel()
 	}
-	for _, c := range slices.Backward(a.closers) {
-		if server {
-			a.logger.Info("ending " + c.name)
-		}
-		if failed := c.close(ctx); failed != nil && server {
-			err = errors.Join(err, fmt.Errorf("%s: %w", c.name, failed))
-		}
+	for _, end := range slices.Backward(a.closers) {
+		err = errors.Join(err, end(ctx))
 	}
 	return err
 }

@@ -49,13 +49,11 @@ func (a *app) rebuildCommand() *cobra.Command {
 		Use:   "rebuild (--store FILE | --table NAME | --data DIR)",
 		Short: "Build another read model from the topics, while traffic continues",
 		Long: "Build another read model from the beginning of the topics, while traffic continues. It sends no\n" +
-			"notifications, joins no consumer group and commits nothing. Once it has caught up it prints how to switch to\n" +
-			"the new read model and how to go back, and keeps following new events until it is interrupted: switch while it\n" +
-			"runs, then end it. If it is interrupted before that, the same command continues.\n\n" +
-			"--data rebuilds the read model of `sipeat serve`, which must be stopped: a new file takes the place of the old\n" +
-			"one at the end. Use it when /readyz or `sipeat doctor` says that the read model is behind the group's commits\n" +
-			"(it was deleted, restored or replaced), when it is damaged, and when it is of an older version.\n\n" +
-			kafkaHelp,
+			"notifications, joins no consumer group and commits nothing. It prints how to switch to the new read model and how\n" +
+			"to go back, and follows new events: switch, then end it with Ctrl-C. An interrupted run continues the next time.\n\n" +
+			"--data rebuilds the read model of `sipeat serve`, which must be stopped. Use it when /readyz or `sipeat doctor`\n" +
+			"says that the read model is behind the group's commits (it was deleted, restored or replaced), when it is damaged,\n" +
+			"and when it is of an older version.\n\n" + kafkaHelp,
 		Example: "  sipeat rebuild --data .sipeat\n" +
 			"  sipeat rebuild --store /var/lib/sipeat/read-model-2.db\n" +
 			"  sipeat rebuild --table sipeat-2 --compare sipeat",
@@ -86,16 +84,11 @@ func (r *rebuild) check() error {
 		if _, err := os.Stat(filepath.Join(r.data, "kafka")); err != nil {
 			return fmt.Errorf("--data: there is no data of `sipeat serve` in %s", r.data)
 		}
-		return nil
 	}
-	name, inUse, other := r.table, r.settings.Table, r.other
-	if r.file != "" {
-		name, _ = filepath.Abs(r.file)
-		inUse, _ = filepath.Abs(r.settings.Store)
-		other, _ = filepath.Abs(r.other)
-	}
-	if name == inUse || name == other {
-		return fmt.Errorf("%s is in use (STORE, TABLE_NAME) or compared with: build another file or table", name)
+	path := func(file string) string { absolute, _ := filepath.Abs(file); return absolute }
+	if r.table != "" && (r.table == r.settings.Table || r.table == r.other) ||
+		r.file != "" && (path(r.file) == path(r.settings.Store) || path(r.file) == path(r.other)) {
+		return fmt.Errorf("%s is in use (STORE, TABLE_NAME) or compared with: build another file or table", r.name())
 	}
 	return nil
 }
@@ -253,18 +246,18 @@ func (r *rebuild) finish(ctx context.Context, model store.Store) error {
 		}
 		fmt.Fprintf(r.stdout, "It holds the same as %s.\n", r.other)
 	}
-	switch {
-	case r.table != "":
-		fmt.Fprintf(r.stdout, "To switch, set TABLE_NAME=%s and restart the API and the workers "+
-			"(on AWS: deploy with UseSecondTable=true or false). To go back, set TABLE_NAME=%s.\n", r.table, r.settings.Table)
-	case r.data == "":
-		claims := "" // stored beside the read model by default, and must stay the same
-		if r.settings.ClaimsFile == "" && r.settings.Store != settings.DynamoDB {
-			claims = " and CLAIMS_FILE=" + claimsFile(r.settings.Store)
-		}
-		fmt.Fprintf(r.stdout, "To switch, set STORE=%s%s and restart the API and the workers. To go back, set STORE=%s.\n",
-			r.file, claims, r.settings.Store)
+	if r.data != "" {
+		return nil
 	}
+	to, back := "TABLE_NAME="+r.table, "TABLE_NAME="+r.settings.Table
+	if r.file != "" {
+		to, back = "STORE="+r.file, "STORE="+r.settings.Store
+		if r.settings.ClaimsFile == "" && r.settings.Store != settings.DynamoDB { // beside the read model by default: they stay there
+			to += " and CLAIMS_FILE=" + claimsFile(r.settings.Store)
+		}
+	}
+	fmt.Fprintf(r.stdout, "To switch, set %s and restart the API and the workers (on AWS: deploy with UseSecondTable=true or false). "+
+		"To go back, set %s.\n", to, back)
 	return nil
 }
 
@@ -274,8 +267,8 @@ const settleTime = 3 * time.Second
 // compare lists what differs between two read models: items by type and id, demand by drink and place. While traffic
 // continues, a difference counts if it is still there after [settleTime]. It needs some 200 bytes of memory per item.
 func compare(ctx context.Context, a, b store.Reader, nameA, nameB string) (differences []string, err error) {
-	found, err := differing(ctx, a, b, nameA, nameB)
-	if err != nil || len(found) == 0 {
+	first, err := differing(ctx, a, b, nameA, nameB)
+	if err != nil || len(first) == 0 {
 		return nil, err
 	}
 	select {
@@ -283,10 +276,10 @@ func compare(ctx context.Context, a, b store.Reader, nameA, nameB string) (diffe
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	again, err := differing(ctx, a, b, nameA, nameB)
-	for _, name := range slices.Sorted(maps.Keys(again)) {
-		if found[name] != "" {
-			differences = append(differences, name+" "+again[name])
+	second, err := differing(ctx, a, b, nameA, nameB)
+	for _, name := range slices.Sorted(maps.Keys(second)) {
+		if first[name] != "" {
+			differences = append(differences, name+" "+second[name])
 		}
 	}
 	return differences, err

@@ -26,8 +26,7 @@ func (a *app) serveCommand() *cobra.Command {
 			"ready http=http://HOST:PORT kafka=HOST:PORT",
 		Example: "  sipeat serve\n" +
 			"  sipeat serve --http 127.0.0.1:0 --kafka 127.0.0.1:0 --data /tmp/sipeat    # on free ports",
-		Args:        cobra.NoArgs,
-		Annotations: server,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := a.settings.Serve.Check(); err != nil {
 				return usageError{err}

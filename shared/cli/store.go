@@ -17,14 +17,6 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// storeName names the read model in messages.
-func (a *app) storeName() string {
-	if a.settings.Store == settings.DynamoDB {
-		return "the DynamoDB table " + a.settings.Table
-	}
-	return a.settings.Store
-}
-
 // openStore opens a read model: a SQLite file, or DynamoDB's table of the settings.
 func (a *app) openStore(ctx context.Context, where string) (store.Store, error) {
 	if where == settings.DynamoDB {

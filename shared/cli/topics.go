@@ -54,20 +54,14 @@ func (a *app) topics(ctx context.Context, check bool) error {
 	if err != nil {
 		return err
 	}
-	missing, differ := 0, 0
+	faulty := 0
 	for _, s := range states {
-		if !s.Exists {
-			missing++
-		} else if len(s.Differences) > 0 {
-			differ++
+		if !s.Exists || check && len(s.Differences) > 0 {
+			faulty++
 		}
 	}
-	switch {
-	case missing > 0 && !check:
-		return fmt.Errorf("%d created topics are not visible on all brokers yet; run `sipeat topics --check`", missing)
-	case check && missing+differ > 0:
-		return fmt.Errorf("%d of %d topics are missing or differ; `sipeat topics` creates the missing ones",
-			missing+differ, len(states))
+	if faulty > 0 {
+		return fmt.Errorf("%d of %d topics are missing or differ; `sipeat topics` creates the missing ones", faulty, len(states))
 	}
 	return nil
 }

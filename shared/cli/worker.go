@@ -33,8 +33,7 @@ func (a *app) workerCommand() *cobra.Command {
 		Example: "  sipeat worker\n" +
 			"  sipeat worker --only notification\n" +
 			"  KAFKA_SESSION_TIMEOUT=1s LOG_LEVEL=warn sipeat worker --brokers kafka1:9092,kafka2:9092",
-		Args:        cobra.NoArgs,
-		Annotations: server,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			unknown := func(topic string) bool { return !slices.Contains(topicNames(), topic) }
 			if len(only) == 0 || slices.ContainsFunc(only, unknown) { // none: a variable of a script that is not set
@@ -83,10 +82,8 @@ func (a *app) worker(ctx context.Context, only []string) error {
 	a.logger.Info("joining the groups; the partitions of a killed worker are free when its session ends")
 	select {
 	case <-joined:
-	case err := <-a.failed:
-		return err
-	case <-ctx.Done():
-		return nil
+	case <-a.running.Done():
+		return context.Cause(a.running)
 	}
 	var groups []string
 	for _, f := range functions {
@@ -94,7 +91,7 @@ func (a *app) worker(ctx context.Context, only []string) error {
 	}
 	fmt.Fprintf(a.stdout, "ready topics=%s groups=%s\n\n", strings.Join(needs.Read, ","), strings.Join(groups, ","))
 	a.printConsumers(functions)
-	fmt.Fprintf(a.stdout, "\nThe read model is %s. Ctrl-C stops it.\n", a.storeName())
+	fmt.Fprintf(a.stdout, "\nThe read model is %s. Ctrl-C stops it.\n", a.settings.Store)
 	return nil
 }
 
@@ -136,13 +133,12 @@ func (a *app) startConsumers(functions []consumers.Function, assigned func(topic
 				},
 			})
 			if err != nil {
-				a.fail(err)
+				a.stop(err)
 			}
 		})
 	}
 	a.checks = append(a.checks, consumersCheck(functions, watches))
 	a.add("consumers", func(context.Context) error { // each has its own timeout
-		a.stop()
 		running.Wait()
 		return nil
 	})
