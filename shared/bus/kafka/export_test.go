@@ -20,7 +20,7 @@ func FirstMessage(t *testing.T, cluster settings.Kafka) []byte {
 
 // Compare returns the differences of a topic with so many replicas where others are wanted.
 func Compare(replicas int, minInSync string, wanted int) []Difference {
-	s := TopicState{Replication: replicas, Config: map[string]string{}}
-	s.compare(Topic{}, []kadm.Config{{Key: "min.insync.replicas", Value: &minInSync}}, wanted, "b:9092")
+	s := TopicState{Replication: replicas}
+	s.compare(Topic{}, []kadm.Config{{Key: "min.insync.replicas", Value: &minInSync}}, wanted)
 	return s.Differences
 }

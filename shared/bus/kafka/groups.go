@@ -88,7 +88,7 @@ func (s *GroupState) resume(ctx context.Context, admin *kadm.Client, starts map[
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, fmt.Errorf("its offsets: %w", err)
 	}
-	ends, err := offsets(ctx, s.Topic, admin.ListEndOffsets) // records of open transactions are there, too
+	ends, err := offsets(admin.ListEndOffsets(ctx, s.Topic)) // records of open transactions are there, too
 	if err != nil {
 		return nil, err
 	}
@@ -187,14 +187,13 @@ func fetchOnce(
 		return nil, 0, err
 	}
 	response := answer.(*kmsg.FetchResponse)
-	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
-		return nil, 0, err
+	for _, t := range response.Topics {
+		for i := range t.Partitions { // there is one
+			fetched, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+				Offset: at, IsolationLevel: kgo.ReadCommitted(), Topic: topic.Topic, Partition: n,
+			}, &t.Partitions[i], boundedDecompressor(), nil)
+			return fetched.Records, next, fetched.Err
+		}
 	}
-	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
-		return nil, 0, errors.New("the broker's answer lacks the partition")
-	}
-	fetched, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: at, IsolationLevel: kgo.ReadCommitted(), Topic: topic.Topic, Partition: n,
-	}, &response.Topics[0].Partitions[0], boundedDecompressor(), nil)
-	return fetched.Records, next, fetched.Err
+	return nil, 0, cmp.Or(kerr.ErrorForCode(response.ErrorCode), errors.New("the broker's answer lacks the partition"))
 }

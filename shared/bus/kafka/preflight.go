@@ -61,19 +61,10 @@ func Preflight(
 	})
 }
 
-// Stage is the step at which the way to a broker ends.
-type Stage string
-
-const (
-	AtAddress Stage = "address" // no such name, no listener, or no answer
-	AtTLS     Stage = "tls"     // only one side uses TLS, or the certificate is not valid
-	AtLogin   Stage = "login"
-)
-
 // BrokerState is the outcome of probing one broker.
 type BrokerState struct {
 	Address string
-	Stage   Stage  // at which it failed
+	Stage   string // at which it failed: address, tls or login
 	Err     error  // why; nil = it can be used
 	Remedy  string // what to do about that
 }
@@ -90,26 +81,23 @@ func Brokers(ctx context.Context, cluster settings.Kafka) (states []BrokerState,
 	if usable.Brokers = reachable(states); len(usable.Brokers) == 0 {
 		return states, usable
 	}
-	metadata, err := withClient(usable, func(client *kgo.Client) (kadm.Metadata, error) {
+	metadata, _ := withClient(usable, func(client *kgo.Client) (kadm.Metadata, error) {
 		ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 		defer cancel()
 		return kadm.NewClient(client).BrokerMetadata(ctx)
 	})
-	var advertised, others []string
+	var advertised []string
 	for _, b := range metadata.Brokers {
-		address := net.JoinHostPort(b.Host, fmt.Sprint(b.Port))
-		advertised = append(advertised, address)
-		if !slices.Contains(cluster.Brokers, address) {
-			others = append(others, address)
-		}
+		advertised = append(advertised, net.JoinHostPort(b.Host, fmt.Sprint(b.Port)))
 	}
+	others := slices.DeleteFunc(slices.Clone(advertised), func(a string) bool { return slices.Contains(cluster.Brokers, a) })
 	for _, s := range probeAll(ctx, cluster, others) {
 		s.Remedy = "the cluster advertises this address: set the broker's advertised.listeners to one that can be reached from" +
 			" here; " + s.Remedy
 		states = append(states, s)
 	}
 	all := reachable(states)
-	if err == nil && !slices.ContainsFunc(advertised, func(address string) bool { return slices.Contains(all, address) }) {
+	if len(advertised) > 0 && !slices.ContainsFunc(advertised, func(address string) bool { return slices.Contains(all, address) }) {
 		usable.Brokers = nil
 	}
 	return states, usable
@@ -151,7 +139,7 @@ func probe(ctx context.Context, cluster settings.Kafka, address string) (s Broke
 	var kafka negotiated
 	client, err := newClient(cluster, discard, kgo.RequestRetries(0), kgo.WithHooks(&kafka))
 	if err != nil {
-		return BrokerState{address, AtTLS, err, "set it to a PEM file with the certificate of the authority that signed the brokers'"}
+		return BrokerState{address, "tls", err, "set it to a PEM file with the certificate of the authority that signed the brokers'"}
 	}
 	defer client.Close()
 	if err := client.Ping(ctx); err != nil {
@@ -165,30 +153,30 @@ const mechanisms = settings.Plain + ", " + settings.ScramSHA256 + ", " + setting
 
 // diagnose finds the step at which a ping failed. kafka is whether the broker has answered as one.
 func diagnose(cluster settings.Kafka, kafka bool, err error) BrokerState {
-	fault := func(stage Stage, message, remedy string) BrokerState {
+	fault := func(stage, message, remedy string) BrokerState {
 		return BrokerState{Stage: stage, Err: fmt.Errorf("%s: %w", message, err), Remedy: remedy}
 	}
 	dial, _ := errors.AsType[*net.OpError](err)
 	timeout, _ := errors.AsType[net.Error](err)
 	switch {
 	case dial != nil && dial.Op == "dial", timeout != nil && timeout.Timeout():
-		return fault(AtAddress, "no broker answers", "is the address that of a Kafka broker, is it running, and not"+
+		return fault("address", "no broker answers", "is the address that of a Kafka broker, is it running, and not"+
 			" overloaded? KAFKA_BROKERS or --brokers names the brokers")
 	case !kafka && cluster.TLS:
-		return fault(AtTLS, "the TLS handshake failed", "set KAFKA_TLS_CA_FILE to the certificate of the authority that signed the"+
+		return fault("tls", "the TLS handshake failed", "set KAFKA_TLS_CA_FILE to the certificate of the authority that signed the"+
 			" broker's, in PEM, or have it show a valid one for this address; if the port speaks Kafka without TLS, use the one"+
 			" with TLS, or unset KAFKA_TLS and KAFKA_TLS_CA_FILE (client certificates are not supported)")
 	case !kafka:
-		return fault(AtTLS, "this port speaks TLS, or is not a Kafka broker's port for clients", "set KAFKA_TLS=true, and"+
+		return fault("tls", "this port speaks TLS, or is not a Kafka broker's port for clients", "set KAFKA_TLS=true, and"+
 			" KAFKA_TLS_CA_FILE where the certificate is not signed by a public authority; or use the right port")
 	case cluster.Mechanism == "":
-		return fault(AtLogin, "it requires a login, and none is set",
+		return fault("login", "it requires a login, and none is set",
 			"set KAFKA_SASL_MECHANISM ("+mechanisms+"), KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
 	case cluster.Mechanism == settings.AWSMSKIAM:
-		return fault(AtLogin, "it does not accept AWS_MSK_IAM with these AWS credentials", "do they exist, have they expired, is the"+
+		return fault("login", "it does not accept AWS_MSK_IAM with these AWS credentials", "do they exist, have they expired, is the"+
 			" region right (AWS_REGION), does their policy allow kafka-cluster:Connect, and does this listener offer the mechanism?")
 	}
-	return fault(AtLogin, fmt.Sprintf("it does not accept user %q by %s: no such user, a wrong password, or a mechanism that this"+
+	return fault("login", fmt.Sprintf("it does not accept user %q by %s: no such user, a wrong password, or a mechanism that this"+
 		" listener does not offer", cluster.Username, cluster.Mechanism), "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and"+
 		" KAFKA_SASL_MECHANISM ("+mechanisms+"), and that the user was created for this mechanism")
 }
@@ -198,6 +186,9 @@ func (r Requirements) check(ctx context.Context, a admin) error {
 	var faults []error
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(r.Read, r.Write)))) {
 		topic, err := a.topic(ctx, name)
+		if errors.Is(err, context.DeadlineExceeded) { // so it is for the others
+			return err
+		}
 		faults = append(faults, err)
 		lacks := func(users []string, operation kmsg.ACLOperation) bool {
 			allowed := topic.AuthorizedOperations // nil = the broker does not say: only a try shows it

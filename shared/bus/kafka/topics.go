@@ -64,13 +64,12 @@ func (t Topic) replicated(replication int) map[string]string {
 
 // TopicState is the state of a declared topic on the cluster.
 type TopicState struct {
-	Topic       string            `json:"topic"`
-	Exists      bool              `json:"exists"`
-	Created     bool              `json:"created"` // just now
-	Partitions  int               `json:"partitions"`
-	Replication int               `json:"replication"`
-	Config      map[string]string `json:"config,omitempty"` // what is declared of it, as it is
-	Differences []Difference      `json:"differences,omitempty"`
+	Topic       string       `json:"topic"`
+	Exists      bool         `json:"exists"`
+	Created     bool         `json:"created"` // just now
+	Partitions  int          `json:"partitions"`
+	Replication int          `json:"replication"`
+	Differences []Difference `json:"differences,omitempty"`
 }
 
 // Difference is a setting of a topic that differs from its declaration, and what to do about it.
@@ -123,10 +122,8 @@ func topicStates(ctx context.Context, cluster settings.Kafka, topics []Topic, cr
 
 // pause waits; false = ctx is done.
 func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false
@@ -158,7 +155,7 @@ func (a admin) create(ctx context.Context, t Topic, replication int) (made bool,
 }
 
 func (a admin) inspect(ctx context.Context, t Topic, replication int) (TopicState, error) {
-	s := TopicState{Topic: t.Name, Config: map[string]string{}}
+	s := TopicState{Topic: t.Name}
 	found, err := a.topic(ctx, t.Name)
 	if events.KindOf(err) == events.NotFound || err == nil && len(found.Partitions) == 0 {
 		return s, nil
@@ -175,33 +172,27 @@ func (a admin) inspect(ctx context.Context, t Topic, replication int) (TopicStat
 	}
 	s.Exists, s.Partitions, s.Replication = true, len(found.Partitions), len(found.Partitions[0].Replicas)
 	have, _ := described.On(t.Name, nil) // without settings where this broker does not know the topic yet
-	s.compare(t, have.Configs, replication, a.cluster.Brokers[0])
+	s.compare(t, have.Configs, replication)
 	return s, nil
 }
 
-// compare adds the differences. More partitions or a higher replication than declared are none. Remedies name a broker.
-func (s *TopicState) compare(want Topic, have []kadm.Config, replication int, broker string) {
-	differ := func(setting, is, should, remedy string) {
-		s.Differences = append(s.Differences, Difference{setting, is, should, remedy})
+// compare adds the differences. More partitions or a higher replication than declared are none.
+func (s *TopicState) compare(want Topic, have []kadm.Config, replication int) {
+	differ := func(setting string, is, should any, remedy string) {
+		s.Differences = append(s.Differences, Difference{setting, fmt.Sprint(is), fmt.Sprint(should), remedy})
 	}
 	if s.Partitions < int(want.Partitions) {
-		differ("partitions", strconv.Itoa(s.Partitions), strconv.Itoa(int(want.Partitions)), fmt.Sprintf(
-			"it limits the number of workers; kafka-topics --bootstrap-server %s --alter --topic %s --partitions %d"+
-				" (keys move to other partitions: let the workers finish first)", broker, s.Topic, want.Partitions))
+		differ("partitions", s.Partitions, want.Partitions, fmt.Sprintf("it limits the number of workers; kafka-topics --alter"+
+			" --topic %s --partitions %d (keys move to other partitions: let the workers finish first)", s.Topic, want.Partitions))
 	}
 	if s.Replication < replication {
-		differ("replication", strconv.Itoa(s.Replication), strconv.Itoa(replication),
+		differ("replication", s.Replication, replication,
 			"its events are lost if these brokers are; raise it with kafka-reassign-partitions")
 	}
 	declared := want.replicated(max(replication, s.Replication)) // a broker that is away does not lower it
 	for _, c := range have {
-		should, ok := declared[c.Key]
-		if !ok {
-			continue
-		}
-		if s.Config[c.Key] = c.MaybeValue(); s.Config[c.Key] != should {
-			differ(c.Key, c.MaybeValue(), should, fmt.Sprintf("kafka-configs --bootstrap-server %s --alter --topic %s"+
-				" --add-config %s=%s", broker, s.Topic, c.Key, should))
+		if should, ok := declared[c.Key]; ok && should != c.MaybeValue() {
+			differ(c.Key, c.MaybeValue(), should, "kafka-configs --alter --topic "+s.Topic+" --add-config "+c.Key+"="+should)
 		}
 	}
 }

@@ -1,0 +1,282 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// TailOptions selects the records that [Tail] shows. The later of FromStart, Since and Offset in this order counts.
+type TailOptions struct {
+	FromStart  bool      // from the earliest record; otherwise from the end
+	Since      time.Time // from the first record that was written then or later
+	Offset     int64     // from this offset on, where HasOffset
+	HasOffset  bool
+	Partitions []int32 // only these; nil = all
+	Follow     bool    // go on until ctx is done; otherwise end once the records that were there at the start are shown
+	Logger     *slog.Logger
+}
+
+// Tail reads a topic's records without a consumer group and calls show with each, until ctx is done or show returns an
+// error, which it returns. Records come in order within a partition. A batch that cannot be decompressed comes as one
+// unreadable record. A topic or partition that does not exist is NotFound.
+func Tail(ctx context.Context, cluster settings.Kafka, topic string, o TailOptions, show func(bus.Record) error) error {
+	client, err := newReader(cluster, o.Logger)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	from, ends, err := bounds(ctx, admin, topic)
+	if err != nil {
+		return err
+	}
+	for _, n := range o.Partitions {
+		if _, ok := ends[n]; !ok {
+			return events.Errorf(events.NotFound, "topic %s has no partition %d: its partitions are 0 to %d", topic, n, len(ends)-1)
+		}
+	}
+	var since map[int32]int64
+	if !o.Since.IsZero() {
+		if since, err = offsets(admin.ListOffsetsAfterMilli(ctx, o.Since.UnixMilli(), topic)); err != nil {
+			return fmt.Errorf("list the offsets of %s: %w", topic, err)
+		}
+	}
+	for n, end := range ends {
+		switch {
+		case o.Partitions != nil && !slices.Contains(o.Partitions, n):
+			delete(from, n)
+		case o.HasOffset:
+			from[n] = min(max(o.Offset, from[n]), end)
+		case since != nil:
+			from[n] = since[n]
+		case !o.FromStart:
+			from[n] = end
+		}
+	}
+	return read(ctx, client, topic, from, ends, func(done bool) (bool, error) { return o.Follow || !done, nil }, show)
+}
+
+// ReplayOptions tune a replay.
+type ReplayOptions struct {
+	From        map[int32]int64 // where to begin; a partition that is absent begins at the earliest record
+	Delivery    bus.Options
+	DeadLetters bus.DeadLetters // gets what the consumer rejects
+	// Advance is called with what was handled, from one offset up to another by partition, every second and at the end.
+	Advance func(ctx context.Context, topic string, from, to map[int32]int64) error
+	// Progress is called as often, with the number of offsets that were handled and the number that there were at the start.
+	Progress func(handled, all int64)
+	// CaughtUp, if set, is called when the records that there were at the start are handled; then Replay continues with new ones
+	// until ctx is done. Without it Replay ends there.
+	CaughtUp func()
+	Logger   *slog.Logger
+}
+
+// Replay gives the events of a topic to a consumer, like [Consume], but without a consumer group: it commits nothing, and
+// other consumers do not notice it. It returns nil when all is handled or, if it continues with new records, when ctx is done.
+// Partitions that are added meanwhile are not read.
+func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o ReplayOptions) error {
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	o.Delivery.Overrun = stop // a handler ignores its deadline
+	client, err := newReader(cluster, o.Logger)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	r := &replay{ReplayOptions: o, topic: c.Topic, partitions: map[int32]*partition{}}
+	if r.from, r.ends, err = bounds(ctx, kadm.NewClient(client), r.topic); err != nil {
+		return err
+	}
+	engine := bus.NewEngine(c, o.DeadLetters, o.Delivery)
+	for n, end := range r.ends {
+		r.partitions[n] = openPartition(engine, n, func() {})
+		r.partitions[n].advanced = o.From[n]
+		r.from[n] = min(max(r.from[n], o.From[n]), end)
+	}
+	err = read(running, client, r.topic, r.from, r.ends, func(done bool) (bool, error) { return r.next(running, done) },
+		func(record bus.Record) error {
+			p := r.partitions[record.Partition]
+			p.Deliver([]bus.Record{record})
+			if !p.waitForRoom(running) {
+				return running.Err()
+			}
+			return nil
+		})
+	if r.caughtUp && errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	err = errors.Join(err, r.close())
+	if ctx.Err() == nil && running.Err() != nil {
+		return context.Cause(running)
+	}
+	return err
+}
+
+type replay struct {
+	ReplayOptions
+	topic      string
+	from, ends map[int32]int64 // at the start
+	partitions map[int32]*partition
+	caughtUp   bool
+	advanced   time.Time
+}
+
+// next is called after each poll, with whether the records that there were at the start are delivered.
+func (r *replay) next(ctx context.Context, done bool) (more bool, err error) {
+	caughtUp := done && !r.caughtUp
+	if caughtUp {
+		for _, p := range r.partitions {
+			if err := p.Wait(ctx); err != nil {
+				return false, err
+			}
+		}
+		r.caughtUp = true
+	}
+	if caughtUp || time.Since(r.advanced) > time.Second {
+		if err := r.advance(ctx); err != nil && ctx.Err() == nil {
+			r.Logger.Warn("the progress of the read model cannot be stored", "topic", r.topic, "error", err)
+		}
+	}
+	if caughtUp && r.CaughtUp != nil {
+		r.CaughtUp()
+	}
+	return r.CaughtUp != nil || !r.caughtUp, nil
+}
+
+// advance calls Advance and Progress.
+func (r *replay) advance(ctx context.Context) error {
+	r.advanced = time.Now()
+	from, to := map[int32]int64{}, map[int32]int64{}
+	handled, all := int64(0), int64(0)
+	for n, p := range r.partitions {
+		at, _, ok := p.Handled()
+		if !ok {
+			at = r.from[n]
+		}
+		if r.caughtUp { // the last offsets may hold no record
+			at = max(at, r.ends[n])
+		}
+		handled += min(at, r.ends[n]) - r.from[n]
+		all += r.ends[n] - r.from[n]
+		if at > p.advanced {
+			from[n], to[n] = p.advanced, at
+		}
+	}
+	r.Progress(handled, all)
+	if len(to) == 0 {
+		return nil
+	}
+	if err := r.Advance(ctx, r.topic, from, to); err != nil {
+		return err
+	}
+	for n, at := range to {
+		r.partitions[n].advanced = at
+	}
+	return nil
+}
+
+// close ends the delivery, within 5 s. What it abandons is read again the next time.
+func (r *replay) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var closing sync.WaitGroup
+	for _, p := range r.partitions {
+		closing.Go(func() { _ = p.Close(ctx) })
+	}
+	closing.Wait()
+	return r.advance(ctx)
+}
+
+// newReader makes a client for [read].
+func newReader(cluster settings.Kafka, logger *slog.Logger) (*kgo.Client, error) {
+	return newClient(cluster, logger, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond))
+}
+
+// read calls show with the records of a topic from there on, by partition. After each poll it calls next, with whether all are
+// shown before until; next says whether to go on. The client is one of newReader.
+func read(
+	ctx context.Context, client *kgo.Client, topic string, from, until map[int32]int64, next func(done bool) (more bool, err error),
+	show func(bus.Record) error,
+) error {
+	start, left := map[int32]kgo.Offset{}, maps.Clone(from) // left is the next offset to read
+	for n, at := range from {
+		start[n] = kgo.NewOffset().At(at)
+	}
+	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: start})
+	for {
+		maps.DeleteFunc(left, func(n int32, at int64) bool { return at >= until[n] })
+		if more, err := next(len(left) == 0); err != nil || !more {
+			return err
+		}
+		polling, stop := context.WithTimeout(ctx, 500*time.Millisecond)
+		fetches := client.PollFetches(polling)
+		stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		for r := range fetches.RecordsAll() {
+			if err := show(fromKgo([]*kgo.Record{r})[0]); err != nil {
+				return err
+			}
+			left[r.Partition] = r.Offset + 1
+		}
+		for _, e := range fetches.Errors() {
+			tooLarge, _ := errors.AsType[*kgo.ErrDecompressTooLarge](e.Err)
+			switch {
+			case errors.Is(e.Err, errUnpolled), errors.Is(e.Err, context.DeadlineExceeded) && len(left) == 0:
+			case errors.Is(e.Err, context.DeadlineExceeded): // the remaining offsets may hold no records
+				rest, err := backlogs(ctx, client, topic, left)
+				if err != nil {
+					return err
+				}
+				maps.DeleteFunc(left, func(n int32, _ int64) bool { return rest[n].events == 0 })
+			case tooLarge != nil:
+				if err := show(unreadableRecord(tooLarge)); err != nil {
+					return err
+				}
+				left[e.Partition] = tooLarge.NextOffset
+				client.SetOffsets(map[string]map[int32]kgo.EpochOffset{
+					topic: {e.Partition: {Epoch: tooLarge.Epoch, Offset: tooLarge.NextOffset}},
+				})
+			default:
+				return fmt.Errorf("read %s/%d: %w", topic, e.Partition, e.Err)
+			}
+		}
+	}
+}
+
+// bounds are the first offset and the one behind the last that is committed, by partition.
+func bounds(ctx context.Context, admin *kadm.Client, topic string) (starts, ends map[int32]int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if starts, err = offsets(admin.ListStartOffsets(ctx, topic)); err == nil {
+		ends, err = offsets(admin.ListCommittedOffsets(ctx, topic))
+	}
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		err = events.Errorf(events.NotFound, "there is no topic %s", topic)
+	case err != nil:
+		err = fmt.Errorf("the brokers do not list the offsets of %s (do they run? is the address right?): %w", topic, err)
+	}
+	return starts, ends, err
+}
+
+func offsets(listed kadm.ListedOffsets, err error) (map[int32]int64, error) {
+	found := map[int32]int64{}
+	listed.Each(func(o kadm.ListedOffset) { found[o.Partition] = o.Offset })
+	return found, cmp.Or(err, listed.Error())
+}
