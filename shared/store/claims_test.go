@@ -184,9 +184,6 @@ var claims = []struct {
 		for _, id := range []string{"", strings.Repeat("x", store.MaxID+1), "\xff"} {
 			_, _, err := b.Claims.Claim(b.Context(), id, "smtp", lease)
 			isKind(b, events.Invalid, err)
-			isKind(b, events.Invalid, b.Complete(b.Context(), id, "smtp"))
-			isKind(b, events.Invalid, b.Fail(b.Context(), id, "smtp", "refused"))
-			isKind(b, events.Invalid, b.Release(b.Context(), id, "smtp"))
 		}
 	}},
 	{"a context that has ended makes every call unavailable, and changes nothing", func(b *claimsBench) {

@@ -35,10 +35,10 @@ type Item struct {
 // Labels are the properties that lists can be filtered by; an empty one is absent. They are kept as given and compared
 // folded, see [Fold] ("Berlin" finds "berlin ").
 type Labels struct {
-	City      string
-	Country   string
-	MachineID string
-	Type      string // of a notification: contact, machine or request
+	City      string `json:"city,omitempty"`
+	Country   string `json:"country,omitempty"`
+	MachineID string `json:"machineId,omitempty"`
+	Type      string `json:"type,omitempty"` // of a notification: contact, machine or request
 }
 
 // Query selects a page of the items of one type, newest first: by CreatedAt, then by the bytes of ID, both descending.

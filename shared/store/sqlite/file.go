@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -9,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
+	"sync"
+	"time"
 
 	driver "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
 
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
@@ -30,21 +33,26 @@ type kind struct {
 // snapshot.
 type file struct {
 	kind
+	options
 	path    string
 	opened  os.FileInfo
 	readers *sql.DB
+	close   func() error
 	*writer
 }
 
 // openFile opens the file for writing and creates it if there is none.
-func openFile(ctx context.Context, k kind, path string, o options) (*file, error) {
-	f := &file{kind: k, path: path}
+func openFile(ctx context.Context, k kind, path string, opts []Option) (*file, error) {
+	f := &file{kind: k, path: path, options: options{clock: time.Now}}
+	for _, opt := range opts {
+		opt(&f.options)
+	}
 	// It holds names and addresses. This fails if there is one, or SQLite says why it cannot be opened.
 	if created, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
 		_ = created.Close()
 	}
 	pragmas := []string{"synchronous(full)", "fullfsync(1)"} // fullfsync: macOS's fsync stops short of the disk
-	if o.relaxed {
+	if f.relaxed {
 		pragmas = []string{"synchronous(normal)"}
 	}
 	db, err := connect(path, append(pragmas, "busy_timeout(0)", "cache_size(-32768)", "temp_store(memory)",
@@ -53,33 +61,41 @@ func openFile(ctx context.Context, k kind, path string, o options) (*file, error
 		f.readers, err = connect(path, "busy_timeout(10000)", "query_only(1)", "cache_size(-8192)")
 	}
 	if err != nil {
-		return nil, f.opening(ctx, err)
+		return nil, f.fault(ctx, err)
 	}
-	db.SetMaxOpenConns(1)
 	n := max(4, 2*runtime.GOMAXPROCS(0))
 	f.readers.SetMaxOpenConns(n)
 	f.readers.SetMaxIdleConns(n)
-	if err = whileLocked(ctx, func() error { return f.prepare(ctx, db) }); err == nil {
-		f.writer, err = newWriter(ctx, db, f)
-	}
+	var conn *sql.Conn
+	err = whileLocked(ctx, func() (err error) {
+		if conn == nil {
+			if conn, err = db.Conn(ctx); err != nil {
+				return err
+			}
+		}
+		return f.prepare(ctx, conn)
+	})
 	if err != nil {
-		return nil, errors.Join(f.opening(ctx, err), f.readers.Close(), db.Close())
+		return nil, errors.Join(f.fault(ctx, err), f.readers.Close(), db.Close())
 	}
+	f.writer = &writer{file: f, tx: tx{conn: conn, stmt: map[string]*sql.Stmt{}}, jobs: make(chan *job),
+		quit: make(chan struct{}), ended: make(chan struct{})}
+	go f.writer.loop()
+	f.close = sync.OnceValue(func() error {
+		close(f.writer.quit)
+		<-f.writer.ended
+		// The writer's connection is the last, because the last one moves the log into the file, and readers may not.
+		return errors.Join(f.readers.Close(), f.writer.tx.close(), db.Close())
+	})
 	return f, nil
 }
 
-// Close commits what is queued, and closes the file, once.
-func (f *file) Close() error {
-	if !f.drain() {
-		return nil
-	}
-	// The writer's connection is the last, because the last one moves the log into the file, and readers may not.
-	return errors.Join(f.readers.Close(), f.writer.close())
-}
+// Close commits what is under way, and closes the file.
+func (f *file) Close() error { return f.close() }
 
 // each runs a query and calls scan for each row.
 func (f *file) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
-	if err := ctx.Err(); err != nil {
+	if err := cmp.Or(ctx.Err(), f.inPlace()); err != nil {
 		return f.fault(ctx, err)
 	}
 	rows, err := f.readers.QueryContext(ctx, text, args...)
@@ -100,12 +116,7 @@ func scanAll(rows *sql.Rows, scan func(*sql.Rows) error) error {
 }
 
 // prepare makes the file one of its kind, or returns why it cannot. It changes nothing until the file is known to be ours.
-func (f *file) prepare(ctx context.Context, db *sql.DB) error {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
+func (f *file) prepare(ctx context.Context, conn *sql.Conn) (err error) {
 	if err := f.schema(ctx, conn); err != nil {
 		return err
 	}
@@ -151,16 +162,9 @@ func (f *file) schema(ctx context.Context, conn *sql.Conn) error {
 
 // connect makes a pool of connections, each with these pragmas.
 func connect(path string, pragmas ...string) (*sql.DB, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	name := filepath.ToSlash(abs)
-	if !strings.HasPrefix(name, "/") {
-		name = "/" + name // a Windows drive
-	}
 	q := url.Values{"_pragma": pragmas, "_dqs": {"0"}, "_error_rc": {"1"}}
-	c, err := driver.NewConnector((&url.URL{Scheme: "file", Path: name, RawQuery: q.Encode()}).String())
+	name := "file:" + (&url.URL{Path: filepath.ToSlash(filepath.Clean(path))}).EscapedPath()
+	c, err := driver.NewConnector(name + "?" + q.Encode())
 	if err != nil {
 		return nil, err
 	}
@@ -178,10 +182,36 @@ func (f *file) inPlace() error {
 
 // fault classifies an error of SQLite.
 func (f *file) fault(ctx context.Context, err error) error {
-	return store.Fault(ctx, err, func() string { return f.what + " " + reason(err) })
+	return store.Fault(ctx, err, func() string { return f.what + " " + f.path + " " + reason(err) })
 }
 
-// opening is fault for a failure to open the file, which it names.
-func (f *file) opening(ctx context.Context, err error) error {
-	return store.Fault(ctx, err, func() string { return f.what + " " + f.path + " " + reason(err) })
+func reason(err error) string {
+	switch code(err) {
+	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_PROTOCOL:
+		return "is locked by another process"
+	case lib.SQLITE_FULL:
+		return "cannot be written: the disk is full"
+	case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_AUTH:
+		return "cannot be opened or written: it must be a file in a folder that exists, and this user needs the right to read " +
+			"and write both"
+	case lib.SQLITE_NOTADB:
+		return "is not a SQLite database: give another path, or move the file away"
+	case lib.SQLITE_CORRUPT:
+		return "is damaged: stop all programs that use it and restore it from a copy, or (a read model) by `sipeat rebuild`"
+	}
+	return "failed"
+}
+
+// code is SQLite's primary result code; 0 if the error is not SQLite's.
+func code(err error) int {
+	var e *driver.Error
+	if errors.As(err, &e) {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+func locked(err error) bool {
+	c := code(err)
+	return c == lib.SQLITE_BUSY || c == lib.SQLITE_LOCKED || c == lib.SQLITE_PROTOCOL
 }

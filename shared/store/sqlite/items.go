@@ -13,18 +13,8 @@ import (
 
 // extra is what an item has beside its payload, as given.
 type extra struct {
-	City      string   `json:"city,omitempty"`
-	Country   string   `json:"country,omitempty"`
-	MachineID string   `json:"machineId,omitempty"`
-	Type      string   `json:"type,omitempty"`
-	Drinks    []string `json:"drinks,omitempty"`
-}
-
-func orNull(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
+	store.Labels
+	Drinks []string `json:"drinks,omitempty"`
 }
 
 // Put implements [store.Writer].
@@ -32,18 +22,19 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 	if err := item.Check(); err != nil {
 		return err
 	}
-	l, f := item.Labels, item.Labels.Folded()
-	more, err := json.Marshal(extra{l.City, l.Country, l.MachineID, l.Type, item.Drinks})
+	f := item.Labels.Folded()
+	more, err := json.Marshal(extra{item.Labels, item.Drinks})
 	if err != nil {
 		return s.fault(ctx, err)
 	}
 	// All is copied here, because the caller may change its memory when ctx has ended.
 	values := []any{item.Type, item.ID, item.EventID, item.CreatedAt.UnixMilli(), item.Digest[:], string(item.Data),
-		string(more), orNull(f.City), orNull(f.Country), orNull(f.MachineID), orNull(f.Type)}
+		string(more), f.City, f.Country, f.MachineID, f.Type}
 	demand := item.DemandEntries()
 	return s.do(ctx, func(t *tx) error {
 		isNew, err := t.changed(`INSERT INTO items (type, id, event, created, digest, data, extra, city, country, machine, kind)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (type, id) DO NOTHING`, values...)
+			VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, ''), nullif(?, ''))
+			ON CONFLICT (type, id) DO NOTHING`, values...)
 		if err != nil {
 			return err
 		}
@@ -140,9 +131,59 @@ func scanTo(items *[]store.Item) func(*sql.Rows) error {
 		if err := json.Unmarshal(more, &x); len(more) > 0 && err != nil { // earlier versions wrote NULL where there was nothing
 			return err
 		}
-		item.Labels = store.Labels{City: x.City, Country: x.Country, MachineID: x.MachineID, Type: x.Type}
-		item.Drinks = x.Drinks
+		item.Labels, item.Drinks = x.Labels, x.Drinks
 		*items = append(*items, item)
 		return nil
 	}
+}
+
+// Demand implements [store.Reader].
+func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (store.DemandPage, error) {
+	at, err := q.Start()
+	if err != nil {
+		return store.DemandPage{}, err
+	}
+	if at == nil {
+		at = &store.DemandKey{} // the first page begins after a blank drink, which does not exist
+	}
+	text, args := demand(store.Fold(q.Country), store.Fold(q.City), *at)
+	args = append(args, q.Limit+1)
+	var page store.DemandPage
+	err = s.each(ctx, text, args, func(rows *sql.Rows) error {
+		var d store.Demand
+		err := rows.Scan(&d.Country, &d.City, &d.Drink, &d.Count)
+		page.Items = append(page.Items, d)
+		return err
+	})
+	if err != nil {
+		return store.DemandPage{}, err
+	}
+	if len(page.Items) > q.Limit {
+		page.Items = page.Items[:q.Limit]
+		page.Next = q.Next(page.Items[q.Limit-1].Key())
+	}
+	return page, nil
+}
+
+// demand is the statement for a page of demand after a key, and its first arguments.
+func demand(country, city string, at store.DemandKey) (text string, args []any) {
+	const from = "SELECT shown_country, shown_city, shown_drink, count FROM demand "
+	const order = " ORDER BY country, city, drink LIMIT ?"
+	switch {
+	case country != "" && city != "":
+		return from + "WHERE country = ? AND city = ? AND drink > ?" + order, []any{country, city, at.Drink}
+	case country != "":
+		return from + "WHERE country = ? AND (city, drink) > (?, ?)" + order, []any{country, at.City, at.Drink}
+	case city != "":
+		return from + "INDEXED BY demand_city WHERE city = ? AND (country, drink) > (?, ?)" + order,
+			[]any{city, at.Country, at.Drink}
+	}
+	return from + "WHERE (country, city, drink) > (?, ?, ?)" + order, []any{at.Country, at.City, at.Drink}
+}
+
+// count adds to a row of demand, which shows the spelling that came first.
+func (t *tx) count(e store.DemandEntry) error {
+	return t.exec(`INSERT INTO demand (country, city, drink, shown_country, shown_city, shown_drink, count)
+		VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1`,
+		e.Country, e.City, e.Drink, e.Shown.Country, e.Shown.City, e.Shown.Drink)
 }

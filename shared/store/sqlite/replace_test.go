@@ -50,17 +50,3 @@ func TestReplace(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, entries)
 }
-
-func TestReplaceRefusesAFileThatIsOpen(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	old, built := filepath.Join(dir, "model.db"), filepath.Join(dir, "new.db")
-	s := open(t, old)
-	require.NoError(t, s.Put(t.Context(), request(1)))
-	require.NoError(t, open(t, built).Close())
-	release := stall(t, s) // it is writing
-	err := Replace(t.Context(), built, old)
-	release()
-	require.ErrorContains(t, err, "is open in another process")
-	require.NoError(t, s.Put(t.Context(), request(2)))
-}

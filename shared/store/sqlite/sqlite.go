@@ -15,6 +15,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -88,17 +89,9 @@ func WithRelaxedSync() Option { return func(o *options) { o.relaxed = true } }
 // WithClock takes the time of leases from clock instead of [time.Now].
 func WithClock(clock func() time.Time) Option { return func(o *options) { o.clock = clock } }
 
-func optionsOf(opts []Option) options {
-	o := options{clock: time.Now}
-	for _, opt := range opts {
-		opt(&o)
-	}
-	return o
-}
-
 // Open opens the read model at path and creates it if there is none, in a folder that must exist, readable by this user alone.
 func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
-	f, err := openFile(ctx, readModel, path, optionsOf(opts))
+	f, err := openFile(ctx, readModel, path, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -107,12 +100,52 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 
 // Ping implements [store.Store].
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.inPlace(); err != nil {
-		return err
-	}
 	marks, err := s.Marks(ctx)
 	if err != nil {
 		return err
 	}
 	return marks.Check()
+}
+
+// Advance implements [store.Marker].
+func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]int64) error {
+	return s.do(ctx, func(t *tx) error {
+		marks := store.Marks{}
+		err := t.each("SELECT topic, partition, held, committed FROM marks WHERE topic = ?", []any{topic}, scanMark(marks))
+		if err != nil {
+			return err
+		}
+		for partition, m := range store.Advanced(marks[topic], from, to) {
+			err := t.exec(`INSERT INTO marks VALUES (?, ?, ?, ?)
+				ON CONFLICT DO UPDATE SET held = excluded.held, committed = excluded.committed`,
+				topic, partition, m.Held, m.Committed)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Marks implements [store.Marker].
+func (s *Store) Marks(ctx context.Context) (store.Marks, error) {
+	marks := store.Marks{}
+	err := s.each(ctx, "SELECT topic, partition, held, committed FROM marks", nil, scanMark(marks))
+	return marks, err
+}
+
+func scanMark(into store.Marks) func(*sql.Rows) error {
+	return func(rows *sql.Rows) error {
+		var topic string
+		var partition int32
+		var m store.Mark
+		if err := rows.Scan(&topic, &partition, &m.Held, &m.Committed); err != nil {
+			return err
+		}
+		if into[topic] == nil {
+			into[topic] = map[int32]store.Mark{}
+		}
+		into[topic][partition] = m
+		return nil
+	}
 }

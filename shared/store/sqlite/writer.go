@@ -1,12 +1,12 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"math/rand/v2"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
@@ -27,49 +27,29 @@ const maxBatch = 1024
 type job struct {
 	ctx  context.Context
 	run  func(*tx) error
+	err  error // of run
 	done chan error
 }
 
-// writer runs jobs one after the other, as many as are queued in one transaction, on the only connection that writes.
+// writer runs jobs one after the other, as many as wait in one transaction, on the only connection that writes.
 type writer struct {
-	file *file
-	db   *sql.DB
-	conn *sql.Conn
-	tx   tx
-
-	mu      sync.Mutex
-	queue   []*job
-	running bool // loop runs
-	closed  bool
-	loops   sync.WaitGroup
-}
-
-func newWriter(ctx context.Context, db *sql.DB, f *file) (*writer, error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &writer{file: f, db: db, conn: conn, tx: tx{conn: conn, stmt: map[string]*sql.Stmt{}}}, nil
+	file        *file
+	tx          tx
+	jobs        chan *job
+	quit, ended chan struct{}
 }
 
 // do runs a write and returns when it is committed, or when its context ends: then its outcome is unknown, and run may
 // still be called.
 func (w *writer) do(ctx context.Context, run func(*tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return w.file.fault(ctx, err)
-	}
 	j := &job{ctx: ctx, run: run, done: make(chan error, 1)}
-	w.mu.Lock()
-	if w.closed {
-		w.mu.Unlock()
+	select {
+	case w.jobs <- j:
+	case <-ctx.Done():
+		return w.file.fault(ctx, ctx.Err())
+	case <-w.quit:
 		return events.Errorf(events.Unavailable, "%s is closed", w.file.what)
 	}
-	w.queue = append(w.queue, j)
-	if !w.running {
-		w.running = true
-		w.loops.Go(w.loop)
-	}
-	w.mu.Unlock()
 	select {
 	case err := <-j.done:
 		return err
@@ -78,67 +58,54 @@ func (w *writer) do(ctx context.Context, run func(*tx) error) error {
 	}
 }
 
-// drain runs what is queued and refuses later writes; false if another call did.
-func (w *writer) drain() bool {
-	w.mu.Lock()
-	first := !w.closed
-	w.closed = true
-	w.mu.Unlock()
-	w.loops.Wait()
-	return first
-}
-
-func (w *writer) close() error {
-	var errs []error
-	for _, stmt := range w.tx.stmt { // or the connection is not released
-		errs = append(errs, stmt.Close())
-	}
-	return w.file.fault(context.Background(), errors.Join(append(errs, w.conn.Close(), w.db.Close())...))
-}
-
-// loop commits the queue until it is empty.
+// loop commits jobs until quit is closed.
 func (w *writer) loop() {
-	for jobs := w.take(); len(jobs) > 0; jobs = w.take() {
-		for i, err := range w.commit(jobs) {
-			jobs[i].done <- err
+	defer close(w.ended)
+	for {
+		select {
+		case j := <-w.jobs:
+			w.commit(w.gather([]*job{j}))
+			runtime.Gosched() // so that the callers just answered can queue their next write and share the next transaction
+		case <-w.quit:
+			return
 		}
-		runtime.Gosched() // so that the callers just answered can queue their next write and share the next transaction
 	}
 }
 
-// take takes a batch from the queue; none ends the loop.
-func (w *writer) take() []*job {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := min(len(w.queue), maxBatch)
-	jobs := w.queue[:n:n]
-	w.queue, w.running = w.queue[n:], n > 0
-	return jobs
+// gather adds the jobs that are waiting.
+func (w *writer) gather(batch []*job) []*job {
+	for len(batch) < maxBatch {
+		select {
+		case j := <-w.jobs:
+			batch = append(batch, j)
+		default:
+			return batch
+		}
+	}
+	return batch
 }
 
-// commit runs jobs in one transaction and returns their errors. If one of them fails for a reason other than its arguments, each
-// runs in a transaction of its own: the others may not be concerned.
-func (w *writer) commit(jobs []*job) []error {
-	errs := make([]error, len(jobs))
-	ran, err := w.transaction(jobs, errs)
+// commit runs jobs in one transaction. If one of them fails for a reason other than its arguments, each runs in a transaction
+// of its own: the others may not be concerned.
+func (w *writer) commit(jobs []*job) {
+	ofJob, err := w.transaction(jobs)
 	if err != nil {
-		_, _ = w.conn.ExecContext(context.Background(), "ROLLBACK") // unless SQLite has done so itself
-		if ran && len(jobs) > 1 {
+		_, _ = w.tx.conn.ExecContext(context.Background(), "ROLLBACK") // unless SQLite has done so itself
+		if ofJob && len(jobs) > 1 {
 			for i := range jobs {
-				errs[i] = w.commit(jobs[i : i+1])[0]
+				w.commit(jobs[i : i+1])
 			}
-			return errs
+			return
 		}
 		err = w.file.fault(context.Background(), err)
-		for i := range errs {
-			errs[i] = err
-		}
 	}
-	return errs
+	for _, j := range jobs {
+		j.done <- cmp.Or(err, j.err)
+	}
 }
 
 // transaction reports beside the error whether one of the jobs has failed, and not the file as a whole.
-func (w *writer) transaction(jobs []*job, errs []error) (ofJob bool, err error) {
+func (w *writer) transaction(jobs []*job) (ofJob bool, err error) {
 	if err := w.file.inPlace(); err != nil {
 		return false, err
 	}
@@ -146,11 +113,12 @@ func (w *writer) transaction(jobs []*job, errs []error) (ofJob bool, err error) 
 	if err := whileLocked(context.Background(), func() error { return w.tx.exec("BEGIN IMMEDIATE") }); err != nil {
 		return false, err
 	}
-	for i, j := range jobs {
-		if err := j.ctx.Err(); err != nil { // its caller has returned
-			errs[i] = w.file.fault(j.ctx, err)
-		} else if errs[i] = j.run(&w.tx); errs[i] != nil && events.KindOf(errs[i]) == events.Unknown {
-			return true, errs[i]
+	for _, j := range jobs {
+		if j.err = w.file.fault(j.ctx, j.ctx.Err()); j.err != nil { // its caller has returned
+			continue
+		}
+		if j.err = j.run(&w.tx); events.KindOf(j.err) == events.Unknown && j.err != nil {
+			return true, j.err
 		}
 	}
 	return false, w.tx.exec("COMMIT")
@@ -214,4 +182,12 @@ func (t *tx) each(text string, args []any, scan func(*sql.Rows) error) error {
 		return err
 	}
 	return scanAll(rows, scan)
+}
+
+func (t *tx) close() error {
+	var errs []error
+	for _, stmt := range t.stmt { // or the connection is not released
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(append(errs, t.conn.Close())...)
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -39,34 +40,27 @@ func stall(t *testing.T, s *Store) (release func()) {
 	}
 }
 
-// queued waits until so many writes are in the queue.
-func queued(s *Store, n int) {
-	for now := -1; now != n; {
-		s.writer.mu.Lock()
-		now = len(s.writer.queue)
-		s.writer.mu.Unlock()
-	}
-}
-
 func TestAFailedCommitFailsItsWholeBatch(t *testing.T) {
 	t.Parallel()
-	s := open(t, filepath.Join(t.TempDir(), "model.db"))
-	require.NoError(t, s.Put(t.Context(), request(0)))
-	release := stall(t, s)
-	errs := make(chan error, 3)
-	for n := range 3 {
-		go func() { errs <- s.Put(t.Context(), request(n)) }()
-	}
-	queued(s, 3)
-	go s.writer.do(context.Background(), func(tx *tx) error { // ends the transaction without the writer's knowledge
-		return tx.exec("COMMIT")
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, filepath.Join(t.TempDir(), "model.db"))
+		require.NoError(t, s.Put(t.Context(), request(0)))
+		release := stall(t, s)
+		errs := make(chan error, 3)
+		for n := range 3 {
+			go func() { errs <- s.Put(t.Context(), request(n)) }()
+		}
+		synctest.Wait()
+		go s.writer.do(context.Background(), func(tx *tx) error { // ends the transaction without the writer's knowledge
+			return tx.exec("COMMIT")
+		})
+		synctest.Wait()
+		release()
+		for range 3 {
+			assert.Equal(t, events.Unavailable, events.KindOf(<-errs))
+		}
+		require.NoError(t, s.Put(t.Context(), request(9)), "the writer recovers")
 	})
-	queued(s, 4)
-	release()
-	for range 3 {
-		assert.Equal(t, events.Unavailable, events.KindOf(<-errs))
-	}
-	require.NoError(t, s.Put(t.Context(), request(9)), "the writer recovers")
 }
 
 func TestACancelledPutReturnsAtOnceAndIsNotWritten(t *testing.T) {
@@ -74,40 +68,16 @@ func TestACancelledPutReturnsAtOnceAndIsNotWritten(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "model.db"))
 	release := stall(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
-	gone, stays := make(chan error, 1), make(chan error, 1)
+	gone := make(chan error, 1)
 	go func() { gone <- s.Put(ctx, request(1)) }()
-	queued(s, 1)
-	go func() { stays <- s.Put(t.Context(), request(2)) }()
-	queued(s, 2)
 	cancel()
 	err := <-gone // while the writer is still occupied
 	assert.Equal(t, events.Unavailable, events.KindOf(err))
 	require.ErrorIs(t, err, context.Canceled)
 	release()
-	require.NoError(t, <-stays)
+	require.NoError(t, s.Put(t.Context(), request(2)))
 	_, err = s.Get(t.Context(), "request-created", "1")
 	assert.Equal(t, events.NotFound, events.KindOf(err))
-}
-
-func TestCloseWritesWhatIsQueued(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "model.db")
-	s := open(t, path)
-	release := stall(t, s)
-	put, closed := make(chan error, 1), make(chan error, 1)
-	go func() { put <- s.Put(t.Context(), request(1)) }()
-	queued(s, 1)
-	go func() { closed <- s.Close() }()
-	for shut := false; !shut; {
-		s.writer.mu.Lock()
-		shut = s.writer.closed
-		s.writer.mu.Unlock()
-	}
-	release()
-	require.NoError(t, <-put)
-	require.NoError(t, <-closed)
-	_, err := open(t, path).Get(t.Context(), "request-created", "1")
-	require.NoError(t, err)
 }
 
 func TestReadersDoNotWaitForWriters(t *testing.T) {
