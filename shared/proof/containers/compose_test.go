@@ -1,3 +1,4 @@
+// Package containers tests docker-compose.yml, the targets of the Makefile for it, and template.yaml under the SAM CLI.
 package containers
 
 import (
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sipeat/sipeat/shared/proof/program"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -44,6 +46,8 @@ func composeFile(t *testing.T) compose {
 
 const root = "../../.."
 
+func TestMain(m *testing.M) { program.Main(m) }
+
 func source(t *testing.T, path ...string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(append([]string{root}, path...)...))
@@ -51,24 +55,11 @@ func source(t *testing.T, path ...string) string {
 	return string(text)
 }
 
-// published returns the address of a container's port on this machine, as `docker compose port` does.
-func (s composeService) published(port string) string {
-	for _, p := range s.Ports {
-		if at, found := strings.CutSuffix(p, ":"+port); found {
-			return at
-		}
-	}
-	return ""
-}
-
-// listeners parses a list such as NAME://host:port,NAME://host:port, or NAME:protocol.
-func listeners(list, between string) map[string]string {
-	all := map[string]string{}
-	for l := range strings.SplitSeq(list, ",") {
-		name, at, _ := strings.Cut(l, between)
-		all[name] = at
-	}
-	return all
+// inNetwork is the address at which other containers find a broker.
+func (s composeService) inNetwork() string {
+	_, rest, _ := strings.Cut(s.Environment["KAFKA_ADVERTISED_LISTENERS"], "NETWORK://")
+	at, _, _ := strings.Cut(rest, ",")
+	return at
 }
 
 func TestContainersArePinnedBoundedAndOnLoopback(t *testing.T) {
@@ -106,7 +97,7 @@ func TestBrokersAreWhereClientsExpectThem(t *testing.T) {
 	c := composeFile(t)
 	s, err := settings.Read(func(string) string { return "" })
 	require.NoError(t, err)
-	assert.Equal(t, s.Brokers.Brokers, []string{c.Services["kafka"].published("9092")}, "the default settings fit `make up`")
+	assert.Contains(t, c.Services["kafka"].Ports, s.Brokers.Brokers[0]+":9092", "the default settings fit `make up`")
 	assert.Equal(t, "sipeat", c.Networks["default"].Name, "`sam local` joins it by name")
 	for name, s := range c.Services {
 		if strings.HasPrefix(s.Image, "apache/kafka:") {
@@ -117,7 +108,7 @@ func TestBrokersAreWhereClientsExpectThem(t *testing.T) {
 		if strings.HasSuffix(key, "_BOOTSTRAPSERVERS") {
 			for b := range strings.SplitSeq(brokers, ",") {
 				name, _, _ := strings.Cut(b, ":")
-				assert.Equal(t, listeners(c.Services[name].Environment["KAFKA_ADVERTISED_LISTENERS"], "://")["NETWORK"], b, key)
+				assert.Equal(t, c.Services[name].inNetwork(), b, key)
 			}
 		}
 	}
@@ -149,4 +140,32 @@ func TestIntegrationListsEverySuite(t *testing.T) {
 		return err
 	}))
 	assert.NotZero(t, seen)
+}
+
+// samconfig.toml agrees with docker-compose.yml, the template's parameters and the architectures of `make build`.
+func TestSAMConfigAgreesWithTheRest(t *testing.T) {
+	t.Parallel()
+	containers := composeFile(t)
+	sections := regexp.MustCompile(`(?m)^\[(\w+)\.(local_\w+)\.parameters\]\n((?:[^[\n].*\n)*)`).
+		FindAllStringSubmatch(source(t, "samconfig.toml"), -1)
+	var names []string
+	for _, s := range sections {
+		environment, settings := s[1], s[3]
+		names = append(names, environment+" "+s[2])
+		assert.Contains(t, settings, `docker_network = "`+containers.Networks["default"].Name+`"`, s[0])
+		assert.Contains(t, settings, "skip_pull_image = true", "%s: images that are present are not checked on each start", s[0])
+		given := map[string]string{}
+		for _, pair := range regexp.MustCompile(`"(\w+)=([^"]*)"`).FindAllStringSubmatch(settings, -1) {
+			assert.Contains(t, source(t, "template.yaml"), "\n  "+pair[1]+":\n", "a parameter")
+			given[pair[1]] = pair[2]
+		}
+		assert.Equal(t, map[string]string{"default": "arm64", "amd64": "x86_64"}[environment], given["Architecture"], s[0])
+		assert.Equal(t, "NONE", given["KafkaSaslMechanism"], s[0])
+		assert.Equal(t, containers.Services["kafka"].inNetwork(), given["KafkaBrokers"], s[0])
+		assert.Equal(t, "http://dynamodb:8000", given["DynamoDBEndpoint"], s[0])
+	}
+	assert.ElementsMatch(t, []string{
+		"default local_invoke", "default local_start_api", "default local_start_lambda",
+		"amd64 local_invoke", "amd64 local_start_api", "amd64 local_start_lambda",
+	}, names)
 }

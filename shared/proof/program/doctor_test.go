@@ -1,6 +1,7 @@
 package program
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -93,20 +94,10 @@ func TestTopicsAreCreatedOnceAndCompared(t *testing.T) {
 	check = f.Run("topics", "--check", "--json")
 	assert.Equal(t, 1, check.Status)
 	states := Decoded[[]struct {
-		Topic       string
 		Differences []struct{ Setting, Have, Want, Remedy string }
 	}](t, check.Stdout)
 	require.Len(t, states, 2*len(events.Catalogue())) // with the dead-letter topics
-	found := map[string]string{}
-	for _, s := range states {
-		for _, d := range s.Differences {
-			assert.Equal(t, "contact-created", s.Topic)
-			assert.NotEmpty(t, d.Remedy)
-			found[d.Setting] = d.Have + " for " + d.Want
-		}
-	}
-	assert.Equal(t, "1 for 6", found["partitions"])
-	assert.Equal(t, "604800000 for -1", found["retention.ms"])
+	assert.Regexp(t, `\{partitions 1 6 .+\}.*\{retention.ms 604800000 -1 .+\}`, fmt.Sprint(states))
 }
 
 // examined is the output of doctor --json.
@@ -185,8 +176,7 @@ func TestDoctorChecksDeadLettersAndChannels(t *testing.T) {
 
 func TestDoctorFindsAServeHealthyAndAnAbsentOneNot(t *testing.T) {
 	t.Parallel()
-	noBroker := &Fleet{t, dead(t), "none.db"}
-	alone := noBroker.Run("doctor", "--json")
+	alone := (&Fleet{t, dead(t), "none.db"}).Run("doctor", "--json")
 	assert.Equal(t, 1, alone.Status)
 	report := Decoded[examined](t, alone.Stdout)
 	assert.False(t, report.OK)
@@ -195,9 +185,7 @@ func TestDoctorFindsAServeHealthyAndAnAbsentOneNot(t *testing.T) {
 		status[f.Part] = f.Status
 		assert.True(t, f.Status != "wrong" || f.Remedy != "", f.Says)
 	}
-	assert.Equal(t, map[string]string{
-		"kafka": "wrong", "store": "note", "notify": "ok",
-	}, status)
+	assert.Equal(t, map[string]string{"kafka": "wrong", "store": "note", "notify": "ok"}, status)
 
 	s := serve(t, t.TempDir())
 	Until(t, func() error { // the consumers are joining
