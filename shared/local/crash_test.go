@@ -104,6 +104,35 @@ func requireInOrder(t *testing.T, acked, stored []string) {
 	require.Equal(t, len(acked), at, "acknowledged records that are missing")
 }
 
+// A kill in a transaction loses nothing, and does not hold up readers or later transactions.
+func TestAKillInATransaction(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	address, kill := startChild(t, dir, "127.0.0.1:0")
+	transact := func(value string) *kgo.Client {
+		cl := client(t, address, kgo.TransactionalID("a"))
+		require.NoError(t, cl.BeginTransaction())
+		require.NoError(t, cl.ProduceSync(within(t, 20*time.Second), &kgo.Record{Topic: topic, Value: []byte(value)}).FirstErr())
+		return cl
+	}
+	require.NoError(t, transact("1").EndTransaction(within(t, 20*time.Second), kgo.TryCommit))
+	transact("2")
+	kill()
+	address = start(t, Options{Dir: dir}).Address()
+	require.NoError(t, transact("3").EndTransaction(within(t, 20*time.Second), kgo.TryCommit))
+	cl := client(t, address, kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
+	var values []string
+	for !slices.Contains(values, "3") {
+		fetches := cl.PollFetches(within(t, 20*time.Second))
+		require.NoError(t, fetches.Err())
+		for r := range fetches.RecordsAll() {
+			values = append(values, string(r.Value))
+		}
+	}
+	assert.Equal(t, "1", values[0])
+}
+
 // The broker restarts on its port, killed and closed in turn, while an idempotent producer lives: all is stored in order.
 func TestAProducerContinuesAfterARestart(t *testing.T) {
 	t.Parallel()

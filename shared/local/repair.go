@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -8,8 +9,13 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -21,15 +27,25 @@ func repair(dir string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"meta.json", "topics.json"} { // without these kfake would start new logs over the records
-		raw, err := os.ReadFile(filepath.Join(dir, name))
-		if len(files) > 0 && (err != nil || !json.Valid(raw)) {
-			return damaged("%s is missing or no JSON", name)
-		}
+	if err := checkTopics(dir, files); err != nil {
+		return err
 	}
-	for _, name := range files {
-		if err := checkSegment(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
+	base := func(name string) int64 {
+		n, _ := strconv.ParseInt(strings.TrimSuffix(path.Base(name), ".dat"), 10, 64)
+		return n
+	}
+	slices.SortFunc(files, func(a, b string) int {
+		return cmp.Or(cmp.Compare(path.Dir(a), path.Dir(b)), cmp.Compare(base(a), base(b)))
+	})
+	for i, name := range files {
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		next, torn, err := checkSegment(file, base(name))
+		if err != nil {
 			return err
+		}
+		last := i == len(files)-1 || path.Dir(files[i+1]) != path.Dir(name)
+		if !last && (torn || next != base(files[i+1])) {
+			return damaged("%s lacks records at its end", file)
 		}
 	}
 	for _, name := range []string{"groups.log", "pids.log"} {
@@ -38,8 +54,8 @@ func repair(dir string, log *slog.Logger) error {
 		}
 	}
 	// What kfake can do without, and would misread after a kill. An index has the leader epoch and the transaction of each batch by its
-	// number, and neither is used here; a kill leaves it short. The sequences of producers are written only by Close: old ones would
-	// refuse newer records, and without them a producer's records in flight may be stored twice.
+	// number; a kill leaves it short. The sequences of producers are written only by Close: old ones would refuse newer records, and
+	// without them a producer's records in flight may be stored twice.
 	stale, err := fs.Glob(os.DirFS(dir), "partitions/*/*.idx")
 	for _, name := range append(stale, "seq_windows.json") {
 		if e := os.Remove(filepath.Join(dir, filepath.FromSlash(name))); !errors.Is(e, fs.ErrNotExist) {
@@ -49,27 +65,74 @@ func repair(dir string, log *slog.Logger) error {
 	return err
 }
 
-// checkSegment distinguishes damage in the middle of a log from a torn end: no whole batch stands behind that.
-func checkSegment(path string) error {
-	b, err := os.ReadFile(path)
-	torn := b[wholeBatches(b):]
-	for i := range torn {
-		if wholeBatches(torn[i:]) > 0 {
-			return damaged("%s cannot be read at byte %d, and whole records follow", path, len(b)-len(torn))
+// checkTopics refuses records that topics.json does not list, because kfake would start new logs over them.
+func checkTopics(dir string, files []string) error {
+	var list struct {
+		Topics []struct {
+			Name       string `json:"name"`
+			Partitions int    `json:"partitions"`
+		} `json:"topics"`
+	}
+	for _, name := range []string{"meta.json", "topics.json"} {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		if len(files) > 0 && (err != nil || json.Unmarshal(raw, &list) != nil) {
+			return damaged("%s is missing or no JSON", name)
 		}
 	}
-	return err
+	listed := map[string]bool{}
+	for _, t := range list.Topics {
+		for n := range t.Partitions {
+			listed[fmt.Sprintf("%s-%d", url.PathEscape(t.Name), n)] = true
+		}
+	}
+	for _, name := range files {
+		info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name)))
+		if folder := path.Dir(name); err != nil || info.Size() > 0 && !listed[path.Base(folder)] {
+			return damaged("topics.json does not list %s: move that folder away if its topic was deleted", folder)
+		}
+	}
+	return nil
 }
 
-// wholeBatches is how many bytes from the start of b are whole batches (https://kafka.apache.org/documentation/#recordbatch).
-func wholeBatches(b []byte) (size int) {
-	const header, magicAt, crcAt, crcStart, lengthEnd = 61, 16, 17, 21, 12
-	for rest := b; len(rest) >= header && rest[magicAt] == 2; rest = b[size:] {
+// checkSegment distinguishes damage in the middle of a log from a torn end, behind which no whole batch stands. next is the offset
+// behind the last record.
+func checkSegment(file string, first int64) (next int64, torn bool, err error) {
+	b, err := os.ReadFile(file)
+	gap, next := false, first
+	whole := wholeBatches(b, func(batch []byte) {
+		gap = gap || int64(binary.BigEndian.Uint64(batch)) != next
+		next = int64(binary.BigEndian.Uint64(batch)) + int64(binary.BigEndian.Uint32(batch[lastOffsetDeltaAt:])) + 1
+	})
+	if gap {
+		return 0, false, damaged("%s lacks records in the middle", file)
+	}
+	for rest := b[whole:]; len(rest) > 0; rest = rest[1:] {
+		if wholeBatches(rest, func([]byte) {}) > 0 {
+			return 0, false, damaged("%s cannot be read at byte %d, and whole records follow", file, whole)
+		}
+	}
+	return next, whole < len(b), err
+}
+
+// A record batch (https://kafka.apache.org/documentation/#recordbatch).
+const (
+	batchHeader       = 61
+	lengthEnd         = 12 // the length counts the rest from here
+	magicAt           = 16
+	crcAt             = 17
+	attributesAt      = 21 // the checksum covers the rest from here
+	lastOffsetDeltaAt = 23
+)
+
+// wholeBatches calls visit with the whole batches from the start of b, and returns how many bytes they are.
+func wholeBatches(b []byte, visit func(batch []byte)) (size int) {
+	for rest := b; len(rest) >= batchHeader && rest[magicAt] == 2; rest = b[size:] {
 		n := lengthEnd + int(binary.BigEndian.Uint32(rest[8:]))
-		if n < header || n > len(rest) ||
-			crc32.Checksum(rest[crcStart:n], castagnoli) != binary.BigEndian.Uint32(rest[crcAt:]) {
+		if n < batchHeader || n > len(rest) ||
+			crc32.Checksum(rest[attributesAt:n], castagnoli) != binary.BigEndian.Uint32(rest[crcAt:]) {
 			break
 		}
+		visit(rest[:n])
 		size += n
 	}
 	return size
@@ -77,8 +140,8 @@ func wholeBatches(b []byte) (size int) {
 
 // repairStateLog removes torn entries: one at the end after a kill, and those that kfake left while the disk was full and appended
 // to. kfake reads nothing behind a torn entry. An entry is [length of the data 4][checksum 4][data], little-endian.
-func repairStateLog(path string, log *slog.Logger) error {
-	raw, err := os.ReadFile(path)
+func repairStateLog(file string, log *slog.Logger) error {
+	raw, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -96,8 +159,8 @@ func repairStateLog(path string, log *slog.Logger) error {
 	if err != nil || len(whole) == len(raw) {
 		return err
 	}
-	log.Warn("embedded broker: removed torn entries from a file", "file", path, "bytes", len(raw)-len(whole))
-	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	log.Warn("embedded broker: removed torn entries from a file", "file", file, "bytes", len(raw)-len(whole))
+	f, err := os.OpenFile(file+".tmp", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -105,7 +168,7 @@ func repairStateLog(path string, log *slog.Logger) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(path+".tmp", path)
+	return os.Rename(file+".tmp", file)
 }
 
 func damaged(format string, args ...any) error {

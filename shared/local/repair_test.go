@@ -69,6 +69,20 @@ func TestOtherDamageIsRefused(t *testing.T) {
 			raw[len(raw)/2-1] ^= 1 // the end of the fifth batch
 			require.NoError(t, os.WriteFile(segmentFile(dir), raw, 0o644))
 		},
+		"batch missing": func(t *testing.T, dir string) {
+			raw := must(os.ReadFile(segmentFile(dir)))
+			size := len(raw) / 10
+			require.NoError(t, os.WriteFile(segmentFile(dir), append(raw[:size:size], raw[2*size:]...), 0o644))
+		},
+		"segment missing": func(t *testing.T, dir string) {
+			raw := must(os.ReadFile(segmentFile(dir)))
+			size := len(raw) / 10
+			require.NoError(t, os.WriteFile(segmentFile(dir), raw[:4*size], 0o644))
+			require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(segmentFile(dir)), "5.dat"), raw[5*size:], 0o644))
+		},
+		"old list of topics": func(t *testing.T, dir string) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "topics.json"), []byte(`{"version":1,"topics":[]}`), 0o644))
+		},
 		"list of topics lost": func(t *testing.T, dir string) {
 			require.NoError(t, os.Remove(filepath.Join(dir, "topics.json")))
 		},
