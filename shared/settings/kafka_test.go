@@ -13,7 +13,8 @@ import (
 func TestKafka(t *testing.T) {
 	none, err := Read(env())
 	require.NoError(t, err)
-	assert.Equal(t, Kafka{Brokers: []string{"127.0.0.1:9092"}}, none.Brokers, "a laptop needs no settings")
+	laptop := Kafka{Brokers: []string{"127.0.0.1:9092"}, SessionTimeout: 10 * time.Second}
+	assert.Equal(t, laptop, none.Brokers, "a laptop needs no settings")
 	assert.Equal(t, DefaultStore, none.Store)
 
 	iam, err := Read(env("KAFKA_SASL_MECHANISM=aws_msk_iam", "KAFKA_BROKERS=b-1:9098, b-2:9098"))

@@ -4,11 +4,14 @@
 package settings
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +43,33 @@ type Serve struct {
 	Data  string // SIPEAT_DATA: folder of the broker's log and the read model
 }
 
+// The login mechanisms, as Kafka spells them. AWS_MSK_IAM uses AWS's own credentials.
+const (
+	Plain       = "PLAIN"
+	ScramSHA256 = "SCRAM-SHA-256"
+	ScramSHA512 = "SCRAM-SHA-512"
+	AWSMSKIAM   = "AWS_MSK_IAM"
+)
+
+// Kafka holds the settings to reach the brokers.
+type Kafka struct {
+	Brokers        []string      // host:port of some of the brokers, which name the others; KAFKA_BROKERS
+	TLS            bool          // KAFKA_TLS; implied by KAFKA_TLS_CA_FILE and AWS_MSK_IAM
+	CAFile         string        // KAFKA_TLS_CA_FILE: trusted authorities, in PEM; "" = the system's
+	Mechanism      string        // KAFKA_SASL_MECHANISM: one of those above; "" = no login
+	Username       string        // KAFKA_SASL_USERNAME
+	Password       string        // KAFKA_SASL_PASSWORD
+	Plaintext      bool          // KAFKA_TLS=false is set: a password may cross the network unencrypted
+	SessionTimeout time.Duration // KAFKA_SESSION_TIMEOUT: after which a group gives up a dead worker; 0 = 10 s
+	InstanceID     string        // KAFKA_INSTANCE_ID: this worker's own name in its groups; "" = none
+
+	// AWSCredentials, if set, returns the credentials of each login of AWS_MSK_IAM; otherwise they are AWS_ACCESS_KEY_ID and so on.
+	AWSCredentials func(context.Context) (AWSCredentials, error)
+}
+
+// AWSCredentials are those of a login.
+type AWSCredentials struct{ AccessKey, SecretKey, SessionToken string }
+
 // Notify are the notification channels, unparsed: package notify checks them.
 type Notify struct {
 	Channels       string        // NOTIFY: a list of log, smtp, ses, discord
@@ -50,11 +80,10 @@ type Notify struct {
 	RetryFor       time.Duration // NOTIFY_RETRY_FOR: age at which a notification is given up if only its recipient is refused
 }
 
-// DynamoDB is the STORE that is no file.
-const DynamoDB = "dynamodb"
-
-// DefaultStore is the read model of `sipeat serve` too.
-const DefaultStore = ".sipeat/read-model.db"
+const (
+	DynamoDB     = "dynamodb"              // the STORE that is no file
+	DefaultStore = ".sipeat/read-model.db" // the read model of `sipeat serve` too
+)
 
 // Read reads the environment by getenv, such as [os.Getenv]. Defaults are those of a laptop.
 func Read(getenv func(string) string) (Settings, error) {
@@ -90,8 +119,8 @@ func Read(getenv func(string) string) (Settings, error) {
 	}
 	r.check(strings.Contains(s.Store, "://"), "STORE", "must be the path of a SQLite file, or dynamodb; for example "+DefaultStore)
 	r.check(!slices.Contains([]string{"", "text", "json"}, s.LogFormat), "LOG_FORMAT", "must be text or json")
-	r.check(s.Health != "" && Address(s.Health) != nil, "HEALTH", "must be host:port; for example 127.0.0.1:8081")
-	r.check(s.Metrics != "" && Address(s.Metrics) != nil, "METRICS", "must be host:port; for example 127.0.0.1:9100")
+	r.check(s.Health != "" && !isAddress(s.Health), "HEALTH", "must be host:port; for example 127.0.0.1:8081")
+	r.check(s.Metrics != "" && !isAddress(s.Metrics), "METRICS", "must be host:port; for example 127.0.0.1:9100")
 	r.check(s.LogLevel.UnmarshalText([]byte(r.text("LOG_LEVEL", "info"))) != nil, "LOG_LEVEL", "must be debug, info, warn or error")
 	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 	for name, table := range map[string]string{"TABLE_NAME": s.Table, "CLAIMS_TABLE_NAME": s.ClaimsTable} {
@@ -99,42 +128,82 @@ func Read(getenv func(string) string) (Settings, error) {
 			"must be 3 to 255 letters, digits, dots, dashes and underscores; for example sipeat")
 	}
 	r.check(s.Table == s.ClaimsTable, "CLAIMS_TABLE_NAME", "must be another table than TABLE_NAME")
-	return s, errors.Join(append(r.faults, s.Brokers.Check())...)
+	return s, errors.Join(r.faults...)
 }
 
-// Names lists the settings that [Read] reads.
-func Names() []string {
-	names := map[string]bool{}
-	for _, auth := range []string{"", "jwt", "token"} {
-		_, _ = Read(func(name string) string {
-			names[name] = true
-			return map[string]string{"AUTH": auth}[name]
-		})
+func (r *reader) kafka() Kafka {
+	k := Kafka{
+		Brokers:        r.list("KAFKA_BROKERS", "127.0.0.1:9092"),
+		CAFile:         r.text("KAFKA_TLS_CA_FILE", ""),
+		Mechanism:      strings.ToUpper(r.text("KAFKA_SASL_MECHANISM", "")),
+		Username:       r.text("KAFKA_SASL_USERNAME", ""),
+		Password:       r.getenv("KAFKA_SASL_PASSWORD"), // may begin or end with a space
+		InstanceID:     r.text("KAFKA_INSTANCE_ID", ""),
+		SessionTimeout: r.duration("KAFKA_SESSION_TIMEOUT", "10s", time.Second, 30*time.Minute),
 	}
-	return slices.Sorted(maps.Keys(names))
+	k.TLS = k.CAFile != "" || k.Mechanism == AWSMSKIAM
+	if r.text("KAFKA_TLS", "") != "" {
+		k.TLS = r.flag("KAFKA_TLS")
+		k.Plaintext = !k.TLS
+	}
+	r.check(len(k.Brokers) == 0 || slices.ContainsFunc(k.Brokers, func(b string) bool { return !isAddress(b) }), "KAFKA_BROKERS",
+		"must be host:port of one or more brokers, separated by commas; for example 127.0.0.1:9092")
+	r.check(k.Plaintext && (k.CAFile != "" || k.Mechanism == AWSMSKIAM), "KAFKA_TLS=false",
+		"contradicts KAFKA_TLS_CA_FILE and AWS_MSK_IAM, which need TLS; remove it")
+	_, err := k.TLSConfig()
+	r.check(err != nil, "KAFKA_TLS_CA_FILE", fmt.Sprint(err))
+	switch k.Mechanism {
+	case "", AWSMSKIAM:
+		r.check(k.Username+k.Password != "", "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD", "need KAFKA_SASL_MECHANISM=PLAIN, "+
+			"SCRAM-SHA-256 or SCRAM-SHA-512; AWS_MSK_IAM uses AWS's credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID and so on)")
+	case Plain, ScramSHA256, ScramSHA512:
+		r.check(k.Username == "" || k.Password == "", "KAFKA_SASL_MECHANISM", "needs both KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
+		remote := slices.ContainsFunc(k.Brokers, func(b string) bool { return !IsLoopback(b) })
+		r.check(k.Mechanism == Plain && !k.TLS && !k.Plaintext && remote, "KAFKA_SASL_MECHANISM=PLAIN",
+			"sends the password unencrypted; set KAFKA_TLS=true, or KAFKA_TLS=false if the network is trusted")
+	default:
+		r.check(true, "KAFKA_SASL_MECHANISM", "must be PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or AWS_MSK_IAM")
+	}
+	r.check(len(k.InstanceID) > 249 || !isName(k.InstanceID, "._-"), "KAFKA_INSTANCE_ID",
+		"must be at most 249 letters, digits, dots, dashes and underscores; for example worker-1")
+	return k
+}
+
+// TLSConfig is the TLS configuration for the brokers; nil = no TLS. It reads the CA file.
+func (k Kafka) TLSConfig() (*tls.Config, error) {
+	if !k.TLS {
+		return nil, nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if k.CAFile == "" {
+		return config, nil
+	}
+	pem, err := os.ReadFile(k.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", errors.Unwrap(err)) // without the path
+	}
+	config.RootCAs = x509.NewCertPool()
+	if !config.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, errors.New("must be a file with certificates in PEM (-----BEGIN CERTIFICATE-----); for example /etc/kafka/ca.pem")
+	}
+	return config, nil
 }
 
 // Check checks the addresses and the folder of serve, which may come from flags.
 func (s Serve) Check() error {
 	var r reader
-	for _, a := range []struct{ name, address string }{{"--http (SIPEAT_HTTP)", s.HTTP}, {"--kafka (SIPEAT_KAFKA)", s.Kafka}} {
-		r.check(Address(a.address) != nil || !IsLoopback(a.address), a.name,
-			"must be host:port with a port up to 65535, on this machine because callers are not authenticated; for example 127.0.0.1:8080")
-	}
+	const text = "must be host:port, on this machine because callers are not authenticated; for example 127.0.0.1:8080"
+	r.check(!isAddress(s.HTTP) || !IsLoopback(s.HTTP), "--http (SIPEAT_HTTP)", text)
+	r.check(!isAddress(s.Kafka) || !IsLoopback(s.Kafka), "--kafka (SIPEAT_KAFKA)", text)
 	r.check(s.Data == "", "--data (SIPEAT_DATA)", "must name a folder; for example .sipeat")
 	return errors.Join(r.faults...)
 }
 
-// Address checks a host:port.
-func Address(address string) error {
+// isAddress reports whether an address is host:port.
+func isAddress(address string) bool {
 	host, port, err := net.SplitHostPort(address)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if err != nil || host == "" || strings.Contains(host, "@") {
-		return errors.New("must be host:port with a port from 0 to 65535; for example 127.0.0.1:9092")
-	}
-	return nil
+	_, notNumber := strconv.ParseUint(port, 10, 16)
+	return err == nil && notNumber == nil && host != "" && !strings.Contains(host, "@")
 }
 
 // IsLoopback reports whether only this machine reaches the address.
@@ -194,11 +263,8 @@ func (r *reader) duration(name, fallback string, shortest, longest time.Duration
 // rate is a number of requests a second; 0 = no limit.
 func (r *reader) rate(name, fallback string) float64 {
 	text := r.text(name, fallback)
-	if text == "off" {
-		return 0
-	}
 	rate, err := strconv.ParseFloat(text, 64)
-	r.check(err != nil || !(rate >= 0.001 && rate <= 1e6), name,
+	r.check(text != "off" && (err != nil || !(rate >= 0.001 && rate <= 1e6)), name,
 		"must be a number from 0.001 to 1000000, or off; for example "+fallback)
 	return rate
 }

@@ -15,10 +15,3 @@ func TestAnnouncedByProducer(t *testing.T) {
 		assert.Equal(t, producers, s.AnnouncedByProducer, "%q", value)
 	}
 }
-
-func TestNames(t *testing.T) {
-	names := Names()
-	assert.Subset(t, names, []string{"KAFKA_BROKERS", "STORE", "AUTH", "AUTH_TOKEN", "JWT_ISSUER", "JWT_SCOPE",
-		"THROTTLE_STAFF_BURST", "METRICS"})
-	assert.IsIncreasing(t, names)
-}

@@ -72,41 +72,31 @@ func (r *reader) web() Web {
 }
 
 func (r *reader) auth() Auth {
-	a := Auth{Mode: r.text("AUTH", "")}
+	a := Auth{Mode: r.text("AUTH", ""), JWT: JWT{
+		Issuer: r.text("JWT_ISSUER", ""), Audience: r.list("JWT_AUDIENCE", ""), Scope: strings.Fields(r.text("JWT_SCOPE", "")),
+	}}
+	tokens := r.list("AUTH_TOKEN", "")
+	for _, token := range tokens {
+		a.Tokens = append(a.Tokens, sha256.Sum256([]byte(token)))
+	}
 	switch a.Mode {
-	case "jwt":
-		a.JWT = r.jwt()
+	case "jwt": // without a scope, every token of the issuer for this audience would be staff, a customer's as well
+		u, err := url.Parse(a.JWT.Issuer)
+		r.check(err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Hostname() == "" || !SafeURL(u), "JWT_ISSUER",
+			"must be an https URL without user, query and fragment (http on this machine); for example https://login.example.com/")
+		r.check(len(a.JWT.Audience) == 0, "JWT_AUDIENCE", "must be set with AUTH=jwt; for example sipeat-api")
+		r.check(len(a.JWT.Scope) == 0, "JWT_SCOPE", "must be set with AUTH=jwt; for example sipeat/staff")
 	case "token":
-		a.Tokens = r.tokens()
+		short := func(token string) bool { return len(token) < 32 || !IsToken68(token) } // 192 bits of base64, 128 of hex
+		r.check(len(tokens) == 0 || slices.ContainsFunc(tokens, short), "AUTH_TOKEN",
+			"must be one or more tokens of at least 32 letters, digits and -._~+/; for example the output of `openssl rand -hex 32`")
 	case "": // a setting of one of them means that callers should be authenticated
-		r.check(r.text("AUTH_TOKEN", "")+r.text("JWT_ISSUER", "") != "", "AUTH",
+		r.check(len(tokens) > 0 || a.JWT.Issuer != "", "AUTH",
 			"must be set: AUTH=token with AUTH_TOKEN, or AUTH=jwt with JWT_ISSUER")
 	default:
 		r.check(true, "AUTH", "must be jwt or token, and the token itself is AUTH_TOKEN; for example AUTH=token")
 	}
 	return a
-}
-
-// jwt requires a scope: without one, every token of the issuer for this audience would be staff, a customer's as well.
-func (r *reader) jwt() JWT {
-	j := JWT{Issuer: r.text("JWT_ISSUER", ""), Audience: r.list("JWT_AUDIENCE", ""), Scope: strings.Fields(r.text("JWT_SCOPE", ""))}
-	u, err := url.Parse(j.Issuer)
-	r.check(err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Hostname() == "" || !SafeURL(u), "JWT_ISSUER",
-		"must be an https URL without user, query and fragment (http on this machine); for example https://login.example.com/")
-	r.check(len(j.Audience) == 0, "JWT_AUDIENCE", "must be set with AUTH=jwt; for example sipeat-api")
-	r.check(len(j.Scope) == 0, "JWT_SCOPE", "must be set with AUTH=jwt; for example sipeat/staff")
-	return j
-}
-
-func (r *reader) tokens() (digests [][sha256.Size]byte) {
-	tokens := r.list("AUTH_TOKEN", "")
-	short := func(token string) bool { return len(token) < 32 || !IsToken68(token) } // 192 bits of base64, 128 of hex
-	r.check(len(tokens) == 0 || slices.ContainsFunc(tokens, short), "AUTH_TOKEN",
-		"must be one or more tokens of at least 32 letters, digits and -._~+/; for example the output of `openssl rand -hex 32`")
-	for _, token := range tokens {
-		digests = append(digests, sha256.Sum256([]byte(token)))
-	}
-	return digests
 }
 
 // IsToken68 reports whether s can be a bearer token: RFC 6750 section 2.1, b64token.
@@ -118,9 +108,8 @@ func IsToken68(s string) bool {
 // isOrigin accepts what a browser sends (RFC 6454 section 6.2): anything else would never match.
 func isOrigin(origin string) bool {
 	u, err := url.Parse(origin)
-	ascii := !strings.ContainsFunc(origin, func(c rune) bool { return c <= ' ' || c > '~' || c == '*' })
-	return err == nil && ascii && (u.Scheme == "https" && u.Port() != "443" || u.Scheme == "http" && u.Port() != "80") &&
-		u.Hostname() != "" && origin == u.Scheme+"://"+u.Host && !strings.HasSuffix(u.Host, ":")
+	return err == nil && (u.Scheme == "https" && u.Port() != "443" || u.Scheme == "http" && u.Port() != "80") &&
+		u.Hostname() != "" && isName(u.Hostname(), "-._:") && origin == u.Scheme+"://"+u.Host && !strings.HasSuffix(u.Host, ":")
 }
 
 // SafeURL reports whether answers of the URL are authentic: https, or this machine.
@@ -130,13 +119,12 @@ func SafeURL(u *url.URL) bool {
 
 // CheckListen checks the API's address: other machines may reach it only if callers are authenticated.
 func (a Auth) CheckListen(address string) error {
-	err := Address(address)
-	if err != nil || a.Mode != "" || IsLoopback(address) {
-		return err
+	switch {
+	case !isAddress(address):
+		return errors.New("must be host:port with a port from 0 to 65535; for example 127.0.0.1:8080")
+	case a.Mode != "" || IsLoopback(address):
+		return nil
 	}
 	return errors.New("other machines reach this address and callers are not authenticated: set AUTH=token with AUTH_TOKEN " +
 		"(such as `openssl rand -hex 32` prints), or AUTH=jwt with JWT_ISSUER, JWT_AUDIENCE and JWT_SCOPE; or listen on 127.0.0.1")
 }
-
-// NamesOrigin reports whether an origin is listed, not merely admitted by "*".
-func (w Web) NamesOrigin(origin string) bool { return slices.Contains(w.CORSOrigins, origin) }

@@ -59,7 +59,8 @@ var Program = sync.OnceValues(func() (path string, err error) { return Build("si
 
 // CleanEnvironment is the environment without the program's settings, and with free ports.
 func CleanEnvironment() []string {
-	names := settings.Names()
+	var names []string
+	_, _ = settings.Read(func(name string) string { names = append(names, name); return "" })
 	kept := slices.DeleteFunc(os.Environ(), func(setting string) bool {
 		name, _, _ := strings.Cut(setting, "=")
 		return slices.Contains(names, name) || strings.HasPrefix(name, "SIPEAT_") || strings.HasPrefix(name, "KAFKA") ||

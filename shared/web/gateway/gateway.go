@@ -80,7 +80,7 @@ func (g *Gateway) Options() []web.Option {
 			return admit(inner(next), "Set AUTH to serve others, also where a proxy leads here.", notProxied, ownName)
 		}
 		guard = func(next http.Handler) http.Handler {
-			return admit(next, "Add its origin to CORS_ORIGINS, or set AUTH.", ownPage(g.settings.NamesOrigin))
+			return admit(next, "Add its origin to CORS_ORIGINS, or set AUTH.", ownPage(g.settings.CORSOrigins))
 		}
 	}
 	options := []web.Option{web.Guard(guard), web.Throttle(g.throttle), web.Around(around)}

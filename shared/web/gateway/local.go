@@ -70,11 +70,11 @@ func ownName(r *http.Request) string {
 }
 
 // ownPage admits pages of this machine, pages of listed origins, and requests that are not from a page.
-func ownPage(named func(origin string) bool) rule {
+func ownPage(listed []string) rule {
 	return func(r *http.Request) string {
 		for _, origin := range r.Header["Origin"] {
 			u, err := url.Parse(origin)
-			if (err != nil || !loopbackName(u.Host)) && (named == nil || !named(origin)) {
+			if (err != nil || !loopbackName(u.Host)) && !slices.Contains(listed, origin) {
 				return "this page is of another origin"
 			}
 		}
