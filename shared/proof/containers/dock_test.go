@@ -42,29 +42,11 @@ func inDock(t *testing.T, ports ...string) *dock {
 	copied.Dir = root
 	got := program.Finish(t, copied, "")
 	require.Zero(t, got.Status, got.Stderr)
-	for _, port := range ports {
-		d.ports[port] = free(t)
-	}
-	d.named(t, "sipeat-proof-"+strconv.Itoa(os.Getpid())+"-"+strings.ToLower(t.Name()))
-	return d
-}
-
-// beside returns a second compose project of the same checkout.
-func (d *dock) beside(t *testing.T, name string, settings ...string) *dock {
-	other := *d
-	other.ports = map[string]string{}
-	for _, s := range settings {
-		port, at, _ := strings.Cut(s, "=")
-		other.ports[port] = at
-	}
-	other.named(t, d.project+"-"+name)
-	return &other
-}
-
-func (d *dock) named(t *testing.T, project string) {
-	d.project, d.environment = project, append(outsideMake(), "COMPOSE_PROJECT_NAME="+project)
-	for name, port := range d.ports {
-		d.environment = append(d.environment, name+"="+port)
+	d.project = "sipeat-proof-" + strconv.Itoa(os.Getpid()) + "-" + strings.ToLower(t.Name())
+	d.environment = append(outsideMake(), "COMPOSE_PROJECT_NAME="+d.project)
+	for _, name := range ports {
+		d.ports[name] = free(t)
+		d.environment = append(d.environment, name+"="+d.ports[name])
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -74,6 +56,7 @@ func (d *dock) named(t *testing.T, project string) {
 		out, err := d.command("make", "down", "VOLUMES=1").CombinedOutput()
 		assert.NoError(t, err, string(out))
 	})
+	return d
 }
 
 // outsideMake returns the environment without settings of SipEat, of compose, and of the make that runs this test.
@@ -149,8 +132,6 @@ func (d *dock) sipeat(t *testing.T, arguments ...string) program.Result {
 	t.Helper()
 	return program.Finish(t, d.program(t, arguments...), "")
 }
-
-func (d *dock) doctor(t *testing.T) program.Result { t.Helper(); return d.sipeat(t, "doctor") }
 
 func (d *dock) api(t *testing.T) *program.Serving {
 	t.Helper()
@@ -255,9 +236,6 @@ func (d *dock) rebuildsOnChange(t *testing.T) {
 	dev.Says(dev.Stderr, "syntax error")
 	ready(3)
 	program.Done(t, d.contacts(t), dev.Process)
-	d.edit(t, "main.go", func(s string) string { return strings.Replace(strings.TrimSuffix(s, "}"), "second", "third", 1) })
-	dev.Says(dev.Stderr, "the third build")
-	ready(4)
 	dev.interrupt(t)
-	assert.Equal(t, 4, strings.Count(dev.Stderr.String(), "ending read model"))
+	assert.Equal(t, 3, strings.Count(dev.Stderr.String(), "ending read model"))
 }

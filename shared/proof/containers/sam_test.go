@@ -100,26 +100,13 @@ type gatewayAnswer struct {
 }
 
 // invoke runs `sam local invoke` of a function with its sample.
-func (s *samLocal) invoke(t *testing.T, function string, more ...string) (answered, said string) {
+func (s *samLocal) invoke(t *testing.T, function string) string {
 	t.Helper()
-	c := s.local("invoke", append([]string{logical(function), "--event", "functions/testdata/" + function + ".json"}, more...)...)
+	c := s.local("invoke", logical(function), "--event", "functions/testdata/"+function+".json")
 	got := program.Finish(t, c, "")
 	require.Equal(t, 0, got.Status, got.Stderr)
 	require.NotEmpty(t, strings.TrimSpace(got.Stdout), "%s answers nothing\n%s", function, got.Stderr)
-	return got.Stdout, got.Stderr
-}
-
-// invokeUntil invokes the function until logged appears in the output: SAM CLI 1.170 prints only what it has read of a
-// container's log within a second after the response (Container.wait_for_result), which may be nothing on a busy machine.
-func (s *samLocal) invokeUntil(t *testing.T, logged, function string, more ...string) (answered, said string) {
-	t.Helper()
-	program.Until(t, func() error {
-		if answered, said = s.invoke(t, function, more...); !strings.Contains(said, logged) {
-			return fmt.Errorf("%q is not among:\n%s", logged, said)
-		}
-		return nil
-	})
-	return answered, said
+	return got.Stdout
 }
 
 // hosted is a running `sam local start-api` or `start-lambda`, which keeps each function's container.
