@@ -83,12 +83,8 @@ func TestLambdasAnswerTheirSamples(t *testing.T) {
 	}
 	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
 	table := "lambda-" + uuid.NewString()
-	environment := []string{
-		"KAFKA_BROKERS=" + broker.Address(),
-		"DYNAMODB_ENDPOINT=" + endpoint,
-		"TABLE_NAME=" + table,
-		"CLAIMS_TABLE_NAME=" + table + "-claims",
-	}
+	environment := []string{"KAFKA_BROKERS=" + broker.Address(), "DYNAMODB_ENDPOINT=" + endpoint, "TABLE_NAME=" + table,
+		"CLAIMS_TABLE_NAME=" + table + "-claims"}
 	cfg, err := dynamodb.FromEnvironment(func(name string) string {
 		return map[string]string{"DYNAMODB_ENDPOINT": endpoint, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "test",
 			"AWS_SECRET_ACCESS_KEY": "test"}[name]
@@ -188,7 +184,7 @@ func TestLambdaContinuesAfterAFreeze(t *testing.T) {
 // Concurrent invocations (AWS_LAMBDA_MAX_CONCURRENCY) each get their own answer.
 func TestLambdaHandlesConcurrentInvocations(t *testing.T) {
 	t.Parallel()
-	const invocations = 50
+	const invocations = 30
 	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
 	l := startLambda(t, "commands", "create-contact", "KAFKA_BROKERS="+broker.Address(), "AWS_LAMBDA_MAX_CONCURRENCY=8")
 	var mu sync.Mutex
@@ -197,8 +193,8 @@ func TestLambdaHandlesConcurrentInvocations(t *testing.T) {
 	begun := make([]*invocation, 0, invocations)
 	sample := lambdaSample(t, "create-contact")
 	for n := range invocations {
-		payload := bytes.Replace(sample, []byte("Lovelace"), fmt.Appendf(nil, "Lovelace %d", n),
-			1) // otherwise all are one event, by their Idempotency-Key
+		// Otherwise all are one event, by their Idempotency-Key.
+		payload := bytes.Replace(sample, []byte("Lovelace"), fmt.Appendf(nil, "Lovelace %d", n), 1)
 		i := l.begin(payload, time.Minute)
 		begun = append(begun, i)
 		all.Go(func() {
@@ -229,13 +225,8 @@ func TestLambdaReturnsTheBatchInAnOutage(t *testing.T) {
 			whole := startLambda(t, "consumers", "contact-created", environment...)
 			named := startLambda(t, "consumers", "contact-created", append(environment, "PARTIAL_BATCH_RESPONSES=true")...)
 			for range 2 { // the second is another invocation of the same process
-				a, b := whole.begin(
-					lambdaSample(t, "contact-created"),
-					8*time.Second,
-				), named.begin(
-					lambdaSample(t, "contact-created"),
-					8*time.Second,
-				)
+				sample := lambdaSample(t, "contact-created")
+				a, b := whole.begin(sample, 5*time.Second), named.begin(sample, 5*time.Second)
 				one, other := whole.end(a), named.end(b)
 				assert.Contains(t, one.failure, "contact-created")
 				assert.Empty(t, other.failure)
@@ -255,7 +246,7 @@ func TestLambdaRejectsRecordsThatAreNoEvents(t *testing.T) {
 	batch, err := trigger.Decode(lambdaSample(t, "contact-created"))
 	require.NoError(t, err)
 	batch.Records[0].Value = []byte("poison")
-	answered := l.invoke(batch.Encode(), 8*time.Second)
+	answered := l.invoke(batch.Encode(), 5*time.Second)
 	assert.Contains(t, answered.failure, "the read model", "it cannot store its offsets, so the batch is retried")
 	deadLetters := program.Records(t, broker.Address(), "contact-created.dead-letters")
 	require.Len(t, deadLetters, 1)
@@ -287,9 +278,8 @@ func TestLambdaServesStaffOnly(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, l.invoke(without("requestContext", "authorizer"), 30*time.Second).http(t).StatusCode)
 	assert.Equal(t, http.StatusForbidden, l.invoke(without("requestContext", "authorizer", "jwt", "claims", "scope"),
 		30*time.Second).http(t).StatusCode)
-	answered := l.invoke(bytes.ReplaceAll(sample, []byte(".execute-api.eu-central-1.amazonaws.com"), []byte(".example.com")),
-		30*time.Second).
-		http(t)
+	own := bytes.ReplaceAll(sample, []byte(".execute-api.eu-central-1.amazonaws.com"), []byte(".example.com"))
+	answered := l.invoke(own, 30*time.Second).http(t)
 	assert.Equal(t, http.StatusAccepted, answered.StatusCode, answered.Body)
 	assert.Regexp(t, "^/v1/notifications/", answered.Headers["Location"])
 }

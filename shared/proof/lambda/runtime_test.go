@@ -1,3 +1,4 @@
+// Package lambda tests the binaries that are deployed, against the Runtime API of AWS Lambda.
 package lambda
 
 import (
@@ -16,6 +17,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+func TestMain(m *testing.M) { program.Main(m) }
 
 // lambdaProcess is a Lambda binary under test with its Runtime API
 // (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
