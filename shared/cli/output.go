@@ -58,7 +58,7 @@ func (a *app) writeJSON(value any, indent string) error {
 	if err := encoder.Encode(value); err != nil {
 		return err
 	}
-	_, err := a.stdout.Write(events.EscapeControls(out.Bytes()))
+	_, err := io.WriteString(a.stdout, events.Printable(out.String()))
 	return err
 }
 

@@ -47,7 +47,6 @@ func TestEmail(t *testing.T) {
 		"mailto":           "mailto:ada@example.com",
 		"255 bytes":        long(255),
 		"65 before @":      strings.Repeat("a", 65) + "@example.com",
-		"64 in label":      "a@" + strings.Repeat("h", 64) + ".com",
 		"space before":     " ada@example.com",
 		"space behind":     "ada@example.com ",
 		"NBSP behind":      "ada@example.com\u00a0",
@@ -67,7 +66,7 @@ func TestEmail(t *testing.T) {
 	for why, address := range refused {
 		c := contact()
 		c.Email = address
-		assertFault(t, c, "/email", unlessHidden(address, "must be one e-mail address"), why)
+		assertFault(t, c, "/email", "must be one e-mail address", why)
 	}
 }
 
@@ -113,14 +112,6 @@ func TestPhone(t *testing.T) {
 	for why, phone := range refused {
 		c := contact()
 		c.Phone = phone
-		assertFault(t, c, "/phone", unlessHidden(phone, "must be one phone number"), why)
+		assertFault(t, c, "/phone", "must be one phone number", why)
 	}
-}
-
-// unlessHidden is the text, or that of a fault that cannot be seen.
-func unlessHidden(value, says string) string {
-	if strings.ContainsAny(value, "\x00\r\n\t\u00a0\u200b\u202a\u202e") {
-		return "invisible characters: type it instead of pasting it"
-	}
-	return says
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"time"
 )
 
@@ -40,17 +39,15 @@ type FieldError struct {
 }
 
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString(e.Message)
-	separator := ": "
+	text, separator := e.Message, ": "
 	for _, f := range e.Fields {
-		b.WriteString(separator + f.Pointer + " " + f.Detail)
+		text += separator + f.Pointer + " " + f.Detail
 		separator = "; "
 	}
 	if e.Err != nil {
-		b.WriteString(": " + e.Err.Error())
+		text += ": " + e.Err.Error()
 	}
-	return b.String()
+	return text
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -67,8 +64,7 @@ func Wrap(kind Kind, cause error, format string, args ...any) error {
 
 // KindOf is the kind of the first [Error] in err's chain; Unknown if there is none.
 func KindOf(err error) Kind {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind
 	}
 	return Unknown

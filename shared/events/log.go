@@ -1,14 +1,31 @@
 package events
 
 import (
-	"fmt"
 	"log/slog"
 	"reflect"
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 )
+
+// OneLine makes any text fit for one line of at most limit characters: runs of control characters and space become one space,
+// invalid UTF-8 becomes U+FFFD, and a longer text ends in an ellipsis.
+func OneLine(text string, limit int) string {
+	if len(text) <= limit && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return text
+	}
+	gap := func(r rune) bool { return unicode.IsSpace(r) || isControl(r) }
+	var line []rune
+	for word := range strings.FieldsFuncSeq(strings.ToValidUTF8(text, "\uFFFD"), gap) {
+		if len(line) > 0 {
+			line = append(line, ' ')
+		}
+		if line = append(line, []rune(word)...); len(line) > limit {
+			return string(line[:limit-1]) + "…"
+		}
+	}
+	return string(line)
+}
 
 // LogID is an id from a record or a request in the form in which logs, spans and error texts hold it: one line of at most
 // 128 characters; our own ids have 36.
@@ -18,19 +35,13 @@ func LogID(id string) string { return OneLine(id, 128) }
 func LogText(text string) string { return OneLine(text, 2000) }
 
 // LogAttr is the [slog.HandlerOptions.ReplaceAttr] of JSON logs. It writes a duration in milliseconds, under a name that ends
-// in _ms, an empty list as [] (not null), and U+FFFD for the control characters that a terminal obeys and JSON leaves as they
-// are.
+// in _ms, an empty list as [] (not null), and text as [Printable] has it.
 func LogAttr(_ []string, a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
 	case slog.KindDuration:
 		return slog.Float64(a.Key+"_ms", float64(a.Value.Duration())/float64(time.Millisecond))
 	case slog.KindString:
-		a.Value = slog.StringValue(strings.Map(func(r rune) rune {
-			if isRawControl(r) {
-				return unicode.ReplacementChar
-			}
-			return r
-		}, a.Value.String()))
+		a.Value = slog.StringValue(Printable(a.Value.String()))
 	case slog.KindAny:
 		if err, ok := a.Value.Any().(error); ok {
 			return LogAttr(nil, slog.String(a.Key, err.Error()))
@@ -42,19 +53,12 @@ func LogAttr(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// EscapeControls escapes in a JSON text the control characters that a terminal obeys and JSON leaves as they are. The JSON
-// means the same afterwards; invalid UTF-8 becomes U+FFFD.
-func EscapeControls(json []byte) []byte {
-	var escaped []byte
-	for _, r := range string(json) {
-		if isRawControl(r) {
-			escaped = fmt.Appendf(escaped, `\u%04x`, r)
-		} else {
-			escaped = utf8.AppendRune(escaped, r)
+// Printable is text with U+FFFD for DEL and C1, the control characters that a terminal obeys and JSON leaves as they are.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if 0x7f <= r && r <= 0x9f {
+			return unicode.ReplacementChar
 		}
-	}
-	return escaped
+		return r
+	}, text)
 }
-
-// isRawControl accepts DEL and C1, which JSON need not escape.
-func isRawControl(r rune) bool { return 0x7f <= r && r <= 0x9f }

@@ -2,7 +2,6 @@ package events_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -28,22 +27,6 @@ func TestLogTextIsBounded(t *testing.T) {
 	assert.Equal(t, id[:127]+"…", events.LogID(id+"x"))
 	assert.Equal(t, id, events.LogID(" "+id+"\n\u2028 "), "visible characters are kept")
 	assert.Equal(t, "1719400000000-k3j2h1xyz", events.LogID("1719400000000-k3j2h1xyz"))
-}
-
-func TestEscapeControls(t *testing.T) {
-	for _, c := range []struct{ in, want string }{
-		{`{"a":"b ü € 🥤"}`, `{"a":"b ü € 🥤"}`},
-		{"{\"a\u009b31m\":[\"\u0080\u009f\x7f\",1]}", `{"a\u009b31m":["\u0080\u009f\u007f",1]}`},
-		{"\"\u00a0\xc2\x9b\x9b\"", "\"\u00a0\\u009b\ufffd\""},
-		{``, ``},
-	} {
-		assert.Equal(t, c.want, string(events.EscapeControls([]byte(c.in))))
-	}
-	before := "[\"x\u009by\x7f\"]"
-	var a, b []string
-	assert.NoError(t, json.Unmarshal([]byte(before), &a))
-	assert.NoError(t, json.Unmarshal(events.EscapeControls([]byte(before)), &b))
-	assert.Equal(t, a, b, "the JSON means the same")
 }
 
 func TestLogAttr(t *testing.T) {

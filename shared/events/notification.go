@@ -1,6 +1,9 @@
 package events
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Notice is the content of a notification.
 type Notice struct {
@@ -26,7 +29,9 @@ func (n Notification) Key() string { return n.SubjectID }
 
 func (n Notification) Validate() []FieldError {
 	v := validator{n.Base.Validate()}
-	v.oneOf("/type", n.Type, noticeTypes)
+	if !slices.Contains(noticeTypes, n.Type) {
+		v.fault("/type", "must be one of: "+strings.Join(noticeTypes, ", "))
+	}
 	v.prose("/message", n.Message, maxMessage, required)
 	v.email("/recipientEmail", n.RecipientEmail, optional)
 	v.id("/subjectId", n.SubjectID, optional)

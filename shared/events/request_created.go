@@ -1,6 +1,9 @@
 package events
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Request is a customer's request for drinks.
 type Request struct {
@@ -30,7 +33,9 @@ func (r RequestCreated) Validate() []FieldError {
 	v.prose("/address", r.Address, maxAddress, required)
 	v.text("/city", r.City, maxPlace, required)
 	v.text("/country", r.Country, maxPlace, required)
-	v.entries("/drinksList", len(r.DrinksList), 1, maxDrinks)
+	if n := len(r.DrinksList); n < 1 || n > maxDrinks {
+		v.fault("/drinksList", fmt.Sprintf("must have 1 to %d entries", maxDrinks))
+	}
 	for i, drink := range r.DrinksList[:min(len(r.DrinksList), maxDrinks)] {
 		v.text("/drinksList/"+strconv.Itoa(i), drink, maxDrink, required)
 	}

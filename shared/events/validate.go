@@ -2,7 +2,10 @@ package events
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
+	"sync"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -23,8 +26,8 @@ const (
 	optional = false
 )
 
-// validator collects the faulty fields of a payload. Its methods check one field each and report its
-// first fault, without repeating its value. A plain method per type is used because go-playground/validator took a fifth
+// validator collects the faulty fields of a payload. Its methods check one field each and report its first fault, without
+// repeating its value. A plain method per type is used because go-playground/validator took a fifth
 // of a Lambda function's init and a third of its binary.
 type validator struct{ faults []FieldError }
 
@@ -44,42 +47,17 @@ func (v *validator) prose(pointer, value string, limit int, must bool) {
 
 // id is compared, not read, so nothing in it may be invisible.
 func (v *validator) id(pointer, value string, must bool) {
-	v.check(pointer, value, maxID, must, isToken, visible(value, "must be an id: visible characters without spaces"))
+	v.check(pointer, value, maxID, must, isToken, "must be an id: visible characters without spaces")
 }
 
 func (v *validator) email(pointer, value string, must bool) {
 	v.check(pointer, value, len(value), must, IsEmail,
-		visible(value, "must be one e-mail address, such as ada@example.com, and nothing else"))
+		"must be one e-mail address, such as ada@example.com, and nothing else, invisible characters included")
 }
 
 func (v *validator) phone(pointer, value string, must bool) {
-	v.check(pointer, value, len(value), must, isPhone,
-		visible(value, "must be one phone number of 4 to 17 digits, such as +49 30 1234567 or +49 30 1234567 ext. 12"))
-}
-
-func (v *validator) oneOf(pointer, value string, choices []string) {
-	for _, choice := range choices {
-		if value == choice {
-			return
-		}
-	}
-	v.fault(pointer, "must be one of: "+strings.Join(choices, ", "))
-}
-
-// entries is the length of a list from least to most.
-func (v *validator) entries(pointer string, n, least, most int) {
-	switch {
-	case n < least:
-		v.fault(pointer, fmt.Sprintf("needs at least %d entry", least))
-	case n > most:
-		v.fault(pointer, fmt.Sprintf("has more than %d entries: send at most %d", most, most))
-	}
-}
-
-func (v *validator) time(pointer string, t Time) {
-	if !t.writable() {
-		v.fault(pointer, "must be a time in the years 0 to 9999")
-	}
+	v.check(pointer, value, len(value), must, isPhone, "must be one phone number of 4 to 17 digits, such as +49 30 1234567 or "+
+		"+49 30 1234567 ext. 12, and nothing else, invisible characters included")
 }
 
 func (v *validator) check(pointer, value string, limit int, must bool, holds func(string) bool, detail string) {
@@ -96,10 +74,62 @@ func (v *validator) check(pointer, value string, limit int, must bool, holds fun
 	}
 }
 
-// visible is detail, unless the fault cannot be seen.
-func visible(value, detail string) string {
-	if strings.ContainsFunc(value, func(r rune) bool { return r != ' ' && isHidden(r) }) {
-		return "contains line breaks or invisible characters: type it instead of pasting it"
-	}
-	return detail
+// isText accepts one line with visible characters.
+func isText(s string) bool {
+	return !isBlank(s) && utf8.ValidString(s) && !strings.ContainsFunc(s, isControl)
 }
+
+// isProse accepts text that may have line breaks and tabs.
+func isProse(s string) bool {
+	return isText(strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(s))
+}
+
+// isToken accepts text that is compared and not read, such as an id, so nothing in it may be invisible.
+func isToken(s string) bool {
+	return isText(s) && !strings.ContainsFunc(s, isHidden)
+}
+
+// isBlank reports whether nothing in s is visible.
+func isBlank(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !isHidden(r) && !unicode.IsMark(r) })
+}
+
+// isControl accepts the characters that change how a line is shown or parsed: controls (C0, C1), line and paragraph
+// separators, and the bidirectional overrides that make text look like other text (Unicode TR 36). Not among them are the
+// joiners that Persian, Indic scripts and emoji need and the direction marks of Hebrew and Arabic.
+func isControl(r rune) bool {
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
+}
+
+// isHidden accepts invisible characters.
+func isHidden(r rune) bool {
+	return unicode.IsSpace(r) || isControl(r) || unicode.Is(unicode.Cf, r) ||
+		unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) || r == '\u2800' // the empty braille pattern
+}
+
+// pattern compiles a regular expression when it is first needed, so that no start of a Lambda function waits for it.
+func pattern(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
+
+const (
+	word  = `[^"(),:;<>@[\]\\. ]+`
+	alnum = "[^\\x00-/:-@\\[-`{-\\x7f]" // or not ASCII
+	label = alnum + `*(-+` + alnum + `+)*`
+	marks = `[\p{Zs}\p{Pd}./()−．／（）ー]*`
+)
+
+var email = pattern(`^` + word + `(\.` + word + `)*@(` + alnum + label + "\\.)+[^\\x00-@\\[-`{-\\x7f]" + label + `$`)
+
+// IsEmail reports whether s is one mail address in plain form (RFC 5321: at most 254 bytes, 64 before the @), without display
+// name, comment, quotes or literal host, at a host that has a dot and is no IP address.
+func IsEmail(s string) bool {
+	return len(s) <= 254 && strings.IndexByte(s, '@') <= 64 && isToken(s) && email().MatchString(s)
+}
+
+var phone = pattern(`^` + marks + `[+＋]?(` + marks + `\p{Nd}){4,17}` + marks +
+	`([\pZ,;]*(?i:ext(n|ension)?\.?|x|#)[\pZ:=]*\p{Nd}{1,8}\pZ*)?$`)
+
+// isPhone accepts phone numbers as people write them, in the digits and punctuation of their script, with an extension in the
+// forms that libphonenumber reads. The longest number has 15 digits (ITU-T E.164); two more make room for a leading 00.
+func isPhone(s string) bool { return utf8.RuneCountInString(s) <= 40 && phone().MatchString(s) }
