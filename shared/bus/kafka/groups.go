@@ -187,13 +187,11 @@ func fetchOnce(
 		return nil, 0, err
 	}
 	response := answer.(*kmsg.FetchResponse)
-	for _, t := range response.Topics {
-		for i := range t.Partitions { // there is one
-			fetched, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-				Offset: at, IsolationLevel: kgo.ReadCommitted(), Topic: topic.Topic, Partition: n,
-			}, &t.Partitions[i], boundedDecompressor(), nil)
-			return fetched.Records, next, fetched.Err
-		}
+	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
+		return nil, 0, cmp.Or(kerr.ErrorForCode(response.ErrorCode), errors.New("the broker's answer lacks the partition"))
 	}
-	return nil, 0, cmp.Or(kerr.ErrorForCode(response.ErrorCode), errors.New("the broker's answer lacks the partition"))
+	fetched, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		Offset: at, IsolationLevel: kgo.ReadCommitted(), Topic: topic.Topic, Partition: n,
+	}, &response.Topics[0].Partitions[0], boundedDecompressor(), nil)
+	return fetched.Records, next, fetched.Err
 }

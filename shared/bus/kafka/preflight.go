@@ -47,7 +47,7 @@ func Preflight(
 	var faults []error
 	for _, s := range states {
 		if s.Err != nil {
-			faults = append(faults, &s)
+			faults = append(faults, fmt.Errorf("Kafka at %s: %w; %s", s.Address, s.Err, s.Remedy))
 		}
 	}
 	if len(usable.Brokers) == 0 {
@@ -67,10 +67,8 @@ type BrokerState struct {
 	Stage   string // at which it failed: address, tls or login
 	Err     error  // why; nil = it can be used
 	Remedy  string // what to do about that
-}
 
-func (s *BrokerState) Error() string {
-	return fmt.Sprintf("Kafka at %s: %v; %s", s.Address, s.Err, s.Remedy)
+	advertised []string // addresses of the cluster's brokers
 }
 
 // Brokers probes every broker: those of the settings and, through them, those that the cluster advertises. usable is the cluster
@@ -78,38 +76,32 @@ func (s *BrokerState) Error() string {
 // which it refers clients.
 func Brokers(ctx context.Context, cluster settings.Kafka) (states []BrokerState, usable settings.Kafka) {
 	states, usable = probeAll(ctx, cluster, cluster.Brokers), cluster
-	if usable.Brokers = reachable(states); len(usable.Brokers) == 0 {
-		return states, usable
+	usable.Brokers = nil
+	for _, s := range states {
+		if s.Err == nil {
+			usable.Brokers = append(usable.Brokers, s.Address)
+		}
 	}
-	metadata, _ := withClient(usable, func(client *kgo.Client) (kadm.Metadata, error) {
-		ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
-		defer cancel()
-		return kadm.NewClient(client).BrokerMetadata(ctx)
-	})
-	var advertised []string
-	for _, b := range metadata.Brokers {
-		advertised = append(advertised, net.JoinHostPort(b.Host, fmt.Sprint(b.Port)))
+	var others []string
+	named, reached := false, false
+	for _, s := range states {
+		for _, address := range s.advertised {
+			named, reached = true, reached || slices.Contains(usable.Brokers, address)
+			if !slices.Contains(cluster.Brokers, address) && !slices.Contains(others, address) {
+				others = append(others, address)
+			}
+		}
 	}
-	others := slices.DeleteFunc(slices.Clone(advertised), func(a string) bool { return slices.Contains(cluster.Brokers, a) })
 	for _, s := range probeAll(ctx, cluster, others) {
+		reached = reached || s.Err == nil
 		s.Remedy = "the cluster advertises this address: set the broker's advertised.listeners to one that can be reached from" +
 			" here; " + s.Remedy
 		states = append(states, s)
 	}
-	all := reachable(states)
-	if len(advertised) > 0 && !slices.ContainsFunc(advertised, func(address string) bool { return slices.Contains(all, address) }) {
+	if named && !reached {
 		usable.Brokers = nil
 	}
 	return states, usable
-}
-
-func reachable(states []BrokerState) (addresses []string) {
-	for _, s := range states {
-		if s.Err == nil {
-			addresses = append(addresses, s.Address)
-		}
-	}
-	return addresses
 }
 
 func probeAll(ctx context.Context, cluster settings.Kafka, addresses []string) []BrokerState {
@@ -131,42 +123,41 @@ func (n *negotiated) OnBrokerE2E(_ kgo.BrokerMetadata, request int16, e2e kgo.Br
 	}
 }
 
-// probe connects to one broker and logs in.
-func probe(ctx context.Context, cluster settings.Kafka, address string) (s BrokerState) {
+const mechanisms = settings.Plain + ", " + settings.ScramSHA256 + ", " + settings.ScramSHA512 + " or " + settings.AWSMSKIAM
+
+// probe connects to one broker, logs in and requests the addresses of all. It finds the step at which that fails.
+func probe(ctx context.Context, cluster settings.Kafka, address string) BrokerState {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	cluster.Brokers = []string{address}
 	var kafka negotiated
 	client, err := newClient(cluster, discard, kgo.RequestRetries(0), kgo.WithHooks(&kafka))
 	if err != nil {
-		return BrokerState{address, "tls", err, "set it to a PEM file with the certificate of the authority that signed the brokers'"}
+		return BrokerState{Address: address, Stage: "tls", Err: err,
+			Remedy: "set it to a PEM file with the certificate of the authority that signed the brokers'"}
 	}
 	defer client.Close()
-	if err := client.Ping(ctx); err != nil {
-		s = diagnose(cluster, kafka.Load(), err)
-	}
-	s.Address = address
-	return s
-}
-
-const mechanisms = settings.Plain + ", " + settings.ScramSHA256 + ", " + settings.ScramSHA512 + " or " + settings.AWSMSKIAM
-
-// diagnose finds the step at which a ping failed. kafka is whether the broker has answered as one.
-func diagnose(cluster settings.Kafka, kafka bool, err error) BrokerState {
+	metadata, err := kadm.NewClient(client).BrokerMetadata(ctx)
 	fault := func(stage, message, remedy string) BrokerState {
-		return BrokerState{Stage: stage, Err: fmt.Errorf("%s: %w", message, err), Remedy: remedy}
+		return BrokerState{Address: address, Stage: stage, Err: fmt.Errorf("%s: %w", message, err), Remedy: remedy}
 	}
 	dial, _ := errors.AsType[*net.OpError](err)
 	timeout, _ := errors.AsType[net.Error](err)
 	switch {
+	case err == nil:
+		s := BrokerState{Address: address}
+		for _, b := range metadata.Brokers {
+			s.advertised = append(s.advertised, net.JoinHostPort(b.Host, fmt.Sprint(b.Port)))
+		}
+		return s
 	case dial != nil && dial.Op == "dial", timeout != nil && timeout.Timeout():
-		return fault("address", "no broker answers", "is the address that of a Kafka broker, is it running, and not"+
-			" overloaded? KAFKA_BROKERS or --brokers names the brokers")
-	case !kafka && cluster.TLS:
+		return fault("address", "no broker answers", "is the address that of a Kafka broker, is it running, and not overloaded?"+
+			" KAFKA_BROKERS or --brokers names the brokers")
+	case !kafka.Load() && cluster.TLS:
 		return fault("tls", "the TLS handshake failed", "set KAFKA_TLS_CA_FILE to the certificate of the authority that signed the"+
 			" broker's, in PEM, or have it show a valid one for this address; if the port speaks Kafka without TLS, use the one"+
 			" with TLS, or unset KAFKA_TLS and KAFKA_TLS_CA_FILE (client certificates are not supported)")
-	case !kafka:
+	case !kafka.Load():
 		return fault("tls", "this port speaks TLS, or is not a Kafka broker's port for clients", "set KAFKA_TLS=true, and"+
 			" KAFKA_TLS_CA_FILE where the certificate is not signed by a public authority; or use the right port")
 	case cluster.Mechanism == "":

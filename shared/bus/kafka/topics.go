@@ -31,27 +31,23 @@ type Topic struct {
 }
 
 // Topics returns the topics that event types need: one each, and its dead-letter topic.
-func Topics(types ...events.Definition) []Topic {
-	var topics []Topic
-	for _, t := range types {
-		retention := "-1" // unlimited
-		if t.Retention != events.Forever {
-			retention = strconv.FormatInt(t.Retention.Milliseconds(), 10)
+func Topics(types ...events.Definition) (topics []Topic) {
+	add := func(name string, partitions int32, retention time.Duration, maxBytes int) {
+		config := map[string]string{
+			"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": strconv.Itoa(maxBytes),
+			// A broker that lacks acknowledged events must not become the leader: they would be gone.
+			"unclean.leader.election.enable": "false",
 		}
-		topics = append(topics,
-			Topic{t.Topic, t.Partitions, config(retention, topicMaxBytes)},
-			Topic{bus.DeadLetterTopic(t.Topic), t.Partitions, config("-1", deadLetterMaxBytes)})
+		if retention != events.Forever {
+			config["retention.ms"] = strconv.FormatInt(retention.Milliseconds(), 10)
+		}
+		topics = append(topics, Topic{name, partitions, config})
+	}
+	for _, t := range types {
+		add(t.Topic, t.Partitions, t.Retention, topicMaxBytes)
+		add(bus.DeadLetterTopic(t.Topic), t.Partitions, events.Forever, deadLetterMaxBytes)
 	}
 	return topics
-}
-
-func config(retention string, maxBytes int) map[string]string {
-	return map[string]string{
-		"cleanup.policy": "delete", "retention.ms": retention, "retention.bytes": "-1",
-		"max.message.bytes": strconv.Itoa(maxBytes),
-		// A broker that lacks acknowledged events must not become the leader: they would be gone.
-		"unclean.leader.election.enable": "false",
-	}
 }
 
 // replicated is the topic's configuration for a replication factor: of three replicas, two have to be written before an event
