@@ -148,50 +148,40 @@ func backlogs(ctx context.Context, client *kgo.Client, topic string, from map[in
 	return all, nil
 }
 
-// backlogOf looks for the first record from an offset on: markers of transactions, aborted records and what compaction has
-// removed are none.
+// backlogOf fetches from the partition's leader until a record comes: markers of transactions, aborted records and what compaction
+// has removed are none.
 func backlogOf(ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, from, end int64) (backlog, error) {
+	leader := client.Broker(int(topic.Partitions[n].Leader))
 	for size := int32(16 << 10); from < end; size = min(2*size, 1<<20) {
-		fetched, next, err := fetchOnce(ctx, client, topic, n, from, size)
-		tooLarge, _ := errors.AsType[*kgo.ErrDecompressTooLarge](err)
+		partition := kmsg.NewFetchRequestTopicPartition()
+		partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = n, from, size
+		wanted := kmsg.NewFetchRequestTopic()
+		wanted.Topic, wanted.TopicID, wanted.Partitions = topic.Topic, topic.ID, append(wanted.Partitions, partition)
+		request := kmsg.NewPtrFetchRequest()
+		request.MaxBytes, request.IsolationLevel, request.Topics = size, 1, append(request.Topics, wanted) // 1 = read committed
+		answer, err := leader.RetriableRequest(ctx, request)
+		if err != nil {
+			return backlog{}, err
+		}
+		response := answer.(*kmsg.FetchResponse)
+		if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
+			return backlog{}, cmp.Or(kerr.ErrorForCode(response.ErrorCode), errors.New("the broker's answer lacks the partition"))
+		}
+		fetched, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+			Offset: from, IsolationLevel: kgo.ReadCommitted(), Topic: topic.Topic, Partition: n,
+		}, &response.Topics[0].Partitions[0], boundedDecompressor(), nil)
+		tooLarge, _ := errors.AsType[*kgo.ErrDecompressTooLarge](fetched.Err)
 		switch {
 		case tooLarge != nil:
 			return backlog{end - max(from, tooLarge.Offset), time.Time{}}, nil
-		case err != nil:
-			return backlog{}, err
-		case len(fetched) > 0:
-			return backlog{end - fetched[0].Offset, fetched[0].Timestamp}, nil
+		case fetched.Err != nil:
+			return backlog{}, fetched.Err
+		case len(fetched.Records) > 0:
+			return backlog{end - fetched.Records[0].Offset, fetched.Records[0].Timestamp}, nil
 		case next <= from: // the brokers have nothing more to show
 			return backlog{}, nil
 		}
 		from = next
 	}
 	return backlog{}, nil
-}
-
-// fetchOnce fetches at least one batch at an offset from the partition's leader. next is the offset behind what was fetched,
-// which may hold no record.
-func fetchOnce(
-	ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, at int64, size int32,
-) (records []*kgo.Record, next int64, err error) {
-	partition := kmsg.NewFetchRequestTopicPartition()
-	partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = n, at, size
-	wanted := kmsg.NewFetchRequestTopic()
-	wanted.Topic, wanted.TopicID = topic.Topic, topic.ID
-	wanted.Partitions = append(wanted.Partitions, partition)
-	request := kmsg.NewPtrFetchRequest()
-	request.MaxBytes, request.IsolationLevel = size, 1 // read committed
-	request.Topics = append(request.Topics, wanted)
-	answer, err := client.Broker(int(topic.Partitions[n].Leader)).RetriableRequest(ctx, request)
-	if err != nil {
-		return nil, 0, err
-	}
-	response := answer.(*kmsg.FetchResponse)
-	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
-		return nil, 0, cmp.Or(kerr.ErrorForCode(response.ErrorCode), errors.New("the broker's answer lacks the partition"))
-	}
-	fetched, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: at, IsolationLevel: kgo.ReadCommitted(), Topic: topic.Topic, Partition: n,
-	}, &response.Topics[0].Partitions[0], boundedDecompressor(), nil)
-	return fetched.Records, next, fetched.Err
 }

@@ -111,10 +111,8 @@ func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Repla
 		func(record bus.Record) error {
 			p := r.partitions[record.Partition]
 			p.Deliver([]bus.Record{record})
-			if !p.waitForRoom(running) {
-				return running.Err()
-			}
-			return nil
+			p.waitForRoom(running)
+			return running.Err()
 		})
 	if r.caughtUp && errors.Is(err, context.Canceled) {
 		err = nil
