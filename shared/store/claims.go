@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"github.com/sipeat/sipeat/shared/events"
 )
 
 // ClaimsKept is how long a claim is kept after its last change. An event that is older may have been delivered and its
@@ -71,7 +73,7 @@ func LatestLease(now time.Time, lease time.Duration) time.Time { return now.Add(
 // CheckClaim refuses, as Invalid, an id that cannot be claimed.
 func CheckClaim(id string) error {
 	if !validID(id) {
-		return invalid("a claim needs an id of 1 to %d bytes of UTF-8", MaxID)
+		return events.Errorf(events.Invalid, "a claim needs an id of 1 to %d bytes of UTF-8", MaxID)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@
 package dynamodb
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"sync"
@@ -49,10 +50,7 @@ func Open(cfg aws.Config, name string) (*Store, error) {
 // Ping implements [store.Store]. The error names what is wrong: table, place, credentials or rights.
 func (s *Store) Ping(ctx context.Context) error {
 	marks, err := s.Marks(ctx)
-	if err != nil {
-		return err
-	}
-	return marks.Check()
+	return cmp.Or(err, marks.Check())
 }
 
 // FromEnvironment makes the config from what Lambda sets in a function's environment and DynamoDB Local needs: AWS_REGION,

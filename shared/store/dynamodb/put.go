@@ -20,7 +20,7 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 	if err := item.Check(); err != nil {
 		return err
 	}
-	o := &op{ctx: ctx, item: item, row: rowOf(item), size: sizeOf(item), demand: item.DemandEntries(), done: make(chan error, 1)}
+	o := &op{ctx: ctx, item: item, row: rowOf(item), demand: item.DemandEntries(), done: make(chan error, 1)}
 	if len(o.demand) > 0 {
 		return s.share(o)
 	}
@@ -41,28 +41,13 @@ type op struct {
 	ctx    context.Context
 	item   store.Item
 	row    row
-	size   int
 	demand []store.DemandEntry
 	done   chan error
 }
 
-// sizeOf is about what the item and its counters add to a transaction.
-func sizeOf(item store.Item) int {
-	l := item.Labels
-	place := len(l.City) + len(l.Country)
-	size := 2048 + len(item.Data) + 2*(place+len(l.MachineID)+len(l.Type))
-	for _, drink := range item.Drinks {
-		size += 1024 + place + 2*len(drink)
-	}
-	return size
-}
-
-// The limits of a transaction are 100 actions and 4 MB
-// (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
-const (
-	maxActions = 100
-	maxBytes   = 3 << 20
-)
+// maxActions is how many actions a transaction may have. It may also have 4 MB: DynamoDB refuses a larger one, and its items are
+// sent one by one (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
+const maxActions = 100
 
 // writer gathers the Puts of a handle: those that wait while a transaction runs share the next one. So the Puts of a process
 // never conflict at a drink that is in high demand, and it is counted once for all of them.
@@ -105,7 +90,7 @@ func (s *Store) send() {
 func (w *writer) take() (batch []*op) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	rows, size := map[any]bool{}, 0 // those that count the same drink become one
+	rows := map[any]bool{} // those that count the same drink become one
 	for len(w.queue) > 0 {
 		o := w.queue[0]
 		if o.ctx.Err() == nil { // else its caller has returned
@@ -115,8 +100,7 @@ func (w *writer) take() (batch []*op) {
 					actions++
 				}
 			}
-			size += o.size
-			if len(batch) > 0 && (rows[item] || len(rows)+actions > maxActions || size > maxBytes) {
+			if len(batch) > 0 && (rows[item] || len(rows)+actions > maxActions) {
 				return batch
 			}
 			batch, rows[item] = append(batch, o), true

@@ -14,6 +14,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -101,10 +102,7 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 // Ping implements [store.Store].
 func (s *Store) Ping(ctx context.Context) error {
 	marks, err := s.Marks(ctx)
-	if err != nil {
-		return err
-	}
-	return marks.Check()
+	return cmp.Or(err, marks.Check())
 }
 
 // Advance implements [store.Marker].
