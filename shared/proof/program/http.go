@@ -33,10 +33,9 @@ type Accepted struct {
 
 // Problem is the body of an error answer.
 type Problem struct {
-	Type, Title, Detail, Instance, EventID string
-	Status                                 int
-	Unreachable                            []string
-	Errors                                 []struct{ Pointer, Detail string }
+	Type, EventID string
+	Status        int
+	Errors        []struct{ Pointer string }
 }
 
 // browser keeps no connections, because another process may listen at the same address later.

@@ -84,13 +84,9 @@ func Handled(t testing.TB, brokers string, topics ...string) {
 			if err = errors.Join(err, ends.Error()); err != nil {
 				return err
 			}
-			at := committed(t, c, Groups[topic], topic)
-			ends.Each(func(o kadm.ListedOffset) {
-				if at[o.Partition] < o.Offset {
-					err = errors.Join(err, fmt.Errorf("%s/%d is handled up to %d of %d", topic, o.Partition, at[o.Partition], o.Offset))
-				}
-			})
-			return err
+			at, left := committed(t, c, Groups[topic], topic), int64(0)
+			ends.Each(func(o kadm.ListedOffset) { left += o.Offset - at[o.Partition] })
+			return ErrorUnless(left == 0, fmt.Sprintf("%s has %d events to handle", topic, left))
 		})
 	}
 }
