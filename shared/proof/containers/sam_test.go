@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -154,16 +153,4 @@ func (h *hosted) lambda(function string) string {
 	require.Equal(h.T, 200, a.Status, a.Body)
 	require.NotEmpty(h.T, a.Body, "%s answers nothing", function)
 	return a.Body
-}
-
-// consumed returns the first n events of the matching topics, as read by Kafka's console consumer.
-func (s *samLocal) consumed(t *testing.T, topics string, n int) (all []of) {
-	t.Helper()
-	shown := s.docker(t, "compose", "exec", "-T", "kafka", "/opt/kafka/bin/kafka-console-consumer.sh", "--bootstrap-server",
-		"kafka:19092", "--include", topics, "--from-beginning", "--max-messages", strconv.Itoa(n), "--timeout-ms", "30000")
-	for _, line := range program.Lines(shown) {
-		all = append(all, program.Decoded[of](t, line))
-	}
-	require.Len(t, all, n)
-	return all
 }
