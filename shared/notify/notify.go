@@ -20,7 +20,17 @@
 // remembers.
 package notify
 
-import "context"
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+
+	"github.com/sipeat/sipeat/shared/events"
+)
 
 // Message is one notification.
 type Message struct {
@@ -42,4 +52,56 @@ type Notifier interface {
 // errors are those of [Notifier.Notify].
 type Prober interface {
 	Probe(ctx context.Context) (result string, err error)
+}
+
+// Log logs that there is a notification, and its ids. The text is about people and is not logged.
+type Log struct{ Logger *slog.Logger }
+
+func (l Log) Notify(ctx context.Context, m Message) error {
+	if ctx.Err() != nil {
+		return unavailable(ctx.Err(), "not logged")
+	}
+	l.Logger.InfoContext(ctx, "notification", "type", m.subject(), "notification_id", events.LogID(m.ID),
+		"subject_id", events.LogID(m.SubjectID), "event_id", events.LogID(m.EventID))
+	return nil
+}
+
+// Cause is the part of a connection's error that may be logged. Errors of libraries contain URLs (a webhook's is its secret)
+// and server texts (which quote what the server was sent), so only errors known to contain neither are repeated; of any other
+// the type is named.
+func Cause(ctx context.Context, err error) error {
+	if ended := ctx.Err(); ended != nil {
+		return ended // and not the closed connection that it led to
+	}
+	for _, known := range []error{context.DeadlineExceeded, context.Canceled, io.ErrUnexpectedEOF, io.EOF} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok { // of addresses and system calls; refusals of TLS too
+		return e
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return errors.New(e.Msg)
+	}
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	return fmt.Errorf("a %T", err)
+}
+
+// Unreached reports whether err means that no connection was made: the receiver has not seen the message.
+func Unreached(err error) bool {
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && e.Op == "dial"
+}
+
+func unavailable(cause error, format string, args ...any) error {
+	return events.Wrap(events.Unavailable, cause, format, args...)
 }

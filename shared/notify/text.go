@@ -50,15 +50,9 @@ func units(text string) int { return len(utf16.Encode([]rune(text))) }
 
 // cut shortens a text to at most limit UTF-16 code units, between two characters.
 func cut(text string, limit int) string {
-	length, end := 0, 0 // end leaves one for the ellipsis
-	for i, r := range text {
-		if length < limit {
-			end = i
-		}
-		length += utf16.RuneLen(r)
-	}
-	if length <= limit {
+	all := utf16.Encode([]rune(text))
+	if len(all) <= limit {
 		return text
 	}
-	return text[:end] + "…"
+	return strings.TrimSuffix(string(utf16.Decode(all[:limit-1])), "\uFFFD") + "…" // the half of a character
 }

@@ -88,6 +88,9 @@ func (n *Notifier) Probe(ctx context.Context) (string, error) {
 	return "SES answers, and the account may send", nil
 }
 
+// errorCode is AWS's; a proxy's answer may have any text in its place.
+var errorCode = regexp.MustCompile(`^[A-Za-z0-9.-]{1,64}$`)
+
 // explain classifies an error of SES. The errors of SendEmail:
 // https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors. Texts contain addresses and
 // are never repeated. SES queues for recipients that are refused for now, so no error is about one recipient's server.
@@ -100,9 +103,12 @@ func explain(ctx context.Context, err error, named bool) error {
 		return events.Wrap(events.Unavailable, notify.Cause(ctx, err),
 			"SES did not answer; it may have accepted the mail, which is sent again")
 	}
-	what := "SES answered " + code(refusal.ErrorCode())
+	what := "SES answered"
+	if code := refusal.ErrorCode(); errorCode.MatchString(code) {
+		what += " " + code
+	}
 	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		what += fmt.Sprintf(" (status %d, request %s)", response.HTTPStatusCode(), code(response.ServiceRequestID()))
+		what += fmt.Sprintf(" (status %d, request %s)", response.HTTPStatusCode(), response.ServiceRequestID())
 		if response.HTTPStatusCode() >= http.StatusInternalServerError {
 			return events.Errorf(events.Unavailable, "%s: an outage", what)
 		}
@@ -128,15 +134,4 @@ func explain(ctx context.Context, err error, named bool) error {
 	}
 	// A suspended or paused account, limits, a missing right, expired and wrong keys: none concerns one mail.
 	return events.Errorf(events.Unavailable, "%s: this account cannot send now", what)
-}
-
-var codeWord = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
-
-// code returns an error code of AWS, or "an error" for any other text.
-func code(word string) string {
-	word, _, _ = strings.Cut(word, ":")
-	if len(word) <= 64 && codeWord.MatchString(word) {
-		return word
-	}
-	return "an error"
 }
