@@ -23,12 +23,3 @@ func TestFold(t *testing.T) {
 		assert.Equal(t, got, store.Fold(got), "folding is idempotent")
 	}
 }
-
-func TestDemandEntries(t *testing.T) {
-	i := store.Item{Labels: store.Labels{Country: " De ", City: "Köln"}, Drinks: []string{"Cola ", "", " COLA", "Tea"}}
-	de := func(drink string) store.DemandKey { return store.DemandKey{Country: "de", City: "köln", Drink: drink} }
-	assert.Equal(t, []store.DemandEntry{
-		{DemandKey: de("cola"), Shown: store.Demand{Country: "De", City: "Köln", Drink: "Cola", Count: 1}},
-		{DemandKey: de("tea"), Shown: store.Demand{Country: "De", City: "Köln", Drink: "Tea", Count: 1}},
-	}, i.DemandEntries())
-}

@@ -59,9 +59,6 @@ type writer struct {
 
 // share puts an item in a transaction with others.
 func (s *Store) share(o *op) error {
-	if err := o.ctx.Err(); err != nil {
-		return s.fault(o.ctx, err)
-	}
 	w := &s.writer
 	w.mu.Lock()
 	w.queue = append(w.queue, o)

@@ -130,3 +130,17 @@ func TestFromEnvironment(t *testing.T) {
 	_, err = Open(cfg, "")
 	require.ErrorContains(t, err, "TABLE_NAME")
 }
+
+func TestUnprocessedKeysAreAThrottle(t *testing.T) {
+	t.Parallel()
+	s := openTo(t, doer(func(r *http.Request) (*http.Response, error) {
+		return answer(r, http.StatusOK, `{"Responses":{},"UnprocessedKeys":{"drinks":{"Keys":[{"pk":{"S":"a"}}]}}}`), nil
+	}))
+	_, err := s.get(t.Context(), []row{{pk: text("a")}})
+	require.Equal(t, events.Unavailable, events.KindOf(err))
+	require.ErrorContains(t, err, "is throttled")
+}
+
+type doer func(*http.Request) (*http.Response, error)
+
+func (d doer) Do(r *http.Request) (*http.Response, error) { return d(r) }

@@ -1,12 +1,10 @@
 package sqlite
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -37,19 +35,6 @@ func TestAFullDiskIsAnOutageThatPasses(t *testing.T) {
 	require.NoError(t, s.Put(t.Context(), large))
 }
 
-func TestAFileThatMayNotBeWrittenIsAnOutageForWritersAlone(t *testing.T) {
-	t.Parallel()
-	s := open(t, filepath.Join(t.TempDir(), "model.db"))
-	require.NoError(t, s.Put(t.Context(), request(1)))
-	pragma(t, s, "query_only = 1")
-	err := s.Put(t.Context(), request(2))
-	assert.Equal(t, events.Unavailable, events.KindOf(err))
-	require.ErrorContains(t, err, "needs the right to read and write")
-	require.NoError(t, s.Ping(t.Context()))
-	pragma(t, s, "query_only = 0")
-	require.NoError(t, s.Put(t.Context(), request(2)))
-}
-
 // Writes to a file that was deleted while it is open would be lost.
 func TestAFileThatIsDeletedIsAnOutage(t *testing.T) {
 	t.Parallel()
@@ -69,29 +54,4 @@ func TestAFileThatIsDeletedIsAnOutage(t *testing.T) {
 	require.NoError(t, os.Rename(path+".away", path))
 	require.NoError(t, s.Put(t.Context(), request(2)))
 	require.NoError(t, s.Ping(t.Context()))
-}
-
-func TestABusyHandleStarvesNoOther(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "model.db")
-	busy, other := open(t, path), open(t, path)
-	ctx, stop := context.WithCancel(t.Context())
-	stopped := make(chan struct{}, 8)
-	for n := range cap(stopped) {
-		go func() {
-			for i := n; ctx.Err() == nil; i += cap(stopped) {
-				_ = busy.Put(ctx, request(i))
-			}
-			stopped <- struct{}{}
-		}()
-	}
-	for n := range 20 {
-		patient, cancel := context.WithTimeout(t.Context(), time.Minute)
-		assert.NoError(t, other.Put(patient, request(-1-n)))
-		cancel()
-	}
-	stop()
-	for range cap(stopped) {
-		<-stopped
-	}
 }

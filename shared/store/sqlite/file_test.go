@@ -102,15 +102,6 @@ func TestOpenGivesUpOnALockedFile(t *testing.T) {
 	require.ErrorContains(t, err, "is locked by another process")
 }
 
-func TestOpenHeedsItsContext(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := Open(ctx, filepath.Join(t.TempDir(), "model.db"))
-	require.ErrorIs(t, err, context.Canceled)
-	assert.Equal(t, events.Unavailable, events.KindOf(err))
-}
-
 // A file that this user may read but not write is refused when it is opened, not at the first event.
 func TestOpenNeedsTheRightToWrite(t *testing.T) {
 	t.Parallel()
