@@ -25,10 +25,10 @@ type row struct {
 	rights []right
 }
 
-// right names actions of DynamoDB on an index, on the claims, or on those items of the read model whose partition keys match.
+// right names actions of DynamoDB on indexes, on the claims, or on those items of the read model whose partition keys match.
 type right struct {
 	actions string
-	on      string // "index/NAME", claims, or item
+	on      string // several "index/NAME", claims, or item
 	keys    string // of item: patterns of partition keys, separated by spaces, as shared/store/dynamodb/keys.go spells them
 }
 
@@ -41,7 +41,10 @@ const (
 
 func get(eventType string) right { return right{"GetItem", item, "1/item/" + eventType + "/*"} }
 func put(eventType string) right { return right{"PutItem", item, "1/item/" + eventType + "/*"} }
-func list(index string) right    { return right{"Query", "index/" + index, ""} }
+
+func list(indexes ...string) right {
+	return right{"Query", "index/" + strings.Join(indexes, " index/"), ""}
+}
 
 // marks stores the handled offsets before they are committed.
 var marks = right{"UpdateItem", item, marksKey}
@@ -59,12 +62,12 @@ var rows = map[string]row{
 	"get-contact":   {about: "one contact", rights: []right{get("contact-created")}},
 	"list-contacts": {about: "contacts, newest first", rights: []right{list("list")}},
 	"get-machine":   {about: "one machine", rights: []right{get("machine-created")}},
-	"list-machines": {about: "machines, newest first", rights: []right{list("list"), list("country"), list("city")}},
+	"list-machines": {about: "machines, newest first", rights: []right{list("list", "country", "city")}},
 	"get-request":   {about: "one request", rights: []right{get("request-created")}},
 	"list-requests": {about: "requests, newest first",
-		rights: []right{list("list"), list("country"), list("city"), list("machine")}},
+		rights: []right{list("list", "country", "city", "machine")}},
 	"get-notification":   {about: "one notification", rights: []right{get("notification"), deliveries}},
-	"list-notifications": {about: "notifications, newest first", rights: []right{list("list"), list("kind"), deliveries}},
+	"list-notifications": {about: "notifications, newest first", rights: []right{list("list", "kind"), deliveries}},
 	"get-demand":         {about: "requested drinks by place", rights: []right{{"Query BatchGetItem", item, demand}, list("place")}},
 
 	"contact-created": {about: "project contacts and announce them", topic: "notification",
@@ -117,39 +120,38 @@ func functions() ([]function, error) {
 func (f function) Method() string { method, _, _ := strings.Cut(f.Route, " "); return method }
 func (f function) Path() string   { _, path, _ := strings.Cut(f.Route, " "); return path }
 
-// Settings is the environment of the function: names and YAML values.
-func (f function) Settings() (all [][2]string) {
-	add := func(pairs ...string) {
-		for pair := range slices.Chunk(pairs, 2) {
-			all = append(all, [2]string(pair))
+// environment lists the settings of functions, as names and YAML values, and which of them use it.
+var environment = []struct {
+	of     func(function) bool
+	values []string // name, value, ...
+}{
+	{func(f function) bool { return f.Route != "" }, []string{"API_BASE_PATH", "!Ref BasePath"}},
+	{func(f function) bool { return f.Staff }, []string{"JWT_SCOPE", "!Ref JwtScope"}},
+	{func(f function) bool { return f.Side != "queries" },
+		[]string{"KAFKA_BROKERS", "!Ref KafkaBrokers", "KAFKA_SASL_MECHANISM", `!If [Iam, AWS_MSK_IAM, ""]`}},
+	{func(f function) bool { return f.Side != "commands" }, []string{
+		"TABLE_NAME", "!If [UseSecond, !Ref SecondTableName, !Ref TableName]", "DYNAMODB_ENDPOINT", "!Ref DynamoDBEndpoint"}},
+	{func(f function) bool {
+		return slices.ContainsFunc(f.row.rights, func(r right) bool { return r.on == claims })
+	},
+		[]string{"CLAIMS_TABLE_NAME", "!Ref ClaimsTableName"}},
+	{function.Mails, []string{"NOTIFY", "!Ref Notify", "NOTIFY_FROM", "!Ref NotifyFrom", "NOTIFY_TO", "!Ref NotifyTo",
+		"NOTIFY_RETRY_FOR", "!Ref NotifyRetryFor", "SMTP_URL", "!Ref SmtpUrl", "DISCORD_WEBHOOK", "!Ref DiscordWebhook"}},
+	{func(f function) bool { return f.Side == "consumers" && !f.Mails() },
+		[]string{"ANNOUNCED_BY_PRODUCER", "!Ref AnnouncedByProducer"}},
+	{func(f function) bool { return f.Side == "consumers" },
+		[]string{"PARTIAL_BATCH_RESPONSES", `!If [Provisioned, "true", "false"]`}},
+}
+
+// Settings is the environment of the function: pairs of name and YAML value.
+func (f function) Settings() [][]string {
+	var values []string
+	for _, e := range environment {
+		if e.of(f) {
+			values = append(values, e.values...)
 		}
 	}
-	if f.Route != "" {
-		add("API_BASE_PATH", "!Ref BasePath")
-	}
-	if f.Staff {
-		add("JWT_SCOPE", "!Ref JwtScope")
-	}
-	if f.Side != "queries" {
-		add("KAFKA_BROKERS", "!Ref KafkaBrokers", "KAFKA_SASL_MECHANISM", `!If [Iam, AWS_MSK_IAM, ""]`)
-	}
-	if f.Side != "commands" {
-		add("TABLE_NAME", "!If [UseSecond, !Ref SecondTableName, !Ref TableName]", "DYNAMODB_ENDPOINT", "!Ref DynamoDBEndpoint")
-	}
-	if slices.ContainsFunc(f.row.rights, func(r right) bool { return r.on == claims }) {
-		add("CLAIMS_TABLE_NAME", "!Ref ClaimsTableName")
-	}
-	switch {
-	case f.Side != "consumers":
-		return all
-	case f.Mails():
-		add("NOTIFY", "!Ref Notify", "NOTIFY_FROM", "!Ref NotifyFrom", "NOTIFY_TO", "!Ref NotifyTo",
-			"NOTIFY_RETRY_FOR", "!Ref NotifyRetryFor", "SMTP_URL", "!Ref SmtpUrl", "DISCORD_WEBHOOK", "!Ref DiscordWebhook")
-	default:
-		add("ANNOUNCED_BY_PRODUCER", "!Ref AnnouncedByProducer")
-	}
-	add("PARTIAL_BATCH_RESPONSES", `!If [Provisioned, "true", "false"]`)
-	return all
+	return slices.Collect(slices.Chunk(values, 2))
 }
 
 // Mails reports whether the function delivers notifications, and so holds the secrets of their channels.
@@ -194,11 +196,7 @@ func (f function) Statements() (all []statement) {
 		allow("kafka-cluster DescribeTopic WriteData", written...)
 	}
 	for _, r := range f.row.rights {
-		if last := len(all) - 1; last >= 0 && r.keys == "" && slices.Equal(all[last].actions, []string{"dynamodb:" + r.actions}) {
-			all[last].resources = append(all[last].resources, r.on)
-			continue
-		}
-		s := allow("dynamodb "+r.actions, r.on)
+		s := allow("dynamodb "+r.actions, strings.Fields(r.on)...)
 		if r.keys != "" {
 			s.condition = fmt.Sprintf(`{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["%s"]}}`,
 				strings.Join(strings.Fields(r.keys), `", "`))

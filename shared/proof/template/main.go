@@ -50,13 +50,22 @@ func generate(w io.Writer) error {
 		}, "CORS": cors(),
 	}
 	var alarms []errorAlarm
-	for _, name := range []string{"commands", "queries", "consumers"} {
-		side := slices.DeleteFunc(slices.Clone(all), func(f function) bool { return f.Side != name })
-		data[logical(name)], alarms = side, append(alarms, errorAlarms(name, side)...)
+	for _, side := range []string{"commands", "queries", "consumers"} {
+		functions := slices.DeleteFunc(slices.Clone(all), func(f function) bool { return f.Side != side })
+		data[logical(side)] = functions
+		name := logical(side) + "Errors"
+		for part := range slices.Chunk(functions, 9) { // an alarm has at most ten metrics, including the sum
+			alarms = append(alarms, errorAlarm{name, side, part})
+			name += "More"
+		}
 	}
 	data["Errors"] = alarms
 	t, err := template.New("template.yaml").Funcs(template.FuncMap{
-		"logical": logical, "config": config, "statement": statement.yaml,
+		"logical": logical, "statement": statement.yaml,
+		"config": func(settings map[string]string) (string, error) { // a JSON object of strings, which the API of MSK accepts
+			b, err := json.Marshal(settings) // sorts the names
+			return string(b), err
+		},
 		"list": func(comma string) string { return "[" + strings.ReplaceAll(comma, ",", ", ") + "]" },
 	}).Parse(text)
 	if err != nil {
@@ -77,16 +86,6 @@ type errorAlarm struct {
 	Functions  []function
 }
 
-// errorAlarms divides the functions of a side: an alarm has at most ten metrics, including the sum.
-func errorAlarms(side string, functions []function) (alarms []errorAlarm) {
-	name := logical(side) + "Errors"
-	for part := range slices.Chunk(functions, 9) {
-		alarms = append(alarms, errorAlarm{name, side, part})
-		name += "More"
-	}
-	return alarms
-}
-
 // logical turns get-contact into GetContact and contact-created.dead-letters into ContactCreatedDeadLetters.
 func logical(name string) string {
 	var out strings.Builder
@@ -96,28 +95,17 @@ func logical(name string) string {
 	return out.String()
 }
 
-// config is the configuration of a topic as a JSON object of strings, which the API of MSK accepts.
-func config(settings map[string]string) (string, error) {
-	b, err := json.Marshal(settings) // sorts the names
-	return string(b), err
-}
-
 // cors returns the CORS headers of servers, so that API Gateway answers the same.
 func cors() http.Header {
 	silent := slog.New(slog.DiscardHandler)
 	g := gateway.New(settings.Web{Auth: settings.Auth{Mode: "token"}, CORSOrigins: []string{"*"}}, silent, time.Now)
 	router := web.Router(nil, append(g.Options(), web.Log(silent))...)
-	answers := http.Header{}
+	w := httptest.NewRecorder()
 	for _, method := range []string{"OPTIONS", "GET"} {
-		r, w := httptest.NewRequest(method, "/contacts", nil), httptest.NewRecorder()
+		r := httptest.NewRequest(method, "/contacts", nil)
 		r.Header.Set("Origin", "https://shop.example")
-		if method == "OPTIONS" {
-			r.Header.Set("Access-Control-Request-Method", "POST")
-		}
+		r.Header.Set("Access-Control-Request-Method", "POST")
 		router.ServeHTTP(w, r)
-		for name := range w.Header() {
-			answers.Set(name, w.Header().Get(name))
-		}
 	}
-	return answers
+	return w.Header()
 }

@@ -86,6 +86,7 @@ func TestFunctionsHaveTheRightsThatTheyUseAndNoOthers(t *testing.T) {
 			used = append(used, protocol(f, used)...)
 			var granted []string
 			for _, s := range f.Statements() {
+				assert.True(t, s.condition == "" || len(s.resources) == 1, "a condition on the keys of one table and its resources")
 				for _, action := range s.actions {
 					for _, resource := range s.resources {
 						granted = append(granted, action+" "+resource)
@@ -124,23 +125,6 @@ func TestEachActionHasItsReason(t *testing.T) {
 	}
 }
 
-// given lists the functions that have a setting: those that use it.
-var given = []struct {
-	names []string
-	to    func(function) bool
-}{
-	{[]string{"KAFKA_BROKERS", "KAFKA_SASL_MECHANISM"}, func(f function) bool { return f.Side != "queries" }},
-	{[]string{"API_BASE_PATH"}, func(f function) bool { return f.Route != "" }},
-	{[]string{"JWT_SCOPE"}, func(f function) bool { return f.Staff }},
-	{[]string{"TABLE_NAME", "DYNAMODB_ENDPOINT"}, func(f function) bool { return f.Side != "commands" }},
-	{[]string{"CLAIMS_TABLE_NAME"}, func(f function) bool {
-		return f.Topic == "notification" || f.Side == "queries" && strings.Contains(f.Route, "/notifications")
-	}},
-	{[]string{"PARTIAL_BATCH_RESPONSES"}, func(f function) bool { return f.Side == "consumers" }},
-	{[]string{"ANNOUNCED_BY_PRODUCER"}, func(f function) bool { return f.Side == "consumers" && f.Topic != "notification" }},
-	{[]string{"NOTIFY", "NOTIFY_FROM", "NOTIFY_TO", "NOTIFY_RETRY_FOR", "SMTP_URL", "DISCORD_WEBHOOK"}, function.Mails},
-}
-
 // notGiven lists the settings that no function has, with the reason.
 var notGiven = map[string]string{
 	"LOG_LEVEL": "all functions have it: it is in Globals",
@@ -169,24 +153,14 @@ func TestEverySettingIsDecided(t *testing.T) {
 	for names := range notGiven {
 		decided = append(decided, strings.Fields(names)...)
 	}
-	for _, g := range given {
-		decided = append(decided, g.names...)
+	for _, f := range all(t) {
+		for _, pair := range f.Settings() {
+			assert.Contains(t, read, pair[0], "a setting that nothing reads")
+			decided = append(decided, pair[0])
+		}
 	}
 	for _, name := range read {
 		assert.Contains(t, decided, name, "give it to the functions that use it, or add the reason to notGiven")
-	}
-	for _, f := range all(t) {
-		var has, wants []string
-		for _, pair := range f.Settings() {
-			has = append(has, pair[0])
-		}
-		for _, g := range given {
-			assert.Subset(t, read, g.names, "settings that nothing reads")
-			if g.to(f) {
-				wants = append(wants, g.names...)
-			}
-		}
-		assert.ElementsMatch(t, wants, has, f.Name)
 	}
 }
 
