@@ -3,6 +3,8 @@
 package commands
 
 import (
+	"context"
+
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/web"
@@ -22,4 +24,19 @@ func (c Commands) Functions() []web.Function {
 		{Name: "create-request", Route: "POST /requests", Handler: web.HandleCommand(c.CreateRequest)},
 		{Name: "create-notification", Route: "POST /notifications", Handler: web.HandleCommand(c.CreateNotification), Staff: true},
 	}
+}
+
+// publish makes an event of data and returns once it is written. The same seed makes the same event.
+func publish[T events.Payload](ctx context.Context, c Commands, data T, seed string) (web.Accepted, error) {
+	event, err := events.Make(c.Events, data, events.DerivedFrom(seed))
+	if err != nil {
+		return web.Accepted{}, err
+	}
+	at, err := c.Publisher.Publish(ctx, event)
+	if err != nil {
+		return web.Accepted{}, err
+	}
+	return web.Accepted{
+		ID: event.ResourceID(), EventID: event.ID, Topic: at.Topic, Partition: at.Partition, Offset: at.Offset,
+	}, nil
 }

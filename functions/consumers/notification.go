@@ -2,9 +2,12 @@ package consumers
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
+	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/store"
@@ -34,4 +37,96 @@ func (h *OnNotification) React(ctx context.Context, e events.Event[events.Notifi
 		Recipient: e.Data.RecipientEmail, Text: e.Data.Message,
 	}
 	return notify.Each(h.Notifier, func(c notify.Channel) error { return h.deliver(ctx, c, message) })
+}
+
+// deliver claims the message, sends it and completes the claim. If the process ends between sending and completing, the
+// message is sent again once the lease has ended: twice is better than never.
+func (h *OnNotification) deliver(ctx context.Context, c notify.Channel, m notify.Message) error {
+	key := [2]string{m.ID, c.Name}
+	if _, sent := h.sent.Load(key); !sent {
+		if delivered, err := h.send(ctx, c, m); delivered || err != nil {
+			return err
+		}
+		h.sent.Store(key, true)
+	}
+	ctx, cancel := settle(ctx)
+	defer cancel()
+	if err := h.Claims.Complete(ctx, m.ID, c.Name); err != nil {
+		return err
+	}
+	h.sent.Delete(key)
+	return nil
+}
+
+// send claims the message and sends it, unless it was delivered before.
+func (h *OnNotification) send(ctx context.Context, c notify.Channel, m notify.Message) (delivered bool, err error) {
+	claim, left, err := h.Claims.Claim(ctx, m.ID, c.Name, lease(ctx))
+	switch {
+	case err != nil:
+		return false, err
+	case claim == store.Done:
+		return true, nil
+	case claim == store.Held:
+		return false, &events.Error{Kind: events.Unavailable, RetryAfter: left,
+			Message: "another consumer is sending notification " + events.LogID(m.ID) + ", or ended while sending it"}
+	}
+	err = c.Notify(ctx, m)
+	if err == nil {
+		return false, nil
+	}
+	ctx, cancel := settle(ctx)
+	defer cancel()
+	if releaseErr := h.Claims.Release(ctx, m.ID, c.Name); releaseErr != nil {
+		// As text: the kind of the error is the notifier's.
+		return false, fmt.Errorf("%w (the claim is kept until its lease ends: %s)", err, releaseErr.Error())
+	}
+	return false, err
+}
+
+// settle is the time to update a claim, even after the deadline; less than the engine's grace of 4 s.
+func settle(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+}
+
+// lease is as long as this handler may take, and 5 s more.
+func lease(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return max(time.Until(deadline), 0) + 5*time.Second
+	}
+	return time.Minute
+}
+
+// DeadLetters is next, and notes of a rejected notification which channels failed to deliver it, and why.
+func (c Consumers) DeadLetters(next bus.DeadLetters) bus.DeadLetters { return failed{c, next} }
+
+type failed struct {
+	Consumers
+	next bus.DeadLetters
+}
+
+func (f failed) Write(ctx context.Context, d bus.DeadLetter) error {
+	// A conflict is rejected for its id, which is another notification's.
+	if d.Record.Topic == (events.Notification{}).Topic() && d.Class != bus.Conflicting {
+		if e, err := events.Decode[events.Notification](d.Record.Value); err == nil {
+			if err := f.note(ctx, e.ResourceID(), d.Class); err != nil {
+				return err
+			}
+		}
+	}
+	return f.next.Write(ctx, d)
+}
+
+// note marks the channels as failed that have not delivered the notification. One that another process is sending by is left
+// to that process.
+func (f failed) note(ctx context.Context, id string, class bus.Class) error {
+	return notify.Each(f.Notifier, func(c notify.Channel) error {
+		claim, _, err := f.Claims.Claim(ctx, id, c.Name, time.Minute)
+		if err == nil && claim == store.Claimed {
+			err = f.Claims.Fail(ctx, id, c.Name, string(class))
+		}
+		if events.KindOf(err) == events.Invalid { // an id that no claim can have
+			return nil
+		}
+		return err
+	})
 }

@@ -28,11 +28,7 @@ func (q Queries) addDeliveries(ctx context.Context, notifications []Resource[eve
 	for i, id := range ids {
 		deliveries := []Delivery{}
 		for _, d := range known[id] {
-			shown := Delivery{Channel: d.Channel, State: d.State, Class: d.Class}
-			if !d.At.IsZero() {
-				shown.At = events.At(d.At)
-			}
-			deliveries = append(deliveries, shown)
+			deliveries = append(deliveries, Delivery{d.Channel, d.State, events.At(d.At), d.Class})
 		}
 		notifications[i].Deliveries = deliveries
 	}

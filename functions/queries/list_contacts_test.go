@@ -17,20 +17,20 @@ func TestListContacts(t *testing.T) {
 	}
 	first, second, third := add(), add(), add()
 
-	page, err := m.ListContacts(t.Context(), queries.Contacts{Page: queries.Page{Limit: 2}})
+	page, err := m.ListContacts(t.Context(), queries.Page{Limit: 2})
 	found, more := ids(t, page, err)
 	assert.Equal(t, []string{third, second}, found, "newest first")
 	assert.True(t, more)
 	add() // newer resources are not on the following pages
-	page, err = m.ListContacts(t.Context(), queries.Contacts{Page: queries.Page{Limit: 2, Cursor: *page.NextCursor}})
+	page, err = m.ListContacts(t.Context(), queries.Page{Limit: 2, Cursor: *page.NextCursor})
 	found, more = ids(t, page, err)
 	assert.Equal(t, []string{first}, found)
 	assert.False(t, more)
 
-	page, err = m.ListContacts(t.Context(), queries.Contacts{Page: queries.Page{Limit: 9, Since: began.Add(3 * time.Minute)}})
+	page, err = m.ListContacts(t.Context(), queries.Page{Limit: 9, Since: began.Add(3 * time.Minute)})
 	found, _ = ids(t, page, err)
 	assert.Len(t, found, 2, "since is inclusive")
 
-	_, err = m.ListContacts(t.Context(), queries.Contacts{Page: queries.Page{Limit: 2, Cursor: "made up"}})
+	_, err = m.ListContacts(t.Context(), queries.Page{Limit: 2, Cursor: "made up"})
 	assert.Equal(t, events.Invalid, events.KindOf(err))
 }

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -26,29 +27,17 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	if err != nil {
 		return nil, err
 	}
-	table, err := dynamodb.Open(cfg, s.Table)
-	if err != nil {
-		return nil, err
-	}
-	claims, err := dynamodb.OpenClaims(cfg, s.ClaimsTable, time.Now)
-	if err != nil {
-		return nil, err
-	}
 	openSES := func(c notify.Composer) (notify.Notifier, error) {
 		mail := cfg
 		mail.BaseEndpoint = nil // that of DynamoDB
 		return ses.New(c, mail), nil
 	}
-	notifier, err := notify.New(s.Notify, notify.Options{Logger: logger, SES: openSES})
-	if err != nil {
-		return nil, err
-	}
-	publisher, err := kafka.NewPublisher(s.Brokers, logger)
-	if err != nil {
-		return nil, err
-	}
-	letters, err := kafka.NewDeadLetters(s.Brokers, logger)
-	if err != nil {
+	table, tableErr := dynamodb.Open(cfg, s.Table)
+	claims, claimsErr := dynamodb.OpenClaims(cfg, s.ClaimsTable, time.Now)
+	notifier, notifierErr := notify.New(s.Notify, notify.Options{Logger: logger, SES: openSES})
+	publisher, publisherErr := kafka.NewPublisher(s.Brokers, logger)
+	deadLetters, deadLettersErr := kafka.NewDeadLetters(s.Brokers, logger)
+	if err := errors.Join(tableErr, claimsErr, notifierErr, publisherErr, deadLettersErr); err != nil {
 		return nil, err
 	}
 	functions := bootstrap.Functions{}
@@ -56,7 +45,7 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 		Publisher: publisher, Notifier: notifier, Store: table, Claims: claims, AnnouncedBy: s.AnnouncedByProducer,
 	}
 	for _, f := range all.Functions() {
-		functions[f.Name] = trigger.New(f.Consumer, all.DeadLetters(letters), trigger.Options{
+		functions[f.Name] = trigger.New(f.Consumer, all.DeadLetters(deadLetters), trigger.Options{
 			Advance: table.Advance, Partial: s.PartialBatches, Logger: logger,
 			Delivery: bus.Options{Report: bus.Log(logger, f.Consumer.Group), GiveUpAfter: s.Notify.RetryFor},
 		})

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -20,12 +21,9 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	if err != nil {
 		return nil, err
 	}
-	table, err := dynamodb.Open(cfg, s.Table)
-	if err != nil {
-		return nil, err
-	}
-	claims, err := dynamodb.OpenClaims(cfg, s.ClaimsTable, time.Now)
-	if err != nil {
+	table, tableErr := dynamodb.Open(cfg, s.Table)
+	claims, claimsErr := dynamodb.OpenClaims(cfg, s.ClaimsTable, time.Now)
+	if err := errors.Join(tableErr, claimsErr); err != nil {
 		return nil, err
 	}
 	functions := bootstrap.Functions{}
