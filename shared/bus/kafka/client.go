@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -24,6 +25,8 @@ func newClient(cluster settings.Kafka, logger *slog.Logger, more ...kgo.Opt) (*k
 	options := append([]kgo.Opt{
 		kgo.ClientID(clientID), kgo.SeedBrokers(cluster.Brokers...),
 		kgo.WithHooks(newOutage(cluster.Brokers, logger)), kgo.WithLogger(clientLog{logger}),
+		// A partition that is resumed waits for the fetch that is under way.
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500 * time.Millisecond),
 	}, boundDecompression()...)
 	encrypted, err := cluster.TLSConfig()
 	if err != nil {

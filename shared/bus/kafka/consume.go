@@ -140,8 +140,6 @@ func (c *consumption) join() (*member, error) {
 		kgo.MetadataMaxAge(c.MetadataAge),
 		kgo.MetadataMinAge(min(c.MetadataAge, 5*time.Second)), // the client's default, where it may be
 		kgo.FetchMaxBytes(8 << 20),
-		kgo.FetchMaxWait(500 * time.Millisecond), // a partition that is resumed waits for the fetch that is under way
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepRetryableFetchErrors(), // of these the client would report an unknown topic too late
 		kgo.OnPartitionsAssigned(m.onAssigned),
 		kgo.AdjustFetchOffsetsFn(m.begin),

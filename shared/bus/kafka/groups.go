@@ -148,8 +148,8 @@ func backlogs(ctx context.Context, client *kgo.Client, topic string, from map[in
 	return all, nil
 }
 
-// backlogOf fetches from the partition's leader until a record comes: markers of transactions, aborted records and what compaction
-// has removed are none.
+// backlogOf fetches from the partition's leader until a record comes: markers of transactions, aborted records and what
+// compaction has removed are none.
 func backlogOf(ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, from, end int64) (backlog, error) {
 	leader := client.Broker(int(topic.Partitions[n].Leader))
 	for size := int32(16 << 10); from < end; size = min(2*size, 1<<20) {

@@ -21,12 +21,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-const (
-	probeTimeout     = 4 * time.Second // for a broker to accept a connection, a login and a request
-	preflightTimeout = 14 * time.Second
-	metadataTimeout  = 6 * time.Second // of brokers that can be reached
-)
-
 // Requirements are the topics that a program is about to use.
 type Requirements struct{ Read, Write []string }
 
@@ -35,10 +29,8 @@ type Requirements struct{ Read, Write []string }
 //
 // It returns the cluster with those of its addresses that can be used. A client that has the others too may try them first, and
 // if one hangs, it gets no metadata for 10 s and more; once it has, it knows all brokers by name.
-func Preflight(
-	ctx context.Context, cluster settings.Kafka, logger *slog.Logger, r Requirements,
-) (usable settings.Kafka, err error) {
-	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
+func Preflight(ctx context.Context, cluster settings.Kafka, logger *slog.Logger, r Requirements) (settings.Kafka, error) {
+	ctx, cancel := context.WithTimeout(ctx, 14*time.Second)
 	defer cancel()
 	states, usable := Brokers(ctx, cluster)
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -125,9 +117,9 @@ func (n *negotiated) OnBrokerE2E(_ kgo.BrokerMetadata, request int16, e2e kgo.Br
 
 const mechanisms = settings.Plain + ", " + settings.ScramSHA256 + ", " + settings.ScramSHA512 + " or " + settings.AWSMSKIAM
 
-// probe connects to one broker, logs in and requests the addresses of all. It finds the step at which that fails.
+// probe connects to one broker, logs in and requests the addresses of all, within 4 s. It finds the step at which that fails.
 func probe(ctx context.Context, cluster settings.Kafka, address string) BrokerState {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
 	cluster.Brokers = []string{address}
 	var kafka negotiated
@@ -195,9 +187,9 @@ func (r Requirements) check(ctx context.Context, a admin) error {
 	return errors.Join(faults...)
 }
 
-// topic describes a topic, with what is permitted on it. One that cannot be used has an error, unless it can be soon.
+// topic describes a topic, with what is permitted on it, within 6 s. One that cannot be used has an error, unless it can be soon.
 func (a admin) topic(ctx context.Context, name string) (kadm.TopicDetail, error) {
-	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 6*time.Second)
 	defer cancel()
 	metadata, err := a.Metadata(kadm.WithAuthorizedOps(ctx), name)
 	topic := metadata.Topics[name]

@@ -34,7 +34,7 @@ type TailOptions struct {
 // error, which it returns. Records come in order within a partition. A batch that cannot be decompressed comes as one
 // unreadable record. A topic or partition that does not exist is NotFound.
 func Tail(ctx context.Context, cluster settings.Kafka, topic string, o TailOptions, show func(bus.Record) error) error {
-	client, err := newReader(cluster, o.Logger)
+	client, err := newClient(cluster, o.Logger)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Repla
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	o.Delivery.Overrun = stop // a handler ignores its deadline
-	client, err := newReader(cluster, o.Logger)
+	client, err := newClient(cluster, o.Logger)
 	if err != nil {
 		return err
 	}
@@ -199,13 +199,8 @@ func (r *replay) close() error {
 	return r.advance(ctx)
 }
 
-// newReader makes a client for [read].
-func newReader(cluster settings.Kafka, logger *slog.Logger) (*kgo.Client, error) {
-	return newClient(cluster, logger, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond))
-}
-
 // read calls show with the records of a topic from there on, by partition. After each poll it calls next, with whether all are
-// shown before until; next says whether to go on. The client is one of newReader.
+// shown before until; next says whether to go on.
 func read(
 	ctx context.Context, client *kgo.Client, topic string, from, until map[int32]int64, next func(done bool) (more bool, err error),
 	show func(bus.Record) error,

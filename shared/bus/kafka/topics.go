@@ -79,37 +79,27 @@ type Difference struct {
 // MakeTopics creates the missing topics, on up to three brokers, waits until they are visible, and compares all of them with
 // their declarations. Existing topics are not changed.
 func MakeTopics(ctx context.Context, cluster settings.Kafka, topics ...Topic) ([]TopicState, error) {
-	return topicStates(ctx, cluster, topics, true)
+	return topicStates(ctx, cluster, topics, admin.create)
 }
 
 // InspectTopics compares topics with their declarations. It changes nothing.
 func InspectTopics(ctx context.Context, cluster settings.Kafka, topics ...Topic) ([]TopicState, error) {
-	return topicStates(ctx, cluster, topics, false)
+	return topicStates(ctx, cluster, topics, admin.inspect)
 }
 
-func topicStates(ctx context.Context, cluster settings.Kafka, topics []Topic, create bool) ([]TopicState, error) {
+func topicStates(ctx context.Context, cluster settings.Kafka, topics []Topic,
+	state func(a admin, ctx context.Context, t Topic, replication int) (TopicState, error)) ([]TopicState, error) {
 	return withClient(cluster, func(client *kgo.Client) (states []TopicState, err error) {
 		a := admin{kadm.NewClient(client), cluster}
 		metadata, err := a.BrokerMetadata(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("list the brokers: %w", err)
 		}
-		replication := max(1, min(3, len(metadata.Brokers)))
 		for _, t := range topics {
-			created := false
-			if create {
-				if created, err = a.create(ctx, t, replication); err != nil {
-					return nil, err
-				}
-			}
-			s, err := a.inspect(ctx, t, replication)
-			for create && err == nil && !s.Exists && pause(ctx, 100*time.Millisecond) { // it becomes visible a moment later
-				s, err = a.inspect(ctx, t, replication)
-			}
+			s, err := state(a, ctx, t, max(1, min(3, len(metadata.Brokers))))
 			if err != nil {
 				return nil, err
 			}
-			s.Created = created
 			states = append(states, s)
 		}
 		return states, nil
@@ -132,22 +122,25 @@ type admin struct {
 	cluster settings.Kafka
 }
 
-// create creates a topic, unless it exists.
-func (a admin) create(ctx context.Context, t Topic, replication int) (made bool, err error) {
+// create creates a topic, unless it exists, and waits until it is visible.
+func (a admin) create(ctx context.Context, t Topic, replication int) (s TopicState, err error) {
 	config := map[string]*string{}
 	for name, value := range t.replicated(replication) {
 		config[name] = &value
 	}
-	answer, err := a.CreateTopic(ctx, t.Partitions, int16(replication), config, t.Name)
+	answer, failure := a.CreateTopic(ctx, t.Partitions, int16(replication), config, t.Name)
 	switch {
-	case errors.Is(err, kerr.TopicAlreadyExists):
-		return false, nil
-	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
-		return false, denied(a.cluster, "Create", "topic", t.Name)
-	case err != nil:
-		return false, fmt.Errorf("create topic %s with %d replicas: %w (%s)", t.Name, replication, err, answer.ErrMessage)
+	case failure == nil, errors.Is(failure, kerr.TopicAlreadyExists):
+	case errors.Is(failure, kerr.TopicAuthorizationFailed), errors.Is(failure, kerr.ClusterAuthorizationFailed):
+		return s, denied(a.cluster, "Create", "topic", t.Name)
+	default:
+		return s, fmt.Errorf("create topic %s with %d replicas: %w (%s)", t.Name, replication, failure, answer.ErrMessage)
 	}
-	return true, nil
+	for again := true; err == nil && !s.Exists && again; again = pause(ctx, 100*time.Millisecond) {
+		s, err = a.inspect(ctx, t, replication)
+	}
+	s.Created = failure == nil
+	return s, err
 }
 
 func (a admin) inspect(ctx context.Context, t Topic, replication int) (TopicState, error) {
