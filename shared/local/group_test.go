@@ -17,21 +17,6 @@ func member(t *testing.T, address string, opts ...kgo.Opt) *kgo.Client {
 	}, opts...)...)
 }
 
-// kfake reloads the names of static members without the members.
-func TestAStaticMemberReturnsAfterAKill(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	b := start(t, Options{Dir: dir})
-	produce(t, b.Address(), 0, 1)
-	long := kgo.SessionTimeout(time.Minute)
-	worker := member(t, b.Address(), kgo.InstanceID("worker-1"), long)
-	require.NoError(t, worker.PollFetches(within(t, 10*time.Second)).Err())
-
-	again := start(t, Options{Dir: image(t, dir)})
-	worker = member(t, again.Address(), kgo.InstanceID("worker-1"), long)
-	require.NoError(t, worker.PollFetches(within(t, 10*time.Second)).Err())
-}
-
 // kfake loses the members of a group when it is killed; they rejoin and miss no record.
 func TestAConsumerContinuesAfterARestart(t *testing.T) {
 	t.Parallel()

@@ -141,27 +141,6 @@ func TestConnectionsAreBoundedAndClosed(t *testing.T) {
 		"two scripts, and the watcher of this line")
 }
 
-func TestWaitingForAConnectionEndsWithTheContext(t *testing.T) {
-	p := newMailServer(t, knowsNoTLS)
-	p.hang = make(chan struct{}, 3)
-	n := newSMTP(t, "smtp://"+p.address, nil)
-	busy, stop := context.WithCancel(t.Context())
-	ended := make(chan error)
-	for range cap(p.hang) {
-		go func() { ended <- n.Notify(busy, notifytest.Message("n-1")) }()
-		<-p.hang
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	err := n.Notify(ctx, notifytest.Message("n-2"))
-	assert.Equal(t, events.Unavailable, events.KindOf(err))
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	stop()
-	for range cap(p.hang) {
-		require.ErrorIs(t, <-ended, context.Canceled)
-	}
-}
-
 func TestInternationalAddresses(t *testing.T) {
 	p := newMailServer(t, knowsNoTLS)
 	n := newSMTP(t, "smtp://"+p.address, nil)

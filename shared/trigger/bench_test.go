@@ -3,8 +3,6 @@ package trigger_test
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -12,16 +10,14 @@ import (
 	"testing"
 	"time"
 
-	lambda "github.com/aws/aws-lambda-go/events"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/trigger"
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkPayload compares ways from a payload's bytes to typed events, in turn and on the same payload: "ours"; "aws",
-// which is aws-lambda-go with encoding/json, as most functions in Go are written; and "node", JSON.parse and Buffer in a
-// process of its own, after a warm-up. "vs-aws" and "vs-node" are how many times faster ours is. "decode" is the payload alone,
+// BenchmarkPayload compares two ways from a payload's bytes to typed events, on the same payload: "ours" and "node", JSON.parse
+// and Buffer in a process of its own, after a warm-up. "vs-node" is how many times faster ours is. "decode" is the payload alone,
 // "invoke" the payload and the delivery engine with a handler that does nothing. Each is the best of several runs.
 //
 //	go test ./shared/trigger -run '^$' -bench Payload -benchtime 1s
@@ -43,7 +39,6 @@ func benchmarkPayload(b *testing.B, n int) {
 		best time.Duration
 	}{
 		{name: "ours", run: func() (int, error) { return typedOurs(payload) }},
-		{name: "aws", run: func() (int, error) { return typedAWS(payload) }},
 		{name: "invoke", run: func() (int, error) {
 			answer, err := handler.Invoke(b.Context(), payload)
 			if string(answer) != allWell {
@@ -75,7 +70,6 @@ func benchmarkPayload(b *testing.B, n int) {
 	for _, w := range ways {
 		b.ReportMetric(float64(w.best)/float64(n), w.name+"-ns/record")
 	}
-	b.ReportMetric(float64(ways[1].best)/float64(ways[0].best), "vs-aws")
 	if node := nodeBest(b, payload); node > 0 {
 		b.ReportMetric(float64(node)/float64(n), "node-ns/record")
 		b.ReportMetric(float64(node)/float64(ways[0].best), "vs-node")
@@ -92,30 +86,6 @@ func typedOurs(payload []byte) (n int, err error) {
 		n++
 	}
 	return n, err
-}
-
-func typedAWS(payload []byte) (n int, err error) {
-	var batch lambda.KafkaEvent
-	if err := json.Unmarshal(payload, &batch); err != nil {
-		return 0, err
-	}
-	for _, records := range batch.Records {
-		for i := range records {
-			if _, err := base64.StdEncoding.DecodeString(records[i].Key); err != nil {
-				return n, err
-			}
-			value, err := base64.StdEncoding.DecodeString(records[i].Value)
-			if err != nil {
-				return n, err
-			}
-			var e events.Event[events.RequestCreated]
-			if err := json.Unmarshal(value, &e); err != nil || e.ID == "" {
-				return n, fmt.Errorf("event %d: %w", i, err)
-			}
-			n++
-		}
-	}
-	return n, nil
 }
 
 // nodeBest is the best time of the script on the payload; 0 = there is no node.

@@ -89,18 +89,6 @@ func TestDeadlineIsNotTheEventsFault(t *testing.T) {
 	})
 }
 
-func TestNoDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRecorder(t, trigger.Options{Partial: true}, unless(errDown, "a1"))
-		began := time.Now()
-		answer, err := r.Invoke(t.Context(), batch(t, "0/0:a1"))
-		require.NoError(t, err)
-		assert.Equal(t, []string{"0/0"}, returned(t, string(answer)))
-		assert.Less(t, time.Since(began), time.Minute)
-		r.still()
-	})
-}
-
 // On SIGTERM or Ctrl-C handlers have a moment to finish.
 func TestCancelledInvocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

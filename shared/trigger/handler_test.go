@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,47 +116,6 @@ func TestAnswer(t *testing.T) {
 			"moved-0 from offset 100, moved-12 from offset 7; the log line of an event gives its reason, "+
 			"and an event without one was not reached in time")
 	})
-}
-
-// Each line of the log has the ids of its invocation, from the context that the runtime provides.
-func TestLogContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		type invocation struct{}
-		var lines []string
-		logger := slog.New(logTap{slog.DiscardHandler, func(ctx context.Context, r slog.Record) {
-			lines = append(lines, fmt.Sprint(r.Message, " of ", ctx.Value(invocation{})))
-		}})
-		handler := func(ctx context.Context, e event) error {
-			logger.InfoContext(ctx, "handler")
-			return unless(errDown, "a1")(ctx, e)
-		}
-		h := trigger.New(bus.NewConsumer("movers", handler), nil, trigger.Options{
-			Partial: true, Logger: logger, Delivery: bus.Options{Report: bus.Log(logger, "movers"), MinBackoff: time.Minute},
-		})
-		for _, id := range []string{"one", "two"} {
-			ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), invocation{}, id), 30*time.Second)
-			_, err := h.Invoke(ctx, batch(t, "0/0:a1"))
-			cancel()
-			require.NoError(t, err)
-		}
-		assert.Equal(t, []string{
-			"handler of one", "event of one", "records are returned for retry of one",
-			"handler of two", "event of two", "records are returned for retry of two",
-		}, lines)
-	})
-}
-
-// logTap passes on each line of a log.
-type logTap struct {
-	slog.Handler
-	hear func(context.Context, slog.Record)
-}
-
-func (o logTap) Enabled(context.Context, slog.Level) bool { return true }
-
-func (o logTap) Handle(ctx context.Context, r slog.Record) error {
-	o.hear(ctx, r)
-	return nil
 }
 
 func TestInvokeRefuses(t *testing.T) {
