@@ -5,10 +5,12 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -18,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/joho/godotenv"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/spf13/cobra"
@@ -143,6 +146,36 @@ func (a *app) configure() (err error) {
 	a.cluster.AWSCredentials = a.aws.login
 	a.logger = a.newLogger()
 	slog.SetDefault(a.logger) // other packages
+	return nil
+}
+
+// loadDotenv adds the variables of the file .env to the environment. Variables that are already set win.
+// Values are literal: $ is not expanded, because it is more often part of a password than a reference.
+//
+// Errors do not quote the file (godotenv's do), because it holds passwords.
+func loadDotenv() error {
+	text, err := os.ReadFile(".env")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf(".env: %w", err)
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	const dollar = "\x00" // godotenv cannot leave $ alone, so it never gets to see one; no variable can hold a NUL
+	values, err := godotenv.UnmarshalBytes(bytes.ReplaceAll(text, []byte("$"), []byte(dollar)))
+	if err != nil || bytes.Contains(text, []byte(dollar)) {
+		return errors.New(".env: invalid syntax: each line must be NAME=value, for example KAFKA_BROKERS=127.0.0.1:9092, " +
+			"and each quote that is opened must be closed")
+	}
+	for name, value := range values {
+		if _, set := os.LookupEnv(name); set {
+			continue
+		}
+		if err := os.Setenv(name, strings.ReplaceAll(value, dollar, "$")); err != nil {
+			return fmt.Errorf(".env: %w", err)
+		}
+	}
 	return nil
 }
 

@@ -111,31 +111,23 @@ func (a *app) showRecord(r bus.Record) error {
 	return err
 }
 
+// showRecordJSON shows the value as the JSON that it is, otherwise as text; null is a tombstone.
 func (a *app) showRecordJSON(r bus.Record) error {
-	out := struct {
-		Topic     string              `json:"topic"`
-		Partition int32               `json:"partition"`
-		Offset    int64               `json:"offset"`
-		Timestamp string              `json:"timestamp"` // RFC 3339; the year may have more than four digits
-		Key       *string             `json:"key"`
-		Value     any                 `json:"value"` // the JSON where it is JSON, otherwise text; null for a tombstone
-		Headers   map[string][]string `json:"headers,omitempty"`
-	}{
-		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp.UTC().Format(time.RFC3339Nano),
-		Headers: map[string][]string{},
+	headers := map[string][]string{}
+	for _, h := range r.Headers {
+		headers[h.Key] = append(headers[h.Key], string(h.Value))
+	}
+	out := map[string]any{
+		"topic": r.Topic, "partition": r.Partition, "offset": r.Offset, "key": nil, "value": nil, "headers": headers,
+		"timestamp": r.Timestamp.UTC().Format(time.RFC3339Nano), // the year may have more than four digits
 	}
 	if r.Key != nil {
-		out.Key = new(string(r.Key))
+		out["key"] = string(r.Key)
 	}
-	switch {
-	case r.Value == nil:
-	case json.Valid(r.Value):
-		out.Value = json.RawMessage(r.Value)
-	default:
-		out.Value = string(r.Value)
-	}
-	for _, h := range r.Headers {
-		out.Headers[h.Key] = append(out.Headers[h.Key], string(h.Value))
+	if json.Valid(r.Value) {
+		out["value"] = json.RawMessage(r.Value)
+	} else if r.Value != nil {
+		out["value"] = string(r.Value)
 	}
 	return a.writeJSON(out, "")
 }
