@@ -20,9 +20,8 @@ import (
 
 // serverHelp is what `sipeat api` and `sipeat worker` have in common.
 const serverHelp = "" +
-	"It exits with status 1 if no broker can be reached or all reject its credentials, or if a topic or permission is\n" +
-	"missing, and with 2 if settings are wrong. Later failures are retried and logged. SIGTERM or Ctrl-C finishes the\n" +
-	"work in progress, within 8 s, and exits with status 0.\n\n" + kafkaHelp
+	"It exits with status 1 if no broker can be used, or a topic or permission is missing, and with 2 if settings are\n" +
+	"wrong. Later failures are retried and logged. SIGTERM or Ctrl-C finishes the work in progress, within 8 s.\n\n" + kafkaHelp
 
 func (a *app) apiCommand() *cobra.Command {
 	c := &cobra.Command{

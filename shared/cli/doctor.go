@@ -27,13 +27,11 @@ func (a *app) doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Find out why events do not arrive, and what to do about it",
-		Long: "Check everything that an event passes: the data folder of `sipeat serve`, brokers (address, TLS and login),\n" +
-			"topics, consumer groups with their members and backlog, dead letters with their reasons, the read model,\n" +
-			"notification channels, and the issuer of tokens. Doctor changes nothing and sends no notification. Each\n" +
-			"problem comes with a remedy.\n\n" +
-			"The exit status is 1 if a check failed, and 0 otherwise. A note is no failure.",
-		Example: "  sipeat doctor\n" +
-			"  sipeat doctor --brokers kafka1:9092\n" +
+		Long: "Check everything that an event passes: brokers (address, TLS and login), topics, consumer groups with their\n" +
+			"members and backlog, dead letters with their reasons, the data folder of `sipeat serve`, the read model,\n" +
+			"notification channels, and the issuer of tokens. Doctor changes nothing and sends no notification. The exit status\n" +
+			"is 1 if a check failed; a note is no failure.",
+		Example: "  sipeat doctor --brokers kafka1:9092\n" +
 			"  sipeat doctor --json | jq '.findings[] | select(.status == \"wrong\")'",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return (&doctor{app: a}).run(c.Context()) },
@@ -204,8 +202,6 @@ func (d *doctor) addGroup(g kafka.GroupState, now time.Time) {
 		says += fmt.Sprintf(", the oldest %s old", max(now.Sub(g.Oldest), 0).Round(time.Second))
 	}
 	switch {
-	case g.Partitions == 0:
-		d.add(noted, g.Group, fmt.Sprintf("its topic %s does not exist, see topics", g.Topic), "")
 	case g.Members == 0:
 		d.add(wrong, g.Group, says, "nothing consumes "+g.Topic+": start `sipeat worker`, or find in its log why it ended")
 	case g.State != "Stable" || g.Lag > 0:

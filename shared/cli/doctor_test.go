@@ -23,7 +23,6 @@ func TestGroupsAreJudged(t *testing.T) {
 		status, says string
 	}{
 		"well":       {kafka.GroupState{State: "Stable", Members: worker, Partitions: 6, Topic: "t"}, well, "0 events to handle on t"},
-		"no topic":   {kafka.GroupState{State: "Dead", Topic: "t"}, noted, "topic t does not exist"},
 		"no members": {kafka.GroupState{State: "Empty", Partitions: 6}, wrong, "0 members"},
 		"rebalance":  {kafka.GroupState{State: "PreparingRebalance", Members: worker, Partitions: 6}, noted, "1 member"},
 		"behind": {kafka.GroupState{State: "Stable", Members: worker, Partitions: 6, Lag: 1, Oldest: now.Add(-time.Minute)},

@@ -55,7 +55,6 @@ func (a *app) rebuildCommand() *cobra.Command {
 			"says that the read model is behind the group's commits (it was deleted, restored or replaced), when it is damaged,\n" +
 			"and when it is of an older version.\n\n" + kafkaHelp,
 		Example: "  sipeat rebuild --data .sipeat\n" +
-			"  sipeat rebuild --store /var/lib/sipeat/read-model-2.db\n" +
 			"  sipeat rebuild --table sipeat-2 --compare sipeat",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -135,7 +134,7 @@ func (r *rebuild) build(ctx context.Context, model store.Store) error {
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
 		progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(r.stderr)))
 	began := time.Now()
-	err := r.replay(ctx, model, r.showProgress, nil)
+	err := r.replay(ctx, model, false)
 	_ = r.bar.Finish()
 	handled, all := r.total()
 	if err != nil && ctx.Err() != nil {
@@ -153,42 +152,38 @@ func (r *rebuild) build(ctx context.Context, model store.Store) error {
 	following, stop := context.WithCancel(ctx)
 	defer stop()
 	var follower errgroup.Group
-	follower.Go(func() error {
-		err := r.replay(following, model, func(string, int64, int64) {}, func() {})
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
-		return err
-	})
+	follower.Go(func() error { return r.replay(following, model, true) })
 	if err = r.finish(ctx, model); err != nil || r.other != "" {
 		stop()
 	} else {
 		fmt.Fprintln(r.stdout, "Following new events. Ctrl-C stops it.")
 	}
-	return errors.Join(err, follower.Wait())
+	if failed := follower.Wait(); !errors.Is(failed, context.Canceled) {
+		err = errors.Join(err, failed)
+	}
+	return err
 }
 
 // replay passes the events that the model does not hold to the consumers' projections, all topics at the same time. With
-// caughtUp, it continues with new events until ctx is done.
-func (r *rebuild) replay(ctx context.Context, model store.Store, progress func(topic string, handled, all int64), caughtUp func(),
-) error {
+// follow, it continues with new ones until ctx is done.
+func (r *rebuild) replay(ctx context.Context, model store.Store, follow bool) error {
 	marks, err := model.Marks(ctx)
 	if err != nil {
 		return err
 	}
 	replays, ctx := errgroup.WithContext(ctx)
 	for _, f := range (consumers.Consumers{Store: model}).Functions() {
-		topic, from := f.Replay.Topic, map[int32]int64{}
-		for n, mark := range marks[topic] {
-			from[n] = mark.Held
+		topic := f.Replay.Topic
+		o := kafka.ReplayOptions{From: map[int32]int64{}, Logger: r.logger, Advance: model.Advance, DeadLetters: r,
+			Delivery: bus.Options{Report: r.report, MaxBuffered: 1024, MaxBufferedBytes: 4 << 20},
+			Progress: func(handled, all int64) { r.showProgress(topic, handled, all) }}
+		if follow {
+			o.Progress, o.CaughtUp = func(int64, int64) {}, func() {}
 		}
-		replays.Go(func() error {
-			return kafka.Replay(ctx, r.cluster, f.Replay, kafka.ReplayOptions{
-				From: from, Logger: r.logger, Advance: model.Advance, DeadLetters: r, CaughtUp: caughtUp,
-				Delivery: bus.Options{Report: r.report, MaxBuffered: 1024, MaxBufferedBytes: 4 << 20},
-				Progress: func(handled, all int64) { progress(topic, handled, all) },
-			})
-		})
+		for n, mark := range marks[topic] {
+			o.From[n] = mark.Held
+		}
+		replays.Go(func() error { return kafka.Replay(ctx, r.cluster, f.Replay, o) })
 	}
 	return replays.Wait()
 }

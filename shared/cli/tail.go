@@ -28,8 +28,6 @@ func (a *app) tailCommand() *cobra.Command {
 			"so it affects no consumer.",
 		Example: "  sipeat tail contact-created\n" +
 			"  sipeat tail request-created --since 2h --key 0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d\n" +
-			"  sipeat tail request-created --partition 2 --offset 1200 -n 5\n" +
-			"  sipeat tail request-created --from-start --no-follow --json | jq .value.data.city\n" +
 			"  sipeat tail contact-created.dead-letters --from-start -n 10",
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: tailTopics(),

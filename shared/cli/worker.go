@@ -24,15 +24,11 @@ func (a *app) workerCommand() *cobra.Command {
 		Long: "Run the consumers: each projects the events of its topic into the read model and sends notifications. Any number\n" +
 			"of workers may run; Kafka assigns the partitions. When it has joined every group, it prints this line first:\n" +
 			"ready topics=TOPIC,… groups=GROUP,…\n\n" +
-			"It logs changes of its partitions and each event (ids, outcome, duration); LOG_LEVEL=warn logs problems only.\n" +
-			"--health serves /healthz (200 while the process runs) and /readyz (200 once every group is joined; 503, with the\n" +
-			"causes, while a partition cannot be read, events fail in a row, the read model is unavailable, or the log has\n" +
-			"lost events: a restart acknowledges a loss). METRICS serves lag and rates.\n\n" +
-			"The partitions of a killed worker move to others after KAFKA_SESSION_TIMEOUT (default 10s). With a\n" +
-			"KAFKA_INSTANCE_ID of its own, a worker that restarts in that time keeps its partitions.\n\n" + serverHelp,
+			"It logs each event (ids, outcome, duration); LOG_LEVEL=warn logs problems only. --health serves /healthz and\n" +
+			"/readyz: 200 once every group is joined; 503, with the causes, while a partition cannot be read, events fail in a\n" +
+			"row, the read model is unavailable, or the log has lost events (a restart acknowledges a loss).\n\n" + serverHelp,
 		Example: "  sipeat worker\n" +
-			"  sipeat worker --only notification\n" +
-			"  KAFKA_SESSION_TIMEOUT=1s LOG_LEVEL=warn sipeat worker --brokers kafka1:9092,kafka2:9092",
+			"  LOG_LEVEL=warn sipeat worker --only contact-created,notification --health 127.0.0.1:8081",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			unknown := func(topic string) bool { return !slices.Contains(topicNames(), topic) }
