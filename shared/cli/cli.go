@@ -21,8 +21,13 @@ import (
 	"time"
 
 	"github.com/joho/godotenv"
+	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/notify"
+	"github.com/sipeat/sipeat/shared/observe"
 	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/store"
+	"github.com/sipeat/sipeat/shared/web"
 	"github.com/spf13/cobra"
 )
 
@@ -49,7 +54,19 @@ type app struct {
 	cluster  settings.Kafka
 	logger   *slog.Logger
 	aws      awsAccess
-	parts
+
+	// What functions need, opened in parts.go.
+	store     store.Store
+	claims    store.Claims
+	publisher *kafka.Publisher
+	events    bus.Publisher // the publisher, observed
+	notifier  notify.Notifier
+	metrics   *observe.Metrics
+	tracing   *observe.Tracing // nil = off
+	checks    []web.Check      // of readiness, beside those of Kafka and the read model
+	running   context.Context  // of a server, until it ends
+	stop      context.CancelCauseFunc
+	closers   []func(context.Context) error
 }
 
 // Main runs the command line and returns the exit status.

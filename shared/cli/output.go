@@ -69,18 +69,22 @@ func printTable(w io.Writer, rows ...string) error {
 	return table.Flush()
 }
 
+// maxShown is how many bytes printable shows.
+const maxShown = 4000
+
 // printable shows bytes of a record on one line. It quotes those that would move the cursor or forge a line.
-func printable(b []byte, limit int) string {
+func printable(b []byte) string {
 	if b == nil {
 		return "-"
 	}
 	cut := ""
-	if len(b) > limit {
+	if len(b) > maxShown {
 		cut = fmt.Sprintf("… (%d bytes)", len(b))
-		for limit > 0 && !utf8.RuneStart(b[limit]) {
-			limit--
+		end := maxShown
+		for end > 0 && !utf8.RuneStart(b[end]) {
+			end--
 		}
-		b = b[:limit]
+		b = b[:end]
 	}
 	text := string(b)
 	if strings.ContainsFunc(text, func(c rune) bool { return c == utf8.RuneError || !unicode.IsGraphic(c) }) {

@@ -32,21 +32,6 @@ import (
 // stopTimeout bounds the stop of a server, below the 10 s after which Docker kills a container.
 const stopTimeout = 8 * time.Second
 
-// parts are what functions need, opened from the settings. Implementations are chosen here only.
-type parts struct {
-	store     store.Store
-	claims    store.Claims
-	publisher *kafka.Publisher
-	events    bus.Publisher // the publisher, observed
-	notifier  notify.Notifier
-	metrics   *observe.Metrics
-	tracing   *observe.Tracing // nil = off
-	checks    []web.Check      // of readiness, beside those of Kafka and the read model
-	running   context.Context  // of a server, until it ends
-	stop      context.CancelCauseFunc
-	closers   []func(context.Context) error
-}
-
 // runServer waits for a signal, or for the first failure of a part, once start has opened the parts.
 func (a *app) runServer(ctx context.Context, start func(context.Context) error) error {
 	signal.Ignore(syscall.SIGPIPE) // `sipeat serve | head -1` closes the pipe

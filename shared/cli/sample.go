@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/sipeat/sipeat/functions/testdata"
-	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/trigger"
 	"github.com/spf13/cobra"
@@ -84,6 +83,11 @@ func sampleBatch(function string, payload []byte, records int, bad bool) ([]byte
 		return nil, err
 	}
 	batch.Records = nil
+	add := func(key string, value []byte) {
+		r, i := first, len(batch.Records)
+		r.Key, r.Value, r.Partition, r.Offset = []byte(key), value, int32(i%3), int64(100+i/3)
+		batch.Records = append(batch.Records, r)
+	}
 	for i := range records {
 		id := uuid.NewSHA1(uuid.NameSpaceURL, fmt.Appendf(nil, "sample/%s/%d", function, i)).String()
 		event["eventId"], event["data"].(map[string]any)["id"] = id, id
@@ -91,14 +95,10 @@ func sampleBatch(function string, payload []byte, records int, bad bool) ([]byte
 		if err != nil {
 			return nil, err
 		}
-		batch.Records = append(batch.Records, bus.Record{Key: []byte(id), Value: value})
+		add(id, value)
 	}
 	if bad {
-		batch.Records = append(batch.Records, bus.Record{Key: []byte("bad"), Value: []byte(`{"eventId":`)})
-	}
-	for i := range batch.Records {
-		r := &batch.Records[i]
-		r.Topic, r.Partition, r.Offset, r.Timestamp = first.Topic, int32(i%3), int64(100+i/3), first.Timestamp
+		add("bad", []byte(`{"eventId":`))
 	}
 	return batch.Encode(), nil
 }

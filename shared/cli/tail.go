@@ -85,13 +85,6 @@ func tailTopics() (names []string) {
 	return names
 }
 
-// Limits of a line of tail, in characters.
-const (
-	maxKeyShown    = 200
-	maxReasonShown = 500
-	maxValueShown  = 4000
-)
-
 func (a *app) showRecord(r bus.Record) error {
 	if a.json {
 		return a.showRecordJSON(r)
@@ -102,10 +95,10 @@ func (a *app) showRecord(r bus.Record) error {
 	}
 	reason := ""
 	if class, rejected := headers[bus.HeaderClass]; rejected {
-		reason = printable(class, maxKeyShown) + ": " + printable(headers[bus.HeaderReason], maxReasonShown) + "\t"
+		reason = printable(class) + ": " + printable(headers[bus.HeaderReason]) + "\t"
 	}
 	_, err := fmt.Fprintf(a.stdout, "%d\t%d\t%s\t%s\t%s%s\n", r.Partition, r.Offset, r.Timestamp.UTC().Format(time.RFC3339),
-		printable(r.Key, maxKeyShown), reason, printable(r.Value, maxValueShown))
+		printable(r.Key), reason, printable(r.Value))
 	return err
 }
 

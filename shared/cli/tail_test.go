@@ -36,9 +36,9 @@ func TestControlsInRecordsAreQuoted(t *testing.T) {
 		"Grüße \U0001f469": "Grüße \U0001f469", "a\tb": `"a\tb"`, "\x1b[2J": `"\x1b[2J"`,
 		"\xff": `"\xff"`, "\u0085": `"\u0085"`, "a\u202eb": `"a\u202eb"`, "a\u2028b": `"a\u2028b"`, "": "",
 	} {
-		assert.Equal(t, shown, printable([]byte(value), 100))
+		assert.Equal(t, shown, printable([]byte(value)))
 	}
-	assert.Equal(t, "-", printable(nil, 100))
+	assert.Equal(t, "-", printable(nil))
 }
 
 func TestTailShowsWhyADeadLetterWasRejected(t *testing.T) {

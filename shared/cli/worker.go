@@ -143,23 +143,23 @@ func (a *app) startConsumers(functions []consumers.Function, assigned func(topic
 
 // consumersCheck fails while a consumer does not read all of its partitions, and once it has found events lost from the log.
 func consumersCheck(functions []consumers.Function, watches []kafka.Watch) web.Check {
-	statuses := func() (all []kafka.Status, faulty []string) {
+	statuses := func() (all []kafka.Status) {
 		for i, f := range functions {
 			s, running := watches[i].Status()
 			if !running {
 				s = kafka.Status{Topic: f.Consumer.Topic, Group: f.Consumer.Group, Partitions: []int32{}}
 			}
-			if all = append(all, s); !s.Healthy() {
-				faulty = append(faulty, s.Topic)
-			}
+			all = append(all, s)
 		}
-		return all, faulty
+		return all
 	}
 	probe := func(context.Context) error {
-		if _, faulty := statuses(); faulty != nil {
-			return fmt.Errorf("consumers of %s are not healthy", strings.Join(faulty, ", "))
+		for _, s := range statuses() {
+			if !s.Healthy() {
+				return fmt.Errorf("the consumer of %s is not healthy", s.Topic)
+			}
 		}
 		return nil
 	}
-	return web.Check{Name: "consumers", Probe: probe, Facts: func() any { all, _ := statuses(); return all }}
+	return web.Check{Name: "consumers", Probe: probe, Facts: func() any { return statuses() }}
 }
