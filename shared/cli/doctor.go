@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -121,7 +122,8 @@ func (d *doctor) run(ctx context.Context) error {
 		}
 	}
 	if d.json {
-		if err := d.writeJSON(map[string]any{"ok": d.failed == 0, "findings": d.findings}, "  "); err != nil {
+		all := map[string]any{"ok": d.failed == 0, "findings": d.findings}
+		if err := d.writeJSON(json.MarshalIndent(all, "", "  ")); err != nil {
 			return err
 		}
 	}

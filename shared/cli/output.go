@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -50,15 +48,11 @@ func withoutEscapes(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// writeJSON writes a value for scripts, without characters that control a terminal.
-func (a *app) writeJSON(value any, indent string) error {
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetIndent("", indent)
-	if err := encoder.Encode(value); err != nil {
-		return err
+// writeJSON writes what json.Marshal returned, without characters that control a terminal.
+func (a *app) writeJSON(text []byte, err error) error {
+	if err == nil {
+		_, err = fmt.Fprintln(a.stdout, events.Printable(string(text)))
 	}
-	_, err := io.WriteString(a.stdout, events.Printable(out.String()))
 	return err
 }
 

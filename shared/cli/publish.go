@@ -23,10 +23,9 @@ func (a *app) publishCommand() *cobra.Command {
 		Use:   "publish TYPE",
 		Short: "Publish events from JSON lines on standard input",
 		Long: "Publish events of one type. Each line on standard input is the payload of an event: a JSON object with the\n" +
-			"fields of the type; id and timestamp default to new ones. Lines are validated like API requests. Invalid\n" +
-			"lines are reported with the reason and skipped; the others are published in order, and the exit status is 1.\n\n" +
-			"With --idempotency-key, the same lines with the same key are the same events, so an interrupted run can be\n" +
-			"repeated.\n\nTypes: " + strings.Join(topicNames(), ", "),
+			"fields of the type; id and timestamp default to new ones. Invalid lines are reported with the reason and skipped;\n" +
+			"the others are published in order, and the exit status is 1. With --idempotency-key, the same lines with the same\n" +
+			"key are the same events, so an interrupted run can be repeated.\n\nTypes: " + strings.Join(topicNames(), ", "),
 		Example: "  sipeat publish contact-created < contacts.jsonl\n" +
 			"  sipeat publish request-created --brokers kafka1:9092,kafka2:9092 --idempotency-key import-7 < requests.jsonl",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),

@@ -247,7 +247,7 @@ func (r *rebuild) finish(ctx context.Context, model store.Store) error {
 	to, back := "TABLE_NAME="+r.table, "TABLE_NAME="+r.settings.Table
 	if r.file != "" {
 		to, back = "STORE="+r.file, "STORE="+r.settings.Store
-		if r.settings.ClaimsFile == "" && r.settings.Store != settings.DynamoDB { // beside the read model by default: they stay there
+		if r.settings.ClaimsFile == "" && r.settings.Store != settings.DynamoDB { // beside it by default, where they stay
 			to += " and CLAIMS_FILE=" + claimsFile(r.settings.Store)
 		}
 	}

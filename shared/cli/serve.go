@@ -5,14 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/http"
 	"path/filepath"
+	"slices"
+	"time"
 
+	"github.com/sipeat/sipeat/functions/commands"
 	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web"
+	"github.com/sipeat/sipeat/shared/web/gateway"
 	"github.com/spf13/cobra"
 )
 
@@ -94,4 +101,126 @@ func (a *app) printConsumers(functions []consumers.Function) {
 		rows = append(rows, fmt.Sprintf("%s\t%d\t%s\t%s", d.Topic, d.Partitions, f.Consumer.Group, d.Description))
 	}
 	_ = printTable(a.stdout, rows...) // the reader may have gone
+}
+
+// serverHelp is what `sipeat api` and `sipeat worker` have in common.
+const serverHelp = "" +
+	"It exits with status 1 if no broker can be used, or a topic or permission is missing, and with 2 if settings are\n" +
+	"wrong. Later failures are retried and logged. SIGTERM or Ctrl-C finishes the work in progress, within 8 s.\n\n" + kafkaHelp
+
+func (a *app) apiCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "api",
+		Short: "Run the API on any Kafka and read model",
+		Long: "Run the API: POST publishes to Kafka, GET reads the read model that `sipeat worker` fills. Any number of APIs may\n" +
+			"run. When it is ready, it prints this line first: ready http=http://HOST:PORT\n\n" + serverHelp,
+		Example: "  sipeat api\n" +
+			"  STORE=/var/lib/sipeat/read-model.db sipeat api --http 127.0.0.1:8081 --brokers kafka1:9092,kafka2:9092",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.runServer(c.Context(), a.api) },
+	}
+	addFlags(c, "http", "brokers")
+	return c
+}
+
+func (a *app) api(ctx context.Context) error {
+	listener, err := a.listenAPI()
+	if err != nil {
+		return err
+	}
+	if err := a.reach(ctx, kafka.Requirements{Write: topicNames()}); err != nil {
+		return err
+	}
+	if err := a.open(ctx, a.settings.Store); err != nil {
+		return err
+	}
+	url := a.startAPI(listener, a.settings.Web)
+	fmt.Fprintf(a.stdout, "ready http=%s\n\n", url)
+	a.printEndpoints()
+	fmt.Fprintf(a.stdout, "\nThe read model is %s. ", a.settings.Store)
+	a.printRequest(url)
+	return nil
+}
+
+// drainTimeout is how much of [stopTimeout] requests in flight may take.
+const drainTimeout = 6 * time.Second
+
+func listen(address, setting string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; choose another address (port 0 takes a free one), or stop what uses it", setting, err)
+	}
+	return listener, nil
+}
+
+// listenAPI opens the listener of the API. Without AUTH, the address must be on loopback.
+func (a *app) listenAPI() (net.Listener, error) {
+	if err := a.settings.Web.Auth.CheckListen(a.settings.Serve.HTTP); err != nil {
+		return nil, usageError{fmt.Errorf("--http (SIPEAT_HTTP): %w", err)}
+	}
+	return listen(a.settings.Serve.HTTP, "--http")
+}
+
+func (a *app) endpoints() []web.Function {
+	return slices.Concat(commands.Commands{Publisher: a.events}.Functions(),
+		queries.Queries{Store: a.store, Claims: a.claims}.Functions())
+}
+
+// startAPI serves the commands, the queries, their health and, on loopback, the metrics. It returns its URL.
+func (a *app) startAPI(listener net.Listener, callers settings.Web) string {
+	functions := append(a.endpoints(), web.Health(append(a.checks,
+		web.Check{Name: "kafka", Probe: a.publisher.Ping}, a.storeCheck())...)...)
+	if a.settings.Metrics == "" && settings.IsLoopback(listener.Addr().String()) {
+		metrics := gateway.Local(a.metrics.Handler(), "Set METRICS=HOST:PORT to serve /metrics on a listener of its own.")
+		functions = append(functions, web.Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: metrics})
+	}
+	options := append(gateway.New(callers, a.logger, time.Now).Options(),
+		web.Log(a.logger), web.Observe(a.tracing.Web), web.Observe(a.metrics.Web))
+	a.serveHTTP("API", gateway.Limit(listener, callers), web.Router(functions, options...))
+	return "http://" + listener.Addr().String()
+}
+
+// listenAndServe serves beside the API, and logs the URL.
+func (a *app) listenAndServe(name, address, setting, path string, handler http.Handler) error {
+	listener, err := listen(address, setting)
+	if err != nil {
+		return err
+	}
+	a.serveHTTP(name, listener, handler)
+	a.logger.Info(name, "url", "http://"+listener.Addr().String()+path)
+	return nil
+}
+
+// serveHTTP serves until the parts are closed.
+func (a *app) serveHTTP(name string, listener net.Listener, handler http.Handler) {
+	server := web.Server(handler, a.logger)
+	server.IdleTimeout = a.settings.Web.IdleTimeout
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			a.stop(fmt.Errorf("%s: %w", name, err))
+		}
+	}()
+	a.add(name, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+		defer cancel()
+		return server.Shutdown(ctx)
+	})
+}
+
+func (a *app) printEndpoints() {
+	rows := []string{"ROUTE\tFUNCTION"}
+	for _, f := range a.endpoints() {
+		rows = append(rows, f.Route+"\t"+f.Name)
+	}
+	_ = printTable(a.stdout, rows...) // the reader may have gone
+}
+
+// printRequest shows a first request, and when AUTH is needed.
+func (a *app) printRequest(url string) {
+	fmt.Fprint(a.stdout, "Try:\n\n  curl -i "+url+`/contacts -H 'Content-Type: application/json' -d '`+
+		`{"name":"Ada Lovelace","email":"ada@example.com","phone":"+44 20 7946 0958","message":"A machine, please."}'`+
+		"\n\nCtrl-C stops it.\n")
+	if a.settings.Web.Auth.Mode == "" {
+		a.logger.Info("AUTH is not set: only callers on this machine are served; behind a reverse proxy, set AUTH")
+	}
 }

@@ -120,5 +120,5 @@ func (a *app) showRecordJSON(r bus.Record) error {
 	} else if r.Value != nil {
 		out["value"] = string(r.Value)
 	}
-	return a.writeJSON(out, "")
+	return a.writeJSON(json.Marshal(out))
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 
@@ -18,10 +19,8 @@ func (a *app) topicsCommand() *cobra.Command {
 		Long: "Create the topics of all event types and their dead-letter topics where they are missing, with one replica on\n" +
 			"each broker, at most 3. Existing topics are not changed: differences in partitions, replication factor, retention,\n" +
 			"size limits and cleanup are listed, each with a remedy.\n\n" +
-			"With --check nothing is created, and the exit status is 1 if a topic is missing or differs. Without it, the exit\n" +
-			"status is 1 if a topic could not be created or described.",
-		Example: "  sipeat topics\n" +
-			"  sipeat topics --check --brokers kafka1:9092,kafka2:9092,kafka3:9092\n" +
+			"With --check nothing is created, and the exit status is 1 if a topic is missing or differs.",
+		Example: "  sipeat topics --brokers kafka1:9092,kafka2:9092\n" +
 			"  sipeat topics --check --json | jq -r '.[] | select(.differences) | .topic'",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.topics(c.Context(), check) },
@@ -47,7 +46,7 @@ func (a *app) topics(ctx context.Context, check bool) error {
 		return err
 	}
 	if a.json {
-		err = a.writeJSON(states, "  ")
+		err = a.writeJSON(json.MarshalIndent(states, "", "  "))
 	} else {
 		err = a.printTopics(states)
 	}
