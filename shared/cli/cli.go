@@ -1,4 +1,5 @@
-// Package cli is the sipeat command: one file per subcommand, or for two that share their parts. It connects the packages and has no logic of its own.
+// Package cli is the sipeat command: one file per subcommand, or for two that share their parts. It connects the packages and
+// has no logic of its own.
 //
 // A subcommand is a function that returns a cobra command, listed in [app.command]. When its RunE is called, the settings,
 // the Kafka cluster and the logger of the app are set. It opens what it needs, and [Main] closes that.

@@ -251,8 +251,8 @@ func (r *rebuild) finish(ctx context.Context, model store.Store) error {
 			to += " and CLAIMS_FILE=" + claimsFile(r.settings.Store)
 		}
 	}
-	fmt.Fprintf(r.stdout, "To switch, set %s and restart the API and the workers (on AWS: deploy with UseSecondTable=true or false). "+
-		"To go back, set %s.\n", to, back)
+	fmt.Fprintf(r.stdout, "To switch, set %s and restart the API and the workers (on AWS: deploy with UseSecondTable=true or "+
+		"false). To go back, set %s.\n", to, back)
 	return nil
 }
 
