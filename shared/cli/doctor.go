@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -65,6 +66,7 @@ type doctor struct {
 	findings []finding
 	failed   int
 	groups   []kafka.GroupState
+	err      error // of writing
 }
 
 var paint = map[string]func(string, ...any) string{well: color.GreenString, noted: color.YellowString, wrong: color.RedString}
@@ -77,9 +79,12 @@ func (d *doctor) add(status, subject, says, remedy string) {
 	if d.json {
 		return
 	}
-	fmt.Fprintf(d.stdout, "%s  %-12s  %s  %s\n", paint[status]("%-5s", status), d.part, subject, events.LogText(says))
+	line := fmt.Sprintf("%s  %-12s  %s  %s\n", paint[status]("%-5s", status), d.part, subject, events.LogText(says))
 	if remedy != "" {
-		fmt.Fprintf(d.stdout, "%21s-> %s\n", "", events.LogText(remedy))
+		line += fmt.Sprintf("%21s-> %s\n", "", events.LogText(remedy))
+	}
+	if _, err := io.WriteString(d.stdout, line); err != nil {
+		d.err = err
 	}
 }
 
@@ -92,45 +97,40 @@ func (d *doctor) judge(subject string, err error, remedy, says string) {
 	}
 }
 
-// run runs the checks one after the other, each for at most [reachTimeout].
 func (d *doctor) run(ctx context.Context) error {
-	for _, check := range []struct {
-		part  string
-		needs bool   // a broker that can be used
-		none  string // what it means that there is nothing to report
-		run   func(context.Context) error
-	}{
-		{"kafka", false, "", d.checkBrokers}, {"topics", true, "as declared", d.checkTopics}, {"groups", true, "", d.checkGroups},
-		{"dead letters", true, "none", d.checkDeadLetters}, {"disk", false, "", d.checkDisk}, {"store", false, "", d.checkStore},
-		{"notify", false, "", d.checkNotifiers}, {"issuer", false, "", d.checkIssuer},
-	} {
-		if check.needs && len(d.cluster.Brokers) == 0 {
-			continue
-		}
-		d.part = check.part
-		before := len(d.findings)
-		checking, cancel := context.WithTimeout(ctx, reachTimeout)
-		err := check.run(checking)
-		cancel()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			d.add(wrong, "", err.Error(), "fix the cause, and run doctor again")
-		} else if len(d.findings) == before && check.none != "" {
-			d.add(well, "", check.none, "")
-		}
+	d.check(ctx, "kafka", "", d.checkBrokers)
+	if len(d.cluster.Brokers) > 0 {
+		d.check(ctx, "topics", "as declared", d.checkTopics)
+		d.check(ctx, "groups", "", d.checkGroups)
+		d.check(ctx, "dead letters", "none", d.checkDeadLetters)
+	}
+	d.check(ctx, "disk", "", d.checkDisk)
+	d.check(ctx, "store", "", d.checkStore)
+	d.check(ctx, "notify", "", d.checkNotifiers)
+	d.check(ctx, "issuer", "", d.checkIssuer)
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if d.json {
-		all := map[string]any{"ok": d.failed == 0, "findings": d.findings}
-		if err := d.writeJSON(json.MarshalIndent(all, "", "  ")); err != nil {
-			return err
-		}
+		d.err = d.writeJSON(json.MarshalIndent(map[string]any{"ok": d.failed == 0, "findings": d.findings}, "", "  "))
 	}
-	if d.failed > 0 {
+	if d.err == nil && d.failed > 0 {
 		return fmt.Errorf("%d of %d checks failed", d.failed, len(d.findings))
 	}
-	return nil
+	return d.err
+}
+
+// check runs a check for at most [reachTimeout]. none is what it means that it finds nothing to report.
+func (d *doctor) check(ctx context.Context, part, none string, check func(context.Context) error) {
+	d.part = part
+	before := len(d.findings)
+	checking, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	if err := check(checking); err != nil && ctx.Err() == nil {
+		d.add(wrong, "", err.Error(), "fix the cause, and run doctor again")
+	} else if len(d.findings) == before && none != "" {
+		d.add(well, "", none, "")
+	}
 }
 
 // checkBrokers checks the brokers, and leaves those in the cluster that can be used.

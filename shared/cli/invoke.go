@@ -34,7 +34,8 @@ func (a *app) invokeCommand() *cobra.Command {
 		Short: "Invoke one function locally with an AWS event",
 		Long: "Run one function as its Lambda does, in this process, with its sample event or the event in a file. It uses\n" +
 			"the Kafka and the read model of the settings; with --throwaway, temporary ones that are deleted afterwards.\n\n" +
-			"It shows the response; the exit status is 1 if that is 400 or more, or returns records for a retry.\n\n" + a.functionsHelp(),
+			"It shows the response; the exit status is 1 if that is 400 or more, or returns records for a retry.\n\n" +
+			"Functions: " + strings.Join(a.functionNames(), ", "),
 		Example: "  sipeat invoke create-contact --throwaway\n" +
 			"  sipeat sample request-created --records 100 --bad | sipeat invoke request-created -e -",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
@@ -166,7 +167,7 @@ func (a *app) sampleCommand() *cobra.Command {
 		Use:   "sample FUNCTION",
 		Short: "Write an AWS event for a function, to try it with",
 		Long: "Write what AWS sends to a function: a request of API Gateway for an endpoint, a batch of an MSK event source\n" +
-			"mapping for a consumer. The same flags give the same batch.\n\n" + a.functionsHelp(),
+			"mapping for a consumer. The same flags give the same batch.\n\n" + "Functions: " + strings.Join(a.functionNames(), ", "),
 		Example: "  sipeat sample contact-created --records 100 --bad | sipeat invoke contact-created -e -\n" +
 			"  sipeat sample request-created --records 10 > batch.json && sam local invoke RequestCreatedFunction -e batch.json",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
@@ -197,15 +198,6 @@ func (a *app) functionNames() (names []string) {
 		names = append(names, f.Name)
 	}
 	return names
-}
-
-// functionsHelp lists the functions, five on a line.
-func (a *app) functionsHelp() string {
-	help := "Functions:"
-	for line := range slices.Chunk(a.functionNames(), 5) {
-		help += "\n  " + strings.Join(line, ", ")
-	}
-	return help
 }
 
 // sample is the payload of a function that is committed beside it.

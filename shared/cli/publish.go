@@ -111,7 +111,7 @@ func (p *publishing) send(ctx context.Context) error {
 			if err != nil {
 				p.refused++
 				_ = p.bar.Clear()
-				fmt.Fprintf(p.stderr, "line %d: %v\n", n, err)
+				fmt.Fprintf(p.stderr, "line %d: %s\n", n, faults(err))
 				continue
 			}
 			p.waiting = append(p.waiting, sent{n, p.publisher.Send(ctx, event)})
@@ -132,6 +132,19 @@ func (p *publishing) event(line int, text []byte) (events.Any, error) {
 		seed = strings.Join([]string{"publish", p.definition.Topic, p.key, strconv.Itoa(line), string(text)}, "\n")
 	}
 	return p.definition.Event(events.Factory{}, payload, events.DerivedFrom(seed))
+}
+
+// faults names each invalid field of a line, or its other fault.
+func faults(err error) string {
+	e, ok := errors.AsType[*events.Error](err)
+	if !ok || len(e.Fields) == 0 {
+		return err.Error()
+	}
+	var all []string
+	for _, f := range e.Fields {
+		all = append(all, strings.TrimSpace(f.Pointer+" "+f.Detail))
+	}
+	return strings.Join(all, "; ")
 }
 
 // settle waits until at most this many lines wait for their acknowledgement. Each wait has its own timeout.
