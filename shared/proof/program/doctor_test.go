@@ -130,6 +130,7 @@ func TestDoctorNamesAnAdvertisedAddressThatIsUnreachable(t *testing.T) {
 		return answer, nil, true
 	})
 	f := &Fleet{t, cluster.ListenAddrs()[0], filepath.Join(t.TempDir(), "none.db")}
+	assert.Contains(t, f.Run("topics").Stderr, "advertised.listeners")
 	got := f.Run("doctor", "--json")
 	assert.Equal(t, 1, got.Status)
 	report := Decoded[examined](t, got.Stdout)
