@@ -37,8 +37,7 @@ func TestLoginAtApacheKafka(t *testing.T) {
 	w.Says(w.Stdout, "ready topics=")
 	doctor := set(command(t, "doctor"), environment(nil)...)
 	assert.Contains(t, Finish(t, doctor, "").Stdout, "address ok, TLS ok, login ok (SCRAM-SHA-512)")
-	w.Signal(syscall.SIGTERM)
-	assert.Equal(t, 0, w.Wait())
+	w.Stop(syscall.SIGTERM)
 
 	noLogin := map[string]string{"KAFKA_SASL_MECHANISM": "", "KAFKA_SASL_USERNAME": "", "KAFKA_SASL_PASSWORD": ""}
 	for name, c := range map[string]struct {
