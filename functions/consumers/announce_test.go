@@ -149,14 +149,3 @@ func TestOddTextAndIDsAreNoDeadLetters(t *testing.T) {
 		}
 	}
 }
-
-func TestAnInvalidSubjectIsLeftOut(t *testing.T) {
-	for _, id := range []string{strings.Repeat("i", 129), "a b", "\x00"} {
-		w := newWorld(t)
-		require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), read("a",
-			events.ContactCreated{Base: base(id)})))
-		require.Len(t, w.topic.published, 1)
-		assert.Empty(t, w.topic.published[0].Data.SubjectID)
-		assert.Equal(t, w.topic.published[0].Data.ID, w.topic.keys[0])
-	}
-}

@@ -72,12 +72,9 @@ func SourceOf(r Record) (s DeadLetterSource, class Class, ok bool) {
 	for _, h := range r.Headers {
 		found[h.Key] = string(h.Value)
 	}
-	partition, err := strconv.ParseInt(found[HeaderPartition], 10, 32)
-	if err != nil {
-		return s, "", false
-	}
-	offset, err := strconv.ParseInt(found[HeaderOffset], 10, 64)
+	partition, noPartition := strconv.ParseInt(found[HeaderPartition], 10, 32)
+	offset, noOffset := strconv.ParseInt(found[HeaderOffset], 10, 64)
 	s = DeadLetterSource{Position{found[HeaderTopic], int32(partition), offset}, found[HeaderConsumer]}
 	class = Class(found[HeaderClass])
-	return s, class, err == nil && s.Topic != "" && slices.Contains(Classes, class)
+	return s, class, noPartition == nil && noOffset == nil && s.Topic != "" && slices.Contains(Classes, class)
 }

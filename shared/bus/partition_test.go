@@ -243,21 +243,6 @@ func TestCloseFinishesEventsBeforeHandledOnes(t *testing.T) {
 	})
 }
 
-func TestCloseDropsRetries(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{}, func(context.Context, event) error {
-			return &events.Error{Kind: events.Unavailable, RetryAfter: time.Minute}
-		})
-		r.deliver(batch(0, "a1", "b1")...)
-		synctest.Wait()
-		began := time.Now()
-		require.NoError(t, r.Close(within(t, time.Hour)))
-		assert.Zero(t, time.Since(began))
-		pass(time.Hour)
-		assert.Len(t, r.began, 2)
-	})
-}
-
 // The error of a cancelled handler counts neither against the event nor as an outage.
 func TestCloseCancelsHandlersThatTakeTooLong(t *testing.T) {
 	for what, result := range map[string]error{"context's error": context.Canceled, "other error": errors.New("connection closed")} {

@@ -28,10 +28,7 @@ type Header struct {
 }
 
 // Memory of a record and of a header beside their bytes, in the Kafka client and here.
-const (
-	recordOverhead = 512
-	headerOverhead = 96
-)
+const recordOverhead, headerOverhead = 512, 96
 
 // size estimates the record's memory.
 func (r *Record) size() int {

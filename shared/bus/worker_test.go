@@ -107,23 +107,6 @@ func TestUndecodableInTheMiddleOfAKey(t *testing.T) {
 	}
 }
 
-func TestHandlersContextEndsAtItsTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{HandlerTimeout: time.Minute}, nil)
-		r.becomes(func(ctx context.Context, _ event) error {
-			r.becomes(nil)
-			began := time.Now()
-			<-ctx.Done()
-			assert.Equal(t, time.Minute, time.Since(began))
-			return ctx.Err()
-		})
-		r.deliver(moved(0, "a1"))
-		r.allHandled(1)
-		assert.Equal(t, bus.Unavailable, r.reports[0].Outcome)
-		assert.NoError(t, r.overrunError())
-	})
-}
-
 func TestHandlerThatIgnoresItsTimeoutIsAnOverrun(t *testing.T) {
 	for what, c := range map[string]struct {
 		handle handler

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -113,15 +112,6 @@ func TestFunctionsHaveTheRightsThatTheyUseAndNoOthers(t *testing.T) {
 			slices.Sort(granted)
 			assert.Equal(t, slices.Compact(used), granted, "its row in shared/proof/template/functions.go")
 		})
-	}
-}
-
-func TestEachActionHasItsReason(t *testing.T) {
-	t.Parallel()
-	comments := strings.Join(regexp.MustCompile(`(?m)^ *#.*$`).FindAllString(text, -1), "\n")
-	actions := regexp.MustCompile(`\b(kafka|kafka-cluster|dynamodb|ses|kms|ec2):[A-Z]\w+`)
-	for _, action := range actions.FindAllString(generated(t), -1) {
-		assert.True(t, strings.Contains(comments, action), "%s has no comment in template.yaml.tmpl", action)
 	}
 }
 
