@@ -29,7 +29,7 @@ type row struct {
 type right struct {
 	actions string
 	on      string // several "index/NAME", claims, or item
-	keys    string // of item: patterns of partition keys, separated by spaces, as shared/store/dynamodb/keys.go spells them
+	keys    string // of item: patterns of partition keys, separated by spaces, as shared/store/dynamodb/row.go spells them
 }
 
 const (

@@ -28,7 +28,7 @@ const (
 // Description is the table of a read model, as data: what [CreateTable] creates, and what a template of infrastructure must
 // say too.
 //
-// keys.go spells the keys; folded texts are those of store.Fold.
+// row.go spells the keys; folded texts are those of store.Fold.
 //
 //	row               pk              sk                  in the indexes
 //	an item           1/item/TYPE/ID  -                   list, and those of its labels: city, country, machine, kind

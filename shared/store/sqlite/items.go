@@ -23,10 +23,7 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 		return err
 	}
 	f := item.Labels.Folded()
-	more, err := json.Marshal(extra{item.Labels, item.Drinks})
-	if err != nil {
-		return s.fault(ctx, err)
-	}
+	more, _ := json.Marshal(extra{item.Labels, item.Drinks}) // texts have no errors
 	// All is copied here, because the caller may change its memory when ctx has ended.
 	values := []any{item.Type, item.ID, item.EventID, item.CreatedAt.UnixMilli(), item.Digest[:], string(item.Data),
 		string(more), f.City, f.Country, f.MachineID, f.Type}
