@@ -21,6 +21,7 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/sipeat/sipeat/shared/web/gateway"
 	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -174,9 +175,9 @@ func (a *app) startAPI(listener net.Listener, callers settings.Web) string {
 		metrics := gateway.Local(a.metrics.Handler(), "Set METRICS=HOST:PORT to serve /metrics on a listener of its own.")
 		functions = append(functions, web.Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: metrics})
 	}
-	options := append(gateway.New(callers, a.logger, time.Now).Options(),
-		web.Log(a.logger), web.Observe(a.tracing.Web), web.Observe(a.metrics.Web))
-	a.serveHTTP("API", gateway.Limit(listener, callers), web.Router(functions, options...))
+	options := gateway.New(callers, a.logger, time.Now).Options()
+	options.Observers = []web.Observer{a.tracing.Web, a.metrics.Web}
+	a.serveHTTP("API", netutil.LimitListener(listener, callers.MaxConnections), web.Router(functions, options))
 	return "http://" + listener.Addr().String()
 }
 

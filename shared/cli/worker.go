@@ -70,7 +70,7 @@ func (a *app) worker(ctx context.Context, only []string) error {
 		return err
 	}
 	if a.settings.Health != "" {
-		health := web.Router(web.Health(append(a.checks, a.storeCheck())...))
+		health := web.Router(web.Health(append(a.checks, a.storeCheck())...), web.Options{Logger: a.logger})
 		if err := a.listenAndServe("health", a.settings.Health, "--health (HEALTH)", "/readyz", health); err != nil {
 			return err
 		}

@@ -2,9 +2,13 @@ package web
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/go-json-experiment/json"
 )
 
 // Command is a POST as its handler receives it.
@@ -37,32 +41,51 @@ func HandleCommand[In any](h func(context.Context, Command[In]) (Accepted, error
 		var c Command[In]
 		key, p := idempotencyKey(r.Header)
 		if p == nil {
-			var body []byte
-			if body, p = readBody(w, r); p == nil {
-				p = decode(body, &c.Body)
-			}
+			p = readBody(w, r, &c.Body)
 		}
 		if p != nil {
 			p.Write(w, r)
 			return
 		}
-		var accepted Accepted
-		var err error
 		if key != "" {
-			c.Seed, err = seed(r, key, &c.Body)
+			c.Seed = seed(r, key, &c.Body)
 		}
-		if err == nil {
-			accepted, err = h(r.Context(), c)
-		}
+		accepted, err := h(r.Context(), c)
 		if err != nil {
 			fail(w, r, err, invalidFields)
 			return
 		}
-		if x := exchangeOf(r.Context()); x != nil {
-			x.eventID = accepted.EventID
-		}
-		collection := strings.TrimRight(proxyInfoOf(r.Context()).Prefix+r.URL.EscapedPath(), "/")
+		exchangeOf(r.Context()).eventID = accepted.EventID
+		collection := strings.TrimRight(prefixOf(r.Context())+r.URL.EscapedPath(), "/")
 		w.Header().Set("Location", collection+"/"+url.PathEscape(accepted.ID))
-		writeJSON(w, r, http.StatusAccepted, &accepted)
+		writeJSON(w, r, http.StatusAccepted, "application/json", &accepted)
 	})
+}
+
+const maxKey = 255
+
+// idempotencyKey reads the header Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): 1 to 255 visible ASCII characters
+// without a comma, with which a proxy may have joined two headers (RFC 9110 section 5.3), and two are refused. "" = none.
+func idempotencyKey(h http.Header) (string, *Problem) {
+	values := h["Idempotency-Key"]
+	if len(values) == 0 {
+		return "", nil
+	}
+	key := values[0]
+	bad := strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c > '~' || c == ',' })
+	if len(values) > 1 || key == "" || len(key) > maxKey || bad {
+		return "", &Problem{Status: http.StatusBadRequest, Detail: "Send at most one Idempotency-Key, " +
+			"of 1 to 255 visible ASCII characters without spaces and commas, such as a UUID."}
+	}
+	return key, nil
+}
+
+// seed is a digest of what makes two requests the same one, in 43 characters. The body counts by its meaning, so white space, the
+// order of members and escapes make no difference. A field added to the type without omitempty changes it: a retry across
+// such a release is a new request.
+func seed(r *http.Request, key string, body any) string {
+	// What was read from JSON can be written as JSON: there is no error.
+	request, _ := json.Marshal([]any{r.Pattern, Caller(r.Context()), key, body}, json.Deterministic(true), answerOptions)
+	digest := sha256.Sum256(request)
+	return base64.RawURLEncoding.EncodeToString(digest[:])
 }

@@ -1,18 +1,59 @@
 package web
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"mime"
+	"net/http"
+	"os"
 	"reflect"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/sipeat/sipeat/shared/events"
 )
+
+// maxBody is the size of the largest body that is read, in bytes. The largest valid command is under 10 KiB.
+const maxBody = 64 << 10
+
+// readBody reads the request's body into a struct. The buffer grows with what arrives, not with the announced length, so that a
+// client which announces much and sends little holds little.
+func readBody(w http.ResponseWriter, r *http.Request, into any) *Problem {
+	if p := checkMedia(w, r.Header); p != nil {
+		return p
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	switch {
+	case err == nil:
+		return decode(body, into)
+	case errors.As(err, new(*http.MaxBytesError)):
+		return &Problem{Status: http.StatusRequestEntityTooLarge, Detail: "The body is larger than 64 KiB (65,536 bytes); send less."}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &Problem{Status: http.StatusRequestTimeout, Detail: "The body did not arrive in time; send the request again."}
+	}
+	return &Problem{Status: http.StatusBadRequest, Detail: "The body ended before it was complete; send the request again."}
+}
+
+// checkMedia accepts only application/json in UTF-8, not encoded. Types that end in +json are other formats (RFC 6839 section
+// 3.1).
+func checkMedia(w http.ResponseWriter, h http.Header) *Problem {
+	if coding := strings.Join(h.Values("Content-Encoding"), ","); coding != "" && !strings.EqualFold(coding, "identity") {
+		w.Header().Set("Accept-Encoding", "identity") // RFC 9110 section 15.5.16
+		return &Problem{Status: http.StatusUnsupportedMediaType,
+			Detail: "The body is compressed or encoded; send it without Content-Encoding."}
+	}
+	media, params, err := mime.ParseMediaType(strings.Join(h.Values("Content-Type"), ","))
+	charset, given := params["charset"]
+	utf8 := !given || strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
+	if err == nil && media == "application/json" && utf8 {
+		return nil
+	}
+	w.Header().Set("Accept", "application/json") // RFC 9110 section 12.5.1
+	return &Problem{Status: http.StatusUnsupportedMediaType,
+		Detail: "Send the header Content-Type: application/json, once; the only charset is utf-8."}
+}
 
 // Decode reads one JSON object into the struct that into points to, as strictly as [HandleCommand] reads a body, for
 // commands that come another way than by HTTP; the caller bounds their size. The error is Invalid and names the first fault.
@@ -26,59 +67,37 @@ func Decode(text []byte, into any) error {
 // decode reads a body. The library refuses invalid UTF-8, duplicate members and names in another case by default. nil = all
 // of it was read.
 func decode(body []byte, into any) *Problem {
-	if len(bytes.TrimSpace(body)) == 0 {
-		return &Problem{Type: typeJSON, Status: 400, Detail: "The body is empty; send a JSON object."}
-	}
-	if bytes.IndexByte([]byte("[\"0tfn"), byte(jsontext.Value(body).Kind())) >= 0 { // null would be read as an empty object
-		return &Problem{Type: typeJSON, Status: 400, Detail: "The body is not a JSON object; send one."}
+	if jsontext.Value(body).Kind() != '{' { // null would be read as an empty object
+		return invalidJSON.with("The body is not a JSON object; send one.")
 	}
 	err := json.Unmarshal(body, into, json.RejectUnknownMembers(true))
-	var syntax *jsontext.SyntacticError
-	var semantic *json.SemanticError
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &semantic):
-		return unreadableField(body, semantic.ByteOffset, semantic.JSONPointer, fieldFault(semantic))
-	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
-		return unreadableField(body, syntax.ByteOffset, syntax.JSONPointer, "is a duplicate; send it once")
-	case errors.Is(err, io.ErrUnexpectedEOF), !errors.As(err, &syntax):
-		return &Problem{Type: typeJSON, Status: 400, Detail: "The JSON ends in the middle " + place(body, int64(len(body))) +
-			"; send all of it."}
 	}
-	p := &Problem{Type: typeJSON, Status: 400, Detail: "Invalid JSON " + place(body, syntax.ByteOffset) + ": " +
-		syntax.Err.Error() + "."}
-	if syntax.JSONPointer != "" {
-		p.Errors = []events.FieldError{{Pointer: string(syntax.JSONPointer), Detail: "cannot be read"}}
+	if e, ok := errors.AsType[*json.SemanticError](err); ok {
+		return unreadable(e.ByteOffset, e.JSONPointer, fieldFault(e))
 	}
-	return p
+	e := &jsontext.SyntacticError{Err: err}
+	if errors.As(err, &e) && errors.Is(e, jsontext.ErrDuplicateName) {
+		return unreadable(e.ByteOffset, e.JSONPointer, "is a duplicate; send it once")
+	}
+	return invalidJSON.with(fmt.Sprintf("Invalid JSON at byte %d: %v.", e.ByteOffset, e.Err))
 }
 
-func unreadableField(body []byte, offset int64, pointer jsontext.Pointer, detail string) *Problem {
-	return &Problem{Type: typeUnreadable, Status: 400, Detail: "A field cannot be read " + place(body, offset) + "; see errors.",
-		Errors: []events.FieldError{{Pointer: string(pointer), Detail: detail}}}
+func unreadable(offset int64, pointer jsontext.Pointer, detail string) *Problem {
+	return unreadableFields.with(fmt.Sprintf("A field cannot be read at byte %d; see errors.", offset),
+		events.FieldError{Pointer: string(pointer), Detail: detail})
 }
 
 func fieldFault(err *json.SemanticError) string {
-	if errors.Is(err, json.ErrUnknownName) {
-		return "is unknown; known are " + strings.Join(memberNames(err.GoType), ", ")
+	if !errors.Is(err, json.ErrUnknownName) {
+		return events.TypeFault(err)
 	}
-	return events.TypeFault(err)
-}
-
-func memberNames(t reflect.Type) (names []string) {
-	for _, f := range reflect.VisibleFields(t) {
+	var names []string
+	for _, f := range reflect.VisibleFields(err.GoType) {
 		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
 			names = append(names, name)
 		}
 	}
-	return names
-}
-
-// place is where an offset is: lines and columns from 1, columns in characters, bytes from 0.
-func place(body []byte, offset int64) string {
-	before := body[:min(offset, int64(len(body)))]
-	line := bytes.Count(before, []byte("\n")) + 1
-	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
-	return fmt.Sprintf("at line %d, column %d (byte %d)", line, column, len(before))
+	return "is unknown; known are " + strings.Join(names, ", ")
 }

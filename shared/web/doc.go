@@ -6,7 +6,7 @@
 //	router := web.Router([]web.Function{
 //		{Name: "create-contact", Route: "POST /contacts", Handler: create},
 //		{Name: "get-contact", Route: "GET /contacts/{id}", Staff: true, Handler: get},
-//	}, web.Log(logger), web.Guard(tokens))
+//	}, web.Options{Logger: logger, Guard: tokens})
 //	err := web.Server(router, logger).Serve(listener)
 //
 // It guarantees:
@@ -20,7 +20,7 @@
 //   - The same Idempotency-Key with the same body gives a command the same [Command.Seed]. Prefer: wait=N makes a query of one
 //     resource wait until it can be read.
 //
-// It does no authentication, CORS, throttling or TLS. On AWS API Gateway does, on servers package gateway, by [Guard], [Around]
-// and [Throttle]. Requests that net/http refuses before any handler (no Host, broken or too large headers) are answered by it
+// It does no authentication, CORS, throttling or TLS. On AWS API Gateway does, on servers package gateway, by [Options].
+// Requests that net/http refuses before any handler (no Host, broken or too large headers) are answered by it
 // in plain text.
 package web

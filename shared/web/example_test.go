@@ -26,7 +26,7 @@ func Example() {
 		return web.Accepted{ID: "7", EventID: "e7", Topic: "greeting-created"}, nil
 	})
 	router := web.Router([]web.Function{{Name: "create-greeting", Route: "POST /greetings", Handler: create}},
-		web.Log(slog.New(slog.DiscardHandler)))
+		web.Options{Logger: slog.New(slog.DiscardHandler)})
 
 	for _, body := range []string{`{"name":"Zoë"}`, `{"name":""}`, `{"nom":"Zoë","name":7}`} {
 		r := httptest.NewRequest(http.MethodPost, "/greetings", strings.NewReader(body))

@@ -12,63 +12,35 @@ import (
 // exchange is one request under a router and the state of its answer.
 type exchange struct {
 	http.ResponseWriter
-	request *http.Request
-	start   time.Time
-	id      string
-	route   string // of the function that matched; "" = none
-	status  int    // 0 = not answered yet
-	eventID string
-	err     error  // for the log
-	stack   string // of a panic
-	watch   bool   // the function's Watch
-	problem bool   // the answer is a [Problem], not the mux's own
-	swallow bool   // the mux's own text follows
-
-	observed []func(Answered)
+	start    time.Time
+	id       string
+	function Function // that matched; zero = none
+	status   int      // 0 = not answered yet
+	eventID  string
+	cause    string // of a failure, for the log
+	stack    string // of a panic
 }
 
 type exchangeKey struct{}
 
+// exchangeOf returns the request's exchange; one that nobody reads without a router.
 func exchangeOf(ctx context.Context) *exchange {
-	x, _ := ctx.Value(exchangeKey{}).(*exchange)
-	return x
+	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+		return x
+	}
+	return &exchange{}
 }
 
-// unmatched are the details of the mux's own answers.
-var unmatched = map[int]string{
-	http.StatusNotFound:          "No such path; check its spelling, and leave out a trailing slash.",
-	http.StatusMethodNotAllowed:  "This path does not accept this method; the header Allow lists those that it does.",
-	http.StatusTemporaryRedirect: "The path has a simpler spelling; send the request to the URL in the header Location.",
-	http.StatusBadRequest:        "The request cannot be routed; check method and path.",
-}
-
-// WriteHeader replaces an answer of the mux itself by a problem.
 func (x *exchange) WriteHeader(status int) {
-	if status >= 100 && status < 200 {
-		x.ResponseWriter.WriteHeader(status)
-		return
+	if x.status == 0 && status >= http.StatusOK {
+		x.status = status
 	}
-	if x.status != 0 {
-		return
-	}
-	x.status = status
-	if x.route != "" || x.problem || status < 300 {
-		x.ResponseWriter.WriteHeader(status)
-		return
-	}
-	x.swallow = true
-	if to := x.Header().Get("Location"); to != "" {
-		x.Header().Set("Location", proxyInfoOf(x.request.Context()).Prefix+to)
-	}
-	Problem{Status: status, Detail: unmatched[status]}.Write(x.ResponseWriter, x.request)
+	x.ResponseWriter.WriteHeader(status)
 }
 
 func (x *exchange) Write(b []byte) (int, error) {
-	if x.swallow {
-		return len(b), nil
-	}
 	if x.status == 0 {
-		x.WriteHeader(http.StatusOK)
+		x.status = http.StatusOK
 	}
 	return x.ResponseWriter.Write(b)
 }
@@ -76,40 +48,75 @@ func (x *exchange) Write(b []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
-// level is that of the log line: a 503 without a cause is one that is logged elsewhere.
-func (x *exchange) level() slog.Level {
-	switch {
-	case x.status == http.StatusInternalServerError:
-		return slog.LevelError
-	case x.status == http.StatusServiceUnavailable && x.err != nil:
-		return slog.LevelWarn
-	case x.watch && x.status < http.StatusBadRequest:
-		return slog.LevelDebug
+// setPolicies sets the headers of every answer, for a browser that is made to show or embed what is meant for programs.
+func (x *exchange) setPolicies(tls bool) {
+	h := x.Header()
+	h.Set("X-Request-Id", x.id)
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "no-referrer")              // paths contain ids
+	h.Set("Cross-Origin-Resource-Policy", "same-origin") // for mode no-cors only, so CORS still works (Fetch, 3.7)
+	if tls {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
-	return slog.LevelInfo
 }
 
-func (x *exchange) log(logger *slog.Logger) {
-	if x.status == 0 && x.err == nil {
-		x.status = http.StatusOK // net/http's own, for a handler that wrote nothing
+// log writes the request's line. A 503 without a cause is one that is logged elsewhere.
+func (x *exchange) log(logger *slog.Logger, r *http.Request) {
+	level := slog.LevelInfo
+	switch {
+	case x.status == http.StatusInternalServerError:
+		level = slog.LevelError
+	case x.status == http.StatusServiceUnavailable && x.cause != "":
+		level = slog.LevelWarn
+	case x.function.Watch && x.status < http.StatusBadRequest:
+		level = slog.LevelDebug
 	}
-	attrs := append(make([]slog.Attr, 0, 9),
-		slog.String("method", events.OneLine(x.request.Method, 16)),
-		slog.String("route", x.route),
-		slog.Int("status", x.status),
-		slog.Duration("duration", time.Since(x.start)),
-		slog.String("request_id", x.id))
-	if x.route == "" {
-		attrs = append(attrs, slog.String("path", requestPath(x.request)))
+	path := ""
+	if x.function.Route == "" {
+		path = requestPath(r)
 	}
-	if x.eventID != "" {
-		attrs = append(attrs, slog.String("event_id", events.LogID(x.eventID)))
+	logger.LogAttrs(r.Context(), level, "request",
+		slog.String("method", events.OneLine(r.Method, 16)), slog.String("route", x.function.Route), slog.Int("status", x.status),
+		slog.Duration("duration", time.Since(x.start)), slog.String("request_id", x.id), optional("path", path),
+		optional("event_id", events.LogID(x.eventID)), optional("error", events.LogText(x.cause)), optional("stack", x.stack))
+}
+
+// optional is an attribute that handlers leave out without a text, see [slog.Handler].
+func optional(key, text string) slog.Attr {
+	if text == "" {
+		return slog.Attr{}
 	}
-	if x.err != nil {
-		attrs = append(attrs, slog.String("error", events.LogText(x.err.Error())))
-	}
-	if x.stack != "" {
-		attrs = append(attrs, slog.String("stack", x.stack))
-	}
-	logger.LogAttrs(x.request.Context(), x.level(), "request", attrs...)
+	return slog.String(key, text)
+}
+
+type callerKey struct{}
+
+// WithCaller sets the caller of a request: a subject that is stable for the same principal, such as the claim "sub". A guard
+// calls it once it has verified the caller.
+func WithCaller(ctx context.Context, subject string) context.Context {
+	return context.WithValue(ctx, callerKey{}, subject)
+}
+
+// Caller is the subject given to [WithCaller]; "" = anonymous.
+func Caller(ctx context.Context) string {
+	subject, _ := ctx.Value(callerKey{}).(string)
+	return subject
+}
+
+type prefixKey struct{}
+
+// WithPrefix passes the part of the path that was cut off before the router, such as a base path, "/shop", percent-encoded.
+// Routes do not have it; Location and a problem's instance do, so that a caller can follow them.
+func WithPrefix(ctx context.Context, prefix string) context.Context {
+	return context.WithValue(ctx, prefixKey{}, prefix)
+}
+
+func prefixOf(ctx context.Context) string {
+	prefix, _ := ctx.Value(prefixKey{}).(string)
+	return prefix
+}
+
+// requestPath is the path of a request as its caller sent it, percent-encoded, at most 200 characters.
+func requestPath(r *http.Request) string {
+	return events.OneLine(prefixOf(r.Context())+r.URL.EscapedPath(), 200)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/sipeat/sipeat/shared/trace"
@@ -16,18 +15,13 @@ const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 func TestTraceparentReachesTheHandler(t *testing.T) {
 	t.Parallel()
 	var got trace.Parent
-	router := Router([]Function{{Name: "f", Route: "GET /f", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	router := routed(Function{Name: "f", Route: "GET /f", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		got, _ = trace.From(r.Context())
-	})}})
-	for _, c := range []struct {
-		headers []string
-		want    trace.Parent
-	}{{nil, ""}, {[]string{parent}, parent}, {[]string{parent, parent}, ""}, {[]string{"x"}, ""}} {
-		r := httptest.NewRequest(http.MethodGet, "/f", nil)
-		r.Header[traceparent] = c.headers
+	})})
+	for header, want := range map[string]trace.Parent{parent: parent, "x": ""} {
 		got = ""
-		router.ServeHTTP(httptest.NewRecorder(), r)
-		assert.Equal(t, c.want, got, "%v", c.headers)
+		call(router, "GET", "/f", "", "Traceparent: "+header)
+		assert.Equal(t, want, got)
 	}
 }
 
@@ -51,9 +45,9 @@ func TestObserversSeeEveryAnswer(t *testing.T) {
 		})},
 		{Name: "panics", Route: "GET /panics", Handler: panics(errors.New("x"))},
 		{Name: "nothing", Route: "GET /nothing", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})},
-	}, Observe(observer), Observe(none))
+	}, Options{Logger: quiet(), Observers: []Observer{observer, none}})
 	for _, path := range []string{"/f/1", "/panics", "/nothing", "/nowhere"} {
-		router.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil))
+		call(router, "GET", path, "")
 	}
 	assert.Equal(t, []Answered{
 		{Route: "GET /f/{id}", Status: 418}, {Route: "GET /panics", Status: 500}, {Route: "GET /nothing", Status: 200}, {Status: 404},

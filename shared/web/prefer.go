@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,7 +13,7 @@ const (
 	maxWait      = 20 * time.Second
 	firstPause   = 10 * time.Millisecond
 	longestPause = 250 * time.Millisecond
-	lastCall     = 2 * time.Second // how long a call that began within the wait may run past it
+	lastCall     = 2 * time.Second // what is left of the request's time for the last call
 )
 
 // preferredWait reads wait=N of the headers Prefer (RFC 7240 section 4.3), N in whole seconds and at most 20. The first wait
@@ -23,25 +22,17 @@ func preferredWait(headers []string) (time.Duration, bool) {
 	for preference := range strings.SplitSeq(strings.Join(headers, ","), ",") {
 		preference, _, _ = strings.Cut(preference, ";") // parameters
 		name, value, _ := strings.Cut(preference, "=")
-		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
-			continue
+		if strings.EqualFold(strings.TrimSpace(name), "wait") {
+			n, err := strconv.ParseUint(strings.Trim(value, ` "`), 10, 32)
+			return min(time.Duration(n)*time.Second, maxWait), err == nil
 		}
-		value = strings.Trim(strings.TrimSpace(value), `"`)
-		if value == "" || strings.Trim(value, "0123456789") != "" {
-			return 0, false
-		}
-		n, err := strconv.Atoi(value)
-		if wait := time.Duration(n) * time.Second; err == nil && n < 1000 && wait < maxWait {
-			return wait, true
-		}
-		return maxWait, true
 	}
 	return 0, false
 }
 
 // waitUntilFound calls get again, with growing pauses, while it returns NotFound and the preferred wait lasts. It stops early
 // when the client goes away, the server shuts down, or the request's deadline is near.
-func waitUntilFound[Out any](w http.ResponseWriter, r *http.Request, get func(context.Context) (Out, error)) (Out, error) {
+func waitUntilFound[Out any](w http.ResponseWriter, r *http.Request, get func() (Out, error)) (Out, error) {
 	w.Header().Add("Vary", "Prefer")
 	ctx := r.Context()
 	wait, preferred := preferredWait(r.Header["Prefer"])
@@ -49,15 +40,13 @@ func waitUntilFound[Out any](w http.ResponseWriter, r *http.Request, get func(co
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 	}
 	end := time.Now().Add(wait)
-	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-lastCall-longestPause).Before(end) {
-		end = deadline.Add(-lastCall - longestPause)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-lastCall).Before(end) {
+		end = deadline.Add(-lastCall)
 	}
-	out, err := get(ctx)
-	calls, cancel := context.WithDeadline(ctx, end.Add(lastCall))
-	defer cancel()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		out, err := get()
 		left := time.Until(end)
-		if left <= 0 || events.KindOf(err) != events.NotFound {
+		if left <= 0 || !preferred || events.KindOf(err) != events.NotFound {
 			return out, err
 		}
 		select {
@@ -67,10 +56,5 @@ func waitUntilFound[Out any](w http.ResponseWriter, r *http.Request, get func(co
 		case <-draining(ctx):
 			return out, err
 		}
-		next, failure := get(calls)
-		if failure != nil && calls.Err() != nil && ctx.Err() == nil {
-			return out, err // the call before found nothing
-		}
-		out, err = next, failure
 	}
 }

@@ -9,136 +9,175 @@ import (
 	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/trace"
 )
 
-// Option configures a [Router].
-type Option func(*router)
-
-// Log sets the logger of requests; the default is slog.Default().
-func Log(logger *slog.Logger) Option { return func(rt *router) { rt.logger = logger } }
-
-// Guard sets the check of functions for staff. It calls next with [WithCaller] in the request's context, or answers with a
-// [Problem] of 401 or 403.
-func Guard(guard func(next http.Handler) http.Handler) Option {
-	return func(rt *router) { rt.guard = guard }
+// Function is one endpoint.
+type Function struct {
+	Name    string       // such as "create-contact": names the Lambda function, the file and the sample
+	Route   string       // "POST /contacts", "GET /contacts/{id}": a [http.ServeMux] pattern, spelt as API Gateway spells it
+	Staff   bool         // for staff only; false = public
+	Watch   bool         // polled by monitoring: it is not throttled, and its successes are logged at level debug
+	Handler http.Handler // of [HandleCommand] or [HandleQuery], or any other
 }
 
-// Open opens the functions for staff to everyone: for a server that only this machine reaches, or behind another guard.
-func Open() Option { return Guard(func(next http.Handler) http.Handler { return next }) }
-
-// closed is the guard without [Guard]: forgetting it must not open anything.
-func closed(http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		Problem{Status: http.StatusForbidden, Detail: "This is for staff, and no authentication is configured."}.Write(w, r)
-	})
+// Options configure a [Router].
+type Options struct {
+	Logger *slog.Logger // of requests; nil = slog.Default()
+	// Guard wraps the functions for staff. It calls next with [WithCaller] in the request's context, or answers with a
+	// [Problem] of 401 or 403. nil = they are closed: forgetting it must not open anything.
+	Guard func(next http.Handler) http.Handler
+	// Throttle wraps each function that is not Watch, inside Guard, so that [Caller] is known. It calls next or answers with a
+	// [Problem] of 429. nil = no rate limit.
+	Throttle func(f Function, next http.Handler) http.Handler
+	// Around wraps everything else, Guard and the router's own answers included: CORS, for one, whose headers must be on each
+	// answer. It may answer itself, with a success or a [Problem]. nil = nothing.
+	Around    func(next http.Handler) http.Handler
+	Observers []Observer
+	BehindTLS bool // reached only by https: responses instruct browsers to use only that (HSTS, RFC 6797)
 }
 
-// Throttle sets the rate limit. It wraps each function that is not Watch, inside the guard, so that [Caller] is known, and calls
-// next or answers with a [Problem] of 429.
-func Throttle(throttle func(f Function, next http.Handler) http.Handler) Option {
-	return func(rt *router) { rt.throttle = throttle }
-}
+// Observer is called before a request is routed, with its traceparent in the context (see package trace). The context that it
+// returns becomes the request's; the function, unless nil, is called when the request is answered.
+type Observer func(ctx context.Context, r *http.Request) (context.Context, func(Answered))
 
-// Around sets a middleware around everything else, the guard and the router's own answers included: CORS, for one, whose
-// headers must be on each answer. It may answer itself, with a success or a [Problem].
-func Around(around func(next http.Handler) http.Handler) Option {
-	return func(rt *router) { rt.around = around }
+// Answered is the outcome of a request. It holds no content of the request.
+type Answered struct {
+	Route   string // of the function, "POST /contacts"; "" = none matched
+	Status  int
+	EventID string // of the event that the request made; "" = none
+	Took    time.Duration
 }
-
-// BehindTLS is for a router that is reached only by https: responses instruct browsers to use only that (HSTS, RFC 6797).
-func BehindTLS() Option { return func(rt *router) { rt.tls = true } }
 
 type router struct {
-	mux      *http.ServeMux
-	serve    http.Handler // the mux, inside around
-	logger   *slog.Logger
-	guard    func(http.Handler) http.Handler
-	throttle func(Function, http.Handler) http.Handler
-	around   func(http.Handler) http.Handler
-	tls      bool
-
-	observers []Observer // see [Observe]
+	Options
+	mux   *http.ServeMux
+	serve http.Handler // the mux, inside Around
 }
 
 // Router serves the functions and answers all other requests itself: 404, 405 with Allow, 307 to the clean spelling of a path,
 // 500 for a panic. GET routes answer HEAD too. It logs one line per request: at level error for 500, warn for 503, debug for
-// successes of Watch functions, otherwise info. Functions for staff are closed without [Guard] or [Open].
+// successes of Watch functions, otherwise info.
 //
 // It panics on a route that ServeMux refuses or that is there twice.
-func Router(functions []Function, options ...Option) http.Handler {
-	rt := &router{mux: http.NewServeMux(), guard: closed, logger: slog.Default()}
-	for _, option := range options {
-		option(rt)
+func Router(functions []Function, options Options) http.Handler {
+	rt := &router{Options: options, mux: http.NewServeMux()}
+	if rt.Logger == nil {
+		rt.Logger = slog.Default()
 	}
 	for _, f := range functions {
 		handler := f.Handler
-		if rt.throttle != nil && !f.Watch {
-			handler = rt.throttle(f, handler)
+		if rt.Throttle != nil && !f.Watch {
+			handler = rt.Throttle(f, handler)
 		}
-		if f.Staff {
-			handler = rt.guard(handler)
+		switch {
+		case f.Staff && rt.Guard == nil:
+			handler = http.HandlerFunc(closed)
+		case f.Staff:
+			handler = rt.Guard(handler)
 		}
 		rt.mux.Handle(f.Route, matched{f, handler})
 	}
-	rt.serve = rt.mux
-	if rt.around != nil {
-		rt.serve = rt.around(rt.mux)
+	rt.serve = http.HandlerFunc(rt.route)
+	if rt.Around != nil {
+		rt.serve = rt.Around(rt.serve)
 	}
 	return rt
 }
 
-// matched marks the exchange as matched by a function, so that its answer is not taken for the mux's own.
+func closed(w http.ResponseWriter, r *http.Request) {
+	Problem{Status: http.StatusForbidden, Detail: "This is for staff, and no authentication is configured."}.Write(w, r)
+}
+
+// matched notes which function a request matched.
 type matched struct {
 	function Function
 	next     http.Handler // its handler, inside guard and throttle
 }
 
 func (m matched) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if x := exchangeOf(r.Context()); x != nil {
-		x.route, x.watch = m.function.Route, m.function.Watch
-	}
+	exchangeOf(r.Context()).function = m.function
 	m.next.ServeHTTP(w, r)
 }
 
+// unmatched are the details of the mux's own answers.
+var unmatched = map[int]string{
+	http.StatusNotFound:          "No such path; check its spelling, and leave out a trailing slash.",
+	http.StatusMethodNotAllowed:  "This path does not accept this method; the header Allow lists those that it does.",
+	http.StatusTemporaryRedirect: "The path has a simpler spelling; send the request to the URL in the header Location.",
+	http.StatusBadRequest:        "The request cannot be routed; check method and path.",
+}
+
+// route replaces an answer of the mux itself by a problem.
+func (rt *router) route(w http.ResponseWriter, r *http.Request) {
+	handler, _ := rt.mux.Handler(r)
+	if _, ok := handler.(matched); ok {
+		rt.mux.ServeHTTP(w, r)
+		return
+	}
+	own := muxAnswer{header: w.Header()}
+	rt.mux.ServeHTTP(&own, r)
+	if to := w.Header().Get("Location"); to != "" {
+		w.Header().Set("Location", prefixOf(r.Context())+to)
+	}
+	Problem{Status: own.status, Detail: unmatched[own.status]}.Write(w, r)
+}
+
+// muxAnswer drops the text of an answer.
+type muxAnswer struct {
+	header http.Header
+	status int
+}
+
+func (a *muxAnswer) Header() http.Header         { return a.header }
+func (a *muxAnswer) WriteHeader(status int)      { a.status = status }
+func (a *muxAnswer) Write(b []byte) (int, error) { return len(b), nil }
+
 func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{ResponseWriter: w, start: time.Now(), id: requestID(r)}
-	x.request = r.WithContext(context.WithValue(rt.observe(x, r), exchangeKey{}, x))
-	w.Header().Set("X-Request-Id", x.id)
-	setPolicies(w.Header(), rt.tls)
-	defer rt.finish(x)
-	rt.serve.ServeHTTP(x, x.request)
+	x := &exchange{ResponseWriter: w, start: time.Now(), id: r.Header.Get("X-Request-Id")}
+	if x.id == "" || len(x.id) > 128 || strings.Trim(x.id, idCharacters) != "" {
+		x.id = rand.Text()
+	}
+	ctx := r.Context()
+	if parent, ok := trace.Parse(r.Header.Get(trace.Header)); ok {
+		ctx = trace.With(ctx, parent)
+	}
+	var observed []func(Answered)
+	for _, observe := range rt.Observers {
+		var end func(Answered)
+		if ctx, end = observe(ctx, r); end != nil {
+			observed = append(observed, end)
+		}
+	}
+	r = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
+	defer rt.finish(x, r, observed)
+	x.setPolicies(rt.BehindTLS)
+	rt.serve.ServeHTTP(x, r)
+	if x.status == 0 {
+		x.status = http.StatusOK // net/http's own, for a handler that wrote nothing
+	}
 }
 
 // finish answers for a handler that panicked, and logs the request. A partial answer must not look complete, so its connection
 // is cut, as http.ErrAbortHandler wants it.
-func (rt *router) finish(x *exchange) {
+func (rt *router) finish(x *exchange, r *http.Request, observed []func(Answered)) {
 	fault := recover()
 	cut := fault != nil
 	if cut && fault != any(http.ErrAbortHandler) {
 		p := events.Recovered(fault)
-		x.err, x.stack = p, string(p.Stack)
+		x.cause, x.stack = p.Error(), string(p.Stack)
 		if cut = x.status != 0; !cut {
-			kinds[events.Unknown].Write(x, x.request)
+			unknown.Write(x, r)
 		}
 	}
-	x.log(rt.logger)
-	x.reportAnswered()
+	x.log(rt.Logger, r)
+	for _, end := range observed {
+		end(Answered{Route: x.function.Route, Status: x.status, EventID: x.eventID, Took: time.Since(x.start)})
+	}
 	if cut {
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// requestID is the caller's X-Request-Id, or that of [ProxyInfo], or a new one.
-func requestID(r *http.Request) string {
-	for _, id := range []string{r.Header.Get("X-Request-Id"), proxyInfoOf(r.Context()).RequestID} {
-		other := func(c rune) bool { return !strings.ContainsRune("-_.:/+=@", c) && !isAlphanumeric(c) }
-		if id != "" && len(id) <= 128 && !strings.ContainsFunc(id, other) {
-			return id
-		}
-	}
-	return rand.Text()
-}
-
-func isAlphanumeric(c rune) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-}
+// idCharacters are those of an X-Request-Id that fits a log line.
+const idCharacters = "-_.:/+=@0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,7 +18,10 @@ func panics(with error) http.Handler {
 	return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(with) })
 }
 
-func things(options ...Option) http.Handler {
+func things(o Options) http.Handler {
+	if o.Logger == nil {
+		o.Logger = quiet()
+	}
 	return Router([]Function{
 		{Name: "create", Route: "POST /things", Handler: accept(nil)},
 		{Name: "list", Route: "GET /things", Staff: true, Handler: HandleQuery(caller)},
@@ -36,7 +38,7 @@ func things(options ...Option) http.Handler {
 			w.WriteHeader(http.StatusEarlyHints)
 			_ = http.NewResponseController(w).Flush()
 		})},
-	}, append([]Option{Log(quiet())}, options...)...)
+	}, o)
 }
 
 func TestRouterAnswersItself(t *testing.T) {
@@ -62,30 +64,29 @@ func TestRouterAnswersItself(t *testing.T) {
 			r := httptest.NewRequest(c.method, "/", nil)
 			r.RequestURI, r.URL.Path = "*", "*"
 			w = httptest.NewRecorder()
-			things().ServeHTTP(w, r)
+			things(Options{}).ServeHTTP(w, r)
 		} else {
-			w = call(things(), c.method, c.target, "")
+			w = call(things(Options{}), c.method, c.target, "")
 		}
 		require.Equal(t, c.status, w.Code, "%s %s", c.method, c.target)
 		assert.Contains(t, problemOf(t, w).Detail, c.detail)
 		assert.NotEmpty(t, w.Header().Get("X-Request-Id"))
 		assert.Equal(t, c.status == 405, w.Header().Get("Allow") != "")
 	}
-	w := call(things(), "POST", "/x/../things?a=1", "")
+	w := call(things(Options{}), "POST", "/x/../things?a=1", "")
 	assert.Equal(t, "/things?a=1", w.Header().Get("Location"))
-	w = call(things(), "HEAD", "/nothing", "")
+	w = call(things(Options{}), "HEAD", "/nothing", "")
 	assert.Equal(t, 404, w.Code)
 	assert.Zero(t, w.Body.Len())
-	w = call(things(), "GET", "/"+strings.Repeat("é", 500), "")
+	w = call(things(Options{}), "GET", "/"+strings.Repeat("é", 500), "")
 	assert.LessOrEqual(t, len(problemOf(t, w).Instance), 203)
 }
 
 func TestStaff(t *testing.T) {
-	w := call(things(), "GET", "/things", "")
+	w := call(things(Options{}), "GET", "/things", "")
 	assert.Equal(t, 403, problemOf(t, w).Status, "closed without a guard")
-	assert.Equal(t, 200, call(things(Open()), "GET", "/things", "").Code)
-	assert.Equal(t, 202, call(things(), "POST", "/things", "{}", asJSON).Code)
-	guard := Guard(func(next http.Handler) http.Handler {
+	assert.Equal(t, 202, call(things(Options{}), "POST", "/things", "{}", asJSON).Code)
+	guard := Options{Guard: func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "Bearer x" {
 				w.Header().Set("WWW-Authenticate", "Bearer")
@@ -94,7 +95,7 @@ func TestStaff(t *testing.T) {
 			}
 			next.ServeHTTP(w, r.WithContext(WithCaller(r.Context(), "me")))
 		})
-	})
+	}}
 	assert.Equal(t, "Unauthorized", problemOf(t, call(things(guard), "GET", "/things", "")).Title)
 	assert.Equal(t, `"me"`, call(things(guard), "GET", "/things", "", "Authorization: Bearer x").Body.String())
 }
@@ -102,12 +103,12 @@ func TestStaff(t *testing.T) {
 // The throttle is inside the guard and not around Watch functions; Around is outside everything.
 func TestOptionsInOrder(t *testing.T) {
 	var asked []string
-	guard := Guard(func(next http.Handler) http.Handler {
+	guard := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			next.ServeHTTP(w, r.WithContext(WithCaller(r.Context(), "me")))
 		})
-	})
-	throttle := Throttle(func(f Function, next http.Handler) http.Handler {
+	}
+	throttle := func(f Function, next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			asked = append(asked, f.Name+" "+Caller(r.Context()))
 			if f.Name == "slow" {
@@ -116,8 +117,8 @@ func TestOptionsInOrder(t *testing.T) {
 			}
 			next.ServeHTTP(w, r)
 		})
-	})
-	around := Around(func(next http.Handler) http.Handler {
+	}
+	around := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Around", w.Header().Get("X-Request-Id"))
 			if r.Method == http.MethodOptions {
@@ -126,13 +127,13 @@ func TestOptionsInOrder(t *testing.T) {
 			}
 			next.ServeHTTP(w, r)
 		})
-	})
+	}
 	logger, log := logged()
 	answer := HandleQuery(caller)
 	h := Router(append(Health(), Function{Name: "staff", Route: "GET /staff", Staff: true, Handler: answer},
 		Function{Name: "open", Route: "GET /open", Handler: answer}, Function{Name: "slow", Route: "GET /slow", Handler: answer},
 		Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: answer}),
-		guard, throttle, around, BehindTLS(), Log(logger))
+		Options{Guard: guard, Throttle: throttle, Around: around, BehindTLS: true, Logger: logger})
 	for target, status := range map[string]int{"/staff": 200, "/open": 200, "/slow": 429, "/healthz": 200, "/readyz": 200,
 		"/metrics": 200, "/nothing": 404} {
 		w := call(h, "GET", target, "")
@@ -147,13 +148,13 @@ func TestOptionsInOrder(t *testing.T) {
 	log.Reset()
 	assert.Equal(t, 204, call(h, "OPTIONS", "/staff", "").Code)
 	assert.Contains(t, log.String(), `"method":"OPTIONS","route":"","status":204`)
-	assert.Empty(t, call(things(), "GET", "/things/1", "").Header().Get("Strict-Transport-Security"))
+	assert.Empty(t, call(things(Options{}), "GET", "/things/1", "").Header().Get("Strict-Transport-Security"))
 }
 
 func TestRequestID(t *testing.T) {
 	for in, kept := range map[string]bool{"abc-1_.:/+=@Z": true, strings.Repeat("x", 128): true, strings.Repeat("x", 129): false,
 		"a b": false, "a\nb": false, `a"b`: false, "é": false, "": false} {
-		w := call(things(), "GET", "/things/1", "", "X-Request-Id: "+in)
+		w := call(things(Options{}), "GET", "/things/1", "", "X-Request-Id: "+in)
 		id := w.Header().Get("X-Request-Id")
 		assert.Equal(t, kept, id == in, in)
 		assert.NotEmpty(t, id)
@@ -162,7 +163,7 @@ func TestRequestID(t *testing.T) {
 
 func TestPanics(t *testing.T) {
 	logger, log := logged()
-	h := things(Log(logger))
+	h := things(Options{Logger: logger})
 	w := call(h, "GET", "/boom", "")
 	assert.Equal(t, 500, problemOf(t, w).Status)
 	assert.NotContains(t, w.Body.String(), "hunter2")
@@ -180,7 +181,7 @@ func TestPanics(t *testing.T) {
 // The log has one line per request, without content of the request.
 func TestLog(t *testing.T) {
 	logger, log := logged()
-	h := things(Log(logger), Open())
+	h := things(Options{Logger: logger, Guard: func(next http.Handler) http.Handler { return next }})
 	call(h, "POST", "/things", `{"name":"canary"}`, asJSON, "Idempotency-Key: canary", "Authorization: canary")
 	assert.Regexp(t, `^{"time":"[^"]+","level":"INFO","msg":"request","method":"POST","route":"POST /things","status":202,`+
 		`"duration":\d+,"request_id":"\w{26}","event_id":"e1"}\n$`, log.String())
@@ -202,14 +203,13 @@ func TestLog(t *testing.T) {
 	assert.NotContains(t, log.String(), "canary")
 }
 
-func TestHandlersWithoutRouter(t *testing.T) {
-	logger, log := logged()
-	before := slog.Default()
-	slog.SetDefault(logger)
-	defer slog.SetDefault(before)
-	w := call(refuse(errors.New("hunter2")), "POST", "/things", "{}", asJSON)
-	assert.Equal(t, 500, problemOf(t, w).Status)
-	assert.Equal(t, 1, strings.Count(log.String(), "hunter2"))
-	w = call(accept(nil), "POST", "/prod/things/", "{}", asJSON, "Idempotency-Key: k")
-	assert.Equal(t, "/prod/things/id%2F1", w.Header().Get("Location"))
+func TestPrefix(t *testing.T) {
+	ctx := WithPrefix(context.Background(), "/prod%20x")
+	w := callWith(ctx, post(accept(nil)), "POST", "/requests", "{}", asJSON)
+	assert.Equal(t, "/prod%20x/requests/id%2F1", w.Header().Get("Location"))
+	w = callWith(ctx, post(accept(nil)), "GET", "/nothing%2F", "")
+	assert.Equal(t, "/prod%20x/nothing%2F", problemOf(t, w).Instance)
+	w = callWith(ctx, post(accept(nil)), "POST", "/./requests?a=b", "{}", asJSON)
+	assert.Equal(t, 307, w.Code)
+	assert.Equal(t, "/prod%20x/requests?a=b", w.Header().Get("Location"))
 }

@@ -71,7 +71,7 @@ func refuse(err error) http.Handler {
 	return HandleCommand(func(context.Context, Command[events.Request]) (Accepted, error) { return Accepted{}, err })
 }
 
-func routed(functions ...Function) http.Handler { return Router(functions, Log(quiet())) }
+func routed(functions ...Function) http.Handler { return Router(functions, Options{Logger: quiet()}) }
 
 func post(h http.Handler) http.Handler {
 	return routed(Function{Name: "create-request", Route: "POST /requests", Handler: h})

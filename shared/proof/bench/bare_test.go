@@ -98,5 +98,5 @@ func apiAlone(cluster settings.Kafka) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return web.Router(commands.Commands{Publisher: publisher}.Functions(), web.Log(logger), web.Open()), nil
+	return web.Router(commands.Commands{Publisher: publisher}.Functions(), web.Options{Logger: logger}), nil
 }

@@ -99,8 +99,9 @@ func bothWays(t *testing.T) *twoWays {
 		TLSInFront: true,
 		Auth:       settings.Auth{Mode: "token", Tokens: [][sha256.Size]byte{sha256.Sum256([]byte(staffToken))}},
 	}
-	w.server = web.Router(w.functions, append(gateway.New(callers, quiet, time.Now).Options(), web.Log(quiet))...)
-	w.adapter = apigateway.New(web.Router(w.functions, web.Guard(apigateway.Guard(false)), web.Log(quiet), web.BehindTLS()), "")
+	w.server = web.Router(w.functions, gateway.New(callers, quiet, time.Now).Options())
+	options := web.Options{Guard: apigateway.Guard(false), Logger: quiet, BehindTLS: true}
+	w.adapter = apigateway.New(web.Router(w.functions, options), "")
 	return w
 }
 
@@ -317,7 +318,8 @@ func TestSamplesAreAnsweredByTheirFunctions(t *testing.T) {
 		if id := s.PathParameters["id"]; id != "" {
 			w.project(id)
 		}
-		adapter := apigateway.New(web.Router([]web.Function{f}, web.Guard(apigateway.Guard(false, "sipeat/staff")), web.Log(quiet)), "")
+		options := web.Options{Guard: apigateway.Guard(false, "sipeat/staff"), Logger: quiet}
+		adapter := apigateway.New(web.Router([]web.Function{f}, options), "")
 		out, err := adapter.Invoke(t.Context(), payload)
 		require.NoError(t, err)
 		a := Decoded[reply](t, string(out))

@@ -99,7 +99,7 @@ func logical(name string) string {
 func cors() http.Header {
 	silent := slog.New(slog.DiscardHandler)
 	g := gateway.New(settings.Web{Auth: settings.Auth{Mode: "token"}, CORSOrigins: []string{"*"}}, silent, time.Now)
-	router := web.Router(nil, append(g.Options(), web.Log(silent))...)
+	router := web.Router(nil, g.Options())
 	w := httptest.NewRecorder()
 	for _, method := range []string{"OPTIONS", "GET"} {
 		r := httptest.NewRequest(method, "/contacts", nil)

@@ -160,7 +160,7 @@ func (n *needs) of(t *testing.T, f function) []string {
 			(queries.Queries{Store: full{model}, Claims: claims}).Functions()...)
 		handler := all[slices.IndexFunc(all, func(w web.Function) bool { return w.Name == f.Name })]
 		handler.Staff = false
-		router := web.Router([]web.Function{handler}, web.Log(slog.New(slog.DiscardHandler)))
+		router := web.Router([]web.Function{handler}, web.Options{Logger: slog.New(slog.DiscardHandler)})
 		// Each filter may use its own index.
 		for _, query := range []string{"", "?city=Berlin", "?country=Germany", "?machineId=m-1", "?type=contact"} {
 			r := httptest.NewRequest(f.Method(), sample.RawPath+query, bytes.NewReader([]byte(sample.Body)))

@@ -1,22 +1,22 @@
 // Package apigateway lets a net/http handler answer behind Amazon API Gateway: an HTTP API that invokes a Lambda function with
 // payload format 2.0 (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html).
 //
-//	router := web.Router(functions, web.Guard(apigateway.Guard(samLocal, scopes...)), web.BehindTLS())
+//	router := web.Router(functions, web.Options{Guard: apigateway.Guard(samLocal, scopes...), BehindTLS: true})
 //	lambda.Start(apigateway.New(router, ""))
 //
 // What it guarantees:
 //
-//   - The handler gets the request that net/http's server would give it, and its caller the same answer. What API Gateway
-//     changes on the way is restored: decoded paths, cookies, bodies in base64. Several headers of one name stay joined by
-//     commas, which means the same (RFC 9110 section 5.3).
+//   - The handler gets method, path, query, headers and body as net/http's server would give them, and its caller the same
+//     answer. What API Gateway changes on the way is restored: decoded paths and bodies in base64. Several headers of one name
+//     stay joined by commas, which means the same (RFC 9110 section 5.3).
 //   - The context ends half a second before the function's or API Gateway's time does, so that there is an answer. A cold start
 //     counts for API Gateway and not here.
 //   - Another payload is an error, and so is a handler that panics within its answer: API Gateway makes 500 of both. No error
 //     contains any part of a payload, and nothing is logged.
 //
-// It has no CORS (API Gateway answers that, and drops our headers for it), no stage prefixes (the API's stage is $default), no
-// streaming and no payload format 1.0. aws-lambda-go-api-proxy, which does the same work, cuts headers at commas within
-// quotes, refuses a path with a stray "%", and accepts any JSON as a request.
+// It has no CORS (API Gateway answers that, and drops our headers for it), no cookies, no answers that are not text, no stage
+// prefixes (the API's stage is $default), no streaming and no payload format 1.0. aws-lambda-go-api-proxy, which does the same
+// work, cuts headers at commas within quotes, refuses a path with a stray "%", and accepts any JSON as a request.
 package apigateway
 
 import (
@@ -57,7 +57,7 @@ func New(handler http.Handler, basePath string) *Adapter {
 // scopes of staff, separated by spaces; none = API Gateway alone checks them) and AWS_SAM_LOCAL, and API_BASE_PATH for [New].
 func Function(f web.Function, logger *slog.Logger, getenv func(string) string) *Adapter {
 	guard := Guard(getenv("AWS_SAM_LOCAL") == "true", strings.Fields(getenv("JWT_SCOPE"))...)
-	return New(web.Router([]web.Function{f}, web.Log(logger), web.Guard(guard), web.BehindTLS()), getenv("API_BASE_PATH"))
+	return New(web.Router([]web.Function{f}, web.Options{Logger: logger, Guard: guard, BehindTLS: true}), getenv("API_BASE_PATH"))
 }
 
 // API Gateway checks neither for repeated names nor for UTF-8, and a header may be Latin-1.
@@ -69,7 +69,7 @@ var errPayload = errors.New("apigateway: the payload is not a request of an API 
 // Invoke answers the request in payload. It fails if that is not one, or if there is no whole answer.
 func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var e event
-	if json.Unmarshal(payload, &e, lenient) != nil || e.Version != "2.0" || e.RequestContext.HTTP.Method == "" {
+	if json.Unmarshal(payload, &e, lenient) != nil || e.Version != "2.0" {
 		return nil, errPayload
 	}
 	left := longest
@@ -79,19 +79,16 @@ func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	about := &e.RequestContext
-	info := web.ProxyInfo{RequestID: about.RequestID}
-	if d := about.DomainName; d != "localhost" && !strings.Contains(d, ".execute-api.") { // a custom domain
-		info.Prefix = a.basePath
+	if d := e.RequestContext.DomainName; d != "localhost" && !strings.Contains(d, ".execute-api.") { // a custom domain
+		ctx = web.WithPrefix(ctx, a.basePath)
 	}
-	ctx = context.WithValue(web.WithProxyInfo(ctx, info), claimsKey{}, about.Authorizer.JWT.Claims)
-	request, err := e.request(ctx)
+	request, err := e.request(context.WithValue(ctx, claimsKey{}, e.RequestContext.Authorizer.JWT.Claims))
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{header: make(http.Header, 12)}
+	w := &writer{header: http.Header{}}
 	if err := w.serve(a.handler, request); err != nil {
 		return nil, err
 	}
-	return json.Marshal(&w.answer, lenient)
+	return json.Marshal(w.answer(), lenient)
 }

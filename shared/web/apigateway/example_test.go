@@ -19,7 +19,7 @@ type byName struct {
 func Example() {
 	greet := web.HandleQuery(func(_ context.Context, q byName) (string, error) { return "Hello, " + q.Name, nil })
 	router := web.Router([]web.Function{{Name: "greet", Route: "GET /greetings/{name}", Handler: greet, Staff: true}},
-		web.Guard(apigateway.Guard(false, "staff")), web.Log(slog.New(slog.DiscardHandler)))
+		web.Options{Guard: apigateway.Guard(false, "staff"), Logger: slog.New(slog.DiscardHandler)})
 	function := apigateway.New(router, "") // for lambda.Start
 
 	payload := `{"version":"2.0","routeKey":"GET /greetings/{name}","rawPath":"/greetings/Zoë/A","rawQueryString":"x=1",

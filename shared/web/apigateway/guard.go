@@ -11,10 +11,10 @@ import (
 // claimsKey is for the claims of a verified token. API Gateway writes all of them as text, lists as "[a b]".
 type claimsKey struct{}
 
-var noAuthorizer = &bearer.Refusal{Status: http.StatusUnauthorized, Description: "the route has no authorizer",
-	Detail: "This is for staff, and this route of the API has no JWT authorizer: the operator adds one in template.yaml."}
+var noAuthorizer = &bearer.Refusal{Status: http.StatusUnauthorized,
+	Description: "this route of the API has no JWT authorizer, which the operator adds in template.yaml"}
 
-// Guard lets staff pass, for [web.Guard]: API Gateway's JWT authorizer has verified the token, and its claim sub, or else
+// Guard lets staff pass, for [web.Options]: API Gateway's JWT authorizer has verified the token, and its claim sub, or else
 // client_id, is [web.Caller]. With scopes the token must have one of them; API Gateway has checked that where the route has
 // scopes too. A request without claims is 401, because its route has no authorizer.
 //

@@ -15,7 +15,7 @@ func TestGuard(t *testing.T) {
 	const challenge = `Bearer realm="sipeat"`
 	const noScope = challenge + `, error="insufficient_scope", error_description="the token has none of the required scopes", ` +
 		`scope="staff"`
-	const noSubject = challenge + `, error="invalid_token", error_description="the token has neither sub nor client_id"`
+	const noSubject = challenge + `, error="invalid_token", error_description="the token has neither sub nor client_id; get a new one"`
 	who := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "caller "+web.Caller(r.Context()))
 	})
@@ -43,9 +43,10 @@ func TestGuard(t *testing.T) {
 		"another authorizer":    {`{"lambda":{"sub":"ada"},"iam":{"userId":"ada"}}`, false, nil, 401, "no JWT authorizer", challenge},
 		"no claims":             {`{"jwt":{"claims":null}}`, false, nil, 401, "no JWT authorizer", challenge},
 		"sam local":             {`null`, true, staff, 200, "caller ", ""},
+		"a public function":     {`{"jwt":{"claims":{"sub":"ada"}}}`, false, nil, 200, "caller ", ""},
 	} {
-		router := New(web.Router([]web.Function{{Name: "staff", Route: "GET /", Staff: true, Handler: who}},
-			web.Guard(Guard(c.samLocal, c.scopes...)), web.Log(slog.New(slog.DiscardHandler))), "")
+		router := New(web.Router([]web.Function{{Name: "staff", Route: "GET /", Staff: name != "a public function", Handler: who}},
+			web.Options{Guard: Guard(c.samLocal, c.scopes...), Logger: slog.New(slog.DiscardHandler)}), "")
 		got := answered(t, router, `{"version":"2.0","rawPath":"/","headers":{"authorization":"Bearer e30.e30.x"},`+
 			`"requestContext":{"http":{"method":"GET"},"authorizer":`+c.authorizer+`}}`)
 		assert.Equal(t, c.status, got.StatusCode, name)
@@ -57,16 +58,4 @@ func TestGuard(t *testing.T) {
 			assert.True(t, json.Valid([]byte(got.Body)))
 		}
 	}
-}
-
-// Public functions ignore claims: an Idempotency-Key means the same with a token and without.
-func TestOpenFunctionsIgnoreClaims(t *testing.T) {
-	who := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, "caller "+web.Caller(r.Context()))
-	})
-	router := New(web.Router([]web.Function{{Name: "open", Route: "GET /", Handler: who}}, web.Log(slog.New(slog.DiscardHandler))),
-		"")
-	got := answered(t, router, `{"version":"2.0","rawPath":"/","requestContext":{"http":{"method":"GET"},`+
-		`"authorizer":{"jwt":{"claims":{"sub":"ada"}}}}}`)
-	assert.Equal(t, "caller ", got.Body)
 }

@@ -15,28 +15,25 @@ import (
 type Refusal struct {
 	Status      int
 	Code        string // "" = no credentials, which is not an error
-	Description string // without quotes and backslashes, as the RFC requires
+	Description string // what is wrong or what to do, without quotes and backslashes, as the RFC requires
 	Scope       string // the scopes of which one is needed
-	Detail      string // what to do, for the problem; "" = the description
 }
 
 // Error is the description.
 func (r *Refusal) Error() string { return r.Description }
 
 // NoCredentials refuses a caller without a token.
-var NoCredentials = &Refusal{Status: http.StatusUnauthorized, Description: "no bearer token was sent",
-	Detail: "This is for staff: send a header of the form Authorization: Bearer TOKEN."}
+var NoCredentials = &Refusal{Status: http.StatusUnauthorized,
+	Description: "send a header of the form Authorization: Bearer TOKEN"}
 
 // Malformed refuses a header that cannot be read.
 func Malformed(description string) *Refusal {
-	return &Refusal{Status: http.StatusBadRequest, Code: "invalid_request", Description: description,
-		Detail: "The header Authorization cannot be read: " + description + "."}
+	return &Refusal{Status: http.StatusBadRequest, Code: "invalid_request", Description: description}
 }
 
 // Invalid refuses a token that is not valid, or no longer.
 func Invalid(description string) *Refusal {
-	return &Refusal{Status: http.StatusUnauthorized, Code: "invalid_token", Description: description,
-		Detail: "Get a new token and send it: " + description + "."}
+	return &Refusal{Status: http.StatusUnauthorized, Code: "invalid_token", Description: description + "; get a new one"}
 }
 
 // Staff applies API Gateway's rules to the claims of a verified token, and returns its subject: sub, or else client_id. One of
@@ -48,9 +45,8 @@ func Staff(sub, clientID string, granted, scopes []string) (subject string, refu
 	}
 	has := func(scope string) bool { return slices.Contains(scopes, scope) }
 	if len(scopes) > 0 && !slices.ContainsFunc(granted, has) {
-		return "", &Refusal{Status: http.StatusForbidden, Code: "insufficient_scope", Scope: strings.Join(scopes, " "),
-			Description: "the token has none of the required scopes",
-			Detail:      "This is for staff, and your token does not grant it: it has none of the required scopes."}
+		return "", &Refusal{http.StatusForbidden, "insufficient_scope", "the token has none of the required scopes",
+			strings.Join(scopes, " ")}
 	}
 	return subject, nil
 }
@@ -65,5 +61,5 @@ func (r *Refusal) Write(w http.ResponseWriter, req *http.Request) {
 		challenge += `, scope="` + r.Scope + `"`
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
-	web.Problem{Status: r.Status, Detail: cmp.Or(r.Detail, "Access refused: "+r.Description+".")}.Write(w, req)
+	web.Problem{Status: r.Status, Detail: "This is for staff: " + r.Description + "."}.Write(w, req)
 }

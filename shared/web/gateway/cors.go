@@ -24,24 +24,23 @@ func cors(origins []string, next http.Handler) http.Handler {
 		if !every {
 			h.Add("Vary", "Origin") // to those without one too: a cache must not mix them
 		}
-		origin := r.Header["Origin"]
-		allowed := len(origin) == 1 && (every || slices.Contains(origins, origin[0]))
-		if allowed && every {
-			h.Set("Access-Control-Allow-Origin", "*")
-		} else if allowed {
-			h.Set("Access-Control-Allow-Origin", origin[0])
-		}
-		if r.Method == http.MethodOptions && len(origin) > 0 && r.Header["Access-Control-Request-Method"] != nil {
-			if allowed {
+		preflight := r.Method == http.MethodOptions && r.Header["Access-Control-Request-Method"] != nil && r.Header["Origin"] != nil
+		if origin := r.Header.Get("Origin"); origin != "" && (every || slices.Contains(origins, origin)) {
+			if every {
+				origin = "*"
+			}
+			h.Set("Access-Control-Allow-Origin", origin)
+			if preflight {
 				h.Set("Access-Control-Allow-Methods", allowMethods)
 				h.Set("Access-Control-Allow-Headers", allowHeaders)
 				h.Set("Access-Control-Max-Age", maxAge)
+			} else {
+				h.Set("Access-Control-Expose-Headers", exposeHeaders)
 			}
+		}
+		if preflight {
 			w.WriteHeader(http.StatusNoContent)
 			return
-		}
-		if allowed {
-			h.Set("Access-Control-Expose-Headers", exposeHeaders)
 		}
 		next.ServeHTTP(w, r)
 	})

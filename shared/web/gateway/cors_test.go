@@ -50,8 +50,6 @@ func TestPreflight(t *testing.T) {
 		assert.Empty(t, accessControl(w.Header()))
 		assert.Equal(t, "Origin", w.Header().Get("Vary"))
 	}
-	w := call(h, "OPTIONS", "/contacts", append(preflight, "Origin: "+shop, "Origin: https://evil.example")...)
-	assert.Empty(t, accessControl(w.Header()))
 	problem(t, 405, call(h, "OPTIONS", "/contacts", "Origin: "+shop)) // an OPTIONS that is no preflight
 	problem(t, 405, call(h, "OPTIONS", "/contacts", preflight...))
 }

@@ -193,7 +193,9 @@ func functions() []web.Function {
 }
 
 func routerOf(g *Gateway) http.Handler {
-	return web.Router(functions(), append(g.Options(), web.Log(slog.New(slog.DiscardHandler)))...)
+	o := g.Options()
+	o.Logger = slog.New(slog.DiscardHandler)
+	return web.Router(functions(), o)
 }
 
 func newRouter(s settings.Web, c *clock) http.Handler {

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -40,21 +39,17 @@ func admit(next http.Handler, remedy string, rules ...rule) http.Handler {
 	})
 }
 
-// Headers that proxies, load balancers and tunnels add, as [http.CanonicalHeaderKey] spells them.
-var (
-	proxyHeaders = []string{"Forwarded", "Via", "Cdn-Loop", "True-Client-Ip", "X-Amzn-Trace-Id", "X-Forwarded",
-		"X-Request-Start"}
-	proxyPrefixes = []string{"X-Forwarded-", "X-Real-", "X-Client-", "X-Cluster-", "X-Original-", "X-Proxy", "X-Envoy-",
-		"X-Azure-", "X-Appengine-", "X-Arr-", "X-Cloud-", "Cf-", "Fastly-", "Fly-", "Akamai-", "Tailscale-", "Ngrok-"}
-)
+// proxyHeaders begin the headers that proxies, load balancers and tunnels add, as [http.CanonicalHeaderKey] spells them.
+var proxyHeaders = []string{"Forwarded", "Via", "Cdn-Loop", "True-Client-Ip", "X-Amzn-Trace-Id", "X-Forwarded", "X-Request-Start",
+	"X-Real-", "X-Client-", "X-Cluster-", "X-Original-", "X-Proxy", "X-Envoy-", "X-Azure-", "X-Appengine-", "X-Arr-", "X-Cloud-",
+	"Cf-", "Fastly-", "Fly-", "Akamai-", "Tailscale-", "Ngrok-"}
 
 // notProxied looks for such headers and for HTTP/1.0, which nginx before 1.29.7 speaks to its upstream unless it is
 // configured otherwise: it adds no header then.
 func notProxied(r *http.Request) string {
 	proxied := !r.ProtoAtLeast(1, 1)
 	for name := range r.Header {
-		hasPrefix := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
-		proxied = proxied || slices.Contains(proxyHeaders, name) || slices.ContainsFunc(proxyPrefixes, hasPrefix)
+		proxied = proxied || slices.ContainsFunc(proxyHeaders, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 	}
 	if proxied {
 		return "a proxy has relayed this request (it is HTTP/1.0 or has a header such as X-Forwarded-For, Forwarded or Via)"
@@ -63,7 +58,7 @@ func notProxied(r *http.Request) string {
 }
 
 func ownName(r *http.Request) string {
-	if loopbackName(r.Host) {
+	if isLoopback(r.Host) {
 		return ""
 	}
 	return "the header Host names another host; use localhost or 127.0.0.1"
@@ -74,7 +69,7 @@ func ownPage(listed []string) rule {
 	return func(r *http.Request) string {
 		for _, origin := range r.Header["Origin"] {
 			u, err := url.Parse(origin)
-			if (err != nil || !loopbackName(u.Host)) && !slices.Contains(listed, origin) {
+			if (err != nil || !isLoopback(u.Host)) && !slices.Contains(listed, origin) {
 				return "this page is of another origin"
 			}
 		}
@@ -82,11 +77,8 @@ func ownPage(listed []string) rule {
 	}
 }
 
-func loopbackName(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.Trim(hostport, "[]")
-	}
+func isLoopback(hostport string) bool {
+	host := (&url.URL{Host: hostport}).Hostname()
 	addr, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && addr.IsLoopback()
 }

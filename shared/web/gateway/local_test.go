@@ -3,7 +3,6 @@ package gateway
 import (
 	"bufio"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -29,7 +28,7 @@ var everything = map[[2]string]int{
 func withMetrics(s settings.Web) http.Handler {
 	g := New(s, (&log{}).logger(), time.Now)
 	metrics := web.Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: Local(text("metrics"), "Set METRICS.")}
-	return web.Router(append(functions(), metrics), append(g.Options(), web.Log(slog.New(slog.DiscardHandler)))...)
+	return web.Router(append(functions(), metrics), g.Options())
 }
 
 // Signs of a proxy, of DNS rebinding and of other hosts' pages, without AUTH.

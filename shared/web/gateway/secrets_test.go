@@ -48,7 +48,7 @@ func TestTokensAreNotLogged(t *testing.T) {
 			l.logger().Debug("settings", "web", s)
 			g := New(s, l.logger(), c.now)
 			server := httptest.NewUnstartedServer(nil)
-			server.Config = web.Server(web.Router(functions(), append(g.Options(), web.Log(l.logger()))...), l.logger())
+			server.Config = web.Server(web.Router(functions(), g.Options()), l.logger())
 			server.Start()
 
 			var answers strings.Builder

@@ -2,13 +2,12 @@ package apigateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 )
 
@@ -18,7 +17,6 @@ type event struct {
 	RouteKey        string            `json:"routeKey"`
 	RawPath         string            `json:"rawPath"`
 	RawQueryString  string            `json:"rawQueryString"`
-	Cookies         []string          `json:"cookies"`
 	Headers         map[string]string `json:"headers"`
 	PathParameters  map[string]string `json:"pathParameters"`
 	Body            string            `json:"body"`
@@ -27,8 +25,7 @@ type event struct {
 		RequestID  string `json:"requestId"`
 		DomainName string `json:"domainName"`
 		HTTP       struct {
-			Method   string `json:"method"`
-			SourceIP string `json:"sourceIp"`
+			Method string `json:"method"`
 		} `json:"http"`
 		Authorizer struct {
 			JWT struct {
@@ -38,7 +35,7 @@ type event struct {
 	} `json:"requestContext"`
 }
 
-// request is what net/http would have made of what the caller sent.
+// request has what our handlers use of the caller's request. Its X-Request-Id is API Gateway's unless the caller sent one.
 func (e *event) request(ctx context.Context) (*http.Request, error) {
 	body := []byte(e.Body)
 	if e.IsBase64Encoded {
@@ -47,29 +44,15 @@ func (e *event) request(ctx context.Context) (*http.Request, error) {
 			return nil, errors.New("apigateway: the payload's isBase64Encoded is true, and its body is not base64")
 		}
 	}
-	about := &e.RequestContext
-	r, err := http.NewRequestWithContext(ctx, about.HTTP.Method, "/", bytes.NewReader(body))
-	if err != nil {
+	r, err := http.NewRequestWithContext(ctx, e.RequestContext.HTTP.Method, "/", bytes.NewReader(body))
+	if err != nil || e.RequestContext.HTTP.Method == "" {
 		return nil, errPayload
 	}
-	r.URL, r.Host = e.url(), about.DomainName
-	if about.HTTP.SourceIP != "" {
-		r.RemoteAddr = net.JoinHostPort(about.HTTP.SourceIP, "0") // there is no port
-	}
+	r.URL = e.url()
 	for name, value := range e.Headers { // in lower case from API Gateway, from `sam local` as they came
 		r.Header.Add(name, value)
 	}
-	if len(e.Cookies) > 0 { // `sam local` leaves the header in its place too
-		r.Header.Set("Cookie", strings.Join(e.Cookies, "; "))
-	}
-	if host := r.Header.Get("Host"); host != "" {
-		r.Host = host
-	}
-	r.Header.Del("Host")              // as net/http does
-	r.Header.Del("Transfer-Encoding") // the body is whole
-	if r.Header["Content-Length"] != nil {
-		r.Header.Set("Content-Length", strconv.Itoa(len(body)))
-	}
+	r.Header.Set("X-Request-Id", cmp.Or(r.Header.Get("X-Request-Id"), e.RequestContext.RequestID))
 	return r, nil
 }
 
@@ -92,4 +75,41 @@ func (e *event) url() *url.URL {
 		u.Path, u.RawPath = u.Path+"/"+value, u.RawPath+"/"+escaped
 	}
 	return u
+}
+
+// answer is a response to API Gateway, in format 2.0.
+type answer struct {
+	StatusCode int               `json:"statusCode"`
+	Headers    map[string]string `json:"headers"`
+	Body       string            `json:"body"`
+}
+
+var errCut = errors.New("apigateway: the handler panicked; its response is not sent, see the log")
+
+// writer accepts the response of a router, which sets its headers before it writes.
+type writer struct {
+	header http.Header
+	status int // 0 = 200
+	body   bytes.Buffer
+}
+
+// serve has the handler answer.
+func (w *writer) serve(h http.Handler, r *http.Request) (err error) {
+	err = errCut                     //nolint:wastedassign // the result after a panic
+	defer func() { _ = recover() }() // the router has logged it, and the text may have personal data in it
+	h.ServeHTTP(w, r)
+	return nil
+}
+
+func (w *writer) Header() http.Header         { return w.header }
+func (w *writer) WriteHeader(status int)      { w.status = cmp.Or(w.status, status) }
+func (w *writer) Write(b []byte) (int, error) { return w.body.Write(b) }
+
+func (w *writer) answer() *answer {
+	a := &answer{cmp.Or(w.status, http.StatusOK), map[string]string{}, w.body.String()}
+	for name, values := range w.header {
+		a.Headers[name] = strings.Join(values, ", ")
+	}
+	delete(a.Headers, "Content-Length") // API Gateway's own
+	return a
 }
