@@ -81,7 +81,11 @@ func decode(body []byte, into any) *Problem {
 	if errors.As(err, &e) && errors.Is(e, jsontext.ErrDuplicateName) {
 		return unreadable(e.ByteOffset, e.JSONPointer, "is a duplicate; send it once")
 	}
-	return invalidJSON.with(fmt.Sprintf("Invalid JSON at byte %d: %v.", e.ByteOffset, e.Err))
+	p := invalidJSON.with(fmt.Sprintf("Invalid JSON at byte %d: %v.", e.ByteOffset, e.Err))
+	if e.JSONPointer != "" {
+		p.Errors = []events.FieldError{{Pointer: string(e.JSONPointer), Detail: "cannot be read"}}
+	}
+	return p
 }
 
 func unreadable(offset int64, pointer jsontext.Pointer, detail string) *Problem {
