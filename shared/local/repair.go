@@ -53,9 +53,9 @@ func repair(dir string, log *slog.Logger) error {
 			return err
 		}
 	}
-	// What kfake can do without, and would misread after a kill. An index has the leader epoch and the transaction of each batch by its
-	// number; a kill leaves it short. The sequences of producers are written only by Close: old ones would refuse newer records, and
-	// without them a producer's records in flight may be stored twice.
+	// What kfake can do without, and would misread after a kill. An index has the leader epoch and the transaction of each batch
+	// by its number; a kill leaves it short. The sequences of producers are written only by Close: old ones would refuse newer
+	// records, and without them a producer's records in flight may be stored twice.
 	stale, err := fs.Glob(os.DirFS(dir), "partitions/*/*.idx")
 	for _, name := range append(stale, "seq_windows.json") {
 		if e := os.Remove(filepath.Join(dir, filepath.FromSlash(name))); !errors.Is(e, fs.ErrNotExist) {
@@ -94,8 +94,8 @@ func checkTopics(dir string, files []string) error {
 	return nil
 }
 
-// checkSegment distinguishes damage in the middle of a log from a torn end, behind which no whole batch stands. next is the offset
-// behind the last record.
+// checkSegment distinguishes damage in the middle of a log from a torn end, behind which no whole batch stands. next is the
+// offset behind the last record.
 func checkSegment(file string, first int64) (next int64, torn bool, err error) {
 	b, err := os.ReadFile(file)
 	gap, next := false, first
@@ -138,8 +138,8 @@ func wholeBatches(b []byte, visit func(batch []byte)) (size int) {
 	return size
 }
 
-// repairStateLog removes torn entries: one at the end after a kill, and those that kfake left while the disk was full and appended
-// to. kfake reads nothing behind a torn entry. An entry is [length of the data 4][checksum 4][data], little-endian.
+// repairStateLog removes torn entries: one at the end after a kill, and those that kfake left while the disk was full and
+// appended to. kfake reads nothing behind a torn entry. An entry is [length of the data 4][checksum 4][data], little-endian.
 func repairStateLog(file string, log *slog.Logger) error {
 	raw, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
