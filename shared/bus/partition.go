@@ -120,6 +120,14 @@ func (p *Partition) Full() bool {
 	return p.full
 }
 
+// WaitForRoom waits while the buffer is full. It returns an error when ctx ends before that.
+func (p *Partition) WaitForRoom(ctx context.Context) error {
+	return p.await(ctx, func() (bool, error) {
+		p.full = p.full || p.crowded()
+		return !p.full, nil
+	})
+}
+
 func (p *Partition) crowded() bool {
 	return len(p.window) >= p.engine.options.MaxBuffered || p.bytes >= p.engine.options.MaxBufferedBytes
 }
@@ -289,25 +297,9 @@ func (p *Partition) advance() {
 	o := &p.engine.options
 	if p.full && len(p.window) <= o.MaxBuffered/2 && p.bytes <= o.MaxBufferedBytes/2 {
 		p.full = false
+		p.changed.Broadcast()
 		if p.room != nil && !p.closed {
 			go p.room()
 		}
 	}
-}
-
-// State describes a partition in delivery.
-type State struct {
-	Buffered int       // events from the first that is not handled to the last delivered
-	Oldest   time.Time // the timestamp of the first that is not handled; zero = there is none
-}
-
-// State returns the partition's state.
-func (p *Partition) State() State {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := State{Buffered: len(p.window)}
-	if len(p.window) > 0 {
-		s.Oldest = p.window[0].record.Timestamp
-	}
-	return s
 }

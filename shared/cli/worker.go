@@ -115,25 +115,26 @@ func (a *app) startConsumers(functions []consumers.Function, assigned func(topic
 	if err != nil {
 		return err
 	}
-	watches := make([]kafka.Watch, len(functions))
+	var members []*kafka.Member
 	var running sync.WaitGroup
-	for i, f := range functions {
-		topic, group, watch := f.Consumer.Topic, f.Consumer.Group, &watches[i]
-		a.metrics.Watch(topic, group, watch)
+	for _, f := range functions {
+		topic, group := f.Consumer.Topic, f.Consumer.Group
+		member := kafka.NewMember(a.cluster, f.Consumer, kafka.Options{
+			Logger: a.logger, Assigned: assigned, Advance: a.store.Advance, DeadLetters: deadLetters,
+			Delivery: bus.Options{
+				Report: observe.All(bus.Log(a.logger, group), a.metrics.Events(topic, group)),
+				Tracer: a.tracing.Events(), GiveUpAfter: a.settings.Notify.RetryFor,
+			},
+		})
+		a.metrics.Watch(topic, group, member)
+		members = append(members, member)
 		running.Go(func() {
-			err := kafka.Consume(a.running, a.cluster, f.Consumer, kafka.Options{
-				Logger: a.logger, Watch: watch, Assigned: assigned, Advance: a.store.Advance, DeadLetters: deadLetters,
-				Delivery: bus.Options{
-					Report: observe.All(bus.Log(a.logger, group), a.metrics.Events(topic, group)),
-					Tracer: a.tracing.Events(), GiveUpAfter: a.settings.Notify.RetryFor,
-				},
-			})
-			if err != nil {
+			if err := member.Run(a.running); err != nil {
 				a.stop(err)
 			}
 		})
 	}
-	a.checks = append(a.checks, consumersCheck(functions, watches))
+	a.checks = append(a.checks, consumersCheck(members))
 	a.add("consumers", func(context.Context) error { // each has its own timeout
 		running.Wait()
 		return nil
@@ -142,14 +143,10 @@ func (a *app) startConsumers(functions []consumers.Function, assigned func(topic
 }
 
 // consumersCheck fails while a consumer does not read all of its partitions, and once it has found events lost from the log.
-func consumersCheck(functions []consumers.Function, watches []kafka.Watch) web.Check {
+func consumersCheck(members []*kafka.Member) web.Check {
 	statuses := func() (all []kafka.Status) {
-		for i, f := range functions {
-			s, running := watches[i].Status()
-			if !running {
-				s = kafka.Status{Topic: f.Consumer.Topic, Group: f.Consumer.Group, Partitions: []int32{}}
-			}
-			all = append(all, s)
+		for _, m := range members {
+			all = append(all, m.Status())
 		}
 		return all
 	}

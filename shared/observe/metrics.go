@@ -135,14 +135,14 @@ func outcome(err error, success string) string {
 }
 
 // Watch adds gauges of a consumer and its partitions, read at each scrape.
-func (m *Metrics) Watch(topic, group string, w *kafka.Watch) {
-	m.registry.MustRegister(consumer{topic, group, w})
+func (m *Metrics) Watch(topic, group string, member *kafka.Member) {
+	m.registry.MustRegister(consumer{topic, group, member})
 }
 
 // consumer collects the metrics of a consumer.
 type consumer struct {
 	topic, group string
-	watch        *kafka.Watch
+	member       *kafka.Member
 }
 
 // Describe describes nothing: which metrics there are depends on the partitions.
@@ -159,35 +159,27 @@ var (
 	unreadable = description("sipeat_partitions_unreadable", "Partitions that cannot be read.")
 	lost       = description("sipeat_lost_offsets_total",
 		"Offsets that the log lost before this consumer handled them, as far as it knows.")
-	age = description("sipeat_oldest_unhandled_event_age_seconds",
-		"Age of the oldest fetched event that is not handled yet; 0 = none.", "partition")
 	lag = description("sipeat_consumer_lag_events",
 		"Records of the partition that are not handled yet, as reported by the brokers; 0 = no record is left to read.", "partition")
 )
 
 // Collect implements [prometheus.Collector].
 func (c consumer) Collect(to chan<- prometheus.Metric) {
-	status, ok := c.watch.Status()
-	if !ok {
-		return
-	}
+	status := c.member.Status()
 	gauge := func(d *prometheus.Desc, value float64, more ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{c.topic, c.group}, more...)...)
 	}
 	gauge(joined, oneIf(status.Joined))
 	gauge(stalled, oneIf(status.Stalled))
 	gauge(unreadable, float64(len(status.Unreadable)))
-	to <- prometheus.MustNewConstMetric(lost, prometheus.CounterValue, float64(status.LostOffsets), c.topic, c.group)
-	for _, p := range c.watch.Partitions() {
-		partition, old := strconv.Itoa(int(p.Partition)), 0.0
-		if !p.Oldest.IsZero() {
-			old = max(time.Since(p.Oldest).Seconds(), 0)
-		}
-		gauge(age, old, partition)
+	offsets := 0.0
+	for _, l := range status.Lost {
+		offsets += float64(l.To - l.From)
 	}
+	to <- prometheus.MustNewConstMetric(lost, prometheus.CounterValue, offsets, c.topic, c.group)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // a scrape must not wait for long
 	defer cancel()
-	behind, err := c.watch.Lag(ctx)
+	behind, err := c.member.Lag(ctx)
 	if err != nil {
 		return // the other metrics are true without it
 	}

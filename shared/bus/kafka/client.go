@@ -23,11 +23,14 @@ const clientID = "sipeat"
 func newClient(cluster settings.Kafka, logger *slog.Logger, more ...kgo.Opt) (*kgo.Client, error) {
 	logger = cmp.Or(logger, slog.Default())
 	options := append([]kgo.Opt{
-		kgo.ClientID(clientID), kgo.SeedBrokers(cluster.Brokers...),
-		kgo.WithHooks(newOutage(cluster.Brokers, logger)), kgo.WithLogger(clientLog{logger}),
+		kgo.ClientID(clientID), kgo.SeedBrokers(cluster.Brokers...), kgo.WithHooks(newOutage(cluster.Brokers, logger)),
 		// A partition that is resumed waits for the fetch that is under way.
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500 * time.Millisecond),
 	}, boundDecompression()...)
+	if logger.Enabled(context.Background(), slog.LevelDebug) { // errors are returned, or logged as an outage
+		lines := slog.NewLogLogger(logger.Handler(), slog.LevelDebug).Writer()
+		options = append(options, kgo.WithLogger(kgo.BasicLogger(lines, kgo.LogLevelInfo, nil)))
+	}
 	encrypted, err := cluster.TLSConfig()
 	if err != nil {
 		return nil, fmt.Errorf("KAFKA_TLS_CA_FILE: %w", err)

@@ -2,7 +2,9 @@ package kafka_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,34 +14,65 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-type event = events.Event[step]
-
-// handler records every event.
-func (d *diary) handler(_ context.Context, e event) error {
-	d.add(e.Data)
-	return nil
-}
-
-func TestGroupBeginsAtTheEarliestRecordAndResumesAtItsCommit(t *testing.T) {
+// A new group begins at the earliest record, and resumes at its commit. Each commit waits until Advance has returned nil.
+func TestGroupResumesAtItsCommit(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(2)
-		b.write(moved(0, "a", 1), moved(1, "b", 1), moved(0, "a", 2))
+		b.write(moved(0, "a", 1), moved(0, "a", 2), moved(1, "b", 1))
 		d := newDiary(t)
-		w := b.consume(kafka.Options{}, d.handler)
+		var mu sync.Mutex
+		fails, begun, at := 1, []int64{}, int64(0)
+		advance := func(_ context.Context, _ string, from, to map[int32]int64) error {
+			mu.Lock()
+			defer mu.Unlock()
+			start, included := from[0]
+			switch {
+			case !included:
+			case start == to[0]:
+				begun = append(begun, start)
+			case fails > 0:
+				fails--
+				return errors.New("no database")
+			default:
+				assert.Equal(t, at, start)
+				at = to[0]
+			}
+			return nil
+		}
+		w := b.consume(kafka.Options{Advance: advance}, d.handler)
 		d.waitFor(map[string]int{"a": 2, "b": 1})
-		require.NoError(t, w.end())
-		assert.EqualValues(t, 2, b.committed(0))
-		assert.EqualValues(t, 1, b.committed(1))
-
+		eventually(t, func() bool { return b.committed(0) == 2 })
 		b.write(moved(0, "a", 3))
-		w = b.consume(kafka.Options{}, d.handler)
 		d.waitFor(map[string]int{"a": 3})
 		require.NoError(t, w.end())
+		assert.EqualValues(t, 1, b.committed(1))
+		b.write(moved(0, "a", 4))
+		w = b.consume(kafka.Options{Advance: advance}, d.handler)
+		d.waitFor(map[string]int{"a": 4})
+		require.NoError(t, w.end())
 		assert.Zero(t, d.repeats)
+		assert.Zero(t, fails)
+		assert.Equal(t, []int64{0, 3}, begun)
+		assert.Equal(t, [2]int64{4, 4}, [2]int64{at, b.committed(0)})
+	})
+}
+
+// Offsets count whichever program committed them: the TypeScript app's groups resume here.
+func TestResumesAtOffsetsCommittedByAnotherProgram(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		b.write(moved(0, "a", 1), moved(0, "a", 2), moved(0, "a", 3))
+		b.commit(2, -1)
+		d := newDiary(t)
+		d.last["a"] = 2
+		w := b.consume(kafka.Options{}, d.handler)
+		d.waitFor(map[string]int{"a": 3})
+		require.NoError(t, w.end())
+		assert.Equal(t, []string{"a-3"}, d.done)
 	})
 }
 
@@ -49,7 +82,7 @@ func TestPartitionsAddedLaterAreConsumed(t *testing.T) {
 		b.create(1)
 		b.write(moved(0, "a", 1))
 		d := newDiary(t)
-		w := b.consume(kafka.Options{MetadataAge: 100 * time.Millisecond}, d.handler)
+		w := b.consume(kafka.Options{}, d.handler)
 		d.waitFor(map[string]int{"a": 1})
 		_, err := b.admin.UpdatePartitions(t.Context(), 2, b.topic)
 		require.NoError(t, err)
@@ -61,37 +94,15 @@ func TestPartitionsAddedLaterAreConsumed(t *testing.T) {
 	})
 }
 
-// Offsets count whichever program committed them: the TypeScript app's groups resume here.
-func TestResumesAtOffsetsCommittedByAnotherProgram(t *testing.T) {
-	onBrokers(t, func(t *testing.T, b *broker) {
-		b.create(1)
-		b.write(moved(0, "a", 1), moved(0, "a", 2), moved(0, "a", 3))
-		offsets := kadm.Offsets{}
-		offsets.AddOffset(b.topic, 0, 2, -1)
-		require.NoError(t, b.admin.CommitAllOffsets(t.Context(), b.group, offsets))
-		d := newDiary(t)
-		d.last["a"] = 2
-		w := b.consume(kafka.Options{}, d.handler)
-		d.waitFor(map[string]int{"a": 3})
-		require.NoError(t, w.end())
-		assert.Equal(t, []string{"a-3"}, d.done)
-	})
-}
-
 // While one key is stuck, other keys proceed, the committed offset stays before the stuck event, and after a bound the
 // partition pauses. Other partitions proceed all the time.
 func TestStuckKeyPausesItsPartitionOnly(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		const ahead, total = 50, 500
 		b.create(2)
-		records := []*kgo.Record{moved(0, "stuck", 1)}
-		for n := 1; n <= total; n++ {
-			records = append(records, moved(0, "free", n), moved(1, "other", n))
-		}
-		for len(records) > 0 { // batches smaller than the bound, so that there is something to hold back
-			n := min(40, len(records))
-			b.write(records[:n]...)
-			records = records[n:]
+		b.write(moved(0, "stuck", 1))
+		for n := 1; n <= total; n++ { // batches smaller than the bound, so that there is something to hold back
+			b.write(moved(0, "free", n), moved(1, "other", n))
 		}
 		d := newDiary(t)
 		var open atomic.Bool
@@ -128,28 +139,23 @@ func TestUndecodableAndRefusedBecomeDeadLetters(t *testing.T) {
 			return d.handler(ctx, e)
 		})
 		d.waitFor(map[string]int{"a": 3})
-		deadLetters := b.read(bus.DeadLetterTopic(b.topic), 3)
+		eventually(t, func() bool { return b.committed(0) == 6 })
 		require.NoError(t, w.end())
-		assert.EqualValues(t, 6, b.committed(0))
-		classes := map[string]int{}
-		for _, deadLetter := range deadLetters {
-			for _, h := range deadLetter.Headers {
-				if h.Key == bus.HeaderClass {
-					classes[string(h.Value)]++
-				}
-			}
-		}
-		assert.Equal(t, map[string]int{"undecodable": 2, "refused": 1}, classes)
+		classes, older, err := kafka.RejectedEvents(t.Context(), b.Kafka, bus.DeadLetterTopic(b.topic))
+		require.NoError(t, err)
+		assert.Equal(t, map[bus.Class]int{bus.Undecodable: 2, bus.Refused: 1}, classes)
+		assert.False(t, older)
 	})
 }
 
 func TestShutdownFinishesRunningHandlersAndLeavesTheGroup(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
+		b.SessionTimeout = time.Minute
 		b.write(moved(0, "a", 1), moved(0, "a", 2))
 		d := newDiary(t)
 		running, finish := make(chan struct{}, 1), make(chan struct{})
-		w := b.consume(kafka.Options{SessionTimeout: time.Minute}, func(ctx context.Context, e event) error {
+		w := b.consume(kafka.Options{}, func(ctx context.Context, e event) error {
 			running <- struct{}{}
 			<-finish
 			return d.handler(ctx, e)
@@ -160,47 +166,26 @@ func TestShutdownFinishesRunningHandlersAndLeavesTheGroup(t *testing.T) {
 		require.NoError(t, w.wait())
 		assert.Equal(t, []string{"a-1"}, d.done)
 		assert.EqualValues(t, 1, b.committed(0))
-
 		groups, err := b.admin.DescribeGroups(t.Context(), b.group)
 		require.NoError(t, err)
 		assert.Empty(t, groups[b.group].Members)
-		w = b.consume(kafka.Options{}, d.handler)
-		d.waitFor(map[string]int{"a": 2})
-		require.NoError(t, w.end())
-		assert.Zero(t, d.repeats)
-	})
-}
-
-func TestShutdownAbandonsSlowHandlers(t *testing.T) {
-	onBrokers(t, func(t *testing.T, b *broker) {
-		b.create(1)
-		b.write(moved(0, "a", 1))
-		running := make(chan struct{})
-		w := b.consume(kafka.Options{StopTimeout: 200 * time.Millisecond}, func(ctx context.Context, _ event) error {
-			close(running)
-			<-ctx.Done()
-			return ctx.Err()
-		})
-		<-running
-		require.NoError(t, w.end())
-		assert.EqualValues(t, -1, b.committed(0), "it will be done again")
 	})
 }
 
 func TestShutdownWhileNoBrokerAnswers(t *testing.T) {
 	t.Parallel()
-	b, broker := fakeWithSilence(t)
+	b, network := fakeWithNetwork(t)
 	b.create(1)
 	b.write(moved(0, "a", 1))
 	d := newDiary(t)
-	w := b.consume(kafka.Options{StopTimeout: 600 * time.Millisecond, CommitInterval: time.Hour}, d.handler)
+	w := b.consume(kafka.Options{StopTimeout: 600 * time.Millisecond}, d.handler)
 	d.waitFor(map[string]int{"a": 1})
-	broker.set(true)
+	network.set(true, false, false)
 	require.NoError(t, w.end())
 }
 
 // The worker stays in the group, so that no other member gets the key while that handler runs.
-func TestHandlerThatIgnoresItsDeadlineEndsConsume(t *testing.T) {
+func TestHandlerThatIgnoresItsDeadlineEndsRun(t *testing.T) {
 	t.Parallel()
 	b := fake(t)
 	b.create(1)
@@ -209,22 +194,93 @@ func TestHandlerThatIgnoresItsDeadlineEndsConsume(t *testing.T) {
 	defer close(finish)
 	w := b.consume(kafka.Options{Delivery: bus.Options{HandlerTimeout: 50 * time.Millisecond, Grace: 50 * time.Millisecond}},
 		func(context.Context, event) error { <-finish; return nil })
-	err := w.wait()
-	require.ErrorContains(t, err, "a-1")
-	require.ErrorContains(t, err, b.group)
-	info := b.fake.GroupInfo(b.group)
-	assert.Len(t, info.Members, 1)
+	explains(t, w.wait(), "a-1", b.group)
+	assert.Len(t, b.fake.GroupInfo(b.group).Members, 1)
 	assert.EqualValues(t, -1, b.committed(0))
 }
 
-func many(partitions, keys, each int) (records []*kgo.Record, steps map[string]int) {
-	steps = map[string]int{}
-	for n := 1; n <= each; n++ {
-		for k := range keys {
-			id := fmt.Sprintf("k%d", k)
-			records = append(records, moved(int32(k%partitions), id, n))
-			steps[id] = n
+// Workers join and leave while events are written. A rebalance finishes and commits the work in progress, so no event is
+// even delivered twice.
+func TestWorkersJoinAndLeave(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		const partitions, keys, each = 6, 18, 60
+		b.create(partitions)
+		var records []*kgo.Record
+		steps := map[string]int{}
+		for n := 1; n <= each; n++ {
+			for k := range keys {
+				id := fmt.Sprintf("k%d", k)
+				records = append(records, moved(int32(k%partitions), id, n))
+				steps[id] = n
+			}
 		}
-	}
-	return records, steps
+		d := newDiary(t)
+		slowly := func(ctx context.Context, e event) error {
+			if e.Data.Seq%7 == 0 {
+				time.Sleep(2 * time.Millisecond) // as long as a database
+			}
+			return d.handler(ctx, e)
+		}
+		write := func(part int) { b.write(records[part*len(records)/4 : (part+1)*len(records)/4]...) }
+		first := b.consume(kafka.Options{}, slowly)
+		write(0)
+		first.waitFor(partitions)
+		second := b.consume(kafka.Options{}, slowly)
+		write(1)
+		second.waitFor(partitions / 2)
+		third := b.consume(kafka.Options{}, slowly)
+		write(2)
+		third.waitFor(partitions / 3)
+		require.NoError(t, first.end())
+		write(3)
+		require.NoError(t, third.end())
+		d.waitFor(steps)
+		require.NoError(t, second.end())
+		assert.Zero(t, d.repeats)
+		assert.Len(t, d.done, len(records))
+	})
+}
+
+// A rebalance revokes a partition from a worker whose handler runs until it is cancelled, and then the worker ends. The next
+// one begins with these events.
+func TestSlowHandlersAreAbandoned(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(2)
+		b.write(moved(0, "a", 1), moved(1, "b", 1))
+		d := newDiary(t)
+		running := make(chan string, 10)
+		first := b.consume(kafka.Options{StopTimeout: 400 * time.Millisecond}, func(ctx context.Context, e event) error {
+			running <- e.Data.ID
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		<-running
+		<-running
+		second := b.consume(kafka.Options{}, d.handler)
+		second.waitFor(1)
+		require.NoError(t, first.end())
+		d.waitFor(map[string]int{"a": 1, "b": 1})
+		require.NoError(t, second.end())
+	})
+}
+
+// A session timeout that the brokers refuse ends the worker with the setting to change.
+func TestRefusedSessionTimeoutEndsRun(t *testing.T) {
+	b := fake(t, kfake.GroupMinSessionTimeout(6*time.Second))
+	b.create(1)
+	b.SessionTimeout = time.Second
+	explains(t, b.consume(kafka.Options{}, newDiary(t).handler).wait(), "KAFKA_SESSION_TIMEOUT=1s", "group.min.session.timeout.ms")
+}
+
+// A worker ends if another one takes over its instance id and with it its partitions.
+func TestDuplicateInstanceIDEndsRun(t *testing.T) {
+	b := fake(t)
+	b.create(1)
+	b.InstanceID = "one"
+	first := b.consume(kafka.Options{}, newDiary(t).handler)
+	first.waitFor(1)
+	second := b.consume(kafka.Options{}, newDiary(t).handler)
+	explains(t, first.wait(), "KAFKA_INSTANCE_ID")
+	second.waitFor(1)
+	assert.NoError(t, second.end())
 }

@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 
 	"github.com/sipeat/sipeat/shared/bus"
-	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"golang.org/x/sync/errgroup"
 )
 
 // DeadLetters writes rejected records to the dead-letter topic of their topic. It has a client of its own: dead letters are
@@ -24,7 +21,7 @@ var _ bus.DeadLetters = (*DeadLetters)(nil)
 
 // NewDeadLetters makes the writer. It does not dial before the first dead letter.
 func NewDeadLetters(cluster settings.Kafka, logger *slog.Logger) (*DeadLetters, error) {
-	p, err := newProducer(cluster, logger, kgo.ProducerBatchMaxBytes(deadLetterMaxBytes))
+	p, err := newProducer(cluster, logger, deadLetterMaxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -53,73 +50,38 @@ func (d *DeadLetters) write(ctx context.Context, l bus.DeadLetter) error {
 }
 
 // Close closes the client. Every Write waited for its dead letter, so nothing that matters is in flight.
-func (d *DeadLetters) Close() { d.producer.current().Close() }
+func (d *DeadLetters) Close() { d.producer.client.Load().Close() }
 
 // deadLettersRead is how many dead letters of a partition are read, from its end.
 const deadLettersRead = 1000
 
-// DeadLetterCount is how many dead letters a topic holds, and the classes of the newest.
-type DeadLetterCount struct {
-	Records  int64             // on the topic
-	Read     int               // of those, the newest
-	Events   int               // among those that were read; an event that was delivered again may have several dead letters
-	Classes  map[bus.Class]int // of the events; a record that is no dead letter of ours counts as "other"
-	Complete bool              // all were read
-}
-
-// CountDeadLetters counts dead letters by topic; a topic that does not exist is left out. When ctx ends, it returns what it has
-// read by then.
-func CountDeadLetters(ctx context.Context, cluster settings.Kafka, topics ...string) (map[string]DeadLetterCount, error) {
-	var mu sync.Mutex
-	var reading errgroup.Group // at the same time, so that each topic has all the time
-	counts := map[string]DeadLetterCount{}
-	for _, topic := range topics {
-		reading.Go(func() error {
-			c, err := withClient(cluster, func(client *kgo.Client) (DeadLetterCount, error) {
-				return countDeadLetters(ctx, client, topic)
-			})
-			if events.KindOf(err) == events.NotFound {
-				return nil
+// RejectedEvents counts the rejected events on a dead-letter topic by class, among the newest 1,000 dead letters of each
+// partition; older reports whether there are more. An event that was delivered again may have several dead letters, and
+// counts once. A record that is no dead letter of ours counts as "other".
+func RejectedEvents(ctx context.Context, cluster settings.Kafka, topic string) (classes map[bus.Class]int, older bool, err error) {
+	classes, err = withClient(cluster, func(client *kgo.Client) (map[bus.Class]int, error) {
+		from, ends, err := bounds(ctx, kadm.NewClient(client), topic)
+		if err != nil {
+			return nil, err
+		}
+		for n, end := range ends {
+			if newest := end - deadLettersRead; newest > from[n] {
+				from[n], older = newest, true
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				counts[topic] = c
+		}
+		until := func(done bool) (bool, error) { return !done, nil }
+		counts, counted := map[bus.Class]int{}, map[bus.DeadLetterSource]bool{}
+		return counts, read(ctx, client, topic, from, ends, until, func(r bus.Record) error {
+			source, class, ok := bus.SourceOf(r)
+			if !ok {
+				source.Position, class = bus.Position{Topic: topic, Partition: r.Partition, Offset: r.Offset}, "other"
 			}
-			return err
+			if !counted[source] {
+				counted[source] = true
+				counts[class]++
+			}
+			return nil
 		})
-	}
-	return counts, reading.Wait()
-}
-
-func countDeadLetters(ctx context.Context, client *kgo.Client, topic string) (DeadLetterCount, error) {
-	c := DeadLetterCount{Classes: map[bus.Class]int{}}
-	from, ends, err := bounds(ctx, kadm.NewClient(client), topic)
-	if err != nil {
-		return c, err
-	}
-	for n, end := range ends {
-		c.Records += end - from[n]
-		from[n] = max(from[n], end-deadLettersRead)
-	}
-	seen := map[bus.DeadLetterSource]bool{}
-	err = read(ctx, client, topic, from, ends, func(done bool) (bool, error) { return !done, nil }, func(r bus.Record) error {
-		c.Read++
-		source, class, ok := bus.SourceOf(r)
-		if !ok {
-			source.Position = bus.Position{Topic: topic, Partition: r.Partition, Offset: r.Offset}
-			class = "other"
-		}
-		if !seen[source] {
-			seen[source] = true
-			c.Events++
-			c.Classes[class]++
-		}
-		return nil
 	})
-	c.Complete = int64(c.Read) >= c.Records
-	if ctx.Err() != nil {
-		err = nil // what was read is true
-	}
-	return c, err
+	return classes, older, err
 }

@@ -3,7 +3,6 @@ package kafka_test
 import (
 	"bytes"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"testing"
 	"time"
@@ -20,7 +19,7 @@ import (
 func TestDeadLetterHoldsTheRecordByteForByte(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
-		deadLetters, err := kafka.NewDeadLetters(b.Kafka, slog.New(slog.DiscardHandler))
+		deadLetters, err := kafka.NewDeadLetters(b.Kafka, discard)
 		require.NoError(t, err)
 		defer deadLetters.Close()
 		for i, r := range []bus.Record{
@@ -65,7 +64,7 @@ func TestDeadLetterTooLargeForItsTopicLosesItsValue(t *testing.T) {
 		_, err := b.admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &limit},
 			bus.DeadLetterTopic(b.topic))
 		require.NoError(t, err)
-		deadLetters, err := kafka.NewDeadLetters(b.Kafka, slog.New(slog.DiscardHandler))
+		deadLetters, err := kafka.NewDeadLetters(b.Kafka, discard)
 		require.NoError(t, err)
 		defer deadLetters.Close()
 		large := bus.Record{Topic: b.topic, Offset: 42, Key: []byte("a"), Value: make([]byte, 20_000)}
@@ -80,6 +79,37 @@ func TestDeadLetterTooLargeForItsTopicLosesItsValue(t *testing.T) {
 		assert.Equal(t, "too-large", headers[bus.HeaderClass])
 		assert.Equal(t, "refused: no such drink", headers[bus.HeaderReason])
 		assert.Equal(t, "42", headers[bus.HeaderOffset])
+	})
+}
+
+// Events are counted by class and source; the last header of a name is ours, a record's own stand before it.
+func TestRejectedEventsCountOnce(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(2)
+		topic := bus.DeadLetterTopic(b.topic)
+		letter := func(partition int32, offset int64, classes ...bus.Class) {
+			r := &kgo.Record{Topic: topic, Partition: partition}
+			for _, class := range classes {
+				for _, h := range (bus.DeadLetter{Record: bus.Record{Topic: b.topic, Offset: offset}, Class: class}).Encode().Headers {
+					r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+				}
+			}
+			b.client.Produce(t.Context(), r, nil)
+		}
+		letter(0, 1, bus.Panicked)
+		letter(0, 2, bus.Conflicting)
+		letter(0, 2, bus.Conflicting) // delivered again
+		letter(0, 3, bus.Panicked, bus.Conflicting)
+		letter(0, 4, "<b>")
+		letter(0, 4)
+		for n := range 1050 { // the first 50 of them are not read
+			letter(1, int64(100+n), bus.Undecodable)
+		}
+		require.NoError(t, b.client.Flush(t.Context()))
+		classes, older, err := kafka.RejectedEvents(t.Context(), b.Kafka, topic)
+		require.NoError(t, err)
+		assert.Equal(t, map[bus.Class]int{bus.Undecodable: 1000, bus.Panicked: 1, bus.Conflicting: 2, "other": 2}, classes)
+		assert.True(t, older)
 	})
 }
 

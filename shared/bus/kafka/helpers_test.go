@@ -25,6 +25,8 @@ import (
 // waitTimeout is how long a test waits for an expected state.
 const waitTimeout = time.Minute
 
+var discard = slog.New(slog.DiscardHandler)
+
 // TestMain runs more tests side by side than there are CPUs: most of them wait for timeouts of Kafka's protocol.
 func TestMain(m *testing.M) {
 	_ = flag.Set("test.parallel", "16") // the command line overrides it
@@ -146,6 +148,8 @@ type step struct {
 
 func (step) Topic() string { return "step" }
 
+type event = events.Event[step]
+
 // moved is the record of step n of a subject.
 func moved(partition int32, id string, n int) *kgo.Record {
 	return &kgo.Record{Partition: partition, Key: []byte(id), Value: fmt.Appendf(nil,
@@ -160,15 +164,13 @@ type diary struct {
 	done    []string
 	last    map[string]int // by key
 	repeats int            // events done again
-	changed chan struct{}
 }
 
-func newDiary(t *testing.T) *diary {
-	return &diary{t: t, last: map[string]int{}, changed: make(chan struct{})}
-}
+func newDiary(t *testing.T) *diary { return &diary{t: t, last: map[string]int{}} }
 
-// add records a step, which must be the next of its key or a repeat.
-func (d *diary) add(s step) {
+// handler records a step, which must be the next of its key or a repeat.
+func (d *diary) handler(_ context.Context, e event) error {
+	s := e.Data
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.done = append(d.done, fmt.Sprintf("%s-%d", s.ID, s.Seq))
@@ -181,76 +183,66 @@ func (d *diary) add(s step) {
 		d.t.Errorf("%s: step %d came after step %d", s.ID, s.Seq, d.last[s.ID])
 		d.last[s.ID] = s.Seq
 	}
-	close(d.changed)
-	d.changed = make(chan struct{})
+	return nil
 }
 
 // waitFor waits until all steps of each subject were done.
 func (d *diary) waitFor(steps map[string]int) {
 	d.t.Helper()
-	deadline := time.After(waitTimeout)
-	for {
+	eventually(d.t, func() bool {
 		d.mu.Lock()
-		missing := ""
+		defer d.mu.Unlock()
 		for id, n := range steps {
 			if d.last[id] < n {
-				missing = fmt.Sprintf("%s has %d of %d", id, d.last[id], n)
+				return false
 			}
 		}
-		changed := d.changed
-		d.mu.Unlock()
-		if missing == "" {
-			return
-		}
-		select {
-		case <-changed:
-		case <-deadline:
-			d.t.Fatal("not all was handled: " + missing)
-		}
-	}
+		return true
+	})
 }
 
-// worker is a running Consume.
+// eventually waits for an expected state.
+func eventually(t *testing.T, met func() bool) {
+	t.Helper()
+	require.Eventually(t, met, waitTimeout, 2*time.Millisecond)
+}
+
+// worker is a running member.
 type worker struct {
+	*kafka.Member
 	t     *testing.T
 	stop  context.CancelFunc
 	ended chan error
-	has   chan []int32 // its partitions, after each change
 }
 
 // consume starts a worker of the test's group on the test's topic.
-func (b *broker) consume(o kafka.Options, handle func(context.Context, events.Event[step]) error) *worker {
+func (b *broker) consume(o kafka.Options, handle func(context.Context, event) error) *worker {
+	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &worker{t: b.t, stop: cancel, ended: make(chan error, 1), has: make(chan []int32, 1000)}
+	b.t.Cleanup(cancel)
 	c := bus.NewConsumer(b.group, handle)
 	c.Topic = b.topic
-	o.Logger = slog.New(slog.DiscardHandler)
-	o.Assigned = func(_ string, partitions []int32) { w.has <- partitions }
-	if o.CommitInterval == 0 {
-		o.CommitInterval = 50 * time.Millisecond
+	if o.Logger == nil {
+		o.Logger = discard
 	}
-	go func() { w.ended <- kafka.Consume(ctx, b.Kafka, c, o) }()
-	b.t.Cleanup(cancel)
+	if o.DeadLetters == nil {
+		deadLetters, err := kafka.NewDeadLetters(b.Kafka, discard)
+		require.NoError(b.t, err)
+		b.t.Cleanup(deadLetters.Close)
+		o.DeadLetters = deadLetters
+	}
+	w := &worker{kafka.NewMember(b.Kafka, c, o), b.t, cancel, make(chan error, 1)}
+	go func() { w.ended <- w.Run(ctx) }()
 	return w
 }
 
 // waitFor waits until the worker has n partitions.
 func (w *worker) waitFor(n int) {
 	w.t.Helper()
-	deadline := time.After(waitTimeout)
-	for {
-		select {
-		case partitions := <-w.has:
-			if len(partitions) == n {
-				return
-			}
-		case <-deadline:
-			w.t.Fatalf("the worker did not get %d partitions", n)
-		}
-	}
+	eventually(w.t, func() bool { return len(w.Status().Partitions) == n })
 }
 
-// end ends the worker and returns what Consume returned.
+// end ends the worker and returns what Run returned.
 func (w *worker) end() error {
 	w.t.Helper()
 	w.stop()
@@ -263,7 +255,7 @@ func (w *worker) wait() error {
 	case err := <-w.ended:
 		return err
 	case <-time.After(waitTimeout):
-		w.t.Fatal("Consume did not return")
+		w.t.Fatal("Run did not return")
 		return nil
 	}
 }

@@ -1,285 +1,233 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
-	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// member is the consumption's membership of its group, from one join until the topic is deleted or the consumption ends.
-type member struct {
-	*consumption
-	client *kgo.Client // not for callbacks, which may be called before it is set
-	joined atomic.Bool // now
-	ever   atomic.Bool // joined at least once
-
-	committing chan struct{} // held by a commit: a late one must not undo one that came after it
-	partitions map[int32]*partition
-
-	unknownFirst, unknownLast time.Time // errors that report the topic as nonexistent
+// Options of a [Member].
+type Options struct {
+	Delivery    bus.Options
+	DeadLetters bus.DeadLetters // where rejected events go
+	// StopTimeout is how long giving up partitions may take, at a rebalance or at the end, half of it for running handlers.
+	// The default is 8 s: Docker kills after 10 s.
+	StopTimeout time.Duration
+	Logger      *slog.Logger // the default one
+	// Assigned, if set, is called with the partitions that this member has, each time it joins the group or loses some.
+	Assigned func(topic string, partitions []int32)
+	// Advance, if set, is called when partitions are assigned, with the offsets at which they begin as from and to, and before
+	// each commit, with what it adds to that. Offsets are committed once it has returned nil.
+	Advance func(ctx context.Context, topic string, from, to map[int32]int64) error
 }
 
-func (m *member) run(ctx context.Context) error {
-	polling, stop := context.WithCancel(ctx)
-	defer stop()
-	var committing sync.WaitGroup
-	committing.Go(func() { m.commitRegularly(polling) })
-	for ctx.Err() == nil && !m.replaced() {
-		fetches := m.client.PollFetches(ctx)
-		fetches.EachPartition(m.deliver)
-		fetches.EachError(func(_ string, partition int32, err error) { m.fetchError(ctx, partition, err) })
-		m.holdBack(ctx, fetches)
-		m.client.AllowRebalance()
-		if fetches.Empty() {
-			pause(ctx, errorPause)
-		}
+// Member delivers the events of a topic to a consumer, as a member of the consumer's group.
+type Member struct {
+	Options
+	cluster      settings.Kafka
+	topic, group string
+	engine       *bus.Engine
+	outage       *outage
+	warned       sync.Map        // *rate.Sometimes by message
+	failure      context.Context // done when the member ends by itself; its cause says why
+	fail         context.CancelCauseFunc
+	committing   sync.Mutex // a late commit must not undo one that came after it
+
+	unknownFirst, unknownLast time.Time // errors that report the topic as nonexistent
+
+	mu         sync.Mutex
+	client     *kgo.Client
+	joined     bool // now
+	partitions map[int32]*partition
+	unreadable map[int32]Unreadable
+	lost       []Loss
+}
+
+// partition is a partition whose records are being delivered.
+type partition struct {
+	*bus.Partition
+	start     int64 // where its delivery began
+	next      int64 // the offset behind the last record that was delivered
+	committed int64
+	advanced  int64 // up to where Advance was called
+}
+
+// NewMember makes a member, which [Member.Run] then runs.
+func NewMember(cluster settings.Kafka, c bus.Consumer, o Options) *Member {
+	o.StopTimeout = cmp.Or(o.StopTimeout, 8*time.Second)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	if o.Assigned == nil {
+		o.Assigned = func(string, []int32) {}
 	}
-	end := time.Now().Add(m.StopTimeout)
-	stop()
-	committing.Wait()
-	if m.replaced() && ctx.Err() == nil {
-		m.giveUp(m.client, m.all(), 0, nil)
-		m.leave(m.StopTimeout)
-		return errors.Join(errTopicReplaced, m.failed())
+	if o.Advance == nil {
+		o.Advance = func(context.Context, string, map[int32]int64, map[int32]int64) error { return nil }
 	}
-	m.giveUp(m.client, m.all(), m.StopTimeout, m.commitAll)
-	if err := m.failed(); err != nil {
-		return err
-	}
-	m.leave(max(time.Until(end), lastRequest))
-	return m.failed()
+	m := &Member{Options: o, cluster: cluster, topic: c.Topic, group: c.Group, outage: newOutage(cluster.Brokers, o.Logger),
+		partitions: map[int32]*partition{}, unreadable: map[int32]Unreadable{}}
+	m.failure, m.fail = context.WithCancelCause(context.Background())
+	o.Delivery.Logger, o.Delivery.Overrun = o.Logger, m.fail
+	m.engine = bus.NewEngine(c, o.DeadLetters, o.Delivery)
+	return m
+}
+
+// set calls change with the lock held.
+func (m *Member) set(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
 }
 
 // lastRequest is what a broker that answers needs at least, when the time is over.
 const lastRequest = 500 * time.Millisecond
 
-// A new topic is unknown to some brokers for a moment.
-const (
-	unknownTimeout = 2 * time.Second
-	unknownGap     = 10 * time.Second       // errors that are farther apart have nothing to do with each other
-	errorPause     = 100 * time.Millisecond // between fetches that return errors alone
-)
-
-// replaced reports whether the topic was deleted.
-func (m *member) replaced() bool { return m.unknownLast.Sub(m.unknownFirst) > unknownTimeout }
-
-// leave leaves the group and closes the client, unless no broker answers in time.
-func (m *member) leave(timeout time.Duration) {
-	left := make(chan struct{})
-	go func() {
-		m.client.CloseAllowingRebalance()
-		close(left)
-	}()
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	select {
-	case <-left:
-	case <-timer.C:
-		m.Logger.Warn("leaving the group timed out; its partitions stay assigned until the session expires", "group",
-			m.group)
+// Run delivers events until ctx is done or an error occurs that no retry cures. It is to be called once. A new group begins at
+// the topic's earliest record; one with committed offsets resumes there, whichever program committed them. A topic that was
+// deleted and created again is read from its earliest record.
+//
+// When ctx is done, Run finishes or abandons the work in progress, commits what is handled, leaves the group, so that the
+// other members get its partitions immediately, and returns nil.
+//
+// If a handler ignores its deadline, Run returns an error and stays in the group: the process must end, so that no other
+// member works on that handler's key while it runs.
+func (m *Member) Run(ctx context.Context) error {
+	client, err := newClient(m.cluster, m.Logger, m.clientOptions()...)
+	if err != nil {
+		return err
 	}
-}
-
-func (m *member) partition(n int32) (p *partition) {
-	m.set(func() { p = m.partitions[n] })
-	return p
-}
-
-func (m *member) deliver(fetched kgo.FetchTopicPartition) {
-	p := m.partition(fetched.Partition)
-	if p == nil || len(fetched.Records) == 0 {
-		return
-	}
-	p.next = fetched.Records[len(fetched.Records)-1].Offset + 1
-	p.Deliver(fromKgo(fetched.Records))
-}
-
-// pauseAfter is how long a full partition may hold up the others before it is paused. Most have room again much sooner,
-// and to pause costs more than that: the client drops what it has fetched ahead.
-const pauseAfter = 50 * time.Millisecond
-
-// holdBack waits until none of the partitions that got records is full, and pauses those that stay so.
-func (m *member) holdBack(ctx context.Context, fetches kgo.Fetches) {
-	ctx, cancel := context.WithTimeout(ctx, pauseAfter)
-	defer cancel()
-	fetches.EachPartition(func(fetched kgo.FetchTopicPartition) {
-		if p := m.partition(fetched.Partition); p != nil && !p.waitForRoom(ctx) {
-			only := m.only(fetched.Partition)
-			m.client.PauseFetchPartitions(only)
-			if !p.Full() { // it emptied before the pause, so no room signal will end it
-				m.client.ResumeFetchPartitions(only)
-			}
+	m.set(func() { m.client = client })
+	client.AddConsumeTopics(m.topic) // only now: callbacks use m.client
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	context.AfterFunc(m.failure, stop)
+	var committing sync.WaitGroup
+	committing.Go(func() {
+		for pause(ctx, commitInterval) {
+			m.commit(ctx)
 		}
 	})
+	for ctx.Err() == nil {
+		m.poll(ctx)
+	}
+	end := time.Now().Add(m.StopTimeout)
+	committing.Wait()
+	m.giveUp(m.all(), m.StopTimeout)
+	if err := context.Cause(m.failure); err != nil {
+		return fmt.Errorf("consumer %s: %w", m.group, err)
+	}
+	m.leave(max(time.Until(end), lastRequest))
+	return nil
 }
 
-func (m *member) only(n int32) map[string][]int32 { return map[string][]int32{m.topic: {n}} }
-
-// fetchError handles the errors of a poll. It runs while no rebalance can, as moving a partition requires.
-func (m *member) fetchError(ctx context.Context, n int32, err error) {
-	var session *kgo.ErrGroupSession
-	var tooLarge *kgo.ErrDecompressTooLarge
-	var loss *kgo.ErrDataLoss
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed),
-		errors.Is(err, errUnpolled):
-	case errors.As(err, &session): // OnGroupManageError logs it
-	case errors.As(err, &tooLarge):
-		m.skip(tooLarge)
-	case errors.As(err, &loss):
-		m.recordLoss(Loss{n, loss.ResetTo, loss.ConsumedTo, truncated})
-		m.reopen(n)
-	case errors.Is(err, kerr.OffsetOutOfRange):
-		m.outOfRange(ctx, n)
-	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
-		now := time.Now()
-		if now.Sub(m.unknownLast) > unknownGap {
-			m.unknownFirst = now
-		}
-		m.unknownLast = now
-	case kerr.IsRetriable(err): // a leader that moves
-	default:
-		m.unreadable(n, err)
-		m.warn(fmt.Sprintf("partition %d cannot be read", n), "error", err)
+func (m *Member) clientOptions() []kgo.Opt {
+	session := cmp.Or(m.cluster.SessionTimeout, 10*time.Second)
+	options := []kgo.Opt{
+		kgo.ConsumerGroup(m.group),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // see outOfRange
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(), // a partition is not revoked while its records are being delivered
+		kgo.SessionTimeout(session),
+		kgo.HeartbeatInterval(session / 4),
+		kgo.RebalanceTimeout(m.StopTimeout + session),
+		// By default 5 minutes; publishers write to partitions that were added long before that.
+		kgo.MetadataMaxAge(5 * time.Second),
+		kgo.FetchMaxBytes(8 << 20),
+		kgo.KeepRetryableFetchErrors(), // of these the client would report an unknown topic too late
+		kgo.OnPartitionsAssigned(m.onAssigned),
+		kgo.AdjustFetchOffsetsFn(m.begin),
+		kgo.OnPartitionsRevoked(m.onRevoked),
+		kgo.OnPartitionsLost(m.onLost),
 	}
+	if m.cluster.InstanceID != "" {
+		options = append(options, kgo.InstanceID(m.cluster.InstanceID))
+	}
+	return options
 }
 
-// skip delivers a batch that cannot be decompressed as one unreadable record, whose dead letter names its offsets, and goes
-// on behind it.
-func (m *member) skip(batch *kgo.ErrDecompressTooLarge) {
-	p := m.partition(batch.Partition)
-	if p == nil {
-		return
-	}
-	p.next = batch.NextOffset
-	p.Deliver([]bus.Record{unreadableRecord(batch)})
-	m.seek(batch.Partition, kgo.EpochOffset{Epoch: batch.Epoch, Offset: batch.NextOffset})
-}
-
-func (m *member) seek(n int32, to kgo.EpochOffset) {
-	m.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{m.topic: {n: to}})
-}
-
-// outOfRange moves a partition whose offset is not the log's any more to the log's start: where the log was truncated, no
-// later offset is sure to come before everything that was written since.
-func (m *member) outOfRange(ctx context.Context, n int32) {
-	p := m.partition(n)
-	if p == nil {
-		return
-	}
-	starts, ends, err := bounds(ctx, kadm.NewClient(m.client), m.topic)
-	if err != nil {
-		m.unreadable(n, err)
-		return // the next fetch returns the same error
-	}
-	at := p.next
-	if at == 0 {
-		at = m.client.CommittedOffsets()[m.topic][n].Offset
-	}
-	switch start, end := starts[n], ends[n]; {
-	case at < start:
-		m.recordLoss(Loss{n, at, start, deletedUnhandled})
-	default:
-		m.recordLoss(Loss{n, min(at, end), at, pastTheEnd})
-		m.reopen(n)
-	}
-	m.seek(n, kgo.EpochOffset{Epoch: -1, Offset: starts[n]})
-}
-
-// reopen restarts the delivery of a partition at an offset that may be lower. It waits a short time for work in progress.
-func (m *member) reopen(n int32) {
-	p := m.partition(n)
-	if p == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), m.CloseTimeout/2)
+// leave leaves the group and closes the client, unless no broker answers in time.
+func (m *Member) leave(timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	_ = p.Wait(ctx)
-	m.closePartition(ctx, p)
-	var advanced int64
-	m.set(func() { advanced = p.advanced })
-	m.open(m.client, n, advanced)
-}
-
-func (m *member) closePartition(ctx context.Context, p *partition) {
-	if err := p.Close(ctx); err != nil {
-		m.Logger.Warn("abandoned work in progress; it will be done again", "group", m.group, "error", err)
+	if err := m.client.LeaveGroupContext(ctx); err != nil {
+		m.Logger.Warn("the group could not be left; its partitions stay assigned until the session expires", "group", m.group,
+			"error", err)
+		go m.client.Close() // waits for the brokers, too
+		return
 	}
-}
-
-func (m *member) open(client *kgo.Client, n int32, advanced int64) {
-	p := openPartition(m.engine, n, func() { client.ResumeFetchPartitions(m.only(n)) })
-	p.advanced = advanced
-	m.set(func() { m.partitions[n] = p })
+	m.client.Close()
 }
 
 // onAssigned is called with each join, even without any partition.
-func (m *member) onAssigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
-	m.joined.Store(true)
-	m.ever.Store(true)
+func (m *Member) onAssigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
+	m.set(func() {
+		m.joined = true
+		clear(m.unreadable) // what still cannot be read shows again at the next fetch
+	})
 	for _, n := range added[m.topic] {
 		client.ResumeFetchPartitions(m.only(n)) // it may have been revoked while it was paused
-		m.open(client, n, 0)
+		m.open(n, 0, 0)
 	}
 	m.Assigned(m.topic, m.all())
 }
 
-func (m *member) onRevoked(_ context.Context, client *kgo.Client, removed map[string][]int32) {
-	m.giveUp(client, removed[m.topic], 2*m.CloseTimeout, m.commit)
-	if m.failed() != nil {
+func (m *Member) onRevoked(_ context.Context, _ *kgo.Client, removed map[string][]int32) {
+	m.giveUp(removed[m.topic], m.StopTimeout)
+	if m.failure.Err() != nil {
 		select {} // a handler is still running: the process ends before another member gets its key
 	}
-	m.changed()
+	m.Assigned(m.topic, m.all())
 }
 
 // onLost is called for a rebalance that went on without this member: other members may have the partitions already, and
-// their offsets.
-func (m *member) onLost(_ context.Context, client *kgo.Client, removed map[string][]int32) {
-	m.joined.Store(false)
-	m.giveUp(client, removed[m.topic], 0, nil)
-	m.changed()
-}
-
-func (m *member) changed() {
-	if m.ever.Load() { // a failed join loses what the member never had
+// their offsets. It is called for each join that fails, too.
+func (m *Member) onLost(_ context.Context, _ *kgo.Client, removed map[string][]int32) {
+	m.set(func() { m.joined = false })
+	if numbers := removed[m.topic]; len(numbers) > 0 {
+		m.giveUp(numbers, 0)
 		m.Assigned(m.topic, m.all())
 	}
 }
 
-// giveUp ends the delivery of partitions and commits what is handled, within timeout: half of it is for the handlers. commit
-// is nil for partitions that this member has lost.
-func (m *member) giveUp(
-	client *kgo.Client, numbers []int32, timeout time.Duration, commit func(context.Context, *kgo.Client) bool,
-) {
+// open begins the delivery of a partition.
+func (m *Member) open(n int32, start, advanced int64) {
+	p := &partition{start: start, next: start, advanced: advanced}
+	p.Partition = m.engine.Open(context.Background(), n, time.Time{}, func() { m.client.ResumeFetchPartitions(m.only(n)) })
+	m.set(func() { m.partitions[n] = p })
+}
+
+// giveUp ends the delivery of partitions and commits what is handled, within timeout, half of which is for the handlers. A
+// timeout of 0 means that the partitions are lost: nothing is committed.
+func (m *Member) giveUp(numbers []int32, timeout time.Duration) {
 	end := time.Now().Add(timeout)
-	if m.failed() != nil {
-		timeout = 0
+	handlers := timeout / 2
+	if m.failure.Err() != nil {
+		handlers = 0
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout/2)
-	defer cancel()
 	given := map[int32]*partition{}
 	var closing sync.WaitGroup
 	for _, n := range numbers {
 		if p := m.partition(n); p != nil {
 			given[n] = p
-			closing.Go(func() { m.closePartition(ctx, p) })
+			closing.Go(func() { m.closePartition(p, handlers) })
 		}
 	}
 	closing.Wait()
-	if commit != nil {
+	if timeout > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), max(time.Until(end), lastRequest))
 		defer cancel()
-		commit(ctx, client)
+		for !m.commit(ctx) && pause(ctx, 100*time.Millisecond) { // while a group rebalances, brokers take no commit
+		}
 	}
 	m.set(func() {
 		for n, p := range given {
@@ -290,30 +238,43 @@ func (m *member) giveUp(
 	})
 }
 
-func (m *member) all() (numbers []int32) {
-	m.set(func() { numbers = slices.Sorted(maps.Keys(m.partitions)) })
+func (m *Member) closePartition(p *partition, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if err := p.Close(ctx); err != nil {
+		m.Logger.Warn("abandoned work in progress; it will be done again", "group", m.group, "error", err)
+	}
+}
+
+func (m *Member) partition(n int32) *partition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.partitions[n]
+}
+
+// all returns the numbers of the partitions that the member has.
+func (m *Member) all() []int32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	numbers := slices.AppendSeq([]int32{}, maps.Keys(m.partitions)) // not nil: JSON shows an empty list
+	slices.Sort(numbers)
 	return numbers
 }
 
-var _ kgo.HookGroupManageError = (*member)(nil)
+func (m *Member) only(n int32) map[string][]int32 { return map[string][]int32{m.topic: {n}} }
 
-// OnGroupManageError ends the consumption for errors that no retry cures. The client itself retries everything without end.
-func (m *member) OnGroupManageError(err error) {
-	m.joined.Store(false)
+// groupError handles an error that ended the membership, or prevented it. The client tries to join again without end.
+func (m *Member) groupError(err error) {
 	switch {
 	case errors.Is(err, kerr.FencedInstanceID):
 		m.fail(fmt.Errorf("another worker has joined with the same KAFKA_INSTANCE_ID: give each worker its own: %w", err))
 	case errors.Is(err, kerr.InvalidSessionTimeout):
 		m.fail(fmt.Errorf("the brokers refuse KAFKA_SESSION_TIMEOUT=%s: set it between their group.min.session.timeout.ms"+
-			" (6s by default) and group.max.session.timeout.ms (30m), or change those: %w",
-			m.SessionTimeout, err))
+			" (6s by default) and group.max.session.timeout.ms (30m), or change those: %w", m.cluster.SessionTimeout, err))
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
 		m.warn("the group has members of another program, which cannot share its partitions; waiting until they stop")
-	case !m.ever.Load() && errors.Is(err, kerr.GroupAuthorizationFailed):
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
 		m.fail(denied(m.cluster, "Read", "group", m.group))
-	case !m.ever.Load() && (errors.Is(err, kerr.TopicAuthorizationFailed) ||
-		errors.Is(err, kerr.GroupMaxSizeReached) || errors.Is(err, kerr.InvalidGroupID)): // what was lost may come back
-		m.fail(fmt.Errorf("the group cannot be joined: %w", err))
 	default:
 		m.warn("cannot take part in the consumer group; retrying", "error", err)
 	}

@@ -162,9 +162,9 @@ func TestPreflightNamesMissingTopicsAndRights(t *testing.T) {
 		"no topic lost",
 		`"ada" lacks the right Write on topic there`, "--operation Write --topic there",
 		`"ada" lacks the right Describe on topic hidden`)
-	consumer := bus.NewConsumer("others", nothing)
+	consumer := bus.NewConsumer("others", newDiary(t).handler)
 	consumer.Topic = "there"
-	explains(t, kafka.Consume(t.Context(), c, consumer, kafka.Options{Logger: slog.New(slog.DiscardHandler)}),
+	explains(t, kafka.NewMember(c, consumer, kafka.Options{Logger: discard}).Run(t.Context()),
 		`"ada" lacks the right Read on group others`, "--group others")
 	_, err := kafka.Groups(t.Context(), c, map[string]string{"others": "there"})
 	explains(t, err, `"ada" lacks the right Describe on group others`)

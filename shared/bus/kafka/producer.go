@@ -4,11 +4,27 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// PublishTimeout is how long a publish waits for the brokers before it reports that the event's fate is unknown.
+const PublishTimeout = 5 * time.Second
+
+const (
+	// abandonAfter is when the client drops a record that it holds: later than the caller's timeout, so that a short outage
+	// loses nothing, but soon enough that a long one does not fill the memory.
+	abandonAfter = 30 * time.Second
+	// maxWaitingBytes is how large the records may be that wait for the brokers; one more is refused.
+	maxWaitingBytes = 64 << 20
+	// A request that a broker does not answer within the sum of these ends its connection, so that one that died silently
+	// costs publishers 5 s; the client's defaults are 10 s each.
+	produceTimeout = 3 * time.Second // what the broker has for the replicas
+	answerTimeout  = 2 * time.Second // and for everything else
 )
 
 // producer is an idempotent client that acknowledges a record when all in-sync replicas have it.
@@ -16,34 +32,26 @@ import (
 // A client never accepts a topic that was deleted and created again. It is then replaced: one that only forgets the topic
 // begins with sequence numbers that the brokers may take for repeats, and acknowledge unwritten.
 type producer struct {
-	open func() (*kgo.Client, error)
-
-	mu     sync.Mutex
-	client *kgo.Client
+	open   func() (*kgo.Client, error)
+	client atomic.Pointer[kgo.Client]
 }
 
-func newProducer(cluster settings.Kafka, logger *slog.Logger, more ...kgo.Opt) (*producer, error) {
-	options := append([]kgo.Opt{
-		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchCompression(kgo.NoCompression()),
-		kgo.ProducerLinger(0), // a request publishes one event and waits for it
-		kgo.RecordDeliveryTimeout(abandonAfter),
-		kgo.ProduceRequestTimeout(produceTimeout),
-		kgo.RequestTimeoutOverhead(answerTimeout),
-		kgo.MaxBufferedBytes(maxWaitingBytes),
-		// Metadata that could not be had is requested again soon: by default 5 s later, which is all that a request waits.
-		kgo.MetadataMinAge(metadataMinAge),
-	}, more...)
-	p := &producer{open: func() (*kgo.Client, error) { return newClient(cluster, logger, options...) }}
-	var err error
-	p.client, err = p.open()
+func newProducer(cluster settings.Kafka, logger *slog.Logger, maxBytes int32) (*producer, error) {
+	p := &producer{open: func() (*kgo.Client, error) {
+		return newClient(cluster, logger,
+			kgo.ProducerBatchMaxBytes(maxBytes),
+			kgo.ProducerBatchCompression(kgo.NoCompression()),
+			kgo.ProducerLinger(0), // a request publishes one event and waits for it
+			kgo.RecordDeliveryTimeout(abandonAfter),
+			kgo.ProduceRequestTimeout(produceTimeout),
+			kgo.RequestTimeoutOverhead(answerTimeout),
+			kgo.MaxBufferedBytes(maxWaitingBytes),
+			// Metadata that could not be had is requested again soon: by default 5 s later, which is all that a request waits.
+			kgo.MetadataMinAge(250*time.Millisecond))
+	}}
+	client, err := p.open()
+	p.client.Store(client)
 	return p, err
-}
-
-func (p *producer) current() *kgo.Client {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.client
 }
 
 // written is the outcome of a record.
@@ -55,7 +63,7 @@ type written struct {
 // produce begins to write one record; the end of ctx does not cancel it.
 func (p *producer) produce(ctx context.Context, record *kgo.Record) <-chan written {
 	done := make(chan written, 1)
-	client := p.current()
+	client := p.client.Load()
 	client.TryProduce(context.WithoutCancel(ctx), record, func(r *kgo.Record, err error) {
 		if errors.Is(err, kerr.UnknownTopicID) {
 			p.replace(client)
@@ -67,20 +75,33 @@ func (p *producer) produce(ctx context.Context, record *kgo.Record) <-chan writt
 
 // replace replaces the client, unless another record has done so. Records of other topics that it holds are still written.
 func (p *producer) replace(old *kgo.Client) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.client != old || old.Context().Err() != nil {
-		return
-	}
 	client, err := p.open()
 	if err != nil {
 		return // it worked before, with the same settings
 	}
-	p.client = client
+	if !p.client.CompareAndSwap(old, client) {
+		client.Close()
+		return
+	}
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), abandonAfter)
 		defer cancel()
 		_ = old.Flush(ctx) // each record has its own outcome
 		old.Close()
 	}()
+}
+
+var errTimeout = errors.New("no broker confirmed the record in time")
+
+// await waits on a timer of its own, because no option of the client bounds a record that is in flight: the client
+// cannot give one up without leaving a gap in its sequence numbers.
+func await(ctx context.Context, done <-chan written) (*kgo.Record, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, PublishTimeout, errTimeout)
+	defer cancel()
+	select {
+	case w := <-done:
+		return w.record, w.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
-	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
@@ -17,46 +15,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// PublishTimeout is how long a publish waits for the brokers before it reports that the event's fate is unknown.
-const PublishTimeout = 5 * time.Second
-
-// abandonAfter is when the client drops a record that it holds: later than the caller's timeout, so that a short outage
-// loses nothing, but soon enough that a long one does not fill the memory.
-const abandonAfter = 30 * time.Second
-
-// metadataMinAge is the least time between two looks at who leads which partition. What fails is tried again after a backoff
-// of the client's own besides, 250 ms to 2.5 s.
-const metadataMinAge = 250 * time.Millisecond
-
-// A request that a broker does not answer within the sum of these ends its connection, so that one that died silently
-// costs publishers 5 s; the client's defaults are 10 s each.
-const (
-	produceTimeout = 3 * time.Second // what the broker has for the replicas
-	answerTimeout  = 2 * time.Second // and for everything else
-)
-
-// maxWaitingBytes is how large the records may be that wait for the brokers; one more is refused.
-const maxWaitingBytes = 64 << 20
-
-// maxWaiting is how many records may wait for the brokers; one more is refused at once.
-const maxWaiting = 10_000
-
 // Publisher writes events, one record each, acknowledged by all in-sync replicas and, by the idempotent producer, once
 // per call. It is safe for use by several goroutines.
-type Publisher struct {
-	producer *producer
-	topics   sync.Map // to which events were sent
-}
+type Publisher struct{ producer *producer }
 
 var _ bus.Publisher = (*Publisher)(nil)
 
 // NewPublisher makes a publisher. It does not dial yet.
 func NewPublisher(cluster settings.Kafka, logger *slog.Logger) (*Publisher, error) {
-	p, err := newProducer(cluster, logger, kgo.MaxBufferedRecords(maxWaiting), kgo.ProducerBatchMaxBytes(topicMaxBytes))
+	p, err := newProducer(cluster, logger, topicMaxBytes)
 	if err != nil {
 		return nil, err
 	}
-	return &Publisher{producer: p}, nil
+	return &Publisher{p}, nil
 }
 
 // Publish writes the event and waits for the brokers, at most [PublishTimeout] and as long as ctx allows. When they do not
@@ -65,16 +36,16 @@ func (p *Publisher) Publish(ctx context.Context, e events.Any) (bus.Position, er
 	return p.Send(ctx, e).Wait(ctx)
 }
 
+// nowhere is the partition of a record until the client has chosen one, before which it cannot go: it goes to none when
+// too many wait already, or while the partitions of its topic are unknown.
+const nowhere = -1
+
 // Send begins to write the event and returns at once. Events that are sent one after the other are written in that order.
 func (p *Publisher) Send(ctx context.Context, e events.Any) *Pending {
 	value, err := e.Encode()
 	if err != nil {
-		return &Pending{eventID: e.EventID(), failed: err}
+		return &Pending{failed: err}
 	}
-	if p.producer.current().Context().Err() != nil {
-		return &Pending{eventID: e.EventID(), failed: notSent(e.EventID(), kgo.ErrClientClosed)}
-	}
-	p.topics.Store(e.Topic(), nil)
 	record := &kgo.Record{Topic: e.Topic(), Partition: nowhere, Key: []byte(e.Key()), Value: value}
 	if parent, ok := trace.From(ctx); ok {
 		record.Headers = []kgo.RecordHeader{{Key: trace.Header, Value: []byte(parent)}}
@@ -98,44 +69,27 @@ func (p *Pending) Wait(ctx context.Context) (bus.Position, error) {
 	if err == nil {
 		return bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, nil
 	}
-	if errors.Is(err, kerr.MessageTooLarge) {
-		return bus.Position{}, &events.Error{Kind: events.Invalid, Message: "the event is larger than its topic takes",
-			EventID: p.eventID, Err: err}
-	}
-	if r != nil && r.Partition == nowhere {
-		return bus.Position{}, notSent(p.eventID, err)
-	}
-	return bus.Position{}, &events.Error{Kind: events.Unavailable, EventID: p.eventID, Err: err,
+	failure := &events.Error{Kind: events.Unavailable, EventID: p.eventID, Err: err,
 		Message: "the event was not confirmed; it may have been written, or may still be"}
+	switch {
+	case errors.Is(err, kerr.MessageTooLarge):
+		failure.Kind, failure.Message = events.Invalid, "the event is larger than its topic takes"
+	case r != nil && r.Partition == nowhere:
+		failure.Message = "the event was not sent, and will not be; try again"
+	}
+	return bus.Position{}, failure
 }
 
-// nowhere is the partition of a record until the client has chosen one, before which it cannot go: it goes to none when
-// too many wait already, or while the partitions of its topic are unknown.
-const nowhere = -1
-
-func notSent(eventID string, cause error) error {
-	return &events.Error{Kind: events.Unavailable, EventID: eventID, Err: cause,
-		Message: "the event was not sent, and will not be; try again"}
-}
-
-// Ping reports whether a broker answers, and whether the topics exist to which events were sent.
+// Ping reports whether a broker answers and the topics of the catalogue exist.
 func (p *Publisher) Ping(ctx context.Context) error {
-	client := p.producer.current()
 	var topics []string
-	p.topics.Range(func(topic, _ any) bool {
-		topics = append(topics, topic.(string))
-		return true
-	})
-	if len(topics) == 0 {
-		return client.Ping(ctx)
+	for _, d := range events.Catalogue() {
+		topics = append(topics, d.Topic)
 	}
-	found, err := kadm.NewClient(client).ListTopics(ctx, topics...)
-	if err != nil {
-		return err
-	}
+	found, err := kadm.NewClient(p.producer.client.Load()).ListTopics(ctx, topics...)
 	for _, t := range found.Sorted() {
 		if errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
-			err = errors.Join(err, fmt.Errorf("topic %s was deleted; `sipeat topics` creates it", t.Topic))
+			err = errors.Join(err, fmt.Errorf("there is no topic %s; `sipeat topics` creates it", t.Topic))
 		}
 	}
 	return err
@@ -143,24 +97,7 @@ func (p *Publisher) Ping(ctx context.Context) error {
 
 // Close waits for the records in flight, as long as ctx allows, and closes the client.
 func (p *Publisher) Close(ctx context.Context) error {
-	client := p.producer.current()
+	client := p.producer.client.Load()
 	defer client.Close()
 	return client.Flush(ctx)
-}
-
-var errTimeout = errors.New("no broker confirmed the record in time")
-
-// await waits on a timer of its own, because no option of the client bounds a record that is in flight: the client
-// cannot give one up without leaving a gap in its sequence numbers.
-func await(ctx context.Context, done <-chan written) (*kgo.Record, error) {
-	timer := time.NewTimer(PublishTimeout)
-	defer timer.Stop()
-	select {
-	case w := <-done:
-		return w.record, w.err
-	case <-timer.C:
-		return nil, errTimeout
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }

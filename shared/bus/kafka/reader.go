@@ -85,7 +85,7 @@ type ReplayOptions struct {
 	Logger   *slog.Logger
 }
 
-// Replay gives the events of a topic to a consumer, like [Consume], but without a consumer group: it commits nothing, and
+// Replay gives the events of a topic to a consumer, like [Member.Run], but without a consumer group: it commits nothing, and
 // other consumers do not notice it. It returns nil when all is handled or, if it continues with new records, when ctx is done.
 // Partitions that are added meanwhile are not read.
 func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o ReplayOptions) error {
@@ -103,16 +103,14 @@ func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Repla
 	}
 	engine := bus.NewEngine(c, o.DeadLetters, o.Delivery)
 	for n, end := range r.ends {
-		r.partitions[n] = openPartition(engine, n, func() {})
-		r.partitions[n].advanced = o.From[n]
+		r.partitions[n] = &partition{Partition: engine.Open(context.Background(), n, time.Time{}, nil), advanced: o.From[n]}
 		r.from[n] = min(max(r.from[n], o.From[n]), end)
 	}
 	err = read(running, client, r.topic, r.from, r.ends, func(done bool) (bool, error) { return r.next(running, done) },
 		func(record bus.Record) error {
 			p := r.partitions[record.Partition]
 			p.Deliver([]bus.Record{record})
-			p.waitForRoom(running)
-			return running.Err()
+			return p.WaitForRoom(running)
 		})
 	if r.caughtUp && errors.Is(err, context.Canceled) {
 		err = nil
@@ -222,7 +220,7 @@ func read(
 			return ctx.Err()
 		}
 		for r := range fetches.RecordsAll() {
-			if err := show(fromKgo([]*kgo.Record{r})[0]); err != nil {
+			if err := show(fromKgo(r)); err != nil {
 				return err
 			}
 			left[r.Partition] = r.Offset + 1

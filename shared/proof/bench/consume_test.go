@@ -24,7 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// BenchmarkConsume measures the worker's overhead: kafka.Consume (typed decoding, dispatch to a handler that does
+// BenchmarkConsume measures the worker's overhead: a kafka.Member (typed decoding, dispatch to a handler that does
 // nothing, commits) beside a hand-written loop with the same client: a goroutine per partition, the same decoder, a
 // commit every second. Both read the same topic of six partitions, in turn, each time in a new group. "ratio" is
 // Consume's best speed divided by the loop's, "cpu-ratio" the loop's processor time divided by Consume's; both include
@@ -98,7 +98,7 @@ func consume(b *testing.B, cluster settings.Kafka, topic string, total int) {
 		return nil
 	})
 	c.Topic = topic
-	require.NoError(b, kafka.Consume(ctx, cluster, c, kafka.Options{Logger: slog.New(slog.DiscardHandler)}))
+	require.NoError(b, kafka.NewMember(cluster, c, kafka.Options{Logger: slog.New(slog.DiscardHandler)}).Run(ctx))
 	require.EqualValues(b, total, seen.Load())
 }
 

@@ -23,7 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// BenchmarkProjection measures how fast a worker projects requests into the read model: kafka.Consume with
+// BenchmarkProjection measures how fast a worker projects requests into the read model: a kafka.Member with
 // OnRequestCreated's Project beside a hand-written loop with the same client and the same writes to the same store, one
 // after the other in each partition. "ratio" is the worker's best speed divided by the loop's. DynamoDB needs
 // DYNAMODB_ENDPOINT.
@@ -93,7 +93,7 @@ func projectByWorker(b *testing.B, cluster settings.Kafka, topic string, total i
 	all := consumers.Consumers{Store: counted}.Functions()
 	c := all[slices.IndexFunc(all, func(f consumers.Function) bool { return f.Name == "request-created" })].Replay
 	c.Topic, c.Group = topic, "bench-"+uuid.NewString()
-	require.NoError(b, kafka.Consume(ctx, cluster, c, kafka.Options{Logger: slog.New(slog.DiscardHandler)}))
+	require.NoError(b, kafka.NewMember(cluster, c, kafka.Options{Logger: slog.New(slog.DiscardHandler)}).Run(ctx))
 	require.Zero(b, counted.left.Load())
 }
 
