@@ -48,7 +48,7 @@ func (m *Member) poll(ctx context.Context) {
 	})
 	m.client.AllowRebalance()
 	if m.unknownLast.Sub(m.unknownFirst) > unknownTimeout {
-		m.forgetTopic()
+		m.forgetTopic(ctx)
 	}
 	if fetches.Empty() {
 		pause(ctx, errorPause)
@@ -78,9 +78,6 @@ func (m *Member) fetchError(ctx context.Context, n int32, err error) {
 			m.unknownFirst = now
 		}
 		m.unknownLast = now
-		if now.Sub(m.unknownFirst) > unknownTimeout {
-			m.cannotRead(n, errTopicReplaced)
-		}
 	case kerr.IsRetriable(err): // a leader that moves
 	default:
 		m.cannotRead(n, err)
@@ -90,12 +87,17 @@ func (m *Member) fetchError(ctx context.Context, n int32, err error) {
 
 var errTopicReplaced = errors.New("the topic was deleted, or deleted and created again; `sipeat topics` creates a missing one")
 
-// forgetTopic starts the topic over: the client holds on to the one that it has found first and refuses any other of the
-// same name, and no offset of the one may be committed on the other.
-func (m *Member) forgetTopic() {
+// forgetTopic starts over once there is a topic of the name: the client holds on to the one that it has found first and
+// refuses any other, and no offset of the one may be committed on the other.
+func (m *Member) forgetTopic(ctx context.Context) {
 	m.warn(errTopicReplaced.Error() + "; its consumer starts over")
 	m.giveUp(m.all(), 0)
 	m.client.PurgeTopicsFromConsuming(m.topic)
+	for missing := true; missing; {
+		m.cannotRead(-1, errTopicReplaced)
+		_, _, err := bounds(ctx, kadm.NewClient(m.client), m.topic)
+		missing = err != nil && pause(ctx, time.Second)
+	}
 	m.client.AddConsumeTopics(m.topic)
 	m.unknownFirst = m.unknownLast
 }

@@ -25,7 +25,7 @@ func (s *Status) Healthy() bool {
 
 // Unreadable is a partition that cannot be read.
 type Unreadable struct {
-	Partition int32  `json:"partition"`
+	Partition int32  `json:"partition"` // -1 = all
 	Reason    string `json:"reason"`
 
 	at time.Time
