@@ -70,17 +70,6 @@ func TestKeepAlive(t *testing.T) {
 		assert.Contains(t, []int{202, 400}, res.StatusCode)
 		assert.False(t, res.Close)
 	}
-	fmt.Fprint(c, "GET /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"+
-		"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"+
-		"HEAD /requests HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	for _, status := range []int{404, 200} {
-		res, _ := answer(t, r)
-		assert.Equal(t, status, res.StatusCode)
-	}
-	res, err := http.ReadResponse(r, &http.Request{Method: http.MethodHead})
-	require.NoError(t, err)
-	defer res.Body.Close()
-	assert.Equal(t, 405, res.StatusCode)
 }
 
 func TestTooLargeOnTheWire(t *testing.T) {
@@ -158,12 +147,4 @@ func TestShutdownEndsWaits(t *testing.T) {
 	require.NoError(t, srv.Shutdown(ctx))
 	res, _ := answer(t, r)
 	assert.Equal(t, 404, res.StatusCode)
-}
-
-func TestServerLimits(t *testing.T) {
-	_, addr := serve(t, post(accept(nil)), nil)
-	c, r := dial(t, addr)
-	fmt.Fprintf(c, "%sX-Large: %s\r\n\r\n", head, strings.Repeat("x", maxHeader+5000))
-	res, _ := answer(t, r)
-	assert.Equal(t, 431, res.StatusCode)
 }

@@ -148,27 +148,3 @@ func TestDeadline(t *testing.T) {
 		})
 	}
 }
-
-func FuzzInvoke(f *testing.F) {
-	for _, seed := range []string{"", "null", payload(""),
-		payload(`"rawPath":"/%zz","rawQueryString":"%","headers":{"":""},"cookies":[""]`),
-		payload(`"routeKey":"GET /contacts/{id}","rawPath":"/contacts/%","pathParameters":{"id":"%"}`),
-		`{"version":"2.0","rawPath":"//","requestContext":{"http":{"method":"\u0000 ","protocol":"HTTP/9.9","sourceIp":"[::"},` +
-			`"stage":"/","domainName":"x"}}`,
-		`{"version":"2.0","requestContext":{"http":{"method":"CONNECT"},"authorizer":{"jwt":{"claims":{"sub":7,"scope":"["}}}}}`} {
-		f.Add([]byte(seed))
-	}
-	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Path", r.URL.String())
-		_, _ = io.Copy(w, r.Body)
-	})
-	router := New(web.Router([]web.Function{
-		{Name: "one", Route: "GET /contacts/{id}", Handler: echo, Staff: true}, {Name: "all", Route: "POST /contacts", Handler: echo},
-	}, web.Options{Guard: Guard(false, "staff"), Logger: slog.New(slog.DiscardHandler)}), "/v1")
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		out, err := router.Invoke(t.Context(), payload)
-		if (out == nil) == (err == nil) || err == nil && !json.Valid(out) {
-			t.Fatalf("%q: %q %v", payload, out, err)
-		}
-	})
-}

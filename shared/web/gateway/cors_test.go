@@ -94,13 +94,3 @@ func TestAnyOrigin(t *testing.T) {
 	assert.Empty(t, accessControl(w.Header()))
 	assert.Empty(t, w.Header().Values("Vary"))
 }
-
-func TestNoCORS(t *testing.T) {
-	h := newRouter(settings.Web{}, newClock())
-	for _, method := range []string{"OPTIONS", "POST"} {
-		w := call(h, method, "/contacts", append(preflight, "Origin: "+shop)...)
-		assert.Equal(t, map[string]int{"OPTIONS": 405, "POST": 202}[method], w.Code)
-		assert.Empty(t, accessControl(w.Header()))
-		assert.Empty(t, w.Header().Values("Vary"))
-	}
-}

@@ -147,14 +147,3 @@ func TestScopes(t *testing.T) {
 	w := staff(h, sign("ES256", "p256", i.claimsAt(c.now(), map[string]any{"sub": nil, "client_id": "robot"})))
 	assert.Equal(t, `"robot"`, w.Body.String())
 }
-
-func TestTokenExpires(t *testing.T) {
-	c, i := newClock(), newTestIssuer(t, "p256")
-	h := newRouter(i.settings(), c)
-	token := sign("ES256", "p256", i.claimsAt(c.now(), map[string]any{"exp": c.now().Add(time.Minute).Unix()}))
-	assert.Equal(t, 200, staff(h, token).Code)
-	c.move(time.Minute + leeway - time.Second)
-	assert.Equal(t, 200, staff(h, token).Code)
-	c.move(2 * time.Second)
-	assert.Contains(t, problem(t, 401, staff(h, token)), "is expired")
-}
