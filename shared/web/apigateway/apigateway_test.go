@@ -140,7 +140,8 @@ func TestDeadline(t *testing.T) {
 				<-ctx.Done()
 				return "", ctx.Err()
 			})
-			router := web.Router([]web.Function{{Name: "slow", Route: "GET /", Handler: slow}}, web.Options{Logger: slog.New(slog.DiscardHandler)})
+			router := web.Router([]web.Function{{Name: "slow", Route: "GET /", Handler: slow}},
+				web.Options{Logger: slog.New(slog.DiscardHandler)})
 			out, err := New(router, "").Invoke(ctx, []byte(payload("")))
 			assert.NoError(t, err)
 			assert.Contains(t, string(out), `"statusCode":503`)

@@ -15,7 +15,8 @@ func TestGuard(t *testing.T) {
 	const challenge = `Bearer realm="sipeat"`
 	const noScope = challenge + `, error="insufficient_scope", error_description="the token has none of the required scopes", ` +
 		`scope="staff"`
-	const noSubject = challenge + `, error="invalid_token", error_description="the token has neither sub nor client_id; get a new one"`
+	const noSubject = challenge + `, error="invalid_token", ` +
+		`error_description="the token has neither sub nor client_id; get a new one"`
 	who := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "caller "+web.Caller(r.Context()))
 	})

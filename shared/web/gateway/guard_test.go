@@ -63,7 +63,8 @@ func TestTokens(t *testing.T) {
 		"beginning of a token": {header("Bearer 0"), 401, unknown + `not known; get a new one"`},
 		"in another case":      {header("Bearer " + strings.ToUpper(tokenA)), 401, unknown + `not known; get a new one"`},
 		"padding left away":    {header("Bearer " + strings.TrimRight(tokenB, "=")), 401, unknown + `not known; get a new one"`},
-		"longer than can be":   {header("Bearer " + strings.Repeat("a", maxToken+1)), 401, unknown + `longer than 8192 bytes; get a new one"`},
+		"longer than can be": {header("Bearer " + strings.Repeat("a", maxToken+1)), 401,
+			unknown + `longer than 8192 bytes; get a new one"`},
 		"the digest of a token": {header("Bearer a8ae6e6ee929abea3afcfc5258c8ccd6f85273e0d4626d26c7279f3250f77c8e"), 401,
 			unknown + `not known; get a new one"`},
 	} {
