@@ -45,6 +45,20 @@ func NewConsumer[T events.Payload](group string, steps ...Handler[T]) Consumer {
 	}
 }
 
+// Try decodes one record and runs the steps once, without an engine. A panic is an error.
+func (c Consumer) Try(ctx context.Context, r Record) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = events.Recovered(value)
+		}
+	}()
+	m, err := c.decode(&r)
+	if err != nil {
+		return err
+	}
+	return c.handle(ctx, m.event)
+}
+
 func decode[T events.Payload](r *Record) (m message, err error) {
 	defer func() {
 		if value := recover(); value != nil {

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -9,6 +10,9 @@ import (
 
 // DeadLetterTopic returns the dead-letter topic of a topic.
 func DeadLetterTopic(topic string) string { return topic + ".dead-letters" }
+
+// AuditTopic is the topic that records what was done about dead letters. It has one partition.
+const AuditTopic = "dead-letters-audit"
 
 // DeadLetters stores rejected events.
 type DeadLetters interface {
@@ -59,22 +63,49 @@ func (l DeadLetter) Encode() Record {
 	}
 }
 
-// DeadLetterSource identifies a rejection: a redelivery may write the dead letter of one more than once.
-type DeadLetterSource struct {
-	Position
-	Consumer string
+// ParseDeadLetter reads what [DeadLetter.Encode] wrote; ok is false for any other record. The rejected record may once have been
+// a dead letter too, so only the last header of each name is ours.
+func ParseDeadLetter(r Record) (l DeadLetter, ok bool) {
+	found := map[string]string{}
+	own := len(r.Headers)
+	for own > 0 && slices.Contains(deadLetterHeaders, r.Headers[own-1].Key) {
+		key := r.Headers[own-1].Key
+		if _, repeated := found[key]; repeated {
+			break
+		}
+		own--
+		found[key] = string(r.Headers[own].Value)
+	}
+	var faults [5]error
+	var partition int64
+	l.Record = Record{Topic: found[HeaderTopic], Key: r.Key, Value: r.Value, Headers: r.Headers[:own]}
+	l.Consumer, l.Class, l.Reason = found[HeaderConsumer], Class(found[HeaderClass]), found[HeaderReason]
+	partition, faults[0] = strconv.ParseInt(found[HeaderPartition], 10, 32)
+	l.Record.Partition = int32(partition)
+	l.Record.Offset, faults[1] = strconv.ParseInt(found[HeaderOffset], 10, 64)
+	l.Record.Timestamp, faults[2] = time.Parse(time.RFC3339Nano, found[HeaderTimestamp])
+	l.Attempts, faults[3] = strconv.Atoi(found[HeaderAttempts])
+	l.At, faults[4] = time.Parse(time.RFC3339Nano, found[HeaderAt])
+	return l, errors.Join(faults[:]...) == nil && l.Record.Topic != "" && slices.Contains(Classes, l.Class)
 }
 
-// SourceOf returns the source and the class of a dead letter; ok is false for any other record. The last header of a name
-// counts, because the rejected record may once have been a dead letter too.
-func SourceOf(r Record) (s DeadLetterSource, class Class, ok bool) {
-	found := map[string]string{}
-	for _, h := range r.Headers {
-		found[h.Key] = string(h.Value)
+var deadLetterHeaders = []string{HeaderClass, HeaderReason, HeaderConsumer, HeaderTopic, HeaderPartition, HeaderOffset,
+	HeaderTimestamp, HeaderAttempts, HeaderAt}
+
+// The headers of a redriven record: a dead letter's record that was written to its topic again. Only the consumer group that is
+// named handles it; to the others it is a repeat, which they skip.
+const (
+	HeaderRedriveConsumer = "redrive-consumer"
+	HeaderRedriveOf       = "redrive-of" // the position of the record that was rejected first: topic/partition/offset
+	HeaderRedrives        = "redrives"   // how often it was redriven, this time included
+)
+
+// redrivenFor reports whether the record is for the group: it was not redriven for another one.
+func (r *Record) redrivenFor(group string) bool {
+	for i := len(r.Headers) - 1; i >= 0; i-- {
+		if r.Headers[i].Key == HeaderRedriveConsumer {
+			return string(r.Headers[i].Value) == group
+		}
 	}
-	partition, noPartition := strconv.ParseInt(found[HeaderPartition], 10, 32)
-	offset, noOffset := strconv.ParseInt(found[HeaderOffset], 10, 64)
-	s = DeadLetterSource{Position{found[HeaderTopic], int32(partition), offset}, found[HeaderConsumer]}
-	class = Class(found[HeaderClass])
-	return s, class, noPartition == nil && noOffset == nil && s.Topic != "" && slices.Contains(Classes, class)
+	return true
 }

@@ -113,15 +113,17 @@ func (a *app) command() *cobra.Command {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	serve, api, worker := a.serveCommand(), a.apiCommand(), a.workerCommand()
-	for _, c := range []*cobra.Command{serve, api, worker, a.topicsCommand(), a.doctorCommand(), a.publishCommand(), a.tailCommand(),
+	for _, c := range []*cobra.Command{serve, api, worker, a.topicsCommand(), a.doctorCommand(), a.publishCommand(), a.tailCommand(), a.deadLettersCommand(),
 		a.invokeCommand(), a.sampleCommand(), a.rebuildCommand(), a.versionCommand()} {
-		run := c.RunE
-		c.RunE = func(c *cobra.Command, args []string) error {
-			a.parsed, a.server = true, c == serve || c == api || c == worker
-			if err := a.configure(); err != nil {
-				return usageError{err}
+		for _, c := range append(c.Commands(), c) {
+			run := c.RunE
+			c.RunE = func(c *cobra.Command, args []string) error {
+				a.parsed, a.server = true, c == serve || c == api || c == worker
+				if err := a.configure(); err != nil {
+					return usageError{err}
+				}
+				return run(c, args)
 			}
-			return run(c, args)
 		}
 		root.AddCommand(c)
 	}

@@ -7,15 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/fatih/color"
-	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
 	"github.com/sipeat/sipeat/shared/notify"
@@ -214,30 +211,13 @@ func (d *doctor) addGroup(g kafka.GroupState, now time.Time) {
 }
 
 func (d *doctor) checkDeadLetters(ctx context.Context) error {
-	for _, t := range topicNames() {
-		topic := bus.DeadLetterTopic(t)
-		counts, older, err := kafka.RejectedEvents(ctx, d.cluster, topic)
-		switch {
-		case events.KindOf(err) == events.NotFound: // the check of topics names it
-			continue
-		case err != nil:
-			return err
-		case len(counts) == 0:
-			continue
-		}
-		var classes []string
-		total := 0
-		for _, class := range slices.Sorted(maps.Keys(counts)) {
-			total += counts[class]
-			classes = append(classes, fmt.Sprintf("%d %s", counts[class], class))
-		}
-		if older {
-			classes = append(classes, "and older ones")
-		}
-		d.add(noted, topic, counted(total, "rejected event")+": "+strings.Join(classes, ", "),
-			"see why: sipeat tail "+topic+" --from-start --no-follow")
+	client := &deadletters.Client{Cluster: d.cluster, Topics: topicNames(), Logger: d.logger}
+	rejections, err := client.List(ctx, deadletters.Filter{}, false)
+	for _, g := range deadletters.Groups(rejections) {
+		d.add(noted, g.Topic, fmt.Sprintf("%s rejected by %s as %s, the newest: %s", counted(g.Count, "event"), g.Consumer, g.Class,
+			events.OneLine(g.Reason, 200)), fmt.Sprintf("see `sipeat dead-letters list --consumer %s --class %s`", g.Consumer, g.Class))
 	}
-	return nil
+	return err
 }
 
 // checkStore checks the read model, and that it holds what the consumer groups have committed.

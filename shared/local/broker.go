@@ -29,6 +29,7 @@ import (
 	"net"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -166,7 +167,9 @@ func (l logger) Logf(level kfake.LogLevel, format string, args ...any) {
 	case kfake.LogLevelError:
 		to = slog.LevelError
 	case kfake.LogLevelWarn:
-		to = slog.LevelWarn
+		if !strings.Contains(format, "EndTxn slow") { // of a few milliseconds, which is a sync of the disk
+			to = slog.LevelWarn
+		}
 	}
 	if ctx := context.Background(); l.slog.Enabled(ctx, to) {
 		l.slog.Log(ctx, to, fmt.Sprintf(format, args...))

@@ -99,11 +99,11 @@ func TestBatchesThatDecompressToTooMuch(t *testing.T) {
 				assert.Less(t, allocated()-before, uint64(64*mebi))
 				assert.EqualValues(t, bad+2, b.committed(0))
 				for i, deadLetter := range b.read(bus.DeadLetterTopic(b.topic), bad) {
-					source, class, ok := bus.SourceOf(record(deadLetter))
+					parsed, ok := bus.ParseDeadLetter(record(deadLetter))
 					assert.True(t, ok)
-					assert.Equal(t, bus.TooLarge, class)
-					assert.Equal(t, bus.DeadLetterSource{Position: bus.Position{Topic: b.topic, Offset: int64(i + 1)},
-						Consumer: b.group}, source)
+					assert.Equal(t, bus.TooLarge, parsed.Class)
+					assert.Equal(t, b.group, parsed.Consumer)
+					assert.Equal(t, []any{b.topic, int64(i + 1)}, []any{parsed.Record.Topic, parsed.Record.Offset})
 					assert.Nil(t, deadLetter.Value)
 				}
 				var shown string

@@ -19,8 +19,8 @@ import (
 // clientID is our name in the brokers' logs and quotas.
 const clientID = "sipeat"
 
-// newClient makes a client. It does not dial yet.
-func newClient(cluster settings.Kafka, logger *slog.Logger, more ...kgo.Opt) (*kgo.Client, error) {
+// NewClient makes a client for a cluster, with a bound on what it decompresses. It does not dial yet.
+func NewClient(cluster settings.Kafka, logger *slog.Logger, more ...kgo.Opt) (*kgo.Client, error) {
 	logger = cmp.Or(logger, slog.Default())
 	options := append([]kgo.Opt{
 		kgo.ClientID(clientID), kgo.SeedBrokers(cluster.Brokers...), kgo.WithHooks(newOutage(cluster.Brokers, logger)),
@@ -56,7 +56,7 @@ var discard = slog.New(slog.DiscardHandler)
 
 func withClient[T any](cluster settings.Kafka, do func(*kgo.Client) (T, error)) (T, error) {
 	var none T
-	client, err := newClient(cluster, discard) // errors are returned
+	client, err := NewClient(cluster, discard) // errors are returned
 	if err != nil {
 		return none, err
 	}

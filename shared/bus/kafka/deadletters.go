@@ -8,9 +8,7 @@ import (
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/settings"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // DeadLetters writes rejected records to the dead-letter topic of their topic. It has a client of its own: dead letters are
@@ -51,37 +49,3 @@ func (d *DeadLetters) write(ctx context.Context, l bus.DeadLetter) error {
 
 // Close closes the client. Every Write waited for its dead letter, so nothing that matters is in flight.
 func (d *DeadLetters) Close() { d.producer.client.Load().Close() }
-
-// deadLettersRead is how many dead letters of a partition are read, from its end.
-const deadLettersRead = 1000
-
-// RejectedEvents counts the rejected events on a dead-letter topic by class, among the newest 1,000 dead letters of each
-// partition; older reports whether there are more. An event that was delivered again may have several dead letters, and
-// counts once. A record that is no dead letter of ours counts as "other".
-func RejectedEvents(ctx context.Context, cluster settings.Kafka, topic string) (classes map[bus.Class]int, older bool, err error) {
-	classes, err = withClient(cluster, func(client *kgo.Client) (map[bus.Class]int, error) {
-		from, ends, err := bounds(ctx, kadm.NewClient(client), topic)
-		if err != nil {
-			return nil, err
-		}
-		for n, end := range ends {
-			if newest := end - deadLettersRead; newest > from[n] {
-				from[n], older = newest, true
-			}
-		}
-		until := func(done bool) (bool, error) { return !done, nil }
-		counts, counted := map[bus.Class]int{}, map[bus.DeadLetterSource]bool{}
-		return counts, read(ctx, client, topic, from, ends, until, func(r bus.Record) error {
-			source, class, ok := bus.SourceOf(r)
-			if !ok {
-				source.Position, class = bus.Position{Topic: topic, Partition: r.Partition, Offset: r.Offset}, "other"
-			}
-			if !counted[source] {
-				counted[source] = true
-				counts[class]++
-			}
-			return nil
-		})
-	})
-	return classes, older, err
-}

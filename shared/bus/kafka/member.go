@@ -101,7 +101,7 @@ const lastRequest = 500 * time.Millisecond
 // If a handler ignores its deadline, Run returns an error and stays in the group: the process must end, so that no other
 // member works on that handler's key while it runs.
 func (m *Member) Run(ctx context.Context) error {
-	client, err := newClient(m.cluster, m.Logger, m.clientOptions()...)
+	client, err := NewClient(m.cluster, m.Logger, m.clientOptions()...)
 	if err != nil {
 		return err
 	}

@@ -123,7 +123,7 @@ func probe(ctx context.Context, cluster settings.Kafka, address string) BrokerSt
 	defer cancel()
 	cluster.Brokers = []string{address}
 	var kafka negotiated
-	client, err := newClient(cluster, discard, kgo.RequestRetries(0), kgo.WithHooks(&kafka))
+	client, err := NewClient(cluster, discard, kgo.RequestRetries(0), kgo.WithHooks(&kafka))
 	if err != nil {
 		return BrokerState{Address: address, Stage: "tls", Err: err,
 			Remedy: "set it to a PEM file with the certificate of the authority that signed the brokers'"}

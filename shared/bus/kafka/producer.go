@@ -38,7 +38,7 @@ type producer struct {
 
 func newProducer(cluster settings.Kafka, logger *slog.Logger, maxBytes int32) (*producer, error) {
 	p := &producer{open: func() (*kgo.Client, error) {
-		return newClient(cluster, logger,
+		return NewClient(cluster, logger,
 			kgo.ProducerBatchMaxBytes(maxBytes),
 			kgo.ProducerBatchCompression(kgo.NoCompression()),
 			kgo.ProducerLinger(0), // a request publishes one event and waits for it

@@ -34,7 +34,7 @@ type TailOptions struct {
 // error, which it returns. Records come in order within a partition. A batch that cannot be decompressed comes as one
 // unreadable record. A topic or partition that does not exist is NotFound.
 func Tail(ctx context.Context, cluster settings.Kafka, topic string, o TailOptions, show func(bus.Record) error) error {
-	client, err := newClient(cluster, o.Logger)
+	client, err := NewClient(cluster, o.Logger)
 	if err != nil {
 		return err
 	}
@@ -70,6 +70,40 @@ func Tail(ctx context.Context, cluster settings.Kafka, topic string, o TailOptio
 	return read(ctx, client, topic, from, ends, func(done bool) (bool, error) { return o.Follow || !done, nil }, show)
 }
 
+// ReadTopic calls show with the committed records of a topic, from the beginning or, if they are given, the offsets from, up to the
+// offsets until or to what there is now, by partition. A batch that cannot be decompressed comes as one unreadable record. It returns
+// where it ended. A topic that does not exist is NotFound.
+func ReadTopic(ctx context.Context, cluster settings.Kafka, logger *slog.Logger, topic string, from, until map[int32]int64,
+	show func(bus.Record) error) (ends map[int32]int64, err error) {
+	client, err := NewClient(cluster, logger)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	starts, ends, err := bounds(ctx, kadm.NewClient(client), topic)
+	if err != nil {
+		return nil, err
+	}
+	for n, end := range ends {
+		if starts[n] = max(starts[n], from[n]); until != nil {
+			if until[n] > end {
+				return nil, fmt.Errorf("%s/%d ends at %d, before %d: was the topic deleted and created again?", topic, n, end, until[n])
+			}
+			ends[n] = until[n]
+		}
+		if starts[n] >= ends[n] {
+			delete(starts, n)
+		}
+	}
+	return ends, read(ctx, client, topic, starts, ends, func(done bool) (bool, error) { return !done, nil },
+		func(r bus.Record) error {
+			if r.Offset >= ends[r.Partition] {
+				return nil
+			}
+			return show(r)
+		})
+}
+
 // ReplayOptions tune a replay.
 type ReplayOptions struct {
 	From        map[int32]int64 // where to begin; a partition that is absent begins at the earliest record
@@ -92,7 +126,7 @@ func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Repla
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	o.Delivery.Overrun = stop // a handler ignores its deadline
-	client, err := newClient(cluster, o.Logger)
+	client, err := NewClient(cluster, o.Logger)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ type Topic struct {
 	Config     map[string]string
 }
 
-// Topics returns the topics that event types need: one each, and its dead-letter topic.
+// Topics returns the topics that event types need: one each, its dead-letter topic, and one audit topic.
 func Topics(types ...events.Definition) (topics []Topic) {
 	add := func(name string, partitions int32, retention time.Duration, maxBytes int) {
 		config := map[string]string{
@@ -47,6 +47,7 @@ func Topics(types ...events.Definition) (topics []Topic) {
 		add(t.Topic, t.Partitions, t.Retention, topicMaxBytes)
 		add(bus.DeadLetterTopic(t.Topic), t.Partitions, events.Forever, deadLetterMaxBytes)
 	}
+	add(bus.AuditTopic, 1, events.Forever, topicMaxBytes)
 	return topics
 }
 

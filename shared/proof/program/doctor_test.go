@@ -96,7 +96,7 @@ func TestTopicsAreCreatedOnceAndCompared(t *testing.T) {
 	states := Decoded[[]struct {
 		Differences []struct{ Setting, Have, Want, Remedy string }
 	}](t, check.Stdout)
-	require.Len(t, states, 2*len(events.Catalogue())) // with the dead-letter topics
+	require.Len(t, states, 2*len(events.Catalogue())+1) // with the dead-letter topics and the audit topic
 	assert.Regexp(t, `\{partitions 1 6 .+\}.*\{retention.ms 604800000 -1 .+\}`, fmt.Sprint(states))
 }
 
@@ -166,7 +166,7 @@ func TestDoctorChecksDeadLettersAndChannels(t *testing.T) {
 	assert.Equal(t, 1, got.Status, got.Stderr)
 	assert.NotContains(t, got.Stdout+got.Stderr, "canary")
 	report := Decoded[examined](t, got.Stdout)
-	assert.Contains(t, report.of("dead letters")["contact-created.dead-letters"], "note: 2 rejected events: 2 undecodable")
+	assert.Contains(t, report.of("dead letters")["contact-created"], "note: 2 events rejected by sipeat-contact-consumer as undecodable")
 	notify := report.of("notify")
 	assert.Contains(t, notify["log"], "ok: ")
 	assert.Contains(t, notify["discord"], "wrong: Discord answered 404")

@@ -1,0 +1,184 @@
+// Package deadletters finds the events that consumers rejected, and redrives or discards them.
+//
+// A dead letter stays on its topic; what is done about it is recorded on [bus.AuditTopic]. The dead letters that one consumer wrote of
+// one record, and of the copies that were redriven of it, are one [Rejection], named by the position of that record. It is open
+// until its newest dead letter is redriven or discarded, and open again when the consumer rejects the copy.
+//
+// Redrive writes an open rejection's record to its topic again, with the same bytes, for the one consumer that rejected it:
+// headers name that consumer group, and the engine of any other skips the copy, in a worker and in a Lambda function. A copy and
+// its audit record are written in one Kafka transaction, so an interrupted redrive continues without a second copy. Redrives and
+// discards of a cluster share a transactional id: one that begins ends another that is under way.
+//
+// A program that does not use the engine, such as the TypeScript app's worker in a group of its own, sees a copy as a repeat of the
+// event id.
+package deadletters
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/settings"
+)
+
+// Client gives access to the dead letters of a cluster.
+type Client struct {
+	Cluster settings.Kafka
+	Topics  []string // the source topics
+	Logger  *slog.Logger
+
+	// Check runs the projection of the consumer group on a record, without changing anything, and returns why it would be
+	// rejected now. It is needed by Preview.
+	Check func(ctx context.Context, group string, r bus.Record) error
+}
+
+// State is what became of a rejection.
+type State string
+
+const (
+	Open      State = "open"
+	Redriven  State = "redriven" // and not rejected again
+	Discarded State = "discarded"
+)
+
+// Rejection is a rejected event. Class, Reason and Attempts are those of the newest dead letter.
+type Rejection struct {
+	ID        string    `json:"id"` // topic/partition/offset of the record that was rejected first
+	Topic     string    `json:"topic"`
+	Partition int32     `json:"partition"`
+	Offset    int64     `json:"offset"`
+	EventID   string    `json:"eventId,omitempty"` // "" = the record cannot be decoded
+	Key       string    `json:"key,omitempty"`
+	Class     bus.Class `json:"class"`
+	Reason    string    `json:"reason"`
+	Consumer  string    `json:"consumer"` // the consumer group
+	Attempts  int       `json:"attempts"`
+	FirstAt   time.Time `json:"firstAt"`
+	LastAt    time.Time `json:"lastAt"`
+	Redrives  int       `json:"redrives"` // before the newest dead letter
+	State     State     `json:"state"`
+
+	Record bus.Record `json:"-"` // as it was rejected last; List leaves out its value
+}
+
+// source identifies a rejection, or one record as one consumer rejected it.
+type source struct {
+	position bus.Position
+	consumer string
+}
+
+func (r *Rejection) source() source {
+	return source{bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, r.Consumer}
+}
+
+func compareRejections(a, b *Rejection) int {
+	return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset),
+		cmp.Compare(a.Consumer, b.Consumer))
+}
+
+func formatID(p bus.Position) string { return fmt.Sprintf("%s/%d/%d", p.Topic, p.Partition, p.Offset) }
+
+func parseID(id string) (p bus.Position, err error) {
+	parts := idPattern.FindStringSubmatch(id)
+	if parts == nil {
+		return p, fmt.Errorf("%.100q is no id of a dead letter: topic/partition/offset", id)
+	}
+	partition, err := strconv.ParseInt(parts[2], 10, 32)
+	if err != nil {
+		return p, err
+	}
+	offset, err := strconv.ParseInt(parts[3], 10, 64)
+	return bus.Position{Topic: parts[1], Partition: int32(partition), Offset: offset}, err
+}
+
+// Filter selects rejections: all fields that are set must match.
+type Filter struct {
+	Topic    string    `json:"topic,omitempty"` // the source topic
+	Class    bus.Class `json:"class,omitempty"`
+	Consumer string    `json:"consumer,omitempty"`
+	Key      string    `json:"key,omitempty"`
+	EventID  string    `json:"eventId,omitempty"`
+	ID       string    `json:"id,omitempty"`
+	Since    time.Time `json:"since,omitzero"` // rejected last at that time or later
+}
+
+// String shows the fields that are set, as flags of the command line.
+func (f Filter) String() string {
+	var flags []string
+	for _, flag := range []struct{ name, value string }{{"topic", f.Topic}, {"class", string(f.Class)}, {"consumer", f.Consumer},
+		{"key", f.Key}, {"id", f.EventID}} {
+		if flag.value != "" {
+			flags = append(flags, fmt.Sprintf("--%s %.100q", flag.name, flag.value))
+		}
+	}
+	if !f.Since.IsZero() {
+		flags = append(flags, "--since "+f.Since.Format(time.RFC3339))
+	}
+	return cmp.Or(strings.Join(flags, " "), "all")
+}
+
+func (f Filter) matches(r *Rejection) bool {
+	return (f.Topic == "" || f.Topic == r.Topic) && (f.Class == "" || f.Class == r.Class) &&
+		(f.Consumer == "" || f.Consumer == r.Consumer) && (f.Key == "" || f.Key == r.Key) &&
+		(f.EventID == "" || f.EventID == r.EventID) && (f.ID == "" || f.ID == r.ID) && !r.LastAt.Before(f.Since)
+}
+
+// List returns the rejections that match, in the order of their records, without the records' values. It includes those that are
+// no longer open if all is set.
+func (c *Client) List(ctx context.Context, f Filter, all bool) ([]*Rejection, error) {
+	s, err := c.read(ctx, nil, f, false)
+	if err != nil {
+		return nil, err
+	}
+	return s.matching(all), nil
+}
+
+// Show returns the rejections of one record, one for each consumer that rejected it, with the record's value.
+func (c *Client) Show(ctx context.Context, id string) ([]*Rejection, error) {
+	at, err := parseID(id)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.read(ctx, nil, Filter{ID: id, Topic: at.Topic}, true)
+	if err != nil {
+		return nil, err
+	}
+	return s.matching(true), nil
+}
+
+// Group is the rejections of one consumer that have one class.
+type Group struct {
+	Topic    string    `json:"topic"`
+	Consumer string    `json:"consumer"`
+	Class    bus.Class `json:"class"`
+	Count    int       `json:"count"`
+	LastAt   time.Time `json:"lastAt"`
+	Reason   string    `json:"reason"` // of the newest
+}
+
+// Groups counts rejections by topic, consumer and class.
+func Groups(rejections []*Rejection) (groups []Group) {
+	type key struct {
+		topic, consumer string
+		class           bus.Class
+	}
+	index := map[key]int{}
+	for _, r := range rejections {
+		k := key{r.Topic, r.Consumer, r.Class}
+		i, ok := index[k]
+		if !ok {
+			i, index[k] = len(groups), len(groups)
+			groups = append(groups, Group{Topic: r.Topic, Consumer: r.Consumer, Class: r.Class})
+		}
+		g := &groups[i]
+		if g.Count++; !r.LastAt.Before(g.LastAt) {
+			g.LastAt, g.Reason = r.LastAt, r.Reason
+		}
+	}
+	return groups
+}

@@ -1,0 +1,380 @@
+package deadletters_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// waitTimeout is how long a test waits for an expected state.
+const waitTimeout = time.Minute
+
+// onBrokers runs a test on kfake and, if KAFKA_BROKERS is set, on that Kafka. Not in parallel: redrives end each other.
+func onBrokers(t *testing.T, test func(t *testing.T, r *rig)) {
+	t.Run("kfake", func(t *testing.T) {
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+		require.NoError(t, err)
+		t.Cleanup(cluster.Close)
+		test(t, newRig(t, cluster.ListenAddrs()))
+	})
+	t.Run("kafka", func(t *testing.T) {
+		brokers := os.Getenv("KAFKA_BROKERS")
+		if brokers == "" {
+			t.Skip("set KAFKA_BROKERS=host:port to the brokers of a Kafka that may be written to")
+		}
+		test(t, newRig(t, strings.Split(brokers, ",")))
+	})
+}
+
+// rig is a topic that the consumers "a" and "b" read.
+type rig struct {
+	*deadletters.Client
+	t     *testing.T
+	kafka *kgo.Client
+	topic string
+	group map[string]string // by consumer
+
+	mu      sync.Mutex
+	faults  map[string]error // of consumer a, by id
+	handled map[string][]string
+}
+
+// thing is an event of the test.
+type thing struct{ events.Base }
+
+func (thing) Topic() string { return "thing" }
+
+func newRig(t *testing.T, brokers []string) *rig {
+	id := uuid.NewString()
+	r := &rig{t: t, topic: "test-" + id, group: map[string]string{"a": "a-" + id, "b": "b-" + id},
+		faults: map[string]error{}, handled: map[string][]string{}}
+	r.Client = &deadletters.Client{Cluster: settings.Kafka{Brokers: brokers}, Topics: []string{r.topic},
+		Logger: slog.New(slog.DiscardHandler),
+		Check: func(ctx context.Context, group string, record bus.Record) error {
+			assert.Equal(t, r.group["a"], group)
+			return r.consumer("check").Try(ctx, record)
+		}}
+	var err error
+	r.kafka, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(t, err)
+	t.Cleanup(r.kafka.Close)
+	_, err = kafka.MakeTopics(t.Context(), r.Cluster,
+		kafka.Topics(events.Definition{Topic: r.topic, Partitions: 2, Retention: events.Forever})...)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, _ = kadm.NewClient(r.kafka).DeleteTopics(context.Background(), r.topic, bus.DeadLetterTopic(r.topic))
+	})
+	return r
+}
+
+// consumer returns a consumer. Its name is a, b or check: a fails as r.faults says, check where that is the projection's.
+func (r *rig) consumer(name string) bus.Consumer {
+	c := bus.NewConsumer(r.group[name], func(_ context.Context, e events.Event[thing]) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		err := r.faults[e.ID]
+		if refused := events.KindOf(err) == events.Invalid || events.KindOf(err) == events.Conflict; name == "a" && err != nil ||
+			name == "check" && refused {
+			return err
+		}
+		r.handled[name] = append(r.handled[name], e.ID)
+		return nil
+	})
+	c.Topic = r.topic
+	return c
+}
+
+func (r *rig) fail(err error, ids ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range ids {
+		r.faults[id] = err
+	}
+}
+
+// write writes an event of a subject to partition 0.
+func (r *rig) write(id, subject string) {
+	r.t.Helper()
+	require.NoError(r.t, r.kafka.ProduceSync(r.t.Context(), &kgo.Record{Topic: r.topic, Key: []byte(subject),
+		Value:   fmt.Appendf(nil, `{"eventId":%q,"eventType":"thing","data":{"id":%q}}`, id, subject),
+		Headers: []kgo.RecordHeader{{Key: "k", Value: []byte("v")}}}).FirstErr())
+}
+
+// consume runs a consumer until it has handled all that there is.
+func (r *rig) consume(names ...string) {
+	r.t.Helper()
+	for _, name := range names {
+		ctx, stop := context.WithTimeout(r.t.Context(), waitTimeout)
+		defer stop()
+		rejected, err := kafka.NewDeadLetters(r.Cluster, r.Logger)
+		require.NoError(r.t, err)
+		defer rejected.Close()
+		ended := make(chan error, 1)
+		member := kafka.NewMember(r.Cluster, r.consumer(name), kafka.Options{Logger: r.Logger, DeadLetters: rejected,
+			Delivery: bus.Options{Attempts: 1, StallAfter: 100}})
+		go func() { ended <- member.Run(ctx) }()
+		require.Eventually(r.t, func() bool {
+			groups, err := kafka.Groups(ctx, r.Cluster, map[string]string{r.group[name]: r.topic})
+			return err == nil && len(groups[0].Committed) > 0 && groups[0].Lag == 0
+		}, waitTimeout, 50*time.Millisecond)
+		stop()
+		require.NoError(r.t, <-ended)
+	}
+}
+
+// open lists the open rejections as "event redrives".
+func (r *rig) open() (open []string) {
+	r.t.Helper()
+	rejections, err := r.List(r.t.Context(), deadletters.Filter{}, false)
+	require.NoError(r.t, err)
+	for _, rejection := range rejections {
+		open = append(open, fmt.Sprintf("%d/%d %d", rejection.Partition, rejection.Offset, rejection.Redrives))
+	}
+	return open
+}
+
+func (r *rig) preview(o deadletters.PreviewOptions) *deadletters.Preview {
+	r.t.Helper()
+	p, err := r.Preview(r.t.Context(), deadletters.Filter{}, o)
+	require.NoError(r.t, err)
+	return p
+}
+
+// redrive returns the results in order, joined by spaces.
+func (r *rig) redrive(token string) string {
+	r.t.Helper()
+	results, err := r.try(r.t.Context(), token)
+	require.NoError(r.t, err)
+	return results
+}
+
+func (r *rig) try(ctx context.Context, token string) (string, error) {
+	var results []string
+	err := r.Redrive(ctx, token, deadletters.ActOptions{Who: "me", Report: func(result deadletters.Result) {
+		results = append(results, result.Result)
+	}})
+	return strings.Join(results, " "), err
+}
+
+// What one consumer rejected is redriven for it alone; if it is rejected again it is the same rejection, until it is parked.
+func TestRedrive(t *testing.T) {
+	onBrokers(t, func(t *testing.T, r *rig) {
+		r.fail(errors.New("broken"), "e1", "e3")
+		r.write("e0", "s0")
+		r.write("e1", "s1")
+		r.write("e2", "s2")
+		r.write("e3", "s3")
+		r.consume("a", "b")
+		assert.Equal(t, []string{"0/1 0", "0/3 0"}, r.open())
+		shown, err := r.Show(t.Context(), r.topic+"/0/1")
+		require.NoError(t, err)
+		require.Len(t, shown, 1)
+		assert.Equal(t, bus.Exhausted, shown[0].Class)
+		assert.Contains(t, string(shown[0].Record.Value), `"e1"`)
+		assert.Equal(t, []bus.Header{{Key: "k", Value: []byte("v")}}, shown[0].Record.Headers)
+
+		r.fail(nil, "e1")
+		assert.Equal(t, 2, r.preview(deadletters.PreviewOptions{}).Eligible) // an unknown reason may be gone
+		assert.Equal(t, "redriven redriven", r.redrive(r.preview(deadletters.PreviewOptions{}).Token))
+		assert.Empty(t, r.open())
+		assert.Zero(t, r.preview(deadletters.PreviewOptions{}).Eligible)
+
+		r.consume("a", "b")
+		assert.ElementsMatch(t, []string{"e0", "e2", "e1"}, r.handled["a"])
+		assert.ElementsMatch(t, []string{"e0", "e1", "e2", "e3"}, r.handled["b"], "copies are for the other consumer")
+		assert.Equal(t, []string{"0/3 1"}, r.open())
+		for n := range 2 {
+			assert.Equal(t, "redriven", r.redrive(r.preview(deadletters.PreviewOptions{}).Token))
+			r.consume("a")
+			assert.Equal(t, []string{fmt.Sprintf("0/3 %d", n+2)}, r.open())
+		}
+		p := r.preview(deadletters.PreviewOptions{})
+		require.Len(t, p.Refused, 1)
+		assert.Contains(t, p.Refused[0].Why, "parked")
+		assert.Equal(t, "refused", r.redrive(p.Token))
+
+		require.NoError(t, r.Discard(t.Context(), p.Token, deadletters.ActOptions{Who: "me", Reason: "a test",
+			Report: func(result deadletters.Result) { assert.Equal(t, "discarded", result.Result) }}))
+		assert.Empty(t, r.open())
+		all, err := r.List(t.Context(), deadletters.Filter{}, true)
+		require.NoError(t, err)
+		require.Len(t, all, 2)
+		assert.Equal(t, []deadletters.State{deadletters.Redriven, deadletters.Discarded},
+			[]deadletters.State{all[0].State, all[1].State})
+		assert.True(t, all[1].LastAt.After(all[1].FirstAt))
+	})
+}
+
+// A token pins its set: neither newcomers nor what was redriven since are redriven by it, nor is anything twice.
+func TestTokenPinsItsSet(t *testing.T) {
+	onBrokers(t, func(t *testing.T, r *rig) {
+		r.fail(errors.New("broken"), "e0", "e1", "e2")
+		r.write("e0", "s0")
+		r.write("e1", "s1")
+		r.consume("a")
+		first := r.preview(deadletters.PreviewOptions{})
+		r.write("e2", "s2")
+		r.consume("a")
+		second := r.preview(deadletters.PreviewOptions{})
+		assert.Equal(t, []int{2, 3}, []int{first.Eligible, second.Eligible})
+		assert.Equal(t, "redriven redriven", r.redrive(first.Token))
+		assert.Equal(t, "skipped skipped redriven", r.redrive(second.Token))
+		assert.Equal(t, "skipped skipped", r.redrive(first.Token))
+		r.fail(nil, "e0", "e1", "e2")
+		r.consume("a")
+		assert.ElementsMatch(t, []string{"e0", "e1", "e2"}, r.handled["a"])
+		for _, token := range []string{"", "abc", first.Token[:len(first.Token)-3]} {
+			_, err := r.try(t.Context(), token)
+			assert.Equal(t, events.Invalid, events.KindOf(err))
+		}
+	})
+}
+
+// A redrive that ends in the middle, by an interrupt or by a second one, is continued by its token without a second copy.
+func TestRedriveContinues(t *testing.T) {
+	onBrokers(t, func(t *testing.T, r *rig) {
+		r.fail(errors.New("broken"), "e0", "e1", "e2")
+		for i := range 3 {
+			r.write(fmt.Sprintf("e%d", i), fmt.Sprintf("s%d", i))
+		}
+		r.consume("a")
+		token := r.preview(deadletters.PreviewOptions{}).Token
+
+		// One that was killed between its copy and the end of the transaction.
+		killed, err := kgo.NewClient(kgo.SeedBrokers(r.Cluster.Brokers...), kgo.TransactionalID("sipeat-dead-letters"),
+			kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		require.NoError(t, err)
+		defer killed.Close()
+		require.NoError(t, killed.BeginTransaction())
+		require.NoError(t, killed.ProduceSync(t.Context(), &kgo.Record{Topic: r.topic, Key: []byte("s0"),
+			Value: []byte(`{"eventId":"e0","eventType":"thing","data":{"id":"s0"}}`)}).FirstErr())
+
+		ctx, interrupt := context.WithCancel(t.Context())
+		var results []string
+		err = r.Redrive(ctx, token, deadletters.ActOptions{Who: "me", Report: func(result deadletters.Result) {
+			results = append(results, result.Result)
+			interrupt()
+		}})
+		require.ErrorContains(t, err, "the same token continues")
+		assert.Equal(t, []string{"redriven"}, results)
+
+		var second string
+		err = r.Redrive(t.Context(), token, deadletters.ActOptions{Who: "me", Report: func(deadletters.Result) {
+			if second == "" {
+				second = r.redrive(token)
+			}
+		}})
+		require.ErrorContains(t, err, "another redrive or discard has begun")
+		assert.Equal(t, "skipped redriven redriven", second)
+
+		r.fail(nil, "e0", "e1", "e2")
+		r.consume("a")
+		assert.ElementsMatch(t, []string{"e0", "e1", "e2"}, r.handled["a"])
+		actions, err := r.Audit(t.Context())
+		require.NoError(t, err)
+		redriven := 0
+		for _, a := range actions[len(actions)-3:] {
+			assert.Equal(t, "me", a.Who)
+			for _, item := range a.Items {
+				redriven += item.Redrive
+			}
+		}
+		assert.Equal(t, 3, redriven)
+		assert.Contains(t, actions[len(actions)-3].Error, "interrupted")
+	})
+}
+
+// A preview says why a rejection cannot be redriven.
+func TestPreviewRefuses(t *testing.T) {
+	onBrokers(t, func(t *testing.T, r *rig) {
+		conflict := events.Errorf(events.Conflict, "the id is in use")
+		r.fail(errors.New("broken"), "e0", "e5")
+		r.fail(conflict, "e1")
+		r.fail(events.Errorf(events.Invalid, "no"), "e2")
+		r.write("e0", "same")
+		r.write("e1", "s1")
+		r.write("e2", "s2")
+		require.NoError(t, r.kafka.ProduceSync(t.Context(), &kgo.Record{Topic: r.topic, Value: []byte("{")}).FirstErr())
+		r.write("e4", "same")
+		r.write("e5", "s5")
+		r.consume("a")
+		why := map[string]string{}
+		p := r.preview(deadletters.PreviewOptions{})
+		for _, refusal := range p.Refused {
+			why[strings.TrimPrefix(refusal.ID, r.topic)] = refusal.Why
+		}
+		assert.Equal(t, 1, p.Eligible)
+		assert.Len(t, why, 4)
+		assert.Contains(t, why["/0/0"], "a later event of its key was handled, at offset 4")
+		assert.Contains(t, why["/0/1"], "still in conflict: the id is in use")
+		assert.Contains(t, why["/0/2"], "rejected again: no")
+		assert.Contains(t, why["/0/3"], "still cannot be decoded")
+
+		r.fail(nil, "e0", "e1", "e2", "e5")
+		p = r.preview(deadletters.PreviewOptions{OutOfOrder: true})
+		assert.Equal(t, 4, p.Eligible)
+		assert.Equal(t, "redriven redriven redriven refused redriven", r.redrive(p.Token))
+		r.consume("a")
+		assert.ElementsMatch(t, []string{"e4", "e0", "e1", "e2", "e5"}, r.handled["a"])
+	})
+}
+
+// A redelivery may write the dead letter of one record again, and other programs may write to the topic: neither counts.
+func TestRejectionsCountOnce(t *testing.T) {
+	onBrokers(t, func(t *testing.T, r *rig) {
+		at := time.Now().UTC()
+		write := func(offset int64, classes ...bus.Class) {
+			record := &kgo.Record{Topic: bus.DeadLetterTopic(r.topic)}
+			for _, class := range classes { // a dead letter may be of a dead letter
+				at = at.Add(time.Second)
+				l := bus.DeadLetter{Record: bus.Record{Topic: r.topic, Offset: offset}, Consumer: "a", Class: class, At: at}
+				for _, h := range l.Encode().Headers {
+					record.Headers = append(record.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+				}
+			}
+			require.NoError(t, r.kafka.ProduceSync(t.Context(), record).FirstErr())
+		}
+		write(1, bus.Panicked)
+		write(2, bus.Conflicting)
+		write(2, bus.Conflicting)
+		write(3, bus.Panicked, bus.Conflicting)
+		last := at
+		write(4, "<b>")
+		write(5)
+		rejections, err := r.List(t.Context(), deadletters.Filter{}, false)
+		require.NoError(t, err)
+		counts := map[bus.Class]int{}
+		for _, g := range deadletters.Groups(rejections) {
+			counts[g.Class] = g.Count
+		}
+		assert.Equal(t, map[bus.Class]int{bus.Panicked: 1, bus.Conflicting: 2}, counts)
+		assert.Equal(t, time.Second, rejections[1].LastAt.Sub(rejections[1].FirstAt))
+		for _, f := range []deadletters.Filter{{Class: bus.Panicked}, {ID: r.topic + "/0/1"}, {Since: last}, {Consumer: "b"}} {
+			matching, err := r.List(t.Context(), f, false)
+			require.NoError(t, err)
+			if f.Consumer == "" {
+				assert.Len(t, matching, 1, "%v", f)
+			} else {
+				assert.Empty(t, matching)
+			}
+		}
+	})
+}

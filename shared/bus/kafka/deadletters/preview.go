@@ -1,0 +1,185 @@
+package deadletters
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/go-json-experiment/json"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+// MaxRedrives is how often an event is redriven, unless a preview asks for more. After that it is parked: the fault is not cured.
+const MaxRedrives = 3
+
+// PreviewOptions relax what a preview refuses.
+type PreviewOptions struct {
+	MaxRedrives int  // 0 = [MaxRedrives]
+	OutOfOrder  bool // redrive events although later ones of their key were handled
+}
+
+// Preview is a set of open rejections, pinned by its token.
+type Preview struct {
+	Token    string    `json:"token"` // what Redrive and Discard act on; it does not expire
+	Eligible int       `json:"eligible"`
+	Refused  []Refusal `json:"refused"`
+
+	Rejections []*Rejection `json:"-"` // the whole set
+}
+
+// Refusal is a rejection that would not be redriven.
+type Refusal struct {
+	ID       string `json:"id"`
+	Consumer string `json:"consumer"`
+	Why      string `json:"why"`
+}
+
+// token is the content of [Preview].Token.
+type token struct {
+	Filter   Filter         `json:"f"`
+	Options  PreviewOptions `json:"o"`
+	Bounds   bounds         `json:"b"`
+	Count    int            `json:"n"`
+	Eligible []byte         `json:"e"` // a bit for each rejection
+}
+
+func (t token) eligible(i int) bool { return t.Eligible[i/8]>>(i%8)&1 == 1 }
+
+func parseToken(text string) (t token, err error) {
+	content, err := base64.RawURLEncoding.DecodeString(text)
+	if err == nil {
+		err = json.Unmarshal(content, &t)
+	}
+	if err != nil || len(t.Eligible) != (t.Count+7)/8 {
+		return t, events.Errorf(events.Invalid, "that is not the token of a preview, or not all of it")
+	}
+	return t, nil
+}
+
+// Preview selects the open rejections that match and finds out which can be redriven. It changes nothing.
+func (c *Client) Preview(ctx context.Context, f Filter, o PreviewOptions) (*Preview, error) {
+	o.MaxRedrives = cmp.Or(o.MaxRedrives, MaxRedrives)
+	s, err := c.read(ctx, nil, f, true)
+	if err != nil {
+		return nil, err
+	}
+	set := s.matching(false)
+	later := map[*Rejection]int64{}
+	if !o.OutOfOrder {
+		if later, err = c.handledLater(ctx, set, s.dead); err != nil {
+			return nil, err
+		}
+	}
+	t := token{Filter: f, Options: o, Bounds: s.bounds, Count: len(set), Eligible: make([]byte, (len(set)+7)/8)}
+	p := &Preview{Rejections: set, Refused: []Refusal{}}
+	for i, r := range set {
+		why, err := c.refusal(ctx, r, o)
+		if err != nil {
+			return nil, err
+		}
+		if at, ok := later[r]; ok && why == "" {
+			why = fmt.Sprintf("a later event of its key was handled, at offset %d; --out-of-order redrives it nevertheless", at)
+		}
+		if why != "" {
+			p.Refused = append(p.Refused, Refusal{r.ID, r.Consumer, why})
+			continue
+		}
+		p.Eligible++
+		t.Eligible[i/8] |= 1 << (i % 8)
+	}
+	for _, ends := range t.Bounds {
+		maps.DeleteFunc(ends, func(_ int32, end int64) bool { return end == 0 }) // keeps the token short
+	}
+	content, err := json.Marshal(t, json.Deterministic(true))
+	p.Token = base64.RawURLEncoding.EncodeToString(content)
+	return p, err
+}
+
+// refusal is why a rejection cannot be redriven; "" = it can.
+func (c *Client) refusal(ctx context.Context, r *Rejection, o PreviewOptions) (string, error) {
+	switch {
+	case r.Class == bus.TooLarge:
+		return "its value was left out, because it was too large", nil
+	case r.Redrives >= o.MaxRedrives:
+		return fmt.Sprintf("parked: redriven %d times already; --max-redrives allows more", r.Redrives), nil
+	}
+	err := c.Check(ctx, r.Consumer, r.Record)
+	switch kind := events.KindOf(err); {
+	case err == nil:
+		return "", nil
+	case kind == events.Unavailable, ctx.Err() != nil:
+		return "", err
+	case errors.Is(err, events.ErrNotUnderstood):
+		return "it still cannot be decoded: " + err.Error(), nil
+	case kind == events.Conflict:
+		return "it is still in conflict: " + err.Error(), nil
+	}
+	return "it would be rejected again: " + err.Error(), nil
+}
+
+// handledLater finds rejections of which a later event with the same key was handled, and the offset of that.
+func (c *Client) handledLater(ctx context.Context, set []*Rejection, dead map[source]bool) (map[*Rejection]int64, error) {
+	type group struct{ topic, consumer string }
+	waiting := map[group]map[int32]map[string][]*Rejection{} // by partition and key
+	for _, r := range set {
+		g := group{r.Topic, r.Consumer}
+		if waiting[g] == nil {
+			waiting[g] = map[int32]map[string][]*Rejection{}
+		}
+		if waiting[g][r.Partition] == nil {
+			waiting[g][r.Partition] = map[string][]*Rejection{}
+		}
+		if r.Key != "" {
+			waiting[g][r.Partition][r.Key] = append(waiting[g][r.Partition][r.Key], r)
+		}
+	}
+	later := map[*Rejection]int64{}
+	for g, partitions := range waiting {
+		until, err := c.handled(ctx, g.topic, g.consumer)
+		if err != nil {
+			return nil, err
+		}
+		from := map[int32]int64{}
+		for n, end := range until {
+			from[n] = end
+			for _, rejections := range partitions[n] {
+				for _, r := range rejections {
+					from[n] = min(from[n], r.Offset+1)
+				}
+			}
+		}
+		_, err = kafka.ReadTopic(ctx, c.Cluster, c.Logger, g.topic, from, until, func(record bus.Record) error {
+			key := string(record.Key)
+			var eventID string
+			if e, err := decode(g.topic, record.Value); err == nil {
+				key, eventID = orderingKey(record.Key, e), e.EventID()
+			}
+			at := bus.Position{Topic: g.topic, Partition: record.Partition, Offset: record.Offset}
+			for _, r := range partitions[record.Partition][key] {
+				repeat := eventID != "" && eventID == r.EventID
+				if record.Offset > r.Offset && !repeat && !dead[source{at, g.consumer}] {
+					later[r] = record.Offset
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return later, nil
+}
+
+// handled returns up to where the group has handled a topic, by partition.
+func (c *Client) handled(ctx context.Context, topic, group string) (map[int32]int64, error) {
+	groups, err := kafka.Groups(ctx, c.Cluster, map[string]string{group: topic})
+	if err != nil {
+		return nil, err
+	}
+	return groups[0].Committed, nil
+}

@@ -1,0 +1,163 @@
+package deadletters
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
+	"golang.org/x/sync/errgroup"
+)
+
+var idPattern = regexp.MustCompile(`^([a-zA-Z0-9._-]{1,249})/(\d{1,10})/(\d{1,19})$`)
+
+// maxBytes is how large the values may be that are held in memory.
+const maxBytes = 256 << 20
+
+// bounds are where topics end, by name and partition.
+type bounds map[string]map[int32]int64
+
+// snapshot is what the dead-letter topics and the audit topic hold up to some bounds.
+type snapshot struct {
+	filter     Filter
+	values     bool // keep those of rejections that match
+	rejections map[source]*Rejection
+	dead       map[source]bool // every record that was rejected, redriven copies among them
+
+	mu     sync.Mutex
+	bounds bounds
+	bytes  int
+}
+
+// read reads the dead letters of the filter's topic, or of all, and what was done about them: up to the bounds or, if they are
+// nil, what there is now.
+func (c *Client) read(ctx context.Context, until bounds, f Filter, values bool) (*snapshot, error) {
+	topics := c.Topics
+	if f.Topic != "" {
+		if !slices.Contains(topics, f.Topic) {
+			return nil, events.Errorf(events.NotFound, "no consumer reads topic %.249q; the topics are %v", f.Topic, topics)
+		}
+		topics = []string{f.Topic}
+	}
+	s := &snapshot{filter: f, values: values, rejections: map[source]*Rejection{}, dead: map[source]bool{}, bounds: bounds{}}
+	reading, ctx := errgroup.WithContext(ctx)
+	done := actions{}
+	reading.Go(func() error { return c.readTopic(ctx, bus.AuditTopic, until, s, done.add) })
+	for _, topic := range topics {
+		reading.Go(func() error { return c.readTopic(ctx, bus.DeadLetterTopic(topic), until, s, s.add) })
+	}
+	if err := reading.Wait(); err != nil {
+		return nil, err
+	}
+	for at, r := range s.rejections {
+		r.State = done.stateOf(at, r.Redrives)
+	}
+	return s, nil
+}
+
+// readTopic reads a topic, unless it does not exist.
+func (c *Client) readTopic(ctx context.Context, topic string, until bounds, s *snapshot, add func(bus.Record) error) error {
+	var ends map[int32]int64
+	if until != nil {
+		ends = map[int32]int64{} // 0 where the preview found nothing
+		maps.Copy(ends, until[topic])
+	}
+	ends, err := kafka.ReadTopic(ctx, c.Cluster, c.Logger, topic, nil, ends, func(r bus.Record) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return add(r)
+	})
+	if events.KindOf(err) == events.NotFound && len(until[topic]) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bounds[topic] = ends
+	return err
+}
+
+// add adds a dead letter. Other records on a dead-letter topic are of another program.
+func (s *snapshot) add(record bus.Record) error {
+	l, ok := bus.ParseDeadLetter(record)
+	if !ok || bus.DeadLetterTopic(l.Record.Topic) != record.Topic {
+		return nil
+	}
+	at := bus.Position{Topic: l.Record.Topic, Partition: l.Record.Partition, Offset: l.Record.Offset}
+	s.dead[source{at, l.Consumer}] = true
+	at, redrives := origin(l.Record, at)
+	r := s.rejections[source{at, l.Consumer}]
+	if r == nil {
+		r = &Rejection{ID: formatID(at), Topic: at.Topic, Partition: at.Partition, Offset: at.Offset, Consumer: l.Consumer,
+			FirstAt: l.At, LastAt: l.At}
+		s.rejections[source{at, l.Consumer}] = r
+	}
+	if l.At.Before(r.FirstAt) {
+		r.FirstAt = l.At
+	}
+	if redrives < r.Redrives || l.At.Before(r.LastAt) {
+		return nil // an older one, or a repeat
+	}
+	s.bytes -= len(r.Record.Value)
+	r.Class, r.Reason, r.Attempts, r.LastAt, r.Redrives = l.Class, l.Reason, l.Attempts, l.At, redrives
+	r.Key, r.EventID, r.Record = string(l.Record.Key), "", l.Record
+	if e, err := decode(r.Topic, l.Record.Value); err == nil {
+		r.EventID, r.Key = e.EventID(), orderingKey(l.Record.Key, e)
+	}
+	if !s.values || !s.filter.matches(r) {
+		r.Record.Value = nil
+	}
+	if s.bytes += len(r.Record.Value); s.bytes > maxBytes {
+		return fmt.Errorf("the dead letters hold more than %d MiB: select fewer by topic, class, key, id or time", maxBytes>>20)
+	}
+	return nil
+}
+
+// decode reads a record of a topic's event type.
+func decode(topic string, value []byte) (events.Any, error) {
+	d, ok := events.Lookup(topic)
+	if !ok {
+		return nil, events.Errorf(events.NotFound, "no event type %s", topic)
+	}
+	return d.Decode(value)
+}
+
+// orderingKey is the key within which events are in order: the record's or, without one, that of the event.
+func orderingKey(key []byte, e events.Any) string {
+	if key != nil {
+		return string(key)
+	}
+	return e.Key()
+}
+
+// origin is the position of the record that was rejected first, and how often it was redriven.
+func origin(r bus.Record, at bus.Position) (bus.Position, int) {
+	redrives := 0
+	for _, h := range r.Headers {
+		switch h.Key {
+		case bus.HeaderRedriveOf:
+			if first, err := parseID(string(h.Value)); err == nil && first.Topic == at.Topic {
+				at = first
+			}
+		case bus.HeaderRedrives:
+			redrives, _ = strconv.Atoi(string(h.Value))
+		}
+	}
+	return at, redrives
+}
+
+// matching returns the rejections that match, in the order of their records, and only open ones unless all is set.
+func (s *snapshot) matching(all bool) (matching []*Rejection) {
+	for _, r := range s.rejections {
+		if s.filter.matches(r) && (all || r.State == Open) {
+			matching = append(matching, r)
+		}
+	}
+	slices.SortFunc(matching, compareRejections)
+	return matching
+}

@@ -1,0 +1,102 @@
+package program
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// rejection is a line of `dead-letters list --json`.
+type rejection struct {
+	ID, Topic, EventID, Key, Class, Reason, Consumer, State string
+	Offset                                                  int64
+	Attempts, Redrives                                      int
+	Value                                                   string
+}
+
+// A notification that Discord refuses is found, redriven once Discord accepts it, and delivered once. A conflict is refused and
+// discarded. All of it is recorded.
+func TestDeadLetters(t *testing.T) {
+	t.Parallel()
+	var accepts atomic.Bool
+	delivered := make(chan string, 9)
+	discord := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !accepts.Load() {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		delivered <- string(body)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer discord.Close()
+	s := serve(t, t.TempDir(), "NOTIFY=discord", "DISCORD_WEBHOOK="+discord.URL+"/api/webhooks/1/x")
+	f := s.fleet()
+	list := func(arguments ...string) (all []rejection) {
+		got := f.Run(append([]string{"dead-letters", "list", "--json"}, arguments...)...)
+		require.Equal(t, 0, got.Status, got.Stderr)
+		for _, line := range Lines(got.Stdout) {
+			all = append(all, Decoded[rejection](t, line))
+		}
+		return all
+	}
+	assert.Contains(t, f.Run("dead-letters", "list").Stdout, "no such dead letters")
+
+	first := s.Post("/contacts", AContact)
+	s.Readable("/contacts/", first.ID)
+	conflict := `{"eventId":"e-1","eventType":"contact-created","data":{"id":"` + first.ID + `","name":"Eve"}}`
+	require.NoError(t, client(t, s.Kafka).ProduceSync(Within(t), &kgo.Record{Topic: "contact-created", Key: []byte(first.ID),
+		Value: []byte(conflict)}).FirstErr())
+	Until(t, func() error { return ErrorUnless(len(list()) == 2, "not both are rejected") })
+	refused := list("--topic", "notification")[0]
+	assert.Equal(t, []any{"exhausted", "sipeat-notification-consumer", "open", first.ID},
+		[]any{refused.Class, refused.Consumer, refused.State, refused.Key})
+	assert.Empty(t, list("--class", "panic"))
+	shown := f.Run("dead-letters", "show", refused.ID)
+	assert.Contains(t, shown.Stdout, refused.EventID)
+	assert.Contains(t, shown.Stdout, "New contact")
+
+	accepts.Store(true)
+	preview := f.Run("dead-letters", "preview", "--json")
+	require.Equal(t, 0, preview.Status, preview.Stderr)
+	p := Decoded[struct {
+		Token    string
+		Eligible int
+		Refused  []struct{ ID, Why string }
+	}](t, preview.Stdout)
+	assert.Equal(t, 1, p.Eligible)
+	require.Len(t, p.Refused, 1)
+	assert.Contains(t, p.Refused[0].Why, "still in conflict")
+	redriven := f.Run("dead-letters", "redrive", p.Token, "--json")
+	assert.Equal(t, 1, redriven.Status, "one was not redriven")
+	assert.Regexp(t, `"result":"refused"(.|\n)*"result":"redriven"`, redriven.Stdout)
+	assert.Contains(t, <-delivered, "New contact")
+	assert.Contains(t, f.Run("dead-letters", "redrive", p.Token).Stdout, "skipped")
+
+	noReason := f.Run("dead-letters", "discard", p.Token)
+	assert.Equal(t, 2, noReason.Status, noReason.Stderr)
+	assert.Equal(t, 2, f.Run("dead-letters", "list", "--class", "x").Status)
+	assert.Equal(t, 2, f.Run("dead-letters", "lst").Status)
+	assert.Equal(t, 1, f.Run("dead-letters", "redrive", "x").Status)
+	rest := Decoded[struct{ Token string }](t, f.Run("dead-letters", "preview", "--json").Stdout)
+	discarded := f.Run("dead-letters", "discard", rest.Token, "--reason", "a test")
+	assert.Equal(t, 0, discarded.Status, discarded.Stderr)
+	assert.Empty(t, list())
+	states := map[string]string{}
+	for _, r := range list("--all") {
+		states[r.Topic] = r.State
+	}
+	assert.Equal(t, map[string]string{"contact-created": "discarded", "notification": "redriven"}, states)
+	audit := f.Run("dead-letters", "audit").Stdout
+	assert.Len(t, Lines(audit), 4, audit)
+	assert.Contains(t, audit, "a test")
+	assert.Equal(t, 3, strings.Count(f.Run("dead-letters", "audit", "--json").Stdout, `"who":`)-2, "two items have one of their own")
+	assert.Empty(t, delivered, "delivered once")
+}
