@@ -120,6 +120,10 @@ func (d *doctor) run(ctx context.Context) error {
 // check runs a check for at most [reachTimeout]. none is what it means that it finds nothing to report.
 func (d *doctor) check(ctx context.Context, part, none string, check func(context.Context) error) {
 	d.part = part
+	if isTerminal(d.stderr) { // a service that hangs takes a while
+		fmt.Fprintf(d.stderr, "checking %s …\r", part)
+		defer fmt.Fprint(d.stderr, "\x1b[K")
+	}
 	before := len(d.findings)
 	checking, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()

@@ -148,7 +148,7 @@ func (a *app) showResponse(function string, response []byte) error {
 	if json.Indent(&pretty, []byte(body), "", "  ") == nil {
 		body = pretty.String()
 	}
-	if _, err := fmt.Fprintln(a.stdout, events.Printable(strings.TrimSpace(text+body))); err != nil {
+	if _, err := fmt.Fprintln(a.stdout, escapeControls(strings.TrimSpace(text+body))); err != nil {
 		return err
 	}
 	switch {

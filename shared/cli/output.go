@@ -48,12 +48,26 @@ func withoutEscapes(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// writeJSON writes what json.Marshal returned, without characters that control a terminal.
+// writeJSON writes what json.Marshal returned.
 func (a *app) writeJSON(text []byte, err error) error {
 	if err == nil {
-		_, err = fmt.Fprintln(a.stdout, events.Printable(string(text)))
+		_, err = fmt.Fprintln(a.stdout, escapeControls(string(text)))
 	}
 	return err
+}
+
+// escapeControls escapes in a JSON text the control characters that a terminal obeys and JSON leaves as they are: DEL and C1. The
+// JSON means the same afterwards; invalid UTF-8 becomes U+FFFD.
+func escapeControls(json string) string {
+	var escaped strings.Builder
+	for _, r := range json {
+		if 0x7f <= r && r <= 0x9f {
+			fmt.Fprintf(&escaped, `\u%04x`, r)
+		} else {
+			escaped.WriteRune(r)
+		}
+	}
+	return escaped.String()
 }
 
 // printTable writes rows of cells that tabs separate, in columns.

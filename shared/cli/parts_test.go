@@ -1,13 +1,18 @@
 package cli
 
 import (
+	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
 )
 
 func TestFolderOfTheDefaultStoreIsPrivate(t *testing.T) {
@@ -18,4 +23,22 @@ func TestFolderOfTheDefaultStoreIsPrivate(t *testing.T) {
 	folder, err := os.Stat(filepath.Dir(settings.DefaultStore))
 	require.NoError(t, err)
 	assert.Zero(t, folder.Mode().Perm()&0o077)
+}
+
+func TestATableMayBeBuiltBesideAFileInUse(t *testing.T) {
+	var out bytes.Buffer
+	r := rebuild{app: &app{stdout: &out, settings: settings.Settings{Store: "model.db", Table: "sipeat"}}, table: "sipeat"}
+	require.NoError(t, r.check())
+	require.NoError(t, r.finish(t.Context(), nil))
+	assert.Regexp(t, `set STORE=dynamodb and TABLE_NAME=sipeat .* To go back, set STORE=model.db\.`, out.String())
+	r.settings.Store = settings.DynamoDB
+	require.ErrorContains(t, r.check(), "in use")
+}
+
+func TestRebuildLogsRateAndTimeLeft(t *testing.T) {
+	var log bytes.Buffer
+	r := rebuild{app: &app{logger: slog.New(slog.NewTextHandler(&log, nil))}, began: time.Now().Add(-10 * time.Second),
+		progress: map[string][2]int64{}, bar: progressbar.DefaultSilent(1), logging: rate.Sometimes{Every: 1}}
+	r.showProgress("contact-created", 1000, 4000)
+	assert.Regexp(t, `handled=1000 of=4000 per_second=(99|100) left=30s`, log.String())
 }

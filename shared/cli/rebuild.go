@@ -34,6 +34,7 @@ type rebuild struct {
 	other             string // what it is compared with
 	once              bool
 
+	began    time.Time
 	rejected atomic.Int64
 	bar      *progressbar.ProgressBar
 	mu       sync.Mutex
@@ -85,7 +86,7 @@ func (r *rebuild) check() error {
 		}
 	}
 	path := func(file string) string { absolute, _ := filepath.Abs(file); return absolute }
-	if r.table != "" && (r.table == r.settings.Table || r.table == r.other) ||
+	if r.table != "" && (r.settings.Store == settings.DynamoDB && r.table == r.settings.Table || r.table == r.other) ||
 		r.file != "" && (path(r.file) == path(r.settings.Store) || path(r.file) == path(r.other)) {
 		return fmt.Errorf("%s is in use (STORE, TABLE_NAME) or compared with: build another file or table", r.name())
 	}
@@ -133,7 +134,8 @@ func (r *rebuild) build(ctx context.Context, model store.Store) error {
 	r.bar = progressbar.NewOptions64(1, progressbar.OptionSetWriter(r.stderr), progressbar.OptionSetDescription("events"),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
 		progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(r.stderr)))
-	began := time.Now()
+	r.began = time.Now()
+	r.logging.Do(func() {}) // not at the start, when nothing is known yet
 	err := r.replay(ctx, model, false)
 	_ = r.bar.Finish()
 	handled, all := r.total()
@@ -143,7 +145,7 @@ func (r *rebuild) build(ctx context.Context, model store.Store) error {
 	if err != nil {
 		return err
 	}
-	took := time.Since(began)
+	took := time.Since(r.began)
 	fmt.Fprintf(r.stdout, "Built %s from %s in %s (%.0f/s), %d of them rejected.\n", r.name(), counted(int(handled), "event"),
 		took.Round(time.Millisecond), float64(handled)/took.Seconds(), r.rejected.Load())
 	if r.once {
@@ -210,7 +212,11 @@ func (r *rebuild) showProgress(topic string, handled, all int64) {
 	r.bar.ChangeMax64(all + 1) // or it ends by itself
 	_ = r.bar.Set64(handled)
 	if !isTerminal(r.stderr) {
-		r.logging.Do(func() { r.logger.Info("rebuilding", "handled", handled, "of", all) })
+		r.logging.Do(func() {
+			perSecond := float64(handled) / time.Since(r.began).Seconds()
+			left := time.Duration(float64(all-handled) / max(perSecond, 0.01) * float64(time.Second)).Round(time.Second)
+			r.logger.Info("rebuilding", "handled", handled, "of", all, "per_second", int(perSecond), "left", left.String())
+		})
 	}
 }
 
@@ -245,7 +251,10 @@ func (r *rebuild) finish(ctx context.Context, model store.Store) error {
 		return nil
 	}
 	to, back := "TABLE_NAME="+r.table, "TABLE_NAME="+r.settings.Table
-	if r.file != "" {
+	switch {
+	case r.table != "" && r.settings.Store != settings.DynamoDB:
+		to, back = "STORE=dynamodb and "+to, "STORE="+r.settings.Store
+	case r.file != "":
 		to, back = "STORE="+r.file, "STORE="+r.settings.Store
 		if r.settings.ClaimsFile == "" && r.settings.Store != settings.DynamoDB { // beside it by default, where they stay
 			to += " and CLAIMS_FILE=" + claimsFile(r.settings.Store)
@@ -260,7 +269,8 @@ func (r *rebuild) finish(ctx context.Context, model store.Store) error {
 const settleTime = 3 * time.Second
 
 // compare lists what differs between two read models: items by type and id, demand by drink and place. While traffic
-// continues, a difference counts if it is still there after [settleTime]. It needs some 200 bytes of memory per item.
+// continues, a difference counts if it is still there after [settleTime]. It needs some 200 bytes of memory per item of a
+// topic.
 func compare(ctx context.Context, a, b store.Reader, nameA, nameB string) (differences []string, err error) {
 	first, err := differing(ctx, a, b, nameA, nameB)
 	if err != nil || len(first) == 0 {
@@ -282,45 +292,45 @@ func compare(ctx context.Context, a, b store.Reader, nameA, nameB string) (diffe
 
 // differing returns by item and demand how it differs. It reads both models at the same time, because traffic continues.
 func differing(ctx context.Context, a, b store.Reader, nameA, nameB string) (map[string]string, error) {
-	var inA, inB map[string]string
-	reading, ctx := errgroup.WithContext(ctx)
-	reading.Go(func() (err error) { inA, err = contents(ctx, a); return err })
-	reading.Go(func() (err error) { inB, err = contents(ctx, b); return err })
-	if err := reading.Wait(); err != nil {
-		return nil, err
-	}
 	found := map[string]string{}
-	for name, x := range inA {
-		if y, both := inB[name]; !both {
-			found[name] = "is in " + nameA + " only"
-		} else if x != y {
-			found[name] = fmt.Sprintf("differs: %s and %s", x, y)
+	for _, topic := range append(topicNames(), "") {
+		var inA, inB map[string]string
+		reading, ctx := errgroup.WithContext(ctx)
+		reading.Go(func() (err error) { inA, err = contents(ctx, a, topic); return err })
+		reading.Go(func() (err error) { inB, err = contents(ctx, b, topic); return err })
+		if err := reading.Wait(); err != nil {
+			return nil, err
 		}
-		delete(inB, name)
-	}
-	for name := range inB {
-		found[name] = "is in " + nameB + " only"
+		for name, x := range inA {
+			if y, both := inB[name]; !both {
+				found[name] = "is in " + nameA + " only"
+			} else if x != y {
+				found[name] = fmt.Sprintf("differs: %s and %s", x, y)
+			}
+			delete(inB, name)
+		}
+		for name := range inB {
+			found[name] = "is in " + nameB + " only"
+		}
 	}
 	return found, nil
 }
 
-// contents are the items by type and id, as their event and a digest, and the demand by drink and place, as its count.
-func contents(ctx context.Context, s store.Reader) (map[string]string, error) {
+// contents are the items of a topic by type and id, as their event and a digest; without a topic, the demand by drink and place.
+func contents(ctx context.Context, s store.Reader, topic string) (map[string]string, error) {
 	all := map[string]string{}
-	for _, topic := range topicNames() {
-		for q, more := (store.Query{Type: topic, Limit: store.MaxLimit}), true; more; more = q.Cursor != "" {
-			page, err := s.List(ctx, q)
-			if err != nil {
-				return nil, err
-			}
-			for _, i := range page.Items {
-				digest := sha256.Sum256(fmt.Appendf(nil, "%d %x %q %q %q", i.CreatedAt.UnixMilli(), i.Digest, i.Data, i.Labels, i.Drinks))
-				all[fmt.Sprintf("%s %q", i.Type, i.ID)] = fmt.Sprintf("event %q (%x)", i.EventID, digest[:6])
-			}
-			q.Cursor = page.Next
+	for q, more := (store.Query{Type: topic, Limit: store.MaxLimit}), topic != ""; more; more = q.Cursor != "" {
+		page, err := s.List(ctx, q)
+		if err != nil {
+			return nil, err
 		}
+		for _, i := range page.Items {
+			digest := sha256.Sum256(fmt.Appendf(nil, "%d %x %q %q %q", i.CreatedAt.UnixMilli(), i.Digest, i.Data, i.Labels, i.Drinks))
+			all[fmt.Sprintf("%s %q", i.Type, i.ID)] = fmt.Sprintf("event %q (%x)", i.EventID, digest[:6])
+		}
+		q.Cursor = page.Next
 	}
-	for q, more := (store.DemandQuery{Limit: store.MaxLimit}), true; more; more = q.Cursor != "" {
+	for q, more := (store.DemandQuery{Limit: store.MaxLimit}), topic == ""; more; more = q.Cursor != "" {
 		page, err := s.Demand(ctx, q)
 		if err != nil {
 			return nil, err

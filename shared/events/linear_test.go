@@ -40,7 +40,7 @@ var shapes = []struct{ name, head, unit, tail string }{
 
 // work is everything that this package does with a record.
 func work(record []byte) {
-	_, _ = events.OneLine(string(record), 100), events.Printable(string(record))
+	_ = events.OneLine(string(record), 100)
 	e, err := events.Decode[events.RequestCreated](record)
 	if err != nil {
 		_ = events.LogText(err.Error())

@@ -35,13 +35,19 @@ func LogID(id string) string { return OneLine(id, 128) }
 func LogText(text string) string { return OneLine(text, 2000) }
 
 // LogAttr is the [slog.HandlerOptions.ReplaceAttr] of JSON logs. It writes a duration in milliseconds, under a name that ends
-// in _ms, an empty list as [] (not null), and text as [Printable] has it.
+// in _ms, an empty list as [] (not null), and U+FFFD for DEL and C1, the control characters that a terminal obeys and JSON
+// leaves as they are.
 func LogAttr(_ []string, a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
 	case slog.KindDuration:
 		return slog.Float64(a.Key+"_ms", float64(a.Value.Duration())/float64(time.Millisecond))
 	case slog.KindString:
-		a.Value = slog.StringValue(Printable(a.Value.String()))
+		a.Value = slog.StringValue(strings.Map(func(r rune) rune {
+			if 0x7f <= r && r <= 0x9f {
+				return unicode.ReplacementChar
+			}
+			return r
+		}, a.Value.String()))
 	case slog.KindAny:
 		if err, ok := a.Value.Any().(error); ok {
 			return LogAttr(nil, slog.String(a.Key, err.Error()))
@@ -51,14 +57,4 @@ func LogAttr(_ []string, a slog.Attr) slog.Attr {
 		}
 	}
 	return a
-}
-
-// Printable is text with U+FFFD for DEL and C1, the control characters that a terminal obeys and JSON leaves as they are.
-func Printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if 0x7f <= r && r <= 0x9f {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
 }
