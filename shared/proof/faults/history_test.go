@@ -304,7 +304,10 @@ func (h *history) add(b []byte) error {
 	case "fault":
 		return read(b, &h.faults)
 	case "hit":
-		return read(b, &h.hits)
+		if err := read(b, &h.hits); err != nil || slices.Contains(stages, h.hits[len(h.hits)-1].Stage) {
+			return err
+		}
+		return fmt.Errorf("unknown stage %q", h.hits[len(h.hits)-1].Stage)
 	case "assigned", "revoked":
 		return read(b, &h.owned)
 	case "commit":

@@ -1,0 +1,254 @@
+package faults
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/stretchr/testify/require"
+)
+
+// TestCheckHistory judges a recorded history again, without running anything.
+func TestCheckHistory(t *testing.T) {
+	path := os.Getenv("HISTORY")
+	if path == "" {
+		t.Skip("set HISTORY=path to judge the history of an earlier run")
+	}
+	v := judgeFile(t, path)
+	require.True(t, v.Green, "seed %d, history %s: %s", v.Seed, path, strings.Join(v.red(), ", "))
+}
+
+// verdict is what a history shows.
+type verdict struct {
+	Green      bool              `json:"green"`
+	Seed       int64             `json:"seed"`
+	Mutant     string            `json:"mutant"`
+	Duration   string            `json:"duration"`
+	Versions   map[string]string `json:"versions"`
+	Began      int64             `json:"began"`
+	Totals     []total           `json:"totals"`
+	Faults     []faultSum        `json:"faults"`
+	Invariants []judged          `json:"invariants"`
+	Doubtful   []string          `json:"doubtful"` // effects that may be more than once, because a fault cut them
+	Gaps       []string          `json:"gaps"`     // what the run did not show
+}
+
+type total struct {
+	Name  string `json:"name"`
+	Count int    `json:"count"`
+}
+
+// faultSum sums up the faults of a kind, or the kills inside a failpoint.
+type faultSum struct {
+	Kind      string        `json:"kind"`
+	Stage     string        `json:"stage"`
+	Scheduled int           `json:"scheduled"`
+	Hit       int           `json:"hit"`
+	P50       time.Duration `json:"p50,format:nano"` // of the recovery times
+	P99       time.Duration `json:"p99,format:nano"`
+}
+
+type judged struct {
+	ID    string `json:"id"`
+	Title string `json:"title"`
+	findings
+	Violated int `json:"violated"` // also those that are not listed
+}
+
+// judge checks a history against every invariant.
+func judge(h *history) verdict {
+	f := factsOf(h)
+	v := verdict{Seed: h.run.Seed, Mutant: h.run.Mutant, Duration: h.run.Duration, Versions: h.run.Versions, Began: h.run.T}
+	kinds := map[string]int{}
+	for _, i := range invariants {
+		j := judged{ID: i.id, Title: i.title}
+		i.check(f, &j.findings)
+		slices.SortStableFunc(j.Violations, func(a, b violation) int {
+			return cmp.Or(cmp.Compare(a.T, b.T), cmp.Compare(a.Text, b.Text))
+		})
+		for _, x := range j.Violations {
+			kinds[x.Kind]++
+		}
+		j.Violated, j.Violations = len(j.Violations), j.Violations[:min(len(j.Violations), 100)]
+		if j.Examined == 0 {
+			v.Gaps = append(v.Gaps, i.id+" had nothing to examine")
+		}
+		v.Invariants = append(v.Invariants, j)
+	}
+	v.Faults = f.faultSums()
+	v.Doubtful = f.doubtful
+	for _, s := range v.Faults {
+		if s.Hit == 0 {
+			v.Gaps = append(v.Gaps, strings.TrimSpace(s.Kind+" "+s.Stage)+" was scheduled and never hit")
+		}
+	}
+	if h.run.T == 0 {
+		v.Gaps = append(v.Gaps, "the history has no line of the run")
+	}
+	v.Gaps = append(v.Gaps, h.broken...)
+	answers := map[int]int{}
+	for _, p := range h.posts {
+		answers[p.Status]++
+	}
+	v.Totals = []total{
+		{"requests", len(h.posts)}, {"accepted", answers[202]}, {"answered with 503", answers[503]},
+		{"without an answer", answers[0]},
+		{"records", len(f.sources)}, {"handlings", len(f.handlings)}, {"effects", len(h.effects)},
+		{"doubtful effects", len(f.doubtful)}, {"dead letters", len(f.letters)},
+		{"dead letters written again", f.repeated}, {"handled by fenced zombies", f.zombies},
+		{lost, kinds[lost]}, {twice, kinds[twice]}, {order, kinds[order]}, {stuck, kinds[stuck]}, {wrong, kinds[wrong]},
+	}
+	v.Green = len(v.red()) == 0
+	return v
+}
+
+// red names the violated invariants, and the gaps.
+func (v verdict) red() (ids []string) {
+	for _, j := range v.Invariants {
+		if j.Violated > 0 {
+			ids = append(ids, j.ID)
+		}
+	}
+	return append(ids, v.Gaps...)
+}
+
+func (f *facts) faultSums() []faultSum {
+	type kind struct{ kind, stage string }
+	sums, recovered := map[kind]*faultSum{}, map[kind][]time.Duration{}
+	sum := func(k kind) *faultSum {
+		if sums[k] == nil {
+			sums[k] = &faultSum{Kind: k.kind, Stage: k.stage}
+		}
+		return sums[k]
+	}
+	for _, s := range f.run.Schedule {
+		sum(kind{s.Kind, s.Stage}).Scheduled++
+	}
+	for _, x := range f.faults {
+		k := kind{x.Kind, x.Stage}
+		sum(k).Hit++
+		if took, ok := f.recovery(x); ok {
+			recovered[k] = append(recovered[k], took)
+		}
+	}
+	var all []faultSum
+	for k, s := range sums {
+		if times := recovered[k]; len(times) > 0 {
+			slices.Sort(times)
+			s.P50, s.P99 = times[(len(times)-1)/2], times[(len(times)*99+99)/100-1]
+		}
+		all = append(all, *s)
+	}
+	slices.SortFunc(all, func(a, b faultSum) int {
+		return cmp.Or(cmp.Compare(len(a.Kind), len(b.Kind)), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Stage, b.Stage))
+	})
+	return all
+}
+
+// window is how many records of a partition can be in hand.
+const window = 2000
+
+// recovery is the time from the end of a fault until each partition that it touched, and that had records to handle, went on.
+// ok is false if one never did.
+func (f *facts) recovery(x fault) (took time.Duration, ok bool) {
+	end := max(x.T, x.End)
+	for p, records := range f.partitions {
+		if span := f.spanAt(owner{x.Process, p}, x.T); x.Process != "" && (span.begin == 0 || span.end < x.T) {
+			continue
+		}
+		n, _ := slices.BinarySearchFunc(records, end, func(r *record, t int64) int { return cmp.Compare(r.Timestamp*1e6, t) })
+		waiting, next := false, never
+		for i := max(0, n-window); i < min(len(records), n+window); i++ {
+			at := f.handled[records[i].position]
+			waiting = waiting || i < n && (at == 0 || at > end)
+			if at > end {
+				next = min(next, at)
+			}
+		}
+		switch {
+		case waiting && next == never:
+			return 0, false
+		case waiting:
+			took = max(took, time.Duration(next-end))
+		}
+	}
+	return took, true
+}
+
+// judgeFile judges the history in a file, writes verdict.json beside it, and prints the table.
+func judgeFile(t *testing.T, path string) verdict {
+	t.Helper()
+	h, err := readHistory(path)
+	require.NoError(t, err)
+	v := judge(h)
+	b, err := json.Marshal(v, jsontext.WithIndent("  "))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), "verdict.json"), append(b, '\n'), 0o600))
+	v.print(os.Stdout, path)
+	return v
+}
+
+// print writes the table.
+func (v verdict) print(to io.Writer, path string) {
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	line := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+	since := func(t int64) string { return time.Duration(max(0, t-v.Began)).Round(time.Millisecond).String() }
+	line("\nseed\t%d\nduration\t%s\nhistory\t%s", v.Seed, v.Duration, path)
+	if v.Mutant != "" {
+		line("mutant\t%s", v.Mutant)
+	}
+	for _, t := range v.Totals {
+		line("%s\t%d", t.Name, t.Count)
+	}
+	line("\nFAULT\tKILLED IN\tSCHEDULED\tHIT\tRECOVERY P50\tP99")
+	for _, s := range v.Faults {
+		p50, p99 := s.P50.Round(time.Millisecond), s.P99.Round(time.Millisecond)
+		line("%s\t%s\t%d\t%d\t%v\t%v", s.Kind, s.Stage, s.Scheduled, s.Hit, p50, p99)
+	}
+	line("\nINVARIANT\t\tEXAMINED\tVIOLATED\tFIRST AFTER")
+	for _, j := range v.Invariants {
+		first := ""
+		if j.Violated > 0 {
+			first = since(j.Violations[0].T)
+		}
+		line("%s\t%s\t%d\t%d\t%s", j.ID, j.Title, j.Examined, j.Violated, first)
+	}
+	w.Flush()
+	const shown = 5
+	list := func(title string, texts []string) {
+		for i, text := range texts {
+			if i == 0 {
+				line("\n%s", title)
+			}
+			if i == shown {
+				line("  and %d more", len(texts)-shown)
+				break
+			}
+			line("  %s", text)
+		}
+	}
+	for _, j := range v.Invariants {
+		var texts []string
+		for _, x := range j.Violations {
+			texts = append(texts, strings.TrimSpace(fmt.Sprintf("after %s: %s %v", since(x.T), x.Text, x.At)))
+		}
+		list(j.ID+": "+j.Title+", but", texts)
+	}
+	list("Effects that a fault made doubtful", v.Doubtful)
+	list("Not shown by this run", v.Gaps)
+	result := "GREEN: every invariant holds"
+	if !v.Green {
+		result = "RED: " + strings.Join(v.red(), ", ")
+	}
+	line("\n%s", result)
+	w.Flush()
+}
