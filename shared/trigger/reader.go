@@ -75,7 +75,7 @@ func (in *reader) record() bus.Record {
 			in.skip()
 		}
 	})
-	in.require(r.Topic != "" && r.Partition >= 0 && r.Offset >= 0)
+	in.require(r.Topic != "" && r.Partition >= 0 && r.Offset >= 0 && r.Offset < math.MaxInt64) // the next one must be in range
 	return r
 }
 
@@ -140,7 +140,7 @@ func (in *reader) each(first, last byte, read func()) {
 
 func (in *reader) name() []byte {
 	name := in.text()
-	in.require(in.take(':'))
+	in.require(name != nil && in.take(':'))
 	return name
 }
 
@@ -167,6 +167,7 @@ func (in *reader) text() []byte {
 	if plain {
 		return in.src[start+1 : in.pos-1]
 	}
+	in.require(jsontext.Value(in.src[start:in.pos]).IsValid(jsontext.AllowInvalidUTF8(true)))
 	text, _ := jsontext.AppendUnquote(nil, in.src[start:in.pos]) // invalid UTF-8 becomes U+FFFD
 	return text
 }
@@ -187,7 +188,8 @@ func (in *reader) base64() []byte {
 	return slices.Clip(decoded[start:])
 }
 
-// number reads a whole number of at most 18 digits, which an int64 holds; in quotes too, which some of AWS's own examples have.
+// number reads a whole number of 64 bits, in quotes too, which some of AWS's own examples have. Kafka takes any as a timestamp,
+// such as nanoseconds for milliseconds.
 func (in *reader) number() (n int64) {
 	quoted, negative, first := in.take('"'), in.take('-'), in.pos
 	for in.pos < len(in.src) && in.src[in.pos]-'0' <= 9 {
@@ -195,7 +197,7 @@ func (in *reader) number() (n int64) {
 		in.pos++
 	}
 	digits := in.pos - first
-	in.require(digits > 0 && digits <= 18 && (digits == 1 || in.src[first] != '0'))
+	in.require(digits > 0 && digits <= 19 && n >= 0 && (digits == 1 || in.src[first] != '0')) // n is negative from 2^63 on
 	in.require(!quoted || in.take('"'))
 	if negative {
 		return -n

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
@@ -43,6 +44,7 @@ type Member struct {
 	failure      context.Context // done when the member ends by itself; its cause says why
 	fail         context.CancelCauseFunc
 	committing   sync.Mutex // a late commit must not undo one that came after it
+	everJoined   atomic.Bool
 
 	unknownFirst, unknownLast time.Time // errors that report the topic as nonexistent
 
@@ -170,6 +172,7 @@ func (m *Member) leave(timeout time.Duration) {
 
 // onAssigned is called with each join, even without any partition.
 func (m *Member) onAssigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
+	m.everJoined.Store(true)
 	m.set(func() {
 		m.joined = true
 		clear(m.unreadable) // what still cannot be read shows again at the next fetch
@@ -273,7 +276,7 @@ func (m *Member) groupError(err error) {
 			" (6s by default) and group.max.session.timeout.ms (30m), or change those: %w", m.cluster.SessionTimeout, err))
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
 		m.warn("the group has members of another program, which cannot share its partitions; waiting until they stop")
-	case errors.Is(err, kerr.GroupAuthorizationFailed):
+	case errors.Is(err, kerr.GroupAuthorizationFailed) && !m.everJoined.Load(): // a right that was lost may come back
 		m.fail(denied(m.cluster, "Read", "group", m.group))
 	default:
 		m.warn("cannot take part in the consumer group; retrying", "error", err)

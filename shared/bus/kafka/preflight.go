@@ -161,7 +161,7 @@ func probe(ctx context.Context, cluster settings.Kafka, address string) BrokerSt
 	}
 	return fault("login", fmt.Sprintf("it does not accept user %q by %s: no such user, a wrong password, or a mechanism that this"+
 		" listener does not offer", cluster.Username, cluster.Mechanism), "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and"+
-		" KAFKA_SASL_MECHANISM ("+mechanisms+"), and that the user was created for this mechanism")
+		" KAFKA_SASL_MECHANISM ("+mechanisms+"; unset it where no login is required), and that the user was created for it")
 }
 
 // check checks that the topics exist, and what is permitted on them.
