@@ -254,9 +254,9 @@ func (d *doctor) checkStore(ctx context.Context) error {
 }
 
 // checkIssuer reads the keys that verify the tokens of staff.
-func (d *doctor) checkIssuer(_ context.Context) error {
+func (d *doctor) checkIssuer(ctx context.Context) error {
 	if auth := d.settings.Web.Auth; auth.Mode == "jwt" {
-		d.judge(auth.JWT.Issuer, gateway.New(d.settings.Web, d.logger, time.Now).Ping(),
+		d.judge(auth.JWT.Issuer, gateway.New(d.settings.Web, d.logger, time.Now).Ping(ctx),
 			"staff get 503 until its keys can be read: check the spelling of JWT_ISSUER, and that it can be reached from here",
 			"its keys can be read")
 	}

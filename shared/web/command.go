@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"net/http"
 	"net/url"
 	"strings"
@@ -84,8 +85,12 @@ func idempotencyKey(h http.Header) (string, *Problem) {
 // order of members and escapes make no difference. A field added to the type without omitempty changes it: a retry across
 // such a release is a new request.
 func seed(r *http.Request, key string, body any) string {
-	// What was read from JSON can be written as JSON: there is no error.
-	request, _ := json.Marshal([]any{r.Pattern, Caller(r.Context()), key, body}, json.Deterministic(true), answerOptions)
+	canonical, _ := json.Marshal(body, json.Deterministic(true)) // it was read from JSON: there is no error
+	var request []byte
+	for _, part := range []string{r.Pattern, Caller(r.Context()), key, string(canonical)} {
+		request = binary.BigEndian.AppendUint64(request, uint64(len(part))) // so that the bounds between parts count
+		request = append(request, part...)
+	}
 	digest := sha256.Sum256(request)
 	return base64.RawURLEncoding.EncodeToString(digest[:])
 }

@@ -82,8 +82,11 @@ func TestCommandSize(t *testing.T) {
 }
 
 func TestCommandBrokenBody(t *testing.T) {
-	for err, status := range map[error]int{io.ErrUnexpectedEOF: 400, os.ErrDeadlineExceeded: 408} {
-		r := httptest.NewRequest(http.MethodPost, "/requests", iotest.ErrReader(err))
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for err, status := range map[error]int{io.ErrUnexpectedEOF: 400, os.ErrDeadlineExceeded: 408, io.ErrClosedPipe: 499} {
+		ctx := map[int]context.Context{499: gone}[status]
+		r := httptest.NewRequestWithContext(cmp.Or(ctx, t.Context()), http.MethodPost, "/requests", iotest.ErrReader(err))
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
 		post(accept(nil)).ServeHTTP(w, r)

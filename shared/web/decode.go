@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -24,14 +25,22 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) *Problem {
 	if p := checkMedia(w, r.Header); p != nil {
 		return p
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	switch {
+	var body []byte
+	err := error(&http.MaxBytesError{Limit: maxBody})
+	if r.ContentLength <= maxBody {
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	}
+	switch { // in this order: net/http cancels the context after a timeout too
 	case err == nil:
 		return decode(body, into)
 	case errors.As(err, new(*http.MaxBytesError)):
+		// Before net/http sends the answer, it waits for up to 256 KiB of the rest.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 		return &Problem{Status: http.StatusRequestEntityTooLarge, Detail: "The body is larger than 64 KiB (65,536 bytes); send less."}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &Problem{Status: http.StatusRequestTimeout, Detail: "The body did not arrive in time; send the request again."}
+	case r.Context().Err() != nil:
+		return &clientGone
 	}
 	return &Problem{Status: http.StatusBadRequest, Detail: "The body ended before it was complete; send the request again."}
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -120,4 +121,19 @@ func TestDecodeOfText(t *testing.T) {
 	assert.Equal(t, events.Invalid, e.Kind)
 	assert.Len(t, e.Fields, 1)
 	assert.ErrorContains(t, Decode([]byte(`{`), &o), "unexpected EOF")
+}
+
+// Every accepted body is accepted by encoding/json too, with the same meaning.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{`{"name":"a","drinksList":["b"],"count":1}`, `{"at":"2026-11-23T06:54:21.123Z","email":null}`,
+		`{"where":{"street":"\u00e9\ud83c\udf79"},"stops":[{},{"street":"4"}]}`, `{"Name":1,"name":null}`, `{"at":null}`, `[`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		var want order
+		if got, p := read(body); p == nil {
+			require.NoError(t, json.Unmarshal([]byte(body), &want), body)
+			require.Equal(t, want, got, body)
+		}
+	})
 }

@@ -72,10 +72,20 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
+// A proxy in front must be the one that closes an idle connection: nginx and AWS's load balancers do after 60 s.
+func TestServerLimits(t *testing.T) {
+	srv, addr := serve(t, post(accept(nil)), nil)
+	assert.Equal(t, 90*time.Second, srv.IdleTimeout)
+	c, r := dial(t, addr)
+	fmt.Fprintf(c, "%sX-Large: %s\r\n\r\n", head, strings.Repeat("x", maxHeader+5000))
+	res, _ := answer(t, r)
+	assert.Equal(t, 431, res.StatusCode)
+}
+
 func TestTooLargeOnTheWire(t *testing.T) {
 	_, addr := serve(t, post(accept(nil)), nil)
 	c, r := dial(t, addr)
-	fmt.Fprint(c, head+"Content-Length: 1000000\r\n\r\n"+strings.Repeat(" ", maxBody+1)) // answered without waiting for the rest
+	fmt.Fprint(c, head+"Content-Length: 65537\r\n\r\n{") // announced: answered without waiting for it
 	res, body := answer(t, r)
 	assert.Equal(t, 413, res.StatusCode)
 	assert.True(t, res.Close)

@@ -149,3 +149,24 @@ func TestDeadline(t *testing.T) {
 		})
 	}
 }
+
+// Whatever the payload, the result is a JSON answer or an error.
+func FuzzInvoke(f *testing.F) {
+	for _, seed := range []string{"", "null", payload(`"rawPath":"/%zz","rawQueryString":"%","headers":{"":""}`),
+		payload(`"routeKey":"GET /contacts/{id}","rawPath":"/contacts/%","pathParameters":{"id":"%"}`),
+		`{"version":"2.0","rawPath":"//","requestContext":{"http":{"method":"\u0000 "},"domainName":"x"}}`,
+		`{"version":"2.0","requestContext":{"http":{"method":"CONNECT"},"authorizer":{"jwt":{"claims":{"sub":7,"scope":"["}}}}}`} {
+		f.Add([]byte(seed))
+	}
+	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Path", r.URL.String())
+		_, _ = io.Copy(w, r.Body)
+	})
+	router := New(web.Router([]web.Function{{Name: "one", Route: "GET /contacts/{id}", Handler: echo, Staff: true}},
+		web.Options{Guard: Guard(false, "staff"), Logger: slog.New(slog.DiscardHandler)}), "/v1")
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		if out, err := router.Invoke(t.Context(), payload); (out == nil) == (err == nil) || err == nil && !json.Valid(out) {
+			t.Fatalf("%q: %q %v", payload, out, err)
+		}
+	})
+}

@@ -12,7 +12,7 @@
 //     (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html): kid, iss, aud or else
 //     client_id, exp, nbf, iat, one scope of scope or else scp. In addition exp is required, and sub or client_id, to tell
 //     callers apart; clocks may differ by 30 s; ES, PS and EdDSA are accepted, where AWS accepts RS only.
-//   - The issuer's keys are read again every hour, and kept while it is away; before the first read the answer is 503.
+//   - The issuer's keys are read again every hour, and kept for a day while it is away; before the first read the answer is 503.
 //   - Each caller has a token bucket: staff by subject, others by address (IPv6: /64). Memory is bounded: in a flood from more
 //     than 16384 addresses old buckets are full again.
 //   - Without AUTH, callers on this machine only are served: whatever shows that a proxy relays it, or that it is meant for
@@ -24,6 +24,7 @@
 package gateway
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -37,11 +38,14 @@ import (
 type Gateway struct {
 	settings settings.Web
 	logger   *slog.Logger
-	verify   func(token string) (subject string, err error) // fails with a *bearer.Refusal, or with errKeys; nil = no AUTH
-	issuer   *issuer                                        // nil = none
-	public   *limiter                                       // nil = no limit
+	verify   verifier // nil = no AUTH
+	issuer   *issuer  // nil = none
+	public   *limiter // nil = no limit
 	staff    *limiter
 }
+
+// verifier returns the subject of a token. It fails with a *bearer.Refusal, or with errKeys.
+type verifier func(ctx context.Context, token string) (subject string, err error)
 
 // New makes a gateway of settings that were checked when read. now is the clock.
 func New(s settings.Web, logger *slog.Logger, now func() time.Time) *Gateway {
@@ -77,11 +81,11 @@ func (g *Gateway) Options() web.Options {
 }
 
 // Ping reads the issuer's keys where there is an issuer: a wrong JWT_ISSUER shows before a caller meets it.
-func (g *Gateway) Ping() error {
+func (g *Gateway) Ping(ctx context.Context) error {
 	if g.issuer == nil {
 		return nil
 	}
-	return g.issuer.refresh().err
+	return g.issuer.refresh(ctx).err
 }
 
 // throttle counts the requests to a function.
@@ -112,7 +116,7 @@ func (g *Gateway) guard(next http.Handler) http.Handler {
 		token, err := tokenOf(r.Header)
 		if err == nil {
 			var subject string
-			if subject, err = g.verify(token); err == nil {
+			if subject, err = g.verify(r.Context(), token); err == nil {
 				next.ServeHTTP(w, r.WithContext(web.WithCaller(r.Context(), subject)))
 				return
 			}

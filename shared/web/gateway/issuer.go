@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,12 +19,14 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web/bearer"
+	"golang.org/x/sync/singleflight"
 )
 
 const (
 	// keysFresh is after how long keys are read again, while the old ones serve. A key that the issuer withdraws is trusted
 	// for that long; API Gateway keeps keys for up to two hours.
 	keysFresh = time.Hour
+	keysKept  = 24 * time.Hour // how long keys serve while the issuer is away
 	// keysPause is the shortest time between two reads, so that tokens with invented key ids cannot flood the issuer.
 	keysPause = 5 * time.Second
 
@@ -45,41 +47,49 @@ type issuer struct {
 	client *http.Client
 	logger *slog.Logger
 	now    func() time.Time
-	mu     sync.Mutex // held while the keys are read
+	reads  singleflight.Group
 	set    atomic.Pointer[keySet]
 }
 
 type keySet struct {
 	keys  map[string]jwkset.JWK // by kid
+	read  time.Time             // when the keys were read
 	tried time.Time             // when the last read began
 	err   error                 // of the last read; the keys are older then
 }
 
 func newIssuer(rules settings.JWT, logger *slog.Logger, now func() time.Time) *issuer {
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // it could lead away from https
-	i := &issuer{rules: rules, logger: logger, now: now, client: &http.Client{CheckRedirect: stay, Timeout: issuerTimeout},
+	i := &issuer{rules: rules, logger: logger, now: now, client: &http.Client{CheckRedirect: checkRedirect, Timeout: issuerTimeout},
 		parser: jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithStrictDecoding(), jwt.WithTimeFunc(now), jwt.WithLeeway(leeway),
 			jwt.WithIssuer(rules.Issuer), jwt.WithAudience(rules.Audience...), jwt.WithExpirationRequired(), jwt.WithIssuedAt())}
 	i.set.Store(&keySet{})
 	return i
 }
 
+func checkRedirect(r *http.Request, via []*http.Request) error {
+	if len(via) > 3 || !settings.SafeURL(r.URL) {
+		return errors.New("redirected too often, or away from https")
+	}
+	return nil
+}
+
 // key returns the key that has signed a token. An unknown key id is looked up at the provider.
-func (i *issuer) key(token *jwt.Token) (any, error) {
+func (i *issuer) key(ctx context.Context, token *jwt.Token) (any, error) {
 	id, _ := token.Header["kid"].(string)
 	if id == "" {
 		return nil, bearer.Invalid("the token does not say which key has signed it")
 	}
 	set := i.set.Load()
 	key, found := set.keys[id]
-	if !found {
-		set = i.refresh()
+	now := i.now()
+	if age := now.Sub(set.tried); !found || now.Sub(set.read) >= keysKept {
+		set = i.refresh(ctx)
 		key, found = set.keys[id]
-	} else if age := i.now().Sub(set.tried); age >= keysFresh || set.err != nil && age >= keysPause {
-		go i.refresh()
+	} else if age >= keysFresh || set.err != nil && age >= keysPause {
+		go i.refresh(context.Background())
 	}
 	switch {
-	case !found && set.err != nil: // the provider might know this key
+	case set.err != nil && (!found || now.Sub(set.read) >= keysKept), ctx.Err() != nil: // the provider might know this key
 		return nil, errKeys
 	case !found:
 		return nil, bearer.Invalid("the token's key is not known")
@@ -91,27 +101,34 @@ func (i *issuer) key(token *jwt.Token) (any, error) {
 	return key.Key(), nil
 }
 
-// refresh reads the keys unless the last read was started a moment ago. An outage is logged when it begins and when it ends.
-func (i *issuer) refresh() *keySet {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	last, now := i.set.Load(), i.now()
-	if now.Sub(last.tried) < keysPause {
-		return last
-	}
-	i.set.Store(&keySet{last.keys, now, last.err})
-	keys, err := i.readKeys()
-	switch {
-	case err != nil:
-		if keys = last.keys; last.err == nil {
-			i.logger.Warn("the keys of JWT_ISSUER cannot be read", "error", err, "kept", len(keys))
+// refresh waits, as long as ctx lasts, for the read that is running, or for one that it starts unless the last was started a
+// moment ago. An outage is logged when it begins and when it ends.
+func (i *issuer) refresh(ctx context.Context) *keySet {
+	done := i.reads.DoChan("", func() (any, error) {
+		last, now := i.set.Load(), i.now()
+		if now.Sub(last.tried) < keysPause {
+			return nil, nil
 		}
-	case last.err != nil:
-		i.logger.Info("the keys of JWT_ISSUER can be read again")
+		i.set.Store(&keySet{last.keys, last.read, now, last.err})
+		keys, err := i.readKeys()
+		switch {
+		case err != nil && last.err == nil:
+			i.logger.Warn("the keys of JWT_ISSUER cannot be read", "error", err, "kept", len(last.keys))
+		case err == nil && last.err != nil:
+			i.logger.Info("the keys of JWT_ISSUER can be read again")
+		}
+		if err != nil {
+			i.set.Store(&keySet{last.keys, last.read, now, err})
+		} else {
+			i.set.Store(&keySet{keys, now, now, nil})
+		}
+		return nil, nil
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
 	}
-	set := &keySet{keys, now, err}
-	i.set.Store(set)
-	return set
+	return i.set.Load()
 }
 
 func (i *issuer) readKeys() (map[string]jwkset.JWK, error) {

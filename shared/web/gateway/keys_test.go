@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -37,7 +38,7 @@ func TestRotation(t *testing.T) {
 	i.has("new")
 	c.move(keysFresh)
 	assert.Equal(t, 200, staff(h, was).Code, "the refresh runs in the background")
-	k.refresh()
+	k.refresh(t.Context())
 	assert.Contains(t, problem(t, 401, staff(h, was)), "key is not known", "a token goes with its key")
 	assert.Equal(t, 200, staff(h, is).Code)
 	assert.EqualValues(t, 3, i.reads.Load())
@@ -58,7 +59,7 @@ func TestInventedKeysDoNotFloodTheIssuer(t *testing.T) {
 	assert.EqualValues(t, 3, i.reads.Load())
 }
 
-// Known keys are used while the issuer is down. The outage is logged with its cause when it begins and when it
+// Known keys are used for up to a day while the issuer is down. The outage is logged with its cause when it begins and when it
 // ends.
 func TestIssuerOutage(t *testing.T) {
 	c, i := newClock(), newTestIssuer(t, "p256")
@@ -90,11 +91,44 @@ func TestIssuerOutage(t *testing.T) {
 	for range 4 {
 		c.move(5 * time.Hour)
 		require.Equal(t, 200, staff(h, token).Code, "known keys serve while the issuer is away")
-		k.refresh()
+		k.refresh(t.Context())
 	}
 	assert.Equal(t, 2, strings.Count(l.String(), `"level":"WARN"`), "another outage")
 	invented := sign("ES256", "new", i.claimsAt(c.now(), nil))
 	problem(t, 503, staff(h, invented)) // the issuer might know it
+	c.move(5 * time.Hour)
+	problem(t, 503, staff(h, token)) // the keys are older than a day
+	i.down.Store(false)
+	c.move(keysPause)
+	assert.Equal(t, 200, staff(h, token).Code)
+}
+
+// Requests share the first read, which follows redirects of the issuer; one whose client leaves does not wait for it.
+func TestFirstReading(t *testing.T) {
+	c, i := newClock(), newTestIssuer(t, "p256")
+	hold, inner := make(chan struct{}), i.Config.Handler
+	i.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-hold
+		if path, found := strings.CutPrefix(r.URL.Path, "/moved"); found {
+			r.URL.Path = path
+			inner.ServeHTTP(w, r)
+			return
+		}
+		http.Redirect(w, r, "/moved"+r.URL.Path, http.StatusFound)
+	})
+	h, k, _ := jwtGateway(i, c)
+	token := sign("ES256", "p256", i.claimsAt(c.now(), nil))
+	var callers sync.WaitGroup
+	for range 20 {
+		callers.Go(func() { assert.Equal(t, 200, staff(h, token).Code) })
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	_, err := k.verify(gone, token)
+	assert.ErrorIs(t, err, errKeys)
+	close(hold)
+	callers.Wait()
+	assert.EqualValues(t, 1, i.reads.Load())
 }
 
 // The 503s of an outage are throttled as refusals are.
@@ -121,7 +155,8 @@ func TestUntrustedIssuers(t *testing.T) {
 		"404 Not Found":      func(i *testIssuer) { i.keys = i.URL + "/nothing" },
 		"no public key":      func(i *testIssuer) { i.ids = nil },
 		"no JSON that can":   func(i *testIssuer) { i.Config.Handler = text("<html>") },
-		"302 Found":          func(i *testIssuer) { i.Config.Handler = http.RedirectHandler("/elsewhere", http.StatusFound) },
+		"redirected too":     func(i *testIssuer) { i.Config.Handler = http.RedirectHandler("/elsewhere", http.StatusFound) },
+		"away from https":    func(i *testIssuer) { i.Config.Handler = http.RedirectHandler("http://example.com", http.StatusFound) },
 		"unexpected EOF":     func(i *testIssuer) { i.Config.Handler = text(`{"issuer":"` + strings.Repeat("x", maxDocument) + `"}`) },
 		"connection refused": func(i *testIssuer) { i.Close() },
 	} {

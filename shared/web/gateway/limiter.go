@@ -44,12 +44,10 @@ func (l *limiter) take(caller string) time.Duration {
 		l.buckets.Get(caller) // used
 	}
 	now := l.now()
-	turn := bucket.ReserveN(now, 1)
-	wait := turn.DelayFrom(now)
-	if wait > 0 {
-		turn.CancelAt(now)
+	if bucket.AllowN(now, 1) { // a reservation that is cancelled would not give back all of it to a bucket in concurrent use
+		return 0
 	}
-	return wait
+	return max(time.Duration((1-bucket.TokensAt(now))/float64(l.rate)*float64(time.Second)), 1)
 }
 
 // tooMany answers 429 if the caller has to wait.

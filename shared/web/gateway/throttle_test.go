@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,6 +107,24 @@ func TestClientAddress(t *testing.T) {
 		r := &http.Request{RemoteAddr: at.peer, Header: http.Header{"X-Forwarded-For": at.forwarded}}
 		assert.Equal(t, at.is, clientNetwork(r, at.trusted).String(), "%v", at)
 	}
+}
+
+// A flood from one address leaves no debt behind.
+func TestFloodFromOneAddress(t *testing.T) {
+	c := newClock()
+	l := newLimiter(settings.Limit{Rate: 1, Burst: 1}, c.now)
+	require.Zero(t, l.take("a"))
+	var flood sync.WaitGroup
+	for range 8 {
+		flood.Go(func() {
+			for range 20_000 {
+				l.take("a")
+			}
+		})
+	}
+	flood.Wait()
+	c.move(time.Second)
+	assert.Zero(t, l.take("a"))
 }
 
 // A flood from everywhere costs bounded memory.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -44,7 +45,7 @@ type tokens [][sha256.Size]byte
 const tokenSubject = "staff"
 
 // verify compares all digests, each in constant time.
-func (t tokens) verify(token string) (string, error) {
+func (t tokens) verify(_ context.Context, token string) (string, error) {
 	digest := sha256.Sum256([]byte(token))
 	known := 0
 	for i := range t {
@@ -64,9 +65,9 @@ const leeway = 30 * time.Second
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
 // verify returns the subject of a JWT.
-func (i *issuer) verify(token string) (string, error) {
+func (i *issuer) verify(ctx context.Context, token string) (string, error) {
 	var c claims
-	if _, err := i.parser.ParseWithClaims(token, &c, i.key); err != nil {
+	if _, err := i.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) { return i.key(ctx, t) }); err != nil {
 		return "", tokenFault(err)
 	}
 	granted := c.Scope
