@@ -24,6 +24,13 @@ type Consumers struct {
 	AnnouncedBy []string
 }
 
+// Projection is the version of the projections. Raise it with a change that makes other items of the same events: a program then
+// refuses read models of another version until they are rebuilt.
+const Projection = 1
+
+// Projected returns the read model as the consumers' Store: one of another version is refused, see [store.Projected].
+func Projected(model store.Store) *store.Projected { return &store.Projected{Store: model, Version: Projection} }
+
 // Functions lists the consumers. Their groups are those of the TypeScript app, so they continue at its offsets.
 func (c Consumers) Functions() []Function {
 	return []Function{

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fatih/color"
+	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/sipeat/sipeat/shared/events"
@@ -245,7 +247,7 @@ func (d *doctor) checkStore(ctx context.Context) error {
 			marks.Committed(g.Topic, partition, offset)
 		}
 	}
-	if err := marks.Check(); err != nil || !absent {
+	if err := cmp.Or(marks.CheckProjection(consumers.Projection), marks.Check()); err != nil || !absent {
 		d.judge(where, err, "`sipeat rebuild --help` says how", "reachable, and holds what the groups have committed")
 	} else {
 		d.add(noted, where, "the file does not exist yet", "the first API or worker creates it; is STORE the path that they use?")

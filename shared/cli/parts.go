@@ -241,7 +241,8 @@ func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
 
 func (a *app) consumers() consumers.Consumers {
 	return consumers.Consumers{
-		Publisher: a.events, Notifier: a.notifier, Store: a.store, Claims: a.claims, AnnouncedBy: a.settings.AnnouncedByProducer,
+		Publisher: a.events, Notifier: a.notifier, Claims: a.claims, AnnouncedBy: a.settings.AnnouncedByProducer,
+		Store: consumers.Projected(a.store),
 	}
 }
 

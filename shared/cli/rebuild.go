@@ -174,7 +174,7 @@ func (r *rebuild) replay(ctx context.Context, model store.Store, follow bool) er
 		return err
 	}
 	replays, ctx := errgroup.WithContext(ctx)
-	for _, f := range (consumers.Consumers{Store: model}).Functions() {
+	for _, f := range projections(model) {
 		topic := f.Replay.Topic
 		o := kafka.ReplayOptions{From: map[int32]int64{}, Logger: r.logger, Advance: model.Advance, DeadLetters: r,
 			Delivery: bus.Options{Report: r.report, MaxBuffered: 1024, MaxBufferedBytes: 4 << 20},
@@ -188,6 +188,11 @@ func (r *rebuild) replay(ctx context.Context, model store.Store, follow bool) er
 		replays.Go(func() error { return kafka.Replay(ctx, r.cluster, f.Replay, o) })
 	}
 	return replays.Wait()
+}
+
+// projections are the consumers that only project.
+func projections(model store.Store) []consumers.Function {
+	return consumers.Consumers{Store: consumers.Projected(model)}.Functions()
 }
 
 // Write counts what the projection rejects: the workers have written it to the dead-letter topic already.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/observe"
+	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/spf13/cobra"
 )
@@ -111,6 +113,9 @@ func allConsumers() []consumers.Function { return consumers.Consumers{}.Function
 // startConsumers runs consumers until the parts are closed; the first failure is one of all. assigned, if not nil, is called
 // with the partitions of a topic when they change.
 func (a *app) startConsumers(functions []consumers.Function, assigned func(topic string, partitions []int32)) error {
+	if err := consumers.Projected(a.store).Check(a.running); errors.Is(err, store.ErrBehind) { // anything else is an outage, which is waited out
+		return err
+	}
 	deadLetters, err := a.openDeadLetters()
 	if err != nil {
 		return err

@@ -48,6 +48,30 @@ var marks = []guarantee{
 		b.marked(store.Marks{request: {0: {Held: 8, Committed: 8}}})
 		require.NoError(b, b.Ping(b.Context()))
 	}},
+	{"projections of another version do not write to a model", func(b *bench) {
+		first := store.Projected{Store: b.Store, Version: 2}
+		require.NoError(b, first.Put(b.Context(), item("a", 0, "")))
+		b.marked(store.Marks{"projection": {0: {Held: 2, Committed: 2}}})
+		for _, version := range []int64{1, 3} {
+			other := store.Projected{Store: b.handle(b.T), Version: version}
+			err := other.Put(b.Context(), item("b", 0, ""))
+			isKind(b, events.Unavailable, err)
+			require.ErrorIs(b, err, store.ErrBehind)
+			assert.ErrorContains(b, err, "version 2")
+		}
+		_, err := b.Get(b.Context(), request, "b")
+		isKind(b, events.NotFound, err)
+		again := store.Projected{Store: b.handle(b.T), Version: 2}
+		require.NoError(b, again.Put(b.Context(), item("b", 0, "")))
+		require.NoError(b, b.Ping(b.Context()))
+	}},
+	{"a model with marks and no version is of version 1", func(b *bench) {
+		require.NoError(b, b.Advance(b.Context(), request, at(0, 0), at(0, 5)))
+		second := store.Projected{Store: b.Store, Version: 2}
+		require.ErrorIs(b, second.Check(b.Context()), store.ErrBehind)
+		first := store.Projected{Store: b.Store, Version: 1}
+		require.NoError(b, first.Check(b.Context()))
+	}},
 	{"handles of several processes advance the same marks", func(b *bench) {
 		handles := []store.Store{b.Store, b.handle(b.T)}
 		for offset := range int64(20) {

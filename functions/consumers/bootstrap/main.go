@@ -42,7 +42,8 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	}
 	functions := bootstrap.Functions{}
 	all := consumers.Consumers{
-		Publisher: publisher, Notifier: notifier, Store: table, Claims: claims, AnnouncedBy: s.AnnouncedByProducer,
+		Publisher: publisher, Notifier: notifier, Store: consumers.Projected(table), Claims: claims,
+		AnnouncedBy: s.AnnouncedByProducer,
 	}
 	for _, f := range all.Functions() {
 		functions[f.Name] = trigger.New(f.Consumer, all.DeadLetters(deadLetters), trigger.Options{

@@ -70,6 +70,30 @@ func Tail(ctx context.Context, cluster settings.Kafka, topic string, o TailOptio
 	return read(ctx, client, topic, from, ends, func(done bool) (bool, error) { return o.Follow || !done, nil }, show)
 }
 
+// Point is a place in a topic.
+type Point struct {
+	Offset int64
+	Time   time.Time // if set, that of the first record that was written then or later
+}
+
+// Offsets returns where a point is, by partition.
+func Offsets(ctx context.Context, cluster settings.Kafka, topic string, p Point) (map[int32]int64, error) {
+	return withClient(cluster, func(client *kgo.Client) (map[int32]int64, error) {
+		admin := kadm.NewClient(client)
+		_, ends, err := bounds(ctx, admin, topic)
+		if err != nil {
+			return nil, err
+		}
+		if !p.Time.IsZero() {
+			return offsets(admin.ListOffsetsAfterMilli(ctx, p.Time.UnixMilli(), topic))
+		}
+		for n := range ends {
+			ends[n] = p.Offset
+		}
+		return ends, nil
+	})
+}
+
 // ReadTopic calls show with the committed records of a topic, from the beginning or, if they are given, the offsets from, up to the
 // offsets until or to what there is now, by partition. A batch that cannot be decompressed comes as one unreadable record. It returns
 // where it ended. A topic that does not exist is NotFound.
@@ -106,7 +130,9 @@ func ReadTopic(ctx context.Context, cluster settings.Kafka, logger *slog.Logger,
 
 // ReplayOptions tune a replay.
 type ReplayOptions struct {
-	From        map[int32]int64 // where to begin; a partition that is absent begins at the earliest record
+	From        map[int32]int64       // where to begin; a partition that is absent begins at the earliest record
+	Until       map[int32]int64       // if set, where to end, instead of where the topic ended at the start
+	Only        func(bus.Record) bool // if set, which records the consumer gets
 	Delivery    bus.Options
 	DeadLetters bus.DeadLetters // gets what the consumer rejects
 	// Advance is called with what was handled, from one offset up to another by partition, every second and at the end.
@@ -138,10 +164,16 @@ func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Repla
 	engine := bus.NewEngine(c, o.DeadLetters, o.Delivery)
 	for n, end := range r.ends {
 		r.partitions[n] = &partition{Partition: engine.Open(context.Background(), n, time.Time{}, nil), advanced: o.From[n]}
-		r.from[n] = min(max(r.from[n], o.From[n]), end)
+		if o.Until != nil {
+			r.ends[n] = min(end, o.Until[n])
+		}
+		r.from[n] = min(max(r.from[n], o.From[n]), r.ends[n])
 	}
 	err = read(running, client, r.topic, r.from, r.ends, func(done bool) (bool, error) { return r.next(running, done) },
 		func(record bus.Record) error {
+			if o.Until != nil && record.Offset >= r.ends[record.Partition] || o.Only != nil && !o.Only(record) {
+				return nil
+			}
 			p := r.partitions[record.Partition]
 			p.Deliver([]bus.Record{record})
 			return p.WaitForRoom(running)

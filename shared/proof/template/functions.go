@@ -46,8 +46,8 @@ func list(indexes ...string) right {
 	return right{"Query", "index/" + strings.Join(indexes, " index/"), ""}
 }
 
-// marks stores the handled offsets before they are committed.
-var marks = right{"UpdateItem", item, marksKey}
+// marks stores the handled offsets before they are committed; Query reads the version of the projections.
+var marks = right{"UpdateItem Query", item, marksKey}
 
 var deliveries = right{"BatchGetItem", claims, ""}
 
@@ -75,7 +75,7 @@ var rows = map[string]row{
 	"machine-created": {about: "project machines and announce them", topic: "notification",
 		rights: []right{put("machine-created"), marks}},
 	"request-created": {about: "project requests and their demand, and announce them", topic: "notification",
-		rights: []right{put("request-created"), {"UpdateItem", item, demand + " " + marksKey}}},
+		rights: []right{put("request-created"), {"UpdateItem", item, demand + " " + marksKey}, {"Query", item, marksKey}}},
 	"notification": {about: "project notifications and deliver them",
 		rights: []right{put("notification"), marks, {"UpdateItem", claims, ""}}},
 }

@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/spf13/cobra"
+)
+
+// replay is a part of a topic that is projected again.
+type replay struct {
+	*app
+	consumer, topic, from, to, key string
+	partition                      int32
+	rejected                       atomic.Int64
+}
+
+func (a *app) replayCommand() *cobra.Command {
+	r := &replay{app: a}
+	c := &cobra.Command{
+		Use:   "replay --consumer NAME",
+		Short: "Project a part of a topic into the read model again",
+		Long: "Project a part of a topic into the read model of STORE again, while traffic continues: events that it holds change\n" +
+			"nothing, those that it lacks are added. It sends no notifications, publishes nothing, joins no consumer group and\n" +
+			"commits nothing. To project other items of the same events, use `sipeat rebuild`.\n\n" +
+			"--from and --to take an offset or a time; --to is not included.\n\n" + kafkaHelp,
+		Example: "  sipeat replay --consumer sipeat-contact-consumer --from 2026-11-27T08:00:00Z\n" +
+			"  sipeat replay --consumer sipeat-request-consumer --partition 2 --from 1200 --to 1300\n" +
+			"  sipeat replay --consumer sipeat-contact-consumer --key 0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return r.run(c.Context()) },
+	}
+	var groups []string
+	for _, f := range allConsumers() {
+		groups = append(groups, f.Replay.Group)
+	}
+	c.Flags().StringVar(&r.consumer, "consumer", "", "whose projection: "+strings.Join(groups, ", "))
+	c.Flags().StringVar(&r.topic, "topic", "", "its topic (default the consumer's)")
+	c.Flags().StringVar(&r.from, "from", "0", "first offset, or time such as 2026-11-27T08:00:00Z")
+	c.Flags().StringVar(&r.to, "to", "", "offset or time to end before (default the end)")
+	c.Flags().Int32Var(&r.partition, "partition", -1, "only this partition (default all)")
+	c.Flags().StringVar(&r.key, "key", "", "only events with this key, the id of their subject")
+	_ = c.MarkFlagRequired("consumer")
+	addFlags(c, "brokers")
+	return c
+}
+
+func (r *replay) run(ctx context.Context) error {
+	at := slices.IndexFunc(allConsumers(), func(f consumers.Function) bool {
+		return f.Replay.Group == r.consumer && (r.topic == "" || r.topic == f.Replay.Topic)
+	})
+	if at < 0 {
+		return usageError{fmt.Errorf("there is no consumer %q of topic %q; see --help", r.consumer, r.topic)}
+	}
+	from, err := parsePoint("--from", r.from)
+	if err != nil {
+		return usageError{err}
+	}
+	to, err := parsePoint("--to", r.to)
+	if err != nil {
+		return usageError{err}
+	}
+	if where := r.settings.Store; where != settings.DynamoDB {
+		if _, err := os.Stat(where); err != nil {
+			return fmt.Errorf("STORE: %w; set it to the read model that the consumers write", err)
+		}
+	}
+	consumer := allConsumers()[at].Replay
+	if err := r.reach(ctx, kafka.Requirements{Read: []string{consumer.Topic}}); err != nil {
+		return err
+	}
+	model, err := r.openStore(ctx, r.settings.Store)
+	if err != nil {
+		return err
+	}
+	consumer = projections(model)[at].Replay
+	o := kafka.ReplayOptions{Logger: r.logger, DeadLetters: r, Only: r.selects,
+		Advance: func(context.Context, string, map[int32]int64, map[int32]int64) error { return nil }}
+	if o.From, err = kafka.Offsets(ctx, r.cluster, consumer.Topic, from); err != nil {
+		return err
+	}
+	if r.to != "" {
+		if o.Until, err = kafka.Offsets(ctx, r.cluster, consumer.Topic, to); err != nil {
+			return err
+		}
+	}
+	var handled atomic.Int64
+	o.Delivery.Report = func(report bus.Report) {
+		switch report.Outcome {
+		case bus.Done:
+			handled.Add(1)
+		case bus.Rejected:
+		default:
+			r.logger.Warn("an event waits for the read model", "error", report.Err)
+		}
+	}
+	bar := progressbar.NewOptions64(1, progressbar.OptionSetWriter(r.stderr), progressbar.OptionSetDescription("offsets"),
+		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(r.stderr)))
+	o.Progress = func(handled, all int64) {
+		bar.ChangeMax64(all + 1)
+		_ = bar.Set64(handled)
+	}
+	err = kafka.Replay(ctx, r.cluster, consumer, o)
+	_ = bar.Finish()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(r.stdout, "Projected %s of %s again; %d rejected.\n", counted(int(handled.Load()), "event"), consumer.Topic,
+		r.rejected.Load())
+	return err
+}
+
+// selects reports whether a record is to be projected.
+func (r *replay) selects(record bus.Record) bool {
+	if r.partition >= 0 && record.Partition != r.partition {
+		return false
+	}
+	if r.key == "" || string(record.Key) == r.key {
+		return true
+	}
+	d, _ := events.Lookup(record.Topic)
+	e, err := d.Decode(record.Value)
+	return record.Key == nil && err == nil && e.Key() == r.key
+}
+
+// Write logs and counts what the projection rejects: the workers have written it to the dead-letter topic already.
+func (r *replay) Write(_ context.Context, l bus.DeadLetter) error {
+	r.rejected.Add(1)
+	r.logger.Warn("rejected", "topic", l.Record.Topic, "partition", l.Record.Partition, "offset", l.Record.Offset, "class", l.Class,
+		"reason", l.Reason)
+	return nil
+}
+
+// parsePoint reads an offset or a time; "" is the beginning.
+func parsePoint(flag, text string) (p kafka.Point, err error) {
+	if text == "" {
+		return p, nil
+	}
+	if p.Offset, err = strconv.ParseInt(text, 10, 64); err == nil && p.Offset >= 0 {
+		return p, nil
+	}
+	if p.Time, err = time.Parse(time.RFC3339, text); err != nil {
+		return p, errors.New(flag + " takes an offset, or a time such as 2026-11-27T08:00:00Z")
+	}
+	return p, nil
+}
