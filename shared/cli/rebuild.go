@@ -169,6 +169,10 @@ func (r *rebuild) build(ctx context.Context, model store.Store) error {
 // replay passes the events that the model does not hold to the consumers' projections, all topics at the same time. With
 // follow, it continues with new ones until ctx is done.
 func (r *rebuild) replay(ctx context.Context, model store.Store, follow bool) error {
+	err := consumers.Projected(model).Check(ctx)
+	if err != nil {
+		return err
+	}
 	marks, err := model.Marks(ctx)
 	if err != nil {
 		return err

@@ -86,6 +86,9 @@ func (r *replay) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := consumers.Projected(model).Check(ctx); err != nil {
+		return err
+	}
 	consumer = projections(model)[at].Replay
 	o := kafka.ReplayOptions{Logger: r.logger, DeadLetters: r, Only: r.selects,
 		Advance: func(context.Context, string, map[int32]int64, map[int32]int64) error { return nil }}
