@@ -29,7 +29,9 @@ type Consumers struct {
 const Projection = 1
 
 // Projected returns the read model as the consumers' Store: one of another version is refused, see [store.Projected].
-func Projected(model store.Store) *store.Projected { return &store.Projected{Store: model, Version: Projection} }
+func Projected(model store.Store) *store.Projected {
+	return &store.Projected{Store: model, Version: Projection}
+}
 
 // Functions lists the consumers. Their groups are those of the TypeScript app, so they continue at its offsets.
 func (c Consumers) Functions() []Function {
