@@ -94,12 +94,18 @@ func (s *sim) handle(at position, subject string) position {
 	return n
 }
 
+func letterHeaders(at position, class string) [][2]string {
+	return [][2]string{
+		header("dead-letter-class", []byte(class)), header("dead-letter-consumer", []byte(groupOf[at.Topic])),
+		header("dead-letter-topic", []byte(at.Topic)), header("dead-letter-partition", fmt.Append(nil, at.Partition)),
+		header("dead-letter-offset", fmt.Append(nil, at.Offset)),
+	}
+}
+
 func (s *sim) reject(at position, class string) {
 	s.pass("worker-1/1", at, "", "decoded")
-	headers := []([2]string){header("h", []byte{0, 255}), header("dead-letter-class", []byte(class)),
-		header("dead-letter-consumer", []byte(groupOf[at.Topic])), header("dead-letter-topic", []byte(at.Topic)),
-		header("dead-letter-partition", fmt.Append(nil, at.Partition)), header("dead-letter-offset", fmt.Append(nil, at.Offset))}
-	s.append(at.Topic+deadLetters, 0, nil, s.value[at], headers...)
+	own := [][2]string{header("h", []byte{0, 255})}
+	s.append(at.Topic+deadLetters, 0, nil, s.value[at], append(own, letterHeaders(at, class)...)...)
 	s.pass("worker-1/1", at, "rejected", "dead-letter-sent", "ended")
 	s.commit(at)
 }
@@ -145,8 +151,8 @@ func good() *history {
 	cut := s.handle(s.post("/requests", "r-1", "", order, 202, false), "request")
 	s.pass("worker-2/1", cut, "", sent[:3]...)
 	s.faults = append(s.faults, fault{when: s.tick(), Kind: "F1", What: "kill", Stage: "effect-begun", Process: "worker-2/1"})
-	own("assigned", "worker-2/2", "notification", 0)
-	s.pass("worker-2/2", cut, "done", sent...)
+	own("assigned", "worker-3/1", "notification", 0)
+	s.pass("worker-3/1", cut, "done", sent...)
 	s.commit(cut)
 
 	s.states = []state{{s.tick(), "quiet", ""}, {s.tick(), "converged", ""}}
@@ -167,7 +173,7 @@ func (s *sim) show() {
 		s.items = append(s.items, item{Topic: id.topic, ID: id.id, Data: string(b)})
 	}
 	s.demands = []demand{{City: "Berlin", Drink: "Tea", Count: 1}, {City: "Berlin", Drink: "Mate", Count: 1}}
-	for _, process := range []string{"api-1/1", "worker-1/1", "worker-2/2"} {
+	for _, process := range []string{"api-1/1", "worker-1/1", "worker-3/1"} {
 		c := counters{Process: process, Values: map[string]float64{}}
 		for _, h := range s.hits {
 			if h.Process == process && h.Stage == "ended" {
@@ -262,6 +268,73 @@ func (h *history) itemOf(id string) int {
 
 const ms = int64(time.Millisecond)
 
+// TestWhatAFaultExplains has histories that would be red without the fault.
+func TestWhatAFaultExplains(t *testing.T) {
+	zombie := func(h *history) { // worker-2/1 was not killed but stopped, and goes on when its partition is another's
+		h.faults = []fault{{when: h.faults[0].when, Kind: "F2", Process: "worker-2/1"}}
+		h.run.Schedule = nil
+		begun := h.hits[h.hitOf("notification", 0, 4, "worker-2/1", "effect-begun")]
+		begun.T, begun.Stage = h.hits[h.hitOf("notification", 0, 4, "worker-3/1", "effect-done")].T+ms, "effect-done"
+		h.hits = append(h.hits, begun)
+	}
+	without := func(kind string) func(*history) {
+		return func(h *history) {
+			h.faults = slices.DeleteFunc(h.faults, func(x fault) bool { return x.Kind == kind })
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		explain func(*history)
+		remove  func(*history)
+		want    []string
+	}{
+		{"a zombie is counted apart", zombie, without("F2"), []string{"I4", "I5", "I6"}},
+		{"the process of the first ended and was started again", func(h *history) {
+			h.faults, h.run.Schedule = []fault{{Kind: "F4"}}, nil
+			h.owned = append(h.owned, owned{h.states[1].when, "assigned", "worker-2/2", "request-created", nil})
+		}, func(h *history) { h.owned = h.owned[:len(h.owned)-1] }, []string{"I6"}},
+		{"a store that is down while a claim is completed", func(h *history) {
+			h.faults[0].Kind, h.faults[0].Process, h.faults[0].Stage, h.run.Schedule = "F11", "", "", nil
+		}, without("F11"), []string{"I6"}},
+		{"the receiver did not confirm the first", func(h *history) {
+			h.effects = append(h.effects, h.effects[0])
+			h.effects[0].Behaviour = "timeout-after-delivery"
+		}, func(h *history) { h.effects[0].Behaviour = "ok" }, []string{"I6"}},
+		{"the receiver refuses the recipient", func(h *history) {
+			e := &h.effects[pick(h.effects, func(e effect) bool { return e.EventID == "e-n-c-3" })]
+			e.Behaviour, e.Delivered = "refused-recipient", false
+			h.rejects(position{"notification", 0, 3}, "worker-2/1")
+		}, func(h *history) {
+			h.effects = slices.DeleteFunc(h.effects, func(e effect) bool { return e.Behaviour == "refused-recipient" })
+		}, []string{"I8"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := good()
+			c.explain(h)
+			v := reread(t, h)
+			assert.True(t, v.Green, "%s", strings.Join(texts(v), "\n"))
+			c.remove(h)
+			assert.Equal(t, c.want, reread(t, h).red())
+		})
+	}
+}
+
+// rejects makes a record that was done a rejected one.
+func (h *history) rejects(at position, process string) {
+	i := h.hitOf(at.Topic, at.Partition, at.Offset, process, "ended")
+	done := h.hits[i]
+	h.hits[i].Outcome = "rejected"
+	for _, c := range h.counters {
+		if c.Process == process {
+			c.count(done, -1)
+			c.count(h.hits[i], 1)
+		}
+	}
+	source := h.records[pick(h.records, func(r record) bool { return r.position == at })]
+	h.records = append(h.records, record{position: position{at.Topic + deadLetters, 0, 9}, Timestamp: source.Timestamp,
+		Key: source.Key, Value: source.Value, Headers: slices.Concat(source.Headers, letterHeaders(at, "refused"))})
+}
+
 func TestEachDefectIsFound(t *testing.T) {
 	for _, c := range []struct {
 		want, text string
@@ -286,7 +359,7 @@ func TestEachDefectIsFound(t *testing.T) {
 		}},
 		{"I2", "after the record's commit", func(h *history) {
 			x := h.hits[h.hitOf("notification", 0, 0, "worker-2/1", "decoded")]
-			x.Process, x.T = "worker-2/2", h.states[0].T
+			x.Process, x.T = "worker-3/1", h.states[0].T
 			end := x
 			end.T, end.Stage, end.Outcome = x.T+ms, "ended", "done"
 			h.hits = append(h.hits, x, end)
@@ -318,8 +391,8 @@ func TestEachDefectIsFound(t *testing.T) {
 			for _, x := range h.hits {
 				if x.position == (position{"contact-created", 0, 3}) && x.Stage == "decoded" {
 					end := x
-					end.Process, end.T, end.Stage = "worker-3/1", x.T+ms, "effect-done"
-					x.Process, x.T, x.Offset = "worker-3/1", x.T-ms, 2
+					end.Process, end.T, end.Stage = "worker-4/1", x.T+ms, "effect-done"
+					x.Process, x.T, x.Offset = "worker-4/1", x.T-ms, 2
 					end.Offset = 2
 					h.hits = append(h.hits, x, end)
 					h.owned = append(h.owned, owned{when{T: h.owned[0].T}, "assigned", x.Process, x.Topic, []int32{0}})
@@ -355,14 +428,7 @@ func TestEachDefectIsFound(t *testing.T) {
 			*h.recordAt("contact-created.dead-letters", 0) = *h.recordAt("contact-created.dead-letters", 1)
 		}},
 		{"I8", "rejected without a cause", func(h *history) {
-			i := h.hitOf("contact-created", 1, 0, "worker-1/1", "ended")
-			h.counters[1].count(h.hits[i], -1)
-			h.hits[i].Outcome = "rejected"
-			h.counters[1].count(h.hits[i], 1)
-			letter := *h.recordAt("contact-created.dead-letters", 1)
-			letter.Offset, letter.Value, letter.Headers = 2, h.produced[0].Value, slices.Clone(letter.Headers)
-			letter.Headers[5] = header("dead-letter-offset", []byte("0"))
-			h.records = append(h.records, letter)
+			h.rejects(position{"contact-created", 1, 0}, "worker-1/1")
 		}},
 		{"I9", "went back from 3 to 1", func(h *history) {
 			last := h.commits[h.commitAt("contact-created", 1, 3)]

@@ -37,9 +37,10 @@ type facts struct {
 	ownership  map[owner][]span       // by process and partition
 	kept       map[resource]position
 	shown      map[resource][]shown
-	doubtful   []string // effects that a fault made uncertain
-	zombies    int      // handlings by processes that did not know yet that they were replaced
-	repeated   int      // dead letters written again
+	doubtful   []string       // effects that a fault made uncertain
+	last       map[string]int // the last incarnation of each process
+	zombies    int            // handlings by processes that did not know yet that they were replaced
+	repeated   int            // dead letters written again
 }
 
 type partition struct {
@@ -71,7 +72,7 @@ const never = int64(1<<63 - 1)
 func factsOf(h *history) *facts {
 	f := &facts{history: h, groups: map[string]string{}, at: map[position]*record{}, events: map[position]event{},
 		byID: map[string][]position{}, derived: map[string][]position{}, said: map[string][]position{},
-		label: map[position]string{}, shown: map[resource][]shown{},
+		label: map[position]string{}, shown: map[resource][]shown{}, last: map[string]int{},
 		ends: map[position][]hit{}, handled: map[position]int64{}, partitions: map[partition][]*record{},
 		committed: map[partition][]commit{}, advances: map[partition][]commit{},
 		ownership: map[owner][]span{}, kept: map[resource]position{}}
@@ -96,6 +97,8 @@ func factsOf(h *history) *facts {
 		}
 	}
 	for _, o := range h.owned {
+		name, number := incarnation(o.Process)
+		f.last[name] = max(f.last[name], number)
 		for _, number := range o.Partitions {
 			f.addOwner(owner{o.Process, partition{o.Topic, number}}, o)
 		}
@@ -122,6 +125,19 @@ func (f *facts) addRecord(r *record) {
 			f.derived[e.causeID] = append(f.derived[e.causeID], r.position)
 		}
 	}
+}
+
+// incarnation is the name of a process and its number: "worker-1/3".
+func incarnation(process string) (name string, number int) {
+	name, text, _ := strings.Cut(process, "/")
+	number, _ = strconv.Atoi(text)
+	return name, number
+}
+
+// over reports whether a process has ended and was started again.
+func (f *facts) over(process string) bool {
+	name, number := incarnation(process)
+	return number < f.last[name]
 }
 
 func (f *facts) addOwner(o owner, line owned) {
@@ -271,15 +287,10 @@ func (f *facts) commitOf(at position) commit {
 	return advances[i]
 }
 
-// retention reports whether records were deleted on purpose.
-func (f *facts) retention() bool {
-	return slices.ContainsFunc(f.faults, func(x fault) bool { return x.Kind == "F9" || x.Kind == "F10" })
-}
-
-// gone reports whether a record may have been deleted on purpose.
-func (f *facts) gone(at position) bool {
-	records := f.partitions[at.partition()]
-	return f.retention() && (len(records) == 0 || at.Offset < records[0].Offset)
+// isDerived reports whether a record is the notification of another event.
+func (f *facts) isDerived(at position) bool {
+	cause := f.events[at].causeID
+	return at.Topic == "notification" && cause != "" && f.byID[cause] != nil
 }
 
 // covered reports whether a record is the group's to handle: it does not lie before the group's first commit.

@@ -81,7 +81,7 @@ type (
 		Value    []byte `json:"value"`
 	}
 
-	// fault is a fault that was applied, and when it ended; a kill ends at once.
+	// fault is a fault that was applied, from before its begin to after its end: T <= the kill <= End.
 	fault struct {
 		when
 		Kind    string `json:"kind"`

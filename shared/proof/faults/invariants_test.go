@@ -71,7 +71,7 @@ func accepted(f *facts, r *findings) {
 		if p.Status < 400 || p.Status >= 500 {
 			posts[said.fingerprint(topic)]++
 		}
-		if p.Status != 202 || f.gone(p.position) {
+		if p.Status != 202 {
 			continue
 		}
 		r.Examined++
@@ -94,7 +94,6 @@ func accepted(f *facts, r *findings) {
 		case p.Offset < 0:
 			unplaced[string(p.Value)] = true
 			continue
-		case f.gone(p.position):
 		case aborted && at != nil:
 			r.bad(wrong, p.T, positions(p.position), "a record of an aborted transaction counts as committed")
 		case !aborted && at == nil:
@@ -106,7 +105,7 @@ func accepted(f *facts, r *findings) {
 	}
 	for statement, at := range f.said {
 		at = slices.DeleteFunc(slices.Clone(at), func(p position) bool {
-			return f.label[p] != "" || unplaced[string(f.at[p].Value)] || p.Topic == "notification" && f.byID[f.events[p].causeID] != nil
+			return f.label[p] != "" || unplaced[string(f.at[p].Value)] || f.isDerived(p)
 		})
 		if len(at) > posts[statement] {
 			r.bad(twice, f.at[at[0]].Timestamp*1e6, at, "%d records say what was posted %d times", len(at), posts[statement])
@@ -141,7 +140,7 @@ func ended(f *facts, r *findings) {
 		}
 	}
 	for _, h := range f.handlings {
-		if f.at[h.at] == nil && !f.gone(h.at) {
+		if f.at[h.at] == nil {
 			r.bad(wrong, h.begin, positions(h.at), "%s handled what is no committed record", h.process)
 		}
 		span := f.spanAt(owner{h.process, h.at.partition()}, h.begin)
@@ -272,7 +271,7 @@ func effectsOnce(f *facts, r *findings) {
 	sinks := map[string]bool{}
 	for at, e := range f.events {
 		if at.Topic == "notification" {
-			ids[e.id] = e.resource()
+			ids[e.id], ids[e.resource()] = e.resource(), e.resource()
 		}
 	}
 	for _, e := range f.effects {
@@ -336,7 +335,8 @@ func (f *facts) announced(id resource, at position, r *findings) {
 	}
 }
 
-// doubts counts, by notification, the handlings that a fault cut between the begin of the effect and the completed claim.
+// doubts counts, by notification, the handlings that a fault or the end of the process cut between the begin of the effect and
+// the completed claim.
 func (f *facts) doubts() map[string]int {
 	type try struct {
 		process string
@@ -348,11 +348,12 @@ func (f *facts) doubts() map[string]int {
 	}
 	begun, doubts := map[try]window{}, map[string]int{}
 	cut := func(t try, end int64) {
-		if w := begun[t]; w.open > 0 && slices.ContainsFunc(f.faults, func(x fault) bool {
+		died := end == never && f.over(t.process)
+		if w := begun[t]; w.open > 0 && (died || slices.ContainsFunc(f.faults, func(x fault) bool {
 			named := x.Process == t.process && (x.Kind == "F1" || x.Kind == "F2" || x.Kind == "F3")
 			outage := (x.Kind == "F6" || x.Kind == "F11") && (x.Process == "" || x.Process == t.process)
 			return (named || outage) && x.T <= end && max(x.T, x.End) >= w.begin
-		}) {
+		})) {
 			doubts[f.events[t.at].resource()]++
 		}
 		delete(begun, t)
@@ -392,11 +393,11 @@ func folded(f *facts, r *findings) {
 		case shown[0].eventID != e.id || e.made != "" && shown[0].created != e.made:
 			r.bad(wrong, t, positions(at), "%s %s names another event or time than its first event's", id.topic, id.id)
 		}
-		drinks, _ := e.data["drinksList"].([]any)
+		drinks, _ := e.data["drinksList"].([]string)
 		rows := map[[3]string]bool{}
 		for _, drink := range drinks {
-			if d, _ := drink.(string); strings.TrimSpace(d) != "" {
-				rows[place(e.data.text("country"), e.data.text("city"), d)] = true
+			if strings.TrimSpace(drink) != "" {
+				rows[place(e.data.text("country"), e.data.text("city"), drink)] = true
 			}
 		}
 		for row := range rows {
@@ -404,14 +405,14 @@ func folded(f *facts, r *findings) {
 		}
 	}
 	for id := range f.shown {
-		if _, kept := f.kept[id]; !kept && !f.retention() {
+		if _, kept := f.kept[id]; !kept {
 			r.bad(wrong, f.run.T, nil, "%s %s is in the read model, and no record says so", id.topic, id.id)
 		}
 	}
 	for _, d := range f.demands {
 		got[place(d.Country, d.City, d.Drink)] += d.Count
 	}
-	if !maps.Equal(want, got) && !f.retention() {
+	if !maps.Equal(want, got) {
 		for row := range want {
 			if got[row] != want[row] {
 				r.bad(wrong, f.run.T, nil, "the demand for %q is %d; the events say %d", row, got[row], want[row])
@@ -440,9 +441,7 @@ func rejected(f *facts, r *findings) {
 			r.bad(wrong, t, positions(l.position), "the headers of a dead letter do not say what was rejected, why and by whom")
 			continue
 		case source == nil:
-			if !f.gone(at) {
-				r.bad(wrong, t, positions(l.position, at), "a dead letter of no record")
-			}
+			r.bad(wrong, t, positions(l.position, at), "a dead letter of no record")
 			continue
 		}
 		if letters[at]++; letters[at] > 1 {
@@ -507,7 +506,7 @@ func (f *facts) eventsOf(k request, posts []post) (ids, announced map[string]boo
 	body, _ := object([]byte(k.body))
 	said, _ := payloadOf(routes[k.route], body)
 	for _, p := range f.said[said.fingerprint(routes[k.route])] {
-		if f.label[p] == "" && f.byID[f.events[p].causeID] == nil {
+		if f.label[p] == "" && !f.isDerived(p) {
 			ids[f.events[p].id], at = true, append(at, p)
 		}
 	}
@@ -649,17 +648,23 @@ func converged(f *facts, r *findings) {
 			r.bad(stuck, done.T, positions(last.position), "the partition is not committed to its end")
 		}
 	}
+	owned := map[partition][]string{}
 	for topic, n := range f.run.Topics {
 		for number := range n {
-			var by []string
-			for _, c := range f.counters { // the living
-				if f.spanAt(owner{c.Process, partition{topic, number}}, done.T).end > done.T {
-					by = append(by, c.Process)
-				}
+			owned[partition{topic, number}] = nil
+		}
+	}
+	for o := range f.ownership { // also of partitions that were added
+		owned[o.partition] = nil
+	}
+	for p, by := range owned {
+		for _, c := range f.counters { // the living
+			if f.spanAt(owner{c.Process, p}, done.T).end > done.T {
+				by = append(by, c.Process)
 			}
-			if len(by) != 1 {
-				r.bad(stuck, done.T, nil, "in the end %s/%d has %d owners: %v", topic, number, len(by), by)
-			}
+		}
+		if len(by) != 1 {
+			r.bad(stuck, done.T, nil, "in the end %s/%d has %d owners: %v", p.topic, p.number, len(by), by)
 		}
 	}
 }

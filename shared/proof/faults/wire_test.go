@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,14 +48,17 @@ func (p payload) text(name string) string {
 	return s
 }
 
-// same reports whether two payloads make the same statement: only the time may differ.
+// same reports whether two payloads make the same statement: only the time may differ, and what is excepted.
 func (p payload) same(other payload, except ...string) bool {
-	a, b := maps.Clone(p), maps.Clone(other)
-	for _, name := range append(except, "timestamp") {
-		delete(a, name)
-		delete(b, name)
+	covers := func(a, b payload) bool {
+		for name, value := range a {
+			if name != "timestamp" && !slices.Contains(except, name) && !reflect.DeepEqual(value, b[name]) {
+				return false
+			}
+		}
+		return true
 	}
-	return reflect.DeepEqual(a, b)
+	return covers(p, other) && covers(other, p)
 }
 
 // fingerprint is equal for equal statements, whatever their id and time.
@@ -101,15 +105,18 @@ func payloadOf(topic string, data map[string]any) (p payload, ok bool) {
 			}
 		case 'l':
 			list, isList := value.([]any)
+			texts := []string{}
 			for _, one := range list {
-				if _, isText := one.(string); !isText && one != nil {
+				s, isText := one.(string)
+				if !isText && one != nil {
 					return p, false
 				}
+				texts = append(texts, s)
 			}
 			if !isList && value != nil {
 				return p, false
 			}
-			p[name] = append([]any{}, list...)
+			p[name] = texts
 		}
 	}
 	return p, true
