@@ -267,7 +267,7 @@ func (a *app) previewDeadLetters(ctx context.Context, f deadletters.Filter, o de
 	for _, r := range p.Refused {
 		fmt.Fprintf(a.stdout, "refused  %s  %s\n", r.ID, events.OneLine(r.Why, 300))
 	}
-	_, err = fmt.Fprintf(a.stdout, "%d of %s can be redriven, by `sipeat dead-letters redrive TOKEN`; discard closes all of them.\n\n"+
+	_, err = fmt.Fprintf(a.stdout, "%d of %s can be redriven (`sipeat dead-letters redrive TOKEN`); discard closes all.\n\n"+
 		"TOKEN=%s\n", p.Eligible, counted(len(p.Rejections), "event"), p.Token)
 	return err
 }
@@ -332,8 +332,8 @@ func (a *app) deadLettersDiscardCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "discard TOKEN --reason TEXT",
 		Short: "Close the events of a preview without redriving them",
-		Long: "Close all events of a preview, the refused ones too: they are no longer listed as open, and cannot be redriven. Their\n" +
-			"dead letters stay on their topics.",
+		Long: "Close all events of a preview, the refused ones too: they are no longer open, and cannot be redriven. Their records\n" +
+			"stay on the dead-letter topics.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.Reason = strings.TrimSpace(o.Reason); o.Reason == "" {

@@ -113,8 +113,8 @@ func allConsumers() []consumers.Function { return consumers.Consumers{}.Function
 // startConsumers runs consumers until the parts are closed; the first failure is one of all. assigned, if not nil, is called
 // with the partitions of a topic when they change.
 func (a *app) startConsumers(functions []consumers.Function, assigned func(topic string, partitions []int32)) error {
-	if err := consumers.Projected(a.store).Check(a.running); errors.Is(err, store.ErrBehind) { // anything else is an outage, which is waited out
-		return err
+	if err := consumers.Projected(a.store).Check(a.running); errors.Is(err, store.ErrBehind) {
+		return err // anything else is an outage, which is waited out
 	}
 	deadLetters, err := a.openDeadLetters()
 	if err != nil {

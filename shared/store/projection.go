@@ -10,8 +10,8 @@ import (
 // projectionMark is the topic under which [Marks] keep the version of the projections that made the model, as partition 0.
 const projectionMark = "projection"
 
-// CheckProjection is Unavailable, with [ErrBehind] in its chain, if the model was made by projections of another version. One that
-// has marks and no version is of version 1.
+// CheckProjection is Unavailable, with [ErrBehind] in its chain, if the model was made by projections of another version. A model
+// that has marks and no version is of version 1.
 func (m Marks) CheckProjection(version int64) error {
 	made := m[projectionMark][0].Held
 	if made == 0 && len(m) > 0 {

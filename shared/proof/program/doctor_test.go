@@ -166,7 +166,8 @@ func TestDoctorChecksDeadLettersAndChannels(t *testing.T) {
 	assert.Equal(t, 1, got.Status, got.Stderr)
 	assert.NotContains(t, got.Stdout+got.Stderr, "canary")
 	report := Decoded[examined](t, got.Stdout)
-	assert.Contains(t, report.of("dead letters")["contact-created"], "note: 2 events rejected by sipeat-contact-consumer as undecodable")
+	assert.Contains(t, report.of("dead letters")["contact-created"],
+		"note: 2 events rejected by sipeat-contact-consumer as undecodable")
 	notify := report.of("notify")
 	assert.Contains(t, notify["log"], "ok: ")
 	assert.Contains(t, notify["discord"], "wrong: Discord answered 404")

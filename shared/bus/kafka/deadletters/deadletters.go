@@ -1,16 +1,15 @@
 // Package deadletters finds the events that consumers rejected, and redrives or discards them.
 //
-// A dead letter stays on its topic; what is done about it is recorded on [bus.AuditTopic]. The dead letters that one consumer wrote of
-// one record, and of the copies that were redriven of it, are one [Rejection], named by the position of that record. It is open
-// until its newest dead letter is redriven or discarded, and open again when the consumer rejects the copy.
+// A dead letter stays on its topic; what is done about it is recorded on [bus.AuditTopic]. All dead letters of one record and one
+// consumer, and of the copies of that record that were redriven, are one [Rejection], identified by the position of the record. It
+// is open until its newest dead letter is redriven or discarded, and open again when the consumer rejects the copy.
 //
 // Redrive writes an open rejection's record to its topic again, with the same bytes, for the one consumer that rejected it:
 // headers name that consumer group, and the engine of any other skips the copy, in a worker and in a Lambda function. A copy and
 // its audit record are written in one Kafka transaction, so an interrupted redrive continues without a second copy. Redrives and
 // discards of a cluster share a transactional id: one that begins ends another that is under way.
 //
-// A program that does not use the engine, such as the TypeScript app's worker in a group of its own, sees a copy as a repeat of the
-// event id.
+// A program that does not use the engine, such as the TypeScript app's worker in another group, sees a copy as a repeat of the event.
 package deadletters
 
 import (
