@@ -98,7 +98,9 @@ func TestConsumerSurvivesARecreatedTopic(t *testing.T) {
 
 		_, err := b.admin.DeleteTopic(t.Context(), b.topic)
 		require.NoError(t, err)
-		eventually(t, func() bool { return strings.Contains(fmt.Sprint(w.Status().Unreadable), "sipeat topics") })
+		missing := func() bool { return strings.Contains(fmt.Sprint(w.Status().Unreadable), "sipeat topics") }
+		require.Eventually(t, missing, waitTimeout, 50*time.Microsecond)
+		require.Never(t, func() bool { return !missing() }, 100*time.Millisecond, time.Millisecond, "the rebalance does not hide it")
 		b.create(1)
 		later := connect(t, b.Brokers)
 		later.topic = b.topic

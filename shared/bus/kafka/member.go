@@ -175,7 +175,8 @@ func (m *Member) onAssigned(_ context.Context, client *kgo.Client, added map[str
 	m.everJoined.Store(true)
 	m.set(func() {
 		m.joined = true
-		clear(m.unreadable) // what still cannot be read shows again at the next fetch
+		// What still cannot be read shows again at the next fetch. While the topic is missing none of its partitions is assigned.
+		maps.DeleteFunc(m.unreadable, func(n int32, _ Unreadable) bool { return n >= 0 || len(added[m.topic]) > 0 })
 	})
 	for _, n := range added[m.topic] {
 		client.ResumeFetchPartitions(m.only(n)) // it may have been revoked while it was paused
