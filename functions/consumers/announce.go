@@ -29,8 +29,12 @@ func announce[T events.Payload](ctx context.Context, c Consumers, cause events.E
 	if err != nil {
 		return err
 	}
-	_, err = c.Publisher.Publish(ctx, event)
-	return err
+	// failpoint: effect-begun cause.ID
+	if _, err = c.Publisher.Publish(ctx, event); err != nil {
+		return err
+	}
+	// failpoint: effect-done cause.ID
+	return nil
 }
 
 // maxSentence is in characters, less than a notification may have.

@@ -54,6 +54,7 @@ func (h *OnNotification) deliver(ctx context.Context, c notify.Channel, m notify
 	if err := h.Claims.Complete(ctx, m.ID, c.Name); err != nil {
 		return err
 	}
+	// failpoint: completed m.EventID
 	h.sent.Delete(key)
 	return nil
 }
@@ -61,6 +62,7 @@ func (h *OnNotification) deliver(ctx context.Context, c notify.Channel, m notify
 // send claims the message and sends it, unless it was delivered before.
 func (h *OnNotification) send(ctx context.Context, c notify.Channel, m notify.Message) (delivered bool, err error) {
 	claim, left, err := h.Claims.Claim(ctx, m.ID, c.Name, lease(ctx))
+	// failpoint: claimed m.EventID
 	switch {
 	case err != nil:
 		return false, err
@@ -70,8 +72,10 @@ func (h *OnNotification) send(ctx context.Context, c notify.Channel, m notify.Me
 		return false, &events.Error{Kind: events.Unavailable, RetryAfter: left,
 			Message: "another consumer is sending notification " + events.LogID(m.ID) + ", or ended while sending it"}
 	}
+	// failpoint: effect-begun m.EventID
 	err = c.Notify(ctx, m)
 	if err == nil {
+		// failpoint: effect-done m.EventID
 		return false, nil
 	}
 	ctx, cancel := settle(ctx)

@@ -65,6 +65,7 @@ func (w *worker) try() (handled bool, delay time.Duration) {
 			d.deadLetterFailures++
 			outcome, err = Unavailable, fmt.Errorf("the dead letter cannot be written: %w; its reason: %w", failed, err)
 		}
+		// failpoint: dead-letter-sent w, string(outcome)
 	}
 	r := Report{
 		Context: d.ctx, Position: d.position(), EventID: d.eventID, Outcome: outcome, Attempt: d.tries,
@@ -78,6 +79,7 @@ func (w *worker) try() (handled bool, delay time.Duration) {
 	}
 	e.options.Report(r)
 	if outcome == Done || outcome == Rejected {
+		// failpoint: ended w, string(outcome)
 		return true, 0
 	}
 	return false, d.delay(err, &e.options)
@@ -93,6 +95,7 @@ func (w *worker) handle() (err error) {
 	if d.ctx == nil {
 		w.begin()
 	}
+	// failpoint: decoded w
 	if err != nil {
 		return err
 	}

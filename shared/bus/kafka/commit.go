@@ -66,6 +66,7 @@ func (m *Member) commit(ctx context.Context) bool {
 		}
 		return false
 	}
+	// failpoint: commit-sent m, to
 	m.set(func() {
 		for n, p := range pending {
 			p.committed = to[n]

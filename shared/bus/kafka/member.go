@@ -178,6 +178,7 @@ func (m *Member) onAssigned(_ context.Context, client *kgo.Client, added map[str
 		// What still cannot be read shows again at the next fetch. While the topic is missing none of its partitions is assigned.
 		maps.DeleteFunc(m.unreadable, func(n int32, _ Unreadable) bool { return n >= 0 || len(added[m.topic]) > 0 })
 	})
+	// failpoint: assigned m, added[m.topic]
 	for _, n := range added[m.topic] {
 		client.ResumeFetchPartitions(m.only(n)) // it may have been revoked while it was paused
 		m.open(n, 0, 0)
@@ -187,6 +188,7 @@ func (m *Member) onAssigned(_ context.Context, client *kgo.Client, added map[str
 
 func (m *Member) onRevoked(_ context.Context, _ *kgo.Client, removed map[string][]int32) {
 	m.giveUp(removed[m.topic], m.StopTimeout)
+	// failpoint: revoked m, removed[m.topic]
 	if m.failure.Err() != nil {
 		select {} // a handler is still running: the process ends before another member gets its key
 	}
@@ -199,6 +201,7 @@ func (m *Member) onLost(_ context.Context, _ *kgo.Client, removed map[string][]i
 	m.set(func() { m.joined = false })
 	if numbers := removed[m.topic]; len(numbers) > 0 {
 		m.giveUp(numbers, 0)
+		// failpoint: revoked m, numbers
 		m.Assigned(m.topic, m.all())
 	}
 }
