@@ -1,0 +1,267 @@
+package faults
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	root   = "../../.."
+	module = "github.com/sipeat/sipeat"
+)
+
+// markers are the failpoints in the sources: comment lines "// failpoint: NAME ARGUMENTS", and how many of each a file has. An
+// instrumented build replaces each by a call of the package's function fail.
+var markers = map[string]map[string]int{
+	"shared/bus/worker.go":                {"decoded": 1, "dead-letter-sent": 1, "ended": 1},
+	"shared/bus/kafka/commit.go":          {"commit-sent": 1},
+	"shared/bus/kafka/member.go":          {"assigned": 1, "revoked": 2},
+	"functions/consumers/announce.go":     {"effect-begun": 1, "effect-done": 1},
+	"functions/consumers/notification.go": {"claimed": 1, "effect-begun": 1, "effect-done": 1, "completed": 1},
+}
+
+var marker = regexp.MustCompile(`// failpoint: ([a-z-]+) (.+)`)
+
+// injected are the files that an instrumented build adds. Package failpoint writes the lines of the history to FAULT_TRACE. It
+// kills the process at the stage that the file FAULT_ARMED names; who removes the file is the one that dies.
+var injected = map[string]string{
+	"shared/failpoint/failpoint.go": `package failpoint
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+type Line struct {
+	Op         string  ` + "`json:\"op\"`" + `
+	T          int64   ` + "`json:\"t\"`" + `
+	End        int64   ` + "`json:\"end,omitempty\"`" + `
+	Process    string  ` + "`json:\"process\"`" + `
+	Stage      string  ` + "`json:\"stage,omitempty\"`" + `
+	Group      string  ` + "`json:\"group,omitempty\"`" + `
+	Topic      string  ` + "`json:\"topic,omitempty\"`" + `
+	Partition  int32   ` + "`json:\"partition\"`" + `
+	Partitions []int32 ` + "`json:\"partitions,omitempty\"`" + `
+	Offset     int64   ` + "`json:\"offset\"`" + `
+	EventID    string  ` + "`json:\"eventId,omitempty\"`" + `
+	Outcome    string  ` + "`json:\"outcome,omitempty\"`" + `
+	Kind       string  ` + "`json:\"kind,omitempty\"`" + `
+	What       string  ` + "`json:\"what,omitempty\"`" + `
+}
+
+var (
+	process, armed = os.Getenv("FAULT_PROCESS"), os.Getenv("FAULT_ARMED")
+	trace, _       = os.OpenFile(os.Getenv("FAULT_TRACE"), os.O_APPEND|os.O_WRONLY, 0)
+	places         sync.Map
+)
+
+func write(l Line) {
+	l.T, l.Process = time.Now().UnixNano(), process
+	b, err := json.Marshal(l)
+	if err != nil {
+		panic(err)
+	}
+	_, _ = trace.Write(append(b, '\n'))
+}
+
+func Hit(l Line) {
+	if trace == nil {
+		return
+	}
+	if l.Stage == "decoded" {
+		places.Store(l.EventID, l)
+	}
+	l.Op = "hit"
+	write(l)
+	if b, err := os.ReadFile(armed); err == nil && strings.TrimSpace(string(b)) == l.Stage && os.Remove(armed) == nil {
+		write(Line{Op: "fault", Kind: "F1", What: "kill a worker at " + l.Stage, Stage: l.Stage})
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+}
+
+func Effect(stage, eventID string) {
+	if l, ok := places.Load(eventID); ok {
+		place := l.(Line)
+		place.Stage = stage
+		Hit(place)
+	}
+}
+
+func Owned(op, topic string, partitions []int32) {
+	if trace != nil && len(partitions) > 0 {
+		write(Line{Op: op, Topic: topic, Partitions: partitions})
+	}
+}
+`,
+	"shared/bus/failpoint.go": `package bus
+
+import "github.com/sipeat/sipeat/shared/failpoint"
+
+func fail(stage string, w *worker, outcome ...string) {
+	d := w.current
+	l := failpoint.Line{Stage: stage, Group: w.partition.engine.consumer.Group, Topic: d.record.Topic,
+		Partition: d.record.Partition, Offset: d.record.Offset, EventID: d.eventID}
+	switch {
+	case stage == "ended":
+		l.Outcome = outcome[0]
+	case stage == "dead-letter-sent" && outcome[0] != "rejected":
+		return
+	}
+	failpoint.Hit(l)
+}
+`,
+	"shared/bus/kafka/failpoint.go": `package kafka
+
+import "github.com/sipeat/sipeat/shared/failpoint"
+
+func fail(stage string, m *Member, what any) {
+	switch what := what.(type) {
+	case []int32:
+		failpoint.Owned(stage, m.topic, what)
+	case map[int32]int64:
+		for n, offset := range what {
+			failpoint.Hit(failpoint.Line{Stage: stage, Group: m.group, Topic: m.topic, Partition: n, Offset: offset})
+		}
+	}
+}
+`,
+	"functions/consumers/failpoint.go": `package consumers
+
+import (
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/failpoint"
+)
+
+func fail(stage, eventID string) { failpoint.Effect(stage, events.LogID(eventID)) }
+`,
+}
+
+// mutant is a program with one mistake, which the judge must notice by one of the invariants.
+type mutant struct {
+	name, file, old, new string
+	caught               []string // invariants, each of which is enough
+}
+
+var mutants = []mutant{
+	{"commit before work", "shared/bus/kafka/commit.go",
+		"if offset, epoch, ok := p.Handled(); ok && offset != p.committed {",
+		"if offset, epoch, ok := p.next, int32(-1), p.next > p.start; ok && offset != p.committed {", []string{"I3"}},
+	{"no claim", "functions/consumers/notification.go",
+		"claim, left, err := h.Claims.Claim(ctx, m.ID, c.Name, lease(ctx))",
+		"claim, left, err := store.Claimed, time.Duration(0), error(nil)", []string{"I6"}},
+	{"no key order", "shared/bus/partition.go", "q := p.queues[d.key]", "q := (*keyQueue)(nil)", []string{"I4"}},
+	{"drop on revoke", "shared/bus/partition.go", "\tp.giveBack()\n\treturn err",
+		"\tif n := len(p.window); n > 0 {\n\t\tp.handled = p.window[n-1].record.Offset + 1\n\t}\n\tp.giveBack()\n\treturn err",
+		[]string{"I2", "I3"}},
+	{"mark before effect", "functions/consumers/notification.go", "\terr = c.Notify(ctx, m)\n",
+		"\tif err = h.Claims.Complete(ctx, m.ID, c.Name); err != nil {\n\t\treturn false, err\n\t}\n\terr = c.Notify(ctx, m)\n",
+		[]string{"I6"}},
+	{"dead letter not awaited", "shared/bus/kafka/deadletters.go",
+		"\t_, err := await(ctx, d.producer.produce(ctx, toKgo(l.Encode())))\n\treturn err",
+		"\td.producer.produce(ctx, toKgo(l.Encode()))\n\treturn nil", []string{"I8"}},
+	{"no idempotent write", "shared/bus/kafka/producer.go", "kgo.ProducerLinger(0),",
+		"kgo.ProducerLinger(0), kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(1),",
+		[]string{"I1", "I10", "I11"}},
+	{"unfenced zombie", "shared/bus/kafka/member.go", "\t\tm.giveUp(numbers, 0)\n", "", []string{"I2", "I4", "I5", "I9"}},
+}
+
+// overlay writes the sources of an instrumented program and the file for `go build -overlay`.
+func overlay(dir string, m mutant) (path string, err error) {
+	replace := map[string]string{}
+	add := func(file, text string) error {
+		target, err := filepath.Abs(filepath.Join(root, file))
+		if err != nil {
+			return err
+		}
+		copied := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		replace[target] = copied
+		return os.WriteFile(copied, []byte(text), 0o600)
+	}
+	files := map[string]map[string]int{m.file: nil}
+	for file, want := range markers {
+		files[file] = want
+	}
+	delete(files, "")
+	for file, want := range files {
+		b, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			return "", err
+		}
+		text := string(b)
+		if m.file == file {
+			if n := strings.Count(text, m.old); n != 1 {
+				return "", fmt.Errorf("mutant %q: %s has its old text %d times, and must have it once:\n%s", m.name, file, n, m.old)
+			}
+			text = strings.Replace(text, m.old, m.new, 1)
+		}
+		found := map[string]int{}
+		for _, line := range marker.FindAllStringSubmatch(text, -1) {
+			found[line[1]]++
+		}
+		for _, stage := range append([]string{"assigned", "revoked"}, stages...) {
+			if found[stage] != want[stage] {
+				return "", fmt.Errorf("%s has %d lines \"// failpoint: %s …\", and must have %d", file, found[stage], stage, want[stage])
+			}
+		}
+		if err := add(file, marker.ReplaceAllString(text, `fail("$1", $2)`)); err != nil {
+			return "", err
+		}
+	}
+	for file, text := range injected {
+		if err := add(file, text); err != nil {
+			return "", err
+		}
+	}
+	b, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, "overlay.json")
+	return path, os.WriteFile(path, b, 0o600)
+}
+
+// buildInstrumented builds sipeat with its failpoints, and with the mistake of m if it has a name.
+func buildInstrumented(dir string, m mutant) (program string, err error) {
+	path, err := overlay(dir, m)
+	if err != nil {
+		return "", err
+	}
+	program = filepath.Join(dir, "sipeat")
+	c := exec.Command("go", "build", "-overlay", path, "-o", program, module)
+	c.Dir = root
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return program, nil
+}
+
+// Every failpoint and the place of every mutant is found in the sources; whoever moves one moves it here.
+func TestFailpointsAndMutantsFitTheSources(t *testing.T) {
+	t.Parallel()
+	for _, m := range append([]mutant{{}}, mutants...) {
+		_, err := overlay(t.TempDir(), m)
+		require.NoError(t, err)
+	}
+	all, err := exec.Command("grep", "-rl", "--include=*.go", "// failpoint: ", filepath.Join(root, "shared"),
+		filepath.Join(root, "functions")).Output()
+	require.NoError(t, err)
+	for _, file := range strings.Fields(string(all)) {
+		file, _ = filepath.Rel(root, file)
+		if !strings.HasSuffix(file, "_test.go") {
+			require.Contains(t, markers, file, "a file with failpoints that no build replaces")
+		}
+	}
+}

@@ -1,0 +1,243 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/proof/program"
+)
+
+// brokerNumbers are those of docker-compose.yml's profile cluster.
+var brokerNumbers = []int{1, 2, 3}
+
+// cluster is the servers, in a compose project of its own. Clients reach brokers and table by proxies: what a broker
+// advertises is its proxy.
+type cluster struct {
+	project string
+	args    []string // of docker compose
+	env     []string
+	brokers map[int]*proxy
+	table   *proxy
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, err
+}
+
+func startCluster(ctx context.Context, dir string) (*cluster, error) {
+	c := &cluster{project: "sipeat-faults-" + strconv.Itoa(os.Getpid()), brokers: map[int]*proxy{}}
+	c.env = append(program.CleanEnvironment(), "COMPOSE_PROJECT_NAME="+c.project)
+	override := "services:\n"
+	for _, n := range brokerNumbers {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		if c.brokers[n], err = startProxy(ctx, "127.0.0.1:"+port); err != nil {
+			return nil, err
+		}
+		c.env = append(c.env, fmt.Sprintf("DOCKER_BROKER_%d_PORT=%s", n, port))
+		override += fmt.Sprintf("  broker-%d:\n    environment:\n      KAFKA_ADVERTISED_LISTENERS: HOST://%s,NETWORK://broker-%d:19092\n",
+			n, c.brokers[n].Addr(), n)
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	if c.table, err = startProxy(ctx, "127.0.0.1:"+port); err != nil {
+		return nil, err
+	}
+	c.env = append(c.env, "DOCKER_DYNAMODB_PORT="+port)
+	file := filepath.Join(dir, "override.yml")
+	if err := os.WriteFile(file, []byte(override), 0o600); err != nil {
+		return nil, err
+	}
+	c.args = []string{"compose", "-f", filepath.Join(root, "docker-compose.yml"), "-f", file, "--profile", "cluster"}
+	return c, c.compose(ctx, "up", "--detach", "--wait", "broker-1", "broker-2", "broker-3", "dynamodb")
+}
+
+func (c *cluster) docker(ctx context.Context, args ...string) error {
+	command := exec.CommandContext(ctx, "docker", args...)
+	command.Env = c.env
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("docker %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+func (c *cluster) compose(ctx context.Context, args ...string) error {
+	return c.docker(ctx, append(append([]string{}, c.args...), args...)...)
+}
+
+// stop removes all of it.
+func (c *cluster) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	return c.compose(ctx, "down", "--volumes", "--timeout", "1")
+}
+
+func (c *cluster) container(n int) string { return fmt.Sprintf("%s-broker-%d-1", c.project, n) }
+
+func (c *cluster) signal(ctx context.Context, n int, name string) error {
+	return c.docker(ctx, "kill", "--signal", name, c.container(n))
+}
+
+func (c *cluster) start(ctx context.Context, n int) error {
+	return c.docker(ctx, "start", c.container(n))
+}
+
+func (c *cluster) addresses() string {
+	var all []string
+	for _, n := range brokerNumbers {
+		all = append(all, c.brokers[n].Addr().String())
+	}
+	return strings.Join(all, ",")
+}
+
+// part is a process of the program that is started again when it ends.
+type part struct {
+	name    string
+	http    string // of an api
+	metrics string
+	health  string // of a worker
+	command func(process string) *exec.Cmd
+	log     *os.File
+	history *writer
+
+	mu      sync.Mutex
+	number  int // of the incarnation
+	process *os.Process
+	ended   chan struct{} // of the incarnation
+	closing bool
+	all     sync.WaitGroup
+}
+
+func (p *part) start() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.number++
+	c := p.command(p.title())
+	c.Stdout, c.Stderr = p.log, p.log
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	p.process, p.ended = c.Process, make(chan struct{})
+	ended, began := p.ended, time.Now()
+	p.all.Go(func() {
+		_ = c.Wait() // the reason is in its log
+		close(ended)
+		if took := time.Since(began); took < time.Second { // it cannot start at present
+			wait(context.Background(), time.Second-took)
+		}
+		p.mu.Lock()
+		closing := p.closing
+		p.mu.Unlock()
+		if !closing {
+			_ = p.start()
+		}
+	})
+	return nil
+}
+
+func (p *part) title() string { return fmt.Sprintf("%s/%d", p.name, p.number) }
+
+// signal sends a signal to the process that runs now, and returns its name and its end.
+func (p *part) signal(s syscall.Signal) (process string, ended chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.noteMemory()
+	_ = p.process.Signal(s) // it may have ended
+	return p.title(), p.ended
+}
+
+// noteMemory notes the most memory that the process has used.
+func (p *part) noteMemory() {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.process.Pid))
+	_, rest, found := bytes.Cut(b, []byte("VmHWM:"))
+	if fields := bytes.Fields(rest); found && len(fields) > 0 {
+		kib, _ := strconv.ParseInt(string(fields[0]), 10, 64)
+		_ = p.history.write(memory{now(), p.title(), kib << 10})
+	}
+}
+
+func (p *part) stop() {
+	p.mu.Lock()
+	p.closing = true
+	_ = p.process.Signal(syscall.SIGCONT)
+	_ = p.process.Signal(syscall.SIGTERM)
+	ended := p.ended
+	p.mu.Unlock()
+	select {
+	case <-ended:
+	case <-time.After(15 * time.Second):
+		_ = p.process.Kill()
+	}
+	p.all.Wait()
+	_ = p.log.Close()
+}
+
+// ready reports whether the process answers at /readyz.
+func (p *part) ready(ctx context.Context) error {
+	address := p.health
+	if address == "" {
+		address = p.http
+	}
+	_, err := get(ctx, "http://"+address+"/readyz")
+	return err
+}
+
+var browser = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+
+func get(ctx context.Context, url string) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	a, err := browser.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Body.Close()
+	var b bytes.Buffer
+	if _, err = b.ReadFrom(a.Body); err == nil && a.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %.300s", url, a.Status, b.String())
+	}
+	return b.Bytes(), err
+}
+
+// until repeats a check until it returns no error or the time is over.
+func until(ctx context.Context, limit time.Duration, check func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var last error
+	for {
+		err := check(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("not within %v: %w", limit, errors.Join(last, ctx.Err()))
+		}
+		last = err
+		wait(ctx, 200*time.Millisecond)
+	}
+}

@@ -1,0 +1,480 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sipeat/sipeat/shared/proof/program"
+)
+
+// The names are those that other programs rely on.
+var (
+	topicNames = slices.Sorted(maps.Keys(program.Groups))
+	groupOf    = program.Groups
+	topics     = map[string]int32{"contact-created": 6, "machine-created": 6, "request-created": 6, "notification": 6}
+)
+
+// rig is a run: the program under test, the servers that it needs, and what happened so far.
+type rig struct {
+	dir     string
+	seed    int64
+	binary  string
+	history *writer
+	file    *os.File
+
+	cluster       *cluster
+	sinks         *sinks
+	apis, workers []*part
+
+	client, producer *kgo.Client
+	foreigners       atomic.Int64
+}
+
+func (r *rig) note(line any) {
+	if err := r.history.write(line); err != nil {
+		panic(err) // the disk is full
+	}
+}
+
+func (r *rig) path() string { return filepath.Join(r.dir, "history.jsonl") }
+
+// arm makes the next process that reaches the stage kill itself.
+func (r *rig) arm(stage string) error {
+	return os.WriteFile(filepath.Join(r.dir, "armed"), []byte(stage), 0o600)
+}
+
+func (r *rig) armed() bool {
+	_, err := os.Stat(filepath.Join(r.dir, "armed"))
+	return err == nil
+}
+
+func (r *rig) kafka(options ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(r.cluster.addresses(), ",")...),
+		kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MetadataMinAge(250 * time.Millisecond)},
+		options...)...)
+}
+
+// newRig starts everything. Whatever happens, stop is to be called.
+func newRig(ctx context.Context, t *testing.T, dir string, seed int64, duration time.Duration, m mutant) (r *rig, err error) {
+	r = &rig{dir: dir, seed: seed}
+	if r.binary, err = buildInstrumented(t.TempDir(), m); err != nil {
+		return r, err
+	}
+	if r.file, err = os.OpenFile(r.path(), os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return r, err
+	}
+	r.history = &writer{to: r.file}
+	first := run{when: now(), Seed: seed, Duration: duration.String(), Mutant: m.name, Topics: topics, Groups: map[string]string{},
+		Versions: map[string]string{"go": runtime.Version(), "kafka": "4.2.1", "dynamodb-local": "2.6.1"}}
+	for topic, group := range groupOf {
+		first.Groups[group] = topic
+	}
+	all, at := plan(seed, duration)
+	for i, f := range all {
+		first.Schedule = append(first.Schedule, scheduled{at[i].String(), f.kind, f.stage, f.what})
+	}
+	r.note(first)
+	if r.sinks, err = startSinks(ctx, seed); err != nil {
+		return r, err
+	}
+	if r.cluster, err = startCluster(ctx, dir); err != nil {
+		return r, err
+	}
+	if out, err := r.command("topics").CombinedOutput(); err != nil {
+		return r, fmt.Errorf("sipeat topics: %w\n%s", err, out)
+	}
+	if r.client, err = r.kafka(); err != nil {
+		return r, err
+	}
+	if r.producer, err = r.kafka(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(1_048_588)); err != nil {
+		return r, err
+	}
+	for n := range 5 {
+		if err := r.add(n); err != nil {
+			return r, err
+		}
+	}
+	return r, r.allReady(ctx, 2*time.Minute)
+}
+
+func (r *rig) allReady(ctx context.Context, limit time.Duration) error {
+	return until(ctx, limit, func(ctx context.Context) (err error) {
+		for _, p := range r.parts() {
+			err = errors.Join(err, p.ready(ctx))
+		}
+		return err
+	})
+}
+
+func (r *rig) parts() []*part { return slices.Concat(r.apis, r.workers) }
+
+func (r *rig) command(args ...string) *exec.Cmd {
+	c := exec.Command(r.binary, args...)
+	c.Dir = r.dir
+	c.Env = append(program.CleanEnvironment(), "KAFKA_BROKERS="+r.cluster.addresses(), "STORE=dynamodb",
+		"DYNAMODB_ENDPOINT=http://"+r.cluster.table.Addr().String(), "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=local",
+		"AWS_SECRET_ACCESS_KEY=local", "KAFKA_SESSION_TIMEOUT="+sessionTimeout.String(), "LOG_FORMAT=text", "LOG_LEVEL=warn",
+		"THROTTLE_RATE=off", "THROTTLE_STAFF_RATE=off", "FAULT_TRACE="+r.path(), "FAULT_ARMED="+filepath.Join(r.dir, "armed"))
+	c.Env = append(c.Env, r.sinks.settings()...)
+	return c
+}
+
+// add starts the nth process: two APIs and three workers.
+func (r *rig) add(n int) error {
+	var ports [2]string
+	for i := range ports {
+		port, err := freePort()
+		if err != nil {
+			return err
+		}
+		ports[i] = "127.0.0.1:" + port
+	}
+	p := &part{name: fmt.Sprintf("api-%d", n+1), http: ports[0], metrics: ports[1], history: r.history}
+	args := []string{"api", "--http", p.http}
+	if n >= 2 {
+		p.name, p.http, p.health = fmt.Sprintf("worker-%d", n-1), "", ports[0]
+		args = []string{"worker", "--health", p.health}
+		r.workers = append(r.workers, p)
+	} else {
+		r.apis = append(r.apis, p)
+	}
+	var err error
+	if p.log, err = os.Create(filepath.Join(r.dir, p.name+".log")); err != nil {
+		return err
+	}
+	p.command = func(process string) *exec.Cmd {
+		c := r.command(args...)
+		c.Env = append(c.Env, "FAULT_PROCESS="+process, "METRICS="+p.metrics)
+		return c
+	}
+	return p.start()
+}
+
+func (r *rig) stop() error {
+	for _, p := range r.parts() {
+		if p.process != nil {
+			p.stop()
+		}
+	}
+	for _, c := range []*kgo.Client{r.client, r.producer} {
+		if c != nil {
+			c.Close()
+		}
+	}
+	var err error
+	if r.cluster != nil {
+		err = r.cluster.stop()
+	}
+	if r.file != nil {
+		err = errors.Join(err, r.file.Close())
+	}
+	return err
+}
+
+// runFaults is a run: load and faults, then quiet, then the final reads.
+func (r *rig) runFaults(ctx context.Context, t *testing.T, duration time.Duration) error {
+	loading, quiet := context.WithTimeout(ctx, duration)
+	defer quiet()
+	var load sync.WaitGroup
+	for n := range clients {
+		load.Go(func() { r.load(loading, n) })
+	}
+	load.Go(func() { r.foreignProducer(loading) })
+	began := time.Now()
+	random := rand.New(rand.NewPCG(uint64(r.seed), 3))
+	all, at := plan(r.seed, duration)
+	var failures error
+	for i, f := range all {
+		wait(loading, time.Until(began.Add(at[i])))
+		if ctx.Err() != nil {
+			break
+		}
+		begin, done := now(), ""
+		err := f.cause(ctx, r, random, func(process string) {
+			r.note(fault{when{begin.T, time.Now().UnixNano()}, f.kind, f.what, f.stage, process})
+		})
+		if err != nil {
+			failures = errors.Join(failures, fmt.Errorf("%s: %w", f.what, err))
+			done = ": " + err.Error()
+		}
+		t.Logf("%6.1fs %-3s %s%s", time.Since(began).Seconds(), f.kind, f.what, done)
+	}
+	wait(loading, time.Until(began.Add(duration)))
+	quiet()
+	load.Wait()
+	_ = os.Remove(filepath.Join(r.dir, "armed"))
+	r.note(state{now(), "quiet", ""})
+	if err := until(ctx, time.Minute, r.converged); err != nil {
+		r.note(state{now(), "stuck", err.Error()})
+	} else {
+		r.note(state{now(), "converged", ""})
+	}
+	return errors.Join(failures, r.collect(ctx))
+}
+
+// converged returns an error until every group has committed to the end of its topic and owns all partitions.
+func (r *rig) converged(ctx context.Context) error {
+	admin := kadm.NewClient(r.client)
+	lags, err := admin.Lag(ctx, slices.Collect(maps.Values(groupOf))...)
+	if err != nil {
+		return err
+	}
+	for _, l := range lags.Sorted() {
+		if err := l.Error(); err != nil {
+			return err
+		}
+		if l.State != "Stable" || l.Lag.Total() != 0 {
+			return fmt.Errorf("%s is %s, with a lag of %d", l.Group, l.State, l.Lag.Total())
+		}
+	}
+	for _, p := range r.parts() {
+		if err := p.ready(ctx); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	return nil
+}
+
+// collect reads the topics, the commits, the read model and the counters.
+func (r *rig) collect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	err := r.collectRecords(ctx)
+	for _, route := range []string{"contacts", "machines", "requests", "notifications"} {
+		err = errors.Join(err, r.collectItems(ctx, route))
+	}
+	err = errors.Join(err, r.collectDemand(ctx))
+	for _, p := range r.parts() {
+		p.mu.Lock()
+		p.noteMemory()
+		process := p.title()
+		p.mu.Unlock()
+		text, failed := get(ctx, "http://"+p.metrics+"/metrics")
+		err = errors.Join(err, failed)
+		c := counters{now(), process, map[string]float64{}}
+		for line := range strings.Lines(string(text)) {
+			i := strings.LastIndexByte(strings.TrimSpace(line), ' ')
+			if v, bad := strconv.ParseFloat(strings.TrimSpace(line[max(i, 0):]), 64); bad == nil && strings.HasPrefix(line, "sipeat_") {
+				c.Values[line[:i]] = v
+			}
+		}
+		r.note(c)
+	}
+	return err
+}
+
+// collectRecords reads the topics and the commits, and notes the effects with the event ids that they belong to.
+func (r *rig) collectRecords(ctx context.Context) error {
+	eventIDs := map[string]string{} // by notification, and by refused recipient
+	names := slices.Clone(topicNames)
+	for _, topic := range topicNames {
+		names = append(names, topic+".dead-letters")
+	}
+	err := r.readAll(ctx, func(k *kgo.Record) {
+		headers := [][2]string{}
+		for _, h := range k.Headers {
+			headers = append(headers, header(h.Key, h.Value))
+		}
+		r.note(record{now(), position{k.Topic, k.Partition, k.Offset}, k.Timestamp.UnixMilli(), k.Key, k.Value, headers})
+		var e struct {
+			EventID string `json:"eventId"`
+			Data    struct {
+				ID             string `json:"id"`
+				RecipientEmail string `json:"recipientEmail"`
+			} `json:"data"`
+		}
+		if k.Topic == "notification" && json.Unmarshal(k.Value, &e) == nil {
+			for _, id := range []string{e.Data.ID, e.Data.RecipientEmail} {
+				if _, known := eventIDs[id]; !known && id != "" {
+					eventIDs[id] = e.EventID
+				}
+			}
+		}
+	}, names...)
+	err = errors.Join(err, r.readAll(ctx, func(k *kgo.Record) {
+		var key kmsg.OffsetCommitKey
+		var value kmsg.OffsetCommitValue
+		if len(k.Key) < 2 || k.Key[0] != 0 || k.Key[1] > 1 || k.Value == nil || key.ReadFrom(k.Key) != nil || value.ReadFrom(k.Value) != nil {
+			return // another kind of record
+		}
+		at := when{T: k.Timestamp.UnixNano()}
+		r.note(commit{at, position{key.Topic, key.Partition, value.Offset}, key.Group})
+	}, "__consumer_offsets"))
+	r.sinks.mu.Lock()
+	defer r.sinks.mu.Unlock()
+	for _, got := range r.sinks.received {
+		got.effect.EventID = eventIDs[got.notification]
+		r.note(got.effect)
+	}
+	return err
+}
+
+// readAll reads committed records up to the present ends.
+func (r *rig) readAll(ctx context.Context, each func(*kgo.Record), names ...string) error {
+	ends, err := kadm.NewClient(r.client).ListCommittedOffsets(ctx, names...)
+	if err = errors.Join(err, ends.Error()); err != nil {
+		return err
+	}
+	client, err := r.kafka(kgo.ConsumeTopics(names...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	type place struct {
+		topic     string
+		partition int32
+	}
+	left := map[place]int64{}
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[place{o.Topic, o.Partition}] = o.Offset
+		}
+	})
+	for len(left) > 0 {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return fmt.Errorf("%d partitions are not read to their end: %w", len(left), ctx.Err())
+		}
+		for k := range fetches.RecordsAll() {
+			p := place{k.Topic, k.Partition}
+			if !k.Attrs.IsControl() {
+				each(k)
+			}
+			if k.Offset+1 >= left[p] { // it may be the marker of an aborted transaction
+				delete(left, p)
+			}
+		}
+	}
+	return nil
+}
+
+// pages reads a list to its end.
+func (r *rig) pages(ctx context.Context, path string, each func(jsontext.Value) error) error {
+	for cursor := ""; ; {
+		b, err := get(ctx, "http://"+r.apis[0].http+path+"?limit=100"+cursor)
+		if err != nil {
+			return err
+		}
+		var page struct {
+			Items      []jsontext.Value `json:"items"`
+			NextCursor *string          `json:"nextCursor"`
+		}
+		if err := json.Unmarshal(b, &page); err != nil {
+			return err
+		}
+		for _, one := range page.Items {
+			if err := each(one); err != nil {
+				return err
+			}
+		}
+		if page.NextCursor == nil {
+			return nil
+		}
+		cursor = "&cursor=" + url.QueryEscape(*page.NextCursor)
+	}
+}
+
+func (r *rig) collectItems(ctx context.Context, route string) error {
+	topic := map[string]string{"contacts": "contact-created", "machines": "machine-created", "requests": "request-created",
+		"notifications": "notification"}[route]
+	return r.pages(ctx, "/"+route, func(one jsontext.Value) error {
+		var named struct {
+			ID string `json:"id"`
+		}
+		err := json.Unmarshal(one, &named)
+		r.note(item{now(), topic, named.ID, string(one)})
+		return err
+	})
+}
+
+func (r *rig) collectDemand(ctx context.Context) error {
+	return r.pages(ctx, "/demand", func(one jsontext.Value) error {
+		d := demand{when: now()}
+		err := json.Unmarshal(one, &d)
+		r.note(d)
+		return err
+	})
+}
+
+// runAt makes a run and returns the path of its history.
+func runAt(t *testing.T, seed int64, duration time.Duration, m mutant) (path string) {
+	t.Helper()
+	if err := exec.Command("docker", "compose", "version").Run(); err != nil {
+		t.Fatalf("this needs Docker with its compose plugin: %v", err)
+	}
+	dir, err := os.MkdirTemp("", "sipeat-faults-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	t.Logf("SEED=%d HISTORY=%s/history.jsonl", seed, dir)
+	r, err := newRig(ctx, t, dir, seed, duration, m)
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err == nil {
+		err = r.runFaults(ctx, t, duration)
+	}
+	if err != nil {
+		t.Errorf("the run itself failed, with SEED=%d and logs in %s: %v", seed, dir, err)
+	}
+	return r.path()
+}
+
+// seedOf is SEED, or one of the time.
+func seedOf(t *testing.T) int64 {
+	t.Helper()
+	text := os.Getenv("SEED")
+	if text == "" {
+		return time.Now().UnixNano() % 1_000_000
+	}
+	seed, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		t.Fatalf("SEED must be a whole number: %v", err)
+	}
+	return seed
+}
+
+func TestFaults(t *testing.T) {
+	if os.Getenv("FAULTS") == "" {
+		t.Skip("set FAULTS=4m to run the program under faults for 4 minutes; this needs Docker")
+	}
+	duration, err := time.ParseDuration(os.Getenv("FAULTS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, why := range notDone {
+		t.Logf("not done: %s: %s", kind, why)
+	}
+	path := runAt(t, seedOf(t), duration, mutant{})
+	h, err := readHistory(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(len(h.records))
+}
