@@ -1,6 +1,6 @@
 # The targets for developers and CI. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help test race lint vuln retracted bench integration containers docker up settings down logs topics worker-dev worker-build worker-start
+.PHONY: help test race lint vuln retracted bench integration containers faults faults-long faults-check faults-mutants docker up settings down logs topics worker-dev worker-build worker-start
 
 # go.mod names the Go release to build and check with, so that binaries contain its fixes of the standard library. This overrides
 # GOTOOLCHAIN=local in the environment; `make GOTOOLCHAIN=local build` builds with the installed release.
@@ -15,7 +15,7 @@ AIR := $(TOOLS)/air-v1.67.4
 KAFKAJS := shared/proof/program/kafkajs
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: ## all tests that need nothing installed
 	go test ./...
@@ -73,6 +73,22 @@ integration: ## the suites for real servers: those of `make up`, or at KAFKA_BRO
 
 containers: docker $(AIR) ## test the Docker setup in separate containers: those of `make up` are left alone
 	DOCKER=1 go test -count=1 -v -timeout 20m -run '^TestDocker' ./shared/proof/containers
+
+FAULTS := go test -count=1 -v ./shared/proof/faults
+
+faults: docker ## 4 minutes of load and faults on containers of their own, judged by what clients, topics and sinks saw; SEED=N
+	FAULTS=4m $(FAULTS) -timeout 20m -run '^TestFaults$$'
+
+faults-long: docker ## the same for HOURS=N
+	@test -n '$(HOURS)' || { echo 'HOURS=N says how long: `make faults-long HOURS=1`.' >&2; exit 2; }
+	FAULTS=$(HOURS)h $(FAULTS) -timeout 0 -run '^TestFaults$$'
+
+faults-check: ## judge the history of an earlier run again: HISTORY=path/of/history.jsonl
+	@test -n '$(HISTORY)' || { echo 'HISTORY names the file, which the run printed: `make faults-check HISTORY=…/history.jsonl`.' >&2; exit 2; }
+	HISTORY='$(abspath $(HISTORY))' $(FAULTS) -run '^TestCheckHistory$$'
+
+faults-mutants: docker ## run programs with a mistake each, and demand that the judge notices it
+	MUTANTS=1 $(FAULTS) -timeout 40m -run '^TestMutants$$'
 
 # at SERVICE PORT PREFIX prints the address of a container's port on this machine, or nothing.
 AT = at() { docker compose port "$$1" "$$2" 2>/dev/null | sed -n "s,^127,$$3&,p"; }

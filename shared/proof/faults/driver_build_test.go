@@ -153,29 +153,38 @@ func fail(stage, eventID string) { failpoint.Effect(stage, events.LogID(eventID)
 type mutant struct {
 	name, file, old, new string
 	caught               []string // invariants, each of which is enough
+	faults               []string // that provoke it
 }
 
 var mutants = []mutant{
 	{"commit before work", "shared/bus/kafka/commit.go",
 		"if offset, epoch, ok := p.Handled(); ok && offset != p.committed {",
-		"if offset, epoch, ok := p.next, int32(-1), p.next > p.start; ok && offset != p.committed {", []string{"I3"}},
+		"if offset, epoch, ok := p.next, int32(-1), p.next > p.start; ok && offset != p.committed {", []string{"I3"},
+		[]string{"the table is slow", "kill a worker"}},
 	{"no claim", "functions/consumers/notification.go",
 		"claim, left, err := h.Claims.Claim(ctx, m.ID, c.Name, lease(ctx))",
-		"claim, left, err := store.Claimed, time.Duration(0), error(nil)", []string{"I6"}},
-	{"no key order", "shared/bus/partition.go", "q := p.queues[d.key]", "q := (*keyQueue)(nil)", []string{"I4"}},
+		"claim, left, err := store.Claimed, time.Duration(0), error(nil)", []string{"I6"},
+		[]string{"write records twice", "kill a worker at effect-done"}},
+	{"no key order", "shared/bus/partition.go", "q := p.queues[d.key]", "q := (*keyQueue)(nil)", []string{"I4"},
+		[]string{"write records twice", "write records twice"}},
 	{"drop on revoke", "shared/bus/partition.go", "\tp.giveBack()\n\treturn err",
 		"\tif n := len(p.window); n > 0 {\n\t\tp.handled = p.window[n-1].record.Offset + 1\n\t}\n\tp.giveBack()\n\treturn err",
-		[]string{"I2", "I3"}},
+		[]string{"I2", "I3"},
+		[]string{"end a worker under load", "stop a worker for longer than its session", "end a worker under load"}},
 	{"mark before effect", "functions/consumers/notification.go", "\terr = c.Notify(ctx, m)\n",
 		"\tif err = h.Claims.Complete(ctx, m.ID, c.Name); err != nil {\n\t\treturn false, err\n\t}\n\terr = c.Notify(ctx, m)\n",
-		[]string{"I6"}},
+		[]string{"I6"},
+		[]string{"the mail server and the webhook fail often"}},
 	{"dead letter not awaited", "shared/bus/kafka/deadletters.go",
 		"\t_, err := await(ctx, d.producer.produce(ctx, toKgo(l.Encode())))\n\treturn err",
-		"\td.producer.produce(ctx, toKgo(l.Encode()))\n\treturn nil", []string{"I8"}},
+		"\td.producer.produce(ctx, toKgo(l.Encode()))\n\treturn nil", []string{"I8"},
+		[]string{"kill a broker while dead letters are written, then all workers", "kill a broker while dead letters are written, then all workers"}},
 	{"no idempotent write", "shared/bus/kafka/producer.go", "kgo.ProducerLinger(0),",
 		"kgo.ProducerLinger(0), kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(1),",
-		[]string{"I1", "I10", "I11"}},
-	{"unfenced zombie", "shared/bus/kafka/member.go", "\t\tm.giveUp(numbers, 0)\n", "", []string{"I2", "I4", "I5", "I9"}},
+		[]string{"I1", "I10", "I11"},
+		[]string{"the brokers' answers are lost", "the brokers' answers are lost", "the brokers' answers are lost"}},
+	{"unfenced zombie", "shared/bus/kafka/member.go", "\t\tm.giveUp(numbers, 0)\n", "", []string{"I2", "I4", "I5", "I9"},
+		[]string{"stop a worker for longer than its session", "stop a worker for longer than its session"}},
 }
 
 // overlay writes the sources of an instrumented program and the file for `go build -overlay`.

@@ -126,7 +126,7 @@ var misfortunes = []misfortune{
 	}},
 	atStage("claimed"),
 	{"F7", "", "kill the coordinator of a group", func(ctx context.Context, r *rig, random *rand.Rand, note func(string)) error {
-		group := groupOf[topicNames[random.IntN(len(topicNames))]]
+		group := consumerOf[topicNames[random.IntN(len(topicNames))]]
 		found := kadm.NewClient(r.client).FindGroupCoordinators(ctx, group)
 		at := found[group]
 		if at.Err != nil {
@@ -225,17 +225,19 @@ func (r *rig) withoutBroker(ctx context.Context, n int, note func(string)) error
 	return r.cluster.start(ctx, n)
 }
 
-// plan is a run's schedule: as many misfortunes as there is time for, in the order that the seed says.
-func plan(seed int64, duration time.Duration) (all []misfortune, at []time.Duration) {
-	const first, last = 5 * time.Second, 5 * time.Second
-	n := max(1, int((duration-first-last)/(faultTime+time.Second)))
+// margin is the time of load before the first fault and after the last.
+const margin = 10 * time.Second
+
+// plan is a run's schedule: as many faults of the list as there is time for, in the order that the seed says.
+func plan(seed int64, duration time.Duration, list []misfortune) (all []misfortune, at []time.Duration) {
+	n := max(1, int((duration-margin)/(faultTime+time.Second)))
 	for i := range n {
-		all = append(all, misfortunes[i%len(misfortunes)])
+		all = append(all, list[i%len(list)])
 	}
 	random := rand.New(rand.NewPCG(uint64(seed), 2))
 	random.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
 	for i := range all {
-		at = append(at, first+time.Duration(i)*(duration-first-last)/time.Duration(n))
+		at = append(at, margin/2+time.Duration(i)*(duration-margin)/time.Duration(n))
 	}
 	return all, at
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -31,7 +32,7 @@ import (
 // The names are those that other programs rely on.
 var (
 	topicNames = slices.Sorted(maps.Keys(program.Groups))
-	groupOf    = program.Groups
+	consumerOf = program.Groups
 	topics     = map[string]int32{"contact-created": 6, "machine-created": 6, "request-created": 6, "notification": 6}
 )
 
@@ -39,7 +40,11 @@ var (
 type rig struct {
 	dir     string
 	seed    int64
+	mutant  mutant
+	faults  []misfortune
+	at      []time.Duration // of each fault
 	binary  string
+	began   time.Time
 	history *writer
 	file    *os.File
 
@@ -56,6 +61,8 @@ func (r *rig) note(line any) {
 		panic(err) // the disk is full
 	}
 }
+
+func (r *rig) table() string { return filepath.Base(r.dir) }
 
 func (r *rig) path() string { return filepath.Join(r.dir, "history.jsonl") }
 
@@ -75,47 +82,72 @@ func (r *rig) kafka(options ...kgo.Opt) (*kgo.Client, error) {
 		options...)...)
 }
 
-// newRig starts everything. Whatever happens, stop is to be called.
-func newRig(ctx context.Context, t *testing.T, dir string, seed int64, duration time.Duration, m mutant) (r *rig, err error) {
-	r = &rig{dir: dir, seed: seed}
-	if r.binary, err = buildInstrumented(t.TempDir(), m); err != nil {
-		return r, err
+// start starts everything but the servers. Whatever happens, stop is to be called.
+func (r *rig) start(ctx context.Context, t *testing.T, duration time.Duration) (err error) {
+	if r.binary, err = buildInstrumented(t.TempDir(), r.mutant); err != nil {
+		return err
 	}
 	if r.file, err = os.OpenFile(r.path(), os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
-		return r, err
+		return err
 	}
-	r.history = &writer{to: r.file}
-	first := run{when: now(), Seed: seed, Duration: duration.String(), Mutant: m.name, Topics: topics, Groups: map[string]string{},
+	r.history, r.began = &writer{to: r.file}, time.Now()
+	first := run{when: now(), Seed: r.seed, Duration: duration.String(), Mutant: r.mutant.name, Topics: topics, Groups: map[string]string{},
 		Versions: map[string]string{"go": runtime.Version(), "kafka": "4.2.1", "dynamodb-local": "2.6.1"}}
-	for topic, group := range groupOf {
+	for topic, group := range consumerOf {
 		first.Groups[group] = topic
 	}
-	all, at := plan(seed, duration)
-	for i, f := range all {
-		first.Schedule = append(first.Schedule, scheduled{at[i].String(), f.kind, f.stage, f.what})
+	for i, f := range r.faults {
+		first.Schedule = append(first.Schedule, scheduled{r.at[i].String(), f.kind, f.stage, f.what})
 	}
 	r.note(first)
-	if r.sinks, err = startSinks(ctx, seed); err != nil {
-		return r, err
-	}
-	if r.cluster, err = startCluster(ctx, dir); err != nil {
-		return r, err
-	}
-	if out, err := r.command("topics").CombinedOutput(); err != nil {
-		return r, fmt.Errorf("sipeat topics: %w\n%s", err, out)
+	if r.sinks, err = startSinks(ctx, r.seed); err != nil {
+		return err
 	}
 	if r.client, err = r.kafka(); err != nil {
-		return r, err
+		return err
+	}
+	if err := r.makeTopics(ctx); err != nil {
+		return err
 	}
 	if r.producer, err = r.kafka(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(1_048_588)); err != nil {
-		return r, err
+		return err
 	}
 	for n := range 5 {
 		if err := r.add(n); err != nil {
-			return r, err
+			return err
 		}
 	}
-	return r, r.allReady(ctx, 2*time.Minute)
+	return r.allReady(ctx, 2*time.Minute)
+}
+
+// makeTopics replaces what an earlier run left. The tables have a name of the run's own.
+func (r *rig) makeTopics(ctx context.Context) error {
+	admin := kadm.NewClient(r.client)
+	err := until(ctx, 3*time.Minute, func(ctx context.Context) error {
+		old, err := admin.ListTopics(ctx)
+		brokers, failed := admin.ListBrokers(ctx)
+		if err = errors.Join(err, failed); err != nil {
+			return err
+		}
+		if len(brokers) != len(brokerNumbers) {
+			return fmt.Errorf("%d brokers are up", len(brokers))
+		}
+		if old.FilterInternal(); len(old) > 0 {
+			_, failed := admin.DeleteTopics(ctx, old.Names()...)
+			_, err = admin.DeleteGroups(ctx, slices.Collect(maps.Values(consumerOf))...)
+			return errors.Join(err, failed, errors.New("topics of an earlier run are being deleted"))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return until(ctx, 2*time.Minute, func(context.Context) error {
+		if out, err := r.command("topics").CombinedOutput(); err != nil {
+			return fmt.Errorf("sipeat topics: %w\n%s", err, out)
+		}
+		return nil
+	})
 }
 
 func (r *rig) allReady(ctx context.Context, limit time.Duration) error {
@@ -132,7 +164,7 @@ func (r *rig) parts() []*part { return slices.Concat(r.apis, r.workers) }
 func (r *rig) command(args ...string) *exec.Cmd {
 	c := exec.Command(r.binary, args...)
 	c.Dir = r.dir
-	c.Env = append(program.CleanEnvironment(), "KAFKA_BROKERS="+r.cluster.addresses(), "STORE=dynamodb",
+	c.Env = append(program.CleanEnvironment(), "KAFKA_BROKERS="+r.cluster.addresses(), "STORE=dynamodb", "TABLE_NAME="+r.table(), "CLAIMS_TABLE_NAME="+r.table()+"-claims",
 		"DYNAMODB_ENDPOINT=http://"+r.cluster.table.Addr().String(), "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=local",
 		"AWS_SECRET_ACCESS_KEY=local", "KAFKA_SESSION_TIMEOUT="+sessionTimeout.String(), "LOG_FORMAT=text", "LOG_LEVEL=warn",
 		"THROTTLE_RATE=off", "THROTTLE_STAFF_RATE=off", "FAULT_TRACE="+r.path(), "FAULT_ARMED="+filepath.Join(r.dir, "armed"))
@@ -182,14 +214,10 @@ func (r *rig) stop() error {
 			c.Close()
 		}
 	}
-	var err error
-	if r.cluster != nil {
-		err = r.cluster.stop()
+	if r.file == nil {
+		return nil
 	}
-	if r.file != nil {
-		err = errors.Join(err, r.file.Close())
-	}
-	return err
+	return r.file.Close()
 }
 
 // runFaults is a run: load and faults, then quiet, then the final reads.
@@ -203,10 +231,9 @@ func (r *rig) runFaults(ctx context.Context, t *testing.T, duration time.Duratio
 	load.Go(func() { r.foreignProducer(loading) })
 	began := time.Now()
 	random := rand.New(rand.NewPCG(uint64(r.seed), 3))
-	all, at := plan(r.seed, duration)
 	var failures error
-	for i, f := range all {
-		wait(loading, time.Until(began.Add(at[i])))
+	for i, f := range r.faults {
+		wait(loading, time.Until(began.Add(r.at[i])))
 		if ctx.Err() != nil {
 			break
 		}
@@ -225,7 +252,11 @@ func (r *rig) runFaults(ctx context.Context, t *testing.T, duration time.Duratio
 	load.Wait()
 	_ = os.Remove(filepath.Join(r.dir, "armed"))
 	r.note(state{now(), "quiet", ""})
-	if err := until(ctx, time.Minute, r.converged); err != nil {
+	limit := time.Minute
+	if r.mutant.name != "" {
+		limit /= 2 // it need not recover
+	}
+	if err := until(ctx, limit, r.converged); err != nil {
 		r.note(state{now(), "stuck", err.Error()})
 	} else {
 		r.note(state{now(), "converged", ""})
@@ -236,7 +267,7 @@ func (r *rig) runFaults(ctx context.Context, t *testing.T, duration time.Duratio
 // converged returns an error until every group has committed to the end of its topic and owns all partitions.
 func (r *rig) converged(ctx context.Context) error {
 	admin := kadm.NewClient(r.client)
-	lags, err := admin.Lag(ctx, slices.Collect(maps.Values(groupOf))...)
+	lags, err := admin.Lag(ctx, slices.Collect(maps.Values(consumerOf))...)
 	if err != nil {
 		return err
 	}
@@ -319,6 +350,9 @@ func (r *rig) collectRecords(ctx context.Context) error {
 			return // another kind of record
 		}
 		at := when{T: k.Timestamp.UnixNano()}
+		if k.Timestamp.Before(r.began.Truncate(time.Millisecond)) {
+			return // of an earlier run on these servers
+		}
 		r.note(commit{at, position{key.Topic, key.Partition, value.Offset}, key.Group})
 	}, "__consumer_offsets"))
 	r.sinks.mu.Lock()
@@ -418,31 +452,33 @@ func (r *rig) collectDemand(ctx context.Context) error {
 	})
 }
 
-// runAt makes a run and returns the path of its history.
-func runAt(t *testing.T, seed int64, duration time.Duration, m mutant) (path string) {
+// servers starts Kafka and DynamoDB Local for a test.
+func servers(ctx context.Context, t *testing.T) *cluster {
 	t.Helper()
 	if err := exec.Command("docker", "compose", "version").Run(); err != nil {
 		t.Fatalf("this needs Docker with its compose plugin: %v", err)
 	}
-	dir, err := os.MkdirTemp("", "sipeat-faults-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
-	t.Logf("SEED=%d HISTORY=%s/history.jsonl", seed, dir)
-	r, err := newRig(ctx, t, dir, seed, duration, m)
-	t.Cleanup(func() {
-		if err := r.stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err == nil {
+	c, err := startCluster(ctx, t.TempDir())
+	t.Cleanup(func() { require.NoError(t, c.stop()) })
+	require.NoError(t, err)
+	return c
+}
+
+// runOn makes a run on servers and returns the path of its history.
+func runOn(ctx context.Context, t *testing.T, c *cluster, r *rig, duration time.Duration) (path string) {
+	t.Helper()
+	var err error
+	r.cluster = c
+	r.dir, err = os.MkdirTemp("", "sipeat-faults-")
+	require.NoError(t, err)
+	t.Logf("SEED=%d HISTORY=%s", r.seed, r.path())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer func() { require.NoError(t, r.stop()) }()
+	if err = r.start(ctx, t, duration); err == nil {
 		err = r.runFaults(ctx, t, duration)
 	}
-	if err != nil {
-		t.Errorf("the run itself failed, with SEED=%d and logs in %s: %v", seed, dir, err)
-	}
+	require.NoError(t, err, "the run itself failed, with SEED=%d and logs in %s", r.seed, r.dir)
 	return r.path()
 }
 
@@ -454,9 +490,7 @@ func seedOf(t *testing.T) int64 {
 		return time.Now().UnixNano() % 1_000_000
 	}
 	seed, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		t.Fatalf("SEED must be a whole number: %v", err)
-	}
+	require.NoError(t, err, "SEED must be a whole number")
 	return seed
 }
 
@@ -465,16 +499,48 @@ func TestFaults(t *testing.T) {
 		t.Skip("set FAULTS=4m to run the program under faults for 4 minutes; this needs Docker")
 	}
 	duration, err := time.ParseDuration(os.Getenv("FAULTS"))
-	if err != nil {
-		t.Fatal(err)
+	require.NoError(t, err)
+	for _, kind := range slices.Sorted(maps.Keys(notDone)) {
+		t.Logf("not done: %s: %s", kind, notDone[kind])
 	}
-	for kind, why := range notDone {
-		t.Logf("not done: %s: %s", kind, why)
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	r := &rig{seed: seedOf(t)}
+	r.faults, r.at = plan(r.seed, duration, misfortunes)
+	v := judgeFile(t, runOn(ctx, t, servers(ctx, t), r, duration))
+	require.True(t, v.Green, "SEED=%d HISTORY=%s: %s", r.seed, r.path(), strings.Join(v.red(), ", "))
+}
+
+// TestMutants runs programs with a mistake, each for a short time, and demands that the judge notices it by the invariant that the
+// mistake breaks.
+func TestMutants(t *testing.T) {
+	if os.Getenv("MUTANTS") == "" {
+		t.Skip("set MUTANTS=1 to run each mutant of the program under faults; this needs Docker")
 	}
-	path := runAt(t, seedOf(t), duration, mutant{})
-	h, err := readHistory(path)
-	if err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	c := servers(ctx, t)
+	for _, m := range mutants {
+		if only := os.Getenv("MUTANTS"); only != "1" && !strings.Contains(m.name, only) {
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) {
+			r := &rig{seed: seedOf(t), mutant: m}
+			var list []misfortune
+			for _, what := range m.faults {
+				i := slices.IndexFunc(misfortunes, func(f misfortune) bool { return f.what == what })
+				require.GreaterOrEqual(t, i, 0, what)
+				list = append(list, misfortunes[i])
+			}
+			duration := time.Duration(len(list)+1)*(faultTime+time.Second) + margin
+			r.faults, r.at = plan(r.seed, duration, list)
+			v := judgeFile(t, runOn(ctx, t, c, r, duration))
+			caught := slices.DeleteFunc(slices.Clone(v.Invariants), func(j judged) bool {
+				return j.Violated == 0 || !slices.Contains(m.caught, j.ID)
+			})
+			require.NotEmpty(t, caught, "no invariant of %v noticed the mutant; SEED=%d HISTORY=%s", m.caught, r.seed, r.path())
+			first := caught[0].Violations[0]
+			t.Logf("caught: %s: by %s after %v: %s", m.name, caught[0].ID, time.Duration(first.T-v.Began).Round(time.Second), first.Text)
+		})
 	}
-	t.Log(len(h.records))
 }
