@@ -45,7 +45,9 @@ func freePort() (string, error) {
 func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	c := &cluster{project: "sipeat-faults-" + strconv.Itoa(os.Getpid()), brokers: map[int]*proxy{}}
 	c.env = append(program.CleanEnvironment(), "COMPOSE_PROJECT_NAME="+c.project)
-	override := "services:\n"
+	// In memory, because the table on disk takes only a few writes a second; it is never killed.
+	override := "services:\n  dynamodb:\n    command: [-Xmx256m, -Djava.library.path=./DynamoDBLocal_lib, -jar, DynamoDBLocal.jar, -sharedDb, " +
+		"-inMemory, -disableTelemetry]\n"
 	for _, n := range brokerNumbers {
 		port, err := freePort()
 		if err != nil {
