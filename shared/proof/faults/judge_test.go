@@ -49,13 +49,18 @@ type total struct {
 
 // faultSum sums up the faults of a kind, or the kills inside a failpoint.
 type faultSum struct {
-	Kind      string        `json:"kind"`
-	Stage     string        `json:"stage"`
-	Scheduled int           `json:"scheduled"`
-	Hit       int           `json:"hit"`
-	P50       time.Duration `json:"p50,format:nano"` // of the recovery times
-	P99       time.Duration `json:"p99,format:nano"`
+	Kind      string      `json:"kind"`
+	Stage     string      `json:"stage"`
+	Scheduled int         `json:"scheduled"`
+	Hit       int         `json:"hit"`
+	P50       nanoseconds `json:"p50"` // of the recovery times
+	P99       nanoseconds `json:"p99"`
 }
+
+// nanoseconds are a duration that JSON shows as a number.
+type nanoseconds int64
+
+func (n nanoseconds) String() string { return time.Duration(n).Round(time.Millisecond).String() }
 
 type judged struct {
 	ID    string `json:"id"`
@@ -144,7 +149,7 @@ func (f *facts) faultSums() []faultSum {
 	for k, s := range sums {
 		if times := recovered[k]; len(times) > 0 {
 			slices.Sort(times)
-			s.P50, s.P99 = times[(len(times)-1)/2], times[(len(times)*99+99)/100-1]
+			s.P50, s.P99 = nanoseconds(times[(len(times)-1)/2]), nanoseconds(times[(len(times)*99+99)/100-1])
 		}
 		all = append(all, *s)
 	}
@@ -211,8 +216,7 @@ func (v verdict) print(to io.Writer, path string) {
 	}
 	line("\nFAULT\tKILLED IN\tSCHEDULED\tHIT\tRECOVERY P50\tP99")
 	for _, s := range v.Faults {
-		p50, p99 := s.P50.Round(time.Millisecond), s.P99.Round(time.Millisecond)
-		line("%s\t%s\t%d\t%d\t%v\t%v", s.Kind, s.Stage, s.Scheduled, s.Hit, p50, p99)
+		line("%s\t%s\t%d\t%d\t%v\t%v", s.Kind, s.Stage, s.Scheduled, s.Hit, s.P50, s.P99)
 	}
 	line("\nINVARIANT\t\tEXAMINED\tVIOLATED\tFIRST AFTER")
 	for _, j := range v.Invariants {
