@@ -94,9 +94,9 @@ func Offsets(ctx context.Context, cluster settings.Kafka, topic string, p Point)
 	})
 }
 
-// ReadTopic calls show with the committed records of a topic: from the offsets from, or the beginning, to before the offsets until,
-// or the end of now, by partition. It returns where it ended. A batch that cannot be decompressed comes as one unreadable record. A
-// topic that does not exist is NotFound.
+// ReadTopic calls show with the committed records of a topic: from the offsets from, or the beginning, to before the offsets
+// until, or the end of now, by partition. It returns where it ended. A batch that cannot be decompressed comes as one unreadable
+// record. A topic that does not exist is NotFound.
 func ReadTopic(ctx context.Context, cluster settings.Kafka, logger *slog.Logger, topic string, from, until map[int32]int64,
 	show func(bus.Record) error) (ends map[int32]int64, err error) {
 	client, err := NewClient(cluster, logger)

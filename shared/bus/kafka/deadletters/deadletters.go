@@ -1,7 +1,7 @@
 // Package deadletters finds the events that consumers rejected, and redrives or discards them.
 //
 // A dead letter stays on its topic; what is done about it is recorded on [bus.AuditTopic]. All dead letters of one record and one
-// consumer, and of the copies of that record that were redriven, are one [Rejection], identified by the position of the record. It
+// consumer, and of the copies of that record that were redriven, are one [Rejection], identified by the record's position. It
 // is open until its newest dead letter is redriven or discarded, and open again when the consumer rejects the copy.
 //
 // Redrive writes an open rejection's record to its topic again, with the same bytes, for the one consumer that rejected it:
@@ -9,7 +9,7 @@
 // its audit record are written in one Kafka transaction, so an interrupted redrive continues without a second copy. Redrives and
 // discards of a cluster share a transactional id: one that begins ends another that is under way.
 //
-// A program that does not use the engine, such as the TypeScript app's worker in another group, sees a copy as a repeat of the event.
+// A program that does not use the engine, such as the TypeScript app's worker in another group, sees a copy as a repeat.
 package deadletters
 
 import (
