@@ -247,8 +247,12 @@ func (d *doctor) checkStore(ctx context.Context) error {
 			marks.Committed(g.Topic, partition, offset)
 		}
 	}
+	says := "reachable"
+	if len(d.groups) > 0 {
+		says += ", and holds what the groups have committed"
+	}
 	if err := cmp.Or(marks.CheckProjection(consumers.Projection), marks.Check()); err != nil || !absent {
-		d.judge(where, err, "`sipeat rebuild --help` says how", "reachable, and holds what the groups have committed")
+		d.judge(where, err, "`sipeat rebuild --help` says how", says)
 	} else {
 		d.add(noted, where, "the file does not exist yet", "the first API or worker creates it; is STORE the path that they use?")
 	}

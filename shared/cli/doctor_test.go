@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -59,4 +60,13 @@ func TestDoctorReadsTheIssuersKeys(t *testing.T) {
 	assert.Equal(t, wrong, d.findings[1].Status)
 	assert.Contains(t, d.findings[1].Says, "404")
 	assert.Contains(t, d.findings[1].Remedy, "JWT_ISSUER")
+}
+
+func TestDoctorClaimsNothingAboutGroupsThatItCouldNotRead(t *testing.T) {
+	d := &doctor{app: &app{stdout: io.Discard, settings: settings.Settings{Store: filepath.Join(t.TempDir(), "model.db")}}}
+	model, err := d.openStore(t.Context(), d.settings.Store)
+	require.NoError(t, err)
+	defer model.Close()
+	require.NoError(t, d.checkStore(t.Context()))
+	assert.Equal(t, "reachable", d.findings[0].Says)
 }
