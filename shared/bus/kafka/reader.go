@@ -176,6 +176,7 @@ func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Repla
 			}
 			p := r.partitions[record.Partition]
 			p.Deliver([]bus.Record{record})
+			_, _ = r.next(running, false) // a poll may take long
 			return p.WaitForRoom(running)
 		})
 	if r.caughtUp && errors.Is(err, context.Canceled) {
@@ -197,7 +198,7 @@ type replay struct {
 	advanced   time.Time
 }
 
-// next is called after each poll, with whether the records that there were at the start are delivered.
+// next is called after each poll and record, with whether the records that there were at the start are delivered.
 func (r *replay) next(ctx context.Context, done bool) (more bool, err error) {
 	caughtUp := done && !r.caughtUp
 	if caughtUp {

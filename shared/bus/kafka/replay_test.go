@@ -5,9 +5,11 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -68,6 +70,21 @@ func TestReplayEndsAtTheOffsetsOfItsStart(t *testing.T) {
 		groups, err := b.admin.ListGroups(t.Context())
 		require.NoError(t, err)
 		assert.NotContains(t, groups.Groups(), b.group, "it joins no group")
+	})
+}
+
+func TestReplayShowsProgressWithinAPoll(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		for n := range 30 {
+			b.write(moved(0, "a", n+1))
+		}
+		between := false
+		require.NoError(t, b.replay(t.Context(), kafka.ReplayOptions{
+			Delivery: bus.Options{MaxBuffered: 1},
+			Progress: func(handled, all int64) { between = between || 0 < handled && handled < all },
+		}, func(context.Context, events.Event[step]) error { time.Sleep(50 * time.Millisecond); return nil }))
+		assert.True(t, between)
 	})
 }
 
