@@ -1,17 +1,19 @@
 package store
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// A cursor is base64url of JSON: the query without its limit, and the position after which the next page begins. It is good in
-// every read model, so it outlives a switch to a rebuilt one.
+// A cursor is base64url of JSON: the position after which the next page begins, and a hash of it and the query without its
+// limit, which detects a cursor of another query or one that was changed. It is good in every read model, so it outlives a
+// switch to a rebuilt one.
 type cursor[P any] struct {
-	Query json.RawMessage
 	After P
+	Sum   string
 }
 
 // Position is a place in a list: after the item with this time, in milliseconds of Unix time, and id.
@@ -44,7 +46,12 @@ func (q Query) identity() []byte {
 func (q DemandQuery) identity() []byte { return encode([]any{"demand", Fold(q.Country), Fold(q.City)}) }
 
 func encodeCursor[P any](query []byte, after P) string {
-	return base64.RawURLEncoding.EncodeToString(encode(cursor[P]{query, after}))
+	return base64.RawURLEncoding.EncodeToString(encode(cursor[P]{after, sum(query, after)}))
+}
+
+func sum(query []byte, after any) string {
+	hash := sha256.Sum256(append(query, encode(after)...))
+	return base64.RawURLEncoding.EncodeToString(hash[:12])
 }
 
 func decodeCursor[P any](text string, query []byte) (*P, error) {
@@ -53,7 +60,7 @@ func decodeCursor[P any](text string, query []byte) (*P, error) {
 	}
 	var c cursor[P]
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || json.Unmarshal(raw, &c) != nil || string(c.Query) != string(query) {
+	if err != nil || json.Unmarshal(raw, &c) != nil || c.Sum != sum(query, c.After) {
 		return nil, &events.Error{Kind: events.Invalid, Message: "the cursor does not belong to this query",
 			Fields: []events.FieldError{{Pointer: "/cursor", Detail: "does not belong to this query: " +
 				"use the cursor of the previous page with the same filters, or start without one"}}}

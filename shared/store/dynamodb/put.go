@@ -45,9 +45,10 @@ type op struct {
 	done   chan error
 }
 
-// maxActions is how many actions a transaction may have. It may also have 4 MB: DynamoDB refuses a larger one, and its items are
-// sent one by one (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
-const maxActions = 100
+// A transaction may have 100 actions and 4 MB, of which maxData leaves some for labels and counters; if they need more, DynamoDB
+// refuses it and its items are sent one by one
+// (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
+const maxActions, maxData = 100, 3 << 20
 
 // writer gathers the Puts of a handle: those that wait while a transaction runs share the next one. So the Puts of a process
 // never conflict at a drink that is in high demand, and it is counted once for all of them.
@@ -87,7 +88,7 @@ func (s *Store) send() {
 func (w *writer) take() (batch []*op) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	rows := map[any]bool{} // those that count the same drink become one
+	rows, size := map[any]bool{}, 0 // those that count the same drink become one
 	for len(w.queue) > 0 {
 		o := w.queue[0]
 		if o.ctx.Err() == nil { // else its caller has returned
@@ -97,7 +98,8 @@ func (w *writer) take() (batch []*op) {
 					actions++
 				}
 			}
-			if len(batch) > 0 && (rows[item] || len(rows)+actions > maxActions) {
+			size += len(o.item.Data)
+			if len(batch) > 0 && (rows[item] || len(rows)+actions > maxActions || size > maxData) {
 				return batch
 			}
 			batch, rows[item] = append(batch, o), true

@@ -178,19 +178,21 @@ func (t *table) query(ctx context.Context, in *dynamodb.QueryInput) (rows []row,
 	return out.Items, out.LastEvaluatedKey, nil
 }
 
-// get reads rows by their keys, at most 100 different ones.
-func (t *table) get(ctx context.Context, keys []row) ([]row, error) {
-	if len(keys) == 0 {
-		return nil, nil
+// get reads rows by their keys, at most 100 different ones. DynamoDB names those that it has not read because it throttles;
+// the SDK does not ask again for them.
+func (t *table) get(ctx context.Context, keys []row) (rows []row, err error) {
+	left := map[string]types.KeysAndAttributes{t.name: {Keys: keys, ConsistentRead: aws.Bool(true)}}
+	for try := 0; len(left[t.name].Keys) > 0; try++ {
+		if try == 8 {
+			return nil, t.fault(ctx, &types.ProvisionedThroughputExceededException{})
+		} else if try > 0 {
+			time.Sleep(min(minBackoff<<try, maxBackoff)) //nolint:forbidigo // a backoff
+		}
+		out, err := call(ctx, t, t.client.BatchGetItem, &dynamodb.BatchGetItemInput{RequestItems: left})
+		if err != nil {
+			return nil, err
+		}
+		rows, left = append(rows, out.Responses[t.name]...), out.UnprocessedKeys
 	}
-	in := &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
-		t.name: {Keys: keys, ConsistentRead: aws.Bool(true)}}}
-	out, err := call(ctx, t, t.client.BatchGetItem, in)
-	if err != nil {
-		return nil, err
-	}
-	if len(out.UnprocessedKeys) > 0 { // 100 counters or claims are far below the limit of 16 MB
-		return nil, t.fault(ctx, &types.ProvisionedThroughputExceededException{})
-	}
-	return out.Responses[t.name], nil
+	return rows, nil
 }

@@ -131,14 +131,26 @@ func TestFromEnvironment(t *testing.T) {
 	require.ErrorContains(t, err, "TABLE_NAME")
 }
 
-func TestUnprocessedKeysAreAThrottle(t *testing.T) {
+func TestKeysThatAreNotProcessedAreReadAgain(t *testing.T) {
 	t.Parallel()
-	s := openTo(t, doer(func(r *http.Request) (*http.Response, error) {
-		return answer(r, http.StatusOK, `{"Responses":{},"UnprocessedKeys":{"drinks":{"Keys":[{"pk":{"S":"a"}}]}}}`), nil
-	}))
-	_, err := s.get(t.Context(), []row{{pk: text("a")}})
-	require.Equal(t, events.Unavailable, events.KindOf(err))
-	require.ErrorContains(t, err, "is throttled")
+	const none = `{"Responses":{},"UnprocessedKeys":{"drinks":{"Keys":[{"pk":{"S":"a"}}]}}}`
+	for _, busy := range []int{1, 99} {
+		calls := 0
+		s := openTo(t, doer(func(r *http.Request) (*http.Response, error) {
+			if calls++; calls > busy {
+				return answer(r, http.StatusOK, `{"Responses":{"drinks":[{"pk":{"S":"a"}}]}}`), nil
+			}
+			return answer(r, http.StatusOK, none), nil
+		}))
+		rows, err := s.get(t.Context(), []row{{pk: text("a")}})
+		if busy == 1 {
+			require.NoError(t, err)
+			assert.Len(t, rows, 1)
+		} else {
+			require.Equal(t, events.Unavailable, events.KindOf(err))
+			require.ErrorContains(t, err, "is throttled")
+		}
+	}
 }
 
 type doer func(*http.Request) (*http.Response, error)

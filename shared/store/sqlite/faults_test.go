@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,7 +28,7 @@ func TestAFullDiskIsAnOutageThatPasses(t *testing.T) {
 	large.Data = []byte(`"` + strings.Repeat("x", 100_000) + `"`)
 	err := s.Put(t.Context(), large)
 	assert.Equal(t, events.Unavailable, events.KindOf(err))
-	require.ErrorContains(t, err, "the disk is full")
+	require.ErrorContains(t, err, "the read model cannot be written: the disk is full")
 	assert.NotContains(t, err.Error(), "xxx")
 	_, err = s.Get(t.Context(), large.Type, large.ID)
 	assert.Equal(t, events.NotFound, events.KindOf(err))
@@ -45,6 +46,8 @@ func TestAFileThatIsDeletedIsAnOutage(t *testing.T) {
 		for _, err := range []error{s.Put(t.Context(), request(2)), s.Ping(t.Context())} {
 			assert.Equal(t, events.Unavailable, events.KindOf(err))
 			require.ErrorContains(t, err, "deleted or moved")
+			shown, _ := errors.AsType[*events.Error](err)
+			assert.NotContains(t, shown.Message, path, "callers of the API see it")
 		}
 	}
 	require.NoError(t, os.Rename(path, path+".away"))

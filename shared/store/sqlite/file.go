@@ -44,6 +44,7 @@ type file struct {
 // openFile opens the file for writing and creates it if there is none.
 func openFile(ctx context.Context, k kind, path string, opts []Option) (*file, error) {
 	f := &file{kind: k, path: path, options: options{clock: time.Now}}
+	f.what += " " + path // until it is open: later errors reach callers of the API
 	for _, opt := range opts {
 		opt(&f.options)
 	}
@@ -76,8 +77,12 @@ func openFile(ctx context.Context, k kind, path string, opts []Option) (*file, e
 		return f.prepare(ctx, conn)
 	})
 	if err != nil {
+		if conn != nil {
+			_ = conn.Close()
+		}
 		return nil, errors.Join(f.fault(ctx, err), f.readers.Close(), db.Close())
 	}
+	f.what = k.what
 	f.writer = &writer{file: f, tx: tx{conn: conn, stmt: map[string]*sql.Stmt{}}, jobs: make(chan *job),
 		quit: make(chan struct{}), ended: make(chan struct{})}
 	go f.writer.loop()
@@ -125,8 +130,8 @@ func (f *file) prepare(ctx context.Context, conn *sql.Conn) (err error) {
 		return err
 	}
 	if mode != "wal" {
-		return events.Errorf(events.Unavailable, "%s %s needs a local file system: SQLite's write-ahead log does not work on this one",
-			f.what, f.path)
+		return events.Errorf(events.Unavailable, "%s needs a local file system: SQLite's write-ahead log does not work on this one",
+			f.what)
 	}
 	if f.opened, err = os.Stat(f.path); err != nil {
 		return err
@@ -149,13 +154,12 @@ func (f *file) schema(ctx context.Context, conn *sql.Conn) error {
 	case err != nil || application == 0 && version == 0 && tables == 0:
 		return err
 	case application != f.application:
-		return events.Errorf(events.Unavailable, "%s is a database of another program: give %s another path", f.path, f.what)
+		return events.Errorf(events.Unavailable, "%s is a database of another program: give another path", f.what)
 	case version < f.version:
-		return events.Errorf(events.Unavailable, "%s %s was written by an older version of this program (schema %d, now %d): %s",
-			f.what, f.path, version, f.version, f.outdated(f.path))
+		return events.Errorf(events.Unavailable, "%s was written by an older version of this program (schema %d, now %d): %s",
+			f.what, version, f.version, f.outdated(f.path))
 	case version > f.version:
-		return events.Errorf(events.Unavailable, "%s %s was written by a newer version of this program: update this program",
-			f.what, f.path)
+		return events.Errorf(events.Unavailable, "%s was written by a newer version of this program: update this program", f.what)
 	}
 	return nil
 }
@@ -175,14 +179,15 @@ func connect(path string, pragmas ...string) (*sql.DB, error) {
 // That is an outage until the program is started again or the file is back.
 func (f *file) inPlace() error {
 	if now, err := os.Stat(f.path); err != nil || !os.SameFile(now, f.opened) {
-		return events.Errorf(events.Unavailable, "%s %s was deleted or moved while it was open: restart this program", f.what, f.path)
+		return events.Wrap(events.Unavailable, errors.New(f.path), "%s was deleted or moved while it was open: restart this program",
+			f.what)
 	}
 	return nil
 }
 
 // fault classifies an error of SQLite.
 func (f *file) fault(ctx context.Context, err error) error {
-	return store.Fault(ctx, err, func() string { return f.what + " " + f.path + " " + reason(err) })
+	return store.Fault(ctx, err, func() string { return f.what + " " + reason(err) })
 }
 
 func reason(err error) string {
