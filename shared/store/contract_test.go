@@ -104,6 +104,21 @@ func TestAMissingTableIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "`worker` and `rebuild`")
 }
 
+func TestATableWithAnotherKeyIsRefused(t *testing.T) {
+	t.Parallel()
+	name := newTable(t)
+	s, err := dynamodb.Open(local(t), name)
+	require.NoError(t, err)
+	require.NoError(t, s.Create(t.Context()))
+	c, err := dynamodb.OpenClaims(local(t), name, time.Now)
+	require.NoError(t, err)
+	for _, check := range []func(context.Context) error{c.Create, c.Check} {
+		err := check(t.Context())
+		isKind(t, events.Unavailable, err)
+		require.ErrorContains(t, err, "has another key")
+	}
+}
+
 func TestReadModels(t *testing.T) {
 	t.Parallel()
 	for name, implementation := range implementations {

@@ -66,7 +66,8 @@ github.com/twmb/franz-go/... -> shared/bus/kafka/... shared/local/... shared/pro
 # only local wraps kfake
 github.com/twmb/franz-go/pkg/kfake/... -> shared/local/... shared/proof/...
 # the AWS SDK is in few places
-github.com/aws/aws-sdk-go-v2/... -> shared/store/dynamodb/... shared/notify/ses/... functions/*/bootstrap shared/cli/... shared/proof/template
+github.com/aws/aws-sdk-go-v2/... -> shared/store/dynamodb/... shared/notify/ses/... functions/*/bootstrap shared/cli/... \
+    shared/proof/template
 # only servers use the AWS config package
 github.com/aws/aws-sdk-go-v2/config/... -> shared/cli/...
 # only entry points know Lambda

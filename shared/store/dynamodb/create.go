@@ -3,11 +3,14 @@ package dynamodb
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sipeat/sipeat/shared/events"
 )
 
 // The attributes of keys. Every index has its own partition key, named like the index, and is sparse: a row without that
@@ -114,11 +117,22 @@ func (t *table) Create(ctx context.Context) error {
 		return err
 	}
 	waiter := dynamodb.NewTableExistsWaiter(t.client, func(o *dynamodb.TableExistsWaiterOptions) { o.MinDelay = time.Second / 2 })
-	return t.fault(ctx, waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &t.name}, createTimeout))
+	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &t.name}, createTimeout); err != nil {
+		return t.fault(ctx, err)
+	}
+	return t.Check(ctx)
 }
 
-// Check fails if the table does not exist; it needs the right dynamodb:DescribeTable.
+// Check fails if the table does not exist or has another key; it needs the right dynamodb:DescribeTable.
 func (t *table) Check(ctx context.Context) error {
-	_, err := call(ctx, t, t.client.DescribeTable, &dynamodb.DescribeTableInput{TableName: &t.name})
-	return err
+	out, err := call(ctx, t, t.client.DescribeTable, &dynamodb.DescribeTableInput{TableName: &t.name})
+	if err != nil {
+		return err
+	}
+	same := func(a, b types.KeySchemaElement) bool { return aws.ToString(a.AttributeName) == *b.AttributeName }
+	if out.Table == nil || !slices.EqualFunc(out.Table.KeySchema, t.description.KeySchema, same) {
+		return events.Errorf(events.Unavailable, "%s cannot be in the table %q %s, which has another key: give another name",
+			t.what, t.name, t.place)
+	}
+	return nil
 }
