@@ -77,7 +77,8 @@ func TestOutageAndItsEndAreLoggedOnce(t *testing.T) {
 func TestAFailedLoginIsLoggedAsAnOutage(t *testing.T) {
 	t.Parallel()
 	b := fake(t)
-	b.Kafka = withLogin(cluster(t, kfake.EnableSASL(), kfake.Superuser(settings.Plain, "ada", "s3cret")), settings.Plain, "ada", "wrong")
+	refusing := cluster(t, kfake.EnableSASL(), kfake.Superuser(settings.Plain, "ada", "s3cret"))
+	b.Kafka = withLogin(refusing, settings.Plain, "ada", "wrong")
 	l, workers := b.fleet(slog.LevelInfo)
 	eventually(t, func() bool { return l.count("Kafka is away") == 1 })
 	for _, w := range workers {
