@@ -3,6 +3,7 @@ package commands_test
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func TestCreateContact(t *testing.T) {
 // A retry of a request that an earlier release accepted is the same event: the ids never change.
 func TestIdempotencyKey(t *testing.T) {
 	router := web.Router(commands.Commands{Publisher: &recorder{}}.Functions(), web.Options{Logger: slog.New(slog.DiscardHandler)})
-	r := httptest.NewRequest("POST", "/contacts", strings.NewReader(`{"name":"Ada Lovelace","email":"ada@example.com",
+	r := httptest.NewRequest(http.MethodPost, "/contacts", strings.NewReader(`{"name":"Ada Lovelace","email":"ada@example.com",
 		"phone":"+44 20 7946 0958","message":"A machine, please."}`))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Idempotency-Key", "k")

@@ -112,6 +112,7 @@ func (c *connection) answered() int {
 	c.t.Helper()
 	got, err := http.ReadResponse(c.reader, nil)
 	require.NoError(c.t, err)
+	got.Body.Close()
 	return got.StatusCode
 }
 
