@@ -3,6 +3,8 @@ package faults
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -174,7 +176,7 @@ func (s *sim) show() {
 	}
 	s.demands = []demand{{City: "Berlin", Drink: "Tea", Count: 1}, {City: "Berlin", Drink: "Mate", Count: 1}}
 	for _, process := range []string{"api-1/1", "worker-1/1", "worker-3/1"} {
-		c := counters{Process: process, Values: map[string]float64{}}
+		c := counters{when: s.tick(), Process: process, Values: map[string]float64{}}
 		for _, h := range s.hits {
 			if h.Process == process && h.Stage == "ended" {
 				c.count(h, 1)
@@ -195,17 +197,22 @@ func (c counters) count(h hit, n float64) {
 	}
 }
 
-// reread judges a history as it would be read from its file.
+// reread judges a history as it is read from its file.
 func reread(t *testing.T, h *history) verdict {
 	t.Helper()
-	var file bytes.Buffer
-	w := &writer{to: &file}
+	file, err := os.Create(filepath.Join(t.TempDir(), "history.jsonl"))
+	require.NoError(t, err)
+	defer file.Close()
+	w := &writer{to: file}
 	for _, line := range h.lines() {
 		require.NoError(t, w.write(line))
 	}
-	h, err := parse(&file)
+	h, err = readHistory(file.Name())
 	require.NoError(t, err)
-	return judge(h)
+	v := judge(h)
+	written := v.write(t, filepath.Dir(file.Name()))
+	require.Contains(t, string(written), fmt.Sprintf(`"green": %t`, v.Green))
+	return v
 }
 
 func texts(v verdict) (all []string) {
@@ -225,7 +232,7 @@ func TestAGoodHistoryIsGreen(t *testing.T) {
 	assert.Positive(t, v.Faults[0].P50, "the partition had to be taken over")
 	var table bytes.Buffer
 	v.print(&table, "history.jsonl")
-	assert.Regexp(t, `(?m)^F1 +effect-begun +1 +1 +\d+ms +\d+ms$`, table.String())
+	assert.Regexp(t, `(?m)^F1 +effect-begun +1 +1 +1 +0.\d+s +0.\d+s$`, table.String())
 	assert.Contains(t, table.String(), "GREEN")
 }
 

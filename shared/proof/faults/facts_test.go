@@ -159,8 +159,14 @@ func (f *facts) addHits() {
 		at      position
 	}
 	open := map[run]int{}
+	over := never // what happened after that may not be in what was read at the end
+	for _, s := range f.states {
+		if s.Op != "quiet" {
+			over = s.T
+		}
+	}
 	for _, h := range f.hits {
-		if h.Stage == "commit-sent" || f.groups[h.Topic] != h.Group {
+		if h.Stage == "commit-sent" || f.groups[h.Topic] != h.Group || h.T > over {
 			continue
 		}
 		if h.Stage == "ended" || h.Stage == "dead-letter-sent" {

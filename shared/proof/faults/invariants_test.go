@@ -319,7 +319,7 @@ const appProducer = "sipeat-app"
 
 // announced checks the effect of the other events: one derived notification.
 func (f *facts) announced(id resource, at position, r *findings) {
-	e := f.events[at]
+	e, t := f.events[at], f.at[at].Timestamp*1e6
 	ids := map[string]bool{}
 	for _, p := range f.derived[e.id] {
 		ids[f.events[p].id] = true
@@ -327,11 +327,11 @@ func (f *facts) announced(id resource, at position, r *findings) {
 	done := slices.ContainsFunc(f.ends[at], func(h hit) bool { return h.Outcome == "done" })
 	switch n := len(ids); {
 	case n > 0 && e.producer == appProducer:
-		r.bad(twice, f.ends[at][0].T, positions(at), "%s %s was announced, which its producer does itself", id.topic, id.id)
+		r.bad(twice, t, positions(at), "%s %s was announced, which its producer does itself", id.topic, id.id)
 	case n == 0 && done && e.producer != appProducer:
-		r.bad(lost, f.ends[at][0].T, positions(at), "%s %s is done and was never announced", id.topic, id.id)
+		r.bad(lost, t, positions(at), "%s %s is done and was never announced", id.topic, id.id)
 	case n > 1:
-		r.bad(twice, f.ends[at][0].T, positions(at), "%s %s was announced by %d notifications", id.topic, id.id, n)
+		r.bad(twice, t, positions(at), "%s %s was announced by %d notifications", id.topic, id.id, n)
 	}
 }
 
@@ -571,9 +571,12 @@ func bounded(f *facts, r *findings) {
 
 func counted(f *facts, r *findings) {
 	type count struct{ process, topic, outcome string }
-	ends := map[count]float64{}
+	ends, read := map[count]float64{}, map[string]int64{}
+	for _, c := range f.counters {
+		read[c.Process] = c.T
+	}
 	for _, h := range f.hits {
-		if h.Stage == "ended" {
+		if h.Stage == "ended" && h.T <= read[h.Process] {
 			ends[count{h.Process, h.Topic, h.Outcome}]++
 		}
 	}
@@ -633,13 +636,15 @@ func converged(f *facts, r *findings) {
 		switch s.Op {
 		case "quiet":
 			quiet = s
-		case "converged":
-			done = s
 		case "stuck":
 			r.bad(stuck, s.T, nil, "%s", cmp.Or(s.What, "it did not converge"))
+			fallthrough
+		default:
+			done = s
 		}
 	}
-	if took := time.Duration(done.T - quiet.T); quiet.T == 0 || done.T == 0 || took < 0 || took > quietTime {
+	took := time.Duration(done.T - quiet.T)
+	if quiet.T == 0 || done.T == 0 || took < 0 || done.Op == "converged" && took > quietTime {
 		r.bad(stuck, quiet.T, nil, "it did not converge within %v of quiet", quietTime)
 	}
 	for p, records := range f.partitions {

@@ -49,18 +49,14 @@ type total struct {
 
 // faultSum sums up the faults of a kind, or the kills inside a failpoint.
 type faultSum struct {
-	Kind      string      `json:"kind"`
-	Stage     string      `json:"stage"`
-	Scheduled int         `json:"scheduled"`
-	Hit       int         `json:"hit"`
-	P50       nanoseconds `json:"p50"` // of the recovery times
-	P99       nanoseconds `json:"p99"`
+	Kind      string  `json:"kind"`
+	Stage     string  `json:"stage"`
+	Scheduled int     `json:"scheduled"`
+	Hit       int     `json:"hit"`
+	Recovered int     `json:"recovered"` // those after which everything went on
+	P50       float64 `json:"p50"`       // in seconds, of those that something waited for
+	P99       float64 `json:"p99"`
 }
-
-// nanoseconds are a duration that JSON shows as a number.
-type nanoseconds int64
-
-func (n nanoseconds) String() string { return time.Duration(n).Round(time.Millisecond).String() }
 
 type judged struct {
 	ID    string `json:"id"`
@@ -141,7 +137,11 @@ func (f *facts) faultSums() []faultSum {
 	for _, x := range f.faults {
 		k := kind{x.Kind, x.Stage}
 		sum(k).Hit++
-		if took, ok := f.recovery(x); ok {
+		took, waited, ok := f.recovery(x)
+		if ok {
+			sum(k).Recovered++
+		}
+		if ok && waited {
 			recovered[k] = append(recovered[k], took)
 		}
 	}
@@ -149,7 +149,7 @@ func (f *facts) faultSums() []faultSum {
 	for k, s := range sums {
 		if times := recovered[k]; len(times) > 0 {
 			slices.Sort(times)
-			s.P50, s.P99 = nanoseconds(times[(len(times)-1)/2]), nanoseconds(times[(len(times)*99+99)/100-1])
+			s.P50, s.P99 = times[(len(times)-1)/2].Seconds(), times[(len(times)*99+99)/100-1].Seconds()
 		}
 		all = append(all, *s)
 	}
@@ -163,8 +163,8 @@ func (f *facts) faultSums() []faultSum {
 const window = 2000
 
 // recovery is the time from the end of a fault until each partition that it touched, and that had records to handle, went on.
-// ok is false if one never did.
-func (f *facts) recovery(x fault) (took time.Duration, ok bool) {
+// waited is false if none had, ok is false if one never went on.
+func (f *facts) recovery(x fault) (took time.Duration, waited, ok bool) {
 	end := max(x.T, x.End)
 	for p, records := range f.partitions {
 		if span := f.spanAt(owner{x.Process, p}, x.T); x.Process != "" && (span.begin == 0 || span.end < x.T) {
@@ -181,12 +181,12 @@ func (f *facts) recovery(x fault) (took time.Duration, ok bool) {
 		}
 		switch {
 		case waiting && next == never:
-			return 0, false
+			return 0, true, false
 		case waiting:
-			took = max(took, time.Duration(next-end))
+			took, waited = max(took, time.Duration(next-end)), true
 		}
 	}
-	return took, true
+	return took, waited, true
 }
 
 // judgeFile judges the history in a file, writes verdict.json beside it, and prints the table.
@@ -195,11 +195,18 @@ func judgeFile(t *testing.T, path string) verdict {
 	h, err := readHistory(path)
 	require.NoError(t, err)
 	v := judge(h)
+	v.print(os.Stdout, path)
+	v.write(t, filepath.Dir(path))
+	return v
+}
+
+// write writes verdict.json.
+func (v verdict) write(t *testing.T, dir string) []byte {
+	t.Helper()
 	b, err := json.Marshal(v, jsontext.WithIndent("  "))
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), "verdict.json"), append(b, '\n'), 0o600))
-	v.print(os.Stdout, path)
-	return v
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "verdict.json"), append(b, '\n'), 0o600))
+	return b
 }
 
 // print writes the table.
@@ -214,9 +221,13 @@ func (v verdict) print(to io.Writer, path string) {
 	for _, t := range v.Totals {
 		line("%s\t%d", t.Name, t.Count)
 	}
-	line("\nFAULT\tKILLED IN\tSCHEDULED\tHIT\tRECOVERY P50\tP99")
+	line("\nFAULT\tKILLED IN\tSCHEDULED\tHIT\tRECOVERED\tAFTER P50\tP99")
 	for _, s := range v.Faults {
-		line("%s\t%s\t%d\t%d\t%v\t%v", s.Kind, s.Stage, s.Scheduled, s.Hit, s.P50, s.P99)
+		times := "none\t"
+		if s.P99 > 0 {
+			times = fmt.Sprintf("%.2fs\t%.2fs", s.P50, s.P99)
+		}
+		line("%s\t%s\t%d\t%d\t%d\t%s", s.Kind, s.Stage, s.Scheduled, s.Hit, s.Recovered, times)
 	}
 	line("\nINVARIANT\t\tEXAMINED\tVIOLATED\tFIRST AFTER")
 	for _, j := range v.Invariants {
@@ -243,7 +254,8 @@ func (v verdict) print(to io.Writer, path string) {
 	for _, j := range v.Invariants {
 		var texts []string
 		for _, x := range j.Violations {
-			texts = append(texts, strings.TrimSpace(fmt.Sprintf("after %s: %s %v", since(x.T), x.Text, x.At)))
+			text := fmt.Sprintf("after %s: %s %v", since(x.T), strings.ReplaceAll(x.Text, "\n", "; "), x.At)
+			texts = append(texts, strings.TrimSuffix(text, " []"))
 		}
 		list(j.ID+": "+j.Title+", but", texts)
 	}
