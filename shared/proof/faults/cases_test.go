@@ -437,11 +437,12 @@ func TestEachDefectIsFound(t *testing.T) {
 		{"I8", "rejected without a cause", func(h *history) {
 			h.rejects(position{"contact-created", 1, 0}, "worker-1/1")
 		}},
-		{"I9", "went back from 3 to 1", func(h *history) {
+		{"I9", "went back from 3 to 1, by worker-9/1", func(h *history) {
 			last := h.commits[h.commitAt("contact-created", 1, 3)]
 			back, again := last, last
 			back.T, back.Offset, again.T = last.T+ms, 1, last.T+2*ms
 			h.commits = append(h.commits, back, again)
+			h.hits = append(h.hits, hit{when: when{T: back.T + ms}, position: back.position, Process: "worker-9/1", Stage: "commit-sent"})
 		}},
 		{"I10", "became 2 events", func(h *history) { h.posts[3].EventID = "e-other" }},
 		{"I11", "2 requests with Idempotency-Key \"k\" became 2 events", func(h *history) { h.posts[1].EventID = "e-other" }},

@@ -479,11 +479,20 @@ func forward(f *facts, r *findings) {
 		for i, c := range commits {
 			r.Examined++
 			if i > 0 && c.Offset < commits[i-1].Offset {
-				r.bad(order, c.T, positions(c.position), "the committed offset of %s/%d went back from %d to %d",
-					p.topic, p.number, commits[i-1].Offset, c.Offset)
+				r.bad(order, c.T, positions(c.position), "the committed offset of %s/%d went back from %d to %d%s",
+					p.topic, p.number, commits[i-1].Offset, c.Offset, f.sender(c))
 			}
 		}
 	}
+}
+
+// sender names the process that sent a commit, if it lived to see the answer.
+func (f *facts) sender(c commit) string {
+	i := slices.IndexFunc(f.hits, func(h hit) bool { return h.Stage == "commit-sent" && h.position == c.position && h.T >= c.T })
+	if i < 0 {
+		return ""
+	}
+	return ", by " + f.hits[i].Process
 }
 
 // request identifies what a client sent: a retry is the same.
