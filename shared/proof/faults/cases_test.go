@@ -227,7 +227,7 @@ func texts(v verdict) (all []string) {
 func TestAGoodHistoryIsGreen(t *testing.T) {
 	v := reread(t, good())
 	require.True(t, v.Green, "%s", strings.Join(texts(v), "\n"))
-	assert.Equal(t, []string{"n-r-1 reached smtp 2 times"}, v.Doubtful, "the effect that the kill cut")
+	assert.Equal(t, []string{"n-r-1 reached smtp 2 times: 1 cut by a fault, 0 not confirmed by the receiver"}, v.Doubtful)
 	require.Len(t, v.Faults, 1)
 	assert.Positive(t, v.Faults[0].P50, "the partition had to be taken over")
 	var table bytes.Buffer

@@ -307,7 +307,8 @@ func effectsOnce(f *facts, r *findings) {
 				r.bad(twice, delivered[d][n-1].T, positions(at), "notification %s reached %s %d times; %d more than once can be explained",
 					id.id, sink, n, doubts[id.id]+unconfirmed[d])
 			case n > 1:
-				f.doubtful = append(f.doubtful, fmt.Sprintf("%s reached %s %d times", id.id, sink, n))
+				f.doubtful = append(f.doubtful, fmt.Sprintf("%s reached %s %d times: %d cut by a fault, %d not confirmed by the receiver",
+					id.id, sink, n, doubts[id.id], unconfirmed[d]))
 			}
 		}
 	}
@@ -534,10 +535,14 @@ func (f *facts) eventsOf(k request, posts []post) (ids, announced map[string]boo
 
 func unknown(f *facts, r *findings) {
 	for k, posts := range f.requests() {
-		if k.key != "" || len(posts) > 1 || posts[0].Status == 202 {
+		repeated := k.key == "" && len(posts) > 1 // the client meant it more than once
+		if repeated || !slices.ContainsFunc(posts, func(p post) bool { return p.Status != 202 }) {
 			continue
 		}
 		r.Examined++
+		if k.key != "" {
+			continue // I11 says that it is one event
+		}
 		if ids, announced, at := f.eventsOf(k, posts); len(ids) > 1 || len(announced) > 1 {
 			r.bad(twice, posts[0].T, at, "one request without an answer became %d events and %d notifications", len(ids), len(announced))
 		}
