@@ -348,12 +348,13 @@ func (f *facts) doubts() map[string]int {
 		open  int // effects, one for each channel
 	}
 	begun, doubts := map[try]window{}, map[string]int{}
-	cut := func(t try, end int64) {
+	cut := func(t try, end int64, completed bool) {
 		died := end == never && f.over(t.process)
 		if w := begun[t]; w.open > 0 && (died || slices.ContainsFunc(f.faults, func(x fault) bool {
-			named := x.Process == t.process && (x.Kind == "F1" || x.Kind == "F2" || x.Kind == "F3")
-			outage := (x.Kind == "F6" || x.Kind == "F11") && (x.Process == "" || x.Process == t.process)
-			return (named || outage) && x.T <= end && max(x.T, x.End) >= w.begin
+			stopped := x.Kind == "F2" && x.Process == t.process // the lease may have ended meanwhile
+			killed := (x.Kind == "F1" || x.Kind == "F3") && x.Process == t.process
+			noStore := x.Kind == "F11" && (x.Process == "" || x.Process == t.process)
+			return (stopped || !completed && (killed || noStore)) && x.T <= end && max(x.T, x.End) >= w.begin
 		})) {
 			doubts[f.events[t.at].resource()]++
 		}
@@ -369,11 +370,11 @@ func (f *facts) doubts() map[string]int {
 		case h.Stage == "completed" && begun[t].open > 1:
 			begun[t] = window{begun[t].begin, begun[t].open - 1}
 		case h.Stage == "completed" || h.Stage == "ended" || h.Stage == "decoded":
-			cut(t, h.T)
+			cut(t, h.T, h.Stage == "completed")
 		}
 	}
 	for t := range begun {
-		cut(t, never)
+		cut(t, never, false)
 	}
 	return doubts
 }
