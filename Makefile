@@ -56,6 +56,9 @@ bench: ## all benchmarks, each with its baseline in the same run
 # The packages with suites for real servers; a test compares this list with the tests.
 INTEGRATION := ./shared/bus/... ./shared/store/... ./shared/proof/program ./shared/proof/lambda
 
+# Tests of consumer groups that hold for each of Kafka's group protocols.
+GROUPS := Test(WorkersJoinAndLeave|StuckKey.*|PartitionsAddedLater.*|ConsumerSurvives.*|SlowHandlers.*|Shutdown.*|GroupResumes.*|ResumesAt.*)
+
 integration: SHELL := bash
 integration: ## the suites for real servers: those of `make up`, or at KAFKA_BROKERS and DYNAMODB_ENDPOINT
 	@command -v npm >/dev/null || { echo "This needs Node and npm: one of the suites runs the TypeScript app's Kafka client."; exit 2; }
@@ -68,6 +71,8 @@ integration: ## the suites for real servers: those of `make up`, or at KAFKA_BRO
 	elsewhere='^$$'; test -n "$$KAFKA_SASL_BROKERS" || elsewhere='^TestLoginAtApacheKafka$$'; \
 	said="$$(mktemp "$${TMPDIR:-/tmp}/sipeat.XXXXXX")"; trap 'rm -f "$$said"' EXIT; \
 	KAFKAJS='$(CURDIR)/$(KAFKAJS)' go test -count=1 -v -skip "$$elsewhere" $(INTEGRATION) | tee "$$said"; \
+	echo 'the same with the brokers as the assignors of partitions (KIP-848)'; \
+	KAFKA_GROUP_PROTOCOL=consumer go test -count=1 -v -run '^($(GROUPS))$$/^kafka$$' ./shared/bus/kafka | tee -a "$$said"; \
 	if grep -E '^ *--- SKIP' "$$said"; then echo 'A skipped test counts as a failure here.'; exit 1; fi; \
 	test -n "$$KAFKA_SASL_BROKERS" || echo 'Not run: the login over TLS, which the Kafka of `make up` does not offer. It needs KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM=SCRAM-SHA-512, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE of a Kafka that does.'
 

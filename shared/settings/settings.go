@@ -62,6 +62,7 @@ type Kafka struct {
 	Plaintext      bool          // KAFKA_TLS=false is set: a password may cross the network unencrypted
 	SessionTimeout time.Duration // KAFKA_SESSION_TIMEOUT: after which a group gives up a dead worker; 0 = 10 s
 	InstanceID     string        // KAFKA_INSTANCE_ID: this worker's own name in its groups; "" = none
+	ServerSide     bool          // KAFKA_GROUP_PROTOCOL=consumer: the brokers assign partitions (KIP-848), in new groups
 
 	// AWSCredentials, if set, returns the credentials of each login of AWS_MSK_IAM; otherwise they are AWS_ACCESS_KEY_ID and so on.
 	AWSCredentials func(context.Context) (AWSCredentials, error)
@@ -141,6 +142,9 @@ func (r *reader) kafka() Kafka {
 		InstanceID:     r.text("KAFKA_INSTANCE_ID", ""),
 		SessionTimeout: r.duration("KAFKA_SESSION_TIMEOUT", "10s", time.Second, 30*time.Minute),
 	}
+	protocol := r.text("KAFKA_GROUP_PROTOCOL", "classic")
+	k.ServerSide = protocol == "consumer"
+	r.check(!k.ServerSide && protocol != "classic", "KAFKA_GROUP_PROTOCOL", "must be classic or consumer")
 	k.TLS = k.CAFile != "" || k.Mechanism == AWSMSKIAM
 	if r.text("KAFKA_TLS", "") != "" {
 		k.TLS = r.flag("KAFKA_TLS")

@@ -89,6 +89,10 @@ func TestPartitionsAddedLaterAreConsumed(t *testing.T) {
 		d.waitFor(map[string]int{"a": 1})
 		_, err := b.admin.UpdatePartitions(t.Context(), 2, b.topic)
 		require.NoError(t, err)
+		eventually(t, func() bool { // the brokers show them a moment later
+			topics, err := b.admin.ListTopics(t.Context(), b.topic)
+			return err == nil && len(topics[b.topic].Partitions) == 2
+		})
 		later := connect(t, b.Brokers) // a publisher that came later
 		later.topic = b.topic
 		later.write(moved(1, "b", 1))

@@ -154,6 +154,9 @@ func (m *Member) clientOptions() []kgo.Opt {
 	if m.cluster.InstanceID != "" {
 		options = append(options, kgo.InstanceID(m.cluster.InstanceID))
 	}
+	if m.cluster.ServerSide {
+		options = append(options, kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()))
+	}
 	return options
 }
 

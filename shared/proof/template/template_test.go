@@ -127,7 +127,7 @@ var notGiven = map[string]string{
 	"HEALTH":                               "of sipeat worker",
 	"LOG_FORMAT":                           "a function logs JSON",
 	"KAFKA_TLS KAFKA_TLS_CA_FILE KAFKA_SASL_USERNAME KAFKA_SASL_PASSWORD":  "IAM login uses TLS, public certificates and the role",
-	"KAFKA_SESSION_TIMEOUT KAFKA_INSTANCE_ID":                              "the mapping is the member of the group",
+	"KAFKA_SESSION_TIMEOUT KAFKA_INSTANCE_ID KAFKA_GROUP_PROTOCOL":         "the mapping is the member of the group",
 	"AWS_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN": "Lambda sets them, or they are not needed",
 }
 
