@@ -14,7 +14,15 @@ import (
 // A misfortune is a fault that the driver causes. It returns when the fault is over, at most about [faultTime] after it began.
 type misfortune struct {
 	kind, stage, what string
-	cause             func(ctx context.Context, r *rig, random *rand.Rand, note func(process string)) error
+	cause             func(scene) error
+}
+
+// scene is what causes a fault.
+type scene struct {
+	context.Context
+	*rig
+	random *rand.Rand
+	note   func(process string) // the fault is over; it concerned one process, or "" = several
 }
 
 // notDone are the kinds of fault that a run does not have, and why.
@@ -35,148 +43,147 @@ const (
 
 // misfortunes are in the order of their weight: a short run has the first ones.
 var misfortunes = []misfortune{
-	{"F1", "", "kill a worker", func(_ context.Context, r *rig, random *rand.Rand, note func(string)) error {
-		process, ended := r.anyWorker(random).signal(syscall.SIGKILL)
+	{"F1", "", "kill a worker", func(s scene) error {
+		process, ended := s.anyWorker(s.random).signal(syscall.SIGKILL)
 		<-ended
-		note(process)
+		s.note(process)
 		return nil
 	}},
-	{"F4", "", "kill a broker", func(ctx context.Context, r *rig, random *rand.Rand, note func(string)) error {
-		return r.withoutBroker(ctx, brokerNumbers[random.IntN(3)], note)
+	{"F4", "", "kill a broker", func(s scene) error {
+		return s.withoutBroker(s, brokerNumbers[s.random.IntN(3)], s.note)
 	}},
 	atStage("effect-done"),
-	{"F14", "", "write poison of each kind", func(_ context.Context, r *rig, random *rand.Rand, note func(string)) error {
+	{"F14", "", "write poison of each kind", func(s scene) error {
 		for _, what := range foreignKinds {
 			if what == "conflict" || len(what) > len(poisonOf) && what[:len(poisonOf)] == poisonOf {
-				r.produce(what, r.foreign(random, what))
+				s.produce(what, s.foreign(s.random, what))
 			}
 		}
-		note("")
+		s.note("")
 		return nil
 	}},
-	{"F2", "", "stop a worker for longer than its session", func(ctx context.Context, r *rig, random *rand.Rand, note func(string)) error {
-		worker := r.anyWorker(random)
-		r.cluster.table.set(slow) // so that it has work in progress
-		wait(ctx, 500*time.Millisecond)
+	{"F2", "", "stop a worker for longer than its session", func(s scene) error {
+		worker := s.anyWorker(s.random)
+		s.cluster.table.set(slow) // so that it has work in progress
+		wait(s, 500*time.Millisecond)
 		process, _ := worker.signal(syscall.SIGSTOP)
-		r.cluster.table.set(passes)
-		wait(ctx, sessionTimeout+2*time.Second)
+		s.cluster.table.set(passes)
+		wait(s, sessionTimeout+2*time.Second)
 		worker.signal(syscall.SIGCONT)
-		note(process)
+		s.note(process)
 		return nil
 	}},
 	network("F11", "the table is slow", slow, true),
-	{"F3", "", "end a worker under load", func(_ context.Context, r *rig, random *rand.Rand, note func(string)) error {
-		process, ended := r.anyWorker(random).signal(syscall.SIGTERM)
+	{"F3", "", "end a worker under load", func(s scene) error {
+		process, ended := s.anyWorker(s.random).signal(syscall.SIGTERM)
 		<-ended
-		note(process)
+		s.note(process)
 		return nil
 	}},
 	network("F6", "the brokers' answers are lost", loseAnswers, false),
 	atStage("dead-letter-sent"),
-	{"F4", "", "kill a broker while dead letters are written, then all workers", func(ctx context.Context, r *rig, random *rand.Rand,
-		note func(string)) error {
-		n := brokerNumbers[random.IntN(3)]
-		if err := r.cluster.signal(ctx, n, "KILL"); err != nil {
+	{"F4", "", "kill a broker while dead letters are written, then all workers", func(s scene) error {
+		n := brokerNumbers[s.random.IntN(3)]
+		if err := s.cluster.signal(s, n, "KILL"); err != nil {
 			return err
 		}
 		for range burst {
 			what := poisonOf + "not-json"
-			go r.produce(what, r.foreign(random, what))
+			go s.produce(what, s.foreign(s.random, what))
 		}
-		wait(ctx, 1500*time.Millisecond) // as long as a commit takes, shorter than a failover
-		for _, w := range r.workers {
+		wait(s, 1500*time.Millisecond) // as long as a commit takes, shorter than a failover
+		for _, w := range s.workers {
 			w.signal(syscall.SIGKILL)
 		}
-		err := r.cluster.start(ctx, n)
-		note("")
+		err := s.cluster.start(s, n)
+		s.note("")
 		return err
 	}},
-	{"F12", "", "the mail server and the webhook fail often", func(ctx context.Context, r *rig, _ *rand.Rand, note func(string)) error {
-		r.sinks.misbehave(true)
-		wait(ctx, faultTime)
-		r.sinks.misbehave(false)
-		note("")
+	{"F12", "", "the mail server and the webhook fail often", func(s scene) error {
+		s.sinks.misbehave(true)
+		wait(s, faultTime)
+		s.sinks.misbehave(false)
+		s.note("")
 		return nil
 	}},
 	atStage("effect-begun"),
-	{"F15", "", "write records twice", func(_ context.Context, r *rig, random *rand.Rand, note func(string)) error {
+	{"F15", "", "write records twice", func(s scene) error {
 		for range burst {
 			for _, what := range []string{"duplicate", "foreign:same-key"} {
-				r.produce(what, r.foreign(random, what))
+				s.produce(what, s.foreign(s.random, what))
 			}
 		}
-		note("")
+		s.note("")
 		return nil
 	}},
 	atStage("commit-sent"),
 	network("F11", "the table refuses connections", refuses, true),
-	{"F19", "", "abort transactions", func(_ context.Context, r *rig, random *rand.Rand, note func(string)) error {
-		defer note("")
-		return r.abort(random)
+	{"F19", "", "abort transactions", func(s scene) error {
+		defer s.note("")
+		return s.abort(s.random)
 	}},
-	{"F5", "", "stop a broker", func(ctx context.Context, r *rig, random *rand.Rand, note func(string)) error {
-		n := brokerNumbers[random.IntN(3)]
-		if err := r.cluster.signal(ctx, n, "STOP"); err != nil {
+	{"F5", "", "stop a broker", func(s scene) error {
+		n := brokerNumbers[s.random.IntN(3)]
+		if err := s.cluster.signal(s, n, "STOP"); err != nil {
 			return err
 		}
-		wait(ctx, faultTime)
-		defer note("")
-		return r.cluster.signal(ctx, n, "CONT")
+		wait(s, faultTime)
+		defer s.note("")
+		return s.cluster.signal(s, n, "CONT")
 	}},
 	atStage("claimed"),
-	{"F7", "", "kill the coordinator of a group", func(ctx context.Context, r *rig, random *rand.Rand, note func(string)) error {
-		group := consumerOf[topicNames[random.IntN(len(topicNames))]]
-		found := kadm.NewClient(r.client).FindGroupCoordinators(ctx, group)
+	{"F7", "", "kill the coordinator of a group", func(s scene) error {
+		group := consumerOf[topicNames[s.random.IntN(len(topicNames))]]
+		found := kadm.NewClient(s.client).FindGroupCoordinators(s, group)
 		at := found[group]
 		if at.Err != nil {
 			return at.Err
 		}
-		return r.withoutBroker(ctx, int(at.NodeID), note)
+		return s.withoutBroker(s, int(at.NodeID), s.note)
 	}},
 	network("F6", "the brokers refuse connections", refuses, false),
 	atStage("decoded"),
 	network("F11", "the table does not answer", blackHole, true),
 	atStage("completed"),
-	{"F8", "", "add a partition", func(ctx context.Context, r *rig, _ *rand.Rand, note func(string)) error {
-		defer note("")
-		answers, err := kadm.NewClient(r.client).CreatePartitions(ctx, 1, topicNames[0])
+	{"F8", "", "add a partition", func(s scene) error {
+		defer s.note("")
+		answers, err := kadm.NewClient(s.client).CreatePartitions(s, 1, topicNames[0])
 		return errors.Join(err, answers.Error())
 	}},
 	atStage("ended"),
 	network("F6", "the brokers answer slowly", slow, false),
 	network("F6", "the brokers do not answer", blackHole, false),
-	{"F4", "", "kill all brokers", func(ctx context.Context, r *rig, _ *rand.Rand, note func(string)) error {
-		defer note("")
+	{"F4", "", "kill all brokers", func(s scene) error {
+		defer s.note("")
 		var all error
 		for _, command := range []func(int) error{
-			func(n int) error { return r.cluster.signal(ctx, n, "KILL") }, func(n int) error { return r.cluster.start(ctx, n) }} {
+			func(n int) error { return s.cluster.signal(s, n, "KILL") }, func(n int) error { return s.cluster.start(s, n) }} {
 			for _, n := range brokerNumbers {
 				all = errors.Join(all, command(n))
 			}
 		}
 		return all
 	}},
-	{"F3", "", "end an API under load", func(_ context.Context, r *rig, random *rand.Rand, note func(string)) error {
-		process, ended := r.apis[random.IntN(len(r.apis))].signal(syscall.SIGTERM)
+	{"F3", "", "end an API under load", func(s scene) error {
+		process, ended := s.apis[s.random.IntN(len(s.apis))].signal(syscall.SIGTERM)
 		<-ended
-		note(process)
+		s.note(process)
 		return nil
 	}},
 }
 
 // atStage kills the worker that reaches a failpoint next. The worker notes the fault.
 func atStage(stage string) misfortune {
-	return misfortune{"F1", stage, "kill a worker at " + stage, func(ctx context.Context, r *rig, random *rand.Rand, _ func(string)) error {
-		if err := r.arm(stage); err != nil {
+	return misfortune{"F1", stage, "kill a worker at " + stage, func(s scene) error {
+		if err := s.arm(stage); err != nil {
 			return err
 		}
 		if stage == "dead-letter-sent" {
 			what := poisonOf + "not-json"
-			r.produce(what, r.foreign(random, what))
+			s.produce(what, s.foreign(s.random, what))
 		}
-		return until(ctx, 4*faultTime, func(context.Context) error {
-			if r.armed() {
+		return until(s, 4*faultTime, func(context.Context) error {
+			if s.armed() {
 				return fmt.Errorf("no worker has reached %s", stage)
 			}
 			return nil
@@ -186,11 +193,11 @@ func atStage(stage string) misfortune {
 
 // network changes the way to the table, or to all brokers.
 func network(kind, what, mode string, table bool) misfortune {
-	return misfortune{kind, "", what, func(ctx context.Context, r *rig, _ *rand.Rand, note func(string)) error {
-		proxies := []*proxy{r.cluster.table}
+	return misfortune{kind, "", what, func(s scene) error {
+		proxies := []*proxy{s.cluster.table}
 		if !table {
 			proxies = nil
-			for _, p := range r.cluster.brokers {
+			for _, p := range s.cluster.brokers {
 				proxies = append(proxies, p)
 			}
 		}
@@ -201,14 +208,14 @@ func network(kind, what, mode string, table bool) misfortune {
 		if mode == loseAnswers {
 			took = time.Second
 		}
-		wait(ctx, took)
+		wait(s, took)
 		for _, p := range proxies {
 			p.set(passes)
 			if mode == loseAnswers {
 				p.cut()
 			}
 		}
-		note("")
+		s.note("")
 		return nil
 	}}
 }

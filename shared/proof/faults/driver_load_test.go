@@ -23,7 +23,8 @@ const (
 	poisonOf = "poison:"
 )
 
-// load is a client: it posts requests until ctx ends, each with a body of its own, and keeps the ledger: what it sent and what was answered.
+// load is a client: it posts requests until ctx ends, each with a body of its own, and keeps the ledger of what it sent and what
+// was answered.
 func (r *rig) load(ctx context.Context, number int) {
 	random := rand.New(rand.NewPCG(uint64(r.seed), uint64(100+number)))
 	for n := 1; ctx.Err() == nil; n++ {
@@ -63,7 +64,8 @@ func (r *rig) request(random *rand.Rand, name string, client, n int) (route, bod
 	case k < 7:
 		return "/requests", fmt.Sprintf(`{%s,%s,"drinksList":["Tea","Drink %d"]}`, person, place, random.IntN(5))
 	case k < 8:
-		return "/notifications", fmt.Sprintf(`{"type":"contact","message":%q,"recipientEmail":"refused-%d-%d@example.com"}`, name, client, n)
+		return "/notifications", fmt.Sprintf(`{"type":"contact","message":%q,"recipientEmail":"refused-%d-%d@example.com"}`,
+			name, client, n)
 	}
 	return "/notifications", fmt.Sprintf(`{"type":"contact","message":%q,"subjectId":"subject-%d"}`, name, random.IntN(3))
 }
@@ -89,7 +91,7 @@ func (r *rig) post(client int, api *part, route, key, body string) int {
 		}
 	}
 	p.End = time.Now().UnixNano()
-	r.note(p)
+	r.record(p)
 	return p.Status
 }
 
@@ -156,8 +158,8 @@ func (r *rig) foreign(random *rand.Rand, what string) (all []*kgo.Record) {
 	return all
 }
 
-var foreignKinds = []string{"foreign:no-key", "foreign:same-key", "duplicate", "conflict", poisonOf + "not-json", poisonOf + "empty",
-	poisonOf + "null", poisonOf + "wrong-type", poisonOf + "large", poisonOf + "no-data"}
+var foreignKinds = []string{"foreign:no-key", "foreign:same-key", "duplicate", "conflict", poisonOf + "not-json",
+	poisonOf + "empty", poisonOf + "null", poisonOf + "wrong-type", poisonOf + "large", poisonOf + "no-data"}
 
 // produce writes records and notes them, and where they are if the brokers said so.
 func (r *rig) produce(what string, all []*kgo.Record) {
@@ -174,12 +176,13 @@ func (r *rig) noteProduced(what string, record *kgo.Record, err error) {
 	if err != nil {
 		p.Offset = -1
 	}
-	r.note(p)
+	r.record(p)
 }
 
 // abort writes records in a transaction and takes it back.
 func (r *rig) abort(random *rand.Rand) error {
-	client, err := r.kafka(kgo.TransactionalID(fmt.Sprintf("foreign-%d", random.Uint32())), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := r.kafka(kgo.TransactionalID(fmt.Sprintf("foreign-%d", random.Uint32())),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -32,22 +33,27 @@ type cluster struct {
 	table   *proxy
 }
 
+// freePort returns a free port below those that systems give to outgoing connections, so that it is still free when it is bound.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var all error
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 15_000+rand.IntN(15_000)))
+		if err == nil {
+			defer l.Close()
+			_, port, err := net.SplitHostPort(l.Addr().String())
+			return port, err
+		}
+		all = errors.Join(all, err)
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
+	return "", all
 }
 
 func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	c := &cluster{project: "sipeat-faults-" + strconv.Itoa(os.Getpid()), brokers: map[int]*proxy{}}
 	c.env = append(program.CleanEnvironment(), "COMPOSE_PROJECT_NAME="+c.project)
 	// In memory, because the table on disk takes only a few writes a second; it is never killed.
-	override := "services:\n  dynamodb:\n    command: [-Xmx256m, -Djava.library.path=./DynamoDBLocal_lib, -jar, DynamoDBLocal.jar, -sharedDb, " +
-		"-inMemory, -disableTelemetry]\n"
+	override := "services:\n  dynamodb:\n" +
+		"    command: [-Xmx256m, -Djava.library.path=./DynamoDBLocal_lib, -jar, DynamoDBLocal.jar, -sharedDb, -inMemory]\n"
 	for _, n := range brokerNumbers {
 		port, err := freePort()
 		if err != nil {

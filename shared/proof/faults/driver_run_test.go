@@ -56,7 +56,7 @@ type rig struct {
 	foreigners       atomic.Int64
 }
 
-func (r *rig) note(line any) {
+func (r *rig) record(line any) {
 	if err := r.history.write(line); err != nil {
 		panic(err) // the disk is full
 	}
@@ -91,7 +91,8 @@ func (r *rig) start(ctx context.Context, t *testing.T, duration time.Duration) (
 		return err
 	}
 	r.history, r.began = &writer{to: r.file}, time.Now()
-	first := run{when: now(), Seed: r.seed, Duration: duration.String(), Mutant: r.mutant.name, Topics: topics, Groups: map[string]string{},
+	first := run{when: now(), Seed: r.seed, Duration: duration.String(), Mutant: r.mutant.name, Topics: topics,
+		Groups:   map[string]string{},
 		Versions: map[string]string{"go": runtime.Version(), "kafka": "4.2.1", "dynamodb-local": "2.6.1"}}
 	for topic, group := range consumerOf {
 		first.Groups[group] = topic
@@ -99,7 +100,7 @@ func (r *rig) start(ctx context.Context, t *testing.T, duration time.Duration) (
 	for i, f := range r.faults {
 		first.Schedule = append(first.Schedule, scheduled{r.at[i].String(), f.kind, f.stage, f.what})
 	}
-	r.note(first)
+	r.record(first)
 	if r.sinks, err = startSinks(ctx, r.seed); err != nil {
 		return err
 	}
@@ -164,7 +165,8 @@ func (r *rig) parts() []*part { return slices.Concat(r.apis, r.workers) }
 func (r *rig) command(args ...string) *exec.Cmd {
 	c := exec.Command(r.binary, args...)
 	c.Dir = r.dir
-	c.Env = append(program.CleanEnvironment(), "KAFKA_BROKERS="+r.cluster.addresses(), "STORE=dynamodb", "TABLE_NAME="+r.table(), "CLAIMS_TABLE_NAME="+r.table()+"-claims",
+	c.Env = append(program.CleanEnvironment(), "KAFKA_BROKERS="+r.cluster.addresses(), "STORE=dynamodb",
+		"TABLE_NAME="+r.table(), "CLAIMS_TABLE_NAME="+r.table()+"-claims",
 		"DYNAMODB_ENDPOINT=http://"+r.cluster.table.Addr().String(), "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=local",
 		"AWS_SECRET_ACCESS_KEY=local", "KAFKA_SESSION_TIMEOUT="+sessionTimeout.String(), "LOG_FORMAT=text", "LOG_LEVEL=warn",
 		"THROTTLE_RATE=off", "THROTTLE_STAFF_RATE=off", "FAULT_TRACE="+r.path(), "FAULT_ARMED="+filepath.Join(r.dir, "armed"))
@@ -238,9 +240,9 @@ func (r *rig) runFaults(ctx context.Context, t *testing.T, duration time.Duratio
 			break
 		}
 		begin, done := now(), ""
-		err := f.cause(ctx, r, random, func(process string) {
-			r.note(fault{when{begin.T, time.Now().UnixNano()}, f.kind, f.what, f.stage, process})
-		})
+		err := f.cause(scene{ctx, r, random, func(process string) {
+			r.record(fault{when{begin.T, time.Now().UnixNano()}, f.kind, f.what, f.stage, process})
+		}})
 		if err != nil {
 			failures = errors.Join(failures, fmt.Errorf("%s: %w", f.what, err))
 			done = ": " + err.Error()
@@ -251,15 +253,15 @@ func (r *rig) runFaults(ctx context.Context, t *testing.T, duration time.Duratio
 	quiet()
 	load.Wait()
 	_ = os.Remove(filepath.Join(r.dir, "armed"))
-	r.note(state{now(), "quiet", ""})
+	r.record(state{now(), "quiet", ""})
 	limit := time.Minute
 	if r.mutant.name != "" {
 		limit /= 2 // it need not recover
 	}
 	if err := until(ctx, limit, r.converged); err != nil {
-		r.note(state{now(), "stuck", err.Error()})
+		r.record(state{now(), "stuck", err.Error()})
 	} else {
-		r.note(state{now(), "converged", ""})
+		r.record(state{now(), "converged", ""})
 	}
 	return errors.Join(failures, r.collect(ctx))
 }
@@ -310,7 +312,7 @@ func (r *rig) collect(ctx context.Context) error {
 				c.Values[line[:i]] = v
 			}
 		}
-		r.note(c)
+		r.record(c)
 	}
 	return err
 }
@@ -327,7 +329,7 @@ func (r *rig) collectRecords(ctx context.Context) error {
 		for _, h := range k.Headers {
 			headers = append(headers, header(h.Key, h.Value))
 		}
-		r.note(record{now(), position{k.Topic, k.Partition, k.Offset}, k.Timestamp.UnixMilli(), k.Key, k.Value, headers})
+		r.record(record{now(), position{k.Topic, k.Partition, k.Offset}, k.Timestamp.UnixMilli(), k.Key, k.Value, headers})
 		var e struct {
 			EventID string `json:"eventId"`
 			Data    struct {
@@ -346,20 +348,21 @@ func (r *rig) collectRecords(ctx context.Context) error {
 	err = errors.Join(err, r.readAll(ctx, func(k *kgo.Record) {
 		var key kmsg.OffsetCommitKey
 		var value kmsg.OffsetCommitValue
-		if len(k.Key) < 2 || k.Key[0] != 0 || k.Key[1] > 1 || k.Value == nil || key.ReadFrom(k.Key) != nil || value.ReadFrom(k.Value) != nil {
+		if len(k.Key) < 2 || k.Key[0] != 0 || k.Key[1] > 1 || k.Value == nil ||
+			key.ReadFrom(k.Key) != nil || value.ReadFrom(k.Value) != nil {
 			return // another kind of record
 		}
 		at := when{T: k.Timestamp.UnixNano()}
 		if k.Timestamp.Before(r.began.Truncate(time.Millisecond)) {
 			return // of an earlier run on these servers
 		}
-		r.note(commit{at, position{key.Topic, key.Partition, value.Offset}, key.Group})
+		r.record(commit{at, position{key.Topic, key.Partition, value.Offset}, key.Group})
 	}, "__consumer_offsets"))
 	r.sinks.mu.Lock()
 	defer r.sinks.mu.Unlock()
 	for _, got := range r.sinks.received {
 		got.effect.EventID = eventIDs[got.notification]
-		r.note(got.effect)
+		r.record(got.effect)
 	}
 	return err
 }
@@ -438,7 +441,7 @@ func (r *rig) collectItems(ctx context.Context, route string) error {
 			ID string `json:"id"`
 		}
 		err := json.Unmarshal(one, &named)
-		r.note(item{now(), topic, named.ID, string(one)})
+		r.record(item{now(), topic, named.ID, string(one)})
 		return err
 	})
 }
@@ -447,7 +450,7 @@ func (r *rig) collectDemand(ctx context.Context) error {
 	return r.pages(ctx, "/demand", func(one jsontext.Value) error {
 		d := demand{when: now()}
 		err := json.Unmarshal(one, &d)
-		r.note(d)
+		r.record(d)
 		return err
 	})
 }
@@ -511,8 +514,8 @@ func TestFaults(t *testing.T) {
 	require.True(t, v.Green, "SEED=%d HISTORY=%s: %s", r.seed, r.path(), strings.Join(v.red(), ", "))
 }
 
-// TestMutants runs programs with a mistake, each for a short time, and demands that the judge notices it by the invariant that the
-// mistake breaks.
+// TestMutants runs programs with a mistake, each for a short time, and demands that the judge notices it by the invariant that
+// the mistake breaks.
 func TestMutants(t *testing.T) {
 	if os.Getenv("MUTANTS") == "" {
 		t.Skip("set MUTANTS=1 to run each mutant of the program under faults; this needs Docker")

@@ -79,7 +79,8 @@ func (s *sinks) misbehave(often bool) {
 	s.often = often
 }
 
-// decide notes a message and chooses what happens to it. Three times in a row a message fails at most: the program gives up after five.
+// decide notes a message and chooses what happens to it. A message fails three times at most, because the program gives up
+// after five.
 func (s *sinks) decide(sink, notification string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
