@@ -130,7 +130,7 @@ func (s *sinks) post(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-var mailReference = regexp.MustCompile(`(?m)^Message-I[Dd]: <notification\.([^@]+)@`)
+var mailReference = regexp.MustCompile(`(?mi)^Message-ID:\s*<notification\.([^@]+)@`)
 
 // session is a session of SMTP (RFC 5321). Recipients that begin with "refused" do not exist.
 func (s *sinks) session(ctx context.Context, c net.Conn) {
