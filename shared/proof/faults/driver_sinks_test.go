@@ -231,11 +231,6 @@ func startProxy(ctx context.Context, target string) (*proxy, error) {
 	return p, nil
 }
 
-func (p *proxy) port() string {
-	_, port, _ := net.SplitHostPort(p.Addr().String())
-	return port
-}
-
 func (p *proxy) set(mode string) {
 	p.mu.Lock()
 	p.mode = mode
