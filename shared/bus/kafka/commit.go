@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -60,6 +61,20 @@ func (m *Member) commit(ctx context.Context) bool {
 			p.advanced = to[n]
 		}
 	})
+	m.sending.Lock()
+	defer m.sending.Unlock()
+	m.set(func() {
+		for n, p := range pending {
+			if m.partitions[n] != p { // it may be another member's by now, which may have committed more
+				delete(pending, n)
+				delete(to, n)
+			}
+		}
+	})
+	handled = slices.DeleteFunc(handled, func(r *kgo.Record) bool { return pending[r.Partition] == nil })
+	if len(handled) == 0 {
+		return true
+	}
 	if err := m.client.CommitRecords(ctx, handled...); err != nil {
 		if !errors.Is(err, context.Canceled) {
 			m.warn("offsets could not be committed; events may come again", "error", err)

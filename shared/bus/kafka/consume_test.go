@@ -14,6 +14,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -315,4 +316,65 @@ func TestGroupRightLostForAWhile(t *testing.T) {
 	b.write(moved(0, "a", 1))
 	d.waitFor(map[string]int{"a": 1})
 	require.NoError(t, w.end())
+}
+
+// A commit that waited for Advance while its member was put out of the group must not undo what the next owner committed, although
+// the member may commit again once it has joined again.
+func TestLateCommitOfLostPartitionIsDropped(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		d := newDiary(t)
+		var empty atomic.Int32 // times that the slow member has heard of having no partition
+		waits, free := make(chan struct{}, 1), make(chan struct{})
+		slow := b.consume(kafka.Options{
+			StopTimeout: waitTimeout,
+			Assigned: func(_ string, partitions []int32) {
+				if len(partitions) == 0 {
+					empty.Add(1)
+				}
+			},
+			Advance: func(ctx context.Context, _ string, from, to map[int32]int64) error {
+				if from[0] != to[0] {
+					select {
+					case waits <- struct{}{}:
+					default:
+					}
+					select {
+					case <-free:
+					case <-ctx.Done():
+					}
+				}
+				return nil
+			},
+		}, d.handler)
+		slow.waitFor(1)
+		next := b.consume(kafka.Options{}, d.handler)
+		var groups kadm.DescribedGroups
+		eventually(t, func() (both bool) {
+			var err error
+			groups, err = b.admin.DescribeGroups(t.Context(), b.group)
+			return err == nil && groups[b.group].State == "Stable" && len(groups[b.group].Members) == 2
+		})
+		b.write(moved(0, "a", 1))
+		<-waits
+		leave := kmsg.NewPtrLeaveGroupRequest()
+		leave.Group = b.group
+		for _, m := range groups[b.group].Members {
+			if assigned, ok := m.Assigned.AsConsumer(); ok && len(assigned.Topics) > 0 {
+				leave.Members = append(leave.Members, kmsg.LeaveGroupRequestMember{MemberID: m.MemberID})
+			}
+		}
+		require.Len(t, leave.Members, 1)
+		_, err := leave.RequestWith(t.Context(), b.client)
+		require.NoError(t, err)
+		eventually(t, func() bool { return empty.Load() >= 2 }) // it has lost the partition, and joined again
+		b.write(moved(0, "a", 2))
+		eventually(t, func() bool { return b.committed(0) == 2 })
+		close(free)
+		require.NoError(t, next.end())
+		b.write(moved(0, "a", 3))
+		d.waitFor(map[string]int{"a": 3})
+		require.NoError(t, slow.end())
+		assert.Equal(t, []string{"a-1", "a-1", "a-2", "a-3"}, d.done, "it goes on where the other ended")
+	})
 }

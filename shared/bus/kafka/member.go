@@ -44,6 +44,7 @@ type Member struct {
 	failure      context.Context // done when the member ends by itself; its cause says why
 	fail         context.CancelCauseFunc
 	committing   sync.Mutex // a late commit must not undo one that came after it
+	sending      sync.Mutex // of a commit; partitions are not lost meanwhile, so it goes out before the member joins again
 	everJoined   atomic.Bool
 
 	unknownFirst, unknownLast time.Time // errors that report the topic as nonexistent
@@ -223,6 +224,10 @@ func (m *Member) giveUp(numbers []int32, timeout time.Duration) {
 	handlers := timeout / 2
 	if m.failure.Err() != nil {
 		handlers = 0
+	}
+	if timeout == 0 {
+		m.sending.Lock()
+		defer m.sending.Unlock()
 	}
 	given := map[int32]*partition{}
 	var closing sync.WaitGroup
