@@ -39,14 +39,18 @@ func (r *rig) load(ctx context.Context, number int) {
 			key = fmt.Sprintf("key-%d-%d-%d", r.seed, number, n)
 		}
 		api := random.IntN(len(r.apis))
-		status := r.post(number, r.apis[api], route, key, body)
+		patience := giveUp
+		if random.IntN(20) == 0 { // a client that does not wait for the answer
+			patience = time.Duration(5+random.IntN(20)) * time.Millisecond
+		}
+		status := r.post(number, r.apis[api], route, key, body, patience)
 		for again := 0; key != "" && (status == 0 || status >= 500) && again < resends && ctx.Err() == nil; again++ {
 			wait(ctx, 500*time.Millisecond)
 			api++
-			status = r.post(number, r.apis[api%len(r.apis)], route, key, body)
+			status = r.post(number, r.apis[api%len(r.apis)], route, key, body, giveUp)
 		}
 		if key != "" && random.IntN(8) == 0 {
-			r.post(number, r.apis[(api+1)%len(r.apis)], route, key, body)
+			r.post(number, r.apis[(api+1)%len(r.apis)], route, key, body, giveUp)
 		}
 	}
 }
@@ -70,8 +74,8 @@ func (r *rig) request(random *rand.Rand, name string, client, n int) (route, bod
 	return "/notifications", fmt.Sprintf(`{"type":"contact","message":%q,"subjectId":"subject-%d"}`, name, random.IntN(3))
 }
 
-func (r *rig) post(client int, api *part, route, key, body string) int {
-	ctx, cancel := context.WithTimeout(context.Background(), giveUp)
+func (r *rig) post(client int, api *part, route, key, body string, patience time.Duration) int {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	p := post{when: now(), Client: client, Route: route, Key: key, Body: body}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+api.http+route, strings.NewReader(body))
