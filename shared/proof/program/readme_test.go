@@ -32,29 +32,33 @@ var (
 		"curl http://*/notifications": "New contact: Ada Lovelace",
 	}
 	playedInCI = map[string]string{ // and the text in .ci/run, or in a test, that runs it
-		"go test ./...":     "go test -count=1 -v ./...",
-		"make integration":  "make integration",
-		"make lint":         "make lint",
-		"make vuln":         "make vuln",
-		"make retracted":    "make retracted",
-		"make race":         "go test -race",
-		"make test":         "go test -count=1 -v ./...",
-		"make bench":        "", // figures without a pass or fail
-		"make help":         "",
-		"make up":           "make up",
-		"make down":         "make down VOLUMES=1",
-		"make containers":   "make containers",
-		"make sam-local":    "make sam-local",
-		"make settings":     `"settings")`,
-		"make topics":       `"topics")`,
-		"make logs":         `"logs"`,
-		"make worker-build": `"worker-build")`,
-		"make worker-start": `"worker-start")`,
-		"make worker-dev":   `"worker-dev")`,
-		"make build":        "make build",
-		"make validate":     "make validate",
-		"make template":     "go test -count=1 -v ./...", // a test compares
-		"make deploy":       `c.make("deploy")`,
+		"go test ./...":       "go test -count=1 -v ./...",
+		"make integration":    "make integration",
+		"make lint":           "make lint",
+		"make vuln":           "make vuln",
+		"make retracted":      "make retracted",
+		"make race":           "go test -race",
+		"make test":           "go test -count=1 -v ./...",
+		"make bench":          "", // figures without a pass or fail
+		"make faults":         "", // minutes to hours of random faults; the judge has its own tests
+		"make faults-long":    "",
+		"make faults-check":   "",
+		"make faults-mutants": "",
+		"make help":           "",
+		"make up":             "make up",
+		"make down":           "make down VOLUMES=1",
+		"make containers":     "make containers",
+		"make sam-local":      "make sam-local",
+		"make settings":       `"settings")`,
+		"make topics":         `"topics")`,
+		"make logs":           `"logs"`,
+		"make worker-build":   `"worker-build")`,
+		"make worker-start":   `"worker-start")`,
+		"make worker-dev":     `"worker-dev")`,
+		"make build":          "make build",
+		"make validate":       "make validate",
+		"make template":       "go test -count=1 -v ./...", // a test compares
+		"make deploy":         `c.make("deploy")`,
 	}
 )
 
