@@ -318,8 +318,8 @@ func TestGroupRightLostForAWhile(t *testing.T) {
 	require.NoError(t, w.end())
 }
 
-// A commit that waited for Advance while its member was put out of the group must not undo what the next owner committed, although
-// the member may commit again once it has joined again.
+// A commit that waited for Advance while its member was removed from the group must not undo what the next owner committed,
+// although the member may commit again once it has joined again.
 func TestLateCommitOfLostPartitionIsDropped(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)

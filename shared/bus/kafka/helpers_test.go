@@ -81,7 +81,8 @@ func connect(t *testing.T, brokers []string) *broker {
 		kgo.ProducerBatchMaxBytes(4<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	require.NoError(t, err)
 	b := &broker{
-		Kafka: settings.Kafka{Brokers: brokers, ServerSide: os.Getenv("KAFKA_GROUP_PROTOCOL") == "consumer"}, t: t, client: client, admin: kadm.NewClient(client),
+		Kafka: settings.Kafka{Brokers: brokers, ServerSide: os.Getenv("KAFKA_GROUP_PROTOCOL") == "consumer"},
+		t:     t, client: client, admin: kadm.NewClient(client),
 		topic: "test-" + uuid.NewString(), group: "test-" + uuid.NewString(),
 	}
 	t.Cleanup(func() {
