@@ -137,10 +137,13 @@ var misfortunes = []misfortune{
 	atStage("claimed"),
 	{"F7", "", "kill the coordinator of a group", func(s scene) error {
 		group := consumerOf[topicNames[s.random.IntN(len(topicNames))]]
-		found := kadm.NewClient(s.client).FindGroupCoordinators(s, group)
-		at := found[group]
-		if at.Err != nil {
+		var at kadm.FindCoordinatorResponse
+		err := until(s, 4*faultTime, func(ctx context.Context) error { // it may be moving since an earlier fault
+			at = kadm.NewClient(s.client).FindGroupCoordinators(ctx, group)[group]
 			return at.Err
+		})
+		if err != nil {
+			return err
 		}
 		return s.withoutBroker(s, int(at.NodeID), s.note)
 	}},

@@ -117,17 +117,25 @@ func (r *rig) start(ctx context.Context, t *testing.T, duration time.Duration) (
 	return r.allReady(ctx, 2*time.Minute)
 }
 
+// brokerTime is what a broker may take to start on a busy machine.
+const brokerTime = 2 * time.Minute
+
+// brokersUp returns an error unless every broker is part of the cluster.
+func (r *rig) brokersUp(ctx context.Context) error {
+	brokers, err := kadm.NewClient(r.client).ListBrokers(ctx)
+	if err == nil && len(brokers) != len(brokerNumbers) {
+		err = fmt.Errorf("%d brokers are up", len(brokers))
+	}
+	return err
+}
+
 // makeTopics replaces what an earlier run left. The tables have a name of the run's own.
 func (r *rig) makeTopics(ctx context.Context) error {
 	admin := kadm.NewClient(r.client)
 	err := until(ctx, 3*time.Minute, func(ctx context.Context) error {
 		old, err := admin.ListTopics(ctx)
-		brokers, failed := admin.ListBrokers(ctx)
-		if err = errors.Join(err, failed); err != nil {
+		if err = errors.Join(err, r.brokersUp(ctx)); err != nil {
 			return err
-		}
-		if len(brokers) != len(brokerNumbers) {
-			return fmt.Errorf("%d brokers are up", len(brokers))
 		}
 		if old.FilterInternal(); len(old) > 0 {
 			_, failed := admin.DeleteTopics(ctx, old.Names()...)
@@ -232,7 +240,8 @@ func (r *rig) runFaults(ctx context.Context, t *testing.T, duration time.Duratio
 	var failures error
 	for i, f := range r.faults {
 		wait(loading, time.Until(began.Add(r.at[i])))
-		if ctx.Err() != nil {
+		if err := until(ctx, brokerTime, r.brokersUp); err != nil {
+			failures = errors.Join(failures, err)
 			break
 		}
 		begin, done := now(), ""
@@ -245,6 +254,7 @@ func (r *rig) runFaults(ctx context.Context, t *testing.T, duration time.Duratio
 		}
 		t.Logf("%6.1fs %-3s %s%s", time.Since(began).Seconds(), f.kind, f.what, done)
 	}
+	failures = errors.Join(failures, until(ctx, brokerTime, r.brokersUp))
 	wait(loading, time.Until(began.Add(duration)))
 	quiet()
 	load.Wait()
