@@ -180,6 +180,13 @@ func (d *doctor) checkTopics(ctx context.Context) error {
 			d.add(wrong, s.Topic, fmt.Sprintf("%s is %s and should be %s", x.Setting, x.Have, x.Want), x.Remedy)
 		}
 	}
+	faults, denied := kafka.BrokerFaults(ctx, d.cluster)
+	for _, x := range faults {
+		d.add(noted, x.Setting, fmt.Sprintf("is %s and should be %s", x.Have, x.Want), x.Remedy)
+	}
+	if err == nil && denied != nil {
+		d.add(noted, "brokers", denied.Error(), "without it doctor cannot check the settings of the brokers")
+	}
 	return err
 }
 

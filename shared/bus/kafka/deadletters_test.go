@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -130,4 +131,19 @@ func TestTopicsOfTheCatalogue(t *testing.T) {
 	assert.Contains(t, names, "contact-created 6 -1")
 	assert.Contains(t, names, "contact-created.dead-letters 6 -1")
 	assert.Len(t, names, 2*len(events.Catalogue())+1) // with the audit topic
+}
+
+func TestBrokerFaults(t *testing.T) {
+	for offsets, want := range map[string]string{"1": "auto.create.topics.enable offsets.topic.replication.factor ",
+		"3": "auto.create.topics.enable "} {
+		b := fake(t, kfake.NumBrokers(3), kfake.BrokerConfigs(map[string]string{"offsets.topic.replication.factor": offsets,
+			"auto.create.topics.enable": "true"}))
+		faults, err := kafka.BrokerFaults(t.Context(), b.Kafka)
+		require.NoError(t, err)
+		found := ""
+		for _, f := range faults {
+			found += f.Setting + " "
+		}
+		assert.Equal(t, want, found)
+	}
 }

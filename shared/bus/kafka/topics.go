@@ -186,3 +186,37 @@ func (s *TopicState) compare(want Topic, have []kadm.Config, replication int) {
 		}
 	}
 }
+
+// BrokerFaults says which settings of the brokers break a promise.
+func BrokerFaults(ctx context.Context, cluster settings.Kafka) ([]Difference, error) {
+	return withClient(cluster, func(client *kgo.Client) (faults []Difference, err error) {
+		admin := kadm.NewClient(client)
+		brokers, err := admin.ListBrokers(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list the brokers: %w", err)
+		}
+		described, err := admin.DescribeBrokerConfigs(ctx, brokers.NodeIDs()[0])
+		if errors.Is(err, kerr.ClusterAuthorizationFailed) {
+			return nil, denied(cluster, "DescribeConfigs", "cluster", "kafka-cluster")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("describe the settings of the brokers: %w", err)
+		}
+		have := map[string]string{}
+		for _, d := range described {
+			for _, c := range d.Configs {
+				have[c.Key] = c.MaybeValue()
+			}
+		}
+		const replication = "offsets.topic.replication.factor"
+		if have["auto.create.topics.enable"] == "true" {
+			faults = append(faults, Difference{"auto.create.topics.enable", "true", "false",
+				"a deleted or misspelt topic comes into being with other partitions and replicas, and events go there"})
+		}
+		if have[replication] == "1" && len(brokers) >= 3 {
+			faults = append(faults, Difference{replication, "1", "3",
+				"the groups' offsets are lost with one broker; raise the replicas of __consumer_offsets by kafka-reassign-partitions"})
+		}
+		return faults, nil
+	})
+}
