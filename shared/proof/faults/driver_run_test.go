@@ -363,6 +363,8 @@ func TestMutants(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	c := servers(ctx, t)
+	table := fmt.Sprintf("\n%-25s %-10s %-6s %s\n", "MUTANT", "CAUGHT BY", "AFTER", "FIRST")
+	defer func() { t.Log(table) }()
 	for _, m := range mutants {
 		if only := os.Getenv("MUTANTS"); only != "1" && !strings.Contains(m.name, only) {
 			continue
@@ -383,7 +385,8 @@ func TestMutants(t *testing.T) {
 			})
 			require.NotEmpty(t, caught, "no invariant of %v noticed the mutant; SEED=%d HISTORY=%s", m.caught, r.seed, r.path())
 			first := caught[0].Violations[0]
-			t.Logf("caught: %s: by %s after %v: %s", m.name, caught[0].ID, time.Duration(first.T-v.Began).Round(time.Second), first.Text)
+			table += fmt.Sprintf("%-25s %-10s %-6v %s\n", m.name, caught[0].ID, time.Duration(first.T-v.Began).Round(time.Second),
+				first.Text)
 		})
 	}
 }
