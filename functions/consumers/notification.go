@@ -124,8 +124,10 @@ func (f failed) Write(ctx context.Context, d bus.DeadLetter) error {
 // to that process.
 func (f failed) note(ctx context.Context, id string, class bus.Class) error {
 	return notify.Each(f.Notifier, func(c notify.Channel) error {
-		claim, _, err := f.Claims.Claim(ctx, id, c.Name, time.Minute)
+		claim, _, err := f.Claims.Claim(ctx, id, c.Name, lease(ctx))
 		if err == nil && claim == store.Claimed {
+			ctx, cancel := settle(ctx) // a claim that is left behind holds up the next owner of the partition until its lease ends
+			defer cancel()
 			err = f.Claims.Fail(ctx, id, c.Name, string(class))
 		}
 		if events.KindOf(err) == events.Invalid { // an id that no claim can have
