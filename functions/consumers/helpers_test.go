@@ -86,6 +86,7 @@ type fakeClaims struct {
 	mu      sync.Mutex
 	failing string          // complete, release or fail
 	leases  []time.Duration // of the claims so far
+	claimed func()          // called after each claim, if set
 }
 
 func (c *fakeClaims) unlessFailing(step string, do func() error) error {
@@ -99,6 +100,9 @@ func (c *fakeClaims) Claim(ctx context.Context, id, channel string, lease time.D
 	c.mu.Lock()
 	c.leases = append(c.leases, lease)
 	c.mu.Unlock()
+	if c.claimed != nil {
+		defer c.claimed()
+	}
 	return c.Claims.Claim(ctx, id, channel, lease)
 }
 

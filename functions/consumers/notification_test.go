@@ -253,3 +253,14 @@ func TestADeadLetterWaitsForTheClaims(t *testing.T) {
 	assert.Equal(t, bus.Unavailable, w.deliver(t, "notification", []byte(record)).Outcome)
 	assert.Empty(t, w.deadLetters)
 }
+
+// A rebalance that cancels the writing of a dead letter leaves no claim behind, which would hold up the partition's next owner.
+func TestARejectionThatIsCancelledLeavesNoClaim(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	w.claims.claimed = cancel
+	_ = w.Consumers.DeadLetters(w).Write(ctx, bus.DeadLetter{Class: bus.Refused,
+		Record: bus.Record{Topic: "notification", Value: []byte(record)}})
+	w.claims.claimed = nil
+	assert.Equal(t, store.Claimed, w.claim(t, ""))
+}
