@@ -3,6 +3,7 @@ package program
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,6 +150,27 @@ func (s *Serving) play(line, shows string) {
 		}
 		return err
 	})
+}
+
+// The tests that the table of promises names must exist.
+func TestPromisesNameTheirTests(t *testing.T) {
+	t.Parallel()
+	there := map[string]bool{}
+	require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, f := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(text), -1) {
+			there[f[1]] = true
+		}
+		return err
+	}))
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(source(t, "shared", "proof", "README.md"), -1)
+	require.NotEmpty(t, named)
+	for _, name := range named {
+		assert.True(t, there[name[1]], name[1])
+	}
 }
 
 func TestLinksAndTargetsInREADMEExist(t *testing.T) {
