@@ -187,8 +187,8 @@ func TestDockerThreeBrokers(t *testing.T) {
 	check := d.sipeat(t, "topics", "--check", "--json")
 	require.Equal(t, 0, check.Status, check.Stderr)
 	declared := len(program.Decoded[[]any](t, check.Stdout))
-	described := d.docker(t, "compose", "exec", "-T", "broker-1", "/opt/kafka/bin/kafka-topics.sh", "--describe", "--exclude-internal",
-		"--bootstrap-server", "broker-1:19092")
+	described := d.docker(t, "compose", "exec", "-T", "broker-1", "/opt/kafka/bin/kafka-topics.sh", "--describe",
+		"--exclude-internal", "--bootstrap-server", "broker-1:19092")
 	assert.Equal(t, declared, strings.Count(described, "min.insync.replicas=2"), described)
 
 	api, w := d.api(t), d.worker(t)

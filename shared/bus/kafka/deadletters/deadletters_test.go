@@ -27,8 +27,12 @@ import (
 // waitTimeout is how long a test waits for an expected state.
 const waitTimeout = time.Minute
 
-// onBrokers runs a test on kfake and, if KAFKA_BROKERS is set, on that Kafka. Not in parallel: redrives end each other.
+// ofKafka is held by the test that uses KAFKA_BROKERS: redrives on one cluster end each other.
+var ofKafka sync.Mutex
+
+// onBrokers runs a test on kfake and, if KAFKA_BROKERS is set, on that Kafka.
 func onBrokers(t *testing.T, test func(t *testing.T, r *rig)) {
+	t.Parallel()
 	t.Run("kfake", func(t *testing.T) {
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
 		require.NoError(t, err)
@@ -40,6 +44,8 @@ func onBrokers(t *testing.T, test func(t *testing.T, r *rig)) {
 		if brokers == "" {
 			t.Skip("set KAFKA_BROKERS=host:port to the brokers of a Kafka that may be written to")
 		}
+		ofKafka.Lock()
+		defer ofKafka.Unlock()
 		test(t, newRig(t, strings.Split(brokers, ",")))
 	})
 }
