@@ -63,7 +63,7 @@ func (r *replay) run(ctx context.Context) error {
 		return f.Replay.Group == r.consumer && (r.topic == "" || r.topic == f.Replay.Topic)
 	})
 	if at < 0 {
-		return usageError{fmt.Errorf("there is no consumer %q of topic %q; see --help", r.consumer, r.topic)}
+		return usageError{fmt.Errorf("--consumer, --topic: there is no consumer %q of that topic; see --help", r.consumer)}
 	}
 	from, err := parsePoint("--from", r.from)
 	if err != nil {

@@ -2,10 +2,10 @@ package deadletters
 
 import (
 	"context"
-	"github.com/go-json-experiment/json"
 	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/sipeat/sipeat/shared/bus"
 )
 
@@ -31,8 +31,8 @@ type AuditRecord struct {
 
 	ID       string `json:"id,omitempty"` // of a rejection
 	Consumer string `json:"consumer,omitempty"`
-	Redrive  int    `json:"redrive,omitempty"` // the how manieth of that rejection
-	Copy     string `json:"copy,omitempty"`    // where the redriven copy is: topic/partition/offset
+	Redrive  int    `json:"redrive,omitzero"` // the number of this redrive of the rejection, from 1
+	Copy     string `json:"copy,omitempty"`   // where the redriven copy is: topic/partition/offset
 
 	Results map[string]int `json:"results,omitempty"` // at the end: rejections by result
 	Error   string         `json:"error,omitempty"`   // at the end: why it stopped before
