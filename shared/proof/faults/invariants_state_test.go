@@ -1,0 +1,177 @@
+package faults
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+func folded(f *facts, r *findings) {
+	want, got := map[[3]string]int64{}, map[[3]string]int64{}
+	for id, at := range f.kept {
+		r.Examined++
+		e := f.events[at]
+		t := f.at[at].Timestamp * 1e6
+		switch shown := f.shown[id]; {
+		case len(shown) == 0:
+			r.bad(lost, t, positions(at), "%s %s is not in the read model", id.topic, id.id)
+		case len(shown) > 1:
+			r.bad(twice, t, positions(at), "%s %s is listed %d times", id.topic, id.id, len(shown))
+		case !reflect.DeepEqual(shown[0].data, e.data):
+			r.bad(wrong, t, positions(at), "%s %s is not what the event says", id.topic, id.id)
+		case shown[0].eventID != e.id || e.made != "" && shown[0].created != e.made:
+			r.bad(wrong, t, positions(at), "%s %s names another event or time than its first event's", id.topic, id.id)
+		}
+		drinks, _ := e.data["drinksList"].([]string)
+		rows := map[[3]string]bool{}
+		for _, drink := range drinks {
+			if strings.TrimSpace(drink) != "" {
+				rows[place(e.data.text("country"), e.data.text("city"), drink)] = true
+			}
+		}
+		for row := range rows {
+			want[row]++
+		}
+	}
+	for id := range f.shown {
+		if _, kept := f.kept[id]; !kept {
+			r.bad(wrong, f.run.T, nil, "%s %s is in the read model, and no record says so", id.topic, id.id)
+		}
+	}
+	for _, d := range f.demands {
+		got[place(d.Country, d.City, d.Drink)] += d.Count
+	}
+	if !maps.Equal(want, got) {
+		for row := range want {
+			if got[row] != want[row] {
+				r.bad(wrong, f.run.T, nil, "the demand for %q is %d; the events say %d", row, got[row], want[row])
+			}
+			delete(got, row)
+		}
+		for row, n := range got {
+			r.bad(wrong, f.run.T, nil, "the demand for %q is %d; no event says so", row, n)
+		}
+	}
+}
+
+// defaultMemory is what a process may use, in bytes.
+const defaultMemory = 512 << 20
+
+func bounded(f *facts, r *findings) {
+	limit := cmp.Or(f.run.Memory, defaultMemory)
+	for _, m := range f.memory {
+		r.Examined++
+		if m.Peak > limit {
+			r.bad(wrong, m.T, nil, "%s used %d MiB of %d", m.Process, m.Peak>>20, limit>>20)
+		}
+	}
+}
+
+func counted(f *facts, r *findings) {
+	type count struct{ process, topic, outcome string }
+	ends, read := map[count]float64{}, map[string]int64{}
+	for _, c := range f.counters {
+		read[c.Process] = c.T
+	}
+	for _, h := range f.hits {
+		if h.Stage == "ended" && h.T <= read[h.Process] {
+			ends[count{h.Process, h.Topic, h.Outcome}]++
+		}
+	}
+	written, api := map[string]float64{}, false
+	equal := func(c counters, what string, got, want float64) {
+		r.Examined++
+		if got != want {
+			r.bad(wrong, c.T, nil, "%s counts %v %s; the history has %v", c.Process, got, what, want)
+		}
+	}
+	for _, c := range f.counters {
+		for topic, group := range f.groups {
+			written[topic] += c.Values[fmt.Sprintf(`sipeat_publish_duration_seconds_count{outcome="written",topic=%q}`, topic)]
+			if strings.HasPrefix(c.Process, "api") {
+				api = true
+				continue
+			}
+			for _, outcome := range []string{"done", "rejected"} {
+				name := fmt.Sprintf("sipeat_events_handled_total{consumer=%q,outcome=%q,topic=%q}", group, outcome, topic)
+				equal(c, topic+" "+outcome, c.Values[name], ends[count{c.Process, topic, outcome}])
+			}
+			letters := 0.0
+			for name, n := range c.Values {
+				if strings.HasPrefix(name, "sipeat_dead_letters_total{") && strings.Contains(name, fmt.Sprintf("topic=%q", topic)) {
+					letters += n
+				}
+			}
+			equal(c, topic+" dead letters", letters, ends[count{c.Process, topic, "rejected"}])
+		}
+	}
+	if !api || slices.ContainsFunc(f.faults, func(x fault) bool { return strings.HasPrefix(x.Process, "api") }) {
+		return // counters of a killed process are gone
+	}
+	for topic, n := range written {
+		least, most := 0.0, 0.0
+		for _, p := range f.posts {
+			if routes[p.Route] == topic && p.Status == 202 {
+				least++
+			}
+			if routes[p.Route] == topic && (p.Status < 400 || p.Status >= 500) {
+				most++
+			}
+		}
+		if r.Examined++; topic != "notification" && (n < least || n > most) {
+			r.bad(wrong, f.run.T, nil, "the API counts %v %s written; the clients have %v answers of %v requests", n, topic, least, most)
+		}
+	}
+}
+
+// quietTime is how long after the last fault everything must be handled.
+const quietTime = time.Minute
+
+func converged(f *facts, r *findings) {
+	var quiet, done state
+	for _, s := range f.states {
+		r.Examined++
+		switch s.Op {
+		case "quiet":
+			quiet = s
+		case "stuck":
+			r.bad(stuck, s.T, nil, "%s", cmp.Or(s.What, "it did not converge"))
+			fallthrough
+		default:
+			done = s
+		}
+	}
+	took := time.Duration(done.T - quiet.T)
+	if quiet.T == 0 || done.T == 0 || took < 0 || done.Op == "converged" && took > quietTime {
+		r.bad(stuck, quiet.T, nil, "it did not converge within %v of quiet", quietTime)
+	}
+	for p, records := range f.partitions {
+		commits, last := f.committed[p], records[len(records)-1]
+		if len(commits) == 0 || commits[len(commits)-1].Offset <= last.Offset {
+			r.bad(stuck, done.T, positions(last.position), "the partition is not committed to its end")
+		}
+	}
+	owned := map[partition][]string{}
+	for topic, n := range f.run.Topics {
+		for number := range n {
+			owned[partition{topic, number}] = nil
+		}
+	}
+	for o := range f.ownership { // also of partitions that were added
+		owned[o.partition] = nil
+	}
+	for p, by := range owned {
+		for _, c := range f.counters { // the living
+			if f.spanAt(owner{c.Process, p}, done.T).end > done.T {
+				by = append(by, c.Process)
+			}
+		}
+		if len(by) != 1 {
+			r.bad(stuck, done.T, nil, "in the end %s/%d has %d owners: %v", p.topic, p.number, len(by), by)
+		}
+	}
+}
