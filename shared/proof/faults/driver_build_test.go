@@ -1,6 +1,8 @@
 package faults
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -156,6 +158,8 @@ type mutant struct {
 	faults               []string // that provoke it
 }
 
+func (m mutant) title() string { return cmp.Or(m.name, "control") }
+
 var mutants = []mutant{
 	{"commit before work", "shared/bus/kafka/commit.go",
 		"if offset, epoch, ok := p.Handled(); ok && offset != p.committed {",
@@ -243,14 +247,19 @@ func overlay(dir string, m mutant) (path string, err error) {
 	return path, os.WriteFile(path, b, 0o600)
 }
 
-// buildInstrumented builds sipeat with its failpoints, and with the mistake of m if it has a name.
-func buildInstrumented(dir string, m mutant) (program string, err error) {
+// buildInstrumented builds sipeat with its failpoints, and with the mistake of m if it has a name. The program has a folder of
+// its own in dir.
+func buildInstrumented(ctx context.Context, dir string, m mutant) (program string, err error) {
+	dir = filepath.Join(dir, strings.ReplaceAll(m.title(), " ", "-"))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
 	path, err := overlay(dir, m)
 	if err != nil {
 		return "", err
 	}
 	program = filepath.Join(dir, "sipeat")
-	c := exec.Command("go", "build", "-overlay", path, "-o", program, module)
+	c := exec.CommandContext(ctx, "go", "build", "-overlay", path, "-o", program, module)
 	c.Dir = root
 	if out, err := c.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)

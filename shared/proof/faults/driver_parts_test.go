@@ -27,10 +27,10 @@ var brokerNumbers = []int{1, 2, 3}
 // advertises is its proxy.
 type cluster struct {
 	project string
-	args    []string // of docker compose
 	env     []string
 	brokers map[int]*proxy
 	table   *proxy
+	guard   *guard
 }
 
 // freePort returns a free port below those that systems give to outgoing connections, so that it is still free when it is bound.
@@ -79,28 +79,35 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	if err := os.WriteFile(file, []byte(override), 0o600); err != nil {
 		return nil, err
 	}
-	c.args = []string{"compose", "-f", filepath.Join(root, "docker-compose.yml"), "-f", file, "--profile", "cluster"}
-	return c, c.compose(ctx, "up", "--detach", "broker-1", "broker-2", "broker-3", "dynamodb")
+	if c.guard, err = startGuard(dir, c.env, c.removal()...); err != nil {
+		return nil, err
+	}
+	return c, c.docker(ctx, "compose", "-f", compose, "-f", file, "--profile", "cluster", "up", "--detach",
+		"broker-1", "broker-2", "broker-3", "dynamodb")
+}
+
+var compose = filepath.Join(root, "docker-compose.yml")
+
+// removal is the command that removes the servers and their data.
+func (c *cluster) removal() []string {
+	return []string{"docker", "compose", "-f", compose, "-p", c.project, "--profile", "*", "down", "--volumes", "--timeout", "1"}
 }
 
 func (c *cluster) docker(ctx context.Context, args ...string) error {
 	command := exec.CommandContext(ctx, "docker", args...)
-	command.Env = c.env
+	command.Env, command.SysProcAttr = c.env, untilDeath
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("docker %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return nil
 }
 
-func (c *cluster) compose(ctx context.Context, args ...string) error {
-	return c.docker(ctx, append(append([]string{}, c.args...), args...)...)
-}
-
 // stop removes all of it.
 func (c *cluster) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	return c.compose(ctx, "down", "--volumes", "--timeout", "1")
+	if err := c.guard.release(); err != nil {
+		return fmt.Errorf("containers may be left; this removes them: %s: %w", strings.Join(c.removal(), " "), err)
+	}
+	return nil
 }
 
 func (c *cluster) container(n int) string { return fmt.Sprintf("%s-broker-%d-1", c.project, n) }
@@ -142,10 +149,13 @@ type part struct {
 func (p *part) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closing {
+		return nil
+	}
 	p.number++
 	c := p.command(p.title())
 	c.Stdout, c.Stderr = p.log, p.log
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	c.SysProcAttr = untilDeath
 	if err := c.Start(); err != nil {
 		return err
 	}
@@ -157,12 +167,7 @@ func (p *part) start() error {
 		if took := time.Since(began); took < time.Second { // it cannot start at present
 			wait(context.Background(), time.Second-took)
 		}
-		p.mu.Lock()
-		closing := p.closing
-		p.mu.Unlock()
-		if !closing {
-			_ = p.start()
-		}
+		_ = p.start()
 	})
 	return nil
 }
@@ -188,18 +193,12 @@ func (p *part) noteMemory() {
 	}
 }
 
+// stop kills the process: what it had to do is done.
 func (p *part) stop() {
 	p.mu.Lock()
 	p.closing = true
-	_ = p.process.Signal(syscall.SIGCONT)
-	_ = p.process.Signal(syscall.SIGTERM)
-	ended := p.ended
+	_ = p.process.Kill() // also if it is stopped
 	p.mu.Unlock()
-	select {
-	case <-ended:
-	case <-time.After(15 * time.Second):
-		_ = p.process.Kill()
-	}
 	p.all.Wait()
 	_ = p.log.Close()
 }

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ type rig struct {
 	faults  []misfortune
 	at      []time.Duration // of each fault
 	binary  string
+	kept    string // where the history is to stay; "" = it is removed with the rest if the run is green
 	began   time.Time
 	history *writer
 	file    *os.File
@@ -60,7 +62,7 @@ func (r *rig) record(line any) {
 
 func (r *rig) table() string { return filepath.Base(r.dir) }
 
-func (r *rig) path() string { return filepath.Join(r.dir, "history.jsonl") }
+func (r *rig) path() string { return cmp.Or(r.kept, filepath.Join(r.dir, "history.jsonl")) }
 
 // arm makes the next process that reaches the stage kill itself.
 func (r *rig) arm(stage string) error {
@@ -79,10 +81,7 @@ func (r *rig) kafka(options ...kgo.Opt) (*kgo.Client, error) {
 }
 
 // start starts everything but the servers. Whatever happens, stop is to be called.
-func (r *rig) start(ctx context.Context, t *testing.T, duration time.Duration) (err error) {
-	if r.binary, err = buildInstrumented(t.TempDir(), r.mutant); err != nil {
-		return err
-	}
+func (r *rig) start(ctx context.Context, duration time.Duration) (err error) {
 	if r.file, err = os.OpenFile(r.path(), os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return err
 	}
@@ -211,9 +210,7 @@ func (r *rig) add(n int) error {
 
 func (r *rig) stop() error {
 	for _, p := range r.parts() {
-		if p.process != nil {
-			p.stop()
-		}
+		p.stop()
 	}
 	for _, c := range []*kgo.Client{r.client, r.producer} {
 		if c != nil {
@@ -302,27 +299,61 @@ func servers(ctx context.Context, t *testing.T) *cluster {
 		t.Fatalf("this needs Docker with its compose plugin: %v", err)
 	}
 	c, err := startCluster(ctx, t.TempDir())
-	t.Cleanup(func() { require.NoError(t, c.stop()) })
+	if c != nil {
+		t.Cleanup(func() { require.NoError(t, c.stop()) })
+	}
 	require.NoError(t, err)
 	return c
 }
 
-// runOn makes a run on servers and returns the path of its history.
-func runOn(ctx context.Context, t *testing.T, c *cluster, r *rig, duration time.Duration) (path string) {
+// built is an instrumented program.
+type built struct {
+	path string
+	err  error
+}
+
+// build builds the programs one after the other, ahead of their runs.
+func build(ctx context.Context, t *testing.T, all ...mutant) <-chan built {
 	t.Helper()
+	dir, programs := t.TempDir(), make(chan built, len(all))
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer close(programs)
+		for _, m := range all {
+			path, err := buildInstrumented(ctx, dir, m)
+			programs <- built{path, err}
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		for range programs { // until nothing is written to dir
+		}
+	})
+	return programs
+}
+
+// runOn makes a run on servers and judges it.
+func runOn(ctx context.Context, t *testing.T, c *cluster, r *rig, program built, duration time.Duration) verdict {
+	t.Helper()
+	require.NoError(t, program.err)
+	began := time.Now()
 	var err error
-	r.cluster = c
+	r.cluster, r.binary = c, program.path
 	r.dir, err = os.MkdirTemp("", "sipeat-faults-")
 	require.NoError(t, err)
 	t.Logf("SEED=%d HISTORY=%s", r.seed, r.path())
-	ctx, cancel := context.WithCancel(ctx)
+	running, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer func() { require.NoError(t, r.stop()) }()
-	if err = r.start(ctx, t, duration); err == nil {
-		err = r.runFaults(ctx, t, duration)
+	if err = r.start(running, duration); err == nil {
+		t.Logf("ready after %.1fs", time.Since(began).Seconds())
+		err = r.runFaults(running, t, duration)
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	require.NoError(t, err, "the run itself failed, with SEED=%d and logs in %s", r.seed, r.dir)
-	return r.path()
+	return judgeFile(t, r.path())
 }
 
 // seedOf is SEED, or one of the time.
@@ -346,30 +377,30 @@ func TestFaults(t *testing.T) {
 	for _, kind := range slices.Sorted(maps.Keys(notDone)) {
 		t.Logf("not done: %s: %s", kind, notDone[kind])
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
-	r := &rig{seed: seedOf(t)}
+	ctx := interruptible(t)
+	r := &rig{seed: seedOf(t), kept: os.Getenv("HISTORY")}
 	r.faults, r.at = plan(r.seed, duration, misfortunes)
-	v := judgeFile(t, runOn(ctx, t, servers(ctx, t), r, duration))
+	program := build(ctx, t, mutant{})
+	v := runOn(ctx, t, servers(ctx, t), r, <-program, duration)
 	require.True(t, v.Green, "SEED=%d HISTORY=%s: %s", r.seed, r.path(), strings.Join(v.red(), ", "))
+	require.NoError(t, os.RemoveAll(r.dir))
 }
 
 // TestMutants runs programs with a mistake, each for a short time, and demands that the judge notices it by the invariant that
-// the mistake breaks.
+// the mistake breaks; and one without a mistake under the same faults, in which it must find nothing. MUTANTS names them,
+// separated by commas.
 func TestMutants(t *testing.T) {
 	if os.Getenv("MUTANTS") == "" {
-		t.Skip("set MUTANTS=1 to run each mutant of the program under faults; this needs Docker")
+		t.Skip("set MUTANTS=all, or the names of some, to run each mutant of the program under faults; this needs Docker")
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
+	ctx := interruptible(t)
+	list := selectedMutants(t, os.Getenv("MUTANTS"))
+	programs := build(ctx, t, list...)
 	c := servers(ctx, t)
 	table := fmt.Sprintf("\n%-25s %-10s %-6s %s\n", "MUTANT", "CAUGHT BY", "AFTER", "FIRST")
 	defer func() { t.Log(table) }()
-	for _, m := range mutants {
-		if only := os.Getenv("MUTANTS"); only != "1" && !strings.Contains(m.name, only) {
-			continue
-		}
-		t.Run(m.name, func(t *testing.T) {
+	for _, m := range list {
+		t.Run(m.title(), func(t *testing.T) {
 			r := &rig{seed: seedOf(t), mutant: m}
 			var list []misfortune
 			for _, what := range m.faults {
@@ -379,14 +410,43 @@ func TestMutants(t *testing.T) {
 			}
 			duration := time.Duration(len(list)+1)*(faultTime+time.Second) + margin
 			r.faults, r.at = plan(r.seed, duration, list)
-			v := judgeFile(t, runOn(ctx, t, c, r, duration))
-			caught := slices.DeleteFunc(slices.Clone(v.Invariants), func(j judged) bool {
-				return j.Violated == 0 || !slices.Contains(m.caught, j.ID)
-			})
-			require.NotEmpty(t, caught, "no invariant of %v noticed the mutant; SEED=%d HISTORY=%s", m.caught, r.seed, r.path())
-			first := caught[0].Violations[0]
-			table += fmt.Sprintf("%-25s %-10s %-6v %s\n", m.name, caught[0].ID, time.Duration(first.T-v.Began).Round(time.Second),
-				first.Text)
+			v := runOn(ctx, t, c, r, <-programs, duration)
+			if m.name == "" {
+				require.True(t, v.Green, "SEED=%d HISTORY=%s: %s", r.seed, r.path(), strings.Join(v.red(), ", "))
+				table += fmt.Sprintf("%-25s green\n", m.title())
+			} else {
+				caught := slices.DeleteFunc(slices.Clone(v.Invariants), func(j judged) bool {
+					return j.Violated == 0 || !slices.Contains(m.caught, j.ID)
+				})
+				require.NotEmpty(t, caught, "no invariant of %v noticed the mutant; SEED=%d HISTORY=%s", m.caught, r.seed, r.path())
+				first := caught[0].Violations[0]
+				table += fmt.Sprintf("%-25s %-10s %-6v %s\n", m.title(), caught[0].ID,
+					time.Duration(first.T-v.Began).Round(time.Second), first.Text)
+			}
+			require.NoError(t, os.RemoveAll(r.dir))
 		})
 	}
+}
+
+// selectedMutants returns all mutants and the program without a mistake, or those that are named.
+func selectedMutants(t *testing.T, names string) (selected []mutant) {
+	t.Helper()
+	control := mutant{}
+	for _, m := range mutants {
+		for _, what := range m.faults {
+			if !slices.Contains(control.faults, what) {
+				control.faults = append(control.faults, what)
+			}
+		}
+	}
+	all := append([]mutant{control}, mutants...)
+	if names == "all" {
+		return all
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(all, func(m mutant) bool { return m.title() == strings.TrimSpace(name) })
+		require.GreaterOrEqual(t, i, 0, "no mutant has the name %q", name)
+		selected = append(selected, all[i])
+	}
+	return selected
 }
