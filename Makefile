@@ -79,10 +79,10 @@ integration: ## the suites for real servers: those of `make up`, or at KAFKA_BRO
 containers: docker $(AIR) ## test the Docker setup in separate containers: those of `make up` are left alone
 	DOCKER=1 go test -count=1 -v -timeout 20m -run '^TestDocker' ./shared/proof/containers
 
-FAULTS := go test -count=1 -v ./shared/proof/faults
+FAULTS := HISTORY='$(abspath $(HISTORY))' go test -count=1 -v ./shared/proof/faults
 
-faults: docker ## 4 minutes of load and faults on containers of their own, judged by what clients, topics and sinks saw; SEED=N
-	FAULTS=4m $(FAULTS) -timeout 20m -run '^TestFaults$$'
+faults: docker ## 4 minutes of load and faults on containers of their own, judged by what clients, topics and sinks saw; SEED=N, HISTORY=file to keep
+	FAULTS=4m $(FAULTS) -timeout 15m -run '^TestFaults$$'
 
 faults-long: docker ## the same for HOURS=N
 	@test -n '$(HOURS)' || { echo 'HOURS=N says how long: `make faults-long HOURS=1`.' >&2; exit 2; }
@@ -90,10 +90,12 @@ faults-long: docker ## the same for HOURS=N
 
 faults-check: ## judge the history of an earlier run again: HISTORY=path/of/history.jsonl
 	@test -n '$(HISTORY)' || { echo 'HISTORY names the file, which the run printed: `make faults-check HISTORY=…/history.jsonl`.' >&2; exit 2; }
-	HISTORY='$(abspath $(HISTORY))' $(FAULTS) -run '^TestCheckHistory$$'
+	$(FAULTS) -run '^TestCheckHistory$$'
 
-faults-mutants: docker ## run programs with a mistake each, and demand that the judge notices it
-	MUTANTS=1 $(FAULTS) -timeout 40m -run '^TestMutants$$'
+MUTANTS := all
+
+faults-mutants: docker ## run programs with a mistake each, and demand that the judge notices it; MUTANTS='no claim,control' for some
+	MUTANTS='$(MUTANTS)' $(FAULTS) -timeout 40m -run '^TestMutants$$'
 
 # at SERVICE PORT PREFIX prints the address of a container's port on this machine, or nothing.
 AT = at() { docker compose port "$$1" "$$2" 2>/dev/null | sed -n "s,^127,$$3&,p"; }

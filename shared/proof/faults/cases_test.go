@@ -174,6 +174,7 @@ func (s *sim) show() {
 		b, _ := json.Marshal(data)
 		s.items = append(s.items, item{Topic: id.topic, ID: id.id, Data: string(b)})
 	}
+	s.rebuilt = []rebuilt{{when: s.tick(), Same: true}}
 	s.demands = []demand{{City: "Berlin", Drink: "Tea", Count: 1}, {City: "Berlin", Drink: "Mate", Count: 1}}
 	for _, process := range []string{"api-1/1", "worker-1/1", "worker-3/1"} {
 		c := counters{when: s.tick(), Process: process, Values: map[string]float64{}}
@@ -307,6 +308,20 @@ func TestWhatAFaultExplains(t *testing.T) {
 			h.effects = append(h.effects, h.effects[0])
 			h.effects[0].Behaviour = "timeout-after-delivery"
 		}, func(h *history) { h.effects[0].Behaviour = "ok" }, []string{"I6"}},
+		{"another partition's record of the id came first", func(h *history) {
+			at := position{"contact-created", 0, 4}
+			again := h.records[pick(h.records, func(r record) bool { return r.position == position{at.Topic, 1, 0} })]
+			again.position = at
+			h.records = append(h.records, again)
+			h.produced = append(h.produced, produced{position: at, What: "duplicate", Value: again.Value})
+			begin := hit{when{T: h.states[0].T - 9*ms}, at, "worker-1/1", "decoded", groupOf[at.Topic], "e-t-1", ""}
+			end := begin
+			end.T, end.Stage, end.Outcome = begin.T+ms, "ended", "done"
+			h.hits = append(h.hits, begin, end)
+			h.counters[1].count(end, 1)
+			h.commits = append(h.commits, commit{when{T: end.T + ms}, position{at.Topic, 0, 5}, groupOf[at.Topic]})
+			h.rebuilt[0] = rebuilt{Output: `contact-created "t-1" differs: event "e-t-1" (1) and event "e-t-1" (2)`}
+		}, func(h *history) { h.rebuilt[0].Output = strings.ReplaceAll(h.rebuilt[0].Output, "t-1", "c-1") }, []string{"I7"}},
 		{"the receiver refuses the recipient", func(h *history) {
 			e := &h.effects[pick(h.effects, func(e effect) bool { return e.EventID == "e-n-c-3" })]
 			e.Behaviour, e.Delivered = "refused-recipient", false
@@ -425,6 +440,11 @@ func TestEachDefectIsFound(t *testing.T) {
 			h.items = append(h.items, item{Topic: "contact-created", ID: "x", Data: `{"id":"x"}`})
 		}},
 		{"I7", "the events say 1", func(h *history) { h.demands[1].Count = 2 }},
+		{"I7", "is another: contact-created \"c-1\" differs", func(h *history) {
+			h.rebuilt[0] = rebuilt{Output: "contact-created \"c-1\" differs: event \"e-c-1\" (1) and event \"e-c-1\" (2)\n"}
+		}},
+		{"I7", "was not built again: no table", func(h *history) { h.rebuilt[0] = rebuilt{Output: "no table"} }},
+		{"I7", "was not built again", func(h *history) { h.rebuilt = nil }},
 		{"I8", "is not the record that was rejected", func(h *history) {
 			h.recordAt("contact-created.dead-letters", 0).Value = []byte("{\ufffd")
 		}},

@@ -15,17 +15,28 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/errgroup"
 )
 
-// collect reads the topics, the commits, the read model and the counters.
-func (r *rig) collect(ctx context.Context) error {
+// collect reads the topics, the commits, the read model and the counters. If all is handled, it also builds the read model
+// again.
+func (r *rig) collect(ctx context.Context, handled bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	err := r.collectRecords(ctx)
+	var all errgroup.Group
+	all.Go(func() error { return r.collectRecords(ctx) })
 	for _, route := range []string{"contacts", "machines", "requests", "notifications"} {
-		err = errors.Join(err, r.collectItems(ctx, route))
+		all.Go(func() error { return r.collectItems(ctx, route) })
 	}
-	err = errors.Join(err, r.collectDemand(ctx))
+	all.Go(func() error { return r.collectDemand(ctx) })
+	all.Go(func() error { return r.collectCounters(ctx) })
+	if handled {
+		all.Go(func() error { r.rebuild(ctx); return nil })
+	}
+	return all.Wait()
+}
+
+func (r *rig) collectCounters(ctx context.Context) (err error) {
 	for _, p := range r.parts() {
 		p.mu.Lock()
 		p.noteMemory()
@@ -43,6 +54,16 @@ func (r *rig) collect(ctx context.Context) error {
 		r.record(c)
 	}
 	return err
+}
+
+// rebuild builds a second read model from the topics and compares it with the first.
+func (r *rig) rebuild(ctx context.Context) {
+	began := now()
+	c := r.command(ctx, "rebuild", "--table", r.table()+"-again", "--once", "--compare", r.table())
+	c.Env = append(c.Env, "FAULT_TRACE=") // it is no member of a group
+	c.SysProcAttr = untilDeath
+	out, err := c.CombinedOutput()
+	r.record(rebuilt{when{began.T, time.Now().UnixNano()}, err == nil, string(out)})
 }
 
 // collectRecords reads the topics and the commits, and notes the effects with the event ids that they belong to.

@@ -146,8 +146,8 @@ func (r *rig) makeTopics(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return until(ctx, 2*time.Minute, func(context.Context) error {
-		if out, err := r.command("topics").CombinedOutput(); err != nil {
+	return until(ctx, 2*time.Minute, func(ctx context.Context) error {
+		if out, err := r.command(ctx, "topics").CombinedOutput(); err != nil {
 			return fmt.Errorf("sipeat topics: %w\n%s", err, out)
 		}
 		return nil
@@ -165,8 +165,8 @@ func (r *rig) allReady(ctx context.Context, limit time.Duration) error {
 
 func (r *rig) parts() []*part { return slices.Concat(r.apis, r.workers) }
 
-func (r *rig) command(args ...string) *exec.Cmd {
-	c := exec.Command(r.binary, args...)
+func (r *rig) command(ctx context.Context, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, r.binary, args...)
 	c.Dir = r.dir
 	c.Env = append(program.CleanEnvironment(), "KAFKA_BROKERS="+r.cluster.addresses(), "STORE=dynamodb",
 		"TABLE_NAME="+r.table(), "CLAIMS_TABLE_NAME="+r.table()+"-claims",
@@ -201,7 +201,7 @@ func (r *rig) add(n int) error {
 		return err
 	}
 	p.command = func(process string) *exec.Cmd {
-		c := r.command(args...)
+		c := r.command(context.Background(), args...)
 		c.Env = append(c.Env, "FAULT_PROCESS="+process, "METRICS="+p.metrics)
 		return c
 	}
@@ -261,12 +261,17 @@ func (r *rig) runFaults(ctx context.Context, t *testing.T, duration time.Duratio
 	if r.mutant.name != "" {
 		limit /= 2 // it need not recover
 	}
-	if err := until(ctx, limit, r.converged); err != nil {
-		r.record(state{now(), "stuck", err.Error()})
+	began = time.Now()
+	stuck := until(ctx, limit, r.converged)
+	if stuck != nil {
+		r.record(state{now(), "stuck", stuck.Error()})
 	} else {
 		r.record(state{now(), "converged", ""})
 	}
-	return errors.Join(failures, r.collect(ctx))
+	converged := time.Since(began)
+	failures = errors.Join(failures, r.collect(ctx, stuck == nil))
+	t.Logf("quiet for %.1fs, then read for %.1fs", converged.Seconds(), (time.Since(began) - converged).Seconds())
+	return failures
 }
 
 // converged returns an error until every group has committed to the end of its topic and owns all partitions.

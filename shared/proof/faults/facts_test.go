@@ -36,6 +36,7 @@ type facts struct {
 	advances   map[partition][]commit // those that went further than all before
 	ownership  map[owner][]span       // by process and partition
 	kept       map[resource]position
+	spread     map[resource]int // over how many partitions
 	shown      map[resource][]shown
 	doubtful   []string       // effects that a fault made uncertain
 	last       map[string]int // the last incarnation of each process
@@ -75,7 +76,7 @@ func factsOf(h *history) *facts {
 		label: map[position]string{}, shown: map[resource][]shown{}, last: map[string]int{},
 		ends: map[position][]hit{}, handled: map[position]int64{}, partitions: map[partition][]*record{},
 		committed: map[partition][]commit{}, advances: map[partition][]commit{},
-		ownership: map[owner][]span{}, kept: map[resource]position{}}
+		ownership: map[owner][]span{}, kept: map[resource]position{}, spread: map[resource]int{}}
 	for group, topic := range h.run.Groups {
 		f.groups[topic] = group
 	}
@@ -225,6 +226,7 @@ func (f *facts) keep() {
 			continue
 		}
 		seen[place{id, r.Partition}] = true
+		f.spread[id]++
 		if before, other := f.kept[id]; !other || !f.made(id, f.events[before]) && f.made(id, e) {
 			f.kept[id] = r.position
 		}

@@ -153,6 +153,13 @@ type (
 		Count   int64  `json:"count"`
 	}
 
+	// rebuilt is the outcome of `sipeat rebuild`, which built the read model again and compared it.
+	rebuilt struct {
+		when
+		Same   bool   `json:"same"`
+		Output string `json:"output"`
+	}
+
 	// counters are what a living process reports at /metrics at the end: `name{label="value",…}`, as printed there.
 	counters struct {
 		when
@@ -232,6 +239,7 @@ type history struct {
 	records  []record
 	items    []item
 	demands  []demand
+	rebuilt  []rebuilt
 	counters []counters
 	memory   []memory
 	states   []state
@@ -320,6 +328,8 @@ func (h *history) add(b []byte) error {
 		return read(b, &h.items)
 	case "demand":
 		return read(b, &h.demands)
+	case "rebuilt":
+		return read(b, &h.rebuilt)
 	case "counters":
 		return read(b, &h.counters)
 	case "memory":
@@ -344,7 +354,7 @@ func (h *history) lines() (all []any) {
 	all = append(all, h.run)
 	for _, more := range [][]any{
 		anys(h.posts), anys(h.produced), anys(h.faults), anys(h.hits), anys(h.owned), anys(h.commits), anys(h.effects),
-		anys(h.records), anys(h.items), anys(h.demands), anys(h.counters), anys(h.memory), anys(h.states),
+		anys(h.records), anys(h.items), anys(h.demands), anys(h.rebuilt), anys(h.counters), anys(h.memory), anys(h.states),
 	} {
 		all = append(all, more...)
 	}
@@ -375,6 +385,7 @@ func TestHistoryIsReadAsItWasWritten(t *testing.T) {
 		record{when: now(), position: at, Timestamp: 3, Value: []byte("\xff"), Headers: [][2]string{header("a", []byte{0, 255})}},
 		item{when: now(), Topic: at.Topic, ID: "c", Data: `{"id":"c"}`},
 		demand{when: now(), Drink: "Tea", Count: 2},
+		rebuilt{when: now(), Output: "1 difference"},
 		counters{when: now(), Process: "worker-1/1", Values: map[string]float64{`a{b="c"}`: 1}},
 		memory{when: now(), Process: "worker-1/1", Peak: 1 << 20},
 		state{when: now(), Op: "stuck", What: "lag"},
@@ -387,5 +398,5 @@ func TestHistoryIsReadAsItWasWritten(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, lines, h.lines())
 	require.Len(t, h.broken, 2)
-	assert.Contains(t, h.broken[0], `line 15: unknown op "what"`)
+	assert.Contains(t, h.broken[0], `line 16: unknown op "what"`)
 }

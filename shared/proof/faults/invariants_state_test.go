@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -55,6 +57,32 @@ func folded(f *facts, r *findings) {
 		for row, n := range got {
 			r.bad(wrong, f.run.T, nil, "the demand for %q is %d; no event says so", row, n)
 		}
+	}
+	f.rebuilds(r)
+}
+
+// difference is a line of `sipeat rebuild --compare`.
+var difference = regexp.MustCompile(`(?m)^(?:(\S+) (".*")|demand for .*) (?:differs: .*|is in \S+ only)$`)
+
+// rebuilds checks that the program's own comparison finds no difference, either. Which record of several partitions came first is
+// another matter each time.
+func (f *facts) rebuilds(r *findings) {
+	for _, b := range f.rebuilt {
+		r.Examined++
+		all := difference.FindAllStringSubmatch(b.Output, -1)
+		if !b.Same && len(all) == 0 {
+			r.bad(wrong, b.T, nil, "the read model was not built again: %s", b.Output)
+		}
+		for _, d := range all {
+			id, _ := strconv.Unquote(d[2])
+			if f.spread[resource{d[1], id}] < 2 {
+				r.bad(wrong, b.T, nil, "the read model, built again, is another: %s", d[0])
+			}
+		}
+	}
+	done := slices.IndexFunc(f.states, func(s state) bool { return s.Op == "converged" })
+	if done >= 0 && len(f.rebuilt) == 0 {
+		r.bad(wrong, f.states[done].T, nil, "the read model was not built again to compare")
 	}
 }
 
