@@ -41,10 +41,10 @@ var (
 		"make race":           "go test -race",
 		"make test":           "go test -count=1 -v ./...",
 		"make bench":          "", // figures without a pass or fail
-		"make faults":         "", // minutes to hours of random faults; the judge has its own tests
-		"make faults-long":    "",
+		"make faults":         "make faults",
+		"make faults-long":    "", // hours of what make faults does for minutes
 		"make faults-check":   "",
-		"make faults-mutants": "",
+		"make faults-mutants": "", // a quarter of an hour; the judge has its own tests
 		"make help":           "",
 		"make up":             "make up",
 		"make down":           "make down VOLUMES=1",
