@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
@@ -28,6 +29,7 @@ func (m *Member) poll(ctx context.Context) {
 	fetches.EachPartition(func(fetched kgo.FetchTopicPartition) {
 		if p := m.partition(fetched.Partition); p != nil && len(fetched.Records) > 0 {
 			p.next = fetched.Records[len(fetched.Records)-1].Offset + 1
+			p.end = fetched.HighWatermark
 			records := make([]bus.Record, len(fetched.Records))
 			for i, r := range fetched.Records {
 				records[i] = fromKgo(r)
@@ -91,7 +93,18 @@ var errTopicReplaced = errors.New("the topic was deleted, or deleted and created
 // refuses any other, and no offset of the one may be committed on the other.
 func (m *Member) forgetTopic(ctx context.Context) {
 	m.warn(errTopicReplaced.Error() + "; its consumer starts over")
+	var given map[int32]*partition
+	m.set(func() { given = maps.Clone(m.partitions) })
 	m.giveUp(m.all(), 0)
+	for n, p := range given {
+		handled, _, ok := p.Handled()
+		if !ok {
+			handled = p.start
+		}
+		if handled < p.end {
+			m.recordLoss(Loss{n, handled, p.end, topicDeleted})
+		}
+	}
 	m.client.PurgeTopicsFromConsuming(m.topic)
 	for missing := true; missing; {
 		m.cannotRead(-1, errTopicReplaced)

@@ -1,6 +1,7 @@
 package kafka_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -110,6 +111,38 @@ func TestConsumerSurvivesARecreatedTopic(t *testing.T) {
 		require.NoError(t, w.end())
 		assert.Zero(t, d.repeats)
 		assert.EqualValues(t, 3, b.committed(0))
+	})
+}
+
+// What was fetched of the deleted topic and not handled is reported as lost, and does not come back with the new topic.
+func TestUnhandledRecordsOfADeletedTopicAreALoss(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		d := newDiary(t)
+		stuck := make(chan struct{}, 1)
+		w := b.consume(kafka.Options{}, func(ctx context.Context, e event) error {
+			if e.Data.ID == "stuck" {
+				select {
+				case stuck <- struct{}{}:
+				default:
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return d.handler(ctx, e)
+		})
+		b.write(moved(0, "a", 1), moved(0, "a", 2))
+		d.waitFor(map[string]int{"a": 2})
+		b.write(moved(0, "stuck", 1), moved(0, "stuck", 2), moved(0, "b", 1))
+		<-stuck
+		_, err := b.admin.DeleteTopic(t.Context(), b.topic)
+		require.NoError(t, err)
+		eventually(t, func() bool { return len(w.Status().Lost) > 0 })
+		lost := w.Status().Lost
+		require.Len(t, lost, 1)
+		assert.Equal(t, [2]int64{2, 5}, [2]int64{lost[0].From, lost[0].To})
+		assert.Contains(t, lost[0].Reason, "deleted")
+		require.NoError(t, w.end())
 	})
 }
 

@@ -62,6 +62,7 @@ type partition struct {
 	*bus.Partition
 	start     int64 // where its delivery began
 	next      int64 // the offset behind the last record that was delivered
+	end       int64 // of the log, as the last fetch that returned records had it
 	committed int64
 	advanced  int64 // up to where Advance was called
 }
@@ -96,7 +97,7 @@ const lastRequest = 500 * time.Millisecond
 
 // Run delivers events until ctx is done or an error occurs that no retry cures. It is to be called once. A new group begins at
 // the topic's earliest record; one with committed offsets resumes there, whichever program committed them. A topic that was
-// deleted and created again is read from its earliest record.
+// deleted and created again is read from its earliest record; what was fetched of the one before and not handled is a [Loss].
 //
 // When ctx is done, Run finishes or abandons the work in progress, commits what is handled, leaves the group, so that the
 // other members get its partitions immediately, and returns nil.

@@ -46,6 +46,7 @@ type Loss struct {
 const (
 	truncated        = "the log was truncated: a broker without these records became the leader"
 	deletedUnhandled = "they were deleted before they were handled: the topic's retention is too short"
+	topicDeleted     = "their topic was deleted before they were handled, and with it maybe later ones"
 	pastTheEnd       = "they are past the end of the log, which was truncated or replaced; it is read again from its start"
 )
 
