@@ -43,7 +43,7 @@ type file struct {
 
 // openFile opens the file for writing and creates it if there is none.
 func openFile(ctx context.Context, k kind, path string, opts []Option) (*file, error) {
-	f := &file{kind: k, path: path, options: options{clock: time.Now}}
+	f := &file{kind: k, path: path, options: options{clock: time.Now, lockTimeout: lockTimeout}}
 	f.what += " " + path // until it is open: later errors reach callers of the API
 	for _, opt := range opts {
 		opt(&f.options)
@@ -68,7 +68,7 @@ func openFile(ctx context.Context, k kind, path string, opts []Option) (*file, e
 	f.readers.SetMaxOpenConns(n)
 	f.readers.SetMaxIdleConns(n)
 	var conn *sql.Conn
-	err = whileLocked(ctx, func() (err error) {
+	err = f.whileLocked(ctx, func() (err error) {
 		if conn == nil {
 			if conn, err = db.Conn(ctx); err != nil {
 				return err

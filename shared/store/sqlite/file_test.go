@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -98,8 +99,14 @@ func TestOpenGivesUpOnALockedFile(t *testing.T) {
 	require.NoError(t, err)
 	_, err = keeps.ExecContext(t.Context(), "BEGIN EXCLUSIVE")
 	require.NoError(t, err)
-	_, err = Open(t.Context(), path)
+	const timeout = 100 * time.Millisecond
+	start := time.Now()
+	_, err = Open(t.Context(), path, func(o *options) {
+		assert.Equal(t, 10*time.Second, o.lockTimeout, "the default outlasts any transaction")
+		o.lockTimeout = timeout
+	})
 	require.ErrorContains(t, err, "is locked by another process")
+	assert.GreaterOrEqual(t, time.Since(start), timeout)
 }
 
 // A file that this user may read but not write is refused when it is opened, not at the first event.

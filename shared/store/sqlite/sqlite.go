@@ -82,8 +82,9 @@ var _ store.Store = (*Store)(nil)
 type Option func(*options)
 
 type options struct {
-	clock   func() time.Time // for leases
-	relaxed bool
+	clock       func() time.Time // for leases
+	relaxed     bool
+	lockTimeout time.Duration
 }
 
 // WithRelaxedSync leaves it to the operating system when to write to the disk: what was acknowledged still survives a

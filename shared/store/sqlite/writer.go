@@ -110,7 +110,7 @@ func (w *writer) transaction(jobs []*job) (ofJob bool, err error) {
 		return false, err
 	}
 	// A batch belongs to no single caller.
-	if err := whileLocked(context.Background(), func() error { return w.tx.exec("BEGIN IMMEDIATE") }); err != nil {
+	if err := w.file.whileLocked(context.Background(), func() error { return w.tx.exec("BEGIN IMMEDIATE") }); err != nil {
 		return false, err
 	}
 	for _, j := range jobs {
@@ -124,11 +124,11 @@ func (w *writer) transaction(jobs []*job) (ofJob bool, err error) {
 	return false, w.tx.exec("COMMIT")
 }
 
-// whileLocked tries again for as long as another process has the lock.
-func whileLocked(ctx context.Context, try func() error) error {
+// whileLocked tries again while another process has the lock, for lockTimeout at most.
+func (o options) whileLocked(ctx context.Context, try func() error) error {
 	start := time.Now()
 	err := try()
-	for locked(err) && ctx.Err() == nil && time.Since(start) < lockTimeout {
+	for locked(err) && ctx.Err() == nil && time.Since(start) < o.lockTimeout {
 		time.Sleep(lockRetry/2 + rand.N(lockRetry)) //nolint:forbidigo // a backoff
 		err = try()
 	}
