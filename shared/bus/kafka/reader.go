@@ -34,7 +34,7 @@ type TailOptions struct {
 // error, which it returns. Records come in order within a partition. A batch that cannot be decompressed comes as one
 // unreadable record. A topic or partition that does not exist is NotFound.
 func Tail(ctx context.Context, cluster settings.Kafka, topic string, o TailOptions, show func(bus.Record) error) error {
-	client, err := NewClient(cluster, o.Logger)
+	client, err := newReader(cluster, o.Logger)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func Offsets(ctx context.Context, cluster settings.Kafka, topic string, p Point)
 // record. A topic that does not exist is NotFound.
 func ReadTopic(ctx context.Context, cluster settings.Kafka, logger *slog.Logger, topic string, from, until map[int32]int64,
 	show func(bus.Record) error) (ends map[int32]int64, err error) {
-	client, err := NewClient(cluster, logger)
+	client, err := newReader(cluster, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Repla
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	o.Delivery.Overrun = stop // a handler ignores its deadline
-	client, err := NewClient(cluster, o.Logger)
+	client, err := newReader(cluster, o.Logger)
 	if err != nil {
 		return err
 	}
@@ -264,6 +264,11 @@ func (r *replay) close() error {
 	return r.advance(ctx)
 }
 
+// newReader makes a client for read. It shows the markers of transactions: a topic may end with one, and read with it.
+func newReader(cluster settings.Kafka, logger *slog.Logger) (*kgo.Client, error) {
+	return NewClient(cluster, logger, kgo.KeepControlRecords())
+}
+
 // read calls show with the records of a topic from there on, by partition. After each poll it calls next, with whether all are
 // shown before until; next says whether to go on.
 func read(
@@ -287,8 +292,10 @@ func read(
 			return ctx.Err()
 		}
 		for r := range fetches.RecordsAll() {
-			if err := show(fromKgo(r)); err != nil {
-				return err
+			if !r.Attrs.IsControl() {
+				if err := show(fromKgo(r)); err != nil {
+					return err
+				}
 			}
 			left[r.Partition] = r.Offset + 1
 		}

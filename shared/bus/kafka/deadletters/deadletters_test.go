@@ -50,6 +50,8 @@ func onBrokers(t *testing.T, test func(t *testing.T, r *rig)) {
 	})
 }
 
+const partitions = 2
+
 // rig is a topic that the consumers "a" and "b" read.
 type rig struct {
 	*deadletters.Client
@@ -83,7 +85,7 @@ func newRig(t *testing.T, brokers []string) *rig {
 	require.NoError(t, err)
 	t.Cleanup(r.kafka.Close)
 	_, err = kafka.MakeTopics(t.Context(), r.Cluster,
-		kafka.Topics(events.Definition{Topic: r.topic, Partitions: 2, Retention: events.Forever})...)
+		kafka.Topics(events.Definition{Topic: r.topic, Partitions: partitions, Retention: events.Forever})...)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_, _ = kadm.NewClient(r.kafka).DeleteTopics(context.Background(), r.topic, bus.DeadLetterTopic(r.topic))
@@ -138,11 +140,14 @@ func (r *rig) consume(names ...string) {
 			Delivery: bus.Options{Attempts: 1, StallAfter: 100}})
 		go func() { ended <- member.Run(ctx) }()
 		require.Eventually(r.t, func() bool {
-			groups, err := kafka.Groups(ctx, r.Cluster, map[string]string{r.group[name]: r.topic})
-			return err == nil && len(groups[0].Committed) > 0 && groups[0].Lag == 0
-		}, waitTimeout, 50*time.Millisecond)
+			lag, err := member.Lag(ctx)
+			return err == nil && len(lag) == partitions && lag[0]+lag[1] == 0
+		}, waitTimeout, 10*time.Millisecond)
 		stop()
 		require.NoError(r.t, <-ended)
+		groups, err := kafka.Groups(r.t.Context(), r.Cluster, map[string]string{r.group[name]: r.topic})
+		require.NoError(r.t, err)
+		require.Zero(r.t, groups[0].Lag, "it commits when it stops")
 	}
 }
 
