@@ -22,15 +22,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// bomb is a batch of one record whose value is n blanks.
-func bomb(t *testing.T, codec int16, blanks int) []byte {
-	head := kbin.AppendVarint([]byte{0, 0, 0, 1}, int32(blanks)) // attributes, timestamp, offset, no key
-	raw := kbin.AppendVarint(nil, int32(len(head)+blanks+1))
-	raw = append(append(raw, head...), bytes.Repeat([]byte(" "), blanks)...)
+// bomb is a batch of one record whose value is n zeros.
+func bomb(t *testing.T, codec int16, n int) []byte {
+	head := kbin.AppendVarint([]byte{0, 0, 0, 1}, int32(n)) // attributes, timestamp, offset, no key
+	head = append(kbin.AppendVarint(nil, int32(len(head)+n+1)), head...)
+	raw := make([]byte, len(head)+n+1) // no headers
+	copy(raw, head)
 	codecs := []kgo.CompressionCodec{kgo.GzipCompression(), kgo.SnappyCompression(), kgo.Lz4Compression(), kgo.ZstdCompression()}
 	compressor, err := kgo.DefaultCompressor(codecs[codec-1])
 	require.NoError(t, err)
-	packed, _ := compressor.Compress(&bytes.Buffer{}, append(raw, 0)) // no headers
+	packed, _ := compressor.Compress(&bytes.Buffer{}, raw)
 	return batch(codec, packed)
 }
 
