@@ -76,16 +76,16 @@ func ParseDeadLetter(r Record) (l DeadLetter, ok bool) {
 		own--
 		found[key] = string(r.Headers[own].Value)
 	}
-	var faults [5]error
+	var faults [4]error
 	var partition int64
 	l.Record = Record{Topic: found[HeaderTopic], Key: r.Key, Value: r.Value, Headers: r.Headers[:own]}
 	l.Consumer, l.Class, l.Reason = found[HeaderConsumer], Class(found[HeaderClass]), found[HeaderReason]
 	partition, faults[0] = strconv.ParseInt(found[HeaderPartition], 10, 32)
 	l.Record.Partition = int32(partition)
 	l.Record.Offset, faults[1] = strconv.ParseInt(found[HeaderOffset], 10, 64)
-	l.Record.Timestamp, faults[2] = time.Parse(time.RFC3339Nano, found[HeaderTimestamp])
-	l.Attempts, faults[3] = strconv.Atoi(found[HeaderAttempts])
-	l.At, faults[4] = time.Parse(time.RFC3339Nano, found[HeaderAt])
+	l.Record.Timestamp, _ = time.Parse(time.RFC3339Nano, found[HeaderTimestamp]) // a producer may set any number, beyond year 9999
+	l.Attempts, faults[2] = strconv.Atoi(found[HeaderAttempts])
+	l.At, faults[3] = time.Parse(time.RFC3339Nano, found[HeaderAt])
 	return l, errors.Join(faults[:]...) == nil && l.Record.Topic != "" && slices.Contains(Classes, l.Class)
 }
 
@@ -100,8 +100,8 @@ const (
 	HeaderRedrives        = "redrives"   // how often it was redriven, this time included
 )
 
-// redrivenFor reports whether the record is for the group: it was not redriven for another one.
-func (r *Record) redrivenFor(group string) bool {
+// RedrivenFor reports whether the record is for the group: it was not redriven for another one.
+func (r *Record) RedrivenFor(group string) bool {
 	for i := len(r.Headers) - 1; i >= 0; i-- {
 		if r.Headers[i].Key == HeaderRedriveConsumer {
 			return string(r.Headers[i].Value) == group

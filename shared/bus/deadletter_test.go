@@ -61,13 +61,23 @@ func TestDeadLetterHoldsTheRecordByteForByte(t *testing.T) {
 	}
 }
 
+// A producer may set any number as the time of a record, such as nanoseconds for milliseconds.
+func TestDeadLetterOfARecordOfTheFarFuture(t *testing.T) {
+	for _, at := range []time.Time{time.UnixMilli(time.Now().UnixNano()), time.UnixMilli(-1 << 62), {}} {
+		l := bus.DeadLetter{Record: bus.Record{Topic: "moved", Timestamp: at}, Class: bus.Panicked, At: time.Now()}
+		_, ok := bus.ParseDeadLetter(l.Encode())
+		assert.True(t, ok, "%v", at)
+	}
+}
+
 func TestReasonIsShortText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, bus.Options{}, func(context.Context, event) error {
-			return events.Errorf(events.Invalid, "%s", "\xff"+strings.Repeat("ü", 1000))
+			return events.Errorf(events.Invalid, "%s", "\xff\x1b[2J\r\n\u202e\u009b"+strings.Repeat("ü", 1000))
 		})
 		r.deliver(moved(0, "a1"))
 		r.allHandled(1)
+		assert.Equal(t, "\ufffd [2J ü", r.deadLetters[0].Reason[:len("\ufffd [2J ü")], "a terminal obeys none of it")
 		assert.LessOrEqual(t, len(r.deadLetters[0].Reason), 1000)
 		assert.NotEmpty(t, r.deadLetters[0].Reason)
 		assert.True(t, utf8.ValidString(r.deadLetters[0].Reason))

@@ -52,7 +52,7 @@ func (w *worker) run() {
 // try handles the event once. Unless it is handled then, it is to be retried after delay.
 func (w *worker) try() (handled bool, delay time.Duration) {
 	e, d, began := w.partition.engine, w.current, time.Now()
-	if !d.record.redrivenFor(e.consumer.Group) {
+	if !d.record.RedrivenFor(e.consumer.Group) {
 		return true, 0
 	}
 	outcome, err := Rejected, d.verdict
