@@ -23,7 +23,7 @@ var _ bus.Publisher = (*Publisher)(nil)
 
 // NewPublisher makes a publisher. It does not dial yet.
 func NewPublisher(cluster settings.Kafka, logger *slog.Logger) (*Publisher, error) {
-	p, err := newProducer(cluster, logger, topicMaxBytes)
+	p, err := newProducer(cluster, logger, TopicMaxBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,8 @@ import (
 // A source topic has Kafka's default limit for batches. Dead letters have additional headers, so their topics have twice that
 // limit: a record that fits at the source fits there.
 const (
-	topicMaxBytes      = 1_048_588
-	deadLetterMaxBytes = 2 * topicMaxBytes
+	TopicMaxBytes      = 1_048_588
+	deadLetterMaxBytes = 2 * TopicMaxBytes
 )
 
 // Topic is the declaration of a topic.
@@ -44,10 +44,10 @@ func Topics(types ...events.Definition) (topics []Topic) {
 		topics = append(topics, Topic{name, partitions, config})
 	}
 	for _, t := range types {
-		add(t.Topic, t.Partitions, t.Retention, topicMaxBytes)
+		add(t.Topic, t.Partitions, t.Retention, TopicMaxBytes)
 		add(bus.DeadLetterTopic(t.Topic), t.Partitions, events.Forever, deadLetterMaxBytes)
 	}
-	add(bus.AuditTopic, 1, events.Forever, topicMaxBytes)
+	add(bus.AuditTopic, 1, events.Forever, TopicMaxBytes)
 	return topics
 }
 

@@ -114,7 +114,7 @@ func (c *Client) Audit(ctx context.Context) ([]*Action, error) {
 				a.Filter = *r.Filter
 			}
 		case stageItem:
-			a.Results[resultOf(r.Kind)]++
+			a.Results[string(stateAfter(r.Kind))]++
 			a.Items = append(a.Items, r)
 		case stageEnd:
 			a.Ended, a.Error = r.At, r.Error

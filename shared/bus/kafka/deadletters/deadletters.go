@@ -15,6 +15,7 @@ package deadletters
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -22,6 +23,7 @@ import (
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
 )
 
@@ -34,6 +36,8 @@ type Client struct {
 	// Check runs the projection of the consumer group on a record, without changing anything, and returns why it would be
 	// rejected now. It is needed by Preview.
 	Check func(ctx context.Context, group string, r bus.Record) error
+
+	Progress func() // if set, called for each record that is read, not by several goroutines at a time
 }
 
 // State is what became of a rejection.
@@ -62,7 +66,7 @@ type Rejection struct {
 	Redrives  int       `json:"redrives"` // before the newest dead letter
 	State     State     `json:"state"`
 
-	Record bus.Record `json:"-"` // as it was rejected last; List leaves out its value
+	Record bus.Record `json:"-"` // as it was rejected last; List leaves it out
 }
 
 // source identifies a rejection, or one record as one consumer rejected it.
@@ -82,10 +86,16 @@ func compareRejections(a, b *Rejection) int {
 
 func formatID(p bus.Position) string { return fmt.Sprintf("%s/%d/%d", p.Topic, p.Partition, p.Offset) }
 
+// CheckID is Invalid if the text cannot be the ID of a [Rejection].
+func CheckID(id string) error {
+	_, err := parseID(id)
+	return err
+}
+
 func parseID(id string) (p bus.Position, err error) {
 	parts := idPattern.FindStringSubmatch(id)
 	if parts == nil {
-		return p, fmt.Errorf("%.100q is no id of a dead letter: topic/partition/offset", id)
+		return p, events.Errorf(events.Invalid, "%.100q is not the id of a dead letter, which is topic/partition/offset", id)
 	}
 	partition, err := strconv.ParseInt(parts[2], 10, 32)
 	if err != nil {
@@ -110,7 +120,7 @@ type Filter struct {
 func (f Filter) String() string {
 	var flags []string
 	for _, flag := range []struct{ name, value string }{{"topic", f.Topic}, {"class", string(f.Class)}, {"consumer", f.Consumer},
-		{"key", f.Key}, {"id", f.EventID}} {
+		{"key", f.Key}, {"id", f.EventID}, {"id", f.ID}} {
 		if flag.value != "" {
 			flags = append(flags, fmt.Sprintf("--%s %.100q", flag.name, flag.value))
 		}
@@ -127,27 +137,36 @@ func (f Filter) matches(r *Rejection) bool {
 		(f.EventID == "" || f.EventID == r.EventID) && (f.ID == "" || f.ID == r.ID) && !r.LastAt.Before(f.Since)
 }
 
-// List returns the rejections that match, in the order of their records, without the records' values. It includes those that are
-// no longer open if all is set.
+// List returns the rejections that match, in the order of their records. It includes those that are no longer open if all is set.
 func (c *Client) List(ctx context.Context, f Filter, all bool) ([]*Rejection, error) {
-	s, err := c.read(ctx, nil, f, false)
-	if err != nil {
+	s := &snapshot{filter: f}
+	if err := c.read(ctx, nil, s); err != nil {
 		return nil, err
 	}
 	return s.matching(all), nil
 }
 
-// Show returns the rejections of one record, one for each consumer that rejected it, with the record's value.
+// Show returns the rejections of one record, one for each consumer that rejected it, with the record.
 func (c *Client) Show(ctx context.Context, id string) ([]*Rejection, error) {
 	at, err := parseID(id)
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.read(ctx, nil, Filter{ID: id, Topic: at.Topic}, true)
-	if err != nil {
+	s := &snapshot{filter: Filter{ID: id, Topic: at.Topic}, values: func(*Rejection) bool { return true }}
+	if err := c.read(ctx, nil, s); err != nil {
 		return nil, err
 	}
 	return s.matching(true), nil
+}
+
+// Count counts the open rejections. It ends when ctx does, or when it has read the dead letters of limit rejections: complete is
+// false then, and there may be more.
+func (c *Client) Count(ctx context.Context, limit int) (groups []Group, complete bool, err error) {
+	s := &snapshot{limit: limit}
+	if err = c.read(ctx, nil, s); err != nil && ctx.Err() == nil && !errors.Is(err, errLimit) {
+		return nil, false, err
+	}
+	return Groups(s.matching(false)), err == nil, nil
 }
 
 // Group is the rejections of one consumer that have one class.

@@ -1,6 +1,7 @@
 package deadletters_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,12 +34,7 @@ var ofKafka sync.Mutex
 // onBrokers runs a test on kfake and, if KAFKA_BROKERS is set, on that Kafka.
 func onBrokers(t *testing.T, test func(t *testing.T, r *rig)) {
 	t.Parallel()
-	t.Run("kfake", func(t *testing.T) {
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-		require.NoError(t, err)
-		t.Cleanup(cluster.Close)
-		test(t, newRig(t, cluster.ListenAddrs()))
-	})
+	t.Run("kfake", func(t *testing.T) { test(t, newRig(t, fake(t).ListenAddrs())) })
 	t.Run("kafka", func(t *testing.T) {
 		brokers := os.Getenv("KAFKA_BROKERS")
 		if brokers == "" {
@@ -51,6 +47,13 @@ func onBrokers(t *testing.T, test func(t *testing.T, r *rig)) {
 }
 
 const partitions = 2
+
+func fake(t *testing.T) *kfake.Cluster {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	require.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	return cluster
+}
 
 // rig is a topic that the consumers "a" and "b" read.
 type rig struct {
@@ -81,7 +84,8 @@ func newRig(t *testing.T, brokers []string) *rig {
 			return r.consumer("check").Try(ctx, record)
 		}}
 	var err error
-	r.kafka, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	r.kafka, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(kafka.TopicMaxBytes), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	require.NoError(t, err)
 	t.Cleanup(r.kafka.Close)
 	_, err = kafka.MakeTopics(t.Context(), r.Cluster,
@@ -118,12 +122,18 @@ func (r *rig) fail(err error, ids ...string) {
 	}
 }
 
-// write writes an event of a subject to partition 0.
-func (r *rig) write(id, subject string) {
+// write writes an event of a subject to partition 0, with a header k=v and more.
+func (r *rig) write(id, subject string, more ...kgo.RecordHeader) {
 	r.t.Helper()
-	require.NoError(r.t, r.kafka.ProduceSync(r.t.Context(), &kgo.Record{Topic: r.topic, Key: []byte(subject),
-		Value:   fmt.Appendf(nil, `{"eventId":%q,"eventType":"thing","data":{"id":%q}}`, id, subject),
-		Headers: []kgo.RecordHeader{{Key: "k", Value: []byte("v")}}}).FirstErr())
+	require.NoError(r.t, r.kafka.ProduceSync(r.t.Context(), &kgo.Record{Topic: r.topic, Key: []byte(subject), Value: event(id, subject),
+		Timestamp: written, Headers: append([]kgo.RecordHeader{{Key: "k", Value: []byte("v")}}, more...)}).FirstErr())
+}
+
+// written is when all events are written.
+var written = time.Date(2026, 11, 1, 8, 0, 0, 0, time.UTC)
+
+func event(id, subject string) []byte {
+	return fmt.Appendf(nil, `{"eventId":%q,"eventType":"thing","data":{"id":%q}}`, id, subject)
 }
 
 // consume runs a consumer until it has handled all that there is.
@@ -181,6 +191,7 @@ func (r *rig) try(ctx context.Context, token string) (string, error) {
 	var results []string
 	err := r.Redrive(ctx, token, deadletters.ActOptions{Who: "me", Report: func(result deadletters.Result) {
 		results = append(results, result.Result)
+		assert.Equal(r.t, result.Result == "redriven" || result.Why == "already redriven", result.Done, "%v", result)
 	}})
 	return strings.Join(results, " "), err
 }
@@ -206,6 +217,11 @@ func TestRedrive(t *testing.T) {
 		assert.Equal(t, 2, r.preview(deadletters.PreviewOptions{}).Eligible) // an unknown reason may be gone
 		assert.Equal(t, "redriven redriven", r.redrive(r.preview(deadletters.PreviewOptions{}).Token))
 		assert.Empty(t, r.open())
+		_, err = kafka.ReadTopic(t.Context(), r.Cluster, r.Logger, r.topic, nil, nil, func(record bus.Record) error {
+			assert.True(t, written.Equal(record.Timestamp), "a copy has the time of its event")
+			return nil
+		})
+		require.NoError(t, err)
 		assert.Zero(t, r.preview(deadletters.PreviewOptions{}).Eligible)
 
 		r.consume("a", "b")
@@ -252,11 +268,36 @@ func TestTokenPinsItsSet(t *testing.T) {
 		r.fail(nil, "e0", "e1", "e2")
 		r.consume("a")
 		assert.ElementsMatch(t, []string{"e0", "e1", "e2"}, r.handled["a"])
-		for _, token := range []string{"", "abc", first.Token[:len(first.Token)-3]} {
+		middle := len(first.Token) / 2
+		other := map[bool]string{true: "x", false: "y"}[first.Token[middle] != 'x']
+		for _, token := range []string{"", "abc", first.Token[:len(first.Token)-3], first.Token[:middle] + other + first.Token[middle+1:]} {
 			_, err := r.try(t.Context(), token)
 			assert.Equal(t, events.Invalid, events.KindOf(err))
+			assert.Equal(t, events.Invalid, events.KindOf(deadletters.CheckToken(token)))
 		}
+		assert.NoError(t, deadletters.CheckToken(first.Token))
 	})
+}
+
+// A token is of one cluster: at another with as many dead letters it does nothing.
+func TestTokenOfAnotherCluster(t *testing.T) {
+	t.Parallel()
+	var rigs [2]*rig
+	for i := range rigs {
+		rigs[i] = newRig(t, fake(t).ListenAddrs())
+		rigs[i].fail(errors.New("broken"), "e0")
+		if i == 1 {
+			rigs[1].Topics, rigs[1].topic, rigs[1].group = rigs[0].Topics, rigs[0].topic, rigs[0].group
+			_, err := kafka.MakeTopics(t.Context(), rigs[1].Cluster,
+				kafka.Topics(events.Definition{Topic: rigs[1].topic, Partitions: 2, Retention: events.Forever})...)
+			require.NoError(t, err)
+		}
+		rigs[i].write("e0", "s0")
+		rigs[i].consume("a")
+	}
+	_, err := rigs[1].try(t.Context(), rigs[0].preview(deadletters.PreviewOptions{}).Token)
+	require.ErrorContains(t, err, "not those of the preview")
+	assert.Equal(t, []string{"0/0 0"}, rigs[1].open())
 }
 
 // A redrive that ends in the middle, by an interrupt or by a second one, is continued by its token without a second copy.
@@ -313,6 +354,63 @@ func TestRedriveContinues(t *testing.T) {
 	})
 }
 
+// A redrive ends when the brokers do not answer any more, although the client goes on trying.
+func TestRedriveEndsWithoutBrokers(t *testing.T) { // not parallel: the timeout is everybody's
+	defer deadletters.SetTransactionTimeout(time.Second)()
+	cluster := fake(t)
+	r := newRig(t, cluster.ListenAddrs())
+	r.fail(errors.New("broken"), "e0", "e1")
+	r.write("e0", "s0")
+	r.write("e1", "s1")
+	r.consume("a")
+	var results []string
+	err := r.Redrive(t.Context(), r.preview(deadletters.PreviewOptions{}).Token, deadletters.ActOptions{
+		Report: func(result deadletters.Result) {
+			results = append(results, result.Result)
+			cluster.Close()
+		}})
+	require.ErrorContains(t, err, "the brokers did not confirm it in time")
+	assert.Equal(t, []string{"redriven", "failed"}, results)
+}
+
+// An event that leaves its topic no room for the headers of a redrive fails, and does not hold up the others.
+func TestRedriveOfAnEventThatFillsItsTopic(t *testing.T) {
+	onBrokers(t, func(t *testing.T, r *rig) {
+		r.fail(errors.New("broken"), "e0", "e1")
+		value := bytes.Replace(event("e0", "s0"), []byte(`"data"`), fmt.Appendf(nil, `"x":%q,"data"`, strings.Repeat("x", 1_048_400)), 1)
+		require.NoError(t, r.kafka.ProduceSync(t.Context(), &kgo.Record{Topic: r.topic, Key: []byte("s0"), Value: value}).FirstErr())
+		r.write("e1", "s1")
+		r.consume("a")
+		p := r.preview(deadletters.PreviewOptions{})
+		require.Equal(t, 2, p.Eligible)
+		assert.Equal(t, "failed redriven", r.redrive(p.Token))
+		assert.Equal(t, []string{"0/0 0"}, r.open())
+	})
+}
+
+// Count ends at its limit and with its context, with what it has found.
+func TestCount(t *testing.T) {
+	onBrokers(t, func(t *testing.T, r *rig) {
+		r.fail(errors.New("broken"), "e0", "e1", "e2")
+		for n := range 3 {
+			r.write(fmt.Sprintf("e%d", n), fmt.Sprintf("s%d", n))
+		}
+		r.consume("a")
+		for limit, counted := range map[int]int{1: 1, 2: 2, 3: 3, 4: 3} {
+			groups, complete, err := r.Count(t.Context(), limit)
+			require.NoError(t, err)
+			require.Len(t, groups, 1)
+			assert.Equal(t, counted, groups[0].Count)
+			assert.Equal(t, limit >= 3, complete)
+		}
+		ended, end := context.WithCancel(t.Context())
+		end()
+		_, complete, err := r.Count(ended, 9)
+		require.NoError(t, err)
+		assert.False(t, complete)
+	})
+}
+
 // A preview says why a rejection cannot be redriven.
 func TestPreviewRefuses(t *testing.T) {
 	onBrokers(t, func(t *testing.T, r *rig) {
@@ -326,6 +424,7 @@ func TestPreviewRefuses(t *testing.T) {
 		require.NoError(t, r.kafka.ProduceSync(t.Context(), &kgo.Record{Topic: r.topic, Value: []byte("{")}).FirstErr())
 		r.write("e4", "same")
 		r.write("e5", "s5")
+		r.write("e6", "s5", kgo.RecordHeader{Key: bus.HeaderRedriveConsumer, Value: []byte(r.group["b"])}) // not handled by a
 		r.consume("a")
 		why := map[string]string{}
 		p := r.preview(deadletters.PreviewOptions{})

@@ -2,11 +2,15 @@ package deadletters
 
 import (
 	"cmp"
+	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/sipeat/sipeat/shared/bus"
@@ -45,26 +49,55 @@ type token struct {
 	Options  PreviewOptions `json:"o"`
 	Bounds   bounds         `json:"b"`
 	Count    int            `json:"n"`
+	Set      []byte         `json:"s"` // the digest of the set, which also names the cluster
 	Eligible []byte         `json:"e"` // a bit for each rejection
 }
 
-func (t token) eligible(i int) bool { return t.Eligible[i/8]>>(i%8)&1 == 1 }
+func (t *token) eligible(i int) bool { return t.Eligible[i/8]>>(i%8)&1 == 1 }
 
-func parseToken(text string) (t token, err error) {
-	content, err := base64.RawURLEncoding.DecodeString(text)
+// maxToken limits the content of a token, after decompression: that of a preview of ten million rejections.
+const maxToken = 2 << 20
+
+// String is the token as text. Gzip makes it short, and adds a checksum.
+func (t *token) String() (string, error) {
+	var text strings.Builder
+	encoder := base64.NewEncoder(base64.RawURLEncoding, &text)
+	compressor := gzip.NewWriter(encoder)
+	err := errors.Join(json.MarshalWrite(compressor, t, json.Deterministic(true)), compressor.Close(), encoder.Close())
+	return text.String(), err
+}
+
+func parseToken(text string) (t *token, err error) {
+	content, err := gzip.NewReader(base64.NewDecoder(base64.RawURLEncoding, strings.NewReader(text)))
 	if err == nil {
-		err = json.Unmarshal(content, &t)
+		err = json.UnmarshalRead(io.LimitReader(content, maxToken), &t)
 	}
-	if err != nil || len(t.Eligible) != (t.Count+7)/8 {
-		return t, events.Errorf(events.Invalid, "that is not the token of a preview, or not all of it")
+	if err != nil || t == nil || t.Count < 0 || len(t.Eligible) != (t.Count+7)/8 {
+		return t, events.Errorf(events.Invalid, "that is not the token of a preview, or not all of it: make a new preview")
 	}
 	return t, nil
+}
+
+// CheckToken is Invalid if the text is not the token of a preview.
+func CheckToken(text string) error {
+	_, err := parseToken(text)
+	return err
+}
+
+// digest identifies a set of rejections.
+func digest(set []*Rejection) []byte {
+	hash := sha256.New()
+	for _, r := range set {
+		fmt.Fprintf(hash, "%s %q %d %q %d\n", r.ID, r.Consumer, r.Redrives, r.Key, r.LastAt.UnixNano())
+	}
+	return hash.Sum(nil)[:12]
 }
 
 // Preview selects the open rejections that match and finds out which can be redriven. It changes nothing.
 func (c *Client) Preview(ctx context.Context, f Filter, o PreviewOptions) (*Preview, error) {
 	o.MaxRedrives = cmp.Or(o.MaxRedrives, MaxRedrives)
-	s, err := c.read(ctx, nil, f, true)
+	s := &snapshot{filter: f, values: isOpen}
+	err := c.read(ctx, nil, s)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +108,7 @@ func (c *Client) Preview(ctx context.Context, f Filter, o PreviewOptions) (*Prev
 			return nil, err
 		}
 	}
-	t := token{Filter: f, Options: o, Bounds: s.bounds, Count: len(set), Eligible: make([]byte, (len(set)+7)/8)}
+	t := token{Filter: f, Options: o, Bounds: s.bounds, Count: len(set), Set: digest(set), Eligible: make([]byte, (len(set)+7)/8)}
 	p := &Preview{Rejections: set, Refused: []Refusal{}}
 	for i, r := range set {
 		why, err := c.refusal(ctx, r, o)
@@ -95,10 +128,11 @@ func (c *Client) Preview(ctx context.Context, f Filter, o PreviewOptions) (*Prev
 	for _, ends := range t.Bounds {
 		maps.DeleteFunc(ends, func(_ int32, end int64) bool { return end == 0 }) // keeps the token short
 	}
-	content, err := json.Marshal(t, json.Deterministic(true))
-	p.Token = base64.RawURLEncoding.EncodeToString(content)
+	p.Token, err = t.String()
 	return p, err
 }
+
+func isOpen(r *Rejection) bool { return r.State == Open }
 
 // refusal is why a rejection cannot be redriven; "" = it can.
 func (c *Client) refusal(ctx context.Context, r *Rejection, o PreviewOptions) (string, error) {
@@ -115,7 +149,7 @@ func (c *Client) refusal(ctx context.Context, r *Rejection, o PreviewOptions) (s
 	case kind == events.Unavailable, ctx.Err() != nil:
 		return "", err
 	case errors.Is(err, events.ErrNotUnderstood):
-		return "it still cannot be decoded: " + err.Error(), nil
+		return "it still cannot be decoded: " + strings.TrimSuffix(err.Error(), ": "+events.ErrNotUnderstood.Error()), nil
 	case kind == events.Conflict:
 		return "it is still in conflict: " + err.Error(), nil
 	}
@@ -154,13 +188,20 @@ func (c *Client) handledLater(ctx context.Context, set []*Rejection, dead map[so
 			}
 		}
 		_, err = kafka.ReadTopic(ctx, c.Cluster, c.Logger, g.topic, from, until, func(record bus.Record) error {
-			key := string(record.Key)
-			var eventID string
+			c.progress()
+			if !record.RedrivenFor(g.consumer) { // the consumer has not handled it
+				return nil
+			}
+			byKey := partitions[record.Partition]
+			if len(record.Key) > 0 && byKey[string(record.Key)] == nil { // decoding takes most of the time
+				return nil
+			}
+			key, eventID := string(record.Key), ""
 			if e, err := decode(g.topic, record.Value); err == nil {
 				key, eventID = orderingKey(record.Key, e), e.EventID()
 			}
 			at := bus.Position{Topic: g.topic, Partition: record.Partition, Offset: record.Offset}
-			for _, r := range partitions[record.Partition][key] {
+			for _, r := range byKey[key] {
 				repeat := eventID != "" && eventID == r.EventID
 				if record.Offset > r.Offset && !repeat && !dead[source{at, g.consumer}] {
 					later[r] = record.Offset

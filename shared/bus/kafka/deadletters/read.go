@@ -2,11 +2,13 @@ package deadletters
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/sipeat/sipeat/shared/bus"
@@ -25,8 +27,11 @@ type bounds map[string]map[int32]int64
 
 // snapshot is what the dead-letter topics and the audit topic hold up to some bounds.
 type snapshot struct {
-	filter     Filter
-	values     bool // keep those of rejections that match
+	filter Filter
+	values func(*Rejection) bool // of which rejections that match the values are kept; nil = of none
+	limit  int                   // ends the reading when there are so many rejections; 0 = none
+
+	done       actions
 	rejections map[source]*Rejection
 	dead       map[source]bool // every record that was rejected, redriven copies among them
 
@@ -35,30 +40,27 @@ type snapshot struct {
 	bytes  int
 }
 
+var errLimit = errors.New("there are more dead letters than the limit")
+
 // read reads the dead letters of the filter's topic, or of all, and what was done about them: up to the bounds or, if they are
-// nil, what there is now.
-func (c *Client) read(ctx context.Context, until bounds, f Filter, values bool) (*snapshot, error) {
+// nil, what there is now. After an error it holds what was read until then; what is open in that is open.
+func (c *Client) read(ctx context.Context, until bounds, s *snapshot) error {
 	topics := c.Topics
-	if f.Topic != "" {
-		if !slices.Contains(topics, f.Topic) {
-			return nil, events.Errorf(events.NotFound, "no consumer reads topic %.249q; the topics are %v", f.Topic, topics)
+	if topic := s.filter.Topic; topic != "" {
+		if !slices.Contains(topics, topic) {
+			return events.Errorf(events.NotFound, "no consumer reads topic %.249q; the topics are %s", topic, strings.Join(topics, ", "))
 		}
-		topics = []string{f.Topic}
+		topics = []string{topic}
 	}
-	s := &snapshot{filter: f, values: values, rejections: map[source]*Rejection{}, dead: map[source]bool{}, bounds: bounds{}}
+	s.done, s.rejections, s.dead, s.bounds = actions{}, map[source]*Rejection{}, map[source]bool{}, bounds{}
+	if err := c.readTopic(ctx, bus.AuditTopic, until, s, s.done.add); err != nil {
+		return err
+	}
 	reading, ctx := errgroup.WithContext(ctx)
-	done := actions{}
-	reading.Go(func() error { return c.readTopic(ctx, bus.AuditTopic, until, s, done.add) })
 	for _, topic := range topics {
 		reading.Go(func() error { return c.readTopic(ctx, bus.DeadLetterTopic(topic), until, s, s.add) })
 	}
-	if err := reading.Wait(); err != nil {
-		return nil, err
-	}
-	for at, r := range s.rejections {
-		r.State = done.stateOf(at, r.Redrives)
-	}
-	return s, nil
+	return reading.Wait()
 }
 
 // readTopic reads a topic, unless it does not exist.
@@ -71,6 +73,7 @@ func (c *Client) readTopic(ctx context.Context, topic string, until bounds, s *s
 	ends, err := kafka.ReadTopic(ctx, c.Cluster, c.Logger, topic, nil, ends, func(r bus.Record) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		c.progress()
 		return add(r)
 	})
 	if events.KindOf(err) == events.NotFound && len(until[topic]) == 0 {
@@ -80,6 +83,12 @@ func (c *Client) readTopic(ctx context.Context, topic string, until bounds, s *s
 	defer s.mu.Unlock()
 	s.bounds[topic] = ends
 	return err
+}
+
+func (c *Client) progress() {
+	if c.Progress != nil {
+		c.Progress()
+	}
 }
 
 // add adds a dead letter. Other records on a dead-letter topic are of another program.
@@ -93,6 +102,9 @@ func (s *snapshot) add(record bus.Record) error {
 	at, redrives := origin(l.Record, at)
 	r := s.rejections[source{at, l.Consumer}]
 	if r == nil {
+		if s.limit > 0 && len(s.rejections) == s.limit {
+			return errLimit
+		}
 		r = &Rejection{ID: formatID(at), Topic: at.Topic, Partition: at.Partition, Offset: at.Offset, Consumer: l.Consumer,
 			FirstAt: l.At, LastAt: l.At}
 		s.rejections[source{at, l.Consumer}] = r
@@ -105,12 +117,13 @@ func (s *snapshot) add(record bus.Record) error {
 	}
 	s.bytes -= len(r.Record.Value)
 	r.Class, r.Reason, r.Attempts, r.LastAt, r.Redrives = l.Class, l.Reason, l.Attempts, l.At, redrives
-	r.Key, r.EventID, r.Record = string(l.Record.Key), "", l.Record
+	r.Key, r.EventID, r.Record = string(l.Record.Key), "", bus.Record{}
 	if e, err := decode(r.Topic, l.Record.Value); err == nil {
 		r.EventID, r.Key = e.EventID(), orderingKey(l.Record.Key, e)
 	}
-	if !s.values || !s.filter.matches(r) {
-		r.Record.Value = nil
+	r.State = s.done.stateOf(r.source(), redrives)
+	if s.values != nil && s.filter.matches(r) && s.values(r) {
+		r.Record = l.Record
 	}
 	if s.bytes += len(r.Record.Value); s.bytes > maxBytes {
 		return fmt.Errorf("the dead letters hold more than %d MiB: select fewer by topic, class, key, id or time", maxBytes>>20)
@@ -129,7 +142,7 @@ func decode(topic string, value []byte) (events.Any, error) {
 
 // orderingKey is the key within which events are in order: the record's or, without one, that of the event.
 func orderingKey(key []byte, e events.Any) string {
-	if key != nil {
+	if len(key) > 0 {
 		return string(key)
 	}
 	return e.Key()

@@ -1,6 +1,7 @@
 package deadletters
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -24,22 +25,24 @@ type Result struct {
 	Consumer string `json:"consumer"`
 	Result   string `json:"result"`
 	Why      string `json:"why,omitempty"` // of a refused, a skipped or a failed one
+	Done     bool   `json:"-"`             // what was wanted is done, by this action or by an earlier one
 }
 
 // The results of an action.
 const (
-	ResultRedriven  = "redriven"
-	ResultDiscarded = "discarded"
+	ResultRedriven  = string(Redriven)
+	ResultDiscarded = string(Discarded)
 	ResultRefused   = "refused" // by the preview
 	ResultSkipped   = "skipped" // redriven or discarded since the preview
-	ResultFailed    = "failed"  // nothing was written; the same token tries again
+	ResultFailed    = "failed"  // see Why; the same token tries again
 )
 
-func resultOf(kind Kind) string {
+// stateAfter is the state of a rejection after an action, and the result of the action.
+func stateAfter(kind Kind) State {
 	if kind == Discard {
-		return ResultDiscarded
+		return Discarded
 	}
-	return ResultRedriven
+	return Redriven
 }
 
 // ActOptions are who acts and how.
@@ -51,7 +54,7 @@ type ActOptions struct {
 }
 
 // Redrive writes the eligible rejections of a preview to their topics again, for the consumers that rejected them. Each is
-// acknowledged by all in-sync replicas before the next. When ctx is done or one fails it stops; the same token continues. An
+// acknowledged by all in-sync replicas before the next. When ctx is done or the brokers fail it stops; the same token continues. An
 // error says why not all rejections were reported.
 func (c *Client) Redrive(ctx context.Context, preview string, o ActOptions) error {
 	return c.act(ctx, Redrive, preview, o)
@@ -66,7 +69,7 @@ func (c *Client) Discard(ctx context.Context, preview string, o ActOptions) erro
 const transactionalID = "sipeat-dead-letters"
 
 // transactionTimeout bounds a transaction, and the end of an interrupted action.
-const transactionTimeout = 30 * time.Second
+var transactionTimeout = 30 * time.Second
 
 // action is a redrive or a discard under way.
 type action struct {
@@ -83,13 +86,14 @@ func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOption
 	if err != nil {
 		return err
 	}
-	s, err := c.read(ctx, t.Bounds, t.Filter, true)
-	if err != nil {
+	s := &snapshot{filter: t.Filter, values: isOpen}
+	if err := c.read(ctx, t.Bounds, s); err != nil {
 		return err
 	}
 	set := s.matching(false)
-	if len(set) != t.Count {
-		return fmt.Errorf("the preview had %d dead letters, and now there are %d of them: make a new preview", t.Count, len(set))
+	if len(set) != t.Count || !bytes.Equal(digest(set), t.Set) {
+		return errors.New("the dead letters are not those of the preview: is this another cluster, or were topics created again? " +
+			"make a new preview")
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -98,7 +102,8 @@ func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOption
 	a := &action{ActOptions: o, kind: kind, id: id.String(), done: actions{}, results: map[string]int{}}
 	if a.client, err = kafka.NewClient(c.Cluster, c.Logger, kgo.TransactionalID(transactionalID),
 		kgo.TransactionTimeout(transactionTimeout), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerLinger(0)); err != nil {
+		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerLinger(0),
+		kgo.ProducerBatchMaxBytes(kafka.TopicMaxBytes)); err != nil {
 		return err
 	}
 	defer a.client.Close()
@@ -113,6 +118,9 @@ func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOption
 		return err
 	}
 	err = a.run(ctx, set, t)
+	if errors.Is(err, errUnconfirmed) {
+		return err // nor would the brokers confirm the end
+	}
 	end := AuditRecord{Stage: stageEnd, Results: a.results}
 	if err != nil {
 		end.Error = err.Error()
@@ -121,17 +129,17 @@ func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOption
 }
 
 // run acts on the rejections in turn.
-func (a *action) run(ctx context.Context, set []*Rejection, t token) error {
+func (a *action) run(ctx context.Context, set []*Rejection, t *token) error {
 	limit := rate.NewLimiter(rate.Inf, 1)
 	if a.Rate > 0 {
 		limit = rate.NewLimiter(rate.Limit(a.Rate), 1)
 	}
 	for i, r := range set {
-		result := Result{ID: r.ID, Consumer: r.Consumer, Result: resultOf(a.kind)}
+		result := Result{ID: r.ID, Consumer: r.Consumer, Result: string(stateAfter(a.kind))}
 		var err error
 		switch state := a.done.stateOf(r.source(), r.Redrives); {
 		case state != Open:
-			result.Result, result.Why = ResultSkipped, "already "+string(state)
+			result.Result, result.Why, result.Done = ResultSkipped, "already "+string(state), state == stateAfter(a.kind)
 		case a.kind == Redrive && !t.eligible(i):
 			result.Result, result.Why = ResultRefused, "see the preview"
 		default:
@@ -141,10 +149,11 @@ func (a *action) run(ctx context.Context, set []*Rejection, t token) error {
 			if err = a.close(ctx, r); err != nil {
 				result.Result, result.Why = ResultFailed, err.Error()
 			}
+			result.Done = err == nil
 		}
 		a.results[result.Result]++
 		a.Report(result)
-		if err != nil {
+		if err != nil && !errors.Is(err, kerr.MessageTooLarge) { // that is of this one alone
 			return fmt.Errorf("stopped at %s: %w; the same token continues", r.ID, err)
 		}
 	}
@@ -159,6 +168,9 @@ func (a *action) close(ctx context.Context, r *Rejection) error {
 	}
 	audit.Redrive = r.Redrives + 1
 	again := &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Record.Key, Value: r.Record.Value}
+	if r.Record.Timestamp.Before(time.Now()) { // an event that has no timestamp of its own keeps this one; brokers refuse the future
+		again.Timestamp = r.Record.Timestamp
+	}
 	for _, h := range r.Record.Headers {
 		switch h.Key {
 		case bus.HeaderRedriveConsumer, bus.HeaderRedriveOf, bus.HeaderRedrives:
@@ -173,19 +185,34 @@ func (a *action) close(ctx context.Context, r *Rejection) error {
 	return a.write(ctx, again, audit)
 }
 
+var errUnconfirmed = errors.New("the brokers did not confirm it in time: it may be written, or not")
+
 // write writes a record, if there is one, and the audit record of it in one transaction, which the end of ctx does not interrupt.
+// It waits on its own timer, because no option of the client bounds a record in flight. After errUnconfirmed the client is of no
+// more use; the next action ends the transaction.
 func (a *action) write(ctx context.Context, record *kgo.Record, audit AuditRecord) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
 	defer cancel()
 	audit.Action, audit.Kind, audit.Who, audit.At = a.id, a.kind, a.Who, time.Now().UTC()
-	if err := a.client.BeginTransaction(); err != nil {
+	written := make(chan error, 1)
+	go func() { written <- a.transact(ctx, record, audit) }()
+	select {
+	case err := <-written:
 		return explain(err)
+	case <-ctx.Done():
+		return errUnconfirmed
+	}
+}
+
+func (a *action) transact(ctx context.Context, record *kgo.Record, audit AuditRecord) error {
+	if err := a.client.BeginTransaction(); err != nil {
+		return err
 	}
 	err := a.produce(ctx, record, audit)
 	if end := a.client.EndTransaction(ctx, kgo.TransactionEndTry(err == nil)); err == nil {
 		err = end
 	}
-	return explain(err)
+	return err
 }
 
 func (a *action) produce(ctx context.Context, record *kgo.Record, audit AuditRecord) error {
@@ -206,6 +233,8 @@ func (a *action) produce(ctx context.Context, record *kgo.Record, audit AuditRec
 
 func explain(err error) error {
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errUnconfirmed
 	case errors.Is(err, kerr.ProducerFenced), errors.Is(err, kerr.InvalidProducerEpoch):
 		return fmt.Errorf("another redrive or discard has begun: %w", err)
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
