@@ -223,14 +223,31 @@ func (d *doctor) addGroup(g kafka.GroupState, now time.Time) {
 	}
 }
 
+// maxDeadLetters and deadLettersTimeout bound the check of the dead letters, in memory and below [reachTimeout].
+const (
+	maxDeadLetters     = 100_000
+	deadLettersTimeout = 8 * time.Second
+)
+
 func (d *doctor) checkDeadLetters(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, deadLettersTimeout)
+	defer cancel()
 	client := &deadletters.Client{Cluster: d.cluster, Topics: topicNames(), Logger: d.logger}
-	rejections, err := client.List(ctx, deadletters.Filter{}, false)
-	for _, g := range deadletters.Groups(rejections) {
-		d.add(noted, g.Topic, fmt.Sprintf("%s rejected by %s as %s, the newest: %s", counted(g.Count, "event"), g.Consumer, g.Class,
-			events.OneLine(g.Reason, 200)), fmt.Sprintf("see `sipeat dead-letters list --consumer %s --class %s`", g.Consumer, g.Class))
-	}
+	groups, complete, err := client.Count(ctx, maxDeadLetters)
+	d.addDeadLetters(groups, complete)
 	return err
+}
+
+func (d *doctor) addDeadLetters(groups []deadletters.Group, complete bool) {
+	atLeast := ""
+	if !complete {
+		atLeast = "at least "
+		d.add(noted, "", "there are too many to count here", "see `sipeat dead-letters list`")
+	}
+	for _, g := range groups {
+		d.add(noted, g.Topic, fmt.Sprintf("%s%s rejected by %s as %s, the newest: %s", atLeast, counted(g.Count, "event"), g.Consumer,
+			g.Class, events.OneLine(g.Reason, 200)), fmt.Sprintf("see `sipeat dead-letters list --consumer %s --class %s`", g.Consumer, g.Class))
+	}
 }
 
 // checkStore checks the read model, and that it holds what the consumer groups have committed.

@@ -12,8 +12,11 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/lmittmann/tint"
 	"github.com/mattn/go-isatty"
+	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/observe"
 	"github.com/sipeat/sipeat/shared/trace"
@@ -56,18 +59,31 @@ func (a *app) writeJSON(text []byte, err error) error {
 	return err
 }
 
-// escapeControls escapes in a JSON text the control characters that a terminal obeys and JSON leaves as they are: DEL and C1. The
-// JSON means the same afterwards; invalid UTF-8 becomes U+FFFD.
+// writeLine writes a value as one line of JSON. Text from records may be anything: invalid UTF-8 becomes U+FFFD.
+func (a *app) writeLine(value any) error {
+	return a.writeJSON(json.Marshal(value, json.Deterministic(true), jsontext.AllowInvalidUTF8(true)))
+}
+
+// escapeControls escapes in a JSON text the characters that JSON leaves as they are and a terminal obeys: DEL and C1, and those
+// that turn the direction of a line or end it. The JSON means the same afterwards; invalid UTF-8 becomes U+FFFD.
 func escapeControls(json string) string {
 	var escaped strings.Builder
 	for _, r := range json {
-		if 0x7f <= r && r <= 0x9f {
+		if r >= 0x7f && events.IsControl(r) {
 			fmt.Fprintf(&escaped, `\u%04x`, r)
 		} else {
 			escaped.WriteRune(r)
 		}
 	}
 	return escaped.String()
+}
+
+// newBar makes a progress bar for a number of things, -1 if that is unknown. It is shown on a terminal.
+func (a *app) newBar(things int64, name string) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(things, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription(name),
+		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetVisibility(isTerminal(a.stderr)))
 }
 
 // printTable writes rows of cells that tabs separate, in columns.
@@ -99,6 +115,19 @@ func printable(b []byte) string {
 		text = strconv.Quote(text)
 	}
 	return text + cut
+}
+
+// maxRows is how many rows of a table are shown: more than a screen, and not what a person reads.
+const maxRows = 100
+
+// printRows prints a table of at most [maxRows] rows below the heading, and how many more there are.
+func printRows(w io.Writer, heading string, rows []string) error {
+	shown := rows[:min(len(rows), maxRows)]
+	err := printTable(w, append([]string{heading}, shown...)...)
+	if err == nil && len(rows) > len(shown) {
+		_, err = fmt.Fprintf(w, "… and %d more; --json shows all\n", len(rows)-len(shown))
+	}
+	return err
 }
 
 // counted is a number and a noun, such as "1 event" and "2 events".

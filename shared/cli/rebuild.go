@@ -131,9 +131,7 @@ func (r *rebuild) openNamed(ctx context.Context, name string) (store.Store, erro
 
 // build builds the model from the events that exist now. Then it follows new ones until ctx is done or the comparison ends.
 func (r *rebuild) build(ctx context.Context, model store.Store) error {
-	r.bar = progressbar.NewOptions64(1, progressbar.OptionSetWriter(r.stderr), progressbar.OptionSetDescription("events"),
-		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
-		progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(r.stderr)))
+	r.bar = r.newBar(1, "events")
 	r.began = time.Now()
 	r.logging.Do(func() {}) // not at the start, when nothing is known yet
 	err := r.replay(ctx, model, false)

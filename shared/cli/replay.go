@@ -4,19 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
-	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/spf13/cobra"
 )
 
@@ -73,16 +70,11 @@ func (r *replay) run(ctx context.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if where := r.settings.Store; where != settings.DynamoDB {
-		if _, err := os.Stat(where); err != nil {
-			return fmt.Errorf("STORE: %w; set it to the read model that the consumers write", err)
-		}
-	}
 	consumer := allConsumers()[at].Replay
 	if err := r.reach(ctx, kafka.Requirements{Read: []string{consumer.Topic}}); err != nil {
 		return err
 	}
-	model, err := r.openStore(ctx, r.settings.Store)
+	model, err := r.consumersModel(ctx)
 	if err != nil {
 		return err
 	}
@@ -110,9 +102,7 @@ func (r *replay) run(ctx context.Context) error {
 			r.logger.Warn("an event waits for the read model", "error", report.Err)
 		}
 	}
-	bar := progressbar.NewOptions64(1, progressbar.OptionSetWriter(r.stderr), progressbar.OptionSetDescription("offsets"),
-		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
-		progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(isTerminal(r.stderr)))
+	bar := r.newBar(1, "offsets")
 	o.Progress = func(handled, all int64) {
 		bar.ChangeMax64(all + 1)
 		_ = bar.Set64(handled)

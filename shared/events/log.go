@@ -14,7 +14,7 @@ func OneLine(text string, limit int) string {
 	if len(text) <= limit && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return text
 	}
-	gap := func(r rune) bool { return unicode.IsSpace(r) || isControl(r) }
+	gap := func(r rune) bool { return unicode.IsSpace(r) || IsControl(r) }
 	var line []rune
 	for word := range strings.FieldsFuncSeq(strings.ToValidUTF8(text, "\uFFFD"), gap) {
 		if len(line) > 0 {

@@ -76,7 +76,7 @@ func (v *validator) check(pointer, value string, limit int, must bool, holds fun
 
 // isText accepts one line with visible characters.
 func isText(s string) bool {
-	return !isBlank(s) && utf8.ValidString(s) && !strings.ContainsFunc(s, isControl)
+	return !isBlank(s) && utf8.ValidString(s) && !strings.ContainsFunc(s, IsControl)
 }
 
 // isProse accepts text that may have line breaks and tabs.
@@ -94,16 +94,16 @@ func isBlank(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !isHidden(r) && !unicode.IsMark(r) })
 }
 
-// isControl accepts the characters that change how a line is shown or parsed: controls (C0, C1), line and paragraph
+// IsControl accepts the characters that change how a line is shown or parsed: controls (C0, C1), line and paragraph
 // separators, and the bidirectional overrides that make text look like other text (Unicode TR 36). Not among them are the
 // joiners that Persian, Indic scripts and emoji need and the direction marks of Hebrew and Arabic.
-func isControl(r rune) bool {
+func IsControl(r rune) bool {
 	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }
 
 // isHidden accepts invisible characters.
 func isHidden(r rune) bool {
-	return unicode.IsSpace(r) || isControl(r) || unicode.Is(unicode.Cf, r) ||
+	return unicode.IsSpace(r) || IsControl(r) || unicode.Is(unicode.Cf, r) ||
 		unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) || r == '\u2800' // the empty braille pattern
 }
 

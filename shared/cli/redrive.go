@@ -1,0 +1,242 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strings"
+
+	"github.com/fatih/color"
+	"github.com/schollz/progressbar/v3"
+	"github.com/sipeat/sipeat/functions/consumers"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/store"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) deadLettersPreviewCommand() *cobra.Command {
+	var o deadletters.PreviewOptions
+	c := &cobra.Command{
+		Use:   "preview",
+		Short: "Select rejected events to act on, and find out which can be redriven",
+		Long: "Select the open rejected events that match, find out which of them can be redriven and why others cannot, and print\n" +
+			"a token for `redrive` and `discard`. The token pins these events: those that are rejected later are not touched.\n\n" +
+			"An event is refused if its consumer would reject it again, which is checked against the read model of STORE without\n" +
+			"changing it; if it was redriven --max-redrives times; or if a later event of its key was handled.",
+		Example: "  sipeat dead-letters preview --topic notification --class exhausted\n" +
+			"  sipeat dead-letters preview --id contact-created/2/1042 --out-of-order\n" +
+			"  TOKEN=$(sipeat dead-letters preview --since 2h --json | jq -r .token)",
+		Args: cobra.NoArgs,
+	}
+	filter := addFilterFlags(c)
+	c.Flags().IntVar(&o.MaxRedrives, "max-redrives", deadletters.MaxRedrives, "refuse events that were redriven this `number` of times")
+	c.Flags().BoolVar(&o.OutOfOrder, "out-of-order", false, "accept events although a later one of their key was handled")
+	c.RunE = a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, _ []string) (func() error, error) {
+		model, err := a.consumersModel(ctx)
+		if err != nil {
+			return nil, err
+		}
+		d.Check = checker(model)
+		p, err := d.Preview(ctx, *filter, o)
+		return func() error { return a.printPreview(p) }, err
+	})
+	checkFilter := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		if o.MaxRedrives < 1 {
+			return errors.New("--max-redrives must be 1 or more")
+		}
+		return checkFilter(c, args)
+	}
+	return c
+}
+
+// consumersModel opens the read model that the consumers write, and creates no other.
+func (a *app) consumersModel(ctx context.Context) (store.Store, error) {
+	if where := a.settings.Store; where != settings.DynamoDB {
+		if _, err := os.Stat(where); err != nil {
+			return nil, fmt.Errorf("STORE: %w; set it to the read model that the consumers write", err)
+		}
+	}
+	return a.openStore(ctx, a.settings.Store)
+}
+
+func (a *app) printPreview(p *deadletters.Preview) error {
+	if a.json {
+		return a.writeLine(p)
+	}
+	all := len(p.Rejections)
+	if all == 0 {
+		_, err := fmt.Fprintln(a.stdout, noDeadLetters)
+		return err
+	}
+	if len(p.Refused) > 0 {
+		var rows []string
+		for _, r := range p.Refused {
+			rows = append(rows, r.ID+"\t"+events.OneLine(r.Why, 300))
+		}
+		if err := printRows(a.stdout, "REFUSED\tWHY", rows); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.stdout)
+	}
+	text := fmt.Sprintf("%d of %s can be redriven.", p.Eligible, counted(all, "event"))
+	if p.Eligible > 0 {
+		text += "\n`sipeat dead-letters redrive TOKEN` redrives them."
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s\n`sipeat dead-letters discard TOKEN --reason TEXT` closes all %d.\n\nTOKEN=%s\n", text, all, p.Token)
+	return err
+}
+
+// checker returns the function that runs the projection of a consumer group on a record, without changing the read model.
+func checker(model store.Reader) func(context.Context, string, bus.Record) error {
+	byGroup := map[string]bus.Consumer{}
+	for _, f := range (consumers.Consumers{Store: dryRun{model}}).Functions() {
+		byGroup[f.Replay.Group+" "+f.Replay.Topic] = f.Replay
+	}
+	return func(ctx context.Context, group string, r bus.Record) error {
+		c, ok := byGroup[group+" "+r.Topic]
+		if !ok {
+			return events.Errorf(events.Invalid, "this version of sipeat has no consumer %s", group)
+		}
+		return c.Try(ctx, r)
+	}
+}
+
+// dryRun is a read model whose Put returns what it would return, and changes nothing.
+type dryRun struct{ store.Reader }
+
+func (d dryRun) Put(ctx context.Context, item store.Item) error {
+	if err := item.Check(); err != nil {
+		return err
+	}
+	kept, err := d.Reader.Get(ctx, item.Type, item.ID)
+	if events.KindOf(err) == events.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return item.Compare(kept.Digest[:])
+}
+
+// takesToken accepts the token of a preview as the only argument.
+func takesToken(c *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return errors.New("the argument is one token, which `sipeat dead-letters preview` prints")
+	}
+	return deadletters.CheckToken(args[0])
+}
+
+func (a *app) deadLettersRedriveCommand() *cobra.Command {
+	var o deadletters.ActOptions
+	c := &cobra.Command{
+		Use:   "redrive TOKEN",
+		Short: "Write the events of a preview to their topics again, for the consumers that rejected them",
+		Long: "Write the events that a preview found eligible to their topics again, with the same content, each for the one consumer\n" +
+			"that rejected it. Each is written once, however often the command is interrupted and repeated with the same token.\n\n" +
+			"Results: redriven; refused by the preview; skipped, because it was redriven or discarded since the preview; failed.\n" +
+			"The exit status is 1 if an event is not redriven, neither now nor by an earlier run.",
+		Example: "  sipeat dead-letters redrive \"$TOKEN\"\n" +
+			"  sipeat dead-letters redrive \"$TOKEN\" --rate 5 --json",
+		Args: takesToken,
+		PreRunE: func(*cobra.Command, []string) error {
+			if o.Rate < 0 {
+				return errors.New("--rate must be 0 or more")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.actOnDeadLetters(c.Context(), deadletters.Redrive, args[0], o)
+		},
+	}
+	c.Flags().IntVar(&o.Rate, "rate", 50, "at most this `number` of events a second (0: no limit)")
+	return c
+}
+
+func (a *app) deadLettersDiscardCommand() *cobra.Command {
+	var o deadletters.ActOptions
+	c := &cobra.Command{
+		Use:   "discard TOKEN --reason TEXT",
+		Short: "Close the events of a preview without redriving them",
+		Long: "Close all events of a preview, the refused ones too: they are no longer open, and cannot be redriven. Their records\n" +
+			"stay on the dead-letter topics. The exit status is 1 if an event is not discarded, neither now nor by an earlier run.",
+		Example: "  sipeat dead-letters discard \"$TOKEN\" --reason 'test data, see ticket 4711'",
+		Args:    takesToken,
+		PreRunE: func(*cobra.Command, []string) error {
+			if o.Reason = strings.TrimSpace(o.Reason); o.Reason == "" {
+				return errors.New("--reason must say why, for the audit records")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.actOnDeadLetters(c.Context(), deadletters.Discard, args[0], o)
+		},
+	}
+	c.Flags().StringVar(&o.Reason, "reason", "", "why, for the audit records")
+	_ = c.MarkFlagRequired("reason")
+	return c
+}
+
+// actOnDeadLetters reports the result of each event, and returns an error unless what is wanted is done about all.
+func (a *app) actOnDeadLetters(ctx context.Context, kind deadletters.Kind, token string, o deadletters.ActOptions) error {
+	client, reading, err := a.deadLetters(ctx)
+	if err != nil {
+		return err
+	}
+	bar := progressbar.DefaultSilent(-1)
+	if !isTerminal(a.stdout) { // which shows the results
+		bar = a.newBar(-1, string(kind))
+	}
+	all, undone, results := 0, 0, map[string]int{}
+	o.Who = whoami()
+	o.Report = func(r deadletters.Result) {
+		if all == 0 {
+			_ = reading.Finish()
+		}
+		all++
+		results[r.Result]++
+		if !r.Done {
+			undone++
+		}
+		_ = bar.Add(1)
+		if a.json {
+			_ = a.writeLine(r)
+			return
+		}
+		mark := color.GreenString("%-9s", r.Result)
+		if !r.Done {
+			mark = color.YellowString("%-9s", r.Result)
+		}
+		fmt.Fprintln(a.stdout, strings.TrimSpace(mark+"  "+r.ID+"  "+events.OneLine(r.Why, 300)))
+	}
+	act, done := client.Redrive, "redriven"
+	if kind == deadletters.Discard {
+		act, done = client.Discard, "discarded"
+	}
+	err = act(ctx, token, o)
+	_, _ = reading.Finish(), bar.Finish()
+	if all > 0 && !a.json {
+		fmt.Fprintf(a.stdout, "%s: %s\n", counted(all, "event"), formatResults(results))
+	}
+	if err == nil && undone > 0 {
+		err = fmt.Errorf("%d of %s not %s", undone, counted(all, "event"), done)
+	}
+	return err
+}
+
+// whoami names the user and the machine, for the audit records.
+func whoami() string {
+	name, host := "unknown", "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if h, err := os.Hostname(); err == nil {
+		host = h
+	}
+	return name + "@" + host
+}
