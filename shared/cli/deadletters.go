@@ -52,7 +52,8 @@ func (a *app) deadLetters(ctx context.Context) (*deadletters.Client, *progressba
 		return nil, nil, err
 	}
 	bar := a.newBar(-1, "reading")
-	return &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger, Progress: func() { _ = bar.Add(1) }}, bar, nil
+	client := &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger, Progress: func() { _ = bar.Add(1) }}
+	return client, bar, nil
 }
 
 // onDeadLetters is the RunE of a command that reads dead letters, and then prints something.

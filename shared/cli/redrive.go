@@ -34,7 +34,8 @@ func (a *app) deadLettersPreviewCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 	}
 	filter := addFilterFlags(c)
-	c.Flags().IntVar(&o.MaxRedrives, "max-redrives", deadletters.MaxRedrives, "refuse events that were redriven this `number` of times")
+	c.Flags().IntVar(&o.MaxRedrives, "max-redrives", deadletters.MaxRedrives,
+		"refuse events that were redriven this `number` of times")
 	c.Flags().BoolVar(&o.OutOfOrder, "out-of-order", false, "accept events although a later one of their key was handled")
 	c.RunE = a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, _ []string) (func() error, error) {
 		model, err := a.consumersModel(ctx)
@@ -88,7 +89,8 @@ func (a *app) printPreview(p *deadletters.Preview) error {
 	if p.Eligible > 0 {
 		text += "\n`sipeat dead-letters redrive TOKEN` redrives them."
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s\n`sipeat dead-letters discard TOKEN --reason TEXT` closes all %d.\n\nTOKEN=%s\n", text, all, p.Token)
+	_, err := fmt.Fprintf(a.stdout, "%s\n`sipeat dead-letters discard TOKEN --reason TEXT` closes all %d.\n\nTOKEN=%s\n",
+		text, all, p.Token)
 	return err
 }
 
@@ -137,8 +139,9 @@ func (a *app) deadLettersRedriveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "redrive TOKEN",
 		Short: "Write the events of a preview to their topics again, for the consumers that rejected them",
-		Long: "Write the events that a preview found eligible to their topics again, with the same content, each for the one consumer\n" +
-			"that rejected it. Each is written once, however often the command is interrupted and repeated with the same token.\n\n" +
+		Long: "Write the events that a preview found eligible to their topics again, with the same content, each for the one\n" +
+			"consumer that rejected it. Each is written once, however often the command is interrupted and repeated with the\n" +
+			"same token.\n\n" +
 			"Results: redriven; refused by the preview; skipped, because it was redriven or discarded since the preview; failed.\n" +
 			"The exit status is 1 if an event is not redriven, neither now nor by an earlier run.",
 		Example: "  sipeat dead-letters redrive \"$TOKEN\"\n" +

@@ -125,8 +125,8 @@ func (r *rig) fail(err error, ids ...string) {
 // write writes an event of a subject to partition 0, with a header k=v and more.
 func (r *rig) write(id, subject string, more ...kgo.RecordHeader) {
 	r.t.Helper()
-	require.NoError(r.t, r.kafka.ProduceSync(r.t.Context(), &kgo.Record{Topic: r.topic, Key: []byte(subject), Value: event(id, subject),
-		Timestamp: written, Headers: append([]kgo.RecordHeader{{Key: "k", Value: []byte("v")}}, more...)}).FirstErr())
+	require.NoError(r.t, r.kafka.ProduceSync(r.t.Context(), &kgo.Record{Topic: r.topic, Key: []byte(subject),
+		Value: event(id, subject), Timestamp: written, Headers: append([]kgo.RecordHeader{{Key: "k", Value: []byte("v")}}, more...)}).FirstErr())
 }
 
 // written is when all events are written.
@@ -270,7 +270,8 @@ func TestTokenPinsItsSet(t *testing.T) {
 		assert.ElementsMatch(t, []string{"e0", "e1", "e2"}, r.handled["a"])
 		middle := len(first.Token) / 2
 		other := map[bool]string{true: "x", false: "y"}[first.Token[middle] != 'x']
-		for _, token := range []string{"", "abc", first.Token[:len(first.Token)-3], first.Token[:middle] + other + first.Token[middle+1:]} {
+		for _, token := range []string{"", "abc", first.Token[:len(first.Token)-3],
+			first.Token[:middle] + other + first.Token[middle+1:]} {
 			_, err := r.try(t.Context(), token)
 			assert.Equal(t, events.Invalid, events.KindOf(err))
 			assert.Equal(t, events.Invalid, events.KindOf(deadletters.CheckToken(token)))

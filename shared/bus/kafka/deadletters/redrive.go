@@ -54,8 +54,8 @@ type ActOptions struct {
 }
 
 // Redrive writes the eligible rejections of a preview to their topics again, for the consumers that rejected them. Each is
-// acknowledged by all in-sync replicas before the next. When ctx is done or the brokers fail it stops; the same token continues. An
-// error says why not all rejections were reported.
+// acknowledged by all in-sync replicas before the next. When ctx is done or the brokers fail it stops; the same token continues.
+// An error says why not all rejections were reported.
 func (c *Client) Redrive(ctx context.Context, preview string, o ActOptions) error {
 	return c.act(ctx, Redrive, preview, o)
 }
