@@ -328,8 +328,13 @@ func read(
 func bounds(ctx context.Context, admin *kadm.Client, topic string) (starts, ends map[int32]int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if starts, err = offsets(admin.ListStartOffsets(ctx, topic)); err == nil {
-		ends, err = offsets(admin.ListCommittedOffsets(ctx, topic))
+	for {
+		if starts, err = offsets(admin.ListStartOffsets(ctx, topic)); err == nil {
+			ends, err = offsets(admin.ListCommittedOffsets(ctx, topic))
+		}
+		if !errors.Is(err, kerr.LeaderNotAvailable) || !pause(ctx, 100*time.Millisecond) { // an election, or a new topic
+			break
+		}
 	}
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):

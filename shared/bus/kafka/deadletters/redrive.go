@@ -118,8 +118,8 @@ func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOption
 		return err
 	}
 	err = a.run(ctx, set, t)
-	if errors.Is(err, errUnconfirmed) {
-		return err // nor would the brokers confirm the end
+	if errors.Is(err, errUnconfirmed) || errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) {
+		return err // nor could this client write the end
 	}
 	end := AuditRecord{Stage: stageEnd, Results: a.results}
 	if err != nil {
