@@ -16,7 +16,6 @@ import (
 
 	"github.com/sipeat/sipeat/functions/commands"
 	"github.com/sipeat/sipeat/shared/bus"
-	"github.com/sipeat/sipeat/shared/observe"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/store/dynamodb"
 	"github.com/sipeat/sipeat/shared/web/apigateway"
@@ -159,7 +158,7 @@ func TestDeadLettersAreLoggedAsTheFilterExpects(t *testing.T) {
 	t.Parallel()
 	for outcome, counts := range map[bus.Outcome]bool{bus.Rejected: true, bus.Done: false} {
 		var line strings.Builder
-		bus.Log(observe.Logger(&line, true, slog.LevelInfo), "group")(bus.Report{Outcome: outcome, Class: bus.Refused})
+		bus.Log(slog.New(slog.NewJSONHandler(&line, nil)), "group")(bus.Report{Outcome: outcome, Class: bus.Refused})
 		assert.Equal(t, counts, strings.Contains(line.String(), `"outcome":"rejected"`), line.String())
 	}
 	assert.Contains(t, text, `FilterPattern: '{ $.outcome = "rejected" }'`)
