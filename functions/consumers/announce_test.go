@@ -121,8 +121,8 @@ func TestOddTextAndIDsAreNoDeadLetters(t *testing.T) {
 		require.NoError(t, err)
 		return string(b)
 	}
-	deliver := func(t *testing.T, topic, id, text string) {
-		w := newWorld(t)
+	deliver := func(t *testing.T, w *world, topic, id, text string) {
+		w.topic.published, w.notifier.messages = nil, nil
 		i, q := quote(id), quote(text)
 		record := `{"eventId":` + i + `,"eventType":"` + topic + `","data":{"id":` + i + `,"type":"contact"`
 		for _, f := range []string{"name", "email", "phone", "message", "companyName", "machineLocation", "address", "city", "country",
@@ -141,11 +141,12 @@ func TestOddTextAndIDsAreNoDeadLetters(t *testing.T) {
 		}
 	}
 	for _, topic := range []string{"contact-created", "machine-created", "request-created", "notification"} {
+		w := newWorld(t)
 		for what, text := range nasty {
-			t.Run(topic+"/text/"+what, func(t *testing.T) { deliver(t, topic, "id-1", text) })
+			t.Run(topic+"/text/"+what, func(t *testing.T) { deliver(t, w, topic, "id-"+what, text) })
 		}
 		for what, id := range ids {
-			t.Run(topic+"/id/"+what, func(t *testing.T) { deliver(t, topic, id, "text") })
+			t.Run(topic+"/id/"+what, func(t *testing.T) { deliver(t, w, topic, id, "text") })
 		}
 	}
 }
