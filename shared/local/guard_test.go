@@ -122,7 +122,7 @@ func TestHalfRequestsTakeBoundedMemory(t *testing.T) {
 	half := frame(int16(kmsg.Produce), 9, []byte("\x00\xff\xff\x00\x00\x00\x01\x02"))
 	binary.BigEndian.PutUint32(half, maxProduce)
 	half = append(half, make([]byte, peekSize)...)
-	for range 50 { // 5 GB are declared
+	for range 12 { // 1.2 GB are declared
 		_, err := dial(t, b.Address()).Write(half)
 		require.NoError(t, err)
 	}
@@ -135,13 +135,20 @@ func TestHalfRequestsTakeBoundedMemory(t *testing.T) {
 
 // kfake keeps what a connection last sent if it shows it to a control function.
 func TestClosedConnectionsTakeNoMemory(t *testing.T) {
+	held := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
 	b := start(t, Options{Dir: t.TempDir()})
+	before := held()
 	r := kmsg.NewPtrMetadataRequest()
 	name := strings.Repeat("x", 30_000)
 	for range 30 {
 		r.Topics = append(r.Topics, kmsg.MetadataRequestTopic{Topic: &name})
 	}
-	for range 130 { // 117 MB
+	for range 40 { // 36 MB
 		conn := dial(t, b.Address())
 		_, err := conn.Write(encode(r))
 		require.NoError(t, err)
@@ -149,12 +156,7 @@ func TestClosedConnectionsTakeNoMemory(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, conn.Close())
 	}
-	assert.Eventually(t, func() bool {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc < 100<<20
-	}, 10*time.Second, 100*time.Millisecond)
+	assert.Eventually(t, func() bool { return held() < before+18<<20 }, 10*time.Second, 10*time.Millisecond)
 }
 
 func TestNewerClientsLearnTheVersionOfApiVersions(t *testing.T) {
