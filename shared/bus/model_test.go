@@ -20,6 +20,7 @@ import (
 // partition at Handled many times, as rebalances do. Nothing is lost and every key stays in order; synctest checks that no
 // goroutine is left. SEED repeats a run by the seed that it printed.
 func TestRandomFaults(t *testing.T) {
+	t.Parallel() // TestSuspendedChild waits meanwhile
 	const SEED = 0
 	for range 20 {
 		seed := rand.Uint64()

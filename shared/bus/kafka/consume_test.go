@@ -277,6 +277,7 @@ func TestSlowHandlersAreAbandoned(t *testing.T) {
 
 // A session timeout that the brokers refuse ends the worker with the setting to change.
 func TestRefusedSessionTimeoutEndsRun(t *testing.T) {
+	t.Parallel()
 	b := fake(t, kfake.GroupMinSessionTimeout(6*time.Second))
 	b.create(1)
 	b.SessionTimeout = time.Second
@@ -285,6 +286,7 @@ func TestRefusedSessionTimeoutEndsRun(t *testing.T) {
 
 // A worker ends if another one takes over its instance id and with it its partitions.
 func TestDuplicateInstanceIDEndsRun(t *testing.T) {
+	t.Parallel()
 	b := fake(t)
 	b.create(1)
 	b.InstanceID = "one"
