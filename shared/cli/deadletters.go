@@ -97,7 +97,9 @@ func addFilterFlags(c *cobra.Command) *deadletters.Filter {
 		}
 		if deadletters.CheckID(f.EventID) == nil {
 			f.ID, f.EventID = f.EventID, ""
-			f.Topic = cmp.Or(f.Topic, f.ID[:strings.Index(f.ID, "/")])
+			if topic, _, _ := strings.Cut(f.ID, "/"); f.Topic == "" {
+				f.Topic = topic
+			}
 		}
 		if since < 0 {
 			return errors.New("--since must be 0 or more")

@@ -52,12 +52,12 @@ func (v *validator) id(pointer, value string, must bool) {
 
 func (v *validator) email(pointer, value string, must bool) {
 	v.check(pointer, value, len(value), must, IsEmail,
-		"must be one e-mail address, such as ada@example.com, and nothing else, invisible characters included")
+		"must be one e-mail address, such as ada@example.com, without spaces and invisible characters")
 }
 
 func (v *validator) phone(pointer, value string, must bool) {
 	v.check(pointer, value, len(value), must, isPhone, "must be one phone number of 4 to 17 digits, such as +49 30 1234567 or "+
-		"+49 30 1234567 ext. 12, and nothing else, invisible characters included")
+		"+49 30 1234567 ext. 12, without other text and invisible characters")
 }
 
 func (v *validator) check(pointer, value string, limit int, must bool, holds func(string) bool, detail string) {

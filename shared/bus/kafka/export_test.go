@@ -24,3 +24,6 @@ func Compare(replicas int, minInSync string, wanted int) []Difference {
 	s.compare(Topic{}, []kadm.Config{{Key: "min.insync.replicas", Value: &minInSync}}, wanted)
 	return s.Differences
 }
+
+// Lose records a loss.
+func (m *Member) Lose(l Loss) { m.recordLoss(l) }

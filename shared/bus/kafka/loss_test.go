@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -147,6 +149,17 @@ func TestUnhandledRecordsOfADeletedTopicAreALoss(t *testing.T) {
 }
 
 // The first event after the recreation fails, those after it are written. Meanwhile the publisher is not ready.
+func TestStatusKeepsTheLastLosses(t *testing.T) {
+	m := kafka.NewMember(settings.Kafka{}, bus.Consumer{Topic: "t"}, kafka.Options{Logger: slog.New(slog.DiscardHandler)})
+	for n := range int64(250) {
+		m.Lose(kafka.Loss{From: n, To: n + 1})
+	}
+	s := m.Status()
+	require.Len(t, s.Lost, 100)
+	assert.EqualValues(t, 249, s.Lost[99].From)
+	assert.False(t, s.Healthy())
+}
+
 func TestPublisherSurvivesARecreatedTopic(t *testing.T) {
 	t.Parallel()
 	b := fake(t)

@@ -150,6 +150,14 @@ func TestCloseLeavesRecordsInFlightUnknown(t *testing.T) {
 	assert.Contains(t, unknown.Message, "may have been written")
 }
 
+func TestPublishAfterClose(t *testing.T) {
+	p := publisher(t, settings.Kafka{Brokers: []string{"127.0.0.1:1"}})
+	require.NoError(t, p.Close(t.Context()))
+	_, err := p.Publish(t.Context(), toTopic{nil, "t", "k", "v"})
+	require.EqualError(t, err, "the publisher is closed; the event was not sent")
+	assert.Equal(t, events.Unavailable, events.KindOf(err))
+}
+
 func TestPublishOfATooLargeEventIsInvalid(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)

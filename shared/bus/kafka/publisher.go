@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
@@ -17,7 +18,10 @@ import (
 
 // Publisher writes events, one record each, acknowledged by all in-sync replicas and, by the idempotent producer, once
 // per call. It is safe for use by several goroutines.
-type Publisher struct{ producer *producer }
+type Publisher struct {
+	producer *producer
+	closed   atomic.Bool
+}
 
 var _ bus.Publisher = (*Publisher)(nil)
 
@@ -27,7 +31,7 @@ func NewPublisher(cluster settings.Kafka, logger *slog.Logger) (*Publisher, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Publisher{p}, nil
+	return &Publisher{producer: p}, nil
 }
 
 // Publish writes the event and waits for the brokers, at most [PublishTimeout] and as long as ctx allows. When they do not
@@ -42,6 +46,10 @@ const nowhere = -1
 
 // Send begins to write the event and returns at once. Events that are sent one after the other are written in that order.
 func (p *Publisher) Send(ctx context.Context, e events.Any) *Pending {
+	if p.closed.Load() {
+		return &Pending{failed: &events.Error{Kind: events.Unavailable, EventID: e.EventID(),
+			Message: "the publisher is closed; the event was not sent"}}
+	}
 	value, err := e.Encode()
 	if err != nil {
 		return &Pending{failed: err}
@@ -97,6 +105,7 @@ func (p *Publisher) Ping(ctx context.Context) error {
 
 // Close waits for the records in flight, as long as ctx allows, and closes the client.
 func (p *Publisher) Close(ctx context.Context) error {
+	p.closed.Store(true)
 	client := p.producer.client.Load()
 	defer client.Close()
 	return client.Flush(ctx)

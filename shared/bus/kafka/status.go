@@ -15,7 +15,7 @@ type Status struct {
 	Partitions []int32      `json:"partitions"`           // assigned to this member
 	Stalled    bool         `json:"stalled,omitempty"`    // different events fail in a row for an unknown reason
 	Unreadable []Unreadable `json:"unreadable,omitempty"` // partitions that cannot be read now
-	Lost       []Loss       `json:"lost,omitempty"`       // since the process started; a restart acknowledges them
+	Lost       []Loss       `json:"lost,omitempty"`       // since the process started, the last 100; a restart acknowledges them
 }
 
 // Healthy reports whether the member reads all of its partitions, and has lost nothing.
@@ -54,10 +54,13 @@ func (m *Member) cannotRead(n int32, err error) {
 	m.set(func() { m.unreadable[n] = Unreadable{n, err.Error(), time.Now()} })
 }
 
+// maxLosses is how many losses are kept; the log has all.
+const maxLosses = 100
+
 func (m *Member) recordLoss(l Loss) {
 	m.Logger.Error("offsets were lost: restore their events from a backup, or publish them again; a restart clears /readyz",
 		"topic", m.topic, "group", m.group, "partition", l.Partition, "from", l.From, "to", l.To, "reason", l.Reason)
-	m.set(func() { m.lost = append(m.lost, l) })
+	m.set(func() { m.lost = append(m.lost[max(len(m.lost)-maxLosses+1, 0):], l) })
 }
 
 // Status is the member's status.

@@ -89,7 +89,8 @@ func TestDeadLetters(t *testing.T) {
 	assert.Equal(t, 2, f.Run("dead-letters", "list", "--class", "x").Status)
 	assert.Equal(t, 2, f.Run("dead-letters", "lst").Status)
 	for _, wrong := range [][]string{{"redrive", "x"}, {"redrive"}, {"redrive", p.Token, "--rate", "-1"}, {"show", "x"},
-		{"list", "--topic", "x"}, {"list", "--since", "-1h"}, {"preview", "--max-redrives", "0"}, {"discard", "x", "--reason", "r"}, {"audit", "x"}} {
+		{"list", "--topic", "x"}, {"list", "--since", "-1h"}, {"preview", "--max-redrives", "0"},
+		{"discard", "x", "--reason", "r"}, {"audit", "x"}} {
 		assert.Equal(t, 2, f.Run(append([]string{"dead-letters"}, wrong...)...).Status, "%v", wrong)
 	}
 	rest := Decoded[struct{ Token string }](t, f.Run("dead-letters", "preview", "--id", p.Refused[0].ID, "--json").Stdout)
@@ -133,7 +134,8 @@ func TestDeadLettersOfPoison(t *testing.T) {
 		return ErrorUnless(len(Lines(f.Run("dead-letters", "list", "--json").Stdout)) == len(records), "not all are rejected")
 	})
 	for _, arguments := range [][]string{{"list"}, {"list", "--json"}, {"show", "contact-created/0/0"},
-		{"show", "contact-created/0/0", "--json"}, {"show", "contact-created/0/1"}, {"show", "contact-created/0/2"}, {"preview"}, {"preview", "--json"}} {
+		{"show", "contact-created/0/0", "--json"}, {"show", "contact-created/0/1"}, {"show", "contact-created/0/2"},
+		{"preview"}, {"preview", "--json"}} {
 		got := f.Run(append([]string{"dead-letters"}, arguments...)...)
 		assert.Zero(t, got.Status, got.Stderr)
 		assert.NotRegexp(t, "[\x00-\x09\x0b-\x1f\x7f-\u009f\u202a-\u202e]", got.Stdout, "%v", arguments)

@@ -125,8 +125,8 @@ func (r *rig) fail(err error, ids ...string) {
 // write writes an event of a subject to partition 0, with a header k=v and more.
 func (r *rig) write(id, subject string, more ...kgo.RecordHeader) {
 	r.t.Helper()
-	require.NoError(r.t, r.kafka.ProduceSync(r.t.Context(), &kgo.Record{Topic: r.topic, Key: []byte(subject),
-		Value: event(id, subject), Timestamp: written, Headers: append([]kgo.RecordHeader{{Key: "k", Value: []byte("v")}}, more...)}).FirstErr())
+	require.NoError(r.t, r.kafka.ProduceSync(r.t.Context(), &kgo.Record{Topic: r.topic, Timestamp: written, Key: []byte(subject),
+		Value: event(id, subject), Headers: append([]kgo.RecordHeader{{Key: "k", Value: []byte("v")}}, more...)}).FirstErr())
 }
 
 // written is when all events are written.
@@ -379,7 +379,8 @@ func TestRedriveEndsWithoutBrokers(t *testing.T) { // not parallel: the timeout 
 func TestRedriveOfAnEventThatFillsItsTopic(t *testing.T) {
 	onBrokers(t, func(t *testing.T, r *rig) {
 		r.fail(errors.New("broken"), "e0", "e1")
-		value := bytes.Replace(event("e0", "s0"), []byte(`"data"`), fmt.Appendf(nil, `"x":%q,"data"`, strings.Repeat("x", 1_048_400)), 1)
+		padding := fmt.Appendf(nil, `"x":%q,"data"`, strings.Repeat("x", 1_048_400))
+		value := bytes.Replace(event("e0", "s0"), []byte(`"data"`), padding, 1)
 		require.NoError(t, r.kafka.ProduceSync(t.Context(), &kgo.Record{Topic: r.topic, Key: []byte("s0"), Value: value}).FirstErr())
 		r.write("e1", "s1")
 		r.consume("a")
