@@ -113,11 +113,11 @@ func (r *rig) start(ctx context.Context, duration time.Duration) (err error) {
 			return err
 		}
 	}
-	return r.allReady(ctx, 2*time.Minute)
+	return r.allReady(ctx, brokerTime)
 }
 
-// brokerTime is what a broker may take to start on a busy machine.
-const brokerTime = 2 * time.Minute
+// brokerTime is what servers and programs may take to start on a very busy machine.
+const brokerTime = 4 * time.Minute
 
 // brokersUp returns an error unless every broker is part of the cluster.
 func (r *rig) brokersUp(ctx context.Context) error {
@@ -131,7 +131,7 @@ func (r *rig) brokersUp(ctx context.Context) error {
 // makeTopics replaces what an earlier run left. The tables have a name of the run's own.
 func (r *rig) makeTopics(ctx context.Context) error {
 	admin := kadm.NewClient(r.client)
-	err := until(ctx, 3*time.Minute, func(ctx context.Context) error {
+	err := until(ctx, brokerTime, func(ctx context.Context) error {
 		old, err := admin.ListTopics(ctx)
 		if err = errors.Join(err, r.brokersUp(ctx)); err != nil {
 			return err
@@ -146,7 +146,7 @@ func (r *rig) makeTopics(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return until(ctx, 2*time.Minute, func(ctx context.Context) error {
+	return until(ctx, brokerTime, func(ctx context.Context) error {
 		if out, err := r.command(ctx, "topics").CombinedOutput(); err != nil {
 			return fmt.Errorf("sipeat topics: %w\n%s", err, out)
 		}
