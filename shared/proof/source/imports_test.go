@@ -1,5 +1,5 @@
-// Package imports tests which packages import which.
-package imports
+// Package source tests which packages import which, and the recipes of the Makefile.
+package source
 
 import (
 	"bytes"
