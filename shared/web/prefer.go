@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	maxWait      = 20 * time.Second
-	firstPause   = 10 * time.Millisecond
-	longestPause = 250 * time.Millisecond
-	lastCall     = 2 * time.Second // what is left of the request's time for the last call
+	maxWait       = 20 * time.Second
+	shortestPause = time.Millisecond // a projection on one machine takes about two
+	longestPause  = 250 * time.Millisecond
+	lastCall      = 2 * time.Second // what is left of the request's time for the last call
 )
 
 // preferredWait reads wait=N of the headers Prefer (RFC 7240 section 4.3), N in whole seconds and at most 20. The first wait
@@ -30,8 +30,9 @@ func preferredWait(headers []string) (time.Duration, bool) {
 	return 0, false
 }
 
-// waitUntilFound calls get again, with growing pauses, while it returns NotFound and the preferred wait lasts. It stops early
-// when the client goes away, the server shuts down, or the request's deadline is near.
+// waitUntilFound calls get again, with growing pauses, while it returns NotFound and the preferred wait lasts. A pause is a
+// quarter of the time waited so far, so that the answer is late by no more than that. It stops early when the client goes
+// away, the server shuts down, or the request's deadline is near.
 func waitUntilFound[Out any](w http.ResponseWriter, r *http.Request, get func() (Out, error)) (Out, error) {
 	w.Header().Add("Vary", "Prefer")
 	ctx := r.Context()
@@ -39,18 +40,20 @@ func waitUntilFound[Out any](w http.ResponseWriter, r *http.Request, get func() 
 	if preferred {
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 	}
-	end := time.Now().Add(wait)
+	start := time.Now()
+	end := start.Add(wait)
 	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-lastCall).Before(end) {
 		end = deadline.Add(-lastCall)
 	}
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+	for {
 		out, err := get()
 		left := time.Until(end)
 		if left <= 0 || !preferred || events.KindOf(err) != events.NotFound {
 			return out, err
 		}
+		pause := min(max(time.Since(start)/4, shortestPause), longestPause, left)
 		select {
-		case <-time.After(min(pause, left)):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return out, ctx.Err()
 		case <-draining(ctx):
