@@ -35,13 +35,13 @@ const (
 //
 //	row               pk              sk                  in the indexes
 //	an item           1/item/TYPE/ID  -                   list, and those of its labels: city, country, machine, kind
-//	a counter         1/demand        COUNTRY CITY DRINK  place
+//	a counter         1/demand        COUNTRY CITY DRINK  place; a drink in high demand has up to 16, see [Store.Put]
 //	a topic's marks   1/marks         TOPIC               none
 //
 //	index                         partition key   sort key        projects
 //	list                          1/TYPE          time ID         all
 //	city, country, machine, kind  1/TYPE/FOLDED   time ID         all
-//	place                         1/CITY          COUNTRY DRINK   keys, so that counting costs it nothing
+//	place                         1/CITY          COUNTRY DRINK   keys: counting costs it nothing after the first time
 //
 //	access                       request                          units
 //	Get                          GetItem, consistent              1 for each 4 KB
@@ -53,7 +53,7 @@ const (
 //	Put with drinks              TransactWriteItems               2 write units a KB of item, 2 a counter, 1 a KB and index
 //	Advance                      UpdateItem                       1 write unit, 25 partitions
 //
-// A partition takes 1000 write units a second, and so does a counter: two transactions a unit, 500 a second
+// A partition takes 1000 write units a second, and so does the row of a counter: two units a transaction, 500 a second
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html). Counters share a
 // partition key; DynamoDB divides such a collection by its sort key when it is hot, which it could not if the table had a
 // local secondary index (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/burst-adaptive-capacity.html).

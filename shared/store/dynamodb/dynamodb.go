@@ -48,7 +48,7 @@ func Open(cfg aws.Config, name string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{table: t, marks: map[string]string{}}, nil
+	return &Store{table: t, marks: map[string]string{}, writer: writer{hot: map[store.DemandKey]byte{}}}, nil
 }
 
 // Ping implements [store.Store]. The error names what is wrong: table, place, credentials or rights.

@@ -3,9 +3,11 @@ package dynamodb
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -14,8 +16,9 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// Put implements [store.Writer], by one request at most. A request whose answer was lost does no harm: the next finds the
-// item, with the same digest, and its drinks counted.
+// Put implements [store.Writer], by one request, unless other processes count the same drinks at the same time: after a
+// conflict at a drink, a handle counts it in another row, of up to 16. A request whose answer was lost does no harm: the
+// next finds the item, with the same digest, and its drinks counted.
 func (s *Store) Put(ctx context.Context, item store.Item) error {
 	if err := item.Check(); err != nil {
 		return err
@@ -50,12 +53,17 @@ type op struct {
 // (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
 const maxActions, maxData = 100, 3 << 20
 
+// counterRows is the largest number of rows of one counter. A handle counts in the first row until a conflict. maxHot is how many
+// drinks it remembers that it counts in another row.
+const counterRows, maxHot = 16, 1024
+
 // writer gathers the Puts of a handle: those that wait while a transaction runs share the next one. So the Puts of a process
 // never conflict at a drink that is in high demand, and it is counted once for all of them.
 type writer struct {
 	mu      sync.Mutex
 	queue   []*op
 	running bool
+	hot     map[store.DemandKey]byte // the row in which a drink is counted; absent = the first. Of the sender.
 }
 
 // share puts an item in a transaction with others.
@@ -114,19 +122,20 @@ func (w *writer) take() (batch []*op) {
 }
 
 // transact puts items and counts their drinks in one transaction. Items that exist cancel it; they are answered, and the
-// others sent again without them.
+// others sent again without them. So are all after a conflict with another process.
 func (s *Store) transact(batch []*op) {
-	for len(batch) > 0 {
-		_, err := call(context.Background(), s.table, s.client.TransactWriteItems, s.transaction(batch))
+	for try := 1; len(batch) > 0; try++ {
+		counters := countersOf(batch)
+		_, err := call(context.Background(), s.table, s.client.TransactWriteItems, s.transaction(batch, counters))
 		var canceled *types.TransactionCanceledException
+		var why []types.CancellationReason // by action
+		if errors.As(err, &canceled) && len(canceled.CancellationReasons) == len(batch)+len(counters) {
+			why = canceled.CancellationReasons
+		}
 		var rest []*op
 		for i, o := range batch {
-			var reason types.CancellationReason
-			if errors.As(err, &canceled) && i < len(canceled.CancellationReasons) {
-				reason = canceled.CancellationReasons[i]
-			}
-			if aws.ToString(reason.Code) == conditionFailed && len(reason.Item) > 0 {
-				o.done <- o.item.Compare(dataOf(reason.Item["digest"]))
+			if why != nil && aws.ToString(why[i].Code) == conditionFailed && len(why[i].Item) > 0 {
+				o.done <- o.item.Compare(dataOf(why[i].Item["digest"]))
 			} else {
 				rest = append(rest, o)
 			}
@@ -139,6 +148,13 @@ func (s *Store) transact(batch []*op) {
 				s.transact([]*op{o})
 			}
 			return
+		case why != nil && crowded(reasons(err)...) && try < maxAttempts:
+			for i, c := range counters {
+				if crowded(aws.ToString(why[len(batch)+i].Code)) {
+					s.writer.spread(c.DemandKey)
+				}
+			}
+			time.Sleep(rand.N(min(minBackoff<<try, maxBackoff))) //nolint:forbidigo // a backoff
 		default:
 			for _, o := range batch {
 				o.done <- err
@@ -148,14 +164,17 @@ func (s *Store) transact(batch []*op) {
 	}
 }
 
-func (s *Store) transaction(batch []*op) *dynamodb.TransactWriteItemsInput {
-	in := &dynamodb.TransactWriteItemsInput{}
-	var counters []store.DemandEntry // in the order of the requests
+// spread counts a drink in another row from now on.
+func (w *writer) spread(k store.DemandKey) {
+	if len(w.hot) >= maxHot {
+		clear(w.hot)
+	}
+	w.hot[k] = byte(1 + rand.IntN(counterRows-1))
+}
+
+// countersOf are the drinks of a transaction, each with its count, in the order of the requests.
+func countersOf(batch []*op) (counters []store.DemandEntry) {
 	for _, o := range batch {
-		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Put: &types.Put{
-			TableName: &s.name, Item: o.row, ConditionExpression: aws.String(isNew),
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		}})
 		for _, e := range o.demand {
 			same := func(c store.DemandEntry) bool { return c.DemandKey == e.DemandKey }
 			if i := slices.IndexFunc(counters, same); i >= 0 {
@@ -165,23 +184,34 @@ func (s *Store) transaction(batch []*op) *dynamodb.TransactWriteItemsInput {
 			}
 		}
 	}
+	return counters
+}
+
+func (s *Store) transaction(batch []*op, counters []store.DemandEntry) *dynamodb.TransactWriteItemsInput {
+	in := &dynamodb.TransactWriteItemsInput{}
+	for _, o := range batch {
+		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Put: &types.Put{
+			TableName: &s.name, Item: o.row, ConditionExpression: aws.String(isNew),
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		}})
+	}
 	for _, e := range counters {
-		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Update: s.count(e)})
+		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Update: s.count(e, s.writer.hot[e.DemandKey])})
 	}
 	return in
 }
 
-// count adds to a counter, which shows the spelling that came first.
-func (s *Store) count(e store.DemandEntry) *types.Update {
+// count adds to a row of a counter, which shows the spelling that came first.
+func (s *Store) count(e store.DemandEntry, n byte) *types.Update {
 	return &types.Update{
-		TableName: &s.name, Key: keyOf(demandKey, counterKey(e.DemandKey)),
+		TableName: &s.name, Key: keyOf(demandKey, counterRow(counterKey(e.DemandKey), n)),
 		UpdateExpression: aws.String("SET shownCountry = if_not_exists(shownCountry, :country), " +
 			"shownCity = if_not_exists(shownCity, :city), " +
 			"shownDrink = if_not_exists(shownDrink, :drink), place = :place, #at = :at ADD asked :n"),
 		ExpressionAttributeNames: map[string]string{"#at": at},
 		ExpressionAttributeValues: row{
 			":country": text(e.Shown.Country), ":city": text(e.Shown.City), ":drink": text(e.Shown.Drink), ":n": number(e.Shown.Count),
-			":place": text(join(e.City)), ":at": data(ordered(e.Country, e.Drink)),
+			":place": text(join(e.City)), ":at": data(counterRow(ordered(e.Country, e.Drink), n)),
 		},
 	}
 }

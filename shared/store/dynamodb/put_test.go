@@ -152,6 +152,29 @@ func TestPutTriesAgainUntilItIsKnown(t *testing.T) {
 	assert.Len(t, f.transactions, 1, "an item that exists is answered at once")
 }
 
+// After a conflict a drink is counted in another row; the other drinks stay where they are.
+func TestAHotDrinkIsCountedInAnotherRow(t *testing.T) {
+	t.Parallel()
+	s, f := faked(t, func(n int, _ []string) (int, string, error) {
+		if n == 2 {
+			return cancel(none, conflict, none)
+		}
+		return 200, "{}", nil
+	})
+	for n := range 3 {
+		require.NoError(t, s.Put(t.Context(), request(fmt.Sprint(n), "Cola", "Tea")))
+	}
+	require.Len(t, f.transactions, 4)
+	key := func(transaction, action int) string {
+		return regexp.MustCompile(`"sk":\{"B":"([^"]*)"\}`).FindStringSubmatch(f.transactions[transaction][action])[1]
+	}
+	cola, tea := key(0, 1), key(0, 2)
+	assert.Equal(t, [2]string{cola, tea}, [2]string{key(1, 1), key(1, 2)})
+	assert.NotEqual(t, cola, key(2, 1))
+	assert.Equal(t, [2]string{key(2, 1), tea}, [2]string{key(3, 1), key(3, 2)})
+	assert.Equal(t, tea, key(2, 2))
+}
+
 func TestPutsShareTransactionsWhileOneRuns(t *testing.T) {
 	t.Parallel()
 	all := make(chan struct{})

@@ -105,8 +105,8 @@ func listing(q store.Query, start *store.Position) *dynamodb.QueryInput {
 	return in
 }
 
-// Demand implements [store.Reader]. The counters are in the order of the answer; those of a city in every country are found by
-// the index of their places.
+// Demand implements [store.Reader]. The counters are in the order of the answer, the rows of each side by side; those of a city
+// in every country are found by the index of their places.
 func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (page store.DemandPage, err error) {
 	start, err := q.Start()
 	if err != nil {
@@ -119,7 +119,7 @@ func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (page store.Dem
 		ConsistentRead:            aws.Bool(true),
 	}
 	if start != nil {
-		in.ExclusiveStartKey = keyOf(demandKey, counterKey(*start))
+		in.ExclusiveStartKey = keyOf(demandKey, pastCounter(counterKey(*start)))
 	}
 	switch {
 	case country != "":
@@ -135,28 +135,37 @@ func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (page store.Dem
 		in.ExpressionAttributeValues[":p"] = text(join(city))
 		if start != nil {
 			in.ExclusiveStartKey[placeIndex] = text(join(city))
-			in.ExclusiveStartKey[at] = data(ordered(start.Country, start.Drink))
+			in.ExclusiveStartKey[at] = data(pastCounter(ordered(start.Country, start.Drink)))
 		}
 	}
-	in.Limit = aws.Int32(int32(q.Limit + 1))
-	rows, next, err := s.query(ctx, in)
-	more := len(next) > 0 || len(rows) > q.Limit // texts of several KB make a page short
-	rows = rows[:min(len(rows), q.Limit)]
-	if err == nil && in.IndexName != nil {
-		rows, err = s.counters(ctx, rows)
+	in.Limit = aws.Int32(int32(min(q.Limit+1, maxRead)))
+	for { // until there is one drink more than a page, or the list ends
+		rows, next, err := s.query(ctx, in)
+		if err == nil && in.IndexName != nil {
+			rows, err = s.counters(ctx, rows)
+		}
+		if err != nil {
+			return store.DemandPage{}, err
+		}
+		for _, r := range rows {
+			d := store.Demand{
+				Country: textOf(r["shownCountry"]), City: textOf(r["shownCity"]), Drink: textOf(r["shownDrink"]), Count: numberOf(r["asked"]),
+			}
+			switch last := len(page.Items) - 1; {
+			case last >= 0 && page.Items[last].Key() == d.Key():
+				page.Items[last].Count += d.Count
+			case last == q.Limit-1:
+				page.Next = q.Next(page.Items[last].Key())
+				return page, nil
+			default:
+				page.Items = append(page.Items, d)
+			}
+		}
+		if len(next) == 0 {
+			return page, nil
+		}
+		in.ExclusiveStartKey = next
 	}
-	if err != nil {
-		return store.DemandPage{}, err
-	}
-	for _, r := range rows {
-		page.Items = append(page.Items, store.Demand{
-			Country: textOf(r["shownCountry"]), City: textOf(r["shownCity"]), Drink: textOf(r["shownDrink"]), Count: numberOf(r["asked"]),
-		})
-	}
-	if more && len(rows) > 0 {
-		page.Next = q.Next(page.Items[len(rows)-1].Key())
-	}
-	return page, nil
 }
 
 // counters reads the counters of rows of the index, in their order.

@@ -165,3 +165,15 @@ func ordered(texts ...string) (b []byte) {
 }
 
 func counterKey(k store.DemandKey) []byte { return ordered(k.Country, k.City, k.Drink) }
+
+// counterRow is the sort key of row n of a counter, in the table or in an index: the rows are neighbours, the first of them with
+// the counter's own key.
+func counterRow(key []byte, n byte) []byte {
+	if n == 0 {
+		return key
+	}
+	return append(key, n)
+}
+
+// pastCounter is the sort key behind all rows of a counter.
+func pastCounter(key []byte) []byte { return counterRow(key, 0xFF) }

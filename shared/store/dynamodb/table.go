@@ -70,16 +70,14 @@ func openTable(cfg aws.Config, what string, description *dynamodb.CreateTableInp
 // Close does nothing: there is nothing to release.
 func (t *table) Close() error { return nil }
 
-// retryer is the SDK's, with the transactions that were cancelled by others or throttled
-// (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html, CancellationReasons). One
-// whose item exists is answered instead: another attempt would find the same.
+// retryer is the SDK's, but for transactions that were cancelled, which [Store.transact] sends again in another form
+// (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html, CancellationReasons).
 func retryer() aws.Retryer {
 	standard := retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts, o.MaxBackoff, o.BaseDelay, o.RateLimiter = maxAttempts, maxBackoff, minBackoff, ratelimit.None
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-			if codes := reasons(err); len(codes) > 0 {
-				return aws.BoolTernary(!slices.Contains(codes, conditionFailed) &&
-					(slices.Contains(codes, "TransactionConflict") || throttled(err)))
+			if len(reasons(err)) > 0 {
+				return aws.FalseTernary
 			}
 			return aws.UnknownTernary
 		})}, o.Retryables...)
@@ -154,9 +152,14 @@ func reasons(err error) (codes []string) {
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html).
 func throttled(err error) bool {
 	return retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}.IsErrorThrottle(err) == aws.TrueTernary ||
-		slices.ContainsFunc(reasons(err), func(code string) bool {
-			return code == "ProvisionedThroughputExceeded" || code == "ThrottlingError"
-		})
+		slices.ContainsFunc(reasons(err), func(code string) bool { return code != "TransactionConflict" && crowded(code) })
+}
+
+// crowded reports whether one of these codes of actions says that another process writes the same row, or too many do.
+func crowded(codes ...string) bool {
+	return slices.ContainsFunc(codes, func(code string) bool {
+		return code == "TransactionConflict" || code == "ProvisionedThroughputExceeded" || code == "ThrottlingError"
+	})
 }
 
 // existing is the row for which the condition of a single write failed.
@@ -178,7 +181,10 @@ func (t *table) query(ctx context.Context, in *dynamodb.QueryInput) (rows []row,
 	return out.Items, out.LastEvaluatedKey, nil
 }
 
-// get reads rows by their keys, at most 100 different ones. DynamoDB names those that it has not read because it throttles;
+// maxRead is how many rows a BatchGetItem may read.
+const maxRead = 100
+
+// get reads rows by their keys, at most maxRead different ones. DynamoDB names those that it has not read because it throttles;
 // the SDK does not ask again for them.
 func (t *table) get(ctx context.Context, keys []row) (rows []row, err error) {
 	left := map[string]types.KeysAndAttributes{t.name: {Keys: keys, ConsistentRead: aws.Bool(true)}}

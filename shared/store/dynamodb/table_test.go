@@ -50,9 +50,9 @@ func TestFault(t *testing.T) {
 		{&types.ProvisionedThroughputExceededException{}, "throttled", true},
 		{apiError("ValidationException"), "another program's table", false},
 		{apiError("InternalServerError"), "failed (InternalServerError)", false}, // by its status 500 it passes; see the next
-		{canceled("None", "TransactionConflict"), "failed (", true},
+		{canceled("None", "TransactionConflict"), "failed (", false},
 		{canceled("ConditionalCheckFailed", "TransactionConflict"), "failed (", false},
-		{canceled("None", "ThrottlingError"), "throttled", true},
+		{canceled("None", "ThrottlingError"), "throttled", false},
 		{&types.TransactionConflictException{}, "failed (TransactionConflictException)", true},
 		{fmt.Errorf("x: %w", context.DeadlineExceeded), "cannot be reached", true}, // of one attempt
 		{&net.OpError{Op: "dial", Err: errors.New("connection refused")}, "cannot be reached", false},
