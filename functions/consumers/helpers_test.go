@@ -29,10 +29,10 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	model, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "model.db"), sqlite.WithRelaxedSync())
+	model, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "model.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, model.Close()) })
-	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"), sqlite.WithRelaxedSync())
+	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, claims.Close()) })
 	w := &world{topic: &topic{}, notifier: &fakeNotifier{}, model: model, claims: &fakeClaims{Claims: claims}}

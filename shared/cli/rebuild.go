@@ -126,7 +126,7 @@ func (r *rebuild) openNamed(ctx context.Context, name string) (store.Store, erro
 	if r.table != "" {
 		return r.openTable(ctx, name)
 	}
-	return sqlite.Open(ctx, name, sqlite.WithRelaxedSync()) // it can be built again
+	return sqlite.Open(ctx, name)
 }
 
 // build builds the model from the events that exist now. Then it follows new ones until ctx is done or the comparison ends.

@@ -21,9 +21,10 @@ type Marks map[string]map[int32]Mark
 // Marker keeps the marks of a read model, so that one which was deleted, restored from a backup or exchanged is noticed:
 // the consumer groups go on at their offsets, and what they handled before is missing.
 type Marker interface {
-	// Advance notes that the events of a topic from one offset up to another, by partition, were handled into this model. Call
-	// it before to is committed. from is where the consumer began or what it passed as to the last time; 0 stands for the
-	// earliest event. If the model does not hold what is below from, it is behind until that is rebuilt.
+	// Advance notes that the events of a topic from one offset up to another, by partition, were handled into this model, and
+	// makes durable what was put before. Call it before to is committed. from is where the consumer began or what it passed as
+	// to the last time; 0 stands for the earliest event. If the model does not hold what is below from, it is behind until that
+	// is rebuilt.
 	Advance(ctx context.Context, topic string, from, to map[int32]int64) error
 	Marks(ctx context.Context) (Marks, error)
 }

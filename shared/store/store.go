@@ -94,8 +94,8 @@ type Reader interface {
 type Writer interface {
 	// Put keeps the item if it is the first of its type and id, and counts its drinks, both or neither. A repeat (the
 	// same Digest) changes nothing. Other content under the same id is a Conflict and changes nothing. When Put
-	// returns nil the item is durable and readable; when it returns Unavailable it may or may not have been kept: put
-	// it again.
+	// returns nil the item is readable and survives a killed process; it survives a power failure when Advance has returned
+	// nil after that. When Put returns Unavailable the item may or may not have been kept: put it again.
 	Put(ctx context.Context, item Item) error
 }
 

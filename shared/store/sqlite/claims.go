@@ -50,7 +50,7 @@ func OpenClaims(ctx context.Context, path string, opts ...Option) (*Claims, erro
 }
 
 func (c *Claims) write(ctx context.Context, text string, args ...any) error {
-	return c.do(ctx, func(t *tx) error { return t.exec(text, args...) })
+	return c.do(ctx, true, func(t *tx) error { return t.exec(text, args...) })
 }
 
 const setClaim = `INSERT INTO claims (id, channel, state, owner, until, at, class, changed) VALUES (?, ?, ?, ?, ?, ?, '', ?)
@@ -63,7 +63,7 @@ func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Durat
 		return store.Held, 0, err
 	}
 	claim, left := store.Claimed, time.Duration(0)
-	err := c.do(ctx, func(t *tx) error {
+	err := c.do(ctx, true, func(t *tx) error {
 		now := c.clock()
 		err := t.each("SELECT state, until FROM claims WHERE id = ? AND channel = ?", []any{id, channel}, func(rows *sql.Rows) error {
 			var state store.DeliveryState

@@ -52,12 +52,8 @@ func openFile(ctx context.Context, k kind, path string, opts []Option) (*file, e
 	if created, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
 		_ = created.Close()
 	}
-	pragmas := []string{"synchronous(full)", "fullfsync(1)"} // fullfsync: macOS's fsync stops short of the disk
-	if f.relaxed {
-		pragmas = []string{"synchronous(normal)"}
-	}
-	db, err := connect(path, append(pragmas, "busy_timeout(0)", "cache_size(-32768)", "temp_store(memory)",
-		"wal_autocheckpoint(4000)", "journal_size_limit(67108864)")...)
+	db, err := connect(path, "synchronous(normal)", "fullfsync(1)", // macOS's fsync stops short of the disk
+		"busy_timeout(0)", "cache_size(-32768)", "temp_store(memory)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)")
 	if err == nil {
 		f.readers, err = connect(path, "busy_timeout(10000)", "query_only(1)", "cache_size(-8192)")
 	}

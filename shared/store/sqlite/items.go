@@ -28,7 +28,7 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 	values := []any{item.Type, item.ID, item.EventID, item.CreatedAt.UnixMilli(), item.Digest[:], string(item.Data),
 		string(more), f.City, f.Country, f.MachineID, f.Type}
 	demand := item.DemandEntries()
-	return s.do(ctx, func(t *tx) error {
+	return s.do(ctx, false, func(t *tx) error {
 		isNew, err := t.changed(`INSERT INTO items (type, id, event, created, digest, data, extra, city, country, machine, kind)
 			VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, ''), nullif(?, ''))
 			ON CONFLICT (type, id) DO NOTHING`, values...)

@@ -4,9 +4,10 @@
 // Guarantees beyond the contract in package store:
 //
 //   - A file may be open in several processes at once, such as an API and a worker.
-//   - What a write acknowledges survives a killed process and, unless [WithRelaxedSync] is given, a power failure, as far as the
-//     disk keeps its own promise.
-//   - Concurrent writes share transactions and so the wait for the disk; a lone write waits for nothing but itself.
+//   - What a write acknowledges survives a killed process. A claim survives a power failure too, and so does an item once
+//     [Store.Advance] has returned nil after it, as far as the disk keeps its own promise. Events of items that a power failure
+//     takes are not committed yet and come again.
+//   - Concurrent writes share transactions; a lone write waits for nothing but itself.
 //
 // Caveats: SQLite's write-ahead log needs a local file system, never a network one. The files beside it, with the same name
 // and -wal or -shm at the end, belong to it: copy a closed store, or by SQLite's own backup. A process must not open and
@@ -83,13 +84,8 @@ type Option func(*options)
 
 type options struct {
 	clock       func() time.Time // for leases
-	relaxed     bool
 	lockTimeout time.Duration
 }
-
-// WithRelaxedSync leaves it to the operating system when to write to the disk: what was acknowledged still survives a
-// killed process, but the last of it may be lost in a power failure. The file stays intact either way.
-func WithRelaxedSync() Option { return func(o *options) { o.relaxed = true } }
 
 // WithClock takes the time of leases from clock instead of [time.Now].
 func WithClock(clock func() time.Time) Option { return func(o *options) { o.clock = clock } }
@@ -109,9 +105,10 @@ func (s *Store) Ping(ctx context.Context) error {
 	return cmp.Or(err, marks.Check())
 }
 
-// Advance implements [store.Marker].
+// Advance implements [store.Marker]. Items that were put before are on the disk when it returns nil, and only then: a wait for
+// the disk at each commit of offsets is much less than one at each item.
 func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]int64) error {
-	return s.do(ctx, func(t *tx) error {
+	return s.do(ctx, true, func(t *tx) error {
 		marks := store.Marks{}
 		err := t.each("SELECT topic, partition, held, committed FROM marks WHERE topic = ?", []any{topic}, scanMark(marks))
 		if err != nil {
@@ -125,7 +122,7 @@ func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]in
 				return err
 			}
 		}
-		return nil
+		return t.exec(fmt.Sprintf("PRAGMA user_version = %d", s.version)) // only a commit that changes something is synced
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
@@ -27,6 +28,7 @@ const maxBatch = 1024
 type job struct {
 	ctx  context.Context
 	run  func(*tx) error
+	sync bool  // to the disk, with everything written before
 	err  error // of run
 	done chan error
 }
@@ -40,9 +42,9 @@ type writer struct {
 }
 
 // do runs a write and returns when it is committed, or when its context ends: then its outcome is unknown, and run may
-// still be called.
-func (w *writer) do(ctx context.Context, run func(*tx) error) error {
-	j := &job{ctx: ctx, run: run, done: make(chan error, 1)}
+// still be called. With sync, it and everything committed before are on the disk then.
+func (w *writer) do(ctx context.Context, sync bool, run func(*tx) error) error {
+	j := &job{ctx: ctx, run: run, sync: sync, done: make(chan error, 1)}
 	select {
 	case w.jobs <- j:
 	case <-ctx.Done():
@@ -109,6 +111,12 @@ func (w *writer) transaction(jobs []*job) (ofJob bool, err error) {
 	if err := w.file.inPlace(); err != nil {
 		return false, err
 	}
+	if slices.ContainsFunc(jobs, func(j *job) bool { return j.sync }) {
+		if err := w.setSync("full"); err != nil {
+			return false, err
+		}
+		defer func() { err = cmp.Or(err, w.setSync("normal")) }() // after an error it stays as it is: safe
+	}
 	// A batch belongs to no single caller.
 	if err := w.file.whileLocked(context.Background(), func() error { return w.tx.exec("BEGIN IMMEDIATE") }); err != nil {
 		return false, err
@@ -122,6 +130,12 @@ func (w *writer) transaction(jobs []*job) (ofJob bool, err error) {
 		}
 	}
 	return false, w.tx.exec("COMMIT")
+}
+
+// setSync sets whether a commit waits for the disk. SQLite does it when it compiles the statement, so it is not prepared before.
+func (w *writer) setSync(mode string) error {
+	_, err := w.tx.conn.ExecContext(context.Background(), "PRAGMA synchronous = "+mode)
+	return err
 }
 
 // whileLocked tries again while another process has the lock, for lockTimeout at most.

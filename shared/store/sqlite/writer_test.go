@@ -21,13 +21,13 @@ func request(n int) store.Item {
 }
 
 // stall occupies the writer until release is called, so that what is queued meanwhile becomes one batch.
-func stall(t *testing.T, s *Store) (release func()) {
+func stall(t *testing.T, w *writer) (release func()) {
 	t.Helper()
 	entered, leave := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
 	var once sync.Once
 	go func() {
-		done <- s.writer.do(context.Background(), func(*tx) error {
+		done <- w.do(context.Background(), false, func(*tx) error {
 			once.Do(func() { close(entered) })
 			<-leave
 			return nil
@@ -45,13 +45,13 @@ func TestAFailedCommitFailsItsWholeBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, filepath.Join(t.TempDir(), "model.db"))
 		require.NoError(t, s.Put(t.Context(), request(0)))
-		release := stall(t, s)
+		release := stall(t, s.writer)
 		errs := make(chan error, 3)
 		for n := range 3 {
 			go func() { errs <- s.Put(t.Context(), request(n)) }()
 		}
 		synctest.Wait()
-		go s.writer.do(context.Background(), func(tx *tx) error { // ends the transaction without the writer's knowledge
+		go s.writer.do(context.Background(), false, func(tx *tx) error { // ends the transaction without the writer's knowledge
 			return tx.exec("COMMIT")
 		})
 		synctest.Wait()
@@ -66,7 +66,7 @@ func TestAFailedCommitFailsItsWholeBatch(t *testing.T) {
 func TestACancelledPutReturnsAtOnceAndIsNotWritten(t *testing.T) {
 	t.Parallel()
 	s := open(t, filepath.Join(t.TempDir(), "model.db"))
-	release := stall(t, s)
+	release := stall(t, s.writer)
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error, 1)
 	go func() { gone <- s.Put(ctx, request(1)) }()
@@ -84,9 +84,57 @@ func TestReadersDoNotWaitForWriters(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "model.db")
 	a, b := open(t, path), open(t, path)
-	release := stall(t, a)
+	release := stall(t, a.writer)
 	_, err := b.List(t.Context(), store.Query{Type: "request-created", Limit: 1})
 	require.NoError(t, err)
 	release()
 	require.NoError(t, b.Put(t.Context(), request(1)))
+}
+
+// A put waits for no disk. Advance, which comes before offsets are committed, does, and so does a claim.
+func TestWhatWaitsForTheDisk(t *testing.T) {
+	t.Parallel()
+	const normal, full = 1, 2
+	put := func(ctx context.Context, s *Store, _ *Claims) error { return s.Put(ctx, request(1)) }
+	complete := func(ctx context.Context, _ *Store, c *Claims) error { return c.Complete(ctx, "1", "") }
+	advance := func(to int64) func(context.Context, *Store, *Claims) error {
+		return func(ctx context.Context, s *Store, _ *Claims) error {
+			return s.Advance(ctx, "topic", nil, map[int32]int64{0: to})
+		}
+	}
+	for name, write := range map[string]struct {
+		do   func(context.Context, *Store, *Claims) error
+		want [2]int // of the read model, and the claims
+	}{
+		"put":                      {put, [2]int{normal, normal}},
+		"advance":                  {advance(2), [2]int{full, normal}},
+		"advance without progress": {advance(1), [2]int{full, normal}},
+		"complete":                 {complete, [2]int{normal, full}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			folder := t.TempDir()
+			s, c := open(t, filepath.Join(folder, "model.db")), openClaims(t, filepath.Join(folder, "claims.db"))
+			require.NoError(t, advance(1)(t.Context(), s, c))
+			var modes [2]int
+			errs := make(chan error, 3)
+			var releases []func()
+			for i, w := range []*writer{s.writer, c.writer} {
+				releases = append(releases, stall(t, w))
+				go func() { // in the transaction of the write
+					errs <- w.do(context.Background(), false, func(tx *tx) error {
+						return tx.conn.QueryRowContext(context.Background(), "PRAGMA synchronous").Scan(&modes[i])
+					})
+				}()
+			}
+			go func() { errs <- write.do(context.Background(), s, c) }()
+			synctest.Wait()
+			for _, release := range releases {
+				release()
+			}
+			for range 3 {
+				require.NoError(t, <-errs)
+			}
+			assert.Equal(t, write.want, modes, name)
+		})
+	}
 }
