@@ -68,9 +68,6 @@ func NewEngine(c Consumer, deadLetters DeadLetters, o Options) *Engine {
 	o.Grace = cmp.Or(o.Grace, 4*time.Second)
 	o.MinBackoff = cmp.Or(o.MinBackoff, 100*time.Millisecond)
 	o.MaxBackoff = cmp.Or(o.MaxBackoff, 30*time.Second)
-	if o.Report == nil {
-		o.Report = func(Report) {}
-	}
 	if o.Overrun == nil {
 		o.Overrun = func(err error) { panic(err) }
 	}

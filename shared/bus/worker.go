@@ -67,9 +67,21 @@ func (w *worker) try() (handled bool, delay time.Duration) {
 		}
 		// failpoint: dead-letter-sent w, string(outcome)
 	}
+	if d.trace != nil || e.options.Report != nil {
+		d.report(outcome, err, time.Since(began), e.options.Report)
+	}
+	if outcome == Done || outcome == Rejected {
+		// failpoint: ended w, string(outcome)
+		return true, 0
+	}
+	return false, d.delay(err, &e.options)
+}
+
+// report passes the outcome of a try to the event's trace and to the engine's Report.
+func (d *delivery) report(outcome Outcome, err error, took time.Duration, report func(Report)) {
 	r := Report{
 		Context: d.ctx, Position: d.position(), EventID: d.eventID, Outcome: outcome, Attempt: d.tries,
-		DeadLetterFailures: d.deadLetterFailures, Took: time.Since(began), Err: err,
+		DeadLetterFailures: d.deadLetterFailures, Took: took, Err: err,
 	}
 	if outcome == Rejected {
 		r.Class = classOf(err)
@@ -77,12 +89,9 @@ func (w *worker) try() (handled bool, delay time.Duration) {
 	if d.trace != nil {
 		d.trace(r)
 	}
-	e.options.Report(r)
-	if outcome == Done || outcome == Rejected {
-		// failpoint: ended w, string(outcome)
-		return true, 0
+	if report != nil {
+		report(r)
 	}
-	return false, d.delay(err, &e.options)
 }
 
 // handle decodes the event and runs its handler.
