@@ -1,6 +1,6 @@
 # The targets for developers and CI. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help test race lint vuln retracted bench integration containers faults faults-long faults-check faults-mutants docker up settings down logs topics worker-dev worker-build worker-start
+.PHONY: help test race lint vuln retracted bench integration containers faults faults-serve faults-long faults-check faults-mutants docker up settings down logs topics worker-dev worker-build worker-start
 
 # go.mod names the Go release to build and check with, so that binaries contain its fixes of the standard library. This overrides
 # GOTOOLCHAIN=local in the environment; `make GOTOOLCHAIN=local build` builds with the installed release.
@@ -83,6 +83,9 @@ FAULTS := HISTORY='$(abspath $(HISTORY))' go test -count=1 -v ./shared/proof/fau
 
 faults: docker ## 4 minutes of load and faults on containers of their own, judged by what clients, topics and sinks saw; SEED=N, HISTORY=file to keep
 	FAULTS=4m $(FAULTS) -timeout 15m -run '^TestFaults$$'
+
+faults-serve: ## 2 minutes of kill -9, power cuts and full disks for `sipeat serve`, on Linux; SEED=N
+	FAULTS_SERVE=1m $(FAULTS) -timeout 10m -run '^TestServeFaults$$'
 
 faults-long: docker ## the same for HOURS=N
 	@test -n '$(HOURS)' || { echo 'HOURS=N says how long: `make faults-long HOURS=1`.' >&2; exit 2; }

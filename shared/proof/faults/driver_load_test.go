@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ const (
 func (r *rig) load(ctx context.Context, number int) {
 	random := rand.New(rand.NewPCG(uint64(r.seed), uint64(100+number)))
 	for n := 1; ctx.Err() == nil; n++ {
-		wait(ctx, time.Duration(random.Float64()*2*float64(pause)))
+		wait(ctx, time.Duration(random.Float64()*2*float64(cmp.Or(r.pause, pause))))
 		if ctx.Err() != nil {
 			return
 		}
@@ -169,13 +170,14 @@ var foreignKinds = []string{"foreign:no-key", "foreign:same-key", "duplicate", "
 func (r *rig) produce(what string, all []*kgo.Record) {
 	ctx, cancel := context.WithTimeout(context.Background(), giveUp)
 	defer cancel()
+	begin := now()
 	for _, result := range r.producer.ProduceSync(ctx, all...) {
-		r.noteProduced(what, result.Record, result.Err)
+		r.noteProduced(begin, what, result.Record, result.Err)
 	}
 }
 
-func (r *rig) noteProduced(what string, record *kgo.Record, err error) {
-	p := produced{when: now(), position: position{record.Topic, record.Partition, record.Offset}, What: what,
+func (r *rig) noteProduced(begin when, what string, record *kgo.Record, err error) {
+	p := produced{when: when{begin.T, time.Now().UnixNano()}, position: position{record.Topic, record.Partition, record.Offset}, What: what,
 		Key: record.Key, Value: record.Value}
 	if err != nil {
 		p.Offset = -1
@@ -197,8 +199,9 @@ func (r *rig) abort(random *rand.Rand) error {
 		return err
 	}
 	for range 3 {
+		begin := now()
 		for _, result := range client.ProduceSync(ctx, r.foreign(random, "aborted")...) {
-			r.noteProduced("aborted:no-key", result.Record, result.Err)
+			r.noteProduced(begin, "aborted:no-key", result.Record, result.Err)
 		}
 	}
 	return errors.Join(client.AbortBufferedRecords(ctx), client.EndTransaction(ctx, kgo.TryAbort))

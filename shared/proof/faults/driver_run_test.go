@@ -43,10 +43,12 @@ type rig struct {
 	binary  string
 	kept    string // where the history is to stay; "" = it is removed with the rest if the run is green
 	began   time.Time
+	pause   time.Duration // of a client between two requests, on average; 0 = [pause]
 	history *writer
 	file    *os.File
 
 	cluster       *cluster
+	broker        string // instead of the cluster, that of `sipeat serve`
 	sinks         *sinks
 	apis, workers []*part
 
@@ -74,8 +76,15 @@ func (r *rig) armed() bool {
 	return err == nil
 }
 
+func (r *rig) brokers() string {
+	if r.cluster == nil {
+		return r.broker
+	}
+	return r.cluster.addresses()
+}
+
 func (r *rig) kafka(options ...kgo.Opt) (*kgo.Client, error) {
-	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(r.cluster.addresses(), ",")...),
+	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(r.brokers(), ",")...),
 		kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MetadataMinAge(250 * time.Millisecond)},
 		options...)...)
 }

@@ -10,6 +10,7 @@ import (
 )
 
 const (
+	serveName   = "serve" // of the process, where brokers, API and consumers are one
 	deadLetters = ".dead-letters"
 	rounding    = int64(time.Millisecond) // of a commit's time, which the broker cuts to milliseconds
 	// zombieTime is how long a process that was suspended or cut off may go on before it knows that it was replaced.

@@ -98,10 +98,12 @@ func (f *facts) doubts() map[string]int {
 		if w := begun[t]; w.open > 0 && (died || slices.ContainsFunc(f.faults, func(x fault) bool {
 			stopped := x.Kind == "F2" && x.Process == t.process // the lease may have ended meanwhile
 			killed := (x.Kind == "F1" || x.Kind == "F3") && x.Process == t.process
-			noStore := x.Kind == "F11" && (x.Process == "" || x.Process == t.process)
+			noStore := (x.Kind == "F11" || x.Kind == "F17") && (x.Process == "" || x.Process == t.process)
 			return (stopped || !completed && (killed || noStore)) && x.T <= end && max(x.T, x.End) >= w.begin
 		})) {
-			doubts[f.events[t.at].resource()]++
+			if e, ok := f.events[t.at]; ok { // or the record is lost
+				doubts[e.resource()]++
+			}
 		}
 		delete(begun, t)
 	}

@@ -31,9 +31,10 @@ func accepted(f *facts, r *findings) {
 			r.bad(wrong, p.End, positions(p.position), "event %s has another key than its subject's id", p.EventID)
 		}
 	}
-	unplaced := map[string]bool{} // values that the driver wrote without learning where
+	unplaced := map[string]bool{} // values that the driver wrote without learning where, or where else
 	for _, p := range f.produced {
 		aborted, at := strings.HasPrefix(p.What, "aborted"), f.at[p.position]
+		unplaced[string(p.Value)] = unplaced[string(p.Value)] || f.embeddedBrokerEnded(p.when)
 		switch {
 		case p.Offset < 0:
 			unplaced[string(p.Value)] = true
@@ -60,6 +61,13 @@ func accepted(f *facts, r *findings) {
 			r.bad(wrong, s.Timestamp*1e6, positions(s.position), "a record that nobody wrote")
 		}
 	}
+}
+
+// embeddedBrokerEnded reports whether the broker of `sipeat serve` ended meanwhile: it may store twice what was in flight.
+func (f *facts) embeddedBrokerEnded(w when) bool {
+	return slices.ContainsFunc(f.faults, func(x fault) bool {
+		return strings.HasPrefix(x.Process, serveName) && x.T <= w.End && max(x.T, x.End) >= w.T
+	})
 }
 
 func sameBytes(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }
