@@ -1,6 +1,7 @@
 package program
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -33,6 +34,23 @@ func TestInvokeRunsEachFunction(t *testing.T) {
 		shown := invoke(f.Name)
 		assert.True(t, strings.HasPrefix(shown, "200 OK\n"), "%s: %s", f.Name, shown)
 		assert.NotContains(t, shown, `"items": []`, f.Name)
+	}
+}
+
+// A redriven event travels to a function with the header that names its consumer group: the function of another skips it.
+func TestInvokeSkipsRedrivesForOthers(t *testing.T) {
+	t.Parallel()
+	sample := Run(t, "", "sample", "contact-created", "--records", "1")
+	for group, handled := range map[string]int{Groups["contact-created"]: 1, "another-group": 0} {
+		header := strings.ReplaceAll(fmt.Sprintf(`"headers":[{"redrive-consumer":%d},`, []byte(group)), " ", ",")
+		payload := strings.Replace(sample.Stdout, `"headers":[`, header, 1)
+		batch, err := trigger.Decode([]byte(payload))
+		require.NoError(t, err)
+		require.Equal(t, group, string(batch.Records[0].Headers[0].Value))
+		invoked := Finish(t, command(t, "invoke", "contact-created", "--throwaway", "-e", "-"), payload)
+		assert.Equal(t, 0, invoked.Status, invoked.Stderr)
+		assert.Equal(t, handled, strings.Count(invoked.Stderr, "outcome=done"), "%s: %s", group, invoked.Stderr)
+		assert.Contains(t, invoked.Stdout, `"batchItemFailures": []`)
 	}
 }
 
