@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
 )
 
 // replay is a part of a topic that is projected again.
@@ -23,17 +25,19 @@ type replay struct {
 	consumer, topic, from, to, key string
 	partition                      int32
 	rejected                       atomic.Int64
+	logging                        rate.Sometimes // of what is rejected
 }
 
 func (a *app) replayCommand() *cobra.Command {
-	r := &replay{app: a}
+	r := &replay{app: a, logging: rate.Sometimes{First: 10}}
 	c := &cobra.Command{
-		Use:   "replay --consumer NAME",
+		Use:   "replay --consumer GROUP",
 		Short: "Project a part of a topic into the read model again",
 		Long: "Project a part of a topic into the read model of STORE again, while traffic continues: events that it holds change\n" +
-			"nothing, those that it lacks are added. It sends no notifications, publishes nothing, joins no consumer group and\n" +
-			"commits nothing. To project other items of the same events, use `sipeat rebuild`.\n\n" +
-			"--from and --to take an offset or a time; --to is not included.\n\n" + kafkaHelp,
+			"nothing, those that it lacks are added. Replay sends no notifications, publishes nothing, joins no consumer group\n" +
+			"and commits nothing. It does not change items: after a change of the projections use `sipeat rebuild`.\n\n" +
+			"--from and --to take an offset or a time; --to is not included. Events that the projection rejects are counted,\n" +
+			"and the first ten are logged: `sipeat dead-letters list` has them all.\n\n" + kafkaHelp,
 		Example: "  sipeat replay --consumer sipeat-contact-consumer --from 2026-11-27T08:00:00Z\n" +
 			"  sipeat replay --consumer sipeat-request-consumer --partition 2 --from 1200 --to 1300\n" +
 			"  sipeat replay --consumer sipeat-contact-consumer --key 0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d",
@@ -44,23 +48,29 @@ func (a *app) replayCommand() *cobra.Command {
 	for _, f := range allConsumers() {
 		groups = append(groups, f.Replay.Group)
 	}
-	c.Flags().StringVar(&r.consumer, "consumer", "", "whose projection: "+strings.Join(groups, ", "))
-	c.Flags().StringVar(&r.topic, "topic", "", "its topic (default the consumer's)")
-	c.Flags().StringVar(&r.from, "from", "0", "first offset, or time such as 2026-11-27T08:00:00Z")
-	c.Flags().StringVar(&r.to, "to", "", "offset or time to end before (default the end)")
-	c.Flags().Int32Var(&r.partition, "partition", -1, "only this partition (default all)")
-	c.Flags().StringVar(&r.key, "key", "", "only events with this key, the id of their subject")
+	c.Flags().StringVar(&r.consumer, "consumer", "", "consumer `group` whose projection runs: "+strings.Join(groups, ", "))
+	c.Flags().StringVar(&r.topic, "topic", "", "its `topic` (default the one that the group reads)")
+	c.Flags().StringVar(&r.from, "from", "0", "first `offset or time`, such as 2026-11-27T08:00:00Z")
+	c.Flags().StringVar(&r.to, "to", "", "`offset or time` to end before (default the end)")
+	c.Flags().Int32Var(&r.partition, "partition", allPartitions, "only this `partition` (-1: all)")
+	c.Flags().StringVar(&r.key, "key", "", "only events with this `key`, the id of their subject")
 	_ = c.MarkFlagRequired("consumer")
 	addFlags(c, "brokers")
 	return c
 }
 
+const allPartitions = -1
+
 func (r *replay) run(ctx context.Context) error {
-	at := slices.IndexFunc(allConsumers(), func(f consumers.Function) bool {
-		return f.Replay.Group == r.consumer && (r.topic == "" || r.topic == f.Replay.Topic)
-	})
+	at := slices.IndexFunc(allConsumers(), func(f consumers.Function) bool { return f.Replay.Group == r.consumer })
 	if at < 0 {
-		return usageError{fmt.Errorf("--consumer, --topic: there is no consumer %q of that topic; see --help", r.consumer)}
+		return usageError{fmt.Errorf("--consumer: there is no consumer group %q; see --help", r.consumer)}
+	}
+	if reads := allConsumers()[at].Replay.Topic; r.topic != "" && r.topic != reads {
+		return usageError{fmt.Errorf("--topic: %s reads %s", r.consumer, reads)}
+	}
+	if r.partition < allPartitions {
+		return usageError{errors.New("--partition must be 0 or more, or -1 for all")}
 	}
 	from, err := parsePoint("--from", r.from)
 	if err != nil {
@@ -69,6 +79,9 @@ func (r *replay) run(ctx context.Context) error {
 	to, err := parsePoint("--to", r.to)
 	if err != nil {
 		return usageError{err}
+	}
+	if r.to != "" && from.Time.IsZero() == to.Time.IsZero() && (from.Offset > to.Offset || from.Time.After(to.Time)) {
+		return usageError{errors.New("--from is behind --to")}
 	}
 	consumer := allConsumers()[at].Replay
 	if err := r.reach(ctx, kafka.Requirements{Read: []string{consumer.Topic}}); err != nil {
@@ -86,6 +99,14 @@ func (r *replay) run(ctx context.Context) error {
 		Advance: func(context.Context, string, map[int32]int64, map[int32]int64) error { return nil }}
 	if o.From, err = kafka.Offsets(ctx, r.cluster, consumer.Topic, from); err != nil {
 		return err
+	}
+	if _, exists := o.From[r.partition]; r.partition != allPartitions && !exists {
+		return usageError{fmt.Errorf("--partition: topic %s has the partitions 0 to %d", consumer.Topic, len(o.From)-1)}
+	}
+	for n := range o.From {
+		if r.partition != allPartitions && r.partition != n {
+			o.From[n] = math.MaxInt64 // nothing of it
+		}
 	}
 	if r.to != "" {
 		if o.Until, err = kafka.Offsets(ctx, r.cluster, consumer.Topic, to); err != nil {
@@ -119,9 +140,6 @@ func (r *replay) run(ctx context.Context) error {
 
 // selects reports whether a record is to be projected.
 func (r *replay) selects(record bus.Record) bool {
-	if r.partition >= 0 && record.Partition != r.partition {
-		return false
-	}
 	if r.key == "" || string(record.Key) == r.key {
 		return true
 	}
@@ -133,8 +151,10 @@ func (r *replay) selects(record bus.Record) bool {
 // Write logs and counts what the projection rejects: the workers have written it to the dead-letter topic already.
 func (r *replay) Write(_ context.Context, l bus.DeadLetter) error {
 	r.rejected.Add(1)
-	r.logger.Warn("rejected", "topic", l.Record.Topic, "partition", l.Record.Partition, "offset", l.Record.Offset, "class", l.Class,
-		"reason", l.Reason)
+	r.logging.Do(func() {
+		r.logger.Warn("rejected", "topic", l.Record.Topic, "partition", l.Record.Partition, "offset", l.Record.Offset,
+			"class", l.Class, "reason", l.Reason)
+	})
 	return nil
 }
 

@@ -25,10 +25,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// BenchmarkCost measures what the durable steps of a worker cost: a kafka.Member on the notification topic that only decodes; that
-// projects; that claims, delivers by a channel that does nothing, and completes the claim; and that does both, as in production. The
-// four alternate in each round; figures are medians of the rounds, and -x is the time of a side divided by that of decoding alone in
-// the same round. DynamoDB needs DYNAMODB_ENDPOINT.
+// BenchmarkCost measures what the durable steps of a worker cost: a kafka.Member on the notification topic that only decodes;
+// that projects; that claims, delivers by a channel that does nothing, and completes the claim; and that does both, as in
+// production. The four alternate in each round; figures are medians of the rounds, and -x is the time of a side divided by that
+// of decoding alone in the same round. DynamoDB needs DYNAMODB_ENDPOINT.
 //
 //	go test ./shared/proof/bench -run '^$' -bench Cost -benchtime 1x
 func BenchmarkCost(b *testing.B) {

@@ -21,9 +21,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// BenchmarkRebuild measures `sipeat rebuild`, as a process of its own, from requests on a broker in this process: its rate, and the
-// most memory that it had, which must not grow with the number of events. The baseline is a rebuild of a tenth of the events.
-// REBUILD_EVENTS is the number of events: 200,000 without it, and 20,000 in DynamoDB, which needs DYNAMODB_ENDPOINT.
+// BenchmarkRebuild measures `sipeat rebuild`, as a process of its own, from requests on a broker in this process: its rate, and
+// the most memory that it had, which must not grow with the number of events. The baseline is a rebuild of a tenth of the
+// events. REBUILD_EVENTS is the number of events: 200,000 without it, and 20,000 in DynamoDB, which needs DYNAMODB_ENDPOINT.
 //
 //	REBUILD_EVENTS=1000000 go test ./shared/proof/bench -run '^$' -bench Rebuild/sqlite -benchtime 1x -timeout 1h
 func BenchmarkRebuild(b *testing.B) {
