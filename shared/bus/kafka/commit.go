@@ -17,9 +17,10 @@ func (m *Member) begin(ctx context.Context, all map[string]map[int32]kgo.Offset)
 	at := map[int32]int64{}
 	m.set(func() {
 		for n, offset := range all[m.topic] {
-			at[n] = max(offset.EpochOffset().Offset, 0) // negative where nothing is committed: the earliest
+			from := offset.EpochOffset()
+			at[n] = max(from.Offset, 0) // negative where nothing is committed: the earliest
 			if p := m.partitions[n]; p != nil {
-				p.start, p.next, p.advanced = at[n], at[n], at[n]
+				p.start, p.next, p.epoch, p.advanced = at[n], at[n], from.Epoch, at[n]
 			}
 		}
 	})

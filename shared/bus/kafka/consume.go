@@ -28,8 +28,8 @@ func (m *Member) poll(ctx context.Context) {
 	fetches := m.client.PollFetches(ctx)
 	fetches.EachPartition(func(fetched kgo.FetchTopicPartition) {
 		if p := m.partition(fetched.Partition); p != nil && len(fetched.Records) > 0 {
-			p.next = fetched.Records[len(fetched.Records)-1].Offset + 1
-			p.end = fetched.HighWatermark
+			last := fetched.Records[len(fetched.Records)-1]
+			p.next, p.epoch, p.end = last.Offset+1, last.LeaderEpoch, fetched.HighWatermark
 			records := make([]bus.Record, len(fetched.Records))
 			for i, r := range fetched.Records {
 				records[i] = fromKgo(r)
@@ -73,7 +73,7 @@ func (m *Member) fetchError(ctx context.Context, n int32, err error) {
 		m.recordLoss(Loss{n, loss.ResetTo, loss.ConsumedTo, truncated})
 		m.reopen(n, loss.ResetTo)
 	case errors.Is(err, kerr.OffsetOutOfRange):
-		m.outOfRange(ctx, n)
+		m.outOfRange(ctx, n, err)
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
 		now := time.Now()
 		if now.Sub(m.unknownLast) > unknownGap {
@@ -119,7 +119,7 @@ func (m *Member) forgetTopic(ctx context.Context) {
 // on behind it.
 func (m *Member) skip(batch *kgo.ErrDecompressTooLarge) {
 	if p := m.partition(batch.Partition); p != nil {
-		p.next = batch.NextOffset
+		p.next, p.epoch = batch.NextOffset, batch.Epoch
 		p.Deliver([]bus.Record{unreadableRecord(batch)})
 		m.seek(batch.Partition, kgo.EpochOffset{Epoch: batch.Epoch, Offset: batch.NextOffset})
 	}
@@ -131,7 +131,7 @@ func (m *Member) seek(n int32, to kgo.EpochOffset) {
 
 // outOfRange moves a partition whose offset is not the log's any more to the log's start: where the log was truncated, no
 // later offset is sure to come before everything that was written since.
-func (m *Member) outOfRange(ctx context.Context, n int32) {
+func (m *Member) outOfRange(ctx context.Context, n int32, refusal error) {
 	p := m.partition(n)
 	if p == nil {
 		return
@@ -141,13 +141,19 @@ func (m *Member) outOfRange(ctx context.Context, n int32) {
 		m.cannotRead(n, err)
 		return // the next fetch returns the same error
 	}
-	if start := starts[n]; p.next < start {
-		m.recordLoss(Loss{n, p.next, start, deletedUnhandled})
-	} else {
+	to := kgo.EpochOffset{Epoch: -1, Offset: starts[n]}
+	switch {
+	case p.next < to.Offset:
+		m.recordLoss(Loss{n, p.next, to.Offset, deletedUnhandled})
+		p.next, p.epoch = to.Offset, -1
+	case p.next == to.Offset, p.epoch >= 0 && p.next <= ends[n]:
+		m.cannotRead(n, refusal)
+		to = kgo.EpochOffset{Epoch: p.epoch, Offset: p.next} // the client compares it with the log: it may have been truncated
+	default:
 		m.recordLoss(Loss{n, min(p.next, ends[n]), p.next, pastTheEnd})
-		m.reopen(n, start)
+		m.reopen(n, to.Offset)
 	}
-	m.seek(n, kgo.EpochOffset{Epoch: -1, Offset: starts[n]})
+	m.seek(n, to)
 }
 
 // reopen restarts the delivery of a partition at an offset that may be lower. It waits a short time for work in progress.

@@ -48,9 +48,14 @@ func onBroker(t *testing.T, name string) *broker {
 	if name == "kfake" {
 		return fake(t)
 	}
-	brokers := os.Getenv("KAFKA_BROKERS")
+	return connectTo(t, "KAFKA_BROKERS")
+}
+
+// connectTo connects to the Kafka of a setting.
+func connectTo(t *testing.T, setting string) *broker {
+	brokers := os.Getenv(setting)
 	if brokers == "" {
-		t.Skip("set KAFKA_BROKERS=host:port to the brokers of a Kafka that may be written to")
+		t.Skip("set " + setting + "=host:port,… to the brokers of a Kafka that may be written to")
 	}
 	return connect(t, strings.Split(brokers, ","))
 }
@@ -200,6 +205,13 @@ func (d *diary) waitFor(steps map[string]int) {
 		}
 		return true
 	})
+}
+
+// within is a context that ends when an expected state is overdue.
+func within(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // eventually waits for an expected state.

@@ -16,7 +16,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // commit commits an offset of partition 0 for the test's group.
@@ -88,6 +91,25 @@ func TestCommittedOffsetOutsideTheLogIsALoss(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Brokers may refuse an offset that is within the log for a moment, after a leader has changed or while a segment is fetched from
+// remote storage. That is no loss, and the topic is not read again.
+func TestOffsetRefusedWithinTheLogIsNoLoss(t *testing.T) {
+	t.Parallel()
+	b := fake(t)
+	b.create(1)
+	d := newDiary(t)
+	w := b.consume(kafka.Options{}, d.handler)
+	b.write(moved(0, "a", 1), moved(0, "a", 2))
+	d.waitFor(map[string]int{"a": 2})
+	refused := b.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: b.topic, Err: kerr.OffsetOutOfRange, Count: 3})
+	require.NoError(t, refused.Wait(within(t), 3))
+	b.write(moved(0, "a", 3))
+	d.waitFor(map[string]int{"a": 3})
+	assert.Empty(t, w.Status().Lost)
+	require.NoError(t, w.end())
+	assert.Equal(t, []string{"a-1", "a-2", "a-3"}, d.done)
 }
 
 // A running worker and publisher use a topic that is deleted and created again, from its start.

@@ -62,6 +62,7 @@ type partition struct {
 	*bus.Partition
 	start     int64 // where its delivery began
 	next      int64 // the offset behind the last record that was delivered
+	epoch     int32 // the leader epoch of that record; -1 = unknown
 	end       int64 // of the log, as the last fetch that returned records had it
 	committed int64
 	advanced  int64 // up to where Advance was called
@@ -213,7 +214,7 @@ func (m *Member) onLost(_ context.Context, _ *kgo.Client, removed map[string][]i
 
 // open begins the delivery of a partition.
 func (m *Member) open(n int32, start, advanced int64) {
-	p := &partition{start: start, next: start, advanced: advanced}
+	p := &partition{start: start, next: start, epoch: -1, advanced: advanced}
 	p.Partition = m.engine.Open(context.Background(), n, time.Time{}, func() { m.client.ResumeFetchPartitions(m.only(n)) })
 	m.set(func() { m.partitions[n] = p })
 }
