@@ -2,10 +2,12 @@ package kafka
 
 import (
 	"testing"
+	"time"
 
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // FirstMessage returns the first message of a login.
@@ -27,3 +29,12 @@ func Compare(replicas int, minInSync string, wanted int) []Difference {
 
 // Lose records a loss.
 func (m *Member) Lose(l Loss) { m.recordLoss(l) }
+
+// Paused returns the partitions that the member has paused.
+func (m *Member) Paused() []int32 { return m.client.PauseFetchPartitions(nil)[m.topic] }
+
+// NewPublisherThatAbandons makes a publisher whose client drops records that it holds for so long.
+func NewPublisherThatAbandons(cluster settings.Kafka, after time.Duration) (*Publisher, error) {
+	p, err := newProducer(cluster, discard, topicMaxBytes, kgo.RecordDeliveryTimeout(after))
+	return &Publisher{p}, err
+}

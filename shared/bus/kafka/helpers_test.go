@@ -93,7 +93,9 @@ func connect(t *testing.T, brokers []string) *broker {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 		defer cancel()
-		_, _ = b.admin.DeleteTopics(ctx, b.topic, bus.DeadLetterTopic(b.topic))
+		if b.fake == nil {
+			_, _ = b.admin.DeleteTopics(ctx, b.topic, bus.DeadLetterTopic(b.topic))
+		}
 		client.Close()
 	})
 	return b
@@ -133,6 +135,15 @@ func (b *broker) read(topic string, n int) []*kgo.Record {
 		records = append(records, fetches.Records()...)
 	}
 	return records
+}
+
+// end is the offset behind the last record of partition 0.
+func (b *broker) end() int64 {
+	b.t.Helper()
+	ends, err := b.admin.ListEndOffsets(b.t.Context(), b.topic)
+	require.NoError(b.t, err)
+	end, _ := ends.Lookup(b.topic, 0)
+	return end.Offset
 }
 
 // committed is the group's offset in a partition; -1 = none.

@@ -33,6 +33,8 @@ func (l *lines) count(part string) int {
 	return strings.Count(l.text.String(), part)
 }
 
+func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
 // fleet starts workers of several groups that have one log.
 func (b *broker) fleet(level slog.Level) (*lines, []*worker) {
 	b.SessionTimeout = time.Second

@@ -220,8 +220,12 @@ func (m *Member) open(n int32, start, advanced int64) {
 }
 
 // giveUp ends the delivery of partitions and commits what is handled, within timeout, half of which is for the handlers. A
-// timeout of 0 means that the partitions are lost: nothing is committed.
+// timeout of 0 means that the partitions are lost: nothing is committed. Without partitions, as at most rebalances, it does not
+// wait for a commit either.
 func (m *Member) giveUp(numbers []int32, timeout time.Duration) {
+	if len(numbers) == 0 {
+		return
+	}
 	end := time.Now().Add(timeout)
 	handlers := timeout / 2
 	if m.failure.Err() != nil {

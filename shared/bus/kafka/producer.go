@@ -36,9 +36,9 @@ type producer struct {
 	client atomic.Pointer[kgo.Client]
 }
 
-func newProducer(cluster settings.Kafka, logger *slog.Logger, maxBytes int32) (*producer, error) {
+func newProducer(cluster settings.Kafka, logger *slog.Logger, maxBytes int32, more ...kgo.Opt) (*producer, error) {
 	p := &producer{open: func() (*kgo.Client, error) {
-		return NewClient(cluster, logger,
+		return NewClient(cluster, logger, append([]kgo.Opt{
 			kgo.ProducerBatchMaxBytes(maxBytes),
 			kgo.ProducerBatchCompression(kgo.NoCompression()),
 			kgo.ProducerLinger(0), // a request publishes one event and waits for it
@@ -47,7 +47,8 @@ func newProducer(cluster settings.Kafka, logger *slog.Logger, maxBytes int32) (*
 			kgo.RequestTimeoutOverhead(answerTimeout),
 			kgo.MaxBufferedBytes(maxWaitingBytes),
 			// Metadata that could not be had is requested again soon: by default 5 s later, which is all that a request waits.
-			kgo.MetadataMinAge(250*time.Millisecond))
+			kgo.MetadataMinAge(250 * time.Millisecond),
+		}, more...)...)
 	}}
 	client, err := p.open()
 	p.client.Store(client)
