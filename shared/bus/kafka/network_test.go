@@ -15,6 +15,7 @@ type network struct {
 	wake   sync.Cond
 	silent bool // connections stay open without answers, as those of a broker stopped by SIGSTOP
 	cut    bool // open connections are closed, and new ones fail
+	muted  bool // answers are lost
 	conns  []*conn
 }
 
@@ -49,6 +50,12 @@ func (n *network) set(silent, cut, dead bool) {
 	n.wake.Broadcast()
 }
 
+func (n *network) mute(muted bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.muted = muted
+}
+
 func (n *network) Accept() (net.Conn, error) {
 	accepted, err := n.Listener.Accept()
 	if err != nil {
@@ -72,6 +79,16 @@ func (c *conn) Read(b []byte) (int, error) {
 		c.wake.Wait()
 	}
 	return n, err
+}
+
+func (c *conn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	muted := c.muted
+	c.mu.Unlock()
+	if muted {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
 }
 
 func (c *conn) Close() error { return c.Conn.Close() }

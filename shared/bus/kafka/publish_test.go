@@ -2,9 +2,12 @@ package kafka_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,12 +36,14 @@ func (e toTopic) Encode() ([]byte, error) { return []byte(e.value), nil }
 func publisher(t *testing.T, cluster settings.Kafka) *kafka.Publisher {
 	p, err := kafka.NewPublisher(cluster, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = p.Close(ctx)
-	})
+	t.Cleanup(func() { closeSoon(p) })
 	return p
+}
+
+func closeSoon(p *kafka.Publisher) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = p.Close(ctx)
 }
 
 func TestPublishReturnsThePosition(t *testing.T) {
@@ -204,4 +209,90 @@ func TestPublishRecoversFromADeadConnection(t *testing.T) {
 		_, err := p.Publish(t.Context(), event)
 		return err == nil
 	}, 2*waitTimeout, time.Millisecond)
+}
+
+// A record that the client gave up after it was written, and that its caller does not wait for any more, must not make the
+// brokers take the next one for its repeat: that one would be acknowledged, with the offset of the other, and never written.
+func TestRecordAfterAnAbandonedOneIsWritten(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		abandon time.Duration
+		gone    bool // the caller
+	}{{"after the delivery timeout", time.Second, false}, {"after the caller has gone", time.Minute, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b, network := fakeWithNetwork(t)
+			b.create(1)
+			p, err := kafka.NewPublisherThatAbandons(b.Kafka, c.abandon)
+			require.NoError(t, err)
+			t.Cleanup(func() { closeSoon(p) })
+			_, err = p.Publish(t.Context(), toTopic{nil, b.topic, "first", "v"})
+			require.NoError(t, err)
+			network.mute(true)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			sent := p.Send(ctx, toTopic{nil, b.topic, "lost", "v"})
+			eventually(t, func() bool { return b.fake.PartitionInfo(b.topic, 0).HighWatermark == 2 })
+			moving := b.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotLeaderForPartition, Count: -1})
+			network.set(false, true, false)
+			network.mute(false)
+			network.set(false, false, false)
+			require.NoError(t, moving.Wait(within(t), 1))
+			if c.gone {
+				cancel()
+			}
+			_, err = sent.Wait(ctx)
+			require.Equal(t, events.Unavailable, events.KindOf(err))
+			assert.Equal(t, !c.gone, errors.Is(err, kgo.ErrRecordTimeout), "%v", err)
+			next := p.Send(t.Context(), toTopic{nil, b.topic, "next", "v"})
+			moving.Remove()
+			at, err := next.Wait(t.Context())
+			require.NoError(t, err)
+			_, err = p.Publish(t.Context(), toTopic{nil, b.topic, "last", "v"})
+			require.NoError(t, err)
+			keys := map[string]int{}
+			for _, r := range b.read(b.topic, int(b.end())) {
+				keys[string(r.Key)]++
+				if r.Offset == at.Offset {
+					assert.Equal(t, "next", string(r.Key), "the offset of another record is acknowledged")
+				}
+			}
+			assert.Equal(t, map[string]int{"first": 1, "lost": 1, "next": 1, "last": 1}, keys)
+		})
+	}
+}
+
+// Leaders that change while events are published make none of them appear twice.
+func TestPublishWritesOnceWhileLeadersChange(t *testing.T) {
+	onCluster(t, func(t *testing.T, b *broker) {
+		const writers, each = 4, 50
+		b.create(1)
+		p := publisher(t, b.Kafka)
+		var writing sync.WaitGroup
+		var acknowledged sync.Map // offset by key
+		var published atomic.Int32
+		for w := range writers {
+			writing.Go(func() {
+				for n := range each {
+					key := fmt.Sprintf("%d-%d", w, n)
+					at, err := p.Publish(t.Context(), toTopic{nil, b.topic, key, "v"})
+					assert.NoError(t, err)
+					acknowledged.Store(key, at.Offset)
+					published.Add(1)
+				}
+			})
+		}
+		for n := range int32(4) {
+			eventually(t, func() bool { return published.Load() > n*writers*each/5 })
+			b.moveLeader()
+		}
+		writing.Wait()
+		end := b.end()
+		assert.EqualValues(t, writers*each, end)
+		for _, r := range b.read(b.topic, int(end)) {
+			at, _ := acknowledged.Load(string(r.Key))
+			assert.Equal(t, r.Offset, at, "%s", r.Key)
+		}
+	})
 }
