@@ -82,12 +82,15 @@ func fake(t *testing.T, options ...kfake.Opt) *broker {
 }
 
 func connect(t *testing.T, brokers []string) *broker {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchMaxBytes(4<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	return connectBy(t, settings.Kafka{Brokers: brokers, ServerSide: os.Getenv("KAFKA_GROUP_PROTOCOL") == "consumer"})
+}
+
+func connectBy(t *testing.T, cluster settings.Kafka, options ...kgo.Opt) *broker {
+	client, err := kafka.NewClient(cluster, discard, append([]kgo.Opt{kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(4 << 20), kgo.ProducerBatchCompression(kgo.NoCompression())}, options...)...)
 	require.NoError(t, err)
 	b := &broker{
-		Kafka: settings.Kafka{Brokers: brokers, ServerSide: os.Getenv("KAFKA_GROUP_PROTOCOL") == "consumer"},
-		t:     t, client: client, admin: kadm.NewClient(client),
+		Kafka: cluster, t: t, client: client, admin: kadm.NewClient(client),
 		topic: "test-" + uuid.NewString(), group: "test-" + uuid.NewString(),
 	}
 	t.Cleanup(func() {
