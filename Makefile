@@ -57,7 +57,7 @@ bench: ## all benchmarks, each with its baseline in the same run
 INTEGRATION := ./shared/bus/... ./shared/store/... ./shared/proof/program ./shared/proof/lambda
 
 # Tests of consumer groups that hold for each of Kafka's group protocols.
-GROUPS := Test(WorkersJoinAndLeave|StuckKey.*|PartitionsAddedLater.*|ConsumerSurvives.*|SlowHandlers.*|Shutdown.*|GroupResumes.*|ResumesAt.*)
+GROUPS := Test(WorkersJoinAndLeave|StuckKey.*|PartitionsAddedLater.*|ConsumerSurvives.*|SlowHandlers.*|Shutdown.*|GroupResumes.*|ResumesAt.*|PausedPartition.*|RevokedWhile.*|CommitsNever.*)
 
 integration: SHELL := bash
 integration: ## the suites for real servers: those of `make up`, or at KAFKA_BROKERS and DYNAMODB_ENDPOINT
@@ -68,13 +68,16 @@ integration: ## the suites for real servers: those of `make up`, or at KAFKA_BRO
 	export AWS_REGION="$${AWS_REGION:-us-east-1}" AWS_ACCESS_KEY_ID="$${AWS_ACCESS_KEY_ID:-local}" AWS_SECRET_ACCESS_KEY="$${AWS_SECRET_ACCESS_KEY:-local}"; \
 	test -n "$$KAFKA_BROKERS" -a -n "$$DYNAMODB_ENDPOINT" || { echo 'No servers to test against: run `make up` first, or set KAFKA_BROKERS and DYNAMODB_ENDPOINT to servers that the tests may write to.'; exit 2; }; \
 	echo "against KAFKA_BROKERS=$$KAFKA_BROKERS DYNAMODB_ENDPOINT=$$DYNAMODB_ENDPOINT"; \
-	elsewhere='^$$'; test -n "$$KAFKA_SASL_BROKERS" || elsewhere='^TestLoginAtApacheKafka$$'; \
+	export KAFKA_CLUSTER_BROKERS="$${KAFKA_CLUSTER_BROKERS:-$$(cluster)}"; \
+	elsewhere='^$$'; test -n "$$KAFKA_SASL_BROKERS" || elsewhere="$$elsewhere|^TestLoginAtApacheKafka$$|^TestLoginIsRepeated.*$$"; \
+	test -n "$$KAFKA_CLUSTER_BROKERS" || elsewhere="$$elsewhere|Leaders.*Change"; \
 	said="$$(mktemp "$${TMPDIR:-/tmp}/sipeat.XXXXXX")"; trap 'rm -f "$$said"' EXIT; \
 	KAFKAJS='$(CURDIR)/$(KAFKAJS)' go test -count=1 -v -skip "$$elsewhere" $(INTEGRATION) | tee "$$said"; \
 	echo 'the same with the brokers as the assignors of partitions (KIP-848)'; \
 	KAFKA_GROUP_PROTOCOL=consumer go test -count=1 -v -run '^($(GROUPS))$$/^kafka$$' ./shared/bus/kafka | tee -a "$$said"; \
 	if grep -E '^ *--- SKIP' "$$said"; then echo 'A skipped test counts as a failure here.'; exit 1; fi; \
-	test -n "$$KAFKA_SASL_BROKERS" || echo 'Not run: the login over TLS, which the Kafka of `make up` does not offer. It needs KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM=SCRAM-SHA-512, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE of a Kafka that does.'
+	test -n "$$KAFKA_CLUSTER_BROKERS" || echo 'Not run: leaders that change, which takes several brokers. It needs `make up COMPOSE_PROFILES=cluster`, or KAFKA_CLUSTER_BROKERS.'; \
+	test -n "$$KAFKA_SASL_BROKERS" || echo 'Not run: the login over TLS, which the Kafka of `make up` does not offer. It needs KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM=SCRAM-SHA-512, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE of a Kafka that does, with connections.max.reauth.ms=10000.'
 
 containers: docker $(AIR) ## test the Docker setup in separate containers: those of `make up` are left alone
 	DOCKER=1 go test -count=1 -v -timeout 20m -run '^TestDocker' ./shared/proof/containers
@@ -100,8 +103,10 @@ MUTANTS := all
 faults-mutants: docker ## run programs with a mistake each, and demand that the judge notices it; MUTANTS='no claim,control' for some
 	MUTANTS='$(MUTANTS)' $(FAULTS) -timeout 40m -run '^TestMutants$$'
 
-# at SERVICE PORT PREFIX prints the address of a container's port on this machine, or nothing.
-AT = at() { docker compose port "$$1" "$$2" 2>/dev/null | sed -n "s,^127,$$3&,p"; }
+# at SERVICE PORT PREFIX prints the address of a container's port on this machine, or nothing; cluster prints those of the three
+# brokers.
+AT = at() { docker compose port "$$1" "$$2" 2>/dev/null | sed -n "s,^127,$$3&,p"; }; \
+	cluster() { for broker in broker-1 broker-2 broker-3; do at $$broker 9092; done | paste -s -d , -; }
 
 docker:
 	@docker compose version >/dev/null 2>&1 || { echo 'This needs Docker with its compose plugin: https://docs.docker.com/get-started/get-docker. Without it there is `go run . serve`, which needs neither.' >&2; exit 1; }
@@ -114,7 +119,7 @@ up: docker ## start Kafka and DynamoDB Local in Docker, and the profiles in COMP
 settings: docker ## print the addresses of what `make up` started, as settings for .env
 	@$(AT); \
 	kafka=$$(at kafka 9092) dynamodb=$$(at dynamodb 8000 http://) console=$$(at console 8080 http://) mail=$$(at mail 8025 http://) smtp=$$(at mail 1025 smtp://); \
-	cluster=$$(for broker in broker-1 broker-2 broker-3; do at $$broker 9092; done | paste -s -d , -); \
+	cluster=$$(cluster); \
 	line() { test -z "$$2" || printf '%-14s %-28s %s\n' "$$1" "$$2" "$$3"; }; \
 	line WHAT 'ON THIS MACHINE' "FOR CONTAINERS ON THE NETWORK $${COMPOSE_PROJECT_NAME:-sipeat}"; \
 	line Kafka "$$kafka" kafka:19092; \

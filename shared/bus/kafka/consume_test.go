@@ -65,6 +65,25 @@ func TestGroupResumesAtItsCommit(t *testing.T) {
 	})
 }
 
+// A commit carries the leader epoch of the record before it, so that the next owner notices a log that was truncated.
+func TestCommitsCarryTheLeaderEpoch(t *testing.T) {
+	t.Parallel()
+	b := fake(t, kfake.NumBrokers(3))
+	b.create(1)
+	b.moveLeader()
+	d := newDiary(t)
+	w := b.consume(kafka.Options{}, d.handler)
+	commit := func() kfake.GroupCommit { return b.fake.GroupInfo(b.group).Commits[b.topic][0] }
+	for n := 1; n <= 2; n++ {
+		b.moveLeader()
+		b.write(moved(0, "a", n))
+		d.waitFor(map[string]int{"a": n})
+		eventually(t, func() bool { return commit().Offset == int64(n) })
+		assert.Equal(t, b.fake.PartitionInfo(b.topic, 0).Epoch, commit().LeaderEpoch)
+	}
+	require.NoError(t, w.end())
+}
+
 // Offsets count whichever program committed them: the TypeScript app's groups resume here.
 func TestResumesAtOffsetsCommittedByAnotherProgram(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {

@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -82,7 +83,7 @@ func onCluster(t *testing.T, test func(t *testing.T, b *broker)) {
 	})
 	t.Run("kafka", func(t *testing.T) {
 		t.Parallel()
-		test(t, connectTo(t, "KAFKA_CLUSTER_BROKERS"))
+		test(t, connectTo(t, "KAFKA_CLUSTER_BROKERS", os.Getenv("KAFKA_CLUSTER_BROKERS")))
 	})
 }
 

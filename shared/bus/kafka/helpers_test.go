@@ -48,12 +48,11 @@ func onBroker(t *testing.T, name string) *broker {
 	if name == "kfake" {
 		return fake(t)
 	}
-	return connectTo(t, "KAFKA_BROKERS")
+	return connectTo(t, "KAFKA_BROKERS", os.Getenv("KAFKA_BROKERS"))
 }
 
-// connectTo connects to the Kafka of a setting.
-func connectTo(t *testing.T, setting string) *broker {
-	brokers := os.Getenv(setting)
+// connectTo connects to the Kafka that a setting names.
+func connectTo(t *testing.T, setting, brokers string) *broker {
 	if brokers == "" {
 		t.Skip("set " + setting + "=host:port,… to the brokers of a Kafka that may be written to")
 	}

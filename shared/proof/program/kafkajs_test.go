@@ -2,6 +2,7 @@ package program
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // appRecord is a record that the TypeScript app has written.
@@ -117,12 +119,42 @@ func TestKafkaJSReadsOurEvents(t *testing.T) {
 	})
 }
 
+// While the TypeScript app is in the group, the worker says so once and waits. When the app leaves, the worker takes over.
+func TestALivingKafkaJSMemberIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	scripts := kafkaJS(t)
+	eachKafka(t, func(t *testing.T, f *Fleet) {
+		const topic, waits = "contact-created", "the group has members of another program"
+		side := &kafkaSide{t, scripts, f.Brokers, nil}
+		c := client(t, f.Brokers)
+		ends, err := kadm.NewClient(c).ListEndOffsets(Within(t), topic)
+		require.NoError(t, err)
+		at, unread := committed(t, c, Groups[topic], topic), int64(0)
+		ends.Each(func(o kadm.ListedOffset) { unread += o.Offset - at[o.Partition] })
+		app := side.command(t.Context(), "consume.js", f.Brokers, Groups[topic], topic, fmt.Sprint(unread+1)) // then it leaves
+		require.NoError(t, app.Start())
+		left := make(chan error, 1)
+		go func() { left <- app.Wait() }()
+		Until(t, func() error {
+			groups, err := kadm.NewClient(c).DescribeGroups(Within(t), Groups[topic])
+			return cmp.Or(err, ErrorUnless(len(groups[Groups[topic]].Members) == 1, "the app has not joined"))
+		})
+		w := Start(t, set(f.command("worker"), "LOG_FORMAT=text"))
+		w.Says(w.Stderr, waits)
+		assert.Zero(t, w.partitions())
+		Contacts(t, f.Brokers)
+		require.NoError(t, <-left)
+		ids := Contacts(t, f.Brokers)
+		Done(t, ids, w)
+		Handled(t, f.Brokers, topic)
+		assert.Equal(t, 6, w.partitions())
+		assert.Equal(t, 1, strings.Count(w.Stderr.String(), waits))
+	})
+}
+
 // eachBroker runs a test on the embedded broker and on Apache Kafka.
 func eachBroker(t *testing.T, test func(*testing.T, *kafkaSide)) {
-	scripts := os.Getenv("KAFKAJS")
-	if scripts == "" {
-		t.Skip("set KAFKAJS to the folder shared/proof/program/kafkajs, after `npm ci` there, to run this with kafkajs")
-	}
+	scripts := kafkaJS(t)
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
 		data := t.TempDir()
@@ -147,6 +179,15 @@ func eachBroker(t *testing.T, test func(*testing.T, *kafkaSide)) {
 	})
 }
 
+// kafkaJS is the folder of the scripts.
+func kafkaJS(t *testing.T) string {
+	scripts := os.Getenv("KAFKAJS")
+	if scripts == "" {
+		t.Skip("set KAFKAJS to the folder shared/proof/program/kafkajs, after `npm ci` there, to run this with kafkajs")
+	}
+	return scripts
+}
+
 // kafkaSide is a broker that the TypeScript app uses before this program starts.
 type kafkaSide struct {
 	t       *testing.T
@@ -160,12 +201,17 @@ func (b *kafkaSide) node(script string, arguments ...string) []string {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), WaitTimeout)
 	defer cancel()
-	c := exec.CommandContext(ctx, "node", append([]string{script}, arguments...)...)
-	c.Dir = b.scripts
-	c.Env = append(os.Environ(), "KAFKAJS_NO_PARTITIONER_WARNING=1")
+	c := b.command(ctx, script, arguments...)
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
 	out, err := c.Output()
 	require.NoError(b.t, err, "%s %v: %s", script, arguments, stderr.String())
 	return Lines(string(out))
+}
+
+func (b *kafkaSide) command(ctx context.Context, script string, arguments ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, "node", append([]string{script}, arguments...)...)
+	c.Dir = b.scripts
+	c.Env = append(os.Environ(), "KAFKAJS_NO_PARTITIONER_WARNING=1")
+	return c
 }
