@@ -44,6 +44,17 @@ func TestANotificationWithoutAnIDIsDeliveredOnce(t *testing.T) {
 	assert.NoError(t, err)
 }
 
+// Equal messages under different event ids are different notifications.
+func TestEqualNotificationsAreDeliveredEach(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"1719400000000-a", "1719400000000-b"} {
+		report := w.deliver(t, "notification",
+			[]byte(`{"eventId":"`+id+`","eventType":"notification","data":{"type":"contact","message":"Hello"}}`))
+		assert.Equal(t, bus.Done, report.Outcome)
+	}
+	assert.Len(t, w.notifier.messages, 2)
+}
+
 func TestAClaimIsWaitedFor(t *testing.T) {
 	w := newWorld(t)
 	require.Equal(t, store.Claimed, w.claim(t, ""))
