@@ -72,7 +72,8 @@ func TestLoginIsRepeatedWhileInUse(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		writing.Wait()
-		require.GreaterOrEqual(t, l.repeated(), times, "the brokers demand no repeated login: set their connections.max.reauth.ms to 10000")
+		require.GreaterOrEqual(t, l.repeated(), times,
+			"the brokers demand no repeated login: set their connections.max.reauth.ms to 10000")
 		d.waitFor(steps)
 		s := w.Status()
 		assert.True(t, s.Healthy(), "%+v", s)

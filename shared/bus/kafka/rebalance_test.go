@@ -146,7 +146,7 @@ func TestNothingIsHandledWhileARevocationCommits(t *testing.T) {
 	d := newDiary(t)
 	free := make(chan struct{})
 	var waits atomic.Bool
-	first := b.consume(kafka.Options{StopTimeout: waitTimeout, Advance: func(_ context.Context, _ string, from, to map[int32]int64) error {
+	advance := func(_ context.Context, _ string, from, to map[int32]int64) error {
 		for n := range to {
 			if to[n] > from[n] {
 				waits.Store(true)
@@ -154,7 +154,8 @@ func TestNothingIsHandledWhileARevocationCommits(t *testing.T) {
 			}
 		}
 		return nil
-	}}, d.handler)
+	}
+	first := b.consume(kafka.Options{StopTimeout: waitTimeout, Advance: advance}, d.handler)
 	first.waitFor(2)
 	b.write(moved(0, "a", 1), moved(1, "b", 1))
 	d.waitFor(map[string]int{"a": 1, "b": 1})
@@ -293,8 +294,9 @@ func TestEagerMemberRevokedBeforeItHasItsOffsets(t *testing.T) {
 	}
 	var learning atomic.Bool
 	first := consume(0, func(ctx context.Context) { // it has fetched the offsets, and does not know them yet
+		before := joins.Hits()
 		if !learning.Swap(true) {
-			_ = joins.Wait(ctx, joins.Hits()+1)
+			_ = joins.Wait(ctx, before+1)
 			_ = heartbeats.Wait(ctx, heartbeats.Hits()+1)
 			select {
 			case <-ctx.Done():
