@@ -35,6 +35,6 @@ func (m *Member) Paused() []int32 { return m.client.PauseFetchPartitions(nil)[m.
 
 // NewPublisherThatAbandons makes a publisher whose client drops records that it holds for so long.
 func NewPublisherThatAbandons(cluster settings.Kafka, after time.Duration) (*Publisher, error) {
-	p, err := newProducer(cluster, discard, topicMaxBytes, kgo.RecordDeliveryTimeout(after))
-	return &Publisher{p}, err
+	p, err := newProducer(cluster, discard, TopicMaxBytes, kgo.RecordDeliveryTimeout(after))
+	return &Publisher{producer: p}, err
 }
