@@ -88,6 +88,7 @@ func (a *app) openBroker(ctx context.Context, data, address string) error {
 		return err
 	}
 	a.add("broker", func(context.Context) error { return broker.Close() })
+	a.checks = append(a.checks, web.Check{Name: "broker", Probe: func(context.Context) error { return broker.Check() }})
 	a.cluster = settings.Kafka{Brokers: []string{broker.Address()}}
 	_, err = kafka.MakeTopics(ctx, a.cluster, kafka.Topics(events.Catalogue()...)...)
 	return err

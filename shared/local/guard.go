@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,16 +43,29 @@ const (
 	peekSize = 4 << 10
 )
 
-// guard is a listener that passes on known requests of a bounded size and closes connections that send anything else.
+// guard is a listener that passes on known requests of a bounded size and closes connections that send anything else. It answers
+// once all that kfake has written is synced: no answer tells of what a power cut could take back, be it an acknowledgement or
+// another client's record.
 type guard struct {
 	net.Listener
 	versions *kversion.Versions
 	memory   *semaphore.Weighted
 	refused  func(from net.Addr, reason error)
+
+	sync func() error
+	// producing is held from a produce request to its answer, so that of each partition at most one batch is not synced: a power
+	// cut could take one of several that is not the last, which would look like damage to [checkSegment].
+	producing chan struct{}
+
+	running sync.RWMutex // guards cluster
+	cluster *kfake.Cluster
 }
 
-func newGuard(ln net.Listener, v *kversion.Versions, refused func(net.Addr, error)) *guard {
-	return &guard{netutil.LimitListener(ln, maxConnections), v, semaphore.NewWeighted(guardMemory), refused}
+func newGuard(ln net.Listener, v *kversion.Versions, refused func(net.Addr, error), syncAll func() error) *guard {
+	return &guard{
+		Listener: netutil.LimitListener(ln, maxConnections), versions: v, memory: semaphore.NewWeighted(guardMemory),
+		refused: refused, sync: syncAll, producing: make(chan struct{}, 1),
+	}
 }
 
 func (g *guard) Accept() (net.Conn, error) {
@@ -59,18 +73,48 @@ func (g *guard) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &guardedConn{Conn: conn, guard: g, in: bufio.NewReaderSize(conn, peekSize)}, nil
+	c := &guardedConn{Conn: conn, guard: g, in: bufio.NewReaderSize(conn, peekSize), answering: make(chan struct{}, 1)}
+	c.ended, c.end = context.WithCancel(context.Background())
+	return c, nil
 }
 
-// guardedConn is read by one goroutine, which starts to read a frame after it has decoded the previous one.
+// setCluster sets the cluster behind the guard; nil: it is about to be closed.
+func (g *guard) setCluster(c *kfake.Cluster) {
+	g.running.Lock()
+	defer g.running.Unlock()
+	g.cluster = c
+}
+
+// settle returns once kfake has handled the requests that it has read.
+func (g *guard) settle() {
+	g.running.RLock()
+	defer g.running.RUnlock()
+	if g.cluster != nil {
+		g.cluster.CoordinatorFor("") // is handled in turn
+	}
+}
+
+// guardedConn is read by one goroutine, which starts to read a frame after it has decoded the previous one. Answers are written by
+// another one, each at once.
 type guardedConn struct {
 	net.Conn
 	guard *guard
 	in    *bufio.Reader
-	left  int64 // bytes of the current frame
+	left  int64   // bytes of the current frame
+	frame request // in the current frame
 
-	held   atomic.Int64 // bytes of guard.memory
-	closed atomic.Bool
+	answering chan struct{} // held from a request to its answer
+	request   request       // that kfake handles
+	producing atomic.Bool   // it holds guard.producing
+	ended     context.Context
+	end       context.CancelFunc
+	held      atomic.Int64 // bytes of guard.memory
+}
+
+// request is what matters of a request for its answer.
+type request struct {
+	produces bool
+	silent   bool // the client expects no answer
 }
 
 func (c *guardedConn) Read(p []byte) (int, error) {
@@ -80,8 +124,54 @@ func (c *guardedConn) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := c.in.Read(p[:min(int64(len(p)), c.left)])
-	c.left -= int64(n)
+	if c.left -= int64(n); c.left == 0 {
+		if err := c.startRequest(); err != nil {
+			return 0, err
+		}
+	}
 	return n, err
+}
+
+// startRequest waits for the answer to the previous request, and until this one may produce.
+func (c *guardedConn) startRequest() error {
+	select {
+	case c.answering <- struct{}{}:
+	case <-c.ended.Done():
+		return net.ErrClosed
+	}
+	if c.frame.produces {
+		select {
+		case c.guard.producing <- struct{}{}:
+			c.producing.Store(true)
+		case <-c.ended.Done():
+		}
+		if c.ended.Err() != nil {
+			c.endProducing()
+			return net.ErrClosed
+		}
+	}
+	c.request = c.frame
+	return nil
+}
+
+func (c *guardedConn) endProducing() {
+	if c.producing.CompareAndSwap(true, false) {
+		<-c.guard.producing
+	}
+}
+
+// Write writes an answer.
+func (c *guardedConn) Write(p []byte) (int, error) {
+	if err := c.guard.sync(); err != nil {
+		return 0, err // kfake closes the connection
+	}
+	silent := c.request.silent
+	c.endProducing()
+	<-c.answering
+	if silent {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
 }
 
 func (c *guardedConn) startFrame() error {
@@ -106,18 +196,33 @@ func (c *guardedConn) startFrame() error {
 		c.guard.refused(c.RemoteAddr(), err)
 		return err
 	}
-	if key == int16(kmsg.Produce) {
-		start, err := c.in.Peek(int(min(4+size, peekSize)))
-		if err != nil {
-			return err
-		}
-		if n := topicsToProduce(version, start[8:]); n < 0 || n > maxTopics {
-			err := fmt.Errorf("produce request malformed, or of more than %d topics", maxTopics)
-			c.guard.refused(c.RemoteAddr(), err)
+	c.frame = request{produces: key == int16(kmsg.Produce)}
+	if c.frame.produces {
+		if err := c.startProduce(size, version); err != nil {
 			return err
 		}
 	}
 	c.left = 4 + size
+	return nil
+}
+
+// startProduce checks the start of a produce request. One that wants no answer becomes one that is answered, and that is dropped,
+// because kfake tells of nothing else that it has written a batch.
+func (c *guardedConn) startProduce(size int64, version int16) error {
+	start, err := c.in.Peek(int(min(4+size, peekSize)))
+	if err != nil {
+		return err
+	}
+	topics, acks := startOfProduce(version, start[8:])
+	if acks == nil || topics > maxTopics {
+		err := fmt.Errorf("produce request malformed, or of more than %d topics", maxTopics)
+		c.guard.refused(c.RemoteAddr(), err)
+		return err
+	}
+	if binary.BigEndian.Uint16(acks) == 0 {
+		c.frame.silent = true
+		binary.BigEndian.PutUint16(acks, 1)
+	}
 	return nil
 }
 
@@ -136,7 +241,7 @@ func (c *guardedConn) reserve(size int64, key int16) error {
 		return fmt.Errorf("no memory for a request of %d bytes: other connections use all of it", size)
 	}
 	c.held.Store(memory)
-	if c.closed.Load() {
+	if c.ended.Err() != nil {
 		c.release()
 	}
 	return nil
@@ -144,9 +249,17 @@ func (c *guardedConn) reserve(size int64, key int16) error {
 
 func (c *guardedConn) release() { c.guard.memory.Release(c.held.Swap(0)) }
 
+// Close ends the connection. A request to produce that was not answered may still be handled.
 func (c *guardedConn) Close() error {
-	c.closed.Store(true)
+	c.end()
 	c.release()
+	if c.producing.Load() {
+		go func() {
+			c.guard.settle()
+			_ = c.guard.sync() // is logged
+			c.endProducing()
+		}()
+	}
 	return c.Conn.Close()
 }
 
@@ -170,9 +283,9 @@ func (g *guard) check(size int64, key, version int16) error {
 	return nil
 }
 
-// topicsToProduce is how many topics a produce request declares, read from its
-// start after key and version. It is negative if that is malformed.
-func topicsToProduce(version int16, start []byte) int32 {
+// startOfProduce reads a produce request from behind its key and version: how many topics it declares, and the bytes of its acks,
+// nil if it is malformed.
+func startOfProduce(version int16, start []byte) (topics int32, acks []byte) {
 	const flexible = 9
 	r := kbin.Reader{Src: start}
 	r.Int32()          // correlation ID
@@ -183,18 +296,17 @@ func topicsToProduce(version int16, start []byte) int32 {
 	} else {
 		r.NullableString()
 	}
-	r.Int16() // acks
+	acks = r.Span(2)
 	r.Int32() // timeout
-	var n int32
 	if version >= flexible {
-		n = int32(r.Uvarint()) - 1
+		topics = int32(r.Uvarint()) - 1
 	} else {
-		n = r.Int32()
+		topics = r.Int32()
 	}
-	if !r.Ok() {
-		return -1
+	if !r.Ok() || topics < 0 {
+		return 0, nil
 	}
-	return n
+	return topics, acks
 }
 
 // guardRequests closes connections that send a well-formed request that kfake does not survive. It controls these requests alone:

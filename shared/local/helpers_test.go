@@ -169,6 +169,9 @@ func image(t *testing.T, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "image")
 	require.NoError(t, os.CopyFS(to, os.DirFS(dir)))
+	for _, link := range must(filepath.Glob(filepath.Join(to, "*"+syncedSuffix))) {
+		require.NoError(t, errors.Join(os.Remove(link), os.Link(strings.TrimSuffix(link, syncedSuffix), link)))
+	}
 	return to
 }
 

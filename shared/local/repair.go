@@ -49,7 +49,11 @@ func repair(dir string, log *slog.Logger) error {
 		}
 	}
 	for _, name := range []string{"groups.log", "pids.log"} {
-		if err := repairStateLog(filepath.Join(dir, name), log); err != nil {
+		file := filepath.Join(dir, name)
+		if err := restoreStateLog(file); err != nil {
+			return err
+		}
+		if err := repairStateLog(file, log); err != nil {
 			return err
 		}
 	}
@@ -94,8 +98,8 @@ func checkTopics(dir string, files []string) error {
 	return nil
 }
 
-// checkSegment distinguishes damage in the middle of a log from a torn end, behind which no whole batch stands. next is the
-// offset behind the last record.
+// checkSegment distinguishes damage in the middle of a log from a torn end, behind which no whole batch of records stands: kfake
+// writes the markers of transactions while a batch is not synced. next is the offset behind the last record.
 func checkSegment(file string, first int64) (next int64, torn bool, err error) {
 	b, err := os.ReadFile(file)
 	gap, next := false, first
@@ -107,7 +111,11 @@ func checkSegment(file string, first int64) (next int64, torn bool, err error) {
 		return 0, false, damaged("%s lacks records in the middle", file)
 	}
 	for rest := b[whole:]; len(rest) > 0; rest = rest[1:] {
-		if wholeBatches(rest, func([]byte) {}) > 0 {
+		records := false
+		wholeBatches(rest, func(batch []byte) {
+			records = records || binary.BigEndian.Uint16(batch[attributesAt:])&controlBatch == 0
+		})
+		if records {
 			return 0, false, damaged("%s cannot be read at byte %d, and whole records follow", file, whole)
 		}
 	}
@@ -121,6 +129,7 @@ const (
 	magicAt           = 16
 	crcAt             = 17
 	attributesAt      = 21 // the checksum covers the rest from here
+	controlBatch      = 1 << 5
 	lastOffsetDeltaAt = 23
 )
 

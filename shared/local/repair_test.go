@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // filled returns a closed folder with n records in n batches.
@@ -52,6 +53,42 @@ func TestTornEndIsRemoved(t *testing.T) {
 	b = start(t, Options{Dir: crashed})
 	_, values = consume(t, b.Address())
 	assert.Equal(t, append(numbers(0, 12), "end"), values)
+}
+
+// A marker of a transaction may reach the disk without the batch before it, which was not acknowledged then.
+func TestTornEndBeforeAMarkerIsRemoved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := start(t, Options{Dir: dir})
+	produce(t, b.Address(), 0, 3)
+	cl := client(t, b.Address(), kgo.TransactionalID("a"))
+	require.NoError(t, cl.BeginTransaction())
+	require.NoError(t, cl.ProduceSync(within(t, 20*time.Second), &kgo.Record{Topic: topic, Value: []byte("3")}).FirstErr())
+	require.NoError(t, cl.EndTransaction(within(t, 20*time.Second), kgo.TryCommit))
+	crashed := image(t, dir)
+	raw := must(os.ReadFile(segmentFile(crashed)))
+	var ends []int
+	wholeBatches(raw, func(batch []byte) { ends = append(ends, len(batch)) })
+	raw[len(raw)-ends[len(ends)-1]-1] ^= 1 // the end of the last batch of records
+	require.NoError(t, os.WriteFile(segmentFile(crashed), raw, 0o600))
+	_, values := consume(t, start(t, Options{Dir: crashed}).Address())
+	assert.Equal(t, numbers(0, 3), values)
+}
+
+// A kill may leave a state log that is a new file and not synced.
+func TestUnsyncedStateLogIsReplaced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := start(t, Options{Dir: dir})
+	produce(t, b.Address(), 0, 3)
+	commit(t, b.Address(), "g", 3)
+	crashed := image(t, dir)
+	file := filepath.Join(crashed, "groups.log")
+	require.NoError(t, errors.Join(os.Remove(file), os.WriteFile(file, nil, 0o600)))
+	offsets, err := kadm.NewClient(client(t, start(t, Options{Dir: crashed}).Address())).FetchOffsets(t.Context(), "g")
+	require.NoError(t, err)
+	o, _ := offsets.Lookup(topic, 0)
+	assert.Equal(t, int64(3), o.At)
 }
 
 func must[T any](v T, err error) T {

@@ -1,0 +1,279 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// syncer syncs what kfake has written, for all connections at once. kfake's own option syncs each batch, then its index, and
+// handles no other request meanwhile.
+//
+// It finds what to sync by comparing the files with what they were when they were last synced.
+type syncer struct {
+	root  string
+	log   *slog.Logger
+	fsync func(*os.File) error
+
+	mu   sync.Mutex
+	next *pass // that has not begun
+	err  error // of the last pass
+
+	turn   sync.Mutex // held by the pass that runs; guards folder
+	folder *folder    // root
+}
+
+// pass is one look at all files.
+type pass struct {
+	done chan struct{}
+	err  error
+}
+
+// errSync marks errors after which nothing can be synced any more.
+var errSync = errors.New("restart when the disk is in order")
+
+func newSyncer(root string, log *slog.Logger) *syncer {
+	return &syncer{root: root, log: log, fsync: (*os.File).Sync, folder: newFolder(root)}
+}
+
+// Sync returns once all that was written before the call is on the disk. Callers share a pass that begins after the last of them
+// has called.
+//
+// Once a file could not be synced, it fails for good: the operating system drops the pages that it failed to write, and a second
+// try would succeed without them (https://wiki.postgresql.org/wiki/Fsync_Errors).
+func (s *syncer) Sync() error {
+	s.mu.Lock()
+	p := s.next
+	if p != nil {
+		s.mu.Unlock()
+		<-p.done
+		return p.err
+	}
+	p = &pass{done: make(chan struct{})}
+	s.next = p
+	s.mu.Unlock()
+
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	s.mu.Lock()
+	s.next = nil
+	p.err = s.err
+	s.mu.Unlock()
+	if !errors.Is(p.err, errSync) {
+		before := p.err
+		if p.err = s.run(); p.err != nil && before == nil {
+			s.log.Error("embedded broker: cannot sync its files, so it acknowledges nothing", "error", p.err)
+		}
+	}
+	s.mu.Lock()
+	s.err = p.err
+	s.mu.Unlock()
+	close(p.done)
+	return p.err
+}
+
+// Err is the error of the last pass.
+func (s *syncer) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// run syncs the files and folders that have changed.
+func (s *syncer) run() error {
+	var c changes
+	err := s.folder.collect(&c)
+	if err == nil {
+		err = s.sync(c.paths...)
+	}
+	if err == nil && len(c.replaced) > 0 {
+		err = s.keepStateLogs(c.replaced)
+	}
+	if err != nil {
+		s.folder = newFolder(s.root) // look at everything again
+		return err
+	}
+	for _, synced := range c.synced {
+		synced()
+	}
+	return nil
+}
+
+func (s *syncer) sync(paths ...string) error {
+	var all errgroup.Group
+	all.SetLimit(32)
+	for _, path := range paths {
+		all.Go(func() error { return s.syncFile(path) })
+	}
+	return all.Wait()
+}
+
+func (s *syncer) syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return present(err)
+	}
+	defer f.Close()
+	if err := s.fsync(f); err != nil {
+		return fmt.Errorf("sync %s: %w (%w)", path, err, errSync)
+	}
+	return nil
+}
+
+// syncedSuffix ends the name of the link to a state log's file that is synced. kfake replaces that file by one that is not; if
+// the power fails then, restoreStateLog puts this one back.
+const syncedSuffix = ".synced"
+
+// keepStateLogs moves the links to the files that are now synced.
+func (s *syncer) keepStateLogs(paths []string) error {
+	for _, path := range paths {
+		link := path + syncedSuffix
+		if err := present(os.Remove(link)); err != nil {
+			return err
+		}
+		if err := present(os.Link(path, link)); err != nil {
+			s.log.Debug("embedded broker: no link to a file", "error", err) // the file system may have none
+		}
+	}
+	return s.sync(s.root)
+}
+
+// restoreStateLog replaces a state log by the file that was last synced, if that is another.
+func restoreStateLog(path string) error {
+	kept, err := os.Stat(path + syncedSuffix)
+	if err != nil {
+		return present(err)
+	}
+	if now, err := os.Stat(path); err == nil && os.SameFile(kept, now) {
+		return nil
+	}
+	return os.Rename(path+syncedSuffix, path)
+}
+
+// changes are what a pass has to sync.
+type changes struct {
+	paths    []string
+	replaced []string // state logs that are new files
+	synced   []func() // to be called once all is synced
+}
+
+// folder is a folder as it was when it was last synced.
+type folder struct {
+	path     string
+	modified time.Time
+	racy     bool                   // it was listed so soon after a change that a later one may have the same time
+	files    map[string]fs.FileInfo // by name
+	folders  map[string]*folder     // by name
+	growing  []string               // names of the files that kfake appends to
+}
+
+func newFolder(path string) *folder {
+	return &folder{path: path, racy: true, files: map[string]fs.FileInfo{}, folders: map[string]*folder{}}
+}
+
+// timePrecision is that of the coarsest times of changes, FAT's.
+const timePrecision = 2 * time.Second
+
+// collect adds the files that differ from what was synced, and the folders in which something was made or replaced.
+func (d *folder) collect(c *changes) error {
+	info, err := os.Stat(d.path)
+	if err != nil {
+		return present(err)
+	}
+	look, made := d.growing, false
+	if d.racy || !info.ModTime().Equal(d.modified) {
+		d.modified, d.racy = info.ModTime(), time.Since(info.ModTime()) < timePrecision
+		if look, made, err = d.list(); err != nil {
+			return present(err)
+		}
+	}
+	for _, name := range look {
+		path := filepath.Join(d.path, name)
+		now, err := os.Stat(path)
+		if err != nil {
+			if present(err) != nil {
+				return err
+			}
+			continue
+		}
+		before := d.files[name]
+		same := before != nil && os.SameFile(before, now)
+		if same && before.Size() == now.Size() && before.ModTime().Equal(now.ModTime()) {
+			continue
+		}
+		if made = made || !same; !same && strings.HasSuffix(name, stateLog) {
+			c.replaced = append(c.replaced, path)
+		}
+		c.paths = append(c.paths, path)
+		c.synced = append(c.synced, func() { d.files[name] = now })
+	}
+	if made && runtime.GOOS != "windows" { // which cannot sync folders
+		c.paths = append(c.paths, d.path)
+	}
+	for _, sub := range d.folders {
+		if err := sub.collect(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stateLog ends the names of files that kfake appends to and at times replaces: those of groups and of producers.
+const stateLog = ".log"
+
+// list finds the files to look at once, those that grow, and the folders; made if there are new ones.
+func (d *folder) list() (files []string, made bool, err error) {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return nil, false, err
+	}
+	folders := map[string]*folder{}
+	d.growing = nil
+	newest, last := "", int64(-1) // kfake appends to the last segment
+	for _, e := range entries {
+		name := e.Name()
+		switch ext := filepath.Ext(name); {
+		case e.IsDir():
+			folders[name] = d.folders[name]
+			if folders[name] == nil {
+				folders[name], made = newFolder(filepath.Join(d.path, name)), true
+			}
+			continue
+		case ext == stateLog:
+			d.growing = append(d.growing, name)
+		case ext == ".dat":
+			if base, err := strconv.ParseInt(strings.TrimSuffix(name, ext), 10, 64); err == nil && base > last {
+				newest, last = name, base
+			}
+		case ext != ".json": // nothing that must survive
+			continue
+		}
+		files = append(files, name)
+	}
+	if newest != "" {
+		d.growing = append(d.growing, newest)
+	}
+	d.folders = folders
+	maps.DeleteFunc(d.files, func(name string, _ fs.FileInfo) bool { return !slices.Contains(files, name) })
+	return files, made, nil
+}
+
+// present is the error unless it is of a file that is missing, as those of deleted topics are.
+func present(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
