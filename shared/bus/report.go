@@ -32,13 +32,17 @@ func (r Report) DeadLetterOnly() bool {
 // was closed, and its next owner starts over. The record must not be kept. eventID is "" if the record cannot be decoded.
 type Tracer func(ctx context.Context, group, eventID string, r *Record) (_ context.Context, tried func(Report))
 
-// Log is an [Options.Report] that logs a line for each event of a consumer group: at level info when it is handled, warn
-// when it will be retried, error when it was rejected; a panic with its stack. The retries of one event and of one dead
-// letter are logged ever more rarely: the 1st, 2nd, 4th, 8th, ...
-func Log(logger *slog.Logger, group string) func(Report) {
+// Log is an [Options.Report] that logs a line for each event of a consumer group: at level handled when it was handled at once,
+// info when that took more than one attempt, warn when it will be retried, error when it was rejected; a panic with its stack. The
+// retries of one event and of one dead letter are logged ever more rarely: the 1st, 2nd, 4th, 8th, ...
+func Log(logger *slog.Logger, group string, handled slog.Level) func(Report) {
 	return func(r Report) {
-		level := slog.LevelInfo
+		level := handled
 		switch r.Outcome {
+		case Done:
+			if r.Attempt > 1 {
+				level = slog.LevelInfo
+			}
 		case Rejected:
 			level = slog.LevelError
 		case Unavailable, Failed:
@@ -50,6 +54,9 @@ func Log(logger *slog.Logger, group string) func(Report) {
 				return
 			}
 			level = slog.LevelWarn
+		}
+		if !logger.Enabled(r.Context, level) {
+			return
 		}
 		attrs := append(make([]slog.Attr, 0, 11),
 			slog.String("topic", r.Topic), slog.Int("partition", int(r.Partition)), slog.Int64("offset", r.Offset),

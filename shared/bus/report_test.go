@@ -44,7 +44,7 @@ func TestEveryTryIsReported(t *testing.T) {
 // logging returns a rig with an engine for another handler or type, which logs to it.
 func logging[T events.Payload](t *testing.T, o bus.Options, handle bus.Handler[T]) (*rig, *bus.Partition) {
 	r := newRig(t, bus.Options{}, nil)
-	o.Report = bus.Log(slog.New(slog.NewTextHandler(r, nil)), "movers")
+	o.Report = bus.Log(slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug})), "movers", slog.LevelDebug)
 	return r, bus.NewEngine(bus.NewConsumer("movers", handle), writer{r}, o).Open(t.Context(), 7, time.Time{}, nil)
 }
 
@@ -61,7 +61,7 @@ func TestDeadLetterThatCannotBeWrittenIsLogged(t *testing.T) {
 		r.canWrite(errors.New("no right to write"))
 		r.deliver(moved(0, "a1"))
 		pass(time.Hour)
-		log := bus.Log(slog.New(slog.NewTextHandler(r, nil)), "movers")
+		log := bus.Log(slog.New(slog.NewTextHandler(r, nil)), "movers", slog.LevelDebug)
 		failures := 0
 		require.NoError(t, r.Close(t.Context()))
 		for _, report := range r.reports {
@@ -72,6 +72,20 @@ func TestDeadLetterThatCannotBeWrittenIsLogged(t *testing.T) {
 		assert.Equal(t, 3, r.logged("outcome=failed"), "of tries 1 to 4")
 		assert.Equal(t, bits.Len(uint(failures)), r.logged("no right to write"), "1st, 2nd, 4th, ... of %d", failures)
 	})
+}
+
+// At level info there are no lines of events that were handled at once.
+func TestLogLevels(t *testing.T) {
+	for want, report := range map[string]bus.Report{
+		"":           {Outcome: bus.Done, Attempt: 1},
+		"level=INFO": {Outcome: bus.Done, Attempt: 2},
+		"level=WARN": {Outcome: bus.Unavailable, Attempt: 1},
+	} {
+		var log strings.Builder
+		bus.Log(slog.New(slog.NewTextHandler(&log, nil)), "movers", slog.LevelDebug)(report)
+		assert.Contains(t, log.String(), want)
+		assert.Equal(t, want == "", log.Len() == 0, report)
+	}
 }
 
 // Ids are text of other programs, of any length.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"os"
@@ -121,7 +122,7 @@ func (a *app) function(ctx context.Context, name, where string,
 	}
 	return trigger.New(all[0].Consumer, deadLetters, trigger.Options{
 		Advance: a.store.Advance, Partial: a.settings.PartialBatches, Logger: a.logger,
-		Delivery: bus.Options{Report: bus.Log(a.logger, all[0].Consumer.Group), GiveUpAfter: a.settings.Notify.RetryFor},
+		Delivery: bus.Options{Report: bus.Log(a.logger, all[0].Consumer.Group, slog.LevelInfo), GiveUpAfter: a.settings.Notify.RetryFor},
 	}).Invoke, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +27,7 @@ func (a *app) workerCommand() *cobra.Command {
 		Long: "Run the consumers: each projects the events of its topic into the read model and sends notifications. Any number\n" +
 			"of workers may run; Kafka assigns the partitions. When it has joined every group, it prints this line first:\n" +
 			"ready topics=TOPIC,… groups=GROUP,…\n\n" +
-			"It logs each event (ids, outcome, duration); LOG_LEVEL=warn logs problems only. --health serves /healthz and\n" +
+			"It logs events that fail, and at LOG_LEVEL=debug each event (ids, outcome, duration). --health serves /healthz and\n" +
 			"/readyz: 200 once every group is joined; 503, with the causes, while a partition cannot be read, events fail in a\n" +
 			"row, the read model is unavailable, or the log has lost events (a restart acknowledges a loss).\n\n" + serverHelp,
 		Example: "  sipeat worker\n" +
@@ -127,7 +128,7 @@ func (a *app) startConsumers(functions []consumers.Function, assigned func(topic
 		member := kafka.NewMember(a.cluster, f.Consumer, kafka.Options{
 			Logger: a.logger, Assigned: assigned, Advance: a.store.Advance, DeadLetters: deadLetters,
 			Delivery: bus.Options{
-				Report: observe.All(bus.Log(a.logger, group), a.metrics.Events(topic, group)),
+				Report: observe.All(bus.Log(a.logger, group, slog.LevelDebug), a.metrics.Events(topic, group)),
 				Tracer: a.tracing.Events(), GiveUpAfter: a.settings.Notify.RetryFor,
 			},
 		})

@@ -48,7 +48,7 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	for _, f := range all.Functions() {
 		functions[f.Name] = trigger.New(f.Consumer, all.DeadLetters(deadLetters), trigger.Options{
 			Advance: table.Advance, Partial: s.PartialBatches, Logger: logger,
-			Delivery: bus.Options{Report: bus.Log(logger, f.Consumer.Group), GiveUpAfter: s.Notify.RetryFor},
+			Delivery: bus.Options{Report: bus.Log(logger, f.Consumer.Group, slog.LevelDebug), GiveUpAfter: s.Notify.RetryFor},
 		})
 	}
 	return functions, nil

@@ -125,7 +125,7 @@ func (d *dock) running(t *testing.T) []string {
 	if len(d.shown) == 0 {
 		d.shown = d.settings(t)
 	}
-	return append(slices.Clone(d.shown), "LOG_FORMAT=text")
+	return append(slices.Clone(d.shown), "LOG_FORMAT=text", "LOG_LEVEL=debug")
 }
 
 func (d *dock) sipeat(t *testing.T, arguments ...string) program.Result {

@@ -137,7 +137,7 @@ func (f *Fleet) Run(arguments ...string) Result {
 // Worker starts a worker and waits until it has joined.
 func (f *Fleet) Worker(environment ...string) *Process {
 	f.T.Helper()
-	w := Start(f.T, set(set(f.command("worker"), "LOG_FORMAT=text"), environment...))
+	w := Start(f.T, set(set(f.command("worker"), "LOG_FORMAT=text", "LOG_LEVEL=debug"), environment...))
 	w.Says(w.Stdout, "ready topics=contact-created,machine-created,request-created,notification groups=sipeat-contact-consumer,")
 	return w
 }

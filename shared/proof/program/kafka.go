@@ -106,7 +106,7 @@ func Contacts(t testing.TB, brokers string) (ids []string) {
 	return ids
 }
 
-// Done waits until the workers have logged each of these events as done.
+// Done waits until the workers, which log at level debug, have logged each of these events as done.
 func Done(t testing.TB, ids []string, workers ...*Process) {
 	t.Helper()
 	Until(t, func() error {

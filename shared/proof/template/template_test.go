@@ -158,7 +158,7 @@ func TestDeadLettersAreLoggedAsTheFilterExpects(t *testing.T) {
 	t.Parallel()
 	for outcome, counts := range map[bus.Outcome]bool{bus.Rejected: true, bus.Done: false} {
 		var line strings.Builder
-		bus.Log(slog.New(slog.NewJSONHandler(&line, nil)), "group")(bus.Report{Outcome: outcome, Class: bus.Refused})
+		bus.Log(slog.New(slog.NewJSONHandler(&line, nil)), "group", slog.LevelDebug)(bus.Report{Outcome: outcome, Class: bus.Refused})
 		assert.Equal(t, counts, strings.Contains(line.String(), `"outcome":"rejected"`), line.String())
 	}
 	assert.Contains(t, text, `FilterPattern: '{ $.outcome = "rejected" }'`)
