@@ -26,7 +26,7 @@ func TestAConsumerContinuesAfterARestart(t *testing.T) {
 	worker := member(t, address)
 	got := make(map[string]bool)
 	read := func(upTo int) {
-		for ctx := within(t, 10*time.Second); len(got) < upTo; {
+		for ctx := within(t, 30*time.Second); len(got) < upTo; {
 			fetches := worker.PollFetches(ctx)
 			require.NoError(t, ctx.Err(), "missing records")
 			fetches.EachRecord(func(r *kgo.Record) { got[string(r.Value)] = true })
