@@ -242,7 +242,7 @@ func (d *doctor) addDeadLetters(groups []deadletters.Group, complete bool) {
 	atLeast := ""
 	if !complete {
 		atLeast = "at least "
-		d.add(noted, "", "there are too many to count here", "see `sipeat dead-letters list`")
+		d.add(noted, "", "too many to read all of them here: the numbers below are of a part", "see `sipeat dead-letters list`")
 	}
 	for _, g := range groups {
 		d.add(noted, g.Topic, fmt.Sprintf("%s%s rejected by %s as %s, the newest: %s", atLeast, counted(g.Count, "event"),

@@ -56,6 +56,7 @@ func (a *app) rebuildCommand() *cobra.Command {
 			"says that the read model is behind the group's commits (it was deleted, restored or replaced), when it is damaged,\n" +
 			"and when it is of an older version.\n\n" + kafkaHelp,
 		Example: "  sipeat rebuild --data .sipeat\n" +
+			"  sipeat rebuild --store read-model-2.db --once\n" +
 			"  sipeat rebuild --table sipeat-2 --compare sipeat",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -65,12 +66,12 @@ func (a *app) rebuildCommand() *cobra.Command {
 			return r.run(c.Context())
 		},
 	}
-	c.Flags().StringVar(&r.file, "store", "", "build a SQLite file")
-	c.Flags().StringVar(&r.table, "table", "", "build a DynamoDB table")
-	c.Flags().StringVar(&r.data, "data", "", "rebuild the read model in this folder of `sipeat serve`")
-	c.Flags().BoolVar(&r.once, "once", false, "end at the events that were there at the start")
+	c.Flags().StringVar(&r.file, "store", "", "build this SQLite `file`")
+	c.Flags().StringVar(&r.table, "table", "", "build this DynamoDB `table`")
+	c.Flags().StringVar(&r.data, "data", "", "rebuild the read model in this `folder`, the data of sipeat serve")
+	c.Flags().BoolVar(&r.once, "once", false, "end when the events that exist at the start are handled")
 	c.Flags().StringVar(&r.other, "compare", "",
-		"then compare with this file or table, list the differences and end, with status 1 if there are any")
+		"then compare with this `file or table`, list the differences and end, with status 1 if there are any")
 	c.MarkFlagsMutuallyExclusive("store", "table", "data")
 	c.MarkFlagsOneRequired("store", "table", "data")
 	c.MarkFlagsMutuallyExclusive("compare", "data")
