@@ -79,6 +79,7 @@ type action struct {
 	client  *kgo.Client
 	done    actions // as of the begin
 	results map[string]int
+	stuck   bool // the transaction could not be ended, so that the client can write nothing more; the next action ends it
 }
 
 func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOptions) error {
@@ -118,8 +119,8 @@ func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOption
 		return err
 	}
 	err = a.run(ctx, set, t)
-	if errors.Is(err, errUnconfirmed) || errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) {
-		return err // nor could this client write the end
+	if a.stuck {
+		return err
 	}
 	end := AuditRecord{Stage: stageEnd, Results: a.results}
 	if err != nil {
@@ -188,31 +189,28 @@ func (a *action) close(ctx context.Context, r *Rejection) error {
 var errUnconfirmed = errors.New("the brokers did not confirm it in time: it may be written, or not")
 
 // write writes a record, if there is one, and the audit record of it in one transaction, which the end of ctx does not interrupt.
-// It waits on its own timer, because no option of the client bounds a record in flight. After errUnconfirmed the client is of no
-// more use; the next action ends the transaction.
+// It waits on its own timer, because no option of the client bounds a record in flight.
 func (a *action) write(ctx context.Context, record *kgo.Record, audit AuditRecord) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
 	defer cancel()
 	audit.Action, audit.Kind, audit.Who, audit.At = a.id, a.kind, a.Who, time.Now().UTC()
-	written := make(chan error, 1)
-	go func() { written <- a.transact(ctx, record, audit) }()
+	written, ended := make(chan error, 1), make(chan error, 1)
+	go func() {
+		err := a.client.BeginTransaction()
+		if err == nil {
+			err = a.produce(ctx, record, audit)
+		}
+		ended <- a.client.EndTransaction(ctx, kgo.TransactionEndTry(err == nil))
+		written <- err
+	}()
+	a.stuck = true
 	select {
-	case err := <-written:
-		return explain(err)
+	case end := <-ended:
+		a.stuck = end != nil
+		return explain(cmp.Or(<-written, end))
 	case <-ctx.Done():
 		return errUnconfirmed
 	}
-}
-
-func (a *action) transact(ctx context.Context, record *kgo.Record, audit AuditRecord) error {
-	if err := a.client.BeginTransaction(); err != nil {
-		return err
-	}
-	err := a.produce(ctx, record, audit)
-	if end := a.client.EndTransaction(ctx, kgo.TransactionEndTry(err == nil)); err == nil {
-		err = end
-	}
-	return err
 }
 
 func (a *action) produce(ctx context.Context, record *kgo.Record, audit AuditRecord) error {
