@@ -8,10 +8,12 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -239,4 +241,72 @@ func TestAnUnreachableServerIsNamed(t *testing.T) {
 	err = open(t, cfg, "drinks").Ping(t.Context())
 	assert.Equal(t, events.Unavailable, events.KindOf(err))
 	require.ErrorContains(t, err, `table "drinks" at http://127.0.0.1:1, cannot be reached`)
+}
+
+// busy is DynamoDB as other processes see it: a transaction takes 10 ms, and one that meets another at a row is cancelled
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html). DynamoDB Local runs one after the other.
+type busy struct {
+	mu                   sync.Mutex
+	rows                 map[string]bool // of the transactions that run
+	committed, conflicts int
+}
+
+func (b *busy) Do(r *http.Request) (*http.Response, error) {
+	var in struct {
+		TransactItems []struct {
+			Put, Update struct{ Key, Item json.RawMessage }
+		}
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var reasons, mine []string
+	for _, action := range in.TransactItems {
+		row := string(action.Put.Item) + string(action.Update.Key)
+		if reasons = append(reasons, none); b.rows[row] {
+			reasons[len(reasons)-1] = conflict
+		}
+		mine = append(mine, row)
+	}
+	if slices.Contains(reasons, conflict) {
+		b.conflicts++
+		status, body, err := cancel(reasons...)
+		return answer(r, status, body), err
+	}
+	for _, row := range mine {
+		b.rows[row] = true
+	}
+	b.mu.Unlock()
+	time.Sleep(10 * time.Millisecond)
+	b.mu.Lock()
+	for _, row := range mine {
+		delete(b.rows, row)
+	}
+	b.committed++
+	return answer(r, http.StatusOK, "{}"), nil
+}
+
+// The consumers of twelve partitions, each an environment of a Lambda function, count one drink.
+func TestProcessesThatCountOneDrinkSeldomConflict(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const each = 60
+		server, began := &busy{rows: map[string]bool{}}, time.Now()
+		var all sync.WaitGroup
+		for process := range 12 {
+			s := openTo(t, server)
+			all.Go(func() {
+				for n := range each {
+					assert.NoError(t, s.Put(t.Context(), request(fmt.Sprint(process, "-", n), "Cola")))
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%d transactions, %d conflicts, %s", server.committed, server.conflicts, time.Since(began))
+		assert.Equal(t, 12*each, server.committed)
+		assert.Less(t, server.conflicts, server.committed/10)
+		assert.Less(t, time.Since(began), 2*each*10*time.Millisecond, "twice what one process takes alone")
+	})
 }
