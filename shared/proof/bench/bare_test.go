@@ -38,6 +38,13 @@ func TestMain(m *testing.M) {
 }
 
 func listen(kind, data string) error {
+	if brokers := os.Getenv("KAFKA_BROKERS"); brokers != "" && kind == "hand" { // of kind hand, on another broker
+		handler, err := handWritten(settings.Kafka{Brokers: strings.Split(brokers, ",")}, data)
+		if err != nil {
+			return err
+		}
+		return serveHTTP(handler, brokers)
+	}
 	broker, err := local.Open(context.Background(), local.Options{Dir: filepath.Join(data, "kafka"), Address: "127.0.0.1:0"})
 	if err != nil {
 		return err
@@ -46,18 +53,27 @@ func listen(kind, data string) error {
 	if _, err := kafka.MakeTopics(context.Background(), cluster, kafka.Topics(events.Catalogue()...)...); err != nil {
 		return err
 	}
-	handler, err := bareHandler(broker.Address())
-	if kind == "api" {
+	handler, err := http.Handler(http.NotFoundHandler()), error(nil) // of kind broker
+	switch kind {
+	case "bare":
+		handler, err = bareHandler(broker.Address())
+	case "api":
 		handler, err = apiAlone(cluster)
+	case "hand":
+		handler, err = handWritten(cluster, data)
 	}
 	if err != nil {
 		return err
 	}
+	return serveHTTP(handler, broker.Address())
+}
+
+func serveHTTP(handler http.Handler, brokers string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stdout, "ready http=http://%s kafka=%s\n", listener.Addr(), broker.Address())
+	fmt.Fprintf(os.Stdout, "ready http=http://%s kafka=%s\n", listener.Addr(), brokers)
 	return http.Serve(listener, handler)
 }
 

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,20 +18,19 @@ import (
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // BenchmarkConsume measures the worker's overhead: a kafka.Member (typed decoding, dispatch to a handler that does
 // nothing, commits) beside a hand-written loop with the same client: a goroutine per partition, the same decoder, a
 // commit every second. Both read the same topic of six partitions, in turn, each time in a new group. "ratio" is
-// Consume's best speed divided by the loop's, "cpu-ratio" the loop's processor time divided by Consume's; both include
-// the broker, which runs in this process unless KAFKA_BROKERS=host:port names another.
+// Consume's best speed divided by the loop's, "cpu-ratio" the loop's processor time divided by Consume's. The broker is
+// an embedded one in a process of its own, or that of KAFKA_BROKERS.
 //
 //	go test ./shared/proof/bench -run '^$' -bench Consume -cpu 2 -benchtime 5x
 func BenchmarkConsume(b *testing.B) {
 	const partitions, total = 6, 200_000
-	cluster := benchCluster(b)
+	cluster := brokerAlone(b)
 	topic := fillTopic(b, cluster, partitions, total)
 	var byHand, byConsume measure
 	for b.Loop() {
@@ -45,16 +42,6 @@ func BenchmarkConsume(b *testing.B) {
 	b.ReportMetric(total/byConsume.best.Seconds(), "consume-events/s")
 	b.ReportMetric(float64(byHand.best)/float64(byConsume.best), "ratio")
 	b.ReportMetric(float64(byHand.cpu)/float64(byConsume.cpu), "cpu-ratio")
-}
-
-func benchCluster(b *testing.B) settings.Kafka {
-	if brokers := os.Getenv("KAFKA_BROKERS"); brokers != "" {
-		return settings.Kafka{Brokers: strings.Split(brokers, ",")}
-	}
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1))
-	require.NoError(b, err)
-	b.Cleanup(broker.Close)
-	return settings.Kafka{Brokers: broker.ListenAddrs()}
 }
 
 // fillTopic makes a topic with that many request-created events, all different.

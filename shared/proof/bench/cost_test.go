@@ -60,7 +60,7 @@ func BenchmarkCost(b *testing.B) {
 }
 
 func benchCost(b *testing.B, total int, open func() (store.Store, store.Claims)) {
-	cluster := benchCluster(b)
+	cluster := brokerAlone(b)
 	topic := notificationTopic(b, cluster, total)
 	sides := []string{"decode", "project", "claim", "both"}
 	took := map[string][]float64{}

@@ -244,7 +244,7 @@ func TestAnUnreachableServerIsNamed(t *testing.T) {
 }
 
 // busy is DynamoDB as other processes see it: a transaction takes 10 ms, and one that meets another at a row is cancelled
-// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html). DynamoDB Local runs one after the other.
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html). DynamoDB Local runs one at a time.
 type busy struct {
 	mu                   sync.Mutex
 	rows                 map[string]bool // of the transactions that run
