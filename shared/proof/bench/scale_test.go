@@ -36,7 +36,7 @@ func BenchmarkScale(b *testing.B) {
 			"--data", b.TempDir())
 		ids[i], took[i] = fillRequests(b, sides[i], n), map[string][]float64{}
 	}
-	deep := pageAfter(b, sides[1].URL, 999)
+	deep := pageAfter(b, sides[1].URL+"/requests?limit=20", 999)
 	for b.Loop() {
 		for i, s := range sides {
 			timed := func(name string, do func()) {
@@ -51,7 +51,7 @@ func BenchmarkScale(b *testing.B) {
 			})
 			timed("get", func() { get(b, s.URL+"/requests/"+ids[i]) })
 			timed("list", func() { get(b, s.URL+"/requests?limit=20") })
-			timed("page-1000", func() { get(b, s.URL+"/requests?limit=20&cursor="+url.QueryEscape(deep)) })
+			timed("page-1000", func() { get(b, s.URL+"/requests?limit=20"+deep) })
 			timed("demand", func() { get(b, s.URL+"/demand?country=USA&city="+url.QueryEscape("City 7")) })
 			ms, err := until200(b.Context(), s.URL, "wait=10")
 			require.NoError(b, err)
@@ -90,13 +90,13 @@ func fillRequests(b *testing.B, s *program.Serving, total int) (id string) {
 	return id
 }
 
-// pageAfter is the cursor of the page after so many.
-func pageAfter(b *testing.B, base string, pages int) (cursor string) {
+// pageAfter is the part of a query that selects the page after so many.
+func pageAfter(b *testing.B, list string, pages int) (cursor string) {
 	for range pages {
 		var page struct{ NextCursor *string }
-		require.NoError(b, json.Unmarshal([]byte(get(b, base+"/requests?limit=20&cursor="+url.QueryEscape(cursor))), &page))
-		require.NotNil(b, page.NextCursor)
-		cursor = *page.NextCursor
+		require.NoError(b, json.Unmarshal([]byte(get(b, list+cursor)), &page))
+		require.NotNil(b, page.NextCursor, "SCALE_EVENTS must be 20,000 or more")
+		cursor = "&cursor=" + url.QueryEscape(*page.NextCursor)
 	}
 	return cursor
 }
