@@ -82,7 +82,7 @@ func consumeRequests(b *testing.B, cluster settings.Kafka, topic string, total i
 	logger := slog.New(slog.DiscardHandler)
 	publisher, err := kafka.NewPublisher(cluster, logger)
 	require.NoError(b, err)
-	defer publisher.Close(context.Background()) //nolint:errcheck // every event was confirmed
+	defer publisher.Close(context.Background())
 	functions := consumers.Consumers{Store: consumers.Projected(model), Publisher: publisher}.Functions()
 	f := functions[slices.IndexFunc(functions, func(f consumers.Function) bool { return f.Name == "request-created" })]
 	c := f.Replay

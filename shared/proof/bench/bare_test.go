@@ -53,7 +53,7 @@ func listen(kind, data string) error {
 	if _, err := kafka.MakeTopics(context.Background(), cluster, kafka.Topics(events.Catalogue()...)...); err != nil {
 		return err
 	}
-	handler, err := http.Handler(http.NotFoundHandler()), error(nil) // of kind broker
+	handler := http.NotFoundHandler() // of kind broker
 	switch kind {
 	case "bare":
 		handler, err = bareHandler(broker.Address())

@@ -115,7 +115,7 @@ func visible(b *testing.B, ours, hand side) {
 					one()
 					continue
 				}
-				time.Sleep(time.Until(next)) //nolint:forbidigo // the rate
+				time.Sleep(time.Until(next))
 				next = next.Add(m.rate)
 				all.Go(one)
 			}
@@ -161,7 +161,7 @@ func until200(ctx context.Context, url, prefer string) (ms float64, err error) {
 		if got.StatusCode == http.StatusOK {
 			return float64(time.Since(began).Microseconds()) / 1000, nil
 		}
-		time.Sleep(time.Millisecond) //nolint:forbidigo // as a client asks
+		time.Sleep(time.Millisecond)
 	}
 	return 0, fmt.Errorf("contact %s is not readable after a minute", created.ID)
 }
