@@ -19,10 +19,14 @@ type Commands struct {
 // Functions lists the endpoints.
 func (c Commands) Functions() []web.Function {
 	return []web.Function{
-		{Name: "create-contact", Route: "POST /contacts", Handler: web.HandleCommand(c.CreateContact)},
-		{Name: "create-machine", Route: "POST /machines", Handler: web.HandleCommand(c.CreateMachine)},
-		{Name: "create-request", Route: "POST /requests", Handler: web.HandleCommand(c.CreateRequest)},
-		{Name: "create-notification", Route: "POST /notifications", Handler: web.HandleCommand(c.CreateNotification), Staff: true},
+		{Name: "create-contact", Route: "POST /contacts",
+			Summary: "A visitor leaves contact details.", Handler: web.HandleCommand(c.CreateContact)},
+		{Name: "create-machine", Route: "POST /machines",
+			Summary: "An operator registers a vending machine.", Handler: web.HandleCommand(c.CreateMachine)},
+		{Name: "create-request", Route: "POST /requests",
+			Summary: "A customer requests drinks.", Handler: web.HandleCommand(c.CreateRequest)},
+		{Name: "create-notification", Route: "POST /notifications",
+			Summary: "Staff have a notification delivered.", Handler: web.HandleCommand(c.CreateNotification), Staff: true},
 	}
 }
 

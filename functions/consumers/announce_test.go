@@ -137,7 +137,7 @@ func TestOddTextAndIDsAreNoDeadLetters(t *testing.T) {
 		if topic == "notification" {
 			assert.Len(t, w.notifier.messages, 1)
 		} else if assert.Len(t, w.topic.published, 1) {
-			assert.Empty(t, w.topic.published[0].Data.Validate())
+			assert.Empty(t, events.Validate(w.topic.published[0].Data))
 		}
 	}
 	for _, topic := range []string{"contact-created", "machine-created", "request-created", "notification"} {

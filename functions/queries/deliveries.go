@@ -9,10 +9,10 @@ import (
 
 // Delivery is how far the delivery of a notification by one channel is.
 type Delivery struct {
-	Channel string              `json:"channel"`         // log, smtp, ses or discord
-	State   store.DeliveryState `json:"state"`           // pending, delivered or failed
-	At      events.Time         `json:"at,omitzero"`     // when it was delivered or failed
-	Class   string              `json:"class,omitempty"` // why it failed: the class of the dead letter
+	Channel string              `json:"channel" jsonschema:"log, smtp, ses or discord"`
+	State   store.DeliveryState `json:"state" jsonschema:"pending, delivered or failed"`
+	At      events.Time         `json:"at,omitzero" jsonschema:"when it was delivered or failed"`
+	Class   string              `json:"class,omitempty" jsonschema:"why it failed: the class of the dead letter"`
 }
 
 // addDeliveries reads how far the deliveries of notifications are. A channel that has not been tried yet is absent.

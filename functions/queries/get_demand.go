@@ -8,10 +8,10 @@ import (
 
 // Demand are the parameters of GET /demand.
 type Demand struct {
-	Country string `query:"country"`
-	City    string `query:"city"`
-	Limit   int    `query:"limit" default:"20" min:"1" max:"100"`
-	Cursor  string `query:"cursor"`
+	Country string `query:"country" doc:"Only of this country. Case and outer white space are ignored."`
+	City    string `query:"city" doc:"Only of this city. Case and outer white space are ignored."`
+	Limit   int    `query:"limit" default:"20" min:"1" max:"100" doc:"The most rows to answer."`
+	Cursor  string `query:"cursor" doc:"The nextCursor of the previous page."`
 }
 
 // DemandList is a page of the demand, ordered by country, city and drink.

@@ -10,8 +10,8 @@ import (
 // Machines are the parameters of GET /machines.
 type Machines struct {
 	Page
-	City    string `query:"city"`
-	Country string `query:"country"`
+	City    string `query:"city" doc:"Only of this city. Case and outer white space are ignored."`
+	Country string `query:"country" doc:"Only of this country. Case and outer white space are ignored."`
 }
 
 // ListMachines answers GET /machines.

@@ -10,7 +10,7 @@ import (
 // Notifications are the parameters of GET /notifications.
 type Notifications struct {
 	Page
-	Type string `query:"type" oneof:"contact machine request"`
+	Type string `query:"type" oneof:"contact machine request" doc:"Only those about a subject of this type."`
 }
 
 // ListNotifications answers GET /notifications.

@@ -10,9 +10,9 @@ import (
 // Requests are the parameters of GET /requests.
 type Requests struct {
 	Page
-	City      string `query:"city"`
-	Country   string `query:"country"`
-	MachineID string `query:"machineId"`
+	City      string `query:"city" doc:"Only of this city. Case and outer white space are ignored."`
+	Country   string `query:"country" doc:"Only of this country. Case and outer white space are ignored."`
+	MachineID string `query:"machineId" doc:"Only those made at this machine."`
 }
 
 // ListRequests answers GET /requests.

@@ -11,14 +11,14 @@ import (
 
 // ByID is the parameter of a GET by id.
 type ByID struct {
-	ID string `path:"id"`
+	ID string `path:"id" doc:"The id of the resource, as a POST answered it."`
 }
 
 // Page are the parameters of every list.
 type Page struct {
-	Limit  int       `query:"limit" default:"20" min:"1" max:"100"`
-	Cursor string    `query:"cursor"`
-	Since  time.Time `query:"since"`
+	Limit  int       `query:"limit" default:"20" min:"1" max:"100" doc:"The most items to answer."`
+	Cursor string    `query:"cursor" doc:"The nextCursor of the previous page."`
+	Since  time.Time `query:"since" doc:"Only what was created at this time or later; a date is its first moment in UTC."`
 }
 
 // get reads one resource of T.

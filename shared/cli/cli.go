@@ -114,7 +114,8 @@ func (a *app) command() *cobra.Command {
 	root.SetErr(a.stderr)
 	serve, api, worker := a.serveCommand(), a.apiCommand(), a.workerCommand()
 	for _, c := range []*cobra.Command{serve, api, worker, a.topicsCommand(), a.doctorCommand(), a.publishCommand(), a.tailCommand(),
-		a.deadLettersCommand(), a.invokeCommand(), a.sampleCommand(), a.rebuildCommand(), a.replayCommand(), a.versionCommand()} {
+		a.deadLettersCommand(), a.invokeCommand(), a.sampleCommand(), a.rebuildCommand(), a.replayCommand(), a.docsCommand(),
+		a.versionCommand()} {
 		for _, c := range append(c.Commands(), c) {
 			run := c.RunE
 			c.RunE = func(c *cobra.Command, args []string) error {

@@ -19,6 +19,7 @@ type Definition struct {
 	Payload func() any                                 // a pointer to an empty payload, for a decoder to fill and for Event
 	Event   func(Factory, any, ...Option) (Any, error) // makes an event of a payload, as [Make] does
 	Decode  func(value []byte) (Any, error)            // reads a record's value, as the function [Decode] does
+	Rules   func() []Rule                              // what [Validate] checks, for documents
 }
 
 // catalogue lists every event type once. Everything else that needs the list reads it from here or is tested against it.
@@ -39,6 +40,10 @@ func define[T Payload](description string) Definition {
 			return Make(f, *payload.(*T), options...)
 		},
 		Decode: func(value []byte) (Any, error) { return Decode[T](value) },
+		Rules: func() (rules []Rule) {
+			zero.check(&validator{rules: &rules})
+			return rules
+		},
 	}
 }
 

@@ -18,13 +18,12 @@ type ContactCreated struct {
 
 func (ContactCreated) Topic() string { return "contact-created" }
 
-func (c ContactCreated) Validate() []FieldError {
-	v := validator{c.Base.Validate()}
+func (c ContactCreated) check(v *validator) {
+	c.Base.check(v)
 	v.text("/name", c.Name, maxName, required)
 	v.email("/email", c.Email, required)
 	v.phone("/phone", c.Phone, required)
 	v.prose("/message", c.Message, maxMessage, required)
 	v.text("/companyName", c.CompanyName, maxName, optional)
 	v.prose("/machineLocation", c.MachineLocation, maxAddress, optional)
-	return v.faults
 }

@@ -34,13 +34,13 @@ type Metadata struct {
 // Payload is the content of an event. Every payload type embeds [Base], adds its fields and their validation, and names its
 // topic.
 type Payload interface {
-	Topic() string          // the topic, which is also the event type
-	Key() string            // the id of the subject, by which events are ordered; "" = none
-	ResourceID() string     // data.id
-	HappenedAt() Time       // data.timestamp
-	Validate() []FieldError // every faulty field, for events that are written
+	Topic() string      // the topic, which is also the event type
+	Key() string        // the id of the subject, by which events are ordered; "" = none
+	ResourceID() string // data.id
+	HappenedAt() Time   // data.timestamp
 
-	readable() error // what a reader requires; Base's, unless the type has its own
+	check(*validator) // the rules of every field, for events that are written
+	readable() error  // what a reader requires; Base's, unless the type has its own
 }
 
 // Base is what all payloads have: the id of the resource that the event makes known, and when it happened. The factory fills
@@ -57,13 +57,9 @@ func (b Base) ResourceID() string { return b.ID }
 
 func (b Base) HappenedAt() Time { return b.Timestamp }
 
-func (b Base) Validate() []FieldError {
-	var v validator
+func (b Base) check(v *validator) {
 	v.id("/id", b.ID, required)
-	if !b.Timestamp.writable() {
-		v.fault("/timestamp", "must be a time in the years 0 to 9999")
-	}
-	return v.faults
+	v.time("/timestamp", b.Timestamp)
 }
 
 // readable requires an id, because nothing can be stored without one.

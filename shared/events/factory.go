@@ -80,7 +80,7 @@ func Make[T Payload](f Factory, data T, options ...Option) (Event[T], error) {
 	if base.Timestamp.IsZero() {
 		base.Timestamp = now
 	}
-	if faults := data.Validate(); len(faults) > 0 {
+	if faults := Validate(data); len(faults) > 0 {
 		return Event[T]{}, &Error{Kind: Invalid, Message: "some fields are not acceptable", Fields: faults}
 	}
 	return Event[T]{

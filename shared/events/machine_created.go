@@ -19,8 +19,8 @@ type MachineCreated struct {
 
 func (MachineCreated) Topic() string { return "machine-created" }
 
-func (m MachineCreated) Validate() []FieldError {
-	v := validator{m.Base.Validate()}
+func (m MachineCreated) check(v *validator) {
+	m.Base.check(v)
 	v.text("/name", m.Name, maxName, required)
 	v.prose("/address", m.Address, maxAddress, required)
 	v.text("/city", m.City, maxPlace, required)
@@ -28,5 +28,4 @@ func (m MachineCreated) Validate() []FieldError {
 	v.text("/contactName", m.ContactName, maxName, required)
 	v.email("/contactEmail", m.ContactEmail, required)
 	v.phone("/contactPhone", m.ContactPhone, required)
-	return v.faults
 }

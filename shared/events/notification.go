@@ -1,9 +1,6 @@
 package events
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // Notice is the content of a notification.
 type Notice struct {
@@ -27,15 +24,12 @@ func (Notification) Topic() string { return "notification" }
 // Key is the subject's id, so that notifications about one subject stay in order; empty for a notification without one.
 func (n Notification) Key() string { return n.SubjectID }
 
-func (n Notification) Validate() []FieldError {
-	v := validator{n.Base.Validate()}
-	if !slices.Contains(noticeTypes, n.Type) {
-		v.fault("/type", "must be one of: "+strings.Join(noticeTypes, ", "))
-	}
+func (n Notification) check(v *validator) {
+	n.Base.check(v)
+	v.oneOf("/type", n.Type, noticeTypes)
 	v.prose("/message", n.Message, maxMessage, required)
 	v.email("/recipientEmail", n.RecipientEmail, optional)
 	v.id("/subjectId", n.SubjectID, optional)
-	return v.faults
 }
 
 // readable needs no id, because a notification without one is kept under its event's, but a type that is known.

@@ -1,10 +1,5 @@
 package events
 
-import (
-	"fmt"
-	"strconv"
-)
-
 // Request is a customer's request for drinks.
 type Request struct {
 	Name       string   `json:"name"`
@@ -25,20 +20,16 @@ type RequestCreated struct {
 
 func (RequestCreated) Topic() string { return "request-created" }
 
-func (r RequestCreated) Validate() []FieldError {
-	v := validator{r.Base.Validate()}
+func (r RequestCreated) check(v *validator) {
+	r.Base.check(v)
 	v.text("/name", r.Name, maxName, required)
 	v.email("/email", r.Email, required)
 	v.phone("/phone", r.Phone, required)
 	v.prose("/address", r.Address, maxAddress, required)
 	v.text("/city", r.City, maxPlace, required)
 	v.text("/country", r.Country, maxPlace, required)
-	if n := len(r.DrinksList); n < 1 || n > maxDrinks {
-		v.fault("/drinksList", fmt.Sprintf("must have 1 to %d entries", maxDrinks))
-	}
-	for i, drink := range r.DrinksList[:min(len(r.DrinksList), maxDrinks)] {
-		v.text("/drinksList/"+strconv.Itoa(i), drink, maxDrink, required)
-	}
+	v.entries("/drinksList", r.DrinksList, maxDrinks, func(pointer, drink string) {
+		v.text(pointer, drink, maxDrink, required)
+	})
 	v.id("/machineId", r.MachineID, optional)
-	return v.faults
 }

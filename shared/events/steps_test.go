@@ -34,8 +34,8 @@ func TestANewTypeInThreeSteps(t *testing.T) {
 			if want := strings.ReplaceAll(topic, "-", "_") + ".go"; file != want {
 				t.Errorf("step 1: move %s from shared/events/%s to shared/events/%s", name, file, want)
 			}
-			if !regexp.MustCompile(`(?m)^func \(\w+ ` + name + `\) Validate\(\) `).MatchString(source) {
-				t.Errorf("step 1: write the method Validate of %s in shared/events/%s", name, file)
+			if !regexp.MustCompile(`(?m)^func \(\w+ ` + name + `\) check\(v \*validator\) `).MatchString(source) {
+				t.Errorf("step 1: write the method check of %s in shared/events/%s", name, file)
 			}
 			d, listed := events.Lookup(topic)
 			if !listed {

@@ -183,13 +183,13 @@ func faultsOf(input any) []events.FieldError {
 	base := events.Base{ID: "id", Timestamp: events.At(noon)}
 	switch v := reflect.Indirect(reflect.ValueOf(input)).Interface().(type) {
 	case events.Contact:
-		return events.ContactCreated{Base: base, Contact: v}.Validate()
+		return events.Validate(events.ContactCreated{Base: base, Contact: v})
 	case events.Machine:
-		return events.MachineCreated{Base: base, Machine: v}.Validate()
+		return events.Validate(events.MachineCreated{Base: base, Machine: v})
 	case events.Request:
-		return events.RequestCreated{Base: base, Request: v}.Validate()
+		return events.Validate(events.RequestCreated{Base: base, Request: v})
 	case events.Notice:
-		return events.Notification{Base: base, Notice: v}.Validate()
+		return events.Validate(events.Notification{Base: base, Notice: v})
 	}
 	panic(fmt.Sprintf("no input of an event: %T", input))
 }

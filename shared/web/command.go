@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -30,6 +31,13 @@ type Accepted struct {
 	Offset    int64  `json:"offset"`
 }
 
+// Endpoint is the handler of a command or query. It has the types that it reads and answers, for documents.
+type Endpoint struct {
+	http.Handler
+	Command bool         // In is the body; otherwise In are the parameters
+	In, Out reflect.Type // of a success
+}
+
 // HandleCommand makes the endpoint of a command. The body must be one JSON object, read strictly: each member is a field of In
 // in the same case, appears once and has the field's JSON type. An absent field keeps its zero value, as does null; h decides
 // whether that is acceptable (events.Invalid: 422).
@@ -37,8 +45,8 @@ type Accepted struct {
 // It answers 202; 400 for a body that cannot be read, with the position and JSON pointer of the first fault; 408 for a body that
 // comes too slowly; 413 above 64 KiB; 415 unless the body is unencoded application/json in UTF-8; and for an error of h as
 // [Problem] says.
-func HandleCommand[In any](h func(context.Context, Command[In]) (Accepted, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func HandleCommand[In any](h func(context.Context, Command[In]) (Accepted, error)) Endpoint {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var c Command[In]
 		key, p := idempotencyKey(r.Header)
 		if p == nil {
@@ -61,6 +69,7 @@ func HandleCommand[In any](h func(context.Context, Command[In]) (Accepted, error
 		w.Header().Set("Location", collection+"/"+url.PathEscape(accepted.ID))
 		writeJSON(w, r, http.StatusAccepted, "application/json", &accepted)
 	})
+	return Endpoint{Handler: handler, Command: true, In: reflect.TypeFor[In](), Out: reflect.TypeFor[Accepted]()}
 }
 
 const maxKey = 255

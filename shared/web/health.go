@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -32,11 +33,13 @@ const (
 func Health(checks ...Check) []Function {
 	state := &readiness{checks: checks, running: make([]chan error, len(checks))}
 	return []Function{
-		{Name: "healthz", Route: "GET /healthz", Watch: true, Handler: http.HandlerFunc(
-			func(w http.ResponseWriter, r *http.Request) {
-				writeJSON(w, r, http.StatusOK, "application/json", health{Status: "alive"})
-			})},
-		{Name: "readyz", Route: "GET /readyz", Watch: true, Handler: state},
+		{Name: "healthz", Route: "GET /healthz", Summary: "Report that the process runs.", Watch: true,
+			Handler: Endpoint{Out: reflect.TypeFor[health](), Handler: http.HandlerFunc(
+				func(w http.ResponseWriter, r *http.Request) {
+					writeJSON(w, r, http.StatusOK, "application/json", health{Status: "alive"})
+				})}},
+		{Name: "readyz", Route: "GET /readyz", Summary: "Report whether requests can be served.", Watch: true,
+			Handler: Endpoint{Handler: state, Out: reflect.TypeFor[health]()}},
 	}
 }
 

@@ -37,6 +37,11 @@ var (
 	clientGone = Problem{Status: 499, Title: "Client Closed Request", Detail: "The client went away."}
 )
 
+// Problems returns the problems that have a type, for documents.
+func Problems() []Problem {
+	return []Problem{invalidJSON, unreadableFields, invalidFields, invalidParameters, notFound, conflict, unavailable}
+}
+
 const maxFaults = 50 // errors in an answer
 
 // Problem is an RFC 9457 document, the answer to a request that failed. Only Status must be set.

@@ -25,6 +25,8 @@ import (
 //	int         a whole number from min:"1" to max:"100"
 //	time.Time   RFC 3339, or a date, which is its first moment in UTC
 //
+// The tag doc:"..." describes it in documents.
+//
 // An absent query parameter has the value of the tag default:"20", or is zero. One that is unknown, duplicate, empty,
 // malformed, out of range or not UTF-8 is 400, all of them in one answer, as is an Invalid error of h (see [Problem] for
 // others). It answers 200.
@@ -35,10 +37,10 @@ import (
 //
 // Out is encoded by the rules of encoding/json/v2: a nil list is [], and omitempty omits "", [], {} and null, not 0 and false,
 // for which there is omitzero.
-func HandleQuery[In, Out any](h func(context.Context, In) (Out, error)) http.Handler {
+func HandleQuery[In, Out any](h func(context.Context, In) (Out, error)) Endpoint {
 	fields := reflect.VisibleFields(reflect.TypeFor[In]())
 	byPath := slices.ContainsFunc(fields, func(f reflect.StructField) bool { return f.Tag.Get("path") != "" })
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var in In
 		if faults := readParameters(fields, r, reflect.ValueOf(&in).Elem()); len(faults) > 0 {
 			invalidParameters.with(invalidParameters.Detail, faults...).Write(w, r)
@@ -58,6 +60,7 @@ func HandleQuery[In, Out any](h func(context.Context, In) (Out, error)) http.Han
 		}
 		writeJSON(w, r, http.StatusOK, "application/json", &out)
 	})
+	return Endpoint{Handler: handler, In: reflect.TypeFor[In](), Out: reflect.TypeFor[Out]()}
 }
 
 // readParameters fills v, a struct with these fields, from path and query string.

@@ -16,6 +16,7 @@ import (
 type Function struct {
 	Name    string       // such as "create-contact": names the Lambda function, the file and the sample
 	Route   string       // "POST /contacts", "GET /contacts/{id}": a [http.ServeMux] pattern, spelt as API Gateway spells it
+	Summary string       // what it does, in one sentence, for documents
 	Staff   bool         // for staff only; false = public
 	Watch   bool         // polled by monitoring: it is not throttled, and its successes are logged at level debug
 	Handler http.Handler // of [HandleCommand] or [HandleQuery], or any other

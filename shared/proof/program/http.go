@@ -3,6 +3,7 @@ package program
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -68,7 +69,8 @@ func Try(method, address, body string, headers ...string) (Answer, error) {
 	}
 	defer got.Body.Close()
 	b, err := io.ReadAll(got.Body)
-	return Answer{got.StatusCode, got.Header, string(b)}, err
+	answer := Answer{got.StatusCode, got.Header, string(b)}
+	return answer, errors.Join(err, documented(r, answer))
 }
 
 // Serving is a running `sipeat serve` or `sipeat api`.

@@ -53,6 +53,8 @@ shared/bootstrap -> shared/events shared/trace shared/settings
 shared/local/... -> shared/local/... shared/settings
 # observe watches the parts
 shared/observe/... -> shared/web shared/bus/... shared/notify shared/trace shared/events
+# docs describes the endpoints and the topics
+shared/docs/... -> shared/web shared/bus/... shared/trace shared/events shared/settings
 # events, settings and trace import no other package of the module
 shared/events/... shared/settings/... shared/trace/... ->
 # every package needs a row here
@@ -78,6 +80,8 @@ modernc.org/... database/sql/... -> shared/store/sqlite/...
 net/http/... -> shared/... functions/*/bootstrap
 # command-line libraries are in cli
 github.com/spf13/... github.com/jedib0t/... github.com/schollz/... github.com/joho/... -> shared/cli/...
+# schemas are in docs
+github.com/google/jsonschema-go/... github.com/getkin/... -> shared/docs/... shared/proof/...
 # metrics and traces are in observe
 github.com/prometheus/... go.opentelemetry.io/... github.com/go-logr/... -> shared/observe/... shared/proof/...
 # testify is for tests
