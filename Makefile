@@ -13,6 +13,7 @@ GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0
 DEADCODE := $(TOOLS)/deadcode-v0.52.0
 AIR := $(TOOLS)/air-v1.67.4
 KAFKAJS := shared/proof/program/kafkajs
+TYPESCRIPT := shared/proof/program/typescript
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,8 +62,9 @@ GROUPS := Test(WorkersJoinAndLeave|StuckKey.*|PartitionsAddedLater.*|ConsumerSur
 
 integration: SHELL := bash
 integration: ## the suites for real servers: those of `make up`, or at KAFKA_BROKERS and DYNAMODB_ENDPOINT
-	@command -v npm >/dev/null || { echo "This needs Node and npm: one of the suites runs the TypeScript app's Kafka client."; exit 2; }
+	@command -v npm >/dev/null || { echo "This needs Node and npm: the TypeScript app's Kafka client and a client of the API are run."; exit 2; }
 	cd $(KAFKAJS) && npm ci
+	cd $(TYPESCRIPT) && npm ci
 	@set -eo pipefail; $(AT); \
 	export KAFKA_BROKERS="$${KAFKA_BROKERS:-$$(at kafka 9092)}" DYNAMODB_ENDPOINT="$${DYNAMODB_ENDPOINT:-$$(at dynamodb 8000 http://)}"; \
 	export AWS_REGION="$${AWS_REGION:-us-east-1}" AWS_ACCESS_KEY_ID="$${AWS_ACCESS_KEY_ID:-local}" AWS_SECRET_ACCESS_KEY="$${AWS_SECRET_ACCESS_KEY:-local}"; \
@@ -72,7 +74,7 @@ integration: ## the suites for real servers: those of `make up`, or at KAFKA_BRO
 	elsewhere='^$$'; test -n "$$KAFKA_SASL_BROKERS" || elsewhere="$$elsewhere|^TestLoginAtApacheKafka$$|^TestLoginIsRepeated.*$$"; \
 	test -n "$$KAFKA_CLUSTER_BROKERS" || elsewhere="$$elsewhere|Leaders.*Change"; \
 	said="$$(mktemp "$${TMPDIR:-/tmp}/sipeat.XXXXXX")"; trap 'rm -f "$$said"' EXIT; \
-	KAFKAJS='$(CURDIR)/$(KAFKAJS)' go test -count=1 -v -skip "$$elsewhere" $(INTEGRATION) | tee "$$said"; \
+	KAFKAJS='$(CURDIR)/$(KAFKAJS)' TYPESCRIPT='$(CURDIR)/$(TYPESCRIPT)' go test -count=1 -v -skip "$$elsewhere" $(INTEGRATION) | tee "$$said"; \
 	echo 'the same with the brokers as the assignors of partitions (KIP-848)'; \
 	KAFKA_GROUP_PROTOCOL=consumer go test -count=1 -v -run '^($(GROUPS))$$/^kafka$$' ./shared/bus/kafka | tee -a "$$said"; \
 	if grep -E '^ *--- SKIP' "$$said"; then echo 'A skipped test counts as a failure here.'; exit 1; fi; \

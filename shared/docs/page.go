@@ -119,13 +119,13 @@ func showPage(openAPI, asyncAPI []byte) []byte {
 			o := api.Paths[path][method]
 			body := o.RequestBody.Content["application/json"]
 			s := section{ID: o.ID, Method: strings.ToUpper(method), Path: path, Summary: o.Summary, Security: o.Security != nil,
-				Example: string(body.Example), Fields: fieldsOf(body.Schema, api.Components.Schemas)}
+				Example: indented(body.Example), Fields: fieldsOf(body.Schema, api.Components.Schemas)}
 			for _, p := range o.Parameters {
 				s.Parameters = append(s.Parameters, field{Name: p.Name, In: p.In, Schema: describeType(p.Schema), Description: p.Description})
 			}
 			for _, code := range slices.Sorted(maps.Keys(o.Responses)) {
 				s.Responses = append(s.Responses, status{code, o.Responses[code].Description})
-				s.Answer += string(o.Responses[code].Content["application/json"].Example)
+				s.Answer += indented(o.Responses[code].Content["application/json"].Example)
 			}
 			data.Operations = append(data.Operations, s)
 		}
@@ -139,7 +139,7 @@ func showPage(openAPI, asyncAPI []byte) []byte {
 			s.Fields = fieldsOf(m.Payload, topics.Components.Schemas)
 		}
 		for _, example := range m.Examples {
-			s.Example = string(example.Payload)
+			s.Example = indented(example.Payload)
 		}
 		data.Messages = append(data.Messages, s)
 	}
@@ -182,4 +182,9 @@ func describeType(s *jsonschema.Schema) string {
 		text += ", default " + string(s.Default)
 	}
 	return text
+}
+
+func indented(v jsontext.Value) string {
+	_ = v.Indent(jsontext.WithIndent("  ")) // it was parsed
+	return string(v)
 }
