@@ -435,7 +435,7 @@ func TestMutants(t *testing.T) {
 				require.NotEmpty(t, caught, "no invariant of %v noticed the mutant; SEED=%d HISTORY=%s", m.caught, r.seed, r.path())
 				first := caught[0].Violations[0]
 				table += fmt.Sprintf("%-25s %-10s %-6v %s\n", m.title(), caught[0].ID,
-					time.Duration(first.T-v.Began).Round(time.Second), first.Text)
+					time.Duration(max(0, first.T-v.Began)).Round(time.Second), first.Text)
 			}
 			require.NoError(t, os.RemoveAll(r.dir))
 		})

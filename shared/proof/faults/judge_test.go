@@ -34,7 +34,7 @@ type verdict struct {
 	Mutant     string            `json:"mutant"`
 	Duration   string            `json:"duration"`
 	Versions   map[string]string `json:"versions"`
-	Began      int64             `json:"began"`
+	Began      int64             `json:"began"` // when the first request was sent
 	Totals     []total           `json:"totals"`
 	Faults     []faultSum        `json:"faults"`
 	Invariants []judged          `json:"invariants"`
@@ -69,6 +69,9 @@ type judged struct {
 func judge(h *history) verdict {
 	f := factsOf(h)
 	v := verdict{Seed: h.run.Seed, Mutant: h.run.Mutant, Duration: h.run.Duration, Versions: h.run.Versions, Began: h.run.T}
+	if len(h.posts) > 0 {
+		v.Began = h.posts[0].T
+	}
 	kinds := map[string]int{}
 	for _, i := range invariants {
 		j := judged{ID: i.id, Title: i.title}
