@@ -40,6 +40,7 @@ func (m *Member) commit(ctx context.Context) bool {
 	defer m.committing.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, m.StopTimeout)
 	defer cancel()
+	m.set(func() { m.cancelCommit = cancel })
 	var handled []*kgo.Record
 	pending, from, to := map[int32]*partition{}, map[int32]int64{}, map[int32]int64{}
 	m.set(func() {
@@ -64,6 +65,9 @@ func (m *Member) commit(ctx context.Context) bool {
 	})
 	m.sending.Lock()
 	defer m.sending.Unlock()
+	if m.fenced.Load() {
+		return false
+	}
 	m.set(func() {
 		for n, p := range pending {
 			if m.partitions[n] != p { // it may be another member's by now, which may have committed more

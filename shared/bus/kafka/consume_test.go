@@ -340,6 +340,59 @@ func TestGroupRightLostForAWhile(t *testing.T) {
 	require.NoError(t, w.end())
 }
 
+// A member that learns only when it joins again that the group went on without it begins at the group's offsets.
+func TestMemberRemovedBeforeItJoinsAgainBeginsAtTheCommits(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		b.SessionTimeout = time.Minute // so that no heartbeat tells it first
+		d := newDiary(t)
+		begun, free, lost := make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)
+		w := b.consume(kafka.Options{Assigned: func(_ string, partitions []int32) {
+			if len(partitions) == 0 {
+				select {
+				case lost <- struct{}{}:
+				default:
+				}
+			}
+		}}, func(ctx context.Context, e event) error {
+			if e.Data.Seq == 2 {
+				close(begun)
+				select {
+				case <-free:
+				case <-ctx.Done():
+				}
+			}
+			return d.handler(ctx, e)
+		})
+		w.waitFor(1)
+		b.write(moved(0, "a", 1), moved(0, "a", 2), moved(0, "a", 3))
+		<-begun
+		groups, err := b.admin.DescribeGroups(t.Context(), b.group)
+		require.NoError(t, err)
+		require.Len(t, groups[b.group].Members, 1)
+		leave := kmsg.NewPtrLeaveGroupRequest()
+		leave.Group = b.group
+		leave.Members = []kmsg.LeaveGroupRequestMember{{MemberID: groups[b.group].Members[0].MemberID}}
+		_, err = leave.RequestWith(t.Context(), b.client)
+		require.NoError(t, err)
+		others := kadm.Offsets{}
+		others.AddOffset(b.topic, 0, 3, -1)
+		require.NoError(t, b.admin.CommitAllOffsets(t.Context(), b.group, others))
+		w.Rejoin()
+		select {
+		case <-lost:
+		case <-time.After(waitTimeout):
+			t.Error("it has kept the partition")
+		}
+		close(free)
+		b.write(moved(0, "b", 1))
+		d.waitFor(map[string]int{"b": 1})
+		require.NoError(t, w.end())
+		assert.NotContains(t, d.done, "a-3", "another member has handled it")
+		assert.Equal(t, int64(4), b.committed(0))
+	})
+}
+
 // A commit that waited for Advance while its member was removed from the group must not undo what the next owner committed,
 // although the member may commit again once it has joined again.
 func TestLateCommitOfLostPartitionIsDropped(t *testing.T) {

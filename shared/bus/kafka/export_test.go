@@ -38,3 +38,6 @@ func NewPublisherThatAbandons(cluster settings.Kafka, after time.Duration) (*Pub
 	p, err := newProducer(cluster, discard, TopicMaxBytes, kgo.RecordDeliveryTimeout(after))
 	return &Publisher{producer: p}, err
 }
+
+// Rejoin makes the member join its group again.
+func (m *Member) Rejoin() { m.client.ForceRebalance() }

@@ -46,15 +46,17 @@ type Member struct {
 	committing   sync.Mutex // a late commit must not undo one that came after it
 	sending      sync.Mutex // of a commit; partitions are not lost meanwhile, so it goes out before the member joins again
 	everJoined   atomic.Bool
+	fenced       atomic.Bool // its partitions may be another member's; they are about to be given up
 
 	unknownFirst, unknownLast time.Time // errors that report the topic as nonexistent
 
-	mu         sync.Mutex
-	client     *kgo.Client
-	joined     bool // now
-	partitions map[int32]*partition
-	unreadable map[int32]Unreadable
-	lost       []Loss
+	mu           sync.Mutex
+	client       *kgo.Client
+	joined       bool // now
+	partitions   map[int32]*partition
+	unreadable   map[int32]Unreadable
+	lost         []Loss
+	cancelCommit context.CancelFunc // of the latest commit
 }
 
 // partition is a partition whose records are being delivered.
@@ -141,6 +143,7 @@ func (m *Member) clientOptions() []kgo.Opt {
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // see outOfRange
 		kgo.DisableAutoCommit(),
+		kgo.Balancers(fencing{kgo.CooperativeStickyBalancer(), m}),
 		kgo.BlockRebalanceOnPoll(), // a partition is not revoked while its records are being delivered
 		kgo.SessionTimeout(session),
 		kgo.HeartbeatInterval(session / 4),
@@ -210,6 +213,7 @@ func (m *Member) onLost(_ context.Context, _ *kgo.Client, removed map[string][]i
 		// failpoint: revoked m, numbers
 		m.Assigned(m.topic, m.all())
 	}
+	m.fenced.Store(false)
 }
 
 // open begins the delivery of a partition.
