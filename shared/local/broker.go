@@ -19,7 +19,8 @@
 //   - Speed: the broker is one goroutine, and syncs for some 0.3 ms per publish; publishers on one client share that, those on
 //     several take turns. Opening reads the whole log: 250 MB in 0.5 s; memory peaks at up to 2.3 times the log.
 //   - Transactions across restarts: one that was aborted, or that a kill interrupted, counts as committed then. Share groups.
-//   - A full disk fails the publish (UNKNOWN_SERVER_ERROR, which kgo does not retry).
+//   - A full disk fails the publish (UNKNOWN_SERVER_ERROR, which kgo does not retry). A commit of offsets that it refuses is
+//     confirmed, and lost if the broker ends before the group commits again: its consumer gets those records again.
 package local
 
 import (
