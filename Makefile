@@ -1,6 +1,6 @@
 # The targets for developers and CI. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help test race lint vuln retracted bench integration containers faults faults-serve faults-long faults-check faults-mutants docker up settings down logs topics worker-dev worker-build worker-start
+.PHONY: help test race lint vuln retracted bench integration containers faults faults-serve faults-serve-mutants faults-long faults-check faults-mutants docker up settings down logs topics worker-dev worker-build worker-start
 
 # go.mod names the Go release to build and check with, so that binaries contain its fixes of the standard library. This overrides
 # GOTOOLCHAIN=local in the environment; `make GOTOOLCHAIN=local build` builds with the installed release.
@@ -91,6 +91,9 @@ faults: docker ## 4 minutes of load and faults on containers of their own, judge
 
 faults-serve: ## 2 minutes of kill -9, power cuts and full disks for `sipeat serve`, on Linux; SEED=N
 	FAULTS_SERVE=1m $(FAULTS) -timeout 10m -run '^TestServeFaults$$'
+
+faults-serve-mutants: ## cut the power of programs that do not sync; the judge must notice each; on Linux, MUTANTS='the claims are not synced' for some
+	MUTANTS='$(MUTANTS)' $(FAULTS) -timeout 15m -run '^TestServeMutants$$'
 
 faults-long: docker ## the same for HOURS=N
 	@test -n '$(HOURS)' || { echo 'HOURS=N says how long: `make faults-long HOURS=1`.' >&2; exit 2; }

@@ -1,15 +1,15 @@
 //go:build amd64 || arm64
 
-// Package disk finds out what a power cut would leave of a folder: it runs a program, carries out the program's system calls on the
-// folder itself, and keeps beside the folder's content what has been synced of it. The program is the one that users run; how it
-// syncs makes no difference. Disks that are full are simulated as well.
+// Package disk finds out what a power cut would leave of a folder: it runs a program, carries out the program's system calls on
+// the folder itself, and keeps beside the folder's content what has been synced of it. The program is the one that users run; how
+// it syncs makes no difference. Disks that are full are simulated as well.
 //
-// What counts as synced is what POSIX promises, and no file system's habits: fsync, fdatasync and O_DSYNC make the bytes of a file
-// durable that were written before the sync began; an entry of a directory (a new file, a rename, a removal) is durable once the
-// directory is synced. syncfs and sync do both for everything. sync_file_range promises nothing, and counts as nothing.
+// What counts as synced is what POSIX promises, and no file system's habits: fsync, fdatasync and O_DSYNC make the bytes of a
+// file durable that were written before the sync began; an entry of a directory (a new file, a rename, a removal) is durable once
+// the directory is synced. syncfs and sync do both for everything. sync_file_range promises nothing, and counts as nothing.
 //
-// Not simulated: permissions, and bytes that are written through a mapping (of SQLite's -shm, which means nothing after a restart;
-// any other writable shared mapping is an error).
+// Not simulated: permissions, and bytes that are written through a mapping (of SQLite's -shm, which means nothing after a
+// restart; any other writable shared mapping is an error).
 package disk
 
 import (
@@ -280,8 +280,8 @@ func (w write) apply(content []byte) []byte {
 }
 
 // Image writes to a new folder what the disk has after a power cut at this moment: only what was synced, or, with a random
-// source, also some of what was not, in the ways in which journaling file systems leave it. The entries of a folder are in the state
-// after some number of the changes that were not synced. So is a file: of what was overwritten each sector may be the old or the
+// source, also some of what was not, in the ways in which journaling file systems leave it. The entries of a folder are in the
+// state after some number of the changes that were not synced. So is a file: of what was overwritten each sector may be the old or the
 // new one, and of what was appended there is a part, torn at any byte.
 func (d *Disk) Image(to string, random *rand.Rand) (torn int, err error) {
 	d.mu.Lock()

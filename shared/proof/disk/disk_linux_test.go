@@ -69,11 +69,15 @@ var scripts = map[string]struct {
 		syncFolder(".")
 		must(f.WriteString(" that is not synced"))
 	}, map[string]string{"a": "text"}},
-	"fdatasync":           {func() { check(syscall.Fdatasync(int(appendTo("a", "1", 0).Fd()))); syncFolder(".") }, map[string]string{"a": "1"}},
+	"fdatasync": {func() {
+		check(syscall.Fdatasync(int(appendTo("a", "1", 0).Fd())))
+		syncFolder(".")
+	}, map[string]string{"a": "1"}},
 	"written with O_SYNC": {func() { appendTo("a", "text", os.O_SYNC); syncFolder(".") }, map[string]string{"a": "text"}},
 	"sync_file_range": {func() {
 		f := appendTo("a", "text", 0)
-		check(unix.SyncFileRange(int(f.Fd()), 0, 4, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER))
+		const all = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
+		check(unix.SyncFileRange(int(f.Fd()), 0, 4, all))
 		syncFolder(".")
 	}, map[string]string{"a": ""}},
 	"syncfs": {func() {
@@ -111,9 +115,15 @@ var scripts = map[string]struct {
 		check(f.Sync())
 		must(f.WriteAt([]byte("y"), 0))
 	}, map[string]string{"before": "oxd"}},
-	"truncated":             {func() { check(must(os.OpenFile("before", os.O_RDWR|os.O_TRUNC, 0)).Sync()) }, map[string]string{"before": ""}},
-	"truncated, no sync":    {func() { must(os.Create("before")) }, map[string]string{"before": "old"}},
-	"extended":              {func() { f := must(os.OpenFile("before", os.O_RDWR, 0)); check(f.Truncate(5)); check(f.Sync()) }, map[string]string{"before": "old\x00\x00"}},
+	"truncated": {func() {
+		check(must(os.OpenFile("before", os.O_RDWR|os.O_TRUNC, 0)).Sync())
+	}, map[string]string{"before": ""}},
+	"truncated, no sync": {func() { must(os.Create("before")) }, map[string]string{"before": "old"}},
+	"extended": {func() {
+		f := must(os.OpenFile("before", os.O_RDWR, 0))
+		check(f.Truncate(5))
+		check(f.Sync())
+	}, map[string]string{"before": "old\x00\x00"}},
 	"another name":          {func() { check(os.Link("before", "a")); syncFolder(".") }, map[string]string{"a": "old"}},
 	"another name, no sync": {func() { check(os.Link("before", "a")) }, map[string]string{}},
 	"removed, no sync":      {func() { check(os.Remove("before")) }, map[string]string{"before": "old"}},

@@ -32,8 +32,8 @@ var notDone = map[string]string{
 	"F10": "retention loses what was accepted; the suites of shared/bus/kafka have it",
 	"F13": "a handler that panics or never returns needs a handler of its own; the suites of shared/bus have it",
 	"F16": "containers share the machine's clock; the suites of shared/store have clocks of their own",
-	"F17": "a full disk concerns SQLite and `sipeat serve`; shared/proof/program has it",
-	"F18": "kill -9 of `sipeat serve` in fsync; shared/proof/program and shared/local have it",
+	"F17": "a full disk concerns SQLite and `sipeat serve`; `make faults-serve` has it",
+	"F18": "kill -9 of `sipeat serve` in fsync; `make faults-serve` has it",
 	"F20": "a member of kafkajs needs Node; shared/proof/program has it",
 }
 

@@ -26,6 +26,8 @@ type machine struct {
 	random *rand.Rand
 	lies   func(path string) bool
 
+	writing sync.WaitGroup // records that the driver writes
+
 	mu    sync.Mutex
 	watch func(disk.Event) bool // kills the program when it returns true
 	hit   disk.Event            // where it did

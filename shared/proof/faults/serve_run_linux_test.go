@@ -43,8 +43,8 @@ type blow struct {
 
 const occasion = 8 * time.Second
 
-// blows are each kind of end: kill -9 and power cuts, at any moment, at each failpoint, before and in calls on the disk, and while
-// the program starts; and a full disk.
+// blows are each kind of end: kill -9 and power cuts, at any moment, at each failpoint, before and in calls on the disk, and
+// while the program starts; and a full disk.
 func blows() (all []blow) {
 	for _, cut := range []bool{false, true} {
 		kind, f18, what := "F1", "F18", "kill -9"
@@ -83,7 +83,7 @@ func atFailpoint(stage string) func(context.Context, *machine) (bool, error) {
 		if stage == "dead-letter-sent" {
 			what := poisonOf + "not-json"
 			records := m.foreign(m.random, what)
-			go m.produce(what, records) // it waits for the broker, which may not live to answer
+			m.writing.Go(func() { m.produce(what, records) }) // it waits for the broker, which may not live to answer
 		}
 		hit := m.ends(occasion)
 		if !hit {
@@ -191,9 +191,20 @@ func (m *machine) runBlows(ctx context.Context, t *testing.T, list []blow) error
 		}
 	}
 	quiet()
+	dead := m.dead()
+	if dead {
+		m.producer.Close() // it would wait for the broker
+	}
 	load.Wait()
+	if dead {
+		return failures
+	}
 	m.record(state{now(), "quiet", ""})
-	stuck := until(ctx, time.Minute, m.converged)
+	limit := time.Minute
+	if m.mutant.name != "" {
+		limit /= 3 // it need not recover
+	}
+	stuck := until(ctx, limit, m.converged)
 	if stuck != nil {
 		m.record(state{now(), "stuck", stuck.Error()})
 	} else {
@@ -271,6 +282,7 @@ func runServe(ctx context.Context, t *testing.T, r *rig, program built, duration
 	defer r.client.Close()
 	r.producer, err = r.kafka(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(1_048_588))
 	require.NoError(t, err)
+	defer m.writing.Wait()
 	defer r.producer.Close()
 	require.NoError(t, m.powerOn())
 	defer func() { m.kill(false) }()
@@ -298,8 +310,8 @@ func (m *machine) print(t *testing.T, plan int) {
 	at := func(percent int) time.Duration {
 		return m.upAfter[(len(m.upAfter)*percent+99)/100-1].Round(time.Millisecond)
 	}
-	fmt.Fprintf(w, "\nkinds of end\t%d\nstarts\t%d\npower cuts\t%d\nfiles that were torn\t%d\nserves after, p50\t%v\np99\t%v\n", plan,
-		m.serve.number, m.cuts, m.torn, at(50), at(99))
+	fmt.Fprintf(w, "\nkinds of end\t%d\nstarts\t%d\npower cuts\t%d\nfiles that were torn\t%d\n", plan, m.serve.number, m.cuts, m.torn)
+	fmt.Fprintf(w, "serves after, p50\t%v\np99\t%v\n", at(50), at(99))
 	for _, op := range slices.Sorted(maps.Keys(m.calls)) {
 		fmt.Fprintf(w, "calls: %s\t%d\n", op, m.calls[op])
 	}
