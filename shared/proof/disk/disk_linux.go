@@ -281,7 +281,8 @@ func (w write) apply(content []byte) []byte {
 
 // Image writes to a new folder what the disk has after a power cut at this moment: only what was synced, or, with a random
 // source, also some of what was not, in the ways in which journaling file systems leave it. The entries of a folder are in the
-// state after some number of the changes that were not synced. So is a file: of what was overwritten each sector may be the old or the
+// state after some number of the changes that were not synced. So is a file: of what was overwritten each sector may
+// be the old or the
 // new one, and of what was appended there is a part, torn at any byte.
 func (d *Disk) Image(to string, random *rand.Rand) (torn int, err error) {
 	d.mu.Lock()

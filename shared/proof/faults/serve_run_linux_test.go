@@ -310,7 +310,8 @@ func (m *machine) print(t *testing.T, plan int) {
 	at := func(percent int) time.Duration {
 		return m.upAfter[(len(m.upAfter)*percent+99)/100-1].Round(time.Millisecond)
 	}
-	fmt.Fprintf(w, "\nkinds of end\t%d\nstarts\t%d\npower cuts\t%d\nfiles that were torn\t%d\n", plan, m.serve.number, m.cuts, m.torn)
+	fmt.Fprintf(w, "\nkinds of end\t%d\nstarts\t%d\npower cuts\t%d\nfiles that were torn\t%d\n",
+		plan, m.serve.number, m.cuts, m.torn)
 	fmt.Fprintf(w, "serves after, p50\t%v\np99\t%v\n", at(50), at(99))
 	for _, op := range slices.Sorted(maps.Keys(m.calls)) {
 		fmt.Fprintf(w, "calls: %s\t%d\n", op, m.calls[op])
