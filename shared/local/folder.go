@@ -3,8 +3,10 @@ package local
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -23,6 +25,25 @@ func MakePrivate(dir string, log *slog.Logger) error {
 	}
 	log.Warn("other users could access the data folder; it is private now", "path", dir, "mode", info.Mode().String())
 	return nil
+}
+
+// maxLog is the size from which the log takes too much memory when it is opened, on a machine that does other things too.
+const maxLog = 1 << 30
+
+// CheckLog returns an error if the log of the broker in a folder has become large.
+func CheckLog(dir string) error {
+	files, err := fs.Glob(os.DirFS(dir), "partitions/*/*.dat")
+	size := int64(0)
+	for _, name := range files {
+		if info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name))); err == nil {
+			size += info.Size()
+		}
+	}
+	if err == nil && size >= maxLog {
+		err = fmt.Errorf("the embedded broker's log has %d MB: each start takes that much memory, after a kill up to 2.3 times as much",
+			size/1_000_000)
+	}
+	return err
 }
 
 // minFree is how much space writing an event may take: the largest record, its copies in the read model and its journal.
