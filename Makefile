@@ -1,6 +1,6 @@
 # The targets for developers and CI. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help test race lint vuln retracted bench integration containers faults faults-serve faults-serve-mutants faults-long faults-check faults-mutants docker up settings down logs topics worker-dev worker-build worker-start
+.PHONY: help test race lint vuln retracted bench bench-compare integration containers faults faults-serve faults-serve-mutants faults-long faults-check faults-mutants docker up settings down logs topics worker-dev worker-build worker-start
 
 # go.mod names the Go release to build and check with, so that binaries contain its fixes of the standard library. This overrides
 # GOTOOLCHAIN=local in the environment; `make GOTOOLCHAIN=local build` builds with the installed release.
@@ -12,6 +12,7 @@ GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0
 GOVULNCHECK := $(TOOLS)/govulncheck-v1.9.0
 DEADCODE := $(TOOLS)/deadcode-v0.52.0
 AIR := $(TOOLS)/air-v1.67.4
+BENCHSTAT := $(TOOLS)/benchstat-v0.0.0-20260908200009-22c9c6c9d4da
 KAFKAJS := shared/proof/program/kafkajs
 TYPESCRIPT := shared/proof/program/typescript
 
@@ -51,8 +52,18 @@ retracted: ## modules in use that their authors have retracted or deprecated (as
 	found=$$(go list -m -u -retracted -f '{{if or .Retracted .Deprecated}}{{.Path}} {{.Version}}: {{.Retracted}} {{.Deprecated}}{{end}}' $$used) || exit 1; \
 	test -z "$$found" || { echo 'retracted or deprecated:'; echo "$$found"; exit 1; }
 
-bench: ## all benchmarks, each with its baseline in the same run
-	go test -run '^$$' -bench . -benchmem ./shared/...
+# The results, in the format of benchstat.
+BENCH := bench/latest.txt
+ROUNDS := 5
+
+bench: SHELL := bash
+bench: ## all benchmarks, each with its baseline in the same run, into BENCH=FILE; ROUNDS=N
+	@mkdir -p '$(dir $(BENCH))'
+	@set -o pipefail; go test -run '^$$' -bench . -benchmem -count $(ROUNDS) -timeout 0 ./shared/... | tee '$(BENCH)'
+
+bench-compare: $(BENCHSTAT) ## compare the results in BENCH=FILE with those of an earlier run: OLD=FILE
+	@test -f '$(OLD)' || { echo 'OLD names the file of an earlier run: `make bench-compare OLD=bench/before.txt`.' >&2; exit 2; }
+	$(BENCHSTAT) '$(OLD)' '$(BENCH)'
 
 # The packages with suites for real servers; a test compares this list with the tests.
 INTEGRATION := ./shared/bus/... ./shared/store/... ./shared/proof/program ./shared/proof/lambda
@@ -215,6 +226,10 @@ $(GOVULNCHECK):
 $(DEADCODE):
 	GOBIN=$(TOOLS)/new go install golang.org/x/tools/cmd/deadcode@v0.52.0
 	mv $(TOOLS)/new/deadcode $@
+
+$(BENCHSTAT):
+	GOBIN=$(TOOLS)/new go install golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+	mv $(TOOLS)/new/benchstat $@
 
 $(AIR):
 	GOBIN=$(TOOLS)/new go install github.com/air-verse/air@v1.67.4

@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 }
 
 func listen(kind, data string) error {
+	if kind == "own" {
+		return listenOwn(data)
+	}
 	if brokers := os.Getenv("KAFKA_BROKERS"); brokers != "" && kind == "hand" { // of kind hand, on another broker
 		handler, err := handWritten(settings.Kafka{Brokers: strings.Split(brokers, ",")}, data)
 		if err != nil {

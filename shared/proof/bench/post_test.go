@@ -17,14 +17,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkPost posts contacts to three processes in turn, each with its own embedded broker that syncs to the disk:
-// `sipeat serve`; its API alone, without consumers; and the hand-written handler of bare_test.go. The clients are in
-// this process and share the CPUs with the server. Figures are medians of rounds, in which the three alternate; -x is
-// the ratio to the hand-written handler in the same round.
+// BenchmarkPost posts contacts to four processes in turn, each with its own embedded broker that syncs to the disk:
+// `sipeat serve`; its API alone, without consumers; the hand-written handler of bare_test.go; and that on kfake as it is, which
+// syncs each batch by itself (own-). The clients are in this process and share the CPUs with the server. Figures are medians of
+// rounds, in which the four alternate; -x is the ratio to the hand-written handler, -own-x that on kfake as it is, in the same
+// round.
 //
 //	go test ./shared/proof/bench -run '^$' -bench Post -benchtime 1x
 func BenchmarkPost(b *testing.B) {
-	sides := []*side{{name: "serve"}, {name: "api"}, {name: "bare"}}
+	sides := []*side{{name: "serve"}, {name: "api"}, {name: "bare"}, {name: "own"}}
 	for _, s := range sides {
 		c := exec.Command(os.Args[0])
 		if s.name == "serve" {
@@ -35,7 +36,7 @@ func BenchmarkPost(b *testing.B) {
 		c.Env = append(program.CleanEnvironment(), bareEnv+"="+s.name+"|"+b.TempDir())
 		p := &program.Serving{Process: program.Start(b, c)}
 		p.Ready()
-		s.url = p.URL
+		s.url, s.log = p.URL, p.Stderr
 	}
 	for round := 0; b.Loop(); round++ {
 		for range 5 {
@@ -46,17 +47,21 @@ func BenchmarkPost(b *testing.B) {
 				began := time.Now()
 				const posts = 64 * 25
 				post(b, s.url, 64, posts)
+				s.posts += posts + 200
 				s.rate = append(s.rate, posts/time.Since(began).Seconds())
 			}
 		}
 	}
-	bare := sides[2]
+	bare, own := sides[2], sides[3]
+	b.ReportMetric(float64(len(sides[0].log.String()))/float64(sides[0].posts), "serve-log-B/post")
 	for _, s := range sides {
 		b.ReportMetric(median(s.p50), s.name+"-p50-ms")
 		b.ReportMetric(median(s.rate), s.name+"-posts/s")
-		if s != bare {
+		if s != bare && s != own {
 			b.ReportMetric(median(ratios(s.p50, bare.p50)), s.name+"-p50-x")
 			b.ReportMetric(median(ratios(s.rate, bare.rate)), s.name+"-rate-x")
+			b.ReportMetric(median(ratios(s.p50, own.p50)), s.name+"-p50-own-x")
+			b.ReportMetric(median(ratios(s.rate, own.rate)), s.name+"-rate-own-x")
 		}
 	}
 	b.ReportMetric(0, "ns/op")
@@ -65,6 +70,8 @@ func BenchmarkPost(b *testing.B) {
 type side struct {
 	name, url string
 	p50, rate []float64 // by round: ms, posts per second
+	log       program.Transcript
+	posts     int
 }
 
 // post posts from that many clients and returns the duration of each post in ms.

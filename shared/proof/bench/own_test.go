@@ -1,0 +1,28 @@
+package bench
+
+import (
+	"context"
+
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// listenOwn serves the hand-written handler on kfake as it is, which syncs each batch and its index before it answers.
+func listenOwn(data string) error {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(data), kfake.SyncWrites())
+	if err != nil {
+		return err
+	}
+	brokers := cluster.ListenAddrs()
+	at := settings.Kafka{Brokers: brokers}
+	if _, err := kafka.MakeTopics(context.Background(), at, kafka.Topics(events.Catalogue()...)...); err != nil {
+		return err
+	}
+	handler, err := bareHandler(brokers[0])
+	if err != nil {
+		return err
+	}
+	return serveHTTP(handler, brokers[0])
+}
