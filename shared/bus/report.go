@@ -33,8 +33,8 @@ func (r Report) DeadLetterOnly() bool {
 type Tracer func(ctx context.Context, group, eventID string, r *Record) (_ context.Context, tried func(Report))
 
 // Log is an [Options.Report] that logs a line for each event of a consumer group: at level handled when it was handled at once,
-// info when that took more than one attempt, warn when it will be retried, error when it was rejected; a panic with its stack. The
-// retries of one event and of one dead letter are logged ever more rarely: the 1st, 2nd, 4th, 8th, ...
+// info when that took more than one attempt, warn when it will be retried, error when it was rejected; a panic with its stack.
+// The retries of one event and of one dead letter are logged ever more rarely: the 1st, 2nd, 4th, 8th, ...
 func Log(logger *slog.Logger, group string, handled slog.Level) func(Report) {
 	return func(r Report) {
 		level := handled

@@ -122,7 +122,9 @@ func (a *app) function(ctx context.Context, name, where string,
 	}
 	return trigger.New(all[0].Consumer, deadLetters, trigger.Options{
 		Advance: a.store.Advance, Partial: a.settings.PartialBatches, Logger: a.logger,
-		Delivery: bus.Options{Report: bus.Log(a.logger, all[0].Consumer.Group, slog.LevelInfo), GiveUpAfter: a.settings.Notify.RetryFor},
+		Delivery: bus.Options{
+			Report: bus.Log(a.logger, all[0].Consumer.Group, slog.LevelInfo), GiveUpAfter: a.settings.Notify.RetryFor,
+		},
 	}).Invoke, nil
 }
 

@@ -94,8 +94,8 @@ func (g *guard) settle() {
 	}
 }
 
-// guardedConn is read by one goroutine, which starts to read a frame after it has decoded the previous one. Answers are written by
-// another one, each at once.
+// guardedConn is read by one goroutine, which starts to read a frame after it has decoded the previous one. Another one writes
+// the answers, each by one call.
 type guardedConn struct {
 	net.Conn
 	guard *guard
