@@ -67,11 +67,10 @@ func (d *disk) cut(t *testing.T, dir string, rng *rand.Rand) string {
 	<-time.After(20 * time.Millisecond) // for what else the broker writes before the next sync
 	now := map[uint64]string{}          // current paths, for what is not synced
 	require.NoError(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // renamed meanwhile
-		}
-		if info, err := e.Info(); err == nil {
-			now[inode(info)] = path
+		if err == nil { // it may be renamed meanwhile
+			if info, err := e.Info(); err == nil {
+				now[inode(info)] = path
+			}
 		}
 		return nil
 	}))
