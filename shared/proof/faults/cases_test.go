@@ -311,7 +311,7 @@ func TestWhatAFaultExplains(t *testing.T) {
 		{"another partition's record of the id came first", func(h *history) {
 			at := position{"contact-created", 0, 4}
 			again := h.records[pick(h.records, func(r record) bool { return r.position == position{at.Topic, 1, 0} })]
-			again.position = at
+			again.position, again.Value = at, bytes.ReplaceAll(again.Value, []byte("06:54:21"), []byte("06:54:22"))
 			h.records = append(h.records, again)
 			h.produced = append(h.produced, produced{position: at, What: "duplicate", Value: again.Value})
 			begin := hit{when{T: h.states[0].T - 9*ms}, at, "worker-1/1", "decoded", groupOf[at.Topic], "e-t-1", ""}

@@ -3,6 +3,7 @@ package faults
 import (
 	"cmp"
 	"encoding/base64"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -236,7 +237,9 @@ func (f *facts) keep() {
 
 // made reports whether an event made the item of its id.
 func (f *facts) made(id resource, e event) bool {
-	return slices.ContainsFunc(f.shown[id], func(s shown) bool { return s.eventID == e.id && e.data.same(s.data) })
+	return slices.ContainsFunc(f.shown[id], func(s shown) bool {
+		return s.eventID == e.id && (e.made == "" || s.created == e.made) && reflect.DeepEqual(s.data, e.data)
+	})
 }
 
 func (f *facts) poison(at position) bool { return strings.HasPrefix(f.label[at], "poison:") }
