@@ -12,8 +12,8 @@ func (a *app) docsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "docs openapi|asyncapi",
 		Short: "Write the document of the API (OpenAPI 3.1) or of the topics (AsyncAPI 3.0)",
-		Long: "Write the document of the API (OpenAPI 3.1) or of the topics (AsyncAPI 3.0), as JSON. `sipeat serve` and `sipeat api`\n" +
-			"serve the same at /openapi.json and /asyncapi.json, and show it at /docs.",
+		Long: "Write the document of the API (OpenAPI 3.1) or of the topics (AsyncAPI 3.0), as JSON. `sipeat serve` and\n" +
+			"`sipeat api` serve the same at /openapi.json and /asyncapi.json, and show it at /docs.",
 		Example: "  sipeat docs openapi > openapi.json\n" +
 			"  npx openapi-typescript openapi.json -o sipeat.d.ts",
 		ValidArgs: []string{"openapi", "asyncapi"},
