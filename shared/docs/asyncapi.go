@@ -47,8 +47,8 @@ func AsyncAPI(version string, cluster settings.Kafka, consumers []bus.Consumer) 
 	return render(object{
 		"asyncapi": "3.0.0",
 		"info": object{"title": "SipEat events", "version": version,
-			"description": "Drink orders and sales leads. Events about one subject have its id as their key, and stay in order. A repeat " +
-				"has the same eventId. Readers ignore fields that they do not know."},
+			"description": "Drink orders and sales leads. Events about one subject have its id as their key, and stay in order. A " +
+				"repeat has the same eventId. Readers ignore fields that they do not know."},
 		"defaultContentType": "application/json",
 		"servers":            servers(cluster),
 		"channels":           channels,
