@@ -179,7 +179,7 @@ func (r *rig) produce(what string, all []*kgo.Record) {
 func (r *rig) noteProduced(begin when, what string, record *kgo.Record, err error) {
 	p := produced{when: when{begin.T, time.Now().UnixNano()}, What: what,
 		position: position{record.Topic, record.Partition, record.Offset},
-		Key: record.Key, Value: record.Value}
+		Key:      record.Key, Value: record.Value}
 	if err != nil {
 		p.Offset = -1
 	}
