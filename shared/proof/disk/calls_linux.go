@@ -121,11 +121,11 @@ func (c *call) file(argument int) (n *node, own int) {
 	}
 	var info unix.Stat_t
 	if unix.Fstat(own, &info) == nil && (info.Mode&unix.S_IFMT == unix.S_IFREG || info.Mode&unix.S_IFMT == unix.S_IFDIR) {
-		if n := c.nodes[identity{uint64(info.Dev), info.Ino}]; n != nil {
+		if n := c.nodes[identity{info.Dev, info.Ino}]; n != nil {
 			return n, own
 		}
 	}
-	_ = unix.Close(own)
+	closed(own)
 	return nil, -1
 }
 
@@ -135,7 +135,7 @@ func (d *Disk) identify(n *node, path string) error {
 	if err := unix.Lstat(path, &info); err != nil {
 		return err
 	}
-	d.nodes[identity{uint64(info.Dev), info.Ino}] = n
+	d.nodes[identity{info.Dev, info.Ino}] = n
 	return nil
 }
 
@@ -144,6 +144,8 @@ func number(err error) unix.Errno {
 	errors.As(err, &errno)
 	return errno
 }
+
+func closed(fd int) { _ = unix.Close(fd) } // which is open
 
 // refuse notes a call that is not simulated if it concerns the folder.
 func (c *call) refuse(name, path string) (int64, unix.Errno) {
@@ -155,7 +157,7 @@ func (c *call) refuse(name, path string) (int64, unix.Errno) {
 
 func (c *call) refuseFile(name string, argument int) (int64, unix.Errno) {
 	if n, own := c.file(argument); n != nil {
-		_ = unix.Close(own)
+		closed(own)
 		c.fault("%s of %s", name, n.path)
 	}
 	return 0, pass
@@ -163,7 +165,7 @@ func (c *call) refuseFile(name string, argument int) (int64, unix.Errno) {
 
 func (c *call) mmap() (int64, unix.Errno) {
 	if n, own := c.file(4); n != nil {
-		_ = unix.Close(own)
+		closed(own)
 		if !strings.HasSuffix(n.path, "-shm") {
 			c.fault("writable shared mapping of %s", n.path)
 		}
@@ -197,7 +199,7 @@ func (c *call) open(path string, flags int, mode uint32) (int64, unix.Errno) {
 	if err != nil {
 		return 0, number(err)
 	}
-	defer unix.Close(fd)
+	defer closed(fd)
 	if n == nil {
 		n = c.newNode(path, false)
 		c.link(folder, link{name: name, node: n})
@@ -219,7 +221,7 @@ func (c *call) write(at int64, data []byte) (int64, unix.Errno) {
 	if n == nil {
 		return 0, pass
 	}
-	defer unix.Close(own)
+	defer closed(own)
 	flags, err := unix.FcntlInt(uintptr(own), unix.F_GETFL, 0)
 	if err != nil || len(data) == 0 {
 		return 0, pass
@@ -238,7 +240,7 @@ func (c *call) write(at int64, data []byte) (int64, unix.Errno) {
 	if data = data[:c.room(n, position, int64(len(data)))]; len(data) == 0 {
 		return 0, unix.ENOSPC
 	}
-	written := 0
+	var written int
 	if at < 0 {
 		written, err = unix.Write(own, data)
 	} else {
@@ -270,7 +272,7 @@ func (c *call) truncate() (int64, unix.Errno) {
 	if n == nil {
 		return 0, pass
 	}
-	defer unix.Close(own)
+	defer closed(own)
 	if c.killed = c.observe("truncate", n.path); c.killed {
 		return 0, 0
 	}
@@ -367,13 +369,13 @@ func (c *call) syncFile() (int64, unix.Errno) {
 	if n == nil {
 		return 0, pass
 	}
-	_ = unix.Close(own)
+	closed(own)
 	return c.sync(n.path, n)
 }
 
 func (c *call) syncFolder() (int64, unix.Errno) {
 	if n, own := c.file(0); n != nil {
-		_ = unix.Close(own)
+		closed(own)
 		return c.syncAll()
 	}
 	return 0, pass

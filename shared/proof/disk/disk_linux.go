@@ -226,13 +226,13 @@ func (d *Disk) link(folder *node, l link) {
 	folder.links = append(folder.links, l)
 }
 
-func (f *node) write(w write) {
+func (n *node) write(w write) {
 	if w.data == nil {
-		f.size = w.at
+		n.size = w.at
 	} else {
-		f.size = max(f.size, w.at+int64(len(w.data)))
+		n.size = max(n.size, w.at+int64(len(w.data)))
 	}
-	f.writes = append(f.writes, w)
+	n.writes = append(n.writes, w)
 }
 
 // pending is the number of the last change of a node, to be given to settle when a sync of it that begins now is complete.
@@ -281,9 +281,8 @@ func (w write) apply(content []byte) []byte {
 
 // Image writes to a new folder what the disk has after a power cut at this moment: only what was synced, or, with a random
 // source, also some of what was not, in the ways in which journaling file systems leave it. The entries of a folder are in the
-// state after some number of the changes that were not synced. So is a file: of what was overwritten each sector may
-// be the old or the
-// new one, and of what was appended there is a part, torn at any byte.
+// state after some number of the changes that were not synced. So is a file: of what was overwritten each sector may be the old
+// or the new one, and of what was appended there is a part, torn at any byte.
 func (d *Disk) Image(to string, random *rand.Rand) (torn int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -134,7 +134,7 @@ func (d *Disk) Prepare(c *exec.Cmd) (begin func() error, err error) {
 	c.Path, c.ExtraFiles = self, []*os.File{theirs}
 	c.Env = append(c.Env, launching+"=1")
 	return func() error {
-		defer unix.Close(pair[0])
+		defer closed(pair[0])
 		if err := theirs.Close(); err != nil {
 			return err
 		}
@@ -191,8 +191,8 @@ func (s *session) serve() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
-	_ = unix.Close(s.listener)
-	_ = unix.Close(s.process)
+	closed(s.listener)
+	closed(s.process)
 }
 
 func (s *session) control(request uint, structure unsafe.Pointer) unix.Errno {

@@ -23,8 +23,8 @@ var serveMutants = []struct {
 	{mutant{name: "the broker's files are not synced", caught: []string{"I1"}}, "kafka"},
 	{mutant{name: "the claims are not synced", caught: []string{"I6"}}, "claims.db"},
 	{mutant{name: "the read model is not synced", caught: []string{"I7"}}, "read-model.db"},
-	{mutant{name: "SQLite does not sync", file: "shared/store/sqlite/file.go", old: `"synchronous(full)"`, new: `"synchronous(off)"`,
-		caught: []string{"I6", "I7"}}, ""},
+	{mutant{name: "SQLite does not sync", file: "shared/store/sqlite/writer.go", old: `"PRAGMA synchronous = "+mode`,
+		new: `"PRAGMA synchronous = off"`, caught: []string{"I6", "I7"}}, ""},
 }
 
 // TestServeMutants cuts the power of programs that do not sync, and demands that the judge notices it.
