@@ -45,8 +45,8 @@ func (s schemas) of(t reflect.Type) *jsonschema.Schema {
 	for _, f := range reflect.VisibleFields(t) {
 		if isEmbedded(f) {
 			inner, isField := s.of(f.Type), func(name string) bool { return name == f.Name }
-			schema.Required = append(inner.Required, slices.DeleteFunc(schema.Required, isField)...)
-			schema.PropertyOrder = append(inner.PropertyOrder, slices.DeleteFunc(schema.PropertyOrder, isField)...)
+			schema.Required = slices.Concat(inner.Required, slices.DeleteFunc(schema.Required, isField))
+			schema.PropertyOrder = slices.Concat(inner.PropertyOrder, slices.DeleteFunc(schema.PropertyOrder, isField))
 			delete(schema.Properties, f.Name)
 			maps.Copy(schema.Properties, inner.Properties)
 		}
