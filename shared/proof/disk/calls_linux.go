@@ -21,6 +21,7 @@ type call struct {
 	*notification
 	killed   bool // the program is to be killed instead of answered
 	answered bool // or will be
+	gone     bool // the program ended before its memory was read
 }
 
 // pass leaves a call to the kernel.
@@ -69,7 +70,7 @@ func (c *call) memory(at, size uint64) []byte {
 	local := []unix.Iovec{{Base: &b[0]}}
 	local[0].SetLen(len(b))
 	n, err := unix.ProcessVMReadv(int(c.pid()), local, []unix.RemoteIovec{{Base: uintptr(at), Len: len(b)}}, 0)
-	if err != nil || n != len(b) {
+	if c.gone = c.gone || errors.Is(err, unix.ESRCH); !c.gone && (err != nil || n != len(b)) {
 		c.fault("read %d bytes of the program: %v", size, err)
 	}
 	return b
@@ -80,7 +81,7 @@ func (c *call) pid() uint32 { return c.notification.pid }
 // text reads a string.
 func (c *call) text(at uint64) string {
 	var text []byte
-	for len(text) < unix.PathMax {
+	for len(text) < unix.PathMax && !c.gone {
 		piece := c.memory(at, 64-at%64) // never over the end of a page that may be the last
 		if end := bytes.IndexByte(piece, 0); end >= 0 {
 			return string(append(text, piece[:end]...))
@@ -111,7 +112,9 @@ func (c *call) absolute(folder int32, name string) string {
 }
 
 // inside reports whether a path is in the folder.
-func (c *call) inside(path string) bool { return filepath.IsAbs(path) && c.relative(path) != "" }
+func (c *call) inside(path string) bool {
+	return !c.gone && filepath.IsAbs(path) && c.relative(path) != ""
+}
 
 // file is the program's file of a descriptor, with a descriptor of our own; nil if it is not one of the folder's.
 func (c *call) file(argument int) (n *node, own int) {
@@ -218,7 +221,7 @@ func (c *call) open(path string, flags int, mode uint32) (int64, unix.Errno) {
 // write carries out a write at an offset; -1 is the file's position.
 func (c *call) write(at int64, data []byte) (int64, unix.Errno) {
 	n, own := c.file(0)
-	if n == nil {
+	if n == nil || c.gone {
 		return 0, pass
 	}
 	defer closed(own)
