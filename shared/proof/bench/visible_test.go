@@ -41,7 +41,8 @@ func BenchmarkVisible(b *testing.B) {
 			if s.skip {
 				b.Skip("set KAFKA_BROKERS, and DYNAMODB_ENDPOINT for a DynamoDB Local")
 			}
-			settings := []string{"KAFKA_BROKERS=" + brokers, "STORE=" + s.store, "DYNAMODB_ENDPOINT=" + dynamoDB}
+			settings := []string{"KAFKA_BROKERS=" + brokers, "STORE=" + s.store, "DYNAMODB_ENDPOINT=" + dynamoDB,
+				"THROTTLE_RATE=off", "THROTTLE_STAFF_RATE=off"}
 			api := start(b, settings, "api", "--http", "127.0.0.1:0")
 			worker := start(b, settings, "worker")
 			worker.Says(worker.Stdout, "ready topics=")
@@ -142,7 +143,7 @@ func until200(ctx context.Context, url, prefer string) (ms float64, err error) {
 	err = json.NewDecoder(posted.Body).Decode(&created)
 	posted.Body.Close()
 	if err != nil || posted.StatusCode != http.StatusAccepted {
-		return 0, fmt.Errorf("POST answers %d: %w", posted.StatusCode, err)
+		return 0, fmt.Errorf("POST answers %d: %v", posted.StatusCode, err)
 	}
 	began := time.Now()
 	for time.Since(began) < time.Minute {
