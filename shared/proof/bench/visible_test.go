@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -143,7 +144,7 @@ func until200(ctx context.Context, url, prefer string) (ms float64, err error) {
 	err = json.NewDecoder(posted.Body).Decode(&created)
 	posted.Body.Close()
 	if err != nil || posted.StatusCode != http.StatusAccepted {
-		return 0, fmt.Errorf("POST answers %d: %v", posted.StatusCode, err)
+		return 0, errors.Join(fmt.Errorf("POST answers %d", posted.StatusCode), err)
 	}
 	began := time.Now()
 	for time.Since(began) < time.Minute {
