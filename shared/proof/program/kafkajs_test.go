@@ -139,7 +139,7 @@ func TestALivingKafkaJSMemberIsWaitedFor(t *testing.T) {
 			groups, err := kadm.NewClient(c).DescribeGroups(Within(t), Groups[topic])
 			return cmp.Or(err, ErrorUnless(len(groups[Groups[topic]].Members) == 1, "the app has not joined"))
 		})
-		w := Start(t, set(f.command("worker"), "LOG_FORMAT=text"))
+		w := Start(t, set(f.command("worker"), "LOG_FORMAT=text", "LOG_LEVEL=debug"))
 		w.Says(w.Stderr, waits)
 		assert.Zero(t, w.partitions())
 		Contacts(t, f.Brokers)
