@@ -11,9 +11,27 @@ import (
 )
 
 // MakePrivate creates a data folder and makes it accessible to its owner only, because it holds personal data.
+// A power cut does not remove a new one: the folders above it are synced.
 func MakePrivate(dir string, log *slog.Logger) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("create data folder: %w", err)
+	}
+	var created []string
+	for d := dir; ; d = filepath.Dir(d) {
+		if _, err := os.Stat(d); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		created = append(created, d)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("create data folder: %w", err)
+	}
+	for _, d := range created {
+		if above, err := os.Open(filepath.Dir(d)); err == nil {
+			_ = above.Sync() // not every system can
+			_ = above.Close()
+		}
 	}
 	info, err := os.Stat(dir)
 	if err != nil || info.Mode().Perm()&0o077 == 0 {

@@ -41,9 +41,6 @@ type Disk struct {
 	Observe func(Event) (kill bool)
 	// SyncTime is how long the next sync takes.
 	SyncTime func() time.Duration
-	// Journal is how ext4 and XFS keep the entries of directories: in order, so that a sync of anything makes durable all that came
-	// before it.
-	Journal bool
 	// Lies returns true for the paths, as in events, whose syncs the disk confirms without doing them.
 	Lies func(path string) bool
 

@@ -246,13 +246,6 @@ func (c *call) sync(path string, nodes ...*node) (int64, unix.Errno) {
 	if c.killed = c.observe("sync", path); c.killed {
 		return 0, 0
 	}
-	if c.Journal {
-		for _, n := range c.nodes {
-			if n.kept != nil {
-				nodes = append(nodes, n)
-			}
-		}
-	}
 	pending := make([]int, len(nodes))
 	for i, n := range nodes {
 		pending[i] = n.pending()

@@ -83,7 +83,7 @@ func (m *machine) mount() (err error) {
 	if m.disk, err = disk.Open(m.folder()); err != nil {
 		return err
 	}
-	m.disk.Lies, m.disk.Journal = m.lies, true
+	m.disk.Lies = m.lies
 	random := rand.New(rand.NewPCG(uint64(m.seed), uint64(1000+m.disks)))
 	m.disk.SyncTime = func() time.Duration { return time.Duration(random.ExpFloat64() * float64(time.Millisecond)) }
 	m.disk.Observe = func(e disk.Event) bool {
