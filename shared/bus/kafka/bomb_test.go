@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"runtime"
 	"runtime/debug"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -99,6 +101,8 @@ func TestBatchesThatDecompressToTooMuch(t *testing.T) {
 				require.NoError(t, w.end())
 				assert.Less(t, allocated()-before, uint64(160*mebi))
 				assert.EqualValues(t, bad+2, b.committed(0))
+				b.commit(int64(bad), -1) // the batch before the last event
+				assert.EqualValues(t, 2, b.groupState().Lag)
 				for i, deadLetter := range b.read(bus.DeadLetterTopic(b.topic), bad) {
 					parsed, ok := bus.ParseDeadLetter(record(deadLetter))
 					assert.True(t, ok)
@@ -121,6 +125,39 @@ func TestBatchesThatDecompressToTooMuch(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The client reports such a batch once, and drops the report if another partition is moved before the next poll. No partition
+// stays behind, in a worker nor in a replay.
+func TestBatchesThatDecompressToTooMuchInManyPartitions(t *testing.T) {
+	const partitions, each = 6, 3
+	b := fake(t, kfake.NumBrokers(3))
+	b.create(partitions)
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(16*mebi), kgo.ProducerBatchCompression(kgo.GzipCompression()), kgo.DefaultProduceTopic(b.topic))
+	require.NoError(t, err)
+	defer client.Close()
+	want := map[string]int{}
+	for n := range int32(partitions) {
+		for i := range each {
+			require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Partition: n, Value: make([]byte, 6*mebi)}).FirstErr())
+			b.write(moved(n, fmt.Sprint("key-", n), i+1))
+		}
+		want[fmt.Sprint("key-", n)] = each
+	}
+	t.Run("replay", func(t *testing.T) {
+		t.Parallel()
+		d := newDiary(t)
+		require.NoError(t, b.replay(t.Context(), kafka.ReplayOptions{}, d.handler))
+		assert.Equal(t, want, d.last)
+	})
+	t.Run("worker", func(t *testing.T) {
+		t.Parallel()
+		d := newDiary(t)
+		w := b.consume(kafka.Options{}, d.handler)
+		d.waitFor(want)
+		require.NoError(t, w.end())
+	})
 }
 
 // Many batches that are each small enough must not fill the memory either. Not parallel: it measures what the process holds,

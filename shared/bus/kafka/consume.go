@@ -60,15 +60,14 @@ func (m *Member) poll(ctx context.Context) {
 // fetchError handles the errors of a poll. It runs while no rebalance can, as moving a partition requires.
 func (m *Member) fetchError(ctx context.Context, n int32, err error) {
 	var session *kgo.ErrGroupSession
-	var tooLarge *kgo.ErrDecompressTooLarge
 	var loss *kgo.ErrDataLoss
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed),
 		errors.Is(err, errUnpolled):
 	case errors.As(err, &session):
 		m.groupError(session.Err)
-	case errors.As(err, &tooLarge):
-		m.skip(tooLarge)
+	case errors.Is(err, errUndecompressed):
+		m.skip(ctx, n)
 	case errors.As(err, &loss):
 		m.recordLoss(Loss{n, loss.ResetTo, loss.ConsumedTo, truncated})
 		m.reopen(n, loss.ResetTo)
@@ -117,11 +116,19 @@ func (m *Member) forgetTopic(ctx context.Context) {
 
 // skip delivers a batch that cannot be decompressed as one unreadable record, whose dead letter names its offsets, and goes
 // on behind it.
-func (m *Member) skip(batch *kgo.ErrDecompressTooLarge) {
-	if p := m.partition(batch.Partition); p != nil {
+func (m *Member) skip(ctx context.Context, n int32) {
+	p := m.partition(n)
+	if p == nil {
+		return
+	}
+	batch, err := unreadableBatch(ctx, m.client, m.topic, n, p.next)
+	if err != nil {
+		m.cannotRead(n, err)
+	}
+	if batch != nil { // otherwise the next fetch returns the same error
 		p.next, p.epoch = batch.NextOffset, batch.Epoch
 		p.Deliver([]bus.Record{unreadableRecord(batch)})
-		m.seek(batch.Partition, kgo.EpochOffset{Epoch: batch.Epoch, Offset: batch.NextOffset})
+		m.seek(n, kgo.EpochOffset{Epoch: batch.Epoch, Offset: batch.NextOffset})
 	}
 }
 

@@ -96,7 +96,9 @@ func (s *GroupState) resume(ctx context.Context, admin *kadm.Client, starts map[
 	for n := range starts {
 		if c, ok := committed.Lookup(s.Topic, n); ok && c.At >= 0 {
 			s.Committed[n] = c.At
-			epochs.Add(s.Topic, n, c.LeaderEpoch)
+			if c.LeaderEpoch >= 0 { // other clients commit none
+				epochs.Add(s.Topic, n, c.LeaderEpoch)
+			}
 		}
 	}
 	histories, err := admin.OffsetForLeaderEpoch(ctx, epochs)
@@ -148,9 +150,25 @@ func backlogs(ctx context.Context, client *kgo.Client, topic string, from map[in
 	return all, nil
 }
 
-// backlogOf fetches from the partition's leader until a record comes: markers of transactions, aborted records and what
-// compaction has removed are none.
+// backlogOf is the backlog of one partition. Markers of transactions, aborted records and what compaction has removed are none.
 func backlogOf(ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, from, end int64) (backlog, error) {
+	fetched, err := fetchFrom(ctx, client, topic, n, from, end)
+	unreadable, _ := errors.AsType[*kgo.ErrDecompressTooLarge](fetched.Err)
+	switch {
+	case err != nil:
+		return backlog{}, err
+	case unreadable != nil:
+		return backlog{end - max(from, unreadable.Offset), time.Time{}}, nil // the batch counts, unread
+	case fetched.Err == nil && len(fetched.Records) > 0:
+		return backlog{end - fetched.Records[0].Offset, fetched.Records[0].Timestamp}, nil
+	}
+	return backlog{}, fetched.Err
+}
+
+// fetchFrom fetches from the partition's leader until a committed record or an error of the partition comes, or the end.
+func fetchFrom(
+	ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, from, end int64,
+) (fetched kgo.FetchPartition, err error) {
 	leader := client.Broker(int(topic.Partitions[n].Leader))
 	for size := int32(16 << 10); from < end; size = min(2*size, 1<<20) {
 		partition := kmsg.NewFetchRequestTopicPartition()
@@ -161,27 +179,20 @@ func backlogOf(ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, 
 		request.MaxBytes, request.IsolationLevel, request.Topics = size, 1, append(request.Topics, wanted) // 1 = read committed
 		answer, err := leader.RetriableRequest(ctx, request)
 		if err != nil {
-			return backlog{}, err
+			return fetched, err
 		}
 		response := answer.(*kmsg.FetchResponse)
 		if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
-			return backlog{}, cmp.Or(kerr.ErrorForCode(response.ErrorCode), errors.New("the broker's answer lacks the partition"))
+			return fetched, cmp.Or(kerr.ErrorForCode(response.ErrorCode), errors.New("the broker's answer lacks the partition"))
 		}
-		fetched, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		next := from
+		fetched, next = kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 			Offset: from, IsolationLevel: kgo.ReadCommitted(), Topic: topic.Topic, Partition: n,
 		}, &response.Topics[0].Partitions[0], boundedDecompressor(), nil)
-		tooLarge, _ := errors.AsType[*kgo.ErrDecompressTooLarge](fetched.Err)
-		switch {
-		case tooLarge != nil:
-			return backlog{end - max(from, tooLarge.Offset), time.Time{}}, nil //nolint:nilerr // the batch counts, unread
-		case fetched.Err != nil:
-			return backlog{}, fetched.Err
-		case len(fetched.Records) > 0:
-			return backlog{end - fetched.Records[0].Offset, fetched.Records[0].Timestamp}, nil
-		case next <= from: // the brokers have nothing more to show
-			return backlog{}, nil
+		if fetched.Err != nil || len(fetched.Records) > 0 || next <= from { // the brokers have nothing more to show
+			return fetched, nil
 		}
 		from = next
 	}
-	return backlog{}, nil
+	return fetched, nil
 }

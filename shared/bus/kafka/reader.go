@@ -275,10 +275,12 @@ func read(
 	ctx context.Context, client *kgo.Client, topic string, from, until map[int32]int64, next func(done bool) (more bool, err error),
 	show func(bus.Record) error,
 ) error {
-	start, left := map[int32]kgo.Offset{}, maps.Clone(from) // left is the next offset to read
+	start := map[int32]kgo.Offset{}
 	for n, at := range from {
 		start[n] = kgo.NewOffset().At(at)
 	}
+	at, left := maps.Clone(from), maps.Clone(from) // the next offset to read, of all and of those with records before until
+	moved := func(n int32, to int64) { at[n], left[n] = to, to }
 	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: start})
 	for {
 		maps.DeleteFunc(left, func(n int32, at int64) bool { return at >= until[n] })
@@ -297,10 +299,9 @@ func read(
 					return err
 				}
 			}
-			left[r.Partition] = r.Offset + 1
+			moved(r.Partition, r.Offset+1)
 		}
 		for _, e := range fetches.Errors() {
-			tooLarge, _ := errors.AsType[*kgo.ErrDecompressTooLarge](e.Err)
 			switch {
 			case errors.Is(e.Err, errUnpolled), errors.Is(e.Err, context.DeadlineExceeded) && len(left) == 0:
 			case errors.Is(e.Err, context.DeadlineExceeded): // the remaining offsets may hold no records
@@ -309,13 +310,20 @@ func read(
 					return err
 				}
 				maps.DeleteFunc(left, func(n int32, _ int64) bool { return rest[n].events == 0 })
-			case tooLarge != nil:
-				if err := show(unreadableRecord(tooLarge)); err != nil {
+			case errors.Is(e.Err, errUndecompressed):
+				batch, err := unreadableBatch(ctx, client, topic, e.Partition, at[e.Partition])
+				if err != nil {
 					return err
 				}
-				left[e.Partition] = tooLarge.NextOffset
+				if batch == nil {
+					continue // the next fetch returns the same error
+				}
+				if err := show(unreadableRecord(batch)); err != nil {
+					return err
+				}
+				moved(e.Partition, batch.NextOffset)
 				client.SetOffsets(map[string]map[int32]kgo.EpochOffset{
-					topic: {e.Partition: {Epoch: tooLarge.Epoch, Offset: tooLarge.NextOffset}},
+					topic: {e.Partition: {Epoch: batch.Epoch, Offset: batch.NextOffset}},
 				})
 			default:
 				return fmt.Errorf("read %s/%d: %w", topic, e.Partition, e.Err)
