@@ -6,27 +6,40 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 const commitInterval = time.Second
 
 // begin calls [Options].Advance with the offsets at which the partitions that were assigned begin. The client calls it after
-// onAssigned.
+// onAssigned. A partition without a commit begins at the log's start, which the next commit commits: so what is deleted before
+// it is handled is noticed as a loss, by any later member, too.
 func (m *Member) begin(ctx context.Context, all map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	at := map[int32]int64{}
-	m.set(func() {
-		for n, offset := range all[m.topic] {
-			from := offset.EpochOffset()
-			at[n] = max(from.Offset, 0) // negative where nothing is committed: the earliest
-			if p := m.partitions[n]; p != nil {
-				p.start, p.next, p.epoch, p.advanced = at[n], at[n], from.Epoch, at[n]
-			}
-		}
-	})
 	ctx, cancel := context.WithTimeout(ctx, m.StopTimeout)
 	defer cancel()
-	if err := m.Advance(ctx, m.topic, at, at); err != nil && ctx.Err() == nil {
+	begins, from, to := all[m.topic], map[int32]int64{}, map[int32]int64{}
+	var starts map[int32]int64
+	for n, offset := range begins {
+		at := offset.EpochOffset()
+		from[n], to[n] = at.Offset, at.Offset
+		if at.Offset < 0 { // nothing is committed
+			if starts == nil {
+				var err error
+				if starts, _, err = bounds(ctx, kadm.NewClient(m.client), m.topic); err != nil {
+					return nil, err
+				}
+			}
+			from[n], to[n] = 0, starts[n]
+			begins[n] = kgo.NewOffset().At(starts[n])
+		}
+		m.set(func() {
+			if p := m.partitions[n]; p != nil {
+				p.start, p.next, p.epoch, p.committed, p.advanced = to[n], to[n], at.Epoch, at.Offset, from[n]
+			}
+		})
+	}
+	if err := m.Advance(ctx, m.topic, from, to); err != nil && ctx.Err() == nil {
 		m.Logger.Warn("the read model could not be checked against the group's commits; it is checked again at the next commit",
 			"topic", m.topic, "error", err)
 	}
@@ -45,7 +58,11 @@ func (m *Member) commit(ctx context.Context) bool {
 	pending, from, to := map[int32]*partition{}, map[int32]int64{}, map[int32]int64{}
 	m.set(func() {
 		for n, p := range m.partitions {
-			if offset, epoch, ok := p.Handled(); ok && offset != p.committed {
+			offset, epoch, ok := p.Handled()
+			if !ok {
+				offset, epoch = p.start, -1
+			}
+			if offset != p.committed {
 				handled = append(handled, &kgo.Record{Topic: m.topic, Partition: n, Offset: offset - 1, LeaderEpoch: epoch})
 				pending[n], from[n], to[n] = p, p.advanced, offset
 			}

@@ -145,7 +145,7 @@ func TestStuckKeyPausesItsPartitionOnly(t *testing.T) {
 		b.write(moved(1, "other", total+1))
 		d.waitFor(map[string]int{"other": total + 1})
 		eventually(t, func() bool { return b.committed(1) == total+1 })
-		assert.EqualValues(t, -1, b.committed(0))
+		assert.EqualValues(t, 0, b.committed(0), "the offset at which it began")
 		open.Store(true)
 		d.waitFor(map[string]int{"stuck": 1, "free": total})
 		require.NoError(t, w.end())
@@ -227,7 +227,7 @@ func TestHandlerThatIgnoresItsDeadlineEndsRun(t *testing.T) {
 		func(context.Context, event) error { <-finish; return nil })
 	explains(t, w.wait(), "a-1", b.group)
 	assert.Len(t, b.fake.GroupInfo(b.group).Members, 1)
-	assert.EqualValues(t, -1, b.committed(0))
+	assert.LessOrEqual(t, b.committed(0), int64(0), "at most where it began")
 }
 
 // Workers join and leave while events are written. A rebalance finishes and commits the work in progress, so no event is

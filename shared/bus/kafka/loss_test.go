@@ -93,6 +93,30 @@ func TestCommittedOffsetOutsideTheLogIsALoss(t *testing.T) {
 	}
 }
 
+// What a group was about to handle first is not skipped either, if it is deleted before that.
+func TestDeletedBeforeTheFirstCommitIsALoss(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		b.write(moved(0, "a", 1), moved(0, "a", 2), moved(0, "a", 3), moved(0, "a", 4))
+		b.deleteRecords(1) // before the group exists
+		w := b.consume(kafka.Options{}, func(ctx context.Context, _ event) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		eventually(t, func() bool { return b.committed(0) == 1 })
+		require.NoError(t, w.end())
+		b.deleteRecords(3)
+		d := newDiary(t)
+		d.last["a"] = 3
+		w = b.consume(kafka.Options{}, d.handler)
+		d.waitFor(map[string]int{"a": 4})
+		lost := w.Status().Lost
+		require.Len(t, lost, 1)
+		assert.Equal(t, [2]int64{1, 3}, [2]int64{lost[0].From, lost[0].To})
+		require.NoError(t, w.end())
+	})
+}
+
 // Brokers may refuse an offset that is within the log for a moment, after a leader has changed or while a segment is fetched from
 // remote storage. That is no loss, and the topic is not read again.
 func TestOffsetRefusedWithinTheLogIsNoLoss(t *testing.T) {

@@ -28,8 +28,8 @@ type Options struct {
 	Logger      *slog.Logger // the default one
 	// Assigned, if set, is called with the partitions that this member has, each time it joins the group or loses some.
 	Assigned func(topic string, partitions []int32)
-	// Advance, if set, is called when partitions are assigned, with the offsets at which they begin as from and to, and before
-	// each commit, with what it adds to that. Offsets are committed once it has returned nil.
+	// Advance, if set, is called when partitions are assigned, with the offsets at which they begin as to and, if these were
+	// committed, as from, and before each commit, with what it adds to that. Offsets are committed once it has returned nil.
 	Advance func(ctx context.Context, topic string, from, to map[int32]int64) error
 }
 
@@ -66,7 +66,7 @@ type partition struct {
 	next      int64 // the offset behind the last record that was delivered
 	epoch     int32 // the leader epoch of that record; -1 = unknown
 	end       int64 // of the log, as the last fetch that returned records had it
-	committed int64
+	committed int64 // -1 = nothing
 	advanced  int64 // up to where Advance was called
 }
 
@@ -218,7 +218,7 @@ func (m *Member) onLost(_ context.Context, _ *kgo.Client, removed map[string][]i
 
 // open begins the delivery of a partition.
 func (m *Member) open(n int32, start, advanced int64) {
-	p := &partition{start: start, next: start, epoch: -1, advanced: advanced}
+	p := &partition{start: start, next: start, epoch: -1, committed: start, advanced: advanced}
 	p.Partition = m.engine.Open(context.Background(), n, time.Time{}, func() { m.client.ResumeFetchPartitions(m.only(n)) })
 	m.set(func() { m.partitions[n] = p })
 }
