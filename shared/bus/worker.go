@@ -18,6 +18,10 @@ type worker struct {
 	partition *Partition
 	current   *delivery // nil = none
 
+	parent, ctx context.Context // of the last try, see within
+	cancel      context.CancelFunc
+	made        time.Time // ctx
+
 	running  atomic.Pointer[context.Context] // of the running handler or write of a dead letter; nil = none runs
 	late     *context.Context                // the one that was over at the last tick of the watchdog
 	overtime int                             // ticks since then
@@ -26,7 +30,7 @@ type worker struct {
 // startWorkers starts a worker for each ready key queue that none is about to take.
 func (p *Partition) startWorkers() {
 	for len(p.workers) < p.engine.options.Concurrency && len(p.ready) > len(p.workers)-p.running {
-		w := &worker{partition: p}
+		w := &worker{partition: p, cancel: func() {}}
 		p.workers = append(p.workers, w)
 		go w.run()
 	}
@@ -44,6 +48,7 @@ func (w *worker) run() {
 		p.running--
 		p.changed.Broadcast()
 	}
+	w.cancel()
 	p.changed.Broadcast() // after Close, next drops events
 	p.workers = slices.DeleteFunc(p.workers, func(other *worker) bool { return other == w })
 	p.mu.Unlock()
@@ -132,16 +137,28 @@ func (w *worker) begin() {
 	}
 }
 
-// within runs f under the watchdog, with the deadline of a handler or dead letter.
+// within runs f under the watchdog, with the deadline of a handler or dead letter. Events that no trace follows share a context for
+// up to a hundredth of the timeout: making one takes longer than dispatching an event.
 func (w *worker) within(f func(context.Context) error) error {
-	deadline := time.Now().Add(w.partition.engine.options.HandlerTimeout)
-	if end := w.partition.end; !end.IsZero() && end.Before(deadline) {
-		deadline = end
+	timeout, now := w.partition.engine.options.HandlerTimeout, time.Now()
+	if w.parent != w.current.ctx || w.ctx.Err() != nil || now.Sub(w.made) > timeout/100 {
+		w.cancel()
+		deadline := now.Add(timeout)
+		if end := w.partition.end; !end.IsZero() && end.Before(deadline) {
+			deadline = end
+		}
+		w.parent, w.made = w.current.ctx, now
+		w.ctx, w.cancel = context.WithDeadline(w.parent, deadline)
 	}
-	ctx, cancel := context.WithDeadline(w.current.ctx, deadline)
-	defer cancel()
+	ctx, returned := w.ctx, false
+	defer func() {
+		if !returned {
+			w.cancel()
+		}
+	}()
 	w.running.Store(&ctx)
 	err := f(ctx)
+	returned = true
 	w.running.Store(nil) // not deferred: a handler that ends its goroutine, by runtime.Goexit, is an overrun
 	return err
 }

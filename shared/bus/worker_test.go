@@ -107,6 +107,27 @@ func TestUndecodableInTheMiddleOfAKey(t *testing.T) {
 	}
 }
 
+// Events of a worker share a context, which no earlier event must have ended or used up.
+func TestEachTryHasTheTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := bus.Options{Concurrency: 1, HandlerTimeout: 10 * time.Second}
+		r := newRig(t, o, func(ctx context.Context, e event) error {
+			deadline, ok := ctx.Deadline()
+			assert.True(t, ok)
+			assert.GreaterOrEqual(t, time.Until(deadline), 9900*time.Millisecond, name(e))
+			assert.NoError(t, ctx.Err(), name(e))
+			if name(e) == "a1" {
+				panic("?")
+			}
+			time.Sleep(60 * time.Millisecond)
+			return nil
+		})
+		r.deliver(batch(0, "a1", "b1", "b2", "b3", "b4", "b5", "b6")...)
+		pass(time.Second)
+		assert.Contains(t, r.began, "b6")
+	})
+}
+
 func TestHandlerThatIgnoresItsTimeoutIsAnOverrun(t *testing.T) {
 	for what, c := range map[string]struct {
 		handle handler
