@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-var idPattern = regexp.MustCompile(`^([a-zA-Z0-9._-]{1,249})/(\d{1,10})/(\d{1,19})$`)
+var idPattern = regexp.MustCompile(`^([a-zA-Z0-9._-]+)/(\d{1,10})/(\d{1,19})$`)
 
 // maxBytes is how large the values may be that are held in memory.
 const maxBytes = 256 << 20
