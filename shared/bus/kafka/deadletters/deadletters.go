@@ -38,6 +38,8 @@ type Client struct {
 	Check func(ctx context.Context, group string, r bus.Record) error
 
 	Progress func() // if set, called for each record that is read, not by several goroutines at a time
+
+	timeout time.Duration // 0 = transactionTimeout
 }
 
 // State is what became of a rejection.

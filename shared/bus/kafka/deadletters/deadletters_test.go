@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -27,6 +28,12 @@ import (
 
 // waitTimeout is how long a test waits for an expected state.
 const waitTimeout = time.Minute
+
+// TestMain runs more tests side by side than there are CPUs: most of them wait for members that join and leave.
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "16") // the command line overrides it
+	m.Run()
+}
 
 // ofKafka is held by the test that uses KAFKA_BROKERS: redrives on one cluster end each other.
 var ofKafka sync.Mutex
@@ -357,10 +364,11 @@ func TestRedriveContinues(t *testing.T) {
 }
 
 // A redrive ends when the brokers do not answer any more, although the client goes on trying.
-func TestRedriveEndsWithoutBrokers(t *testing.T) { // not parallel: the timeout is everybody's
-	defer deadletters.SetTransactionTimeout(time.Second)()
+func TestRedriveEndsWithoutBrokers(t *testing.T) {
+	t.Parallel()
 	cluster := fake(t)
 	r := newRig(t, cluster.ListenAddrs())
+	r.SetTransactionTimeout(time.Second)
 	r.fail(errors.New("broken"), "e0", "e1")
 	r.write("e0", "s0")
 	r.write("e1", "s1")

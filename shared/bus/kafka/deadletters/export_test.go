@@ -2,9 +2,5 @@ package deadletters
 
 import "time"
 
-// SetTransactionTimeout sets it until the returned function is called.
-func SetTransactionTimeout(d time.Duration) (restore func()) {
-	before := transactionTimeout
-	transactionTimeout = d
-	return func() { transactionTimeout = before }
-}
+// SetTransactionTimeout bounds the transactions of this client.
+func (c *Client) SetTransactionTimeout(d time.Duration) { c.timeout = d }

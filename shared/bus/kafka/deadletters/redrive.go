@@ -69,7 +69,7 @@ func (c *Client) Discard(ctx context.Context, preview string, o ActOptions) erro
 const transactionalID = "sipeat-dead-letters"
 
 // transactionTimeout bounds a transaction, and the end of an interrupted action.
-var transactionTimeout = 30 * time.Second
+const transactionTimeout = 30 * time.Second
 
 // action is a redrive or a discard under way.
 type action struct {
@@ -77,6 +77,7 @@ type action struct {
 	kind    Kind
 	id      string
 	client  *kgo.Client
+	timeout time.Duration
 	done    actions // as of the begin
 	results map[string]int
 	stuck   bool // the transaction could not be ended, so that the client can write nothing more; the next action ends it
@@ -100,9 +101,10 @@ func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOption
 	if err != nil {
 		return err
 	}
-	a := &action{ActOptions: o, kind: kind, id: id.String(), done: actions{}, results: map[string]int{}}
+	a := &action{ActOptions: o, kind: kind, id: id.String(), timeout: cmp.Or(c.timeout, transactionTimeout), done: actions{},
+		results: map[string]int{}}
 	if a.client, err = kafka.NewClient(c.Cluster, c.Logger, kgo.TransactionalID(transactionalID),
-		kgo.TransactionTimeout(transactionTimeout), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.TransactionTimeout(a.timeout), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerLinger(0),
 		kgo.ProducerBatchMaxBytes(kafka.TopicMaxBytes)); err != nil {
 		return err
@@ -191,7 +193,7 @@ var errUnconfirmed = errors.New("the brokers did not confirm it in time: it may 
 // write writes a record, if there is one, and the audit record of it in one transaction, which the end of ctx does not interrupt.
 // It waits on its own timer, because no option of the client bounds a record in flight.
 func (a *action) write(ctx context.Context, record *kgo.Record, audit AuditRecord) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.timeout)
 	defer cancel()
 	audit.Action, audit.Kind, audit.Who, audit.At = a.id, a.kind, a.Who, time.Now().UTC()
 	written, ended := make(chan error, 1), make(chan error, 1)
