@@ -237,8 +237,8 @@ func (a *app) deadLettersAuditCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "audit",
 		Short: "Show what was redriven and discarded: when, by whom and why",
-		Long: "Show every redrive and discard, oldest first. --json prints one object per line, with what became of each event.\n" +
-			"An action that has not ended is running, or was killed.",
+		Long: "Show what was redriven and discarded, newest first. --json prints one object per line, all of them, oldest first and\n" +
+			"with what became of each event. An action that has not ended is running, or was killed.",
 		Example: "  sipeat dead-letters audit\n" +
 			"  sipeat dead-letters audit --json | jq 'select(.kind == \"discard\") | .reason'",
 		Args: cobra.NoArgs,
@@ -250,14 +250,16 @@ func (a *app) deadLettersAuditCommand() *cobra.Command {
 }
 
 func (a *app) printAudit(actions []*deadletters.Action) error {
-	rows := []string{"WHEN\tWHO\tACTION\tEVENTS\tRESULTS\tFILTER\tREASON"}
-	for _, action := range actions {
-		if a.json {
+	if a.json {
+		for _, action := range actions {
 			if err := a.writeLine(action); err != nil {
 				return err
 			}
-			continue
 		}
+		return nil
+	}
+	var rows []string
+	for _, action := range slices.Backward(actions) {
 		results := formatResults(action.Results)
 		if action.Ended.IsZero() {
 			results += " (not ended)"
@@ -269,10 +271,7 @@ func (a *app) printAudit(actions []*deadletters.Action) error {
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%d\t%s\t%s\t%s", action.At.Format(time.RFC3339),
 			events.OneLine(action.Who, 60), action.Kind, action.Count, results, action.Filter, why))
 	}
-	if a.json {
-		return nil
-	}
-	return printTable(a.stdout, rows...)
+	return printRows(a.stdout, "WHEN\tWHO\tACTION\tEVENTS\tRESULTS\tFILTER\tREASON", rows)
 }
 
 // formatResults formats numbers by result, such as "3 redriven, 1 refused".

@@ -2,12 +2,38 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 
+	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
+
+// The newest actions come first and older ones are only counted; JSON has all, in the order of time.
+func TestAuditShowsTheNewestActions(t *testing.T) {
+	var actions []*deadletters.Action
+	for n := range 103 {
+		actions = append(actions, &deadletters.Action{Kind: deadletters.Redrive, Who: fmt.Sprintf("user-%03d", n)})
+	}
+	var out strings.Builder
+	a := &app{stdout: &out}
+	require.NoError(t, a.printAudit(actions))
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	require.Len(t, lines, 102)
+	assert.Contains(t, lines[1], "user-102")
+	assert.Contains(t, lines[100], "user-003")
+	assert.Equal(t, "… and 3 more; --json shows all", lines[101])
+
+	out.Reset()
+	a.json = true
+	require.NoError(t, a.printAudit(actions))
+	lines = strings.Split(strings.TrimSpace(out.String()), "\n")
+	require.Len(t, lines, 103)
+	assert.Contains(t, lines[0], "user-000")
+}
 
 func TestTerminalLogs(t *testing.T) {
 	for _, noColor := range []bool{true, false} {
