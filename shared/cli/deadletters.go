@@ -77,13 +77,13 @@ func (a *app) onDeadLetters(
 // addFilterFlags adds the flags that select dead letters. The filter is set before the command runs.
 func addFilterFlags(c *cobra.Command) *deadletters.Filter {
 	var f deadletters.Filter
-	var class string
+	var class, id string
 	var since time.Duration
 	c.Flags().StringVar(&f.Topic, "topic", "", "only events of this `topic`")
 	c.Flags().StringVar(&class, "class", "", "only of this `class`: "+strings.Join(classNames(), ", "))
 	c.Flags().StringVar(&f.Consumer, "consumer", "", "only those that this consumer `group` rejected")
 	c.Flags().StringVar(&f.Key, "key", "", "only events with this `key`, the id of their subject")
-	c.Flags().StringVar(&f.EventID, "id", "", "only the event with this `id`: its eventId, or the id that list shows")
+	c.Flags().StringVar(&id, "id", "", "only the event with this `id`: its eventId, or the id that list shows")
 	c.Flags().DurationVar(&since, "since", 0, "only those rejected in the last 90s, 2h ...")
 	c.PreRunE = func(*cobra.Command, []string) error {
 		if f.Topic != "" && !slices.Contains(topicNames(), f.Topic) {
@@ -92,15 +92,10 @@ func addFilterFlags(c *cobra.Command) *deadletters.Filter {
 		if f.Class = bus.Class(class); class != "" && !slices.Contains(bus.Classes, f.Class) {
 			return fmt.Errorf("--class: unknown class %q; classes: %s", class, strings.Join(classNames(), ", "))
 		}
-		if !utf8.ValidString(f.Key + f.EventID + f.Consumer) {
+		if !utf8.ValidString(f.Key + id + f.Consumer) {
 			return errors.New("a key or id that is not UTF-8 cannot be given: select by --id topic/partition/offset, as list shows it")
 		}
-		if deadletters.CheckID(f.EventID) == nil {
-			f.ID, f.EventID = f.EventID, ""
-			if topic, _, _ := strings.Cut(f.ID, "/"); f.Topic == "" {
-				f.Topic = topic
-			}
-		}
+		f.SetID(id)
 		if since < 0 {
 			return errors.New("--since must be 0 or more")
 		}

@@ -23,11 +23,20 @@ type GroupState struct {
 	Topic      string
 	State      string // as Kafka names it: Stable, Empty, PreparingRebalance, Dead (it does not exist) ...
 	Members    int
+	Owners     []Owner         // the members and the topic's partitions that they have, in the order of their ids
 	Lag        int64           // events that are not committed as handled; 0 = no record is left to read
 	Oldest     time.Time       // when the first of them was written; zero = unknown
 	Committed  map[int32]int64 // offsets by partition
+	Ends       map[int32]int64 // committed ends by partition, read before the lag
 	Partitions int             // of the topic; 0 = it does not exist
 	Lost       []Loss          // committed offsets that the log does not hold any more
+}
+
+// Owner is a member of a group and what it has.
+type Owner struct {
+	Member     string  `json:"member"` // its id: the client's name and a random part
+	Host       string  `json:"host"`
+	Partitions []int32 `json:"partitions"`
 }
 
 // Groups describes groups, given their topics by group, in the order of their names.
@@ -59,6 +68,17 @@ func (s *GroupState) describe(ctx context.Context, client *kgo.Client) error {
 		return err
 	}
 	s.State, s.Members = cmp.Or(d.State, "Dead"), len(d.Members)
+	for _, m := range d.Members {
+		o := Owner{Member: m.MemberID, Host: m.ClientHost}
+		if assigned, ok := m.Assigned.AsConsumer(); ok {
+			for _, t := range assigned.Topics {
+				if t.Topic == s.Topic {
+					o.Partitions = slices.Sorted(slices.Values(t.Partitions))
+				}
+			}
+		}
+		s.Owners = append(s.Owners, o)
+	}
 	starts, ends, err := bounds(ctx, admin, s.Topic)
 	if events.KindOf(err) == events.NotFound {
 		return nil
@@ -66,7 +86,7 @@ func (s *GroupState) describe(ctx context.Context, client *kgo.Client) error {
 	if err != nil {
 		return err
 	}
-	s.Partitions = len(ends)
+	s.Partitions, s.Ends = len(ends), ends
 	at, err := s.resume(ctx, admin, starts)
 	if err != nil {
 		return err
@@ -122,6 +142,21 @@ func (s *GroupState) resume(ctx context.Context, admin *kadm.Client, starts map[
 		}
 	}
 	return at, nil
+}
+
+// Ends returns how many offsets the committed parts of topics have passed, by topic: a number that changes with each record.
+// A topic that does not exist is absent.
+func Ends(ctx context.Context, cluster settings.Kafka, topics ...string) (map[string]int64, error) {
+	return withClient(cluster, func(client *kgo.Client) (map[string]int64, error) {
+		listed, err := kadm.NewClient(client).ListCommittedOffsets(ctx, topics...)
+		sums := map[string]int64{}
+		listed.Each(func(o kadm.ListedOffset) {
+			if o.Err == nil {
+				sums[o.Topic] += o.Offset
+			}
+		})
+		return sums, err
+	})
 }
 
 // backlog is what a partition holds from an offset on.

@@ -47,6 +47,20 @@ func (b *broker) groupState() kafka.GroupState {
 	return groups[0]
 }
 
+func TestGroupsHaveOwners(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(3)
+		b.write(moved(0, "a", 1), moved(2, "b", 1))
+		assert.Empty(t, b.groupState().Owners)
+		assert.Equal(t, map[int32]int64{0: 1, 1: 0, 2: 1}, b.groupState().Ends)
+		b.consume(kafka.Options{}, newDiary(t).handler)
+		eventually(t, func() bool { s := b.groupState(); return len(s.Owners) == 1 && len(s.Owners[0].Partitions) == 3 })
+		ends, err := kafka.Ends(t.Context(), b.Kafka, b.topic, "nothing")
+		require.NoError(t, err)
+		assert.Equal(t, map[string]int64{b.topic: 2}, ends)
+	})
+}
+
 // A committed offset that the log no longer holds is always reported, and all that the log holds is handled.
 func TestCommittedOffsetOutsideTheLogIsALoss(t *testing.T) {
 	for _, c := range []struct {

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -86,7 +87,8 @@ func compareRejections(a, b *Rejection) int {
 		cmp.Compare(a.Consumer, b.Consumer))
 }
 
-func formatID(p bus.Position) string { return fmt.Sprintf("%s/%d/%d", p.Topic, p.Partition, p.Offset) }
+// FormatID is the ID of the rejections of a record.
+func FormatID(p bus.Position) string { return fmt.Sprintf("%s/%d/%d", p.Topic, p.Partition, p.Offset) }
 
 // CheckID is Invalid if the text cannot be the ID of a [Rejection].
 func CheckID(id string) error {
@@ -118,6 +120,16 @@ type Filter struct {
 	Since    time.Time `json:"since,omitzero"` // rejected last at that time or later
 }
 
+// SetID selects one event by its eventId, or by the ID of a [Rejection].
+func (f *Filter) SetID(id string) {
+	at, err := parseID(id)
+	if err != nil {
+		f.EventID = id
+		return
+	}
+	f.ID, f.Topic = id, cmp.Or(f.Topic, at.Topic)
+}
+
 // String shows the fields that are set, as flags of the command line.
 func (f Filter) String() string {
 	var flags []string
@@ -133,7 +145,8 @@ func (f Filter) String() string {
 	return cmp.Or(strings.Join(flags, " "), "all")
 }
 
-func (f Filter) matches(r *Rejection) bool {
+// Matches reports whether the filter selects the rejection.
+func (f Filter) Matches(r *Rejection) bool {
 	return (f.Topic == "" || f.Topic == r.Topic) && (f.Class == "" || f.Class == r.Class) &&
 		(f.Consumer == "" || f.Consumer == r.Consumer) && (f.Key == "" || f.Key == r.Key) &&
 		(f.EventID == "" || f.EventID == r.EventID) && (f.ID == "" || f.ID == r.ID) && !r.LastAt.Before(f.Since)
@@ -161,14 +174,20 @@ func (c *Client) Show(ctx context.Context, id string) ([]*Rejection, error) {
 	return s.matching(true), nil
 }
 
-// Count counts the open rejections. It ends when ctx does, or when it has read the dead letters of limit rejections: complete is
-// false then, and there may be more.
-func (c *Client) Count(ctx context.Context, limit int) (groups []Group, complete bool, err error) {
+// ListUpTo returns all rejections, the closed ones too. It ends when ctx does, or when it has read the dead letters of limit
+// rejections: complete is false then, and there may be more.
+func (c *Client) ListUpTo(ctx context.Context, limit int) (all []*Rejection, complete bool, err error) {
 	s := &snapshot{limit: limit}
 	if err = c.read(ctx, nil, s); err != nil && ctx.Err() == nil && !errors.Is(err, errLimit) {
 		return nil, false, err
 	}
-	return Groups(s.matching(false)), err == nil, nil
+	return s.matching(true), err == nil, nil
+}
+
+// Count counts the open rejections, within the bounds of [Client.ListUpTo].
+func (c *Client) Count(ctx context.Context, limit int) (groups []Group, complete bool, err error) {
+	all, complete, err := c.ListUpTo(ctx, limit)
+	return Groups(slices.DeleteFunc(all, func(r *Rejection) bool { return r.State != Open })), complete, err
 }
 
 // Group is the rejections of one consumer that have one class.

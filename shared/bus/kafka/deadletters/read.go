@@ -105,7 +105,7 @@ func (s *snapshot) add(record bus.Record) error {
 		if s.limit > 0 && len(s.rejections) == s.limit {
 			return errLimit
 		}
-		r = &Rejection{ID: formatID(at), Topic: at.Topic, Partition: at.Partition, Offset: at.Offset, Consumer: l.Consumer,
+		r = &Rejection{ID: FormatID(at), Topic: at.Topic, Partition: at.Partition, Offset: at.Offset, Consumer: l.Consumer,
 			FirstAt: l.At, LastAt: l.At}
 		s.rejections[source{at, l.Consumer}] = r
 	}
@@ -122,7 +122,7 @@ func (s *snapshot) add(record bus.Record) error {
 		r.EventID, r.Key = e.EventID(), orderingKey(l.Record.Key, e)
 	}
 	r.State = s.done.stateOf(r.source(), redrives)
-	if s.values != nil && s.filter.matches(r) && s.values(r) {
+	if s.values != nil && s.filter.Matches(r) && s.values(r) {
 		r.Record = l.Record
 	}
 	if s.bytes += len(r.Record.Value); s.bytes > maxBytes {
@@ -167,7 +167,7 @@ func origin(r bus.Record, at bus.Position) (bus.Position, int) {
 // matching returns the rejections that match, in the order of their records, and only open ones unless all is set.
 func (s *snapshot) matching(all bool) (matching []*Rejection) {
 	for _, r := range s.rejections {
-		if s.filter.matches(r) && (all || r.State == Open) {
+		if s.filter.Matches(r) && (all || r.State == Open) {
 			matching = append(matching, r)
 		}
 	}

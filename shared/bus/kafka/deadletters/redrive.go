@@ -221,7 +221,7 @@ func (a *action) produce(ctx context.Context, record *kgo.Record, audit AuditRec
 		if err != nil {
 			return err
 		}
-		audit.Copy = formatID(bus.Position{Topic: written.Topic, Partition: written.Partition, Offset: written.Offset})
+		audit.Copy = FormatID(bus.Position{Topic: written.Topic, Partition: written.Partition, Offset: written.Offset})
 	}
 	value, err := json.Marshal(audit)
 	if err != nil {
