@@ -20,6 +20,10 @@ type Function struct {
 	Staff   bool         // for staff only; false = public
 	Watch   bool         // polled by monitoring: it is not throttled, and its successes are logged at level debug
 	Handler http.Handler // of [HandleCommand] or [HandleQuery], or any other
+
+	// Page, if set, answers instead of Handler what does not accept application/json: browsers that open the path. It is public
+	// and not throttled whatever the other fields are, so it must hold no data.
+	Page http.Handler
 }
 
 // Options configure a [Router].
@@ -77,6 +81,9 @@ func Router(functions []Function, options Options) http.Handler {
 		case f.Staff:
 			handler = rt.Guard(handler)
 		}
+		if f.Page != nil {
+			handler = pageOr(f.Page, handler)
+		}
 		rt.mux.Handle(f.Route, matched{f, handler})
 	}
 	rt.serve = http.HandlerFunc(rt.route)
@@ -84,6 +91,17 @@ func Router(functions []Function, options Options) http.Handler {
 		rt.serve = rt.Around(rt.serve)
 	}
 	return rt
+}
+
+func pageOr(page, data http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Vary", "Accept")
+		if strings.Contains(strings.Join(r.Header["Accept"], ","), "application/json") {
+			data.ServeHTTP(w, r)
+		} else {
+			page.ServeHTTP(w, r)
+		}
+	})
 }
 
 func closed(w http.ResponseWriter, r *http.Request) {

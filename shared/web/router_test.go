@@ -213,3 +213,20 @@ func TestPrefix(t *testing.T) {
 	assert.Equal(t, 307, w.Code)
 	assert.Equal(t, "/prod%20x/requests?a=b", w.Header().Get("Location"))
 }
+
+// A page is for everybody; the data of the same path stays with Guard.
+func TestPage(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("page")) })
+	h := Router([]Function{{Name: "view", Route: "GET /view", Staff: true, Page: page, Handler: HandleQuery(caller)}},
+		Options{Logger: quiet()})
+	for _, accept := range []string{"", "text/html,*/*;q=0.8", "*/*"} {
+		w := call(h, "GET", "/view", "", "Accept: "+accept)
+		assert.Equal(t, "page", w.Body.String())
+		assert.Equal(t, "Accept", w.Header().Get("Vary"))
+	}
+	for _, accept := range []string{"application/json", "text/html, application/json;q=0.1"} {
+		w := call(h, "GET", "/view", "", "Accept: "+accept)
+		assert.Equal(t, 403, w.Code, accept)
+		assert.Equal(t, "Accept", w.Header().Get("Vary"))
+	}
+}
