@@ -68,12 +68,15 @@ bench-compare: $(BENCHSTAT) ## compare the results in BENCH=FILE with those of a
 # The packages with suites for real servers; a test compares this list with the tests.
 INTEGRATION := ./shared/bus/... ./shared/store/... ./shared/proof/program ./shared/proof/lambda
 
+BROWSER := $(shell command -v chromium || command -v google-chrome || echo chromium)
+
 # Tests of consumer groups that hold for each of Kafka's group protocols.
 GROUPS := Test(WorkersJoinAndLeave|StuckKey.*|PartitionsAddedLater.*|ConsumerSurvives.*|SlowHandlers.*|Shutdown.*|GroupResumes.*|ResumesAt.*|PausedPartition.*|RevokedWhile.*|CommitsNever.*)
 
 integration: SHELL := bash
 integration: ## the suites for real servers: those of `make up`, or at KAFKA_BROKERS and DYNAMODB_ENDPOINT
 	@command -v npm >/dev/null || { echo "This needs Node and npm: the TypeScript app's Kafka client and a client of the API are run."; exit 2; }
+	@command -v '$(BROWSER)' >/dev/null || { echo 'This needs Chromium for the console: install it, or set BROWSER=PATH.'; exit 2; }
 	cd $(KAFKAJS) && npm ci
 	cd $(TYPESCRIPT) && npm ci
 	@set -eo pipefail; $(AT); \
@@ -85,7 +88,7 @@ integration: ## the suites for real servers: those of `make up`, or at KAFKA_BRO
 	elsewhere='^$$'; test -n "$$KAFKA_SASL_BROKERS" || elsewhere="$$elsewhere|^TestLoginAtApacheKafka$$|^TestLoginIsRepeated.*$$"; \
 	test -n "$$KAFKA_CLUSTER_BROKERS" || elsewhere="$$elsewhere|Leaders.*Change"; \
 	said="$$(mktemp "$${TMPDIR:-/tmp}/sipeat.XXXXXX")"; trap 'rm -f "$$said"' EXIT; \
-	KAFKAJS='$(CURDIR)/$(KAFKAJS)' TYPESCRIPT='$(CURDIR)/$(TYPESCRIPT)' go test -count=1 -v -skip "$$elsewhere" $(INTEGRATION) | tee "$$said"; \
+	KAFKAJS='$(CURDIR)/$(KAFKAJS)' TYPESCRIPT='$(CURDIR)/$(TYPESCRIPT)' BROWSER='$(BROWSER)' go test -count=1 -v -skip "$$elsewhere" $(INTEGRATION) | tee "$$said"; \
 	echo 'the same with the brokers as the assignors of partitions (KIP-848)'; \
 	KAFKA_GROUP_PROTOCOL=consumer go test -count=1 -v -run '^($(GROUPS))$$/^kafka$$' ./shared/bus/kafka | tee -a "$$said"; \
 	if grep -E '^ *--- SKIP' "$$said"; then echo 'A skipped test counts as a failure here.'; exit 1; fi; \

@@ -58,14 +58,16 @@ type app struct {
 
 	// What functions need, opened in parts.go.
 	store     store.Store
+	model     string // where the read model is, once it is open, as STORE says it
 	claims    store.Claims
 	publisher *kafka.Publisher
 	events    bus.Publisher // the publisher, observed
 	notifier  notify.Notifier
 	metrics   *observe.Metrics
-	tracing   *observe.Tracing // nil = off
-	checks    []web.Check      // of readiness, beside those of Kafka and the read model
-	running   context.Context  // of a server, until it ends
+	tracing   *observe.Tracing      // nil = off
+	statuses  func() []kafka.Status // of the consumers that run here; nil = none
+	checks    []web.Check           // of readiness, beside those of Kafka and the read model
+	running   context.Context       // of a server, until it ends
 	stop      context.CancelCauseFunc
 	closers   []func(context.Context) error
 }
@@ -112,14 +114,14 @@ func (a *app) command() *cobra.Command {
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	serve, api, worker := a.serveCommand(), a.apiCommand(), a.workerCommand()
-	for _, c := range []*cobra.Command{serve, api, worker, a.topicsCommand(), a.doctorCommand(), a.publishCommand(), a.tailCommand(),
-		a.deadLettersCommand(), a.invokeCommand(), a.sampleCommand(), a.rebuildCommand(), a.replayCommand(), a.docsCommand(),
+	serve, api, worker, page := a.serveCommand(), a.apiCommand(), a.workerCommand(), a.consoleCommand()
+	for _, c := range []*cobra.Command{serve, api, worker, page, a.topicsCommand(), a.doctorCommand(), a.publishCommand(),
+		a.tailCommand(), a.deadLettersCommand(), a.invokeCommand(), a.sampleCommand(), a.rebuildCommand(), a.replayCommand(), a.docsCommand(),
 		a.versionCommand()} {
 		for _, c := range append(c.Commands(), c) {
 			run := c.RunE
 			c.RunE = func(c *cobra.Command, args []string) error {
-				a.parsed, a.server = true, c == serve || c == api || c == worker
+				a.parsed, a.server = true, c == serve || c == api || c == worker || c == page
 				if err := a.configure(); err != nil {
 					return usageError{err}
 				}

@@ -15,6 +15,7 @@ import (
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
+	"github.com/sipeat/sipeat/shared/console"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
 	"github.com/sipeat/sipeat/shared/notify"
@@ -49,20 +50,11 @@ const (
 	wrong = "wrong" // the exit status is 1
 )
 
-// finding is the result of a check of one subject.
-type finding struct {
-	Part    string `json:"part"`
-	Subject string `json:"subject"`
-	Status  string `json:"status"`
-	Says    string `json:"says"`
-	Remedy  string `json:"remedy,omitempty"`
-}
-
 // doctor shows the findings as they come or, with --json, at the end.
 type doctor struct {
 	*app
 	part     string
-	findings []finding
+	findings []console.Finding
 	failed   int
 	groups   []kafka.GroupState
 	err      error // of writing
@@ -71,7 +63,7 @@ type doctor struct {
 var paint = map[string]func(string, ...any) string{well: color.GreenString, noted: color.YellowString, wrong: color.RedString}
 
 func (d *doctor) add(status, subject, says, remedy string) {
-	d.findings = append(d.findings, finding{d.part, subject, status, says, remedy})
+	d.findings = append(d.findings, console.Finding{Part: d.part, Subject: subject, Status: status, Says: says, Remedy: remedy})
 	if status == wrong {
 		d.failed++
 	}

@@ -104,6 +104,7 @@ func (a *app) openModel(ctx context.Context, where string) (err error) {
 	if a.store, err = a.openStore(ctx, where); err != nil {
 		return err
 	}
+	a.model = where
 	a.claims, err = a.openClaims(ctx, where)
 	return err
 }

@@ -58,12 +58,20 @@ func (a *app) deadLettersPreviewCommand() *cobra.Command {
 
 // consumersModel opens the read model that the consumers write, and creates no other.
 func (a *app) consumersModel(ctx context.Context) (store.Store, error) {
-	if where := a.settings.Store; where != settings.DynamoDB {
-		if _, err := os.Stat(where); err != nil {
-			return nil, fmt.Errorf("STORE: %w; set it to the read model that the consumers write", err)
-		}
+	if err := a.checkModel(); err != nil {
+		return nil, err
 	}
 	return a.openStore(ctx, a.settings.Store)
+}
+
+// checkModel fails if there is no read model, and opening one would create it.
+func (a *app) checkModel() error {
+	if where := a.settings.Store; where != settings.DynamoDB {
+		if _, err := os.Stat(where); err != nil {
+			return fmt.Errorf("STORE: %w; set it to the read model that the consumers write", err)
+		}
+	}
+	return nil
 }
 
 func (a *app) printPreview(p *deadletters.Preview) error {

@@ -74,7 +74,7 @@ func (a *app) serve(ctx context.Context) error {
 	a.printEndpoints()
 	fmt.Fprintln(a.stdout)
 	a.printConsumers(allConsumers())
-	fmt.Fprintf(a.stdout, "\nData is kept in %s. ", s.Data)
+	fmt.Fprintf(a.stdout, "\nThe console is %s/console/. Data is kept in %s. ", url, s.Data)
 	a.printRequest(url)
 	return nil
 }
@@ -182,7 +182,7 @@ func (a *app) endpoints() []web.Function {
 func (a *app) startAPI(listener net.Listener, callers settings.Web) string {
 	functions := append(a.endpoints(), web.Health(append(a.checks,
 		web.Check{Name: "kafka", Probe: a.publisher.Ping}, a.storeCheck())...)...)
-	functions = append(functions, docs.Functions(a.documents())...)
+	functions = slices.Concat(functions, docs.Functions(a.documents()), a.console())
 	if a.settings.Metrics == "" && settings.IsLoopback(listener.Addr().String()) {
 		metrics := gateway.Local(a.metrics.Handler(), "Set METRICS=HOST:PORT to serve /metrics on a listener of its own.")
 		functions = append(functions, web.Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: metrics})

@@ -140,7 +140,13 @@ func (a *app) startConsumers(functions []consumers.Function, assigned func(topic
 			}
 		})
 	}
-	a.checks = append(a.checks, consumersCheck(members))
+	a.statuses = func() (all []kafka.Status) {
+		for _, m := range members {
+			all = append(all, m.Status())
+		}
+		return all
+	}
+	a.checks = append(a.checks, a.consumersCheck())
 	a.add("consumers", func(context.Context) error { // each has its own timeout
 		running.Wait()
 		return nil
@@ -149,20 +155,14 @@ func (a *app) startConsumers(functions []consumers.Function, assigned func(topic
 }
 
 // consumersCheck fails while a consumer does not read all of its partitions, and once it has found events lost from the log.
-func consumersCheck(members []*kafka.Member) web.Check {
-	statuses := func() (all []kafka.Status) {
-		for _, m := range members {
-			all = append(all, m.Status())
-		}
-		return all
-	}
+func (a *app) consumersCheck() web.Check {
 	probe := func(context.Context) error {
-		for _, s := range statuses() {
+		for _, s := range a.statuses() {
 			if !s.Healthy() {
 				return fmt.Errorf("the consumer of %s is not healthy", s.Topic)
 			}
 		}
 		return nil
 	}
-	return web.Check{Name: "consumers", Probe: probe, Facts: func() any { return statuses() }}
+	return web.Check{Name: "consumers", Probe: probe, Facts: func() any { return a.statuses() }}
 }

@@ -55,6 +55,8 @@ shared/local/... -> shared/local/... shared/settings
 shared/observe/... -> shared/web shared/bus/... shared/notify shared/trace shared/events
 # docs describes the endpoints and the topics
 shared/docs/... -> shared/web shared/bus/... shared/trace shared/events shared/settings
+# console shows the bus and the read model
+shared/console/... -> shared/web shared/bus/... shared/store shared/trace shared/events shared/settings
 # events, settings and trace import no other package of the module
 shared/events/... shared/settings/... shared/trace/... ->
 # every package needs a row here
@@ -80,6 +82,8 @@ modernc.org/... database/sql/... -> shared/store/sqlite/...
 net/http/... -> shared/... functions/*/bootstrap
 # command-line libraries are in cli
 github.com/spf13/... github.com/jedib0t/... github.com/schollz/... github.com/joho/... -> shared/cli/...
+# the console is a part of the command
+shared/console/... -> shared/cli/... shared/proof/...
 # schemas are in docs
 github.com/google/jsonschema-go/... github.com/getkin/... -> shared/docs/... shared/proof/...
 # metrics and traces are in observe
@@ -102,9 +106,9 @@ var links = rules(`
 functions/queries/... -> github.com/twmb/franz-go/... shared/bus/...
 # a command never links a database
 functions/commands/... -> shared/store/... github.com/aws/aws-sdk-go-v2/service/dynamodb/... database/sql modernc.org/...
-# no Lambda binary links kfake, SQLite, the AWS config package, metrics or OpenTelemetry: cold starts
+# no Lambda binary links kfake, SQLite, the AWS config package, metrics, OpenTelemetry or the console: cold starts
 functions/... -> github.com/twmb/franz-go/pkg/kfake/... modernc.org/... database/sql github.com/aws/aws-sdk-go-v2/config/... \
-    github.com/prometheus/... go.opentelemetry.io/... shared/observe/...
+    github.com/prometheus/... go.opentelemetry.io/... shared/observe/... shared/console/...
 # a handler knows neither Lambda nor Kafka
 functions/commands functions/queries functions/consumers -> github.com/aws/... github.com/twmb/...
 # on AWS the API Gateway checks tokens

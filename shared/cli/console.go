@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
+	"github.com/sipeat/sipeat/shared/console"
+	"github.com/sipeat/sipeat/shared/web"
+	"github.com/sipeat/sipeat/shared/web/gateway"
+	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
+)
+
+func (a *app) consoleCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "console",
+		Short: "Show topics, consumers and dead letters of any Kafka in a browser",
+		Long: "Show topics, consumers, dead letters and the read model in a browser, and redrive or discard dead letters there.\n" +
+			"`sipeat serve` and `sipeat api` serve the same at /console/. This command needs no other part of SipEat to run.\n" +
+			"When it is ready, it prints this line first: ready http=http://HOST:PORT\n\n" +
+			"Data is for staff, by the rule of the API: AUTH is needed, unless it listens on loopback.\n\n" + serverHelp,
+		Example: "  sipeat console --http 127.0.0.1:8090\n" +
+			"  KAFKA_BROKERS=kafka1:9092 STORE=dynamodb sipeat console --http 127.0.0.1:0",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.runServer(c.Context(), a.runConsole) },
+	}
+	addFlags(c, "http", "brokers")
+	return c
+}
+
+func (a *app) runConsole(ctx context.Context) error {
+	listener, err := a.listenAPI()
+	if err != nil {
+		return err
+	}
+	if _, _, err := a.deadLetters(ctx); err != nil {
+		return err
+	}
+	if err := a.checkModel(); err != nil {
+		return err
+	}
+	if err := a.openModel(ctx, a.settings.Store); err != nil {
+		return err
+	}
+	callers := a.settings.Web
+	functions := append(a.console(), web.Health(a.storeCheck())...)
+	handler := web.Router(functions, gateway.New(callers, a.logger, time.Now).Options())
+	a.serveHTTP("console", netutil.LimitListener(listener, callers.MaxConnections), handler)
+	fmt.Fprintf(a.stdout, "ready http=http://%s\n\nOpen http://%[1]s/console/ in a browser. Ctrl-C stops it.\n", listener.Addr())
+	return nil
+}
+
+// console are the endpoints of the console, on the cluster and the read model that are open.
+func (a *app) console() []web.Function {
+	groups := map[string]string{}
+	for _, f := range allConsumers() {
+		groups[f.Consumer.Group] = f.Consumer.Topic
+	}
+	return console.Functions(console.Options{
+		Cluster: a.cluster, Groups: groups, Statuses: a.statuses, Diagnose: a.diagnose, Who: whoami(), Logger: a.logger,
+		DeadLetters: &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger, Check: checker(a.store)},
+	})
+}
+
+// diagnose runs the doctor's checks with parts of its own, which it closes.
+func (a *app) diagnose(ctx context.Context) ([]console.Finding, error) {
+	own := &app{json: true, stdout: io.Discard, stderr: io.Discard, settings: a.settings, cluster: a.cluster, logger: a.logger,
+		aws: awsAccess{timeout: reachTimeout}}
+	own.settings.Store = a.model
+	d := &doctor{app: own}
+	_ = d.run(ctx) // its error counts what failed
+	return d.findings, own.close()
+}

@@ -1,0 +1,114 @@
+// Package console is the operator's page: what the topics, the consumers, the dead letters and the read model are doing, and the
+// actions of `sipeat dead-letters`.
+//
+// A browser that opens /console/VIEW gets one static page without data, the same for every view and for everybody. Its script
+// requests the same URL with Accept: application/json, which is for staff only, under the rule of the API's other GETs. A token
+// is kept in the tab (sessionStorage) and sent as a header, so there is no cookie that a page of another origin could use; such
+// pages are refused nevertheless (see [http.CrossOriginProtection]). The script inserts data as text, never as HTML, and the
+// page's policy allows nothing but itself.
+//
+// All filters of a view are in its URL. Lists are bounded. Nothing is recorded for the console: it costs the brokers what the
+// command line costs them, while somebody looks at it.
+package console
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/web"
+)
+
+// Finding is the result of a check of one subject.
+type Finding struct {
+	Part    string `json:"part"`
+	Subject string `json:"subject"`
+	Status  string `json:"status"` // ok, note or wrong
+	Says    string `json:"says"`
+	Remedy  string `json:"remedy,omitempty"`
+}
+
+// Options are the parts that the console shows.
+type Options struct {
+	Cluster     settings.Kafka
+	Groups      map[string]string                        // the consumer groups' topics
+	Statuses    func() []kafka.Status                    // of the consumers in this process; nil = none run here
+	Diagnose    func(context.Context) ([]Finding, error) // `sipeat doctor`
+	DeadLetters *deadletters.Client
+	Who         string // acts, for audit records, where callers are not authenticated
+	Logger      *slog.Logger
+}
+
+// Functions are the endpoints of the console, below /console/, and GET /, which redirects there.
+func Functions(o Options) []web.Function {
+	l := &letters{client: o.DeadLetters}
+	n, d := &now{Options: o, letters: l}, &deadLetters{o, l}
+	overview := view("now", web.HandleQuery(n.get))
+	overview.Watch = true // it is polled
+	all := []web.Function{
+		overview,
+		view("dead-letters", web.HandleQuery(d.list)),
+		view("dead-letters/{topic}/{partition}/{offset}", web.HandleQuery(d.letter)),
+		view("dead-letters/preview", web.HandleQuery(d.preview)),
+		{Name: "console-redrive", Route: "POST /console/dead-letters/redrive", Staff: true, Handler: d.act(deadletters.Redrive)},
+		{Name: "console-discard", Route: "POST /console/dead-letters/discard", Staff: true, Handler: d.act(deadletters.Discard)},
+	}
+	home := http.RedirectHandler("/console/now", http.StatusFound)
+	for _, path := range []string{"/{$}", "/console", "/console/{$}"} {
+		all = append(all, web.Function{Name: "console", Route: "GET " + path, Handler: home})
+	}
+	return all
+}
+
+// view is a page and its data.
+func view(path string, data http.Handler) web.Function {
+	return web.Function{Name: "console-" + path, Route: "GET /console/" + path, Staff: true, Handler: data, Page: page}
+}
+
+//go:embed page/page.html
+var shell string
+
+//go:embed page/page.css
+var style string
+
+//go:embed page/page.js
+var script string
+
+// page is the static page. Its style and script are in it, so that the first view takes two requests.
+var page = func() http.Handler {
+	source := func(text string) string {
+		digest := sha256.Sum256([]byte(text))
+		return "'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'"
+	}
+	policy := "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; connect-src 'self'; form-action 'self'; " +
+		"img-src data:; style-src " + source(style) + "; script-src " + source(script) + "; require-trusted-types-for 'script'"
+	text := []byte(strings.NewReplacer("{{style}}", style, "{{script}}", script).Replace(shell))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Content-Security-Policy", policy)
+		h.Set("Cache-Control", "no-cache")
+		h.Set("X-Content-Type-Options", "nosniff")
+		_, _ = w.Write(text) // it fails only when the client has gone
+	})
+}()
+
+// readTimeout bounds what one request reads from the brokers.
+const readTimeout = 10 * time.Second
+
+// unavailable is the error of brokers that do not answer; one that has a kind already is returned as it is.
+func unavailable(err error) error {
+	if err == nil || events.KindOf(err) != events.Unknown {
+		return err
+	}
+	return events.Wrap(events.Unavailable, err, "the brokers cannot be read: %s", events.OneLine(err.Error(), 300))
+}

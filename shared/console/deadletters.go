@@ -1,0 +1,320 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/web"
+)
+
+const (
+	maxValue    = 64 << 10        // bytes of a value that are shown
+	maxHeader   = 2000            // bytes of a header's value that are shown
+	maxShown    = 100             // refusals of a preview, actions on a letter
+	maxLater    = 20              // later events of a key
+	laterWithin = 3 * time.Second // the search for them
+	maxBody     = 2 << 20         // of an action: the token of the largest preview
+)
+
+// deadLetters are the views of the dead letters and the actions on them.
+type deadLetters struct {
+	Options
+	letters *letters
+}
+
+// filterQuery selects rejections, as the flags of `sipeat dead-letters` do.
+type filterQuery struct {
+	Topic    string    `query:"topic"`
+	Class    string    `query:"class"`
+	Consumer string    `query:"consumer"`
+	Key      string    `query:"key"`
+	ID       string    `query:"id"`
+	Since    time.Time `query:"since"`
+}
+
+func (q filterQuery) filter() deadletters.Filter {
+	f := deadletters.Filter{Topic: q.Topic, Class: bus.Class(q.Class), Consumer: q.Consumer, Key: q.Key, Since: q.Since}
+	f.SetID(q.ID)
+	return f
+}
+
+type listQuery struct {
+	filterQuery
+	State string    `query:"state" default:"open" oneof:"open redriven discarded all"`
+	Seen  time.Time `query:"seen"`
+	From  int       `query:"from" default:"0" min:"0" max:"100000"`
+	Limit int       `query:"limit" default:"50" min:"1" max:"200"`
+}
+
+type listView struct {
+	Total    int                      `json:"total"` // that match
+	Complete bool                     `json:"complete"`
+	Groups   []groupView              `json:"groups"` // of all that match
+	Items    []*deadletters.Rejection `json:"items"`
+	Topics   []string                 `json:"topics"`
+	Classes  []bus.Class              `json:"classes"`
+}
+
+type groupView struct {
+	deadletters.Group
+	New int `json:"new"`
+}
+
+// list answers GET /console/dead-letters.
+func (d *deadLetters) list(ctx context.Context, q listQuery) (listView, error) {
+	all, complete, err := d.letters.get(ctx, true)
+	if err != nil {
+		return listView{}, err
+	}
+	filter := q.filter()
+	var matching, unseen []*deadletters.Rejection
+	for _, r := range all {
+		if filter.Matches(r) && (q.State == "all" || q.State == string(r.State)) {
+			matching = append(matching, r)
+			if r.LastAt.After(q.Seen) {
+				unseen = append(unseen, r)
+			}
+		}
+	}
+	v := listView{Total: len(matching), Complete: complete, Topics: d.DeadLetters.Topics, Classes: bus.Classes}
+	for _, g := range deadletters.Groups(matching) {
+		group := groupView{Group: g}
+		for _, n := range deadletters.Groups(unseen) {
+			if n.Topic == g.Topic && n.Consumer == g.Consumer && n.Class == g.Class {
+				group.New = n.Count
+			}
+		}
+		v.Groups = append(v.Groups, group)
+	}
+	from := min(q.From, len(matching))
+	v.Items = matching[from:min(from+q.Limit, len(matching))]
+	return v, nil
+}
+
+type letterQuery struct {
+	Topic     string `path:"topic"`
+	Partition int    `path:"partition" min:"0" max:"2147483647"`
+	Offset    int    `path:"offset" min:"0" max:"9223372036854775807"`
+}
+
+type letterView struct {
+	Rejections    []rejectionView      `json:"rejections"` // one for each consumer that rejected the record
+	Actions       []deadletters.Action `json:"actions"`    // on them, oldest first, the last [maxShown]
+	Later         []laterEvent         `json:"later"`      // of the same key
+	LaterComplete bool                 `json:"laterComplete"`
+}
+
+type rejectionView struct {
+	*deadletters.Rejection
+	Headers []header `json:"headers"`
+	Value   *string  `json:"value"` // null = a tombstone
+	Bytes   int      `json:"bytes"` // of the whole value
+}
+
+type header struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+type laterEvent struct {
+	Offset  int64     `json:"offset"`
+	At      time.Time `json:"at"`
+	EventID string    `json:"eventId,omitempty"`
+}
+
+// letter answers GET /console/dead-letters/{topic}/{partition}/{offset}.
+func (d *deadLetters) letter(ctx context.Context, q letterQuery) (v letterView, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	at := bus.Position{Topic: q.Topic, Partition: int32(q.Partition), Offset: int64(q.Offset)} //nolint:gosec // within its bounds
+	id := deadletters.FormatID(at)
+	rejections, err := d.DeadLetters.Show(ctx, id)
+	if err == nil && len(rejections) == 0 {
+		err = events.Errorf(events.NotFound, "no consumer has rejected %s", id)
+	}
+	if err != nil {
+		return v, unavailable(err)
+	}
+	for _, r := range rejections {
+		shown := rejectionView{Rejection: r, Bytes: len(r.Record.Value), Value: text(r.Record.Value, maxValue)}
+		for _, h := range r.Record.Headers {
+			shown.Headers = append(shown.Headers, header{h.Key, *text(append([]byte{}, h.Value...), maxHeader)})
+		}
+		v.Rejections = append(v.Rejections, shown)
+	}
+	actions, err := d.DeadLetters.Audit(ctx)
+	if err != nil {
+		return v, unavailable(err)
+	}
+	for _, a := range actions {
+		for _, item := range a.Items {
+			if item.ID == id {
+				one := *a
+				one.Items = []deadletters.AuditRecord{item}
+				v.Actions = append(v.Actions, one)
+			}
+		}
+	}
+	v.Actions = v.Actions[max(0, len(v.Actions)-maxShown):]
+	v.Later, v.LaterComplete = d.later(ctx, rejections[0])
+	return v, nil
+}
+
+// later finds what of the same key came after a record, as far as it finds it in time.
+func (d *deadLetters) later(ctx context.Context, r *deadletters.Rejection) (found []laterEvent, complete bool) {
+	definition, ok := events.Lookup(r.Topic)
+	if !ok || r.Key == "" {
+		return nil, true
+	}
+	ctx, cancel := context.WithTimeout(ctx, laterWithin)
+	defer cancel()
+	enough := errors.New("enough")
+	err := kafka.Tail(ctx, d.Cluster, r.Topic, kafka.TailOptions{Partitions: []int32{r.Partition}, HasOffset: true,
+		Offset: r.Offset + 1, Logger: d.Logger}, func(record bus.Record) error {
+		if len(record.Key) > 0 && string(record.Key) != r.Key {
+			return nil
+		}
+		e, err := definition.Decode(record.Value)
+		if err != nil {
+			e = nil
+		}
+		later := laterEvent{Offset: record.Offset, At: record.Timestamp}
+		if e != nil {
+			later.EventID = e.EventID()
+		}
+		if len(record.Key) > 0 || e != nil && e.Key() == r.Key {
+			found = append(found, later)
+		}
+		if len(found) == maxLater {
+			return enough
+		}
+		return nil
+	})
+	return found, err == nil
+}
+
+// text is a value as text, at most so many bytes of it; nil = there is none.
+func text(value []byte, limit int) *string {
+	if value == nil {
+		return nil
+	}
+	s := strings.ToValidUTF8(string(value[:min(len(value), limit)]), "\uFFFD")
+	return &s
+}
+
+type previewQuery struct {
+	filterQuery
+	MaxRedrives int    `query:"maxRedrives" default:"3" min:"1" max:"1000"`
+	OutOfOrder  string `query:"outOfOrder" default:"no" oneof:"yes no"`
+}
+
+type previewView struct {
+	Token    string                `json:"token"`
+	Count    int                   `json:"count"`
+	Eligible int                   `json:"eligible"`
+	Refused  []deadletters.Refusal `json:"refused"` // the first [maxShown]
+}
+
+// preview answers GET /console/dead-letters/preview.
+func (d *deadLetters) preview(ctx context.Context, q previewQuery) (previewView, error) {
+	p, err := d.DeadLetters.Preview(ctx, q.filter(),
+		deadletters.PreviewOptions{MaxRedrives: q.MaxRedrives, OutOfOrder: q.OutOfOrder == "yes"})
+	if err != nil {
+		return previewView{}, unavailable(err)
+	}
+	return previewView{p.Token, len(p.Rejections), p.Eligible, p.Refused[:min(len(p.Refused), maxShown)]}, nil
+}
+
+// actionBody is the body of an action.
+type actionBody struct {
+	Token  string `json:"token"`
+	Rate   int    `json:"rate"`   // of a redrive, events a second
+	Reason string `json:"reason"` // of a discard
+}
+
+// actionEnd is the last line of an action's answer.
+type actionEnd struct {
+	Ended bool   `json:"ended"`
+	Error string `json:"error,omitempty"` // why not all were reported
+}
+
+// act answers POST /console/dead-letters/redrive and discard with a line of JSON for each result as it comes, and a last one. It
+// stops when the client goes away: the same token continues.
+func (d *deadLetters) act(kind deadletters.Kind) http.Handler {
+	pages := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := pages.Check(r); err != nil {
+			web.Problem{Status: http.StatusForbidden, Detail: "A page of another origin must not do this."}.Write(w, r)
+			return
+		}
+		var body actionBody
+		err := json.UnmarshalRead(http.MaxBytesReader(w, r.Body, maxBody), &body, json.RejectUnknownMembers(true))
+		body.Reason = strings.TrimSpace(body.Reason)
+		switch {
+		case err != nil:
+			err = errors.New("the body must be JSON with token, and rate or reason")
+		case deadletters.CheckToken(body.Token) != nil:
+			err = deadletters.CheckToken(body.Token)
+		case kind == deadletters.Redrive && (body.Rate < 1 || body.Rate > 10_000):
+			err = errors.New("rate must be from 1 to 10000 events a second")
+		case kind == deadletters.Discard && (body.Reason == "" || len(body.Reason) > maxHeader):
+			err = errors.New("reason must say why, in 1 to 2000 bytes")
+		}
+		if err != nil {
+			web.Problem{Status: http.StatusUnprocessableEntity, Detail: err.Error()}.Write(w, r)
+			return
+		}
+		stream := newStream(w, "application/x-ndjson")
+		line := func(v any) {
+			b, _ := json.Marshal(v, jsontext.AllowInvalidUTF8(true)) // these types are JSON
+			stream.write(append(b, '\n'))
+		}
+		act := d.DeadLetters.Redrive
+		if kind == deadletters.Discard {
+			act = d.DeadLetters.Discard
+		}
+		end := actionEnd{Ended: true}
+		if err := act(r.Context(), body.Token, deadletters.ActOptions{Who: cmp.Or(web.Caller(r.Context()), d.Who), Rate: body.Rate,
+			Reason: body.Reason, Report: func(r deadletters.Result) { line(r) }}); err != nil {
+			d.Logger.Warn("an action on dead letters has stopped", "kind", kind, "error", events.LogText(err.Error()))
+			end.Error = events.LogText(err.Error())
+		}
+		line(end)
+	})
+}
+
+// stream is an answer that is written in pieces, for as long as the client reads it.
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+// writeTimeout bounds the writing of a piece.
+const writeTimeout = 10 * time.Second
+
+func newStream(w http.ResponseWriter, contentType string) *stream {
+	s := &stream{w, http.NewResponseController(w)}
+	_ = s.control.SetReadDeadline(time.Time{}) // the server's deadlines are for short answers; a test's recorder has none
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	s.write(nil)
+	return s
+}
+
+// write writes a piece. When it fails the client has gone, and the request's context ends.
+func (s *stream) write(piece []byte) {
+	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, _ = s.w.Write(piece)
+	_ = s.control.Flush()
+}

@@ -1,0 +1,235 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
+	"github.com/sipeat/sipeat/shared/events"
+)
+
+const (
+	sampleEvery   = 2 * time.Second  // at most
+	sampleTimeout = 5 * time.Second  // of the brokers
+	samplesKept   = 150              // 5 minutes, while somebody looks
+	diagnoseEvery = 30 * time.Second // at most
+	rateOver      = 10 * time.Second // what a rate is the average of
+	stalledAfter  = 30 * time.Second // without progress
+)
+
+// now is the view of what happens now. It takes samples while it is looked at.
+type now struct {
+	Options
+	letters *letters
+
+	mu      sync.Mutex
+	samples []sample
+	err     error // of the latest try to take one
+
+	diagnosing sync.Mutex // held while the doctor runs
+	diagnosis  diagnosis  // under mu
+}
+
+// sample is the state of the groups at one time.
+type sample struct {
+	at     time.Time
+	groups []kafka.GroupState
+}
+
+type diagnosis struct {
+	At       time.Time `json:"at,omitzero"` // zero = the first one is under way
+	Checks   int       `json:"checks"`
+	Findings []Finding `json:"findings"` // that are not ok, wrong ones first
+	Error    string    `json:"error,omitempty"`
+}
+
+type nowQuery struct {
+	Seen time.Time `query:"seen" doc:"Dead letters after this time are new."`
+}
+
+type nowView struct {
+	At        time.Time   `json:"at"`
+	Problem   string      `json:"problem,omitempty"` // why the topics are those of an earlier time
+	Diagnosis diagnosis   `json:"diagnosis"`
+	Topics    []topicView `json:"topics"`
+}
+
+// topicView is a topic and its consumer group. Rates are events a second; nil = not known yet.
+type topicView struct {
+	Topic       string        `json:"topic"`
+	Group       string        `json:"group"`
+	State       string        `json:"state"`
+	Partitions  int           `json:"partitions"`
+	Owners      []kafka.Owner `json:"owners"`
+	In          *float64      `json:"in"`
+	Handled     *float64      `json:"handled"`
+	Lag         int64         `json:"lag"`
+	Oldest      time.Time     `json:"oldest,omitzero"` // when the first event that is not handled was written
+	Stalled     []string      `json:"stalled"`
+	DeadLetters int           `json:"deadLetters"`
+	New         int           `json:"newDeadLetters"`
+	Plot        []plotPoint   `json:"plot"`
+}
+
+type plotPoint struct {
+	At      time.Time `json:"at"`
+	In      float64   `json:"in"`
+	Handled float64   `json:"handled"`
+}
+
+func (n *now) get(ctx context.Context, q nowQuery) (nowView, error) {
+	n.diagnose()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sample(ctx)
+	v := nowView{Diagnosis: n.diagnosis, Topics: []topicView{}}
+	if n.err != nil {
+		v.Problem = events.LogText(n.err.Error())
+	}
+	if len(n.samples) == 0 {
+		v.At = time.Now()
+		return v, nil
+	}
+	last := n.samples[len(n.samples)-1]
+	v.At = last.at
+	open, _, _ := n.letters.get(ctx, false) // the doctor reports what is wrong
+	for i := range last.groups {
+		v.Topics = append(v.Topics, n.topic(i, open, q.Seen))
+	}
+	return v, nil
+}
+
+// sample takes a sample, unless the last one is recent.
+func (n *now) sample(ctx context.Context) {
+	if l := len(n.samples); l > 0 && time.Since(n.samples[l-1].at) < sampleEvery {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
+	defer cancel()
+	groups, err := kafka.Groups(ctx, n.Cluster, n.Groups)
+	if n.err = err; err == nil {
+		n.samples = append(n.samples[max(len(n.samples)-samplesKept+1, 0):], sample{time.Now(), groups})
+	}
+}
+
+// diagnose runs the doctor in the background, unless it is running or has run recently.
+func (n *now) diagnose() {
+	n.mu.Lock()
+	recent := time.Since(n.diagnosis.At) < diagnoseEvery
+	n.mu.Unlock()
+	if recent || !n.diagnosing.TryLock() {
+		return
+	}
+	go func() {
+		defer n.diagnosing.Unlock()
+		findings, err := n.Diagnose(context.Background()) // each of its checks has a timeout
+		d := diagnosis{At: time.Now(), Checks: len(findings), Findings: []Finding{}}
+		for _, status := range []string{"wrong", "note"} {
+			for _, f := range findings {
+				if f.Status == status {
+					d.Findings = append(d.Findings, f)
+				}
+			}
+		}
+		if err != nil {
+			d.Error = events.LogText(err.Error())
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.diagnosis = d
+	}()
+}
+
+// topic is the view of the i-th group.
+func (n *now) topic(i int, all []*deadletters.Rejection, seen time.Time) topicView {
+	last := n.samples[len(n.samples)-1]
+	g := last.groups[i]
+	v := topicView{Topic: g.Topic, Group: g.Group, State: g.State, Partitions: g.Partitions, Owners: g.Owners, Lag: g.Lag,
+		Oldest: g.Oldest, Stalled: []string{}, Plot: []plotPoint{}}
+	for _, r := range all {
+		if r.State == deadletters.Open && r.Consumer == g.Group && r.Topic == g.Topic {
+			v.DeadLetters++
+			if r.LastAt.After(seen) {
+				v.New++
+			}
+		}
+	}
+	for k := 1; k < len(n.samples); k++ {
+		in, handled := n.rates(k-1, k, i)
+		v.Plot = append(v.Plot, plotPoint{n.samples[k].at, in, handled})
+	}
+	if k := n.before(rateOver); k < len(n.samples)-1 {
+		in, handled := n.rates(k, len(n.samples)-1, i)
+		v.In, v.Handled = &in, &handled
+	}
+	if idle := n.idle(i); idle >= stalledAfter {
+		v.Stalled = append(v.Stalled, fmt.Sprintf("no event was handled in %s: the worker's log and its /readyz say why",
+			idle.Round(time.Second)))
+	}
+	for _, l := range g.Lost {
+		v.Stalled = append(v.Stalled, fmt.Sprintf("partition %d: offsets %d to %d are lost: %s", l.Partition, l.From, l.To-1, l.Reason))
+	}
+	if n.Statuses != nil {
+		v.Stalled = append(v.Stalled, reasons(n.Statuses(), g.Group)...)
+	}
+	return v
+}
+
+// rates are the events a second that were written and handled between two samples, of the i-th group.
+func (n *now) rates(from, to, i int) (in, handled float64) {
+	a, b := n.samples[from], n.samples[to]
+	seconds := b.at.Sub(a.at).Seconds()
+	rate := func(before, after map[int32]int64) float64 { return max(float64(sum(after)-sum(before)), 0) / seconds }
+	return rate(a.groups[i].Ends, b.groups[i].Ends), rate(a.groups[i].Committed, b.groups[i].Committed)
+}
+
+// before is the newest sample that is so much older than the last one, or the oldest.
+func (n *now) before(age time.Duration) int {
+	k := len(n.samples) - 1
+	for last := n.samples[k].at; k > 0 && last.Sub(n.samples[k].at) < age; k-- {
+	}
+	return k
+}
+
+// idle is for how long the i-th group has had events to handle and committed none.
+func (n *now) idle(i int) time.Duration {
+	k := len(n.samples) - 1
+	last := n.samples[k]
+	stuck := func(s sample) bool {
+		return s.groups[i].Lag > 0 && maps.Equal(s.groups[i].Committed, last.groups[i].Committed)
+	}
+	for k >= 0 && stuck(n.samples[k]) {
+		k--
+	}
+	return last.at.Sub(n.samples[min(k+1, len(n.samples)-1)].at)
+}
+
+func sum(offsets map[int32]int64) (all int64) {
+	for _, n := range offsets {
+		all += n
+	}
+	return all
+}
+
+// reasons are why the members of a group in this process do not consume.
+func reasons(statuses []kafka.Status, group string) (why []string) {
+	for _, s := range statuses {
+		if s.Group != group {
+			continue
+		}
+		if !s.Joined {
+			why = append(why, "the consumer has not joined its group")
+		}
+		if s.Stalled {
+			why = append(why, "different events fail in a row for an unknown reason: see the log")
+		}
+		for _, u := range s.Unreadable {
+			why = append(why, fmt.Sprintf("partition %d cannot be read: %s", u.Partition, u.Reason))
+		}
+	}
+	return why
+}

@@ -1,0 +1,321 @@
+'use strict';
+// The console's page. Data from records is inserted as text nodes only, and characters that a reader cannot see, or that turn the
+// direction of a line, are shown as escapes.
+const views = {};
+const $ = id => document.getElementById(id);
+const path = location.pathname.replace(/^.*\/console\/?/, '');
+const query = new URLSearchParams(location.search);
+
+const hidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+const shown = text => String(text).replace(hidden, c => '\\u' + c.charCodeAt(0).toString(16).padStart(4, '0'));
+const oneLine = (text, max = 120) => {
+  text = shown(text).replace(/\s+/g, ' ');
+  return text.length > max ? text.slice(0, max - 1) + '…' : text;
+};
+
+// h makes an element; children are elements, or text that is isolated as to its direction.
+function h(name, attributes, ...children) {
+  const svg = ['svg', 'polyline', 'title', 'rect'].includes(name);
+  const e = svg ? document.createElementNS('http://www.w3.org/2000/svg', name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes || {})) {
+    if (key.startsWith('on')) e.addEventListener(key.slice(2), value);
+    else if (value !== undefined && value !== null && value !== false) e.setAttribute(key, value === true ? '' : value);
+  }
+  e.append(...children.flat(2).filter(c => c !== null && c !== undefined && c !== false && c !== ''));
+  return e;
+}
+const text = (value, max) => h('bdi', {}, oneLine(value ?? '', max));
+const link = (to, parameters, ...children) => {
+  const q = new URLSearchParams(Object.entries(parameters).filter(([, v]) => v));
+  return h('a', {href: '/console/' + to + (q.size ? '?' + q : '')}, ...children);
+};
+const number = n => n === null || n === undefined ? '–' : n.toLocaleString('en', {maximumFractionDigits: n < 10 ? 1 : 0});
+const time = at => at ? h('time', {datetime: at, title: at}, at.slice(0, 19).replace('T', ' ')) : '–';
+const age = at => {
+  const s = Math.max(0, (Date.now() - new Date(at)) / 1000);
+  return s < 120 ? Math.round(s) + ' s' : s < 7200 ? Math.round(s / 60) + ' min' : s < 172800 ? Math.round(s / 3600) + ' h' :
+    Math.round(s / 86400) + ' d';
+};
+const counted = (n, noun) => number(n) + ' ' + noun + (n === 1 ? '' : 's');
+
+// table makes a table; columns are [name, cell, class]. On a narrow screen each row is a card.
+function table(caption, columns, rows) {
+  return h('div', {class: 'scroll'}, h('table', {class: 'cards'}, h('caption', {}, caption, rows.length ? '' : ': none'), rows.length &&
+    h('thead', {}, h('tr', {}, columns.map(([name, , c]) => h('th', {scope: 'col', class: c}, name)))),
+    h('tbody', {}, rows.map(row => h('tr', {}, columns.map(([name, cell, c]) => {
+      const content = cell(row);
+      return h('td', {'data-label': name, class: c}, content === '' ? '' : h('span', {}, content));
+    }))))));
+}
+
+// show replaces the content of the view; what has the focus keeps it, by its id or place.
+function show(...children) {
+  const focusable = () => [...$('view').querySelectorAll('a,button,input,select,summary')];
+  const at = focusable().indexOf(document.activeElement);
+  $('view').replaceChildren(...children.flat().filter(Boolean));
+  if (at >= 0) focusable()[at]?.focus();
+}
+
+class Refused extends Error {}
+
+async function call(url, options = {}) {
+  const headers = {Accept: 'application/json', ...options.headers};
+  const token = sessionStorage.getItem('token');
+  if (token) headers.Authorization = 'Bearer ' + token;
+  const answer = await fetch(url, {...options, headers, cache: 'no-store', credentials: 'omit'});
+  if (answer.ok) return answer;
+  const problem = await answer.json().catch(() => ({}));
+  if (answer.status === 401 || answer.status === 403) throw new Refused(problem.detail || answer.statusText);
+  const faults = (problem.errors || []).map(e => e.pointer.slice(1) + ' ' + e.detail).join('; ');
+  throw new Error([problem.detail || answer.statusText, faults].filter(Boolean).join(' '));
+}
+const get = (to, parameters) => call('/console/' + to + (parameters ? '?' + parameters : '')).then(a => a.json());
+
+function say(message, style) {
+  if ($('status').textContent !== message) $('status').textContent = message;
+  $('status').className = style || '';
+}
+
+function failed(error) {
+  if (error instanceof Refused) {
+    $('signin').hidden = false;
+    $('view').replaceChildren();
+    say(error.message, 'bad');
+    $('token').focus();
+    return;
+  }
+  say((error instanceof TypeError ? 'The server does not answer' : error.message) + ' – trying again.', 'bad');
+}
+
+// run shows a view, again every so many milliseconds, and after a failure until it succeeds.
+async function run(view, again) {
+  try {
+    await view();
+    $('out').hidden = !sessionStorage.getItem('token');
+    if (again && $('status').className === 'bad') say('');
+  } catch (error) {
+    failed(error);
+    if (error instanceof Refused) return;
+    again = Math.max(again || 0, 3000);
+  }
+  if (again) setTimeout(run, again, view, views[path.split('/')[0]].every);
+}
+
+function plot(points, name) {
+  const end = Date.now(), width = 300000, top = Math.max(1, ...points.flatMap(p => [p.in, p.handled]));
+  const line = key => points.map(p =>
+    (100 - (end - new Date(p.at)) / width * 100).toFixed(1) + ',' + (29 - p[key] / top * 28).toFixed(1)).join(' ');
+  return h('svg', {class: 'plot', viewBox: '0 0 100 30', preserveAspectRatio: 'none', role: 'img',
+    'aria-label': name + ': events a second in the last 5 minutes, at most ' + number(top)},
+    h('polyline', {class: 'in', points: line('in')}), h('polyline', {class: 'handled', points: line('handled')}));
+}
+
+views.now = {title: 'Now', every: 2000, async show() {
+  const v = await get('now', new URLSearchParams({seen: localStorage.getItem('seen') || '1970-01-01'}));
+  const d = v.diagnosis, wrong = d.findings.filter(f => f.status === 'wrong'), stalled = v.topics.filter(t => t.stalled.length);
+  let sentence = 'All good.', style = 'ok';
+  if (v.problem) [sentence, style] = ['The brokers cannot be read: ' + v.problem, 'bad'];
+  else if (wrong.length) [sentence, style] = [counted(wrong.length, 'check') + ' failed: ' + wrong[0].subject + ' ' + wrong[0].says, 'bad'];
+  else if (stalled.length) [sentence, style] = [stalled[0].topic + ' is stalled: ' + stalled[0].stalled[0], 'bad'];
+  else if (d.findings.length) [sentence, style] = ['Running, with ' + counted(d.findings.length, 'note') + '.', 'warn'];
+  else if (!d.at) [sentence, style] = ['Checking …', ''];
+  const finding = f => h('li', {}, h('span', {class: f.status === 'wrong' ? 'bad' : 'warn'}, f.status), ' ', text(f.part), ' ',
+    h('strong', {}, text(f.subject)), ' ', text(f.says, 400), f.remedy && h('small', {}, h('br'), '→ ', text(f.remedy, 300)));
+  show(h('p', {class: 'sentence ' + style, id: 'sentence'}, text(sentence, 400)),
+    d.findings.length ? h('ul', {}, d.findings.map(finding)) : null,
+    d.at && h('p', {class: 'soft'}, counted(d.checks, 'check') + ' of `sipeat doctor`, ' + age(d.at) + ' ago.'),
+    v.topics.length ? table('Topics and their consumers; the state is of ' + age(v.at) + ' ago', [
+      ['Topic', t => h('strong', {}, text(t.topic))],
+      ['In /s', t => number(t.in), 'num'],
+      ['Handled /s', t => number(t.handled), 'num'],
+      ['Lag', t => number(t.lag) + (t.oldest ? ', ' + age(t.oldest) : ''), 'num'],
+      ['5 minutes', t => plot(t.plot, t.topic)],
+      ['Owners', t => t.owners.length ? t.owners.map(o => h('small', {},
+        text(o.member, 16), ' ', text(o.host.replace(/^\//, '')), ': ' + ((o.partitions || []).join(' ') || 'none'))) :
+        h('span', {class: 'bad'}, 'none (' + t.state + ')')],
+      ['State', t => t.stalled.length ? t.stalled.map(s => h('small', {class: 'bad'}, text(s, 200))) : t.state],
+      ['Dead letters', t => t.deadLetters ? [link('dead-letters', {topic: t.topic}, number(t.deadLetters)),
+        t.newDeadLetters ? h('strong', {class: 'warn'}, ' ' + number(t.newDeadLetters) + ' new') : ''] : '0', 'num'],
+    ], v.topics) : null,
+    h('p', {class: 'soft'}, h('span', {class: 'in-key'}, 'Plots: events written (blue) and handled (green) a second. Lag: events, and the age of the oldest.')));
+}};
+
+const filters = ['topic', 'class', 'consumer', 'key', 'id', 'since'];
+
+// filterForm is a form whose fields are in the URL; fields are [name, label, values or type].
+function filterForm(fields) {
+  return h('form', {id: 'filters', onsubmit: event => {
+    event.preventDefault();
+    const q = new URLSearchParams([...new FormData(event.target)].filter(([, v]) => v.trim()));
+    location.assign(location.pathname + (q.size ? '?' + q : ''));
+  }}, fields.map(([name, label, values]) => {
+    const value = query.get(name) || '';
+    return h('label', {}, label, Array.isArray(values) ? h('select', {name}, values.map(v =>
+      h('option', {value: v, selected: v === value}, v || 'all'))) :
+      h('input', {name, value, dir: 'auto', autocomplete: 'off', spellcheck: 'false', placeholder: values || ''}));
+  }), h('button', {}, 'Show'), location.search && h('a', {href: location.pathname}, 'all'));
+}
+const parameters = names => new URLSearchParams(names.filter(n => query.get(n)).map(n => [n, query.get(n)]));
+const letterLink = (id, ...children) => h('a', {href: '/console/dead-letters/' + id}, ...children);
+
+views['dead-letters'] = {title: 'Dead letters', async show() {
+  if (path.includes('/')) return showLetter(path.slice('dead-letters/'.length));
+  const q = parameters([...filters, 'state', 'from', 'limit']);
+  q.set('seen', sessionStorage.getItem('look') || localStorage.getItem('seen') || '1970-01-01');
+  const v = await get('dead-letters', q), from = +query.get('from') || 0;
+  if (!sessionStorage.getItem('look')) { // what is new stays new in this tab
+    sessionStorage.setItem('look', q.get('seen'));
+    localStorage.setItem('seen', new Date().toISOString());
+  }
+  const page = n => { const p = new URLSearchParams(query); p.set('from', n); return '/console/dead-letters?' + p; };
+  const state = query.get('state') || 'open';
+  show(filterForm([['topic', 'Topic', ['', ...v.topics]], ['class', 'Class', ['', ...v.classes]], ['consumer', 'Consumer'], ['key', 'Key'],
+    ['id', 'Id'], ['since', 'Since', '2026-11-23T06:54:21Z'], ['state', 'State', ['open', 'redriven', 'discarded', 'all']]]),
+    v.complete ? null : h('p', {class: 'warn'}, 'There are too many to read all of them: the numbers are of a part.'),
+    v.total ? table('Groups', [
+      ['Events', g => link('dead-letters', {topic: g.topic, consumer: g.consumer, class: g.class, state: query.get('state')}, number(g.count)), 'num'],
+      ['New', g => g.new ? h('strong', {class: 'warn'}, number(g.new)) : '0', 'num'],
+      ['Consumer', g => text(g.consumer, 60)], ['Class', g => text(g.class)], ['Newest', g => time(g.lastAt)],
+      ['Reason of the newest', g => text(g.reason, 200)]], v.groups) : h('p', {id: 'none'}, 'No dead letter matches.'),
+    v.total ? table(counted(v.total, 'event') + (v.total > v.items.length ? ', ' + (from + 1) + ' to ' + (from + v.items.length) : ''), [
+      ['Id', r => letterLink(r.id, text(r.id, 80))], ['Class', r => text(r.class)], ['State', r => text(r.state)],
+      ['Redrives', r => number(r.redrives), 'num'], ['Rejected', r => time(r.lastAt)], ['Key', r => text(r.key, 40)],
+      ['Event', r => text(r.eventId, 40)]], v.items) : null,
+    h('p', {}, from > 0 && h('a', {href: page(Math.max(0, from - v.items.length))}, '← before'), ' ',
+      from + v.items.length < v.total && h('a', {href: page(from + v.items.length)}, 'next →')),
+    state === 'open' && v.total ? actions(parameters(filters), v.total) : null);
+}};
+
+async function showLetter(id) {
+  const v = await get('dead-letters/' + id);
+  show(h('p', {}, h('a', {href: '/console/dead-letters'}, '← all')), v.rejections.map(r => h('section', {class: 'box'},
+    h('h2', {}, text(r.id, 300)),
+    h('dl', {}, [['event', r.eventId], ['key', r.key], ['consumer', r.consumer], ['state', r.state], ['class', r.class], ['reason', r.reason],
+      ['attempts', r.attempts], ['redrives', r.redrives], ['rejected first', r.firstAt], ['rejected last', r.lastAt]]
+      .flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, text(value ?? '–', 1000))])),
+    r.headers.length ? table('Headers', [['Name', x => text(x.key, 200)], ['Value', x => text(x.value, 2000)]], r.headers) : null,
+    r.value === null ? h('p', {}, 'No value (a tombstone).') : [
+      h('p', {}, 'Value, ' + counted(r.bytes, 'byte') + (r.value.length < r.bytes && r.bytes > 65536 ?
+        '; this is the beginning, `sipeat dead-letters show ' + r.id + ' --json` shows all' : '')),
+      h('pre', {tabindex: 0}, h('bdi', {}, shown(r.value)))])),
+    table('Actions on it', [['When', a => time(a.at)], ['Who', a => text(a.who)], ['Action', a => text(a.kind)],
+      ['Consumer', a => text(a.items[0].consumer)], ['Copy', a => text(a.items[0].copy)], ['Reason', a => text(a.reason, 300)]], v.actions),
+    table('Later events of its key' + (v.laterComplete ? '' : ' (the first that were found)'),
+      [['Offset', e => number(e.offset), 'num'], ['Written', e => time(e.at)], ['Event', e => text(e.eventId, 60)]], v.later),
+    v.rejections.some(r => r.state === 'open') ? actions(new URLSearchParams({id}), v.rejections.length) : null);
+}
+
+// actions offers to preview the dead letters that a filter selects, and then to redrive or discard those of the preview.
+function actions(filter, total) {
+  const box = h('div', {});
+  const preview = async event => {
+    event.preventDefault();
+    const q = new URLSearchParams([...filter, ...new FormData(event.target)]);
+    box.replaceChildren('Reading …');
+    try {
+      box.replaceChildren(...previewed(await get('dead-letters/preview', q)));
+    } catch (error) {
+      box.replaceChildren(h('p', {class: 'bad', role: 'alert'}, text(error.message, 400)));
+    }
+  };
+  return h('section', {class: 'box'}, h('h2', {}, 'Act on ' + (total === 1 ? 'it' : 'these ' + number(total))),
+    h('form', {id: 'preview', onsubmit: preview},
+      h('p', {}, 'A preview pins the set, changes nothing, and finds what would be rejected again.'),
+      h('label', {}, 'Refuse what was redriven so often', h('input', {name: 'maxRedrives', type: 'number', min: 1, max: 1000, value: 3})),
+      h('label', {}, 'If later events of the key were handled', h('select', {name: 'outOfOrder'},
+        h('option', {value: 'no'}, 'refuse'), h('option', {value: 'yes'}, 'redrive nevertheless'))),
+      h('button', {}, 'Preview')), box);
+}
+
+function previewed(p) {
+  const results = h('div', {'aria-live': 'polite'});
+  const redrive = event => {
+    event.preventDefault();
+    act('redrive', {token: p.token, rate: +new FormData(event.target).get('rate')}, p.count, results);
+  };
+  const discard = event => {
+    event.preventDefault();
+    act('discard', {token: p.token, reason: new FormData(event.target).get('reason')}, p.count, results);
+  };
+  return [h('p', {id: 'previewed'}, h('strong', {}, number(p.eligible) + ' of ' + counted(p.count, 'event') + ' can be redriven.')),
+    p.refused.length ? table('Refused' + (p.count - p.eligible > p.refused.length ? ', the first ' + p.refused.length : ''),
+      [['Id', r => letterLink(r.id, text(r.id, 80))], ['Why', r => text(r.why, 300)]], p.refused) : null,
+    p.eligible ? h('form', {id: 'redrive', onsubmit: redrive},
+      h('label', {}, 'Events a second', h('input', {name: 'rate', type: 'number', min: 1, max: 10000, value: 50})),
+      h('button', {}, 'Redrive ' + number(p.eligible))) : null,
+    p.count ? h('form', {id: 'discard', onsubmit: discard},
+      h('label', {}, 'Reason', h('input', {name: 'reason', required: true, maxlength: 500})),
+      h('label', {class: 'inline'}, h('input', {type: 'checkbox', required: true}), 'They cannot be redriven after that'),
+      h('button', {}, 'Discard all ' + number(p.count))) : null, results].filter(Boolean);
+}
+
+// act runs an action and shows its results as they come. Stop, or leaving the page, ends it; the same token continues.
+async function act(kind, body, count, box) {
+  const stop = new AbortController(), numbers = {}, rows = [];
+  let ended = null, done = 0, painted = 0;
+  const button = h('button', {type: 'button', id: 'stop', onclick: () => stop.abort()}, 'Stop');
+  for (const b of document.querySelectorAll('#preview button, #redrive button, #discard button')) b.disabled = true;
+  const paint = () => {
+    painted = Date.now();
+    const summary = Object.entries(numbers).map(([k, n]) => number(n) + ' ' + k).join(', ') || 'reading';
+    box.replaceChildren(h('p', {id: ended ? 'ended' : 'acting', class: ended && ended.error ? 'bad' : ''},
+      kind + ': ' + number(done) + ' of ' + number(count) + ' – ' + summary, ended && ended.error ? ': ' : '', ended && text(ended.error || '', 400)),
+      ended ? h('p', {}, h('a', {href: location.href}, 'Show what is left')) : button,
+      h('meter', {max: Math.max(count, 1), value: done, 'aria-label': 'progress'}, number(done)),
+      rows.length ? table('Results' + (done > rows.length ? ', the last ' + rows.length : ''),
+        [['Id', r => letterLink(r.id, text(r.id, 80))], ['Result', r => text(r.result)], ['Why', r => text(r.why || '', 300)]], rows) : '');
+  };
+  paint();
+  button.focus();
+  try {
+    const answer = await call('/console/dead-letters/' + kind, {method: 'POST', signal: stop.signal, body: JSON.stringify(body),
+      headers: {'Content-Type': 'application/json'}});
+    await lines(answer, line => {
+      const r = JSON.parse(line);
+      if (r.ended) { ended = r; return; }
+      done++;
+      numbers[r.result] = (numbers[r.result] || 0) + 1;
+      rows.push(r);
+      if (rows.length > 100) rows.shift();
+      if (Date.now() - painted > 200) paint();
+    });
+    ended ||= {error: 'the connection broke: the same preview continues'};
+  } catch (error) {
+    ended = {error: stop.signal.aborted ? 'stopped: a new preview shows what is left' : error.message};
+  }
+  paint();
+}
+
+// lines calls show with each line of an answer as it comes.
+async function lines(answer, show) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const {value, done} = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split('\n');
+    rest = parts.pop();
+    for (const line of parts) if (line) show(line);
+  }
+}
+
+$('signin').addEventListener('submit', event => {
+  event.preventDefault();
+  sessionStorage.setItem('token', $('token').value.trim());
+  $('token').value = '';
+  $('signin').hidden = true;
+  say('');
+  start();
+});
+$('out').addEventListener('click', () => { sessionStorage.removeItem('token'); location.reload(); });
+
+function start() {
+  const name = path.split('/')[0], view = views[name];
+  for (const [key, v] of Object.entries(views)) {
+    if (!$('nav-' + key)) $('nav').append(h('a', {id: 'nav-' + key, href: '/console/' + key, 'aria-current': key === name && 'page'}, v.title));
+  }
+  $('title').textContent = view.title;
+  document.title = view.title + ' – SipEat console';
+  run(() => view.show(), view.every);
+}
+start();

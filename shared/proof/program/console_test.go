@@ -1,0 +1,210 @@
+package program
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const asJSON = "Accept: application/json"
+
+var views = []string{"now", "dead-letters"}
+
+// The pages hold no data and are public. Their data is for staff.
+func TestConsoleIsForStaff(t *testing.T) {
+	t.Parallel()
+	token := strings.Repeat("staff-", 6)
+	s := serve(t, t.TempDir(), "AUTH=token", "AUTH_TOKEN="+token)
+	for _, view := range views {
+		address := s.URL + "/console/" + view
+		page := Call(t, "GET", address, "")
+		assert.Equal(t, http.StatusOK, page.Status)
+		assert.Contains(t, page.Body, "<!doctype html>")
+		assert.Contains(t, page.Header.Get("Content-Security-Policy"), "default-src 'none'")
+		assert.NotContains(t, page.Body, "contact-created")
+		assert.Less(t, len(page.Body), 100_000)
+		assert.Equal(t, http.StatusUnauthorized, Call(t, "GET", address, "", asJSON).Status)
+		assert.Equal(t, http.StatusOK, Call(t, "GET", address, "", asJSON, "Authorization: Bearer "+token).Status, view)
+	}
+	p := openTab(t)
+	p.open(s.URL)
+	p.shows("#signin", "staff")
+	assert.True(t, eval[bool](p, `document.querySelector('#view').childElementCount === 0`))
+	p.press("wrong", kb.Enter)
+	p.shows("#status", "not known")
+	p.press(token, kb.Enter)
+	p.shows("#view", "contact-created")
+	assert.Equal(t, token, eval[string](p, `sessionStorage.getItem('token')`))
+	assert.True(t, eval[bool](p, `document.cookie === '' && !JSON.stringify(localStorage).includes('staff-')`))
+	p.open(s.URL + "/console/now")
+	p.shows("#view", "contact-created")
+	p.do(chromedp.Focus(chromedp.CSS("#out")))
+	p.press(kb.Enter)
+	p.shows("#signin", "staff")
+	for _, e := range p.takeErrors() { // the browser reports refused requests
+		assert.Contains(t, e, "401")
+	}
+}
+
+func TestConsoleShowsNow(t *testing.T) {
+	t.Parallel()
+	p := openTab(t)
+	s := serve(t, t.TempDir())
+	s.Readable("/contacts", s.Post("/contacts", AContact).ID)
+	p.open(s.URL)
+	p.shows("#sentence", "All good.")
+	assert.True(t, eval[bool](p, `document.querySelector('#signin').offsetParent === null`), "nobody has to sign in on loopback")
+	p.shows("td", "sipeat-")
+	p.holds(`document.querySelectorAll('svg.plot polyline').length === 8`)
+	assert.Equal(t, "/console/now", eval[string](p, `location.pathname`))
+	p.pictures("now")
+	p.fitsPhones("now")
+	p.open(s.URL + "/console/now")
+	p.press(kb.Tab)
+	assert.Equal(t, "Skip to the content", eval[string](p, `document.activeElement.textContent`))
+	p.press(kb.Tab)
+	assert.Equal(t, "Now", eval[string](p, `document.activeElement.textContent`))
+	s.Kill()
+	p.shows("#status", "does not answer")
+	p.takeErrors() // of the requests
+}
+
+// A notification that Discord refuses is found, previewed and redriven, by keyboard alone. A conflict is refused and discarded.
+func TestConsoleRedrives(t *testing.T) {
+	t.Parallel()
+	p := openTab(t)
+	var accepts atomic.Bool
+	discord := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(map[bool]int{true: http.StatusNoContent, false: http.StatusBadRequest}[accepts.Load()])
+	}))
+	defer discord.Close()
+	s := serve(t, t.TempDir(), "NOTIFY=discord", "DISCORD_WEBHOOK="+discord.URL+"/api/webhooks/1/x")
+	first := s.Post("/contacts", AContact)
+	s.Readable("/contacts", first.ID)
+	conflict := `{"eventId":"e-1","eventType":"contact-created","data":{"id":"` + first.ID + `","name":"Eve"}}`
+	require.NoError(t, client(t, s.Kafka).ProduceSync(Within(t), &kgo.Record{Topic: "contact-created", Key: []byte(first.ID),
+		Value: []byte(conflict)}).FirstErr())
+	Until(t, func() error {
+		a := Call(t, "GET", s.URL+"/console/dead-letters", "", asJSON)
+		return ErrorUnless(strings.Contains(a.Body, `"total":2`), a.Body)
+	})
+	accepts.Store(true)
+	p.open(s.URL + "/console/now")
+	p.shows("td", "1 new")
+	p.open(s.URL + "/console/dead-letters")
+	p.shows("caption", "2 events")
+	p.pictures("dead-letters")
+	p.fitsPhones("dead-letters")
+	p.tabTo("td a[href*=notification]") // its group
+	p.press(kb.Enter)
+	p.shows("caption", "1 event")
+	assert.Contains(t, eval[string](p, `location.search`), "class=exhausted")
+	p.tabTo("td a[href*='/dead-letters/notification/']")
+	p.press(kb.Enter)
+	p.shows("pre", "New contact")
+	p.pictures("dead-letter")
+	p.fitsPhones("dead-letter")
+	p.open(s.URL + "/console/dead-letters")
+	p.shows("caption", "2 events")
+	p.tabTo("#preview button")
+	p.press(kb.Enter)
+	p.shows("#previewed", "1 of 2 events can be redriven")
+	p.shows("td", "still in conflict")
+	p.pictures("dead-letters-preview")
+	p.tabTo("#redrive button")
+	p.press(kb.Enter)
+	p.shows("#ended", "1 redriven")
+	p.shows("#ended", "1 refused")
+	p.pictures("dead-letters-redriven")
+	p.fitsPhones("dead-letters-redriven")
+	p.open(s.URL + "/console/dead-letters")
+	p.shows("caption", "1 event")
+	p.tabTo("#preview button")
+	p.press(kb.Enter)
+	p.shows("#previewed", "0 of 1 event")
+	p.tabTo("#discard input")
+	p.press("test data", kb.Tab, " ", kb.Tab, kb.Enter)
+	p.shows("#ended", "1 discarded")
+	p.open(s.URL + "/console/dead-letters")
+	p.shows("#none", "No dead letter matches")
+	audit := s.fleet().Run("dead-letters", "audit", "--json").Stdout
+	assert.Contains(t, audit, `"reason":"test data"`)
+	assert.Contains(t, audit, `"kind":"redrive"`)
+}
+
+// A page of another origin must not act, and what is no token is refused.
+func TestConsoleRefusesOtherPages(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir(), "CORS_ORIGINS=https://shop.example")
+	for _, kind := range []string{"redrive", "discard"} {
+		address, body := s.URL+"/console/dead-letters/"+kind, `{"token":"x","rate":1,"reason":"x"}`
+		assert.Equal(t, http.StatusForbidden, Call(t, "POST", address, body, "Origin: https://shop.example").Status)
+		assert.Equal(t, http.StatusForbidden, Call(t, "POST", address, body, "Origin: "+s.URL, "Sec-Fetch-Site: cross-site").Status)
+		assert.Equal(t, http.StatusForbidden, Call(t, "POST", address, body, "Origin: http://127.0.0.1:1").Status)
+		own := Call(t, "POST", address, body, "Origin: "+s.URL, "Sec-Fetch-Site: same-origin")
+		assert.Equal(t, http.StatusUnprocessableEntity, own.Status)
+		assert.Contains(t, own.Body, "token of a preview")
+	}
+}
+
+// What records hold is shown as text, whatever it is, and lists are bounded.
+func TestConsoleShowsHostileRecords(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	const hostile = `<script>document.title='owned'</script><img src=x onerror="document.title='owned'">` +
+		"\u202egnp.exe\x00\x1b[2J/../a?b#c"
+	letter := func(topic string, offset int64, text string, value []byte) *kgo.Record {
+		l := bus.DeadLetter{Consumer: Groups[topic] + text, Class: bus.Classes[0], Reason: text, Attempts: 1, At: time.Now(),
+			Record: bus.Record{Topic: topic, Offset: offset, Key: []byte(text), Value: value, Timestamp: time.Now(),
+				Headers: []bus.Header{{Key: text, Value: []byte(text)}}}}.Encode()
+		r := &kgo.Record{Topic: l.Topic, Key: l.Key, Value: l.Value}
+		for _, h := range l.Headers {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+		}
+		return r
+	}
+	large := []byte(`{"x":"` + hostile + strings.Repeat("x", 900_000) + `"}`)
+	records := []*kgo.Record{letter("contact-created", 1, hostile, large), letter("contact-created", 2, hostile, nil),
+		letter("contact-created", 3, hostile, []byte("\xff\xfe"+hostile))}
+	for n := range 10_000 {
+		records = append(records, letter("machine-created", int64(n), "", []byte(`{}`)))
+	}
+	require.NoError(t, client(t, s.Kafka).ProduceSync(Within(t), records...).FirstErr())
+	began := time.Now()
+	list := Call(t, "GET", s.URL+"/console/dead-letters", "", asJSON)
+	assert.Contains(t, list.Body, `"total":10003`)
+	assert.Less(t, len(list.Body), 100_000, "lists are bounded")
+	t.Logf("10,003 dead letters: first %v", time.Since(began))
+	one := Call(t, "GET", s.URL+"/console/dead-letters/contact-created/0/1", "", asJSON)
+	assert.Less(t, len(one.Body), 200_000, "values are bounded")
+	for _, id := range []string{"contact-created/0/9", "none/0/1", "contact-created/-1/1", "a%2Fb/0/1", "%00/0/1",
+		"contact-created/0/99999999999999999999"} {
+		status := Call(t, "GET", s.URL+"/console/dead-letters/"+id, "", asJSON).Status
+		assert.Contains(t, []int{http.StatusBadRequest, http.StatusNotFound}, status, id)
+	}
+	p := openTab(t)
+	for _, path := range []string{"dead-letters?topic=contact-created", "dead-letters/contact-created/0/1",
+		"dead-letters/contact-created/0/2", "dead-letters/contact-created/0/3", "dead-letters?key=" + url.QueryEscape(hostile)} {
+		p.open(s.URL + "/console/" + path)
+		p.shows("#view", "<script>")
+		p.shows("#view", `\u202egnp.exe\u0000\u001b[2J`)
+		assert.True(t, eval[bool](p, `!document.title.includes('owned') && !document.querySelector('#view script, #view img')`), path)
+		p.fitsPhones("hostile")
+	}
+	p.open(s.URL + "/console/dead-letters/contact-created/0/4711")
+	p.shows("#status", "no consumer has rejected")
+	for _, e := range p.takeErrors() {
+		assert.Contains(t, e, "404")
+	}
+}
