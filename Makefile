@@ -1,6 +1,6 @@
 # The targets for developers and CI. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help test race lint vuln retracted bench bench-compare integration containers faults faults-serve faults-serve-mutants faults-long faults-check faults-mutants docker up settings down logs topics worker-dev worker-build worker-start
+.PHONY: help test race lint vuln retracted bench bench-compare integration kafkajs containers faults faults-serve faults-serve-mutants faults-long faults-check faults-mutants docker up settings down logs topics worker-dev worker-build worker-start
 
 # go.mod names the Go release to build and check with, so that binaries contain its fixes of the standard library. This overrides
 # GOTOOLCHAIN=local in the environment; `make GOTOOLCHAIN=local build` builds with the installed release.
@@ -74,10 +74,8 @@ BROWSER := $(shell command -v chromium || command -v google-chrome || echo chrom
 GROUPS := Test(WorkersJoinAndLeave|StuckKey.*|PartitionsAddedLater.*|ConsumerSurvives.*|SlowHandlers.*|Shutdown.*|GroupResumes.*|ResumesAt.*|PausedPartition.*|RevokedWhile.*|CommitsNever.*)
 
 integration: SHELL := bash
-integration: ## the suites for real servers: those of `make up`, or at KAFKA_BROKERS and DYNAMODB_ENDPOINT
-	@command -v npm >/dev/null || { echo "This needs Node and npm: the TypeScript app's Kafka client and a client of the API are run."; exit 2; }
+integration: kafkajs ## the suites for real servers: those of `make up`, or at KAFKA_BROKERS and DYNAMODB_ENDPOINT
 	@command -v '$(BROWSER)' >/dev/null || { echo 'This needs Chromium for the console: install it, or set BROWSER=PATH.'; exit 2; }
-	cd $(KAFKAJS) && npm ci
 	cd $(TYPESCRIPT) && npm ci
 	@set -eo pipefail; $(AT); \
 	export KAFKA_BROKERS="$${KAFKA_BROKERS:-$$(at kafka 9092)}" DYNAMODB_ENDPOINT="$${DYNAMODB_ENDPOINT:-$$(at dynamodb 8000 http://)}"; \
@@ -95,12 +93,16 @@ integration: ## the suites for real servers: those of `make up`, or at KAFKA_BRO
 	test -n "$$KAFKA_CLUSTER_BROKERS" || echo 'Not run: leaders that change, which takes several brokers. It needs `make up COMPOSE_PROFILES=cluster`, or KAFKA_CLUSTER_BROKERS.'; \
 	test -n "$$KAFKA_SASL_BROKERS" || echo 'Not run: the login over TLS, which the Kafka of `make up` does not offer. It needs KAFKA_SASL_BROKERS, KAFKA_SASL_MECHANISM=SCRAM-SHA-512, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_TLS_CA_FILE of a Kafka that does, with connections.max.reauth.ms=10000.'
 
+kafkajs:
+	@command -v npm >/dev/null || { echo "This needs Node and npm: it runs the TypeScript app's Kafka client." >&2; exit 2; }
+	cd $(KAFKAJS) && npm ci
+
 containers: docker $(AIR) ## test the Docker setup in separate containers: those of `make up` are left alone
 	DOCKER=1 go test -count=1 -v -timeout 20m -run '^TestDocker' ./shared/proof/containers
 
 FAULTS := HISTORY='$(abspath $(HISTORY))' go test -count=1 -v ./shared/proof/faults
 
-faults: docker ## 4 minutes of load and faults on containers of their own, judged by what clients, topics and sinks saw; SEED=N, HISTORY=file to keep
+faults: docker kafkajs ## 4 minutes of load and faults on containers of their own, judged by what clients, topics and sinks saw; SEED=N, FAULT_KINDS=F4,F7, HISTORY=file to keep
 	FAULTS=4m $(FAULTS) -timeout 15m -run '^TestFaults$$'
 
 faults-serve: ## 2 minutes of kill -9, power cuts and full disks for `sipeat serve`, on Linux; SEED=N
@@ -109,7 +111,7 @@ faults-serve: ## 2 minutes of kill -9, power cuts and full disks for `sipeat ser
 faults-serve-mutants: ## cut the power of programs that do not sync; the judge must notice each; on Linux, MUTANTS='the claims are not synced' for some
 	MUTANTS='$(MUTANTS)' $(FAULTS) -timeout 15m -run '^TestServeMutants$$'
 
-faults-long: docker ## the same for HOURS=N
+faults-long: docker kafkajs ## the same for HOURS=N
 	@test -n '$(HOURS)' || { echo 'HOURS=N says how long: `make faults-long HOURS=1`.' >&2; exit 2; }
 	FAULTS=$(HOURS)h $(FAULTS) -timeout 0 -run '^TestFaults$$'
 
@@ -119,7 +121,7 @@ faults-check: ## judge the history of an earlier run again: HISTORY=path/of/hist
 
 MUTANTS := all
 
-faults-mutants: docker ## run programs with a mistake each, and demand that the judge notices it; MUTANTS='no claim,control' for some
+faults-mutants: docker kafkajs ## run programs with a mistake each, and demand that the judge notices it; MUTANTS='no claim,control' for some
 	MUTANTS='$(MUTANTS)' $(FAULTS) -timeout 40m -run '^TestMutants$$'
 
 # at SERVICE PORT PREFIX prints the address of a container's port on this machine, or nothing; cluster prints those of the three

@@ -30,16 +30,26 @@ var markers = map[string]map[string]int{
 	"functions/consumers/notification.go": {"claimed": 1, "effect-begun": 1, "effect-done": 1, "completed": 1},
 }
 
+// clocks are where the sources take the time that others see: that of leases and of events. An instrumented program adds
+// FAULT_CLOCK to it.
+var clocks = map[string]string{
+	"shared/cli/parts.go":              "a.settings.ClaimsTable, time.Now)",
+	"shared/events/factory.go":         "f.Now = time.Now",
+	"functions/consumers/functions.go": "return time.Now()",
+}
+
 var marker = regexp.MustCompile(`// failpoint: ([a-z-]+) (.+)`)
 
-// injected are the files that an instrumented build adds. Package failpoint writes the lines of the history to FAULT_TRACE. It
-// kills the process at the stage that the file FAULT_ARMED names; who removes the file is the one that dies.
+// injected are the files that an instrumented build adds. Package failpoint writes the lines of the history to FAULT_TRACE. The
+// file FAULT_ARMED holds a [trap]; the process that removes it is the one that falls into it.
 var injected = map[string]string{
 	"shared/failpoint/failpoint.go": `package failpoint
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -87,12 +97,56 @@ func Hit(l Line) {
 	}
 	l.Op = "hit"
 	write(l)
-	if b, err := os.ReadFile(armed); err == nil && strings.TrimSpace(string(b)) == l.Stage && os.Remove(armed) == nil {
-		write(Line{Op: "fault", Kind: "F1", What: "kill a worker at " + l.Stage, Stage: l.Stage})
+	b, err := os.ReadFile(armed)
+	if err != nil {
+		return
+	}
+	var trap struct{ At, Process, Does, Kind, What, Stage string }
+	hit := json.Unmarshal(b, &trap) == nil && trap.At == l.Stage && strings.HasPrefix(process, trap.Process)
+	if !hit || os.Remove(armed) != nil {
+		return
+	}
+	write(Line{Op: "fault", Kind: trap.Kind, What: trap.What, Stage: trap.Stage})
+	switch trap.Does {
+	case "panic":
+		panic("injected")
+	case "allocate":
+		allocate()
+	case "hang":
+	default:
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {}
+	}
+	select {}
+}
+
+// allocate allocates until the system refuses.
+func allocate() {
+	var size uint64
+	b, _ := os.ReadFile("/proc/self/statm")
+	_, _ = fmt.Sscan(string(b), &size)
+	limit := size*uint64(os.Getpagesize()) + 128<<20
+	_ = syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: limit, Max: limit})
+	for {
+		kept = append(kept, make([]byte, 1<<20))
 	}
 }
+
+var kept [][]byte
+
+// Panic panics in the handler of an event that the driver made for that, until the driver says that the cause is gone.
+func Panic(stage, eventID string) {
+	if stage != "effect-begun" || !strings.HasPrefix(eventID, "event-panic-") {
+		return
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(armed), "cured-"+eventID)); err != nil {
+		panic("injected")
+	}
+}
+
+var offset, _ = time.ParseDuration(os.Getenv("FAULT_CLOCK"))
+
+// Now is the process's clock, which may be wrong.
+func Now() time.Time { return time.Now().Add(offset) }
 
 func Effect(stage, eventID string) {
 	if l, ok := places.Load(eventID); ok {
@@ -147,8 +201,15 @@ import (
 	"github.com/sipeat/sipeat/shared/failpoint"
 )
 
-func fail(stage, eventID string) { failpoint.Effect(stage, events.LogID(eventID)) }
+func fail(stage, eventID string) {
+	failpoint.Effect(stage, events.LogID(eventID))
+	failpoint.Panic(stage, eventID)
+}
+
+var clock = failpoint.Now
 `,
+	"shared/events/failpoint.go": "package events\n\nimport \"" + module + "/shared/failpoint\"\n\nvar clock = failpoint.Now\n",
+	"shared/cli/failpoint.go":    "package cli\n\nimport \"" + module + "/shared/failpoint\"\n\nvar clock = failpoint.Now\n",
 }
 
 // mutant is a program with one mistake, which the judge must notice by one of the invariants.
@@ -208,6 +269,9 @@ func overlay(dir string, m mutant) (path string, err error) {
 	for file, want := range markers {
 		files[file] = want
 	}
+	for file := range clocks {
+		files[file] = markers[file]
+	}
 	delete(files, "")
 	for file, want := range files {
 		b, err := os.ReadFile(filepath.Join(root, file))
@@ -229,6 +293,12 @@ func overlay(dir string, m mutant) (path string, err error) {
 			if found[stage] != want[stage] {
 				return "", fmt.Errorf("%s has %d lines \"// failpoint: %s …\", and must have %d", file, found[stage], stage, want[stage])
 			}
+		}
+		if clock := clocks[file]; clock != "" {
+			if n := strings.Count(text, clock); n != 1 {
+				return "", fmt.Errorf("%s has %q %d times, and must have it once", file, clock, n)
+			}
+			text = strings.Replace(text, clock, strings.Replace(clock, "time.Now", "clock", 1), 1)
 		}
 		if err := add(file, marker.ReplaceAllString(text, `fail("$1", $2)`)); err != nil {
 			return "", err

@@ -78,7 +78,7 @@ func (r *rig) collectRecords(ctx context.Context) error {
 		for _, h := range k.Headers {
 			headers = append(headers, header(h.Key, h.Value))
 		}
-		r.record(record{now(), position{k.Topic, k.Partition, k.Offset}, k.Timestamp.UnixMilli(), k.Key, k.Value, headers})
+		r.record(record{now(), position{k.Topic, k.Partition, k.Offset}, k.Timestamp.UnixMilli(), k.Key, noted(k.Value), headers})
 		var e struct {
 			EventID string `json:"eventId"`
 			Data    struct {
@@ -86,7 +86,7 @@ func (r *rig) collectRecords(ctx context.Context) error {
 				RecipientEmail string `json:"recipientEmail"`
 			} `json:"data"`
 		}
-		if k.Topic == "notification" && json.Unmarshal(k.Value, &e) == nil {
+		if k.Topic == "notification" && json.Unmarshal(k.Value, &e, jsontext.AllowInvalidUTF8(true)) == nil {
 			for _, id := range []string{e.Data.ID, e.Data.RecipientEmail} {
 				if _, known := eventIDs[id]; !known && id != "" {
 					eventIDs[id] = e.EventID

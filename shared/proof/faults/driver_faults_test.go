@@ -3,7 +3,6 @@ package faults
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"syscall"
@@ -30,11 +29,8 @@ type scene struct {
 var notDone = map[string]string{
 	"F9":  "a recreated topic loses what was accepted; the suites of shared/bus/kafka have it",
 	"F10": "retention loses what was accepted; the suites of shared/bus/kafka have it",
-	"F13": "a handler that panics or never returns needs a handler of its own; the suites of shared/bus have it",
-	"F16": "containers share the machine's clock; the suites of shared/store have clocks of their own",
 	"F17": "a full disk concerns SQLite and `sipeat serve`; `make faults-serve` has it",
 	"F18": "kill -9 of `sipeat serve` in fsync; `make faults-serve` has it",
-	"F20": "a member of kafkajs needs Node; shared/proof/program has it",
 }
 
 const (
@@ -42,7 +38,7 @@ const (
 	faultTime      = 6 * time.Second
 )
 
-// misfortunes are in the order of their weight: a short run has the first ones.
+// misfortunes are those of a run.
 var misfortunes = []misfortune{
 	{"F1", "", "kill a worker", func(s scene) error {
 		process, ended := s.anyWorker(s.random).signal(syscall.SIGKILL)
@@ -56,7 +52,7 @@ var misfortunes = []misfortune{
 	atStage("effect-done"),
 	{"F14", "", "write poison of each kind", func(s scene) error {
 		for _, what := range foreignKinds {
-			if what == "conflict" || len(what) > len(poisonOf) && what[:len(poisonOf)] == poisonOf {
+			if what == "conflict" || what == "foreign:invalid-utf8" || len(what) > len(poisonOf) && what[:len(poisonOf)] == poisonOf {
 				s.produce(what, s.foreign(s.random, what))
 			}
 		}
@@ -75,6 +71,8 @@ var misfortunes = []misfortune{
 		return nil
 	}},
 	network("F11", "the table is slow", slow, true),
+	table("the table throttles", throttles),
+	table("the table's transactions conflict, and writes are answered with an error", conflicts),
 	{"F3", "", "end a worker under load", func(s scene) error {
 		process, ended := s.anyWorker(s.random).signal(syscall.SIGTERM)
 		<-ended
@@ -125,6 +123,14 @@ var misfortunes = []misfortune{
 		defer s.note("")
 		return s.abort(s.random)
 	}},
+	{"F4", "", "restart the brokers one after the other", rollingRestart},
+	{"F13", "", "a handler panics", panics},
+	handler("a handler panics once", "panic"),
+	handler("a handler never returns", "hang"),
+	handler("a handler allocates without end", "allocate"),
+	{"F15", "", "a producer without idempotence writes again what was not answered", writeAgain},
+	{"F16", "", "a worker's clock is wrong by 30 s", wrongClock},
+	{"F20", "", "a member of kafkajs has the group", oldMember},
 	{"F5", "", "stop a broker", func(s scene) error {
 		n := brokerNumbers[s.random.IntN(3)]
 		if err := s.cluster.signal(s, n, "STOP"); err != nil {
@@ -180,20 +186,16 @@ var misfortunes = []misfortune{
 
 // atStage kills the worker that reaches a failpoint next. The worker notes the fault.
 func atStage(stage string) misfortune {
-	return misfortune{"F1", stage, "kill a worker at " + stage, func(s scene) error {
-		if err := s.arm(stage); err != nil {
+	what := "kill a worker at " + stage
+	return misfortune{"F1", stage, what, func(s scene) error {
+		if err := s.arm(trap{At: stage, Kind: "F1", What: what, Stage: stage}); err != nil {
 			return err
 		}
 		if stage == "dead-letter-sent" {
 			what := poisonOf + "not-json"
 			s.produce(what, s.foreign(s.random, what))
 		}
-		return until(s, 4*faultTime, func(context.Context) error {
-			if s.armed() {
-				return fmt.Errorf("no worker has reached %s", stage)
-			}
-			return nil
-		})
+		return s.sprung(s)
 	}}
 }
 
@@ -236,21 +238,4 @@ func (r *rig) withoutBroker(ctx context.Context, n int, note func(string)) error
 	wait(ctx, faultTime)
 	defer note("")
 	return r.cluster.start(ctx, n)
-}
-
-// margin is the time of load before the first fault and after the last.
-const margin = 10 * time.Second
-
-// plan is a run's schedule: as many faults of the list as there is time for, in the order that the seed says.
-func plan(seed int64, duration time.Duration, list []misfortune) (all []misfortune, at []time.Duration) {
-	n := max(1, int((duration-margin)/(faultTime+time.Second)))
-	for i := range n {
-		all = append(all, list[i%len(list)])
-	}
-	random := rand.New(rand.NewPCG(uint64(seed), 2))
-	random.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
-	for i := range all {
-		at = append(at, margin/2+time.Duration(i)*(duration-margin)/time.Duration(n))
-	}
-	return all, at
 }

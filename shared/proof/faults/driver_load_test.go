@@ -1,8 +1,10 @@
 package faults
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +23,8 @@ const (
 	giveUp   = 8 * time.Second        // a client's patience with one request
 	resends  = 4                      // of a request with an Idempotency-Key that was not accepted
 	burst    = 8                      // records that the foreign producer writes in a fault of its kind
-	poisonOf = "poison:"
+	poisonOf = "poison:"              // no event that a reader must understand
+	failsOf  = "fails:"               // an event whose handler fails for good
 )
 
 // load is a client: it posts requests until ctx ends, each with a body of its own, and keeps the ledger of what it sent and what
@@ -133,6 +136,14 @@ func (r *rig) foreign(random *rand.Rand, what string) (all []*kgo.Record) {
 	switch what {
 	case "foreign:no-key", "aborted":
 		record(nil, value)
+	case "foreign:invalid-utf8":
+		record([]byte(id), bytes.Replace(value, []byte("statement of"), []byte("\xff \xc3( of"), 1))
+	case failsOf + "panic": // the instrumented program knows them by their event id
+		id = "panic-" + id
+		topic = []string{"contact-created", "machine-created", "request-created"}[random.IntN(3)]
+		record([]byte(id), statement(topic, id, "statement of "+id, "another-app"))
+	case poisonOf + "zip-bomb":
+		record(nil, []byte(id+strings.Repeat(" ", 8<<20)))
 	case "foreign:same-key":
 		for n := range 5 {
 			part := fmt.Sprintf("%s-%d", id, n)
@@ -163,23 +174,42 @@ func (r *rig) foreign(random *rand.Rand, what string) (all []*kgo.Record) {
 	return all
 }
 
-var foreignKinds = []string{"foreign:no-key", "foreign:same-key", "duplicate", "conflict", poisonOf + "not-json",
-	poisonOf + "empty", poisonOf + "null", poisonOf + "wrong-type", poisonOf + "large", poisonOf + "no-data"}
+var foreignKinds = []string{"foreign:no-key", "foreign:same-key", "foreign:invalid-utf8", "duplicate", "conflict",
+	poisonOf + "not-json", poisonOf + "empty", poisonOf + "null", poisonOf + "wrong-type", poisonOf + "large",
+	poisonOf + "no-data", poisonOf + "zip-bomb"}
 
 // produce writes records and notes them, and where they are if the brokers said so.
 func (r *rig) produce(what string, all []*kgo.Record) {
 	ctx, cancel := context.WithTimeout(context.Background(), giveUp)
 	defer cancel()
+	producer := r.producer
+	if what == poisonOf+"zip-bomb" {
+		compressing, err := r.kafka(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(16<<20),
+			kgo.ProducerBatchCompression(kgo.GzipCompression()))
+		if err != nil {
+			panic(err) // the options are fixed
+		}
+		defer compressing.Close()
+		producer = compressing
+	}
 	begin := now()
-	for _, result := range r.producer.ProduceSync(ctx, all...) {
+	for _, result := range producer.ProduceSync(ctx, all...) {
 		r.noteProduced(begin, what, result.Record, result.Err)
 	}
+}
+
+// noted is a value as the history has it: the hash of one that is too large for it.
+func noted(value []byte) []byte {
+	if len(value) > 2<<20 {
+		value = fmt.Appendf(nil, "SHA-256 %x", sha256.Sum256(value))
+	}
+	return value
 }
 
 func (r *rig) noteProduced(begin when, what string, record *kgo.Record, err error) {
 	p := produced{when: when{begin.T, time.Now().UnixNano()}, What: what,
 		position: position{record.Topic, record.Partition, record.Offset},
-		Key:      record.Key, Value: record.Value}
+		Key:      record.Key, Value: noted(record.Value)}
 	if err != nil {
 		p.Offset = -1
 	}

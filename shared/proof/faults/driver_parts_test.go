@@ -31,6 +31,7 @@ type cluster struct {
 	brokers map[int]*proxy
 	table   *proxy
 	guard   *guard
+	dynamo  *dynamo // between the proxy and the table
 }
 
 // freePort returns a free port below those that systems give to outgoing connections, so that it is still free when it is bound.
@@ -73,7 +74,10 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.table, err = startProxy(ctx, "127.0.0.1:"+port); err != nil {
+	if c.dynamo, err = startDynamo(ctx, "127.0.0.1:"+port); err != nil {
+		return nil, err
+	}
+	if c.table, err = startProxy(ctx, c.dynamo.Addr().String()); err != nil {
 		return nil, err
 	}
 	c.env = append(c.env, "DOCKER_DYNAMODB_PORT="+port)
@@ -139,6 +143,8 @@ type part struct {
 	command func(process string) *exec.Cmd
 	log     *os.File
 	history *writer
+	clock   string     // by which its clock is wrong, from its next start on
+	down    sync.Mutex // held while it must not be started again
 
 	mu      sync.Mutex
 	number  int // of the incarnation
@@ -169,6 +175,8 @@ func (p *part) start() error {
 		if took := time.Since(began); took < time.Second { // it cannot start at present
 			wait(context.Background(), time.Second-took)
 		}
+		p.down.Lock()
+		p.down.Unlock() //nolint:staticcheck // it only waits
 		_ = p.start()
 	})
 	return nil

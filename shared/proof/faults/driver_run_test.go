@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -40,6 +41,7 @@ type rig struct {
 	mutant  mutant
 	faults  []misfortune
 	at      []time.Duration // of each fault
+	left    []misfortune    // for which there is no time
 	binary  string
 	kept    string // where the history is to stay; "" = it is removed with the rest if the run is green
 	began   time.Time
@@ -66,9 +68,28 @@ func (r *rig) table() string { return filepath.Base(r.dir) }
 
 func (r *rig) path() string { return cmp.Or(r.kept, filepath.Join(r.dir, "history.jsonl")) }
 
-// arm makes the next process that reaches the stage kill itself.
-func (r *rig) arm(stage string) error {
-	return os.WriteFile(filepath.Join(r.dir, "armed"), []byte(stage), 0o600)
+// trap is what happens to the next process that reaches a stage. It notes the fault itself.
+type trap struct {
+	At      string // the stage
+	Process string // what its name begins with
+	Does    string // "panic", "hang" or "allocate"; "" = it kills itself
+
+	Kind, What, Stage string // of the fault
+}
+
+func (r *rig) arm(t trap) error {
+	b, err := json.Marshal(t)
+	return errors.Join(err, os.WriteFile(filepath.Join(r.dir, "armed"), b, 0o600))
+}
+
+// sprung waits until a process has fallen into the trap.
+func (r *rig) sprung(ctx context.Context) error {
+	return until(ctx, time.Minute, func(context.Context) error {
+		if r.armed() {
+			return errors.New("no process has reached the stage")
+		}
+		return nil
+	})
 }
 
 func (r *rig) armed() bool {
@@ -103,6 +124,9 @@ func (r *rig) start(ctx context.Context, duration time.Duration) (err error) {
 	}
 	for i, f := range r.faults {
 		first.Schedule = append(first.Schedule, scheduled{r.at[i].String(), f.kind, f.stage, f.what})
+	}
+	for _, f := range r.left {
+		first.Left = append(first.Left, f.kind+" "+f.what)
 	}
 	r.record(first)
 	if r.sinks, err = startSinks(ctx, r.seed); err != nil {
@@ -211,7 +235,7 @@ func (r *rig) add(n int) error {
 	}
 	p.command = func(process string) *exec.Cmd {
 		c := r.command(context.Background(), args...)
-		c.Env = append(c.Env, "FAULT_PROCESS="+process, "METRICS="+p.metrics)
+		c.Env = append(c.Env, "FAULT_PROCESS="+process, "METRICS="+p.metrics, "FAULT_CLOCK="+p.clock)
 		return c
 	}
 	return p.start()
@@ -312,6 +336,9 @@ func servers(ctx context.Context, t *testing.T) *cluster {
 	if err := exec.Command("docker", "compose", "version").Run(); err != nil {
 		t.Fatalf("this needs Docker with its compose plugin: %v", err)
 	}
+	if out, err := exec.Command("npm", "ls", "--prefix", kafkajs, "kafkajs").CombinedOutput(); err != nil {
+		t.Fatalf("this needs Node and npm, and `npm ci` in shared/proof/program/kafkajs: %v\n%s", err, out)
+	}
 	c, err := startCluster(ctx, t.TempDir())
 	if c != nil {
 		t.Cleanup(func() { require.NoError(t, c.stop()) })
@@ -393,7 +420,10 @@ func TestFaults(t *testing.T) {
 	}
 	ctx := interruptible(t)
 	r := &rig{seed: seedOf(t), kept: os.Getenv("HISTORY")}
-	r.faults, r.at = plan(r.seed, duration, misfortunes)
+	list := selected(os.Getenv("FAULT_KINDS"))
+	require.NotEmpty(t, list, "FAULT_KINDS names no fault")
+	list, r.left = choose(r.seed, duration, list)
+	r.faults, r.at = plan(r.seed, duration, list)
 	program := build(ctx, t, mutant{})
 	v := runOn(ctx, t, servers(ctx, t), r, <-program, duration)
 	require.True(t, v.Green, "SEED=%d HISTORY=%s: %s", r.seed, r.path(), strings.Join(v.red(), ", "))
@@ -422,7 +452,8 @@ func TestMutants(t *testing.T) {
 				require.GreaterOrEqual(t, i, 0, what)
 				list = append(list, misfortunes[i])
 			}
-			duration := time.Duration(len(list)+1)*(faultTime+time.Second) + margin
+			list = append(list, list[0])
+			duration := time.Duration(len(list))*(faultTime+time.Second) + margin
 			r.faults, r.at = plan(r.seed, duration, list)
 			v := runOn(ctx, t, c, r, <-programs, duration)
 			if m.name == "" {

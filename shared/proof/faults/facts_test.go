@@ -248,7 +248,7 @@ func (f *facts) poison(at position) bool { return strings.HasPrefix(f.label[at],
 func (f *facts) mustReject(at position) string {
 	e, understood := f.events[at]
 	switch {
-	case f.poison(at):
+	case f.poison(at), strings.HasPrefix(f.label[at], "fails:"):
 		return f.label[at]
 	case !understood:
 		return "no reader can understand it"

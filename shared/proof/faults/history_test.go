@@ -50,6 +50,7 @@ type (
 		Topics   map[string]int32  `json:"topics"` // partitions of each source topic
 		Groups   map[string]string `json:"groups"` // the topic of each consumer group
 		Schedule []scheduled       `json:"schedule"`
+		Left     []string          `json:"left,omitzero"`   // faults for which there was no time
 		Memory   int64             `json:"memory,omitzero"` // bytes that a process may use; 0 = [defaultMemory]
 	}
 	scheduled struct {
@@ -75,10 +76,11 @@ type (
 	// produced is a record that the driver wrote itself.
 	produced struct {
 		when
-		position        // Offset -1 = not known
-		What     string `json:"what"` // "poison:not-json", "foreign:no-key", "aborted:…", "duplicate:…", "conflict:…"
-		Key      []byte `json:"key"`  // null = none
-		Value    []byte `json:"value"`
+		position // Offset -1 = not known
+		// "poison:not-json", "fails:panic", "foreign:no-key", "aborted:…", "duplicate:…", "conflict:…"
+		What  string `json:"what"`
+		Key   []byte `json:"key"` // null = none
+		Value []byte `json:"value"`
 	}
 
 	// fault is a fault that was applied, from before its begin to after its end: T <= the kill <= End.

@@ -40,6 +40,7 @@ type verdict struct {
 	Invariants []judged          `json:"invariants"`
 	Doubtful   []string          `json:"doubtful"` // effects that may be more than once, because a fault cut them
 	Gaps       []string          `json:"gaps"`     // what the run did not show
+	Left       []string          `json:"left"`     // faults for which there was no time
 }
 
 type total struct {
@@ -68,7 +69,8 @@ type judged struct {
 // judge checks a history against every invariant.
 func judge(h *history) verdict {
 	f := factsOf(h)
-	v := verdict{Seed: h.run.Seed, Mutant: h.run.Mutant, Duration: h.run.Duration, Versions: h.run.Versions, Began: h.run.T}
+	v := verdict{Seed: h.run.Seed, Mutant: h.run.Mutant, Duration: h.run.Duration, Versions: h.run.Versions, Began: h.run.T,
+		Left: h.run.Left}
 	if len(h.posts) > 0 {
 		v.Began = h.posts[0].T
 	}
@@ -264,6 +266,9 @@ func (v verdict) print(to io.Writer, path string) {
 	}
 	list("Effects that a fault made doubtful", v.Doubtful)
 	list("Not shown by this run", v.Gaps)
+	if len(v.Left) > 0 {
+		line("\nNo time for these; other seeds and longer runs have them: %s", strings.Join(v.Left, "; "))
+	}
 	result := "GREEN: every invariant holds"
 	if !v.Green {
 		result = "RED: " + strings.Join(v.red(), ", ")

@@ -77,7 +77,7 @@ func atAnyMoment(cut bool) func(context.Context, *machine) (bool, error) {
 
 func atFailpoint(stage string) func(context.Context, *machine) (bool, error) {
 	return func(ctx context.Context, m *machine) (bool, error) {
-		if err := m.arm(stage); err != nil {
+		if err := m.arm(trap{At: stage, Kind: "F1", What: "kill a worker at " + stage, Stage: stage}); err != nil {
 			return false, err
 		}
 		if stage == "dead-letter-sent" {

@@ -1,5 +1,6 @@
 // Reads a topic in a consumer group as the TypeScript app does, and commits what it has read.
-// node consume.js BROKERS GROUP TOPIC COUNT: prints the data of so many records, one JSON line each, and ends.
+// node consume.js BROKERS GROUP TOPIC COUNT: prints the data of so many records, one JSON line each, and ends. With a COUNT of 0
+// it reads nothing and stays in the group until SIGTERM.
 const { Kafka, logLevel } = require('kafkajs')
 
 const [brokers, groupId, topic, count] = process.argv.slice(2)
@@ -12,6 +13,7 @@ async function main() {
   let left = Number(count)
   await new Promise((resolve, reject) => {
     consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
+    process.once('SIGTERM', resolve)
     consumer.run({
       autoCommit: false, // so that exactly what was read is committed, whatever was fetched
       eachMessage: async ({ partition, message }) => {
