@@ -35,7 +35,9 @@ func (s *sim) append(topic string, number int32, key, value []byte, headers ...[
 	at := position{topic, number, s.ends[p]}
 	s.ends[p]++
 	s.value[at] = value
-	s.records = append(s.records, record{position: at, Timestamp: s.tick().T / 1e6, Key: key, Value: value, Headers: headers})
+	read := s.tick()
+	s.records = append(s.records, record{when: read, position: at, Timestamp: read.T / 1e6, Key: key, Value: value,
+		Headers: headers})
 	return at
 }
 
@@ -115,7 +117,10 @@ func (s *sim) reject(at position, class string) {
 var sent = []string{"decoded", "claimed", "effect-begun", "effect-done", "completed", "ended"}
 
 // good is a history in which nothing is wrong, although there are a kill in an effect, a retry, poison and a conflict.
-func good() *history {
+func good() *history { return goodWith(func(*sim) {}) }
+
+// goodWith adds what else happens before the end.
+func goodWith(more func(*sim)) *history {
 	s := &sim{clock: 1e18, ends: map[partition]int64{}, value: map[position][]byte{}}
 	s.run = run{when: when{T: s.clock}, Seed: 7, Duration: "1s", Schedule: []scheduled{{Kind: "F1", Stage: "effect-begun"}},
 		Topics: map[string]int32{"contact-created": 2, "request-created": 1, "notification": 1}, Groups: map[string]string{}}
@@ -157,6 +162,7 @@ func good() *history {
 	s.pass("worker-3/1", cut, "done", sent...)
 	s.commit(cut)
 
+	more(s)
 	s.states = []state{{s.tick(), "quiet", ""}, {s.tick(), "converged", ""}}
 	s.show()
 	return &s.history
@@ -339,22 +345,6 @@ func TestWhatAFaultExplains(t *testing.T) {
 			assert.Equal(t, c.want, reread(t, h).red())
 		})
 	}
-}
-
-// rejects makes a record that was done a rejected one.
-func (h *history) rejects(at position, process string) {
-	i := h.hitOf(at.Topic, at.Partition, at.Offset, process, "ended")
-	done := h.hits[i]
-	h.hits[i].Outcome = "rejected"
-	for _, c := range h.counters {
-		if c.Process == process {
-			c.count(done, -1)
-			c.count(h.hits[i], 1)
-		}
-	}
-	source := h.records[pick(h.records, func(r record) bool { return r.position == at })]
-	h.records = append(h.records, record{position: position{at.Topic + deadLetters, 0, 9}, Timestamp: source.Timestamp,
-		Key: source.Key, Value: source.Value, Headers: slices.Concat(source.Headers, letterHeaders(at, "refused"))})
 }
 
 func TestEachDefectIsFound(t *testing.T) {

@@ -25,6 +25,7 @@ func (r *rig) collect(ctx context.Context, handled bool) error {
 	defer cancel()
 	var all errgroup.Group
 	all.Go(func() error { return r.collectRecords(ctx) })
+	all.Go(r.collectReports)
 	for _, route := range []string{"contacts", "machines", "requests", "notifications"} {
 		all.Go(func() error { return r.collectItems(ctx, route) })
 	}
@@ -69,16 +70,12 @@ func (r *rig) rebuild(ctx context.Context) {
 // collectRecords reads the topics and the commits, and notes the effects with the event ids that they belong to.
 func (r *rig) collectRecords(ctx context.Context) error {
 	eventIDs := map[string]string{} // by notification, and by refused recipient
-	names := slices.Clone(topicNames)
+	names := append(slices.Clone(topicNames), auditTopic)
 	for _, topic := range topicNames {
 		names = append(names, topic+".dead-letters")
 	}
 	err := r.readAll(ctx, func(k *kgo.Record) {
-		headers := [][2]string{}
-		for _, h := range k.Headers {
-			headers = append(headers, header(h.Key, h.Value))
-		}
-		r.record(record{now(), position{k.Topic, k.Partition, k.Offset}, k.Timestamp.UnixMilli(), k.Key, noted(k.Value), headers})
+		r.recordOf(k)
 		var e struct {
 			EventID string `json:"eventId"`
 			Data    struct {
@@ -122,6 +119,14 @@ func (r *rig) collectCommits(ctx context.Context) error {
 		}
 		r.record(commit{at, position{key.Topic, key.Partition, value.Offset}, key.Group})
 	}, "__consumer_offsets")
+}
+
+func (r *rig) recordOf(k *kgo.Record) {
+	headers := [][2]string{}
+	for _, h := range k.Headers {
+		headers = append(headers, header(h.Key, h.Value))
+	}
+	r.record(record{now(), position{k.Topic, k.Partition, k.Offset}, k.Timestamp.UnixMilli(), k.Key, noted(k.Value), headers})
 }
 
 // readAll reads committed records up to the present ends.

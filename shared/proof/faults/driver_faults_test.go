@@ -27,8 +27,6 @@ type scene struct {
 
 // notDone are the kinds of fault that a run does not have, and why.
 var notDone = map[string]string{
-	"F9":  "a recreated topic loses what was accepted; the suites of shared/bus/kafka have it",
-	"F10": "retention loses what was accepted; the suites of shared/bus/kafka have it",
 	"F17": "a full disk concerns SQLite and `sipeat serve`; `make faults-serve` has it",
 	"F18": "kill -9 of `sipeat serve` in fsync; `make faults-serve` has it",
 }
@@ -53,7 +51,7 @@ var misfortunes = []misfortune{
 	{"F14", "", "write poison of each kind", func(s scene) error {
 		for _, what := range foreignKinds {
 			if what == "conflict" || what == "foreign:invalid-utf8" || len(what) > len(poisonOf) && what[:len(poisonOf)] == poisonOf {
-				s.produce(what, s.foreign(s.random, what))
+				_ = s.produce(what, s.foreign(s.random, what))
 			}
 		}
 		s.note("")
@@ -88,7 +86,7 @@ var misfortunes = []misfortune{
 		for range 3 * burst {
 			what := poisonOf + "not-json"
 			records := s.foreign(s.random, what)
-			written.Go(func() { s.produce(what, records) })
+			written.Go(func() { _ = s.produce(what, records) })
 		}
 		wait(s, 3*time.Second) // the other partitions are committed each second
 		for _, w := range s.workers {
@@ -111,7 +109,7 @@ var misfortunes = []misfortune{
 	{"F15", "", "write records twice", func(s scene) error {
 		for range burst {
 			for _, what := range []string{"duplicate", "foreign:same-key"} {
-				s.produce(what, s.foreign(s.random, what))
+				_ = s.produce(what, s.foreign(s.random, what))
 			}
 		}
 		s.note("")
@@ -124,11 +122,14 @@ var misfortunes = []misfortune{
 		return s.abort(s.random)
 	}},
 	{"F4", "", "restart the brokers one after the other", rollingRestart},
+	{"F9", "", "a topic is deleted and created again", recreate},
+	{"F10", "", "records are deleted before their group has handled them", retention},
 	{"F13", "", "a handler panics", panics},
 	handler("a handler panics once", "panic"),
 	handler("a handler never returns", "hang"),
 	handler("a handler allocates without end", "allocate"),
 	{"F15", "", "a producer without idempotence writes again what was not answered", writeAgain},
+	{"F15", "", redriveTwice, redrives},
 	{"F16", "", "a worker's clock is wrong by 30 s", wrongClock},
 	{"F20", "", "a member of kafkajs has the group", oldMember},
 	{"F5", "", "stop a broker", func(s scene) error {
@@ -159,8 +160,20 @@ var misfortunes = []misfortune{
 	atStage("completed"),
 	{"F8", "", "add a partition", func(s scene) error {
 		defer s.note("")
-		answers, err := kadm.NewClient(s.client).CreatePartitions(s, 1, topicNames[0])
-		return errors.Join(err, answers.Error())
+		admin := kadm.NewClient(s.client)
+		answers, err := admin.CreatePartitions(s, 1, topicNames[0])
+		if err = errors.Join(err, answers.Error()); err != nil {
+			return err
+		}
+		return until(s, time.Minute, func(ctx context.Context) error { // the judge must see it consumed
+			all, err := admin.ListTopics(ctx, topicNames[0])
+			if err != nil {
+				return err
+			}
+			s.producer.ForceMetadataRefresh()
+			_, err = s.statements(topicNames[0], int32(len(all[topicNames[0]].Partitions)-1), 1)
+			return err
+		})
 	}},
 	atStage("ended"),
 	network("F6", "the brokers answer slowly", slow, false),
@@ -193,7 +206,7 @@ func atStage(stage string) misfortune {
 		}
 		if stage == "dead-letter-sent" {
 			what := poisonOf + "not-json"
-			s.produce(what, s.foreign(s.random, what))
+			_ = s.produce(what, s.foreign(s.random, what))
 		}
 		return s.sprung(s)
 	}}

@@ -12,16 +12,20 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // longer are the faults that take longer than others.
 var longer = map[string]time.Duration{
-	"restart the brokers one after the other": 30 * time.Second,
-	"a handler never returns":                 45 * time.Second,
-	"a worker's clock is wrong by 30 s":       15 * time.Second,
-	"a member of kafkajs has the group":       20 * time.Second,
+	"restart the brokers one after the other":                 30 * time.Second,
+	"a handler never returns":                                 45 * time.Second,
+	"a worker's clock is wrong by 30 s":                       15 * time.Second,
+	"a member of kafkajs has the group":                       15 * time.Second,
+	redriveTwice:                                              12 * time.Second,
+	"records are deleted before their group has handled them": 20 * time.Second,
+	"a topic is deleted and created again":                    30 * time.Second,
 }
 
 // rollingRestart ends each broker properly, and starts it again when the others are in sync.
@@ -68,9 +72,58 @@ func handler(what, does string) misfortune {
 
 // panics writes events whose handler panics each time.
 func panics(s scene) error {
-	s.produce(failsOf+"panic", s.foreign(s.random, failsOf+"panic"))
-	s.note("")
-	return nil
+	defer s.note("")
+	return s.produce(failsOf+"panic", s.foreign(s.random, failsOf+"panic"))
+}
+
+// redrives redrives a dead letter whose cause is gone, by two commands at once and by a third.
+func redrives(s scene) error {
+	what := failsOf + "panic"
+	records := s.foreign(s.random, what)
+	var e struct{ EventID string }
+	if err := s.produce(what, records); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(records[0].Value, &e, json.MatchCaseInsensitiveNames(true)); err != nil {
+		return err
+	}
+	if err := until(s, time.Minute, func(context.Context) error {
+		out, err := s.program("dead-letters", "list", "--id", e.EventID, "--json")
+		if err == nil && len(out) == 0 {
+			err = fmt.Errorf("%s is no dead letter", e.EventID)
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "cured-"+e.EventID), nil, 0o600); err != nil {
+		return err
+	}
+	begin := now()
+	out, err := s.program("dead-letters", "preview", "--id", e.EventID, "--json")
+	var preview struct {
+		Token    string
+		Eligible int
+	}
+	err = errors.Join(err, json.Unmarshal(out, &preview, json.MatchCaseInsensitiveNames(true)))
+	if err != nil || preview.Eligible != 1 {
+		return fmt.Errorf("the preview has %d to redrive: %w %s", preview.Eligible, err, out)
+	}
+	redrive := func() error {
+		out, err := s.program("dead-letters", "redrive", preview.Token, "--json")
+		if err != nil {
+			err = fmt.Errorf("redrive: %w: %s", err, out)
+		}
+		return err
+	}
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() { _ = redrive() }) // one may end the transactions of the other
+	}
+	both.Wait()
+	err = redrive()
+	s.record(fault{when{begin.T, time.Now().UnixNano()}, "F15", redriveTwice, "", ""})
+	return err
 }
 
 // writeAgain writes records by a producer that is not idempotent, while the brokers' answers are lost: it cannot know what it
@@ -144,19 +197,8 @@ func wrongClock(s scene) error {
 // workers are back.
 func oldMember(s scene) error {
 	topic := topicNames[s.random.IntN(len(topicNames))]
-	for _, w := range s.workers {
-		w.down.Lock()
-	}
-	release := sync.OnceFunc(func() {
-		for _, w := range s.workers {
-			w.down.Unlock()
-		}
-	})
+	release := sync.OnceFunc(s.hold())
 	defer release()
-	for _, w := range s.workers {
-		_, ended := w.signal(syscall.SIGTERM)
-		<-ended
-	}
 	var stderr bytes.Buffer
 	node := exec.Command("node", "consume.js", s.cluster.addresses(), consumerOf[topic], topic, "0")
 	node.Dir, node.Stderr, node.Env = kafkajs, &stderr, append(os.Environ(), "KAFKAJS_NO_PARTITIONER_WARNING=1")

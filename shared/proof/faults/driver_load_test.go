@@ -179,15 +179,15 @@ var foreignKinds = []string{"foreign:no-key", "foreign:same-key", "foreign:inval
 	poisonOf + "no-data", poisonOf + "zip-bomb"}
 
 // produce writes records and notes them, and where they are if the brokers said so.
-func (r *rig) produce(what string, all []*kgo.Record) {
+func (r *rig) produce(what string, all []*kgo.Record) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), giveUp)
 	defer cancel()
 	producer := r.producer
 	if what == poisonOf+"zip-bomb" {
-		compressing, err := r.kafka(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(16<<20),
+		compressing, failed := r.kafka(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(16<<20),
 			kgo.ProducerBatchCompression(kgo.GzipCompression()))
-		if err != nil {
-			panic(err) // the options are fixed
+		if failed != nil {
+			panic(failed) // the options are fixed
 		}
 		defer compressing.Close()
 		producer = compressing
@@ -195,7 +195,9 @@ func (r *rig) produce(what string, all []*kgo.Record) {
 	begin := now()
 	for _, result := range producer.ProduceSync(ctx, all...) {
 		r.noteProduced(begin, what, result.Record, result.Err)
+		err = errors.Join(err, result.Err)
 	}
+	return err
 }
 
 // noted is a value as the history has it: the hash of one that is too large for it.
@@ -244,7 +246,7 @@ func (r *rig) foreignProducer(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait(ctx, time.Duration(random.Float64()*float64(time.Second)))
 		what := foreignKinds[random.IntN(len(foreignKinds))]
-		r.produce(what, r.foreign(random, what))
+		_ = r.produce(what, r.foreign(random, what)) // the history has it
 	}
 }
 

@@ -17,10 +17,13 @@ import (
 // margin is the time of load before the first fault and after the last.
 const margin = 10 * time.Second
 
+// brief are the kinds that are over soon, but for the [longer] ones.
+var brief = []string{"F1", "F3", "F8", "F13", "F14", "F15", "F19"}
+
 // takes is about how long the fault takes, with a second of load after it.
 func (m misfortune) takes() time.Duration {
 	usual := faultTime + time.Second
-	if m.stage != "" {
+	if slices.Contains(brief, m.kind) {
 		usual = 4 * time.Second
 	}
 	return cmp.Or(longer[m.what], usual)
@@ -62,11 +65,15 @@ func choose(seed int64, duration time.Duration, list []misfortune) (chosen, left
 			each, spare = append(each, m), spare-m.takes()
 		}
 	}
-	for _, i := range random.Perm(len(each)) {
-		group := groups[[2]string{each[i].kind, each[i].stage}]
-		other := group[random.IntN(len(group))]
-		if more := other.takes() - each[i].takes(); more <= max(spare, 0) {
-			each[i], spare = other, spare-more
+	others := map[int]misfortune{} // in their stead, if there is time for the longest of them
+	for i, m := range each {
+		group := groups[[2]string{m.kind, m.stage}]
+		others[i] = group[random.IntN(len(group))]
+	}
+	longestFirst := func(a, b int) int { return cmp.Compare(others[b].takes(), others[a].takes()) }
+	for _, i := range slices.SortedStableFunc(slices.Values(random.Perm(len(each))), longestFirst) {
+		if more := others[i].takes() - each[i].takes(); more <= max(spare, 0) {
+			each[i], spare = others[i], spare-more
 		}
 	}
 	count := map[string]int{}

@@ -56,6 +56,7 @@ type rig struct {
 
 	client, producer *kgo.Client
 	foreigners       atomic.Int64
+	said             sync.Map // reports that were noted
 }
 
 func (r *rig) record(line any) {

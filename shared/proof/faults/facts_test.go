@@ -23,9 +23,12 @@ type facts struct {
 	*history
 	groups     map[string]string // the consumer group of each source topic
 	at         map[position]*record
-	sources    []*record          // of the source topics, by partition and offset
-	letters    []*record          // of the dead-letter topics
-	events     map[position]event // the source records that a reader must understand
+	sources    []*record // of the source topics, by partition and offset
+	letters    []*record // of the dead-letter topics
+	audits     []audit
+	copies     map[redrive][]position
+	redriven   map[position][]position // copies, by what was rejected
+	events     map[position]event      // the source records that a reader must understand
 	byID       map[string][]position
 	derived    map[string][]position // notifications, by the event that caused them
 	said       map[string][]position // by fingerprint
@@ -73,11 +76,13 @@ type handling struct {
 const never = int64(1<<63 - 1)
 
 func factsOf(h *history) *facts {
+	h = h.separated()
 	f := &facts{history: h, groups: map[string]string{}, at: map[position]*record{}, events: map[position]event{},
 		byID: map[string][]position{}, derived: map[string][]position{}, said: map[string][]position{},
 		label: map[position]string{}, shown: map[resource][]shown{}, last: map[string]int{},
 		ends: map[position][]hit{}, handled: map[position]int64{}, partitions: map[partition][]*record{},
 		committed: map[partition][]commit{}, advances: map[partition][]commit{},
+		copies: map[redrive][]position{}, redriven: map[position][]position{},
 		ownership: map[owner][]span{}, kept: map[resource]position{}, spread: map[resource]int{}}
 	for group, topic := range h.run.Groups {
 		f.groups[topic] = group
@@ -112,11 +117,16 @@ func factsOf(h *history) *facts {
 }
 
 func (f *facts) addRecord(r *record) {
+	if r.Topic == auditTopic {
+		f.addAudit(r)
+		return
+	}
 	f.at[r.position] = r
 	if strings.HasSuffix(r.Topic, deadLetters) {
 		f.letters = append(f.letters, r)
 		return
 	}
+	f.addCopy(r)
 	f.sources = append(f.sources, r)
 	f.partitions[r.partition()] = append(f.partitions[r.partition()], r)
 	if e, ok := understand(r.Topic, r.Value); ok {
@@ -220,7 +230,7 @@ func (f *facts) keep() {
 	seen := map[place]bool{}
 	for _, r := range f.sources {
 		e, ok := f.events[r.position]
-		if !ok || f.poison(r.position) {
+		if !ok || f.poison(r.position) || f.unhandled(r.position) {
 			continue
 		}
 		id := resource{r.Topic, e.resource()}

@@ -175,6 +175,29 @@ type (
 		Peak    int64  `json:"peak"` // bytes
 	}
 
+	// gone is a range of offsets that a fault removed, from before to after the removal. The records are in the history, read
+	// before that.
+	gone struct {
+		when
+		Topic     string `json:"topic"`
+		Partition int32  `json:"partition"`
+		From      int64  `json:"from"`
+		To        int64  `json:"to"` // exclusive
+		Why       string `json:"why,omitzero"`
+	}
+
+	// report is what the program says about offsets that are gone.
+	report struct {
+		when
+		By        string `json:"by"` // log, /readyz or doctor
+		Process   string `json:"process,omitzero"`
+		Topic     string `json:"topic"`
+		Partition int32  `json:"partition"` // -1 = all
+		From      int64  `json:"from"`
+		To        int64  `json:"to"` // exclusive; 0 = all
+		What      string `json:"what"`
+	}
+
 	// state is the state of the whole: Op "quiet", "converged" or "stuck".
 	state struct {
 		when
@@ -225,6 +248,9 @@ func (w *writer) write(line any) error {
 	return err
 }
 
+// recreated is why offsets are gone: their topic was deleted, and then created again when the removal was over.
+const recreated = "recreated"
+
 // now is the time of a line.
 func now() when { return when{T: time.Now().UnixNano()} }
 
@@ -245,6 +271,8 @@ type history struct {
 	counters []counters
 	memory   []memory
 	states   []state
+	gone     []gone
+	reports  []report
 	broken   []string // lines that cannot be read
 }
 
@@ -284,10 +312,13 @@ func parse(r io.Reader) (*history, error) {
 	byTime(h.commits)
 	byTime(h.effects)
 	byTime(h.states)
-	slices.SortStableFunc(h.records, func(a, b record) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
-	})
+	byTime(h.gone)
+	slices.SortStableFunc(h.records, byPosition)
 	return h, nil
+}
+
+func byPosition(a, b record) int {
+	return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 }
 
 func (w when) at() int64 { return w.T }
@@ -336,6 +367,10 @@ func (h *history) add(b []byte) error {
 		return read(b, &h.counters)
 	case "memory":
 		return read(b, &h.memory)
+	case "gone":
+		return read(b, &h.gone)
+	case "report":
+		return read(b, &h.reports)
 	case "quiet", "converged", "stuck":
 		return read(b, &h.states)
 	}
@@ -357,6 +392,7 @@ func (h *history) lines() (all []any) {
 	for _, more := range [][]any{
 		anys(h.posts), anys(h.produced), anys(h.faults), anys(h.hits), anys(h.owned), anys(h.commits), anys(h.effects),
 		anys(h.records), anys(h.items), anys(h.demands), anys(h.rebuilt), anys(h.counters), anys(h.memory), anys(h.states),
+		anys(h.gone), anys(h.reports),
 	} {
 		all = append(all, more...)
 	}
@@ -391,6 +427,8 @@ func TestHistoryIsReadAsItWasWritten(t *testing.T) {
 		counters{when: now(), Process: "worker-1/1", Values: map[string]float64{`a{b="c"}`: 1}},
 		memory{when: now(), Process: "worker-1/1", Peak: 1 << 20},
 		state{when: now(), Op: "stuck", What: "lag"},
+		gone{when: now(), Topic: at.Topic, Partition: 2, To: 7, Why: recreated},
+		report{when: now(), By: "log", Process: "worker-1/1", Topic: at.Topic, Partition: 2, From: 5, To: 7, What: "deleted"},
 	}
 	for _, l := range lines {
 		require.NoError(t, w.write(l))
@@ -400,5 +438,5 @@ func TestHistoryIsReadAsItWasWritten(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, lines, h.lines())
 	require.Len(t, h.broken, 2)
-	assert.Contains(t, h.broken[0], `line 16: unknown op "what"`)
+	assert.Contains(t, h.broken[0], `line 18: unknown op "what"`)
 }

@@ -11,7 +11,13 @@ func ended(f *facts, r *findings) {
 	for _, s := range f.sources {
 		r.Examined++
 		ends := f.ends[s.position]
-		if len(ends) == 0 {
+		if f.unhandled(s.position) {
+			g, _ := f.removal(s.position)
+			if silent := f.silent(s.position, g.T); len(silent) > 0 {
+				r.bad(lost, g.T, positions(s.position), "the record was removed before it was handled, which is not reported by %s",
+					strings.Join(silent, ", "))
+			}
+		} else if len(ends) == 0 {
 			r.bad(lost, s.Timestamp*1e6, positions(s.position), "the record was never handled to its end")
 		}
 		last := map[string]int64{}
@@ -26,6 +32,7 @@ func ended(f *facts, r *findings) {
 			last[e.Process] = e.T
 		}
 	}
+	f.reported(r)
 	for _, h := range f.handlings {
 		if f.at[h.at] == nil {
 			r.bad(wrong, h.begin, positions(h.at), "%s handled what is no committed record", h.process)
@@ -52,6 +59,7 @@ func committedBehind(f *facts, r *findings) {
 			for ; len(records) > 0 && records[0].Offset < c.Offset; records = records[1:] {
 				r.Examined++
 				switch at, t := records[0].position, f.handled[records[0].position]; {
+				case f.unhandled(at): // a matter of I2
 				case t == 0:
 					r.bad(lost, c.T, positions(at), "offset %d was committed, and the record below it never ended", c.Offset)
 				case t > c.T+rounding:
@@ -75,7 +83,7 @@ func ordered(f *facts, r *findings) {
 	for _, s := range f.sources {
 		e, understood := f.events[s.position]
 		k := key{s.partition(), orderKey(s.Topic, s.Key, e, understood)}
-		if k.text == "" {
+		if k.text == "" || f.unhandled(s.position) {
 			continue
 		}
 		keys[s.position] = k
@@ -159,6 +167,7 @@ func rejected(f *facts, r *findings) {
 	for _, l := range f.letters {
 		r.Examined++
 		at, consumer, class, ok := letter(l)
+		at.Offset += life * f.lives(at.Topic, l.Timestamp*1e6)
 		source, t := f.at[at], l.Timestamp*1e6
 		switch {
 		case !ok || l.Topic != at.Topic+deadLetters || consumer != f.groups[at.Topic] || class == "":
@@ -178,6 +187,7 @@ func rejected(f *facts, r *findings) {
 			r.bad(wrong, t, positions(l.position, at), "a dead letter is not the record that was rejected")
 		}
 	}
+	f.audited(r)
 	for _, s := range f.sources {
 		ends := f.ends[s.position]
 		if len(ends) == 0 {

@@ -41,7 +41,7 @@ func effectsOnce(f *facts, r *findings) {
 		}
 		made, err := time.Parse(time.RFC3339, f.events[at].made)
 		old := err == nil && time.Unix(0, f.run.T).Sub(made) > claimsKept
-		done := slices.ContainsFunc(f.ends[at], func(h hit) bool { return h.Outcome == "done" })
+		done := f.done(at)
 		for sink := range sinks {
 			r.Examined++
 			d := delivery{sink, id.id}
@@ -70,7 +70,7 @@ func (f *facts) announced(id resource, at position, r *findings) {
 	for _, p := range f.derived[e.id] {
 		ids[f.events[p].id] = true
 	}
-	done := slices.ContainsFunc(f.ends[at], func(h hit) bool { return h.Outcome == "done" })
+	done := f.done(at)
 	switch n := len(ids); {
 	case n > 0 && e.producer == appProducer:
 		r.bad(twice, t, positions(at), "%s %s was announced, which its producer does itself", id.topic, id.id)
