@@ -122,7 +122,7 @@ func good() *history { return goodWith(func(*sim) {}) }
 // goodWith adds what else happens before the end.
 func goodWith(more func(*sim)) *history {
 	s := &sim{clock: 1e18, ends: map[partition]int64{}, value: map[position][]byte{}}
-	s.run = run{when: when{T: s.clock}, Seed: 7, Duration: "1s", Schedule: []scheduled{{Kind: "F1", Stage: "effect-begun"}},
+	s.run = run{when: when{T: s.clock}, Seed: 7, Duration: "1s", Schedule: []scheduled{{"", "F1", "effect-begun", "kill"}},
 		Topics: map[string]int32{"contact-created": 2, "request-created": 1, "notification": 1}, Groups: map[string]string{}}
 	for topic, group := range groupOf {
 		s.run.Groups[group] = topic
@@ -474,9 +474,11 @@ func TestEachDefectIsFound(t *testing.T) {
 		{"I14", "request-created/0 has 0 owners", func(h *history) {
 			h.owned = append(h.owned, owned{when{T: h.states[0].T}, "revoked", "worker-1/1", "request-created", []int32{0}})
 		}},
-		{"F4 was scheduled and never hit", "", func(h *history) { h.run.Schedule = append(h.run.Schedule, scheduled{Kind: "F4"}) }},
-		{"F1 completed was scheduled and never hit", "", func(h *history) {
-			h.run.Schedule = append(h.run.Schedule, scheduled{Kind: "F1", Stage: "completed"})
+		{"F1 a panic was scheduled and not hit", "", func(h *history) {
+			h.run.Schedule = append(h.run.Schedule, scheduled{"", "F1", "effect-begun", "a panic"})
+		}},
+		{"F1 kill was scheduled and not hit", "", func(h *history) { // twice, and hit once
+			h.run.Schedule = append(h.run.Schedule, h.run.Schedule[0])
 		}},
 	} {
 		t.Run(c.want+" "+c.text, func(t *testing.T) {

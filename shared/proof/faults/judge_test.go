@@ -92,9 +92,14 @@ func judge(h *history) verdict {
 	}
 	v.Faults = f.faultSums()
 	v.Doubtful = f.doubtful
-	for _, s := range v.Faults {
-		if s.Hit == 0 {
-			v.Gaps = append(v.Gaps, strings.TrimSpace(s.Kind+" "+s.Stage)+" was scheduled and never hit")
+	hits := map[scheduled]int{}
+	for _, x := range h.faults {
+		hits[scheduled{"", x.Kind, x.Stage, x.What}]++
+	}
+	for _, s := range h.run.Schedule {
+		s.At = ""
+		if hits[s]--; hits[s] < 0 {
+			v.Gaps = append(v.Gaps, s.Kind+" "+s.What+" was scheduled and not hit")
 		}
 	}
 	if h.run.T == 0 {
