@@ -2,7 +2,9 @@ package faults
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -47,7 +49,7 @@ func (s *sim) losesBy(why string) {
 	}
 	s.gone[0].To = last.Offset
 	if why == recreated {
-		clear(s.ends)
+		maps.DeleteFunc(s.ends, func(p partition, _ int64) bool { return p.topic == topic })
 	}
 	if why == "" {
 		s.handled(last)
@@ -81,6 +83,17 @@ func redrivesTwice(s *sim) {
 	n := s.handle(again, "contact")
 	s.pass("worker-3/1", n, "done", sent...)
 	s.commit(n)
+}
+
+// id is a position as commands write it.
+func (p position) id() string {
+	return p.Topic + "/" + strconv.Itoa(int(p.Partition)) + "/" + strconv.FormatInt(p.Offset, 10)
+}
+
+// redrivesLater is the same on a topic that was created again.
+func redrivesLater(s *sim) {
+	losesATopic(s)
+	redrivesTwice(s)
 }
 
 // rejects makes a record that was done a rejected one.
@@ -149,6 +162,7 @@ func TestDefectsOfLossesAndRedrivesAreFound(t *testing.T) {
 			h.commits = slices.Insert(h.commits, i-1, old)
 		}, []string{"I3", "I9"}, "before the record below it had ended"},
 		{"redrives", redrivesTwice, func(*history) {}, nil, ""},
+		{"redrives on a new topic", redrivesLater, func(*history) {}, nil, ""},
 		{"redrives", redrivesTwice, audits(`"item"`), []string{"I8"}, "is not on the audit topic"},
 		{"redrives", redrivesTwice, audits(`"begin"`), []string{"I8"}, "shows 0 redrives"},
 		{"redrives", redrivesTwice, func(h *history) { copyOf(h).Headers[3] = header("redrives", []byte("2")) },

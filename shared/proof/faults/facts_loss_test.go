@@ -124,7 +124,7 @@ type audit struct {
 
 // redrive names one redrive of a dead letter.
 type redrive struct {
-	id     string // topic/partition/offset of what was rejected
+	of     position // what was rejected
 	number string
 }
 
@@ -143,18 +143,25 @@ func (f *facts) addCopy(r *record) {
 		b, _ := base64.StdEncoding.DecodeString(h[1])
 		last[h[0]] = string(b)
 	}
-	of, ok := last["redrive-of"]
-	parts := strings.Split(of, "/")
-	if !ok || len(parts) != 3 {
+	of, ok := f.positionOf(last["redrive-of"], r.Timestamp*1e6)
+	if !ok {
 		return
 	}
 	f.label[r.position] = "redriven"
 	d := redrive{of, last["redrives"]}
 	f.copies[d] = append(f.copies[d], r.position)
-	n, _ := strconv.ParseInt(parts[1], 10, 32)
-	offset, _ := strconv.ParseInt(parts[2], 10, 64)
-	source := position{parts[0], int32(n), offset}
-	f.redriven[source] = append(f.redriven[source], r.position)
+	f.redriven[of] = append(f.redriven[of], r.position)
+}
+
+// positionOf is the position that an id of the program, topic/partition/offset, had at a time.
+func (f *facts) positionOf(id string, t int64) (at position, ok bool) {
+	parts := strings.Split(id, "/")
+	if len(parts) != 3 {
+		return position{}, false
+	}
+	n, noNumber := strconv.ParseInt(parts[1], 10, 32)
+	offset, noOffset := strconv.ParseInt(parts[2], 10, 64)
+	return position{parts[0], int32(n), offset + life*f.lives(parts[0], t)}, noNumber == nil && noOffset == nil
 }
 
 // done reports whether a record, or a copy of it that was redriven, was done.
@@ -175,19 +182,21 @@ func (f *facts) audited(r *findings) {
 			continue
 		}
 		r.Examined++
-		d := redrive{a.ID, strconv.Itoa(a.Redrive)}
+		of, _ := f.positionOf(a.ID, a.t)
+		written, _ := f.positionOf(a.Copy, a.t)
+		d := redrive{of, strconv.Itoa(a.Redrive)}
 		known[d] = true
-		if copies := f.copies[d]; len(copies) != 1 || copies[0].id() != a.Copy {
+		if copies := f.copies[d]; len(copies) != 1 || copies[0] != written {
 			r.bad(wrong, a.t, copies, "the audit topic says that %s was redriven to %s; %d copies are on the topic",
 				a.ID, a.Copy, len(copies))
 		}
 	}
 	for d, copies := range f.copies {
 		if len(copies) > 1 {
-			r.bad(twice, f.at[copies[1]].Timestamp*1e6, copies, "redrive %s of %s wrote %d copies", d.number, d.id, len(copies))
+			r.bad(twice, f.at[copies[1]].Timestamp*1e6, copies, "redrive %s of %v wrote %d copies", d.number, d.of, len(copies))
 		}
 		if !known[d] {
-			r.bad(wrong, f.at[copies[0]].Timestamp*1e6, copies, "redrive %s of %s is not on the audit topic", d.number, d.id)
+			r.bad(wrong, f.at[copies[0]].Timestamp*1e6, copies, "redrive %s of %v is not on the audit topic", d.number, d.of)
 		}
 	}
 	for _, x := range f.faults {
@@ -204,9 +213,4 @@ func (f *facts) audited(r *findings) {
 			r.bad(wrong, x.T, nil, "the audit topic shows %d redrives of those that were made at once", begun)
 		}
 	}
-}
-
-// id is a position as commands write it.
-func (p position) id() string {
-	return p.Topic + "/" + strconv.Itoa(int(p.Partition)) + "/" + strconv.FormatInt(p.Offset, 10)
 }
