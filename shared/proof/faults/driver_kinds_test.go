@@ -19,7 +19,7 @@ import (
 
 // longer are the faults that take longer than others.
 var longer = map[string]time.Duration{
-	"restart the brokers one after the other":                 30 * time.Second,
+	"restart the brokers one after the other":                 45 * time.Second,
 	"a handler never returns":                                 45 * time.Second,
 	"a worker's clock is wrong by 30 s":                       15 * time.Second,
 	"a member of kafkajs has the group":                       15 * time.Second,

@@ -283,10 +283,27 @@ func (s scene) recover(topic string, kept []*kgo.Record, from map[int32]int64) e
 	return errors.Join(err, s.acknowledge(topic))
 }
 
+// settled returns an error unless all workers run and are the members of a group.
+func (r *rig) settled(group string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		groups, err := kadm.NewClient(r.client).DescribeGroups(ctx, group)
+		if g := groups[group]; err == nil && (g.State != "Stable" || len(g.Members) != len(r.workers)) {
+			err = fmt.Errorf("%s is %s with %d members", group, g.State, len(g.Members))
+		}
+		for _, w := range r.workers {
+			err = errors.Join(err, w.ready(ctx))
+		}
+		return err
+	}
+}
+
 // recreate deletes a topic with records that are not handled yet, and creates it again when the workers say that it is missing.
 func recreate(s scene) error {
 	const topic = "machine-created" // others get more partitions
 	admin := kadm.NewClient(s.client)
+	if err := until(s, brokerTime, s.settled(consumerOf[topic])); err != nil { // who starts later cannot know what is lost
+		return err
+	}
 	s.cluster.table.set(blackHole) // nothing is handled
 	defer s.cluster.table.set(passes)
 	for n := range topics[topic] {
