@@ -139,6 +139,9 @@ func TestDefectsOfLossesAndRedrivesAreFound(t *testing.T) {
 		text   string
 	}{
 		{"a loss", loses, func(*history) {}, nil, ""},
+		{"a loss before a fault", loses, func(h *history) { // which waits for nothing
+			h.faults = append(h.faults, fault{when: h.states[0].when, Kind: "F12"})
+		}, nil, ""},
 		{"a loss", loses, without("log"), []string{"I2"}, "not reported by log"},
 		{"a loss", loses, without("doctor"), []string{"I2"}, "not reported by doctor"},
 		{"a loss", loses, func(h *history) { h.gone = nil; h.reports = nil }, []string{"I2", "I3", "I4"}, "never handled to its end"},
@@ -179,6 +182,9 @@ func TestDefectsOfLossesAndRedrivesAreFound(t *testing.T) {
 			v := reread(t, h)
 			require.Equal(t, c.want, v.red(), "%s", strings.Join(texts(v), "\n"))
 			assert.Contains(t, strings.Join(texts(v), "\n"), c.text)
+			for _, s := range v.Faults {
+				assert.True(t, len(c.want) > 0 || s.Recovered == s.Hit, "%+v", s)
+			}
 		})
 	}
 }

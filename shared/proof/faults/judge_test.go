@@ -184,7 +184,7 @@ func (f *facts) recovery(x fault) (took time.Duration, waited, ok bool) {
 		waiting, next := false, never
 		for i := max(0, n-window); i < min(len(records), n+window); i++ {
 			at := f.handled[records[i].position]
-			waiting = waiting || i < n && (at == 0 || at > end)
+			waiting = waiting || i < n && (at > end || at == 0 && !f.unhandled(records[i].position))
 			if at > end {
 				next = min(next, at)
 			}
