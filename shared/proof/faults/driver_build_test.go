@@ -223,8 +223,7 @@ func (m mutant) title() string { return cmp.Or(m.name, "control") }
 
 var mutants = []mutant{
 	{"commit before work", "shared/bus/kafka/commit.go",
-		"if offset, epoch, ok := p.Handled(); ok && offset != p.committed {",
-		"if offset, epoch, ok := p.next, int32(-1), p.next > p.start; ok && offset != p.committed {", []string{"I3"},
+		"offset, epoch, ok := p.Handled()", "offset, epoch, ok := p.next, int32(-1), p.next > p.start", []string{"I3"},
 		[]string{"the table is slow", "kill a worker"}},
 	{"no claim", "functions/consumers/notification.go",
 		"claim, left, err := h.Claims.Claim(ctx, m.ID, c.Name, lease(ctx))",
