@@ -310,6 +310,11 @@ func TestWhatAFaultExplains(t *testing.T) {
 		{"a store that is down while a claim is completed", func(h *history) {
 			h.faults[0].Kind, h.faults[0].Process, h.faults[0].Stage, h.run.Schedule = "F11", "", "", nil
 		}, without("F11"), []string{"I6"}},
+		{"the first lost its coordinator, and so the partition", func(h *history) {
+			h.faults[0] = fault{when: h.faults[0].when, Kind: "F7"}
+			h.run.Schedule = nil
+			h.owned = append(h.owned, owned{when{T: h.faults[0].T + ms/2}, "revoked", "worker-2/1", "notification", []int32{0}})
+		}, without("F7"), []string{"I6"}},
 		{"the receiver did not confirm the first", func(h *history) {
 			h.effects = append(h.effects, h.effects[0])
 			h.effects[0].Behaviour = "timeout-after-delivery"

@@ -81,6 +81,15 @@ func (f *facts) announced(id resource, at position, r *findings) {
 	}
 }
 
+// expelled reports whether a process lost a partition at some time because a fault kept its group's coordinator from it: another
+// may have the partition, so it stops its handlers at once.
+func (f *facts) expelled(process string, p partition, x fault, at span) bool {
+	return slices.Contains([]string{"F4", "F5", "F6", "F7"}, x.Kind) &&
+		slices.ContainsFunc(f.ownership[owner{process, p}], func(s span) bool {
+			return at.begin <= s.end && s.end <= at.end && x.T <= s.end && s.end <= max(x.T, x.End)+zombieTime && s.end != never
+		})
+}
+
 // doubts counts, by notification, the handlings that a fault or the end of the process cut between the begin of the effect and
 // the completed claim.
 func (f *facts) doubts() map[string]int {
@@ -99,7 +108,8 @@ func (f *facts) doubts() map[string]int {
 			stopped := x.Kind == "F2" && x.Process == t.process // the lease may have ended meanwhile
 			killed := (x.Kind == "F1" || x.Kind == "F3") && x.Process == t.process
 			noStore := (x.Kind == "F11" || x.Kind == "F17") && (x.Process == "" || x.Process == t.process)
-			return (stopped || !completed && (killed || noStore)) && x.T <= end && max(x.T, x.End) >= w.begin
+			return (stopped || !completed && (killed || noStore)) && x.T <= end && max(x.T, x.End) >= w.begin ||
+				!completed && f.expelled(t.process, t.at.partition(), x, span{w.begin, end})
 		})) {
 			if e, ok := f.events[t.at]; ok { // or the record is lost
 				doubts[e.resource()]++
