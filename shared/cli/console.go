@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
+	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/sipeat/sipeat/shared/console"
 	"github.com/sipeat/sipeat/shared/web"
@@ -59,7 +61,14 @@ func (a *app) console() []web.Function {
 	for _, f := range allConsumers() {
 		groups[f.Consumer.Group] = f.Consumer.Topic
 	}
+	var lists []web.Function
+	for _, f := range (queries.Queries{Store: a.store, Claims: a.claims}).Functions() {
+		if strings.HasPrefix(f.Name, "list-") {
+			lists = append(lists, f)
+		}
+	}
 	return console.Functions(console.Options{
+		Store: a.store, Lists: lists, Running: a.running,
 		Cluster: a.cluster, Groups: groups, Statuses: a.statuses, Diagnose: a.diagnose, Who: whoami(), Logger: a.logger,
 		DeadLetters: &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger, Check: checker(a.store)},
 	})

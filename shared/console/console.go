@@ -25,6 +25,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/web"
 )
 
@@ -44,7 +45,10 @@ type Options struct {
 	Statuses    func() []kafka.Status                    // of the consumers in this process; nil = none run here
 	Diagnose    func(context.Context) ([]Finding, error) // `sipeat doctor`
 	DeadLetters *deadletters.Client
-	Who         string // acts, for audit records, where callers are not authenticated
+	Store       store.Reader
+	Lists       []web.Function  // the API's lists
+	Running     context.Context // of the server: live feeds end with it
+	Who         string          // acts, for audit records, where callers are not authenticated
 	Logger      *slog.Logger
 }
 
@@ -59,8 +63,14 @@ func Functions(o Options) []web.Function {
 		view("dead-letters", web.HandleQuery(d.list)),
 		view("dead-letters/{topic}/{partition}/{offset}", web.HandleQuery(d.letter)),
 		view("dead-letters/preview", web.HandleQuery(d.preview)),
+		view("audit", web.HandleQuery(d.audit)),
+		view("demand", web.HandleQuery(demand{o.Store}.get)),
+		view("live", &feed{o, make(chan struct{}, maxFeeds)}),
 		{Name: "console-redrive", Route: "POST /console/dead-letters/redrive", Staff: true, Handler: d.act(deadletters.Redrive)},
 		{Name: "console-discard", Route: "POST /console/dead-letters/discard", Staff: true, Handler: d.act(deadletters.Discard)},
+	}
+	for _, f := range o.Lists {
+		all = append(all, view(strings.TrimPrefix(f.Route, "GET /"), f.Handler))
 	}
 	home := http.RedirectHandler("/console/now", http.StatusFound)
 	for _, path := range []string{"/{$}", "/console", "/console/{$}"} {

@@ -257,7 +257,7 @@ async function act(kind, body, count, box) {
   for (const b of document.querySelectorAll('#preview button, #redrive button, #discard button')) b.disabled = true;
   const paint = () => {
     painted = Date.now();
-    const summary = Object.entries(numbers).map(([k, n]) => number(n) + ' ' + k).join(', ') || 'reading';
+    const summary = Object.entries(numbers).sort().map(([k, n]) => number(n) + ' ' + k).join(', ') || 'reading';
     box.replaceChildren(h('p', {id: ended ? 'ended' : 'acting', class: ended && ended.error ? 'bad' : ''},
       kind + ': ' + number(done) + ' of ' + number(count) + ' – ' + summary, ended && ended.error ? ': ' : '', ended && text(ended.error || '', 400)),
       ended ? h('p', {}, h('a', {href: location.href}, 'Show what is left')) : button,
@@ -298,6 +298,117 @@ async function lines(answer, show) {
     for (const line of parts) if (line) show(line);
   }
 }
+
+const cells = {
+  createdAt: ['Created', r => time(r.createdAt)], id: ['Id', r => text(r.id, 60)], eventId: ['Event', r => text(r.eventId, 60)],
+  name: ['Name', r => text(r.name)], email: ['E-mail', r => text(r.email)], phone: ['Phone', r => text(r.phone)],
+  message: ['Message', r => text(r.message, 300)], companyName: ['Company', r => text(r.companyName)], city: ['City', r => text(r.city)],
+  country: ['Country', r => text(r.country)], address: ['Address', r => text(r.address)], machineId: ['Machine', r => text(r.machineId, 60)],
+  contactName: ['Contact', r => text(r.contactName)], drinks: ['Drinks', r => text((r.drinksList || []).join(', '), 300)],
+  type: ['About', r => text(r.type)], subjectId: ['Subject', r => text(r.subjectId, 60)],
+  deliveries: ['Deliveries', r => (r.deliveries || []).map(d => h('small', {class: d.state === 'failed' ? 'bad' : ''},
+    text(d.channel), ' ', text(d.state), ' ', d.class ? text(d.class) : '', ' ', d.at ? time(d.at) : ''))],
+};
+
+// listView is a list of the API, with its filters and pages.
+function listView(name, title, fields, columns) {
+  const names = [...fields.map(f => f[0]), 'since', 'limit', 'cursor'];
+  views[name] = {title, async show() {
+    const q = parameters(names), v = await get(name, q);
+    const page = new URLSearchParams(query);
+    page.set('cursor', v.nextCursor);
+    const first = new URLSearchParams(query);
+    first.delete('cursor');
+    show(filterForm([...fields, ['since', 'Since', '2026-11-23'], ['limit', 'Rows', ['20', '50', '100']]]),
+      table(title + ', newest first', columns.map(c => cells[c]), v.items),
+      h('p', {}, query.get('cursor') && h('a', {href: location.pathname + '?' + first}, '← newest'), ' ',
+        v.nextCursor && h('a', {id: 'next', href: location.pathname + '?' + page}, 'next →')));
+  }};
+}
+listView('contacts', 'Contacts', [], ['createdAt', 'name', 'companyName', 'email', 'phone', 'message', 'id']);
+listView('machines', 'Machines', [['city', 'City'], ['country', 'Country']],
+  ['createdAt', 'name', 'address', 'city', 'country', 'contactName', 'id']);
+listView('requests', 'Requests', [['city', 'City'], ['country', 'Country'], ['machineId', 'Machine']],
+  ['createdAt', 'name', 'drinks', 'city', 'country', 'machineId', 'id']);
+listView('notifications', 'Notifications', [['type', 'About', ['', 'contact', 'machine', 'request']]],
+  ['createdAt', 'type', 'message', 'deliveries', 'subjectId', 'id']);
+
+views.demand = {title: 'Demand', every: 10000, async show() {
+  const v = await get('demand', parameters(['country', 'city'])), most = Math.max(1, ...v.drinks.map(d => d.count));
+  const chart = table(number(v.total) + ' requests for ' + counted(v.kinds, 'drink') + (v.kinds > v.drinks.length ? ', the most wanted' : ''), [
+    ['Drink', d => text(d.drink, 60)], ['Requests', d => number(d.count), 'num'],
+    ['Share', d => h('svg', {class: 'chart', viewBox: '0 0 100 10', preserveAspectRatio: 'none', role: 'img', 'aria-label': number(d.count)},
+      h('rect', {class: 'bar', width: d.count / most * 100, height: 10}))]], v.drinks);
+  if ($('filters')) { // what is being typed stays
+    $('chart').replaceChildren(chart);
+    return;
+  }
+  show(filterForm([['country', 'Country'], ['city', 'City']]),
+    v.complete ? null : h('p', {class: 'warn'}, 'There are too many places to add up all: select a country or city.'),
+    h('div', {id: 'chart'}, chart));
+}};
+
+// live shows new events as they come. Pause ends the stream; what comes meanwhile is not shown.
+views.live = {title: 'Live', async show() {
+  const rows = [], list = h('div', {}), button = h('button', {type: 'button', id: 'pause'}, 'Pause');
+  let stop = null, skipped = 0;
+  const paint = () => list.replaceChildren(skipped ? h('p', {class: 'warn'}, number(skipped) + ' came too fast to be shown.') : '',
+    table('New events, the newest first', [['Written', e => time(e.at)], ['Topic', e => text(e.topic)],
+      ['Place', e => e.partition + '/' + e.offset], ['Key', e => text(e.key, 60)],
+      ['Value', e => e.value === null ? 'none (a tombstone)' : h('code', {}, text(e.value, 300))]], rows));
+  const listen = async () => {
+    stop = new AbortController();
+    button.textContent = 'Pause';
+    try {
+      const answer = await call('/console/live', {signal: stop.signal, headers: {Accept: 'application/json, text/event-stream'}});
+      say('Listening.', 'ok');
+      await lines(answer, line => {
+        if (!line.startsWith('data: ')) return;
+        const b = JSON.parse(line.slice(6));
+        skipped += b.skipped;
+        rows.unshift(...b.events.reverse());
+        rows.length = Math.min(rows.length, 100);
+        paint();
+      });
+      throw new Error('The stream ended');
+    } catch (error) {
+      if (stop.signal.aborted) return;
+      failed(error);
+      if (!(error instanceof Refused)) setTimeout(() => stop.signal.aborted || listen(), 3000);
+    }
+  };
+  button.addEventListener('click', () => {
+    if (!stop.signal.aborted) {
+      stop.abort();
+      button.textContent = 'Go on';
+      say('Paused.');
+    } else listen();
+  });
+  show(button, list);
+  paint();
+  listen();
+}};
+
+views.audit = {title: 'Audit', async show() {
+  const v = await get('audit', parameters(['from', 'limit'])), from = +query.get('from') || 0;
+  const page = n => { const p = new URLSearchParams(query); p.set('from', n); return location.pathname + '?' + p; };
+  const filter = f => Object.entries(f).map(([k, x]) => k + ' ' + x).join(', ') || 'all';
+  const save = h('button', {type: 'button', onclick: () => { // as `sipeat dead-letters audit --json` prints them
+    const a = h('a', {download: 'audit.jsonl', href: URL.createObjectURL(new Blob(v.actions.map(x => JSON.stringify(x) + '\n')))});
+    a.click();
+    URL.revokeObjectURL(a.href);
+  }}, 'Save these as JSON lines');
+  show(table(counted(v.total, 'action') + ', newest first', [['When', a => time(a.at)], ['Who', a => text(a.who, 60)],
+    ['Action', a => text(a.kind)], ['Filter', a => text(filter(a.filter), 200)], ['Events', a => number(a.count), 'num'],
+    ['Results', a => [text(Object.entries(a.results).sort().map(([k, n]) => number(n) + ' ' + k).join(', ') || 'none', 200),
+      a.ended ? '' : h('small', {class: 'warn'}, 'not ended: it runs, or was killed')]],
+    ['Reason or error', a => text(a.error || a.reason || '', 300)],
+    ['Ids', a => (a.items || []).length ? h('details', {}, h('summary', {}, counted(a.items.length, 'id')),
+      a.items.map(i => h('div', {}, letterLink(i.id, text(i.id, 80))))) : '']], v.actions),
+    h('p', {}, from > 0 && h('a', {href: page(Math.max(0, from - (+query.get('limit') || 20)))}, '← newer'), ' ',
+      from + v.actions.length < v.total && h('a', {href: page(from + v.actions.length)}, 'older →')),
+    v.total ? save : null);
+}};
 
 $('signin').addEventListener('submit', event => {
   event.preventDefault();

@@ -1,11 +1,13 @@
 package program
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,7 +21,8 @@ import (
 
 const asJSON = "Accept: application/json"
 
-var views = []string{"now", "dead-letters"}
+var views = []string{"now", "dead-letters", "contacts", "machines", "requests", "notifications", "demand",
+	"audit"}
 
 // The pages hold no data and are public. Their data is for staff.
 func TestConsoleIsForStaff(t *testing.T) {
@@ -138,9 +141,81 @@ func TestConsoleRedrives(t *testing.T) {
 	p.shows("#ended", "1 discarded")
 	p.open(s.URL + "/console/dead-letters")
 	p.shows("#none", "No dead letter matches")
+	p.open(s.URL + "/console/audit")
+	p.shows("td", "test data")
+	p.shows("td", "1 redriven, 1 refused")
+	p.pictures("audit")
+	p.fitsPhones("audit")
 	audit := s.fleet().Run("dead-letters", "audit", "--json").Stdout
 	assert.Contains(t, audit, `"reason":"test data"`)
 	assert.Contains(t, audit, `"kind":"redrive"`)
+}
+
+func TestConsoleShowsBusiness(t *testing.T) {
+	t.Parallel()
+	p := openTab(t)
+	s := serve(t, t.TempDir())
+	const hostile = "<img src=x onerror=alert(1)> \u202egnp.exe"
+	event := `{"eventId":"e-1","eventType":"contact-created","data":{"id":"a/b?c#d","name":"` + hostile + `","message":"` +
+		strings.Repeat("x", 100_000) + `"}}`
+	require.NoError(t, client(t, s.Kafka).ProduceSync(Within(t), &kgo.Record{Topic: "contact-created", Key: []byte("a/b?c#d"),
+		Value: []byte(event)}).FirstErr())
+	s.Readable("/contacts", "a/b?c#d")
+	s.Readable("/machines", s.Post("/machines", aMachine).ID)
+	for n, drinks := range []string{`["Mate","Cola"]`, `["Mate"]`, `["Mate","<img src=x onerror=alert(1)>"]`} {
+		body := strings.Replace(aRequest, `["Mate"]`, drinks, 1)
+		if n == 0 {
+			body = strings.Replace(body, "Milton Keynes", "Berlin", 1)
+		}
+		s.Readable("/requests", s.Post("/requests", body).ID)
+	}
+	for n := range 25 {
+		s.Post("/notifications", with(t, aNotification, map[string]any{"message": fmt.Sprintf("Message %d.", n)}))
+	}
+	for view, says := range map[string]string{"contacts": `\u202egnp.exe`, "machines": "Hall 3", "requests": "Mate, Cola",
+		"demand": "<img src=x", "requests?city=berlin": "Mate, Cola", "demand?city=milton+keynes": "Mate"} {
+		p.open(s.URL + "/console/" + view)
+		p.shows("td", says)
+		assert.True(t, eval[bool](p, `!document.querySelector('#view img')`))
+		name, _, _ := strings.Cut(view, "?")
+		p.pictures(name)
+		p.fitsPhones(name)
+	}
+	p.open(s.URL + "/console/requests")
+	p.shows("td", "Mate, Cola")
+	p.tabTo("input[name=city]")
+	p.press("berlin", kb.Enter)
+	p.holds(`location.search.includes('city=berlin') && document.querySelectorAll('tbody tr').length === 1`)
+	Until(t, func() error {
+		return ErrorUnless(len(s.Pages("/notifications", "", 100)) == 30, "not all are projected") // 5 are derived
+	})
+	p.open(s.URL + "/console/notifications")
+	p.shows("td", "log delivered")
+	p.pictures("notifications")
+	p.fitsPhones("notifications")
+	p.tabTo("#next")
+	p.press(kb.Enter)
+	p.holds(`location.search.includes('cursor') && document.querySelectorAll('tbody tr').length === 10`)
+
+	p.open(s.URL + "/console/live")
+	p.shows("#status", "Listening")
+	var live Accepted
+	Until(t, func() error { // the feed begins with what comes after it has connected
+		live = s.Post("/contacts", AContact)
+		return ErrorUnless(strings.Contains(eval[string](p, `document.body.innerText`), live.ID), "not shown")
+	})
+	p.pictures("live")
+	p.fitsPhones("live")
+	p.tabTo("#pause")
+	p.press(kb.Enter)
+	p.shows("#status", "Paused")
+	s.Readable("/contacts", s.Post("/contacts", AContact).ID)
+	p.press(kb.Enter)
+	p.shows("#status", "Listening")
+	began := time.Now()
+	s.Stop(syscall.SIGTERM)
+	assert.Less(t, time.Since(began), 5*time.Second, "a live feed does not hold up the end")
+	p.takeErrors() // of the requests
 }
 
 // A page of another origin must not act, and what is no token is refused.

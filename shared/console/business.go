@@ -1,0 +1,184 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
+	"github.com/sipeat/sipeat/shared/web"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	maxDemand = 2000 // rows of demand, one for each drink and place, that are added up
+	maxDrinks = 50   // that are shown
+)
+
+// demand adds up the read model's demand by drink.
+type demand struct{ store store.Reader }
+
+type demandQuery struct {
+	Country string `query:"country"`
+	City    string `query:"city"`
+}
+
+type demandView struct {
+	Drinks   []drinkCount `json:"drinks"` // the most wanted first, at most [maxDrinks]
+	Total    int64        `json:"total"`  // of all drinks
+	Kinds    int          `json:"kinds"`  // how many drinks there are
+	Complete bool         `json:"complete"`
+}
+
+type drinkCount struct {
+	Drink string `json:"drink"`
+	Count int64  `json:"count"`
+}
+
+func (d demand) get(ctx context.Context, q demandQuery) (v demandView, err error) {
+	counts := map[string]*drinkCount{}
+	page := store.DemandQuery{Country: q.Country, City: q.City, Limit: store.MaxLimit}
+	for range maxDemand / store.MaxLimit {
+		found, err := d.store.Demand(ctx, page)
+		if err != nil {
+			return v, err
+		}
+		for _, row := range found.Items {
+			drink := row.Key().Drink
+			if counts[drink] == nil {
+				counts[drink] = &drinkCount{Drink: row.Drink}
+			}
+			counts[drink].Count += row.Count
+			v.Total += row.Count
+		}
+		if page.Cursor = found.Next; page.Cursor == "" {
+			v.Complete = true
+			break
+		}
+	}
+	for _, c := range counts {
+		v.Drinks = append(v.Drinks, *c)
+	}
+	slices.SortFunc(v.Drinks, func(a, b drinkCount) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Drink, b.Drink))
+	})
+	v.Kinds = len(v.Drinks)
+	v.Drinks = v.Drinks[:min(v.Kinds, maxDrinks)]
+	return v, nil
+}
+
+const (
+	maxFeeds    = 8 // at a time; each has a Kafka client for each topic
+	feedEvery   = 250 * time.Millisecond
+	feedEvents  = 20   // in that time; others are counted
+	maxFeedText = 2000 // bytes of a value that are shown
+	keepAlive   = 10 * time.Second
+)
+
+// feed is a stream of server-sent events: what is written to the topics from now on, until the client goes away or the server
+// stops.
+type feed struct {
+	Options
+	slots chan struct{}
+}
+
+type feedEvent struct {
+	Topic     string    `json:"topic"`
+	Partition int32     `json:"partition"`
+	Offset    int64     `json:"offset"`
+	At        time.Time `json:"at"`
+	Key       string    `json:"key"`
+	EventID   string    `json:"eventId,omitempty"`
+	Value     *string   `json:"value"` // the beginning
+}
+
+// batch is what one message of the stream holds.
+type batch struct {
+	Events  []feedEvent `json:"events"`
+	Skipped int         `json:"skipped"` // events that came too fast to be shown
+}
+
+// feedQueue passes events from the topics to the stream.
+type feedQueue struct {
+	mu sync.Mutex
+	batch
+}
+
+func (q *feedQueue) add(r bus.Record) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.Events) == feedEvents {
+		q.Skipped++
+		return nil
+	}
+	e := feedEvent{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, At: r.Timestamp,
+		Key: *text(append([]byte{}, r.Key...), 200), Value: text(r.Value, maxFeedText)}
+	if d, ok := events.Lookup(r.Topic); ok {
+		if event, err := d.Decode(r.Value); err == nil {
+			e.EventID = event.EventID()
+		}
+	}
+	q.Events = append(q.Events, e)
+	return nil
+}
+
+func (q *feedQueue) take() (taken batch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	taken, q.batch = q.batch, batch{}
+	return taken
+}
+
+func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	select {
+	case f.slots <- struct{}{}:
+		defer func() { <-f.slots }()
+	default:
+		web.Problem{Status: http.StatusServiceUnavailable, RetryAfter: keepAlive,
+			Detail: "There are as many live feeds as one process serves: close another."}.Write(w, r)
+		return
+	}
+	tails, ctx := errgroup.WithContext(r.Context())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var queue feedQueue
+	for _, topic := range f.DeadLetters.Topics {
+		tails.Go(func() error {
+			return kafka.Tail(ctx, f.Cluster, topic, kafka.TailOptions{Follow: true, Logger: f.Logger}, queue.add)
+		})
+	}
+	defer func() { _ = tails.Wait() }() // it ends with ctx
+	defer cancel()
+	stream := newStream(w, "text/event-stream")
+	tick := time.NewTicker(feedEvery)
+	defer tick.Stop()
+	stream.write([]byte(": live\n\n"))
+	for wrote := time.Now(); ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done(): // the client has gone, or the brokers do not answer: it connects again
+			return
+		case <-f.Running.Done():
+			return
+		}
+		b := queue.take()
+		switch {
+		case len(b.Events) > 0:
+			data, _ := json.Marshal(b, jsontext.AllowInvalidUTF8(true)) // these types are JSON
+			stream.write(slices.Concat([]byte("data: "), data, []byte("\n\n")))
+		case time.Since(wrote) > keepAlive:
+			stream.write([]byte(": nothing new\n\n"))
+		default:
+			continue
+		}
+		wrote = time.Now()
+	}
+}
