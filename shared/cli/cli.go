@@ -117,7 +117,7 @@ func (a *app) command() *cobra.Command {
 	serve, api, worker, page := a.serveCommand(), a.apiCommand(), a.workerCommand(), a.consoleCommand()
 	for _, c := range []*cobra.Command{serve, api, worker, page, a.topicsCommand(), a.doctorCommand(), a.publishCommand(),
 		a.tailCommand(), a.deadLettersCommand(), a.invokeCommand(), a.sampleCommand(), a.rebuildCommand(), a.replayCommand(),
-		a.docsCommand(), a.versionCommand()} {
+		a.docsCommand(), a.journeyCommand(), a.versionCommand()} {
 		for _, c := range append(c.Commands(), c) {
 			run := c.RunE
 			c.RunE = func(c *cobra.Command, args []string) error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sipeat/sipeat/functions/queries"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/sipeat/sipeat/shared/console"
 	"github.com/sipeat/sipeat/shared/web"
@@ -38,13 +39,7 @@ func (a *app) runConsole(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := a.deadLetters(ctx); err != nil {
-		return err
-	}
-	if err := a.checkModel(); err != nil {
-		return err
-	}
-	if err := a.openModel(ctx, a.settings.Store); err != nil {
+	if err := a.reachAll(ctx); err != nil {
 		return err
 	}
 	callers := a.settings.Web
@@ -55,8 +50,21 @@ func (a *app) runConsole(ctx context.Context) error {
 	return nil
 }
 
+// reachAll checks the brokers and opens the read model and the claims, if there are any.
+func (a *app) reachAll(ctx context.Context) error {
+	if err := a.reach(ctx, kafka.Requirements{}); err != nil {
+		return err
+	}
+	if err := a.checkModel(); err != nil {
+		return err
+	}
+	return a.openModel(ctx, a.settings.Store)
+}
+
 // console are the endpoints of the console, on the cluster and the read model that are open.
-func (a *app) console() []web.Function {
+func (a *app) console() []web.Function { return console.Functions(a.consoleOptions()) }
+
+func (a *app) consoleOptions() console.Options {
 	groups := map[string]string{}
 	for _, f := range allConsumers() {
 		groups[f.Consumer.Group] = f.Consumer.Topic
@@ -67,11 +75,11 @@ func (a *app) console() []web.Function {
 			lists = append(lists, f)
 		}
 	}
-	return console.Functions(console.Options{
-		Store: a.store, Lists: lists, Running: a.running,
+	return console.Options{
+		Store: a.store, Claims: a.claims, Lists: lists, Running: a.running,
 		Cluster: a.cluster, Groups: groups, Statuses: a.statuses, Diagnose: a.diagnose, Who: whoami(), Logger: a.logger,
 		DeadLetters: &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger, Check: checker(a.store)},
-	})
+	}
 }
 
 // diagnose runs the doctor's checks with parts of its own, which it closes.

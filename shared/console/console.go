@@ -46,10 +46,13 @@ type Options struct {
 	Diagnose    func(context.Context) ([]Finding, error) // `sipeat doctor`
 	DeadLetters *deadletters.Client
 	Store       store.Reader
-	Lists       []web.Function  // the API's lists
-	Running     context.Context // of the server: live feeds end with it
-	Who         string          // acts, for audit records, where callers are not authenticated
-	Logger      *slog.Logger
+	Claims      interface { // of notifications; store.Claims has it
+		Deliveries(ctx context.Context, ids ...string) (map[string][]store.Delivery, error)
+	}
+	Lists   []web.Function  // the API's lists
+	Running context.Context // of the server: live feeds end with it
+	Who     string          // acts, for audit records, where callers are not authenticated
+	Logger  *slog.Logger
 }
 
 // Functions are the endpoints of the console, below /console/, and GET /, which redirects there.
@@ -63,6 +66,8 @@ func Functions(o Options) []web.Function {
 		view("dead-letters", web.HandleQuery(d.list)),
 		view("dead-letters/{topic}/{partition}/{offset}", web.HandleQuery(d.letter)),
 		view("dead-letters/preview", web.HandleQuery(d.preview)),
+		view("journey", web.HandleQuery(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })), // the form
+		view("journey/{id}", web.HandleQuery((&journeys{o, l}).get)),
 		view("audit", web.HandleQuery(d.audit)),
 		view("demand", web.HandleQuery(demand{o.Store}.get)),
 		view("live", &feed{o, make(chan struct{}, maxFeeds)}),

@@ -130,7 +130,7 @@ func (n *now) diagnose() {
 		d := diagnosis{At: time.Now(), Checks: len(findings), Findings: []Finding{}}
 		for _, status := range []string{"wrong", "note"} {
 			for _, f := range findings {
-				if f.Status == status {
+				if f.Status == status && (f.Part != "groups" || status == "wrong") { // the topics show the lag, as of now
 					d.Findings = append(d.Findings, f)
 				}
 			}

@@ -300,7 +300,7 @@ async function lines(answer, show) {
 }
 
 const cells = {
-  createdAt: ['Created', r => time(r.createdAt)], id: ['Id', r => text(r.id, 60)], eventId: ['Event', r => text(r.eventId, 60)],
+  createdAt: ['Created', r => time(r.createdAt)], id: ['Id', r => h('a', {href: '/console/journey/' + encodeURIComponent(r.id)}, text(r.id, 60))], eventId: ['Event', r => text(r.eventId, 60)],
   name: ['Name', r => text(r.name)], email: ['E-mail', r => text(r.email)], phone: ['Phone', r => text(r.phone)],
   message: ['Message', r => text(r.message, 300)], companyName: ['Company', r => text(r.companyName)], city: ['City', r => text(r.city)],
   country: ['Country', r => text(r.country)], address: ['Address', r => text(r.address)], machineId: ['Machine', r => text(r.machineId, 60)],
@@ -388,6 +388,42 @@ views.live = {title: 'Live', async show() {
   paint();
   listen();
 }};
+
+views.journey = {title: 'Journey', async show() {
+  const id = path.includes('/') ? decodeURIComponent(path.slice('journey/'.length)) : '';
+  const form = h('form', {id: 'find', onsubmit: event => {
+    event.preventDefault();
+    location.assign('/console/journey/' + encodeURIComponent(new FormData(event.target).get('id').trim()));
+  }}, h('p', {}, 'What became of an event: by its eventId, the id of a resource, or a correlationId.'),
+  h('label', {}, 'Id', h('input', {name: 'id', value: id, required: true, size: 40, dir: 'auto', autocomplete: 'off', spellcheck: 'false'})),
+  h('button', {}, 'Find'));
+  show(form);
+  if (!id) {
+    await get('journey');
+    return;
+  }
+  say('Searching the topics …');
+  const v = await get('journey/' + encodeURIComponent(id));
+  say(v.complete ? '' : 'The topics were not read to their ends: there may be more.', 'warn');
+  show(form, v.events.map(station));
+}};
+
+// station is an event of a journey, and below it those that it caused.
+function station(s) {
+  const step = (at, ...children) => h('li', {}, time(at), ' ', children);
+  return h('section', {class: 'box'}, h('h2', {}, text(s.topic), ' ', text(s.eventId || 'without an eventId', 80)),
+    h('p', {class: 'soft'}, 'made ', time(s.metadata.timestamp), ' by ', text(s.metadata.producer || 'unknown', 60), ', key ', text(s.key, 80)),
+    h('ul', {}, s.records.map(p => step(p.at, 'record ' + p.partition + '/' + p.offset + (p.redrive ? ', redrive ' + p.redrive : '') + ', ',
+      h('span', {class: p.handled ? 'ok' : 'warn'}, p.handled ? 'handled' : 'waiting'), ' (', text(s.group), ')',
+      p.traceparent ? [' trace ', text(p.traceparent, 60)] : '')),
+    s.rejections.map(r => step(r.lastAt, h('span', {class: 'bad'}, 'rejected'), ' by ', text(r.consumer, 60), ' as ', text(r.class), ' after ' +
+      counted(r.attempts, 'attempt') + ', now ' + r.state + ': ', text(r.reason, 300), ' ', letterLink(r.id, text(r.id)))),
+    s.row ? step(s.row.createdAt, s.row.eventId === s.eventId ? 'row in the read model' : ['the row in the read model is of event ', text(s.row.eventId, 80)]) :
+      h('li', {}, 'no row in the read model'),
+    s.deliveries.map(d => step(d.at, text(d.channel), ' ', h('span', {class: d.state === 'failed' ? 'bad' : 'ok'}, d.state), ' ', text(d.class || '')))),
+    h('details', {}, h('summary', {}, 'Payload, ' + counted(s.bytes, 'byte')), h('pre', {tabindex: 0}, h('bdi', {}, shown(s.payload)))),
+    s.caused.map(station));
+}
 
 views.audit = {title: 'Audit', async show() {
   const v = await get('audit', parameters(['from', 'limit'])), from = +query.get('from') || 0;

@@ -22,7 +22,7 @@ import (
 const asJSON = "Accept: application/json"
 
 var views = []string{"now", "dead-letters", "contacts", "machines", "requests", "notifications", "demand",
-	"audit"}
+	"audit", "journey"}
 
 // The pages hold no data and are public. Their data is for staff.
 func TestConsoleIsForStaff(t *testing.T) {
@@ -131,6 +131,18 @@ func TestConsoleRedrives(t *testing.T) {
 	p.shows("#ended", "1 refused")
 	p.pictures("dead-letters-redriven")
 	p.fitsPhones("dead-letters-redriven")
+	p.open(s.URL + "/console/journey")
+	p.tabTo("#find input")
+	p.press(first.ID, kb.Enter)
+	p.shows("section section li", "rejected by sipeat-notification-consumer as exhausted after 5 attempts, now redriven")
+	p.shows("section section li", "redrive 1, handled")
+	p.shows("section section li", "discord delivered")
+	p.shows("section li", "the row in the read model is of event "+first.EventID) // that of the conflict
+	p.tabTo("summary")
+	p.press(kb.Enter)
+	p.shows("pre", "Ada Lovelace")
+	p.pictures("journey")
+	p.fitsPhones("journey")
 	p.open(s.URL + "/console/dead-letters")
 	p.shows("caption", "1 event")
 	p.tabTo("#preview button")
@@ -181,6 +193,12 @@ func TestConsoleShowsBusiness(t *testing.T) {
 		p.pictures(name)
 		p.fitsPhones(name)
 	}
+	p.open(s.URL + "/console/contacts")
+	p.shows("td a", "a/b?c#d")
+	p.tabTo("td a")
+	p.press(kb.Enter)
+	p.shows("section li", "handled")
+	assert.Equal(t, "/console/journey/a%2Fb%3Fc%23d", eval[string](p, `location.pathname`))
 	p.open(s.URL + "/console/requests")
 	p.shows("td", "Mate, Cola")
 	p.tabTo("input[name=city]")
@@ -216,6 +234,68 @@ func TestConsoleShowsBusiness(t *testing.T) {
 	s.Stop(syscall.SIGTERM)
 	assert.Less(t, time.Since(began), 5*time.Second, "a live feed does not hold up the end")
 	p.takeErrors() // of the requests
+}
+
+// A journey is found by each id of its chain, also one of another program, and is a tree.
+func TestJourney(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	f := s.fleet()
+	type station struct {
+		EventID, Topic, Payload string
+		Records                 []struct{ Handled bool }
+		Row                     *struct{ EventID string }
+		Deliveries              []struct{ State string }
+		Caused                  []station
+	}
+	journey := func(id string) []station {
+		got := f.Run("journey", id, "--json")
+		require.Equal(t, 0, got.Status, got.Stderr)
+		answer := Call(t, "GET", s.URL+"/console/journey/"+url.PathEscape(id), "", asJSON)
+		type journey struct {
+			Complete bool
+			Events   []station
+		}
+		assert.Equal(t, Decoded[journey](t, got.Stdout), Decoded[journey](t, answer.Body))
+		assert.True(t, Decoded[journey](t, got.Stdout).Complete)
+		return Decoded[journey](t, got.Stdout).Events
+	}
+	first := s.Post("/contacts", AContact)
+	s.Post("/contacts", AContact) // another one
+	var derived string
+	Until(t, func() error {
+		a := Call(t, "GET", s.URL+"/console/journey/"+first.ID, "", asJSON)
+		return ErrorUnless(strings.Contains(a.Body, `"state":"delivered"`) && !strings.Contains(a.Body, `"handled":false`), a.Body)
+	})
+	for _, id := range []string{first.ID, first.EventID} {
+		events := journey(id)
+		require.Len(t, events, 1)
+		assert.Equal(t, first.EventID, events[0].EventID)
+		assert.Equal(t, first.EventID, events[0].Row.EventID)
+		require.Len(t, events[0].Caused, 1)
+		assert.Equal(t, "delivered", events[0].Caused[0].Deliveries[0].State)
+		derived = events[0].Caused[0].EventID
+	}
+	assert.Equal(t, first.EventID, journey(derived)[0].EventID, "its cause")
+	assert.Contains(t, f.Run("journey", first.ID).Stdout, "log delivered")
+
+	for id, value := range map[string]string{
+		"1719400000000-k3j2h1xyz": `{"eventId":"1719400000000-k3j2h1xyz","eventType":"contact-created","data":{"id":"c-1","name":"A",` +
+			`"big":12345678901234567890.10},"metadata":{"timestamp":"2024-06-26T11:06:40.000Z","producer":"sipeat-app"}}`,
+		"a/\u202e\"": `{"eventId":"a/\u202e\"","eventType":"contact-created","data":{"id":"c-2"},` +
+			`"metadata":{"causationId":"a/\u202e\""}}`,
+	} {
+		require.NoError(t, client(t, s.Kafka).ProduceSync(Within(t), &kgo.Record{Topic: "contact-created", Value: []byte(value)}).FirstErr())
+		Until(t, func() error {
+			a := Call(t, "GET", s.URL+"/console/journey/"+url.PathEscape(id), "", asJSON)
+			return ErrorUnless(strings.Contains(a.Body, `"handled":true`), a.Body)
+		})
+		assert.Equal(t, value, journey(id)[0].Payload, "exact")
+	}
+	missing := f.Run("journey", "nothing")
+	assert.Equal(t, 1, missing.Status)
+	assert.Contains(t, missing.Stderr, "no event")
+	assert.Equal(t, http.StatusNotFound, Call(t, "GET", s.URL+"/console/journey/nothing", "", asJSON).Status)
 }
 
 // A page of another origin must not act, and what is no token is refused.

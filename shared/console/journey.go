@@ -1,0 +1,346 @@
+package console
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
+	"github.com/sipeat/sipeat/shared/trace"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	journeyTimeout = 20 * time.Second
+	maxJourney     = 200             // events
+	maxPayload     = 256 << 10       // bytes of a payload that are shown
+	clockSkew      = 5 * time.Minute // between the clock that made an id and the brokers'
+)
+
+// Journey is what became of the events that an id names.
+//
+// Nothing is recorded for it, so it costs an event nothing: the topics are searched when somebody asks, from the time that the id
+// contains on (UUIDv7, and the TypeScript app's ids begin with milliseconds), or else from the read model's time of the resource,
+// or else from their beginning. Attempts are those that dead letters tell of; an event that its group has committed and that has
+// no dead letter was handled, after an unknown number of attempts. All of it is kept as long as the topics. An Idempotency-Key
+// cannot be found: it is only a part of the digest from which its event's id is made.
+type Journey struct {
+	ID       string     `json:"id"`
+	Complete bool       `json:"complete"` // the topics were read to their ends
+	From     time.Time  `json:"from,omitzero"`
+	Events   []*Station `json:"events"` // those without a cause among them, oldest first
+}
+
+// Station is an event of a journey.
+type Station struct {
+	EventID    string                   `json:"eventId,omitempty"` // "" = the record cannot be decoded
+	Topic      string                   `json:"topic"`
+	Key        string                   `json:"key"`
+	ResourceID string                   `json:"resourceId,omitempty"`
+	Metadata   events.Metadata          `json:"metadata"`
+	Records    []Place                  `json:"records"` // more than one: a repeat, or a redrive
+	Payload    string                   `json:"payload"` // the value as it is on the topic, the first [maxPayload] bytes
+	Bytes      int                      `json:"bytes"`
+	Group      string                   `json:"group"`
+	Rejections []*deadletters.Rejection `json:"rejections"`
+	Row        *Row                     `json:"row"`        // in the read model; null = none
+	Deliveries []Delivery               `json:"deliveries"` // of a notification
+	Caused     []*Station               `json:"caused"`
+}
+
+// Place is a record of an event.
+type Place struct {
+	Partition int32     `json:"partition"`
+	Offset    int64     `json:"offset"`
+	At        time.Time `json:"at"`
+	Redrive   int       `json:"redrive,omitzero"` // its number
+	Trace     string    `json:"traceparent,omitempty"`
+	Handled   bool      `json:"handled"` // the group has committed it; rejected ones too
+}
+
+// Row is an item of the read model.
+type Row struct {
+	ID        string    `json:"id"`
+	EventID   string    `json:"eventId"` // the event that made it
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+// Delivery is how far the delivery of a notification by a channel is.
+type Delivery struct {
+	Channel string              `json:"channel"`
+	State   store.DeliveryState `json:"state"`
+	At      time.Time           `json:"at,omitzero"`
+	Class   string              `json:"class,omitempty"`
+}
+
+type journeyQuery struct {
+	ID string `path:"id"`
+}
+
+// journeys finds journeys.
+type journeys struct {
+	Options
+	letters *letters
+}
+
+// FindJourney finds the events that have the id, or whose subject, chain or cause has it, and all of their chains. None is NotFound.
+func FindJourney(ctx context.Context, o Options, id string) (*Journey, error) {
+	return (&journeys{o, &letters{client: o.DeadLetters}}).get(ctx, journeyQuery{id})
+}
+
+func (j *journeys) get(ctx context.Context, q journeyQuery) (*Journey, error) {
+	began, err := j.began(ctx, q.ID)
+	if err != nil {
+		return nil, err
+	}
+	s := &search{subject: q.ID, ids: map[string]bool{}, found: map[string]*Station{}, from: began}
+	s.add(q.ID)
+	v := &Journey{ID: q.ID}
+	searching, cancel := context.WithTimeout(ctx, journeyTimeout)
+	defer cancel()
+	for known := 0; known < len(s.ids) && len(s.found) < maxJourney; { // an effect may be found before its cause
+		known = len(s.ids)
+		if err = j.scan(searching, s); err != nil {
+			break
+		}
+	}
+	if err != nil && searching.Err() == nil && !errors.Is(err, errEnough) || ctx.Err() != nil {
+		return nil, unavailable(err)
+	}
+	v.From, v.Complete = s.from, err == nil
+	if len(s.found) == 0 {
+		until := ""
+		if !v.Complete {
+			until = ", as far as they were read in time"
+		}
+		return nil, events.Errorf(events.NotFound, "no event on the topics has this id, or belongs to it%s", until)
+	}
+	if err := j.complete(ctx, s); err != nil {
+		return nil, err
+	}
+	v.Events = s.tree()
+	return v, nil
+}
+
+// began is a time before the events of an id; zero = unknown.
+func (j *journeys) began(ctx context.Context, id string) (time.Time, error) {
+	if at := timeOf(id); !at.IsZero() {
+		return at.Add(-clockSkew), nil
+	}
+	for _, topic := range j.DeadLetters.Topics {
+		item, err := j.Store.Get(ctx, topic, id)
+		if err == nil {
+			return item.CreatedAt.Add(-clockSkew), nil
+		}
+		if events.KindOf(err) != events.NotFound {
+			return time.Time{}, err
+		}
+	}
+	return time.Time{}, nil
+}
+
+// timeOf is the time that an id contains; zero = none that is likely.
+func timeOf(id string) (at time.Time) {
+	if parsed, err := uuid.Parse(id); err == nil && parsed.Version() == 7 {
+		at = time.Unix(parsed.Time().UnixTime())
+	} else if text, _, ok := strings.Cut(id, "-"); ok && len(text) == 13 {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			at = time.UnixMilli(n)
+		}
+	}
+	if at.After(time.Now().Add(clockSkew)) {
+		return time.Time{}
+	}
+	return at
+}
+
+// search is what is searched for and what is found.
+type search struct {
+	subject string
+	from    time.Time
+
+	mu    sync.Mutex
+	ids   map[string]bool // of events, chains and causes
+	every bool            // an id may be spelt in several ways in JSON: every record is decoded
+	found map[string]*Station
+}
+
+// add adds an id to search for.
+func (s *search) add(id string) {
+	if id == "" || s.ids[id] {
+		return
+	}
+	s.ids[id] = true
+	s.every = s.every || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\\/<>&'`, r) })
+	if at := timeOf(id); !at.IsZero() && at.Add(-clockSkew).Before(s.from) {
+		s.from = at.Add(-clockSkew)
+	}
+}
+
+var errEnough = errors.New("the journey is too long")
+
+// scan searches all topics once.
+func (j *journeys) scan(ctx context.Context, s *search) error {
+	scans, ctx := errgroup.WithContext(ctx)
+	o := kafka.TailOptions{FromStart: true, Since: s.from, Logger: j.Logger}
+	for _, topic := range j.DeadLetters.Topics {
+		definition, _ := events.Lookup(topic)
+		scans.Go(func() error {
+			return kafka.Tail(ctx, j.Cluster, topic, o, func(r bus.Record) error { return s.look(definition, r) })
+		})
+	}
+	return scans.Wait()
+}
+
+// look keeps a record that is searched for.
+func (s *search) look(d events.Definition, r bus.Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	possible := s.every || s.ids[string(r.Key)]
+	for id := range s.ids {
+		possible = possible || bytes.Contains(r.Value, []byte(id))
+	}
+	if !possible {
+		return nil
+	}
+	var envelope struct {
+		ID       string          `json:"eventId"`
+		Metadata events.Metadata `json:"metadata"`
+	}
+	_ = json.Unmarshal(r.Value, &envelope, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // it may be anything
+	n := &Station{EventID: envelope.ID, Topic: r.Topic, Key: string(r.Key), Metadata: envelope.Metadata, Bytes: len(r.Value)}
+	if e, err := d.Decode(r.Value); err == nil {
+		n.EventID, n.ResourceID = e.EventID(), e.ResourceID()
+		if n.Key == "" {
+			n.Key = e.Key()
+		}
+	}
+	if !s.ids[n.EventID] && !s.ids[n.Metadata.CorrelationID] && !s.ids[n.Metadata.CausationID] &&
+		n.Key != s.subject && n.ResourceID != s.subject {
+		return nil
+	}
+	name := r.Topic + " " + n.EventID
+	if n.EventID == "" {
+		name = deadletters.FormatID(bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset})
+	}
+	if known := s.found[name]; known != nil {
+		n = known
+	} else if len(s.found) == maxJourney {
+		return errEnough
+	}
+	s.found[name] = n
+	if n.Payload == "" && r.Value != nil {
+		n.Payload = *text(r.Value, maxPayload)
+	}
+	place := Place{Partition: r.Partition, Offset: r.Offset, At: r.Timestamp}
+	for _, h := range r.Headers {
+		switch h.Key {
+		case bus.HeaderRedrives:
+			place.Redrive, _ = strconv.Atoi(string(h.Value))
+		case trace.Header:
+			place.Trace = *text(append([]byte{}, h.Value...), maxHeader)
+		}
+	}
+	if !slices.ContainsFunc(n.Records, func(p Place) bool { return p.Partition == r.Partition && p.Offset == r.Offset }) {
+		n.Records = append(n.Records, place)
+	}
+	s.add(n.EventID)
+	s.add(n.Metadata.CorrelationID)
+	s.add(n.Metadata.CausationID)
+	return nil
+}
+
+// complete adds what became of the events.
+func (j *journeys) complete(ctx context.Context, s *search) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	groups, err := kafka.Groups(ctx, j.Cluster, j.Groups)
+	if err != nil {
+		return unavailable(err)
+	}
+	rejections, _, err := j.letters.get(ctx, true)
+	if err != nil {
+		return err
+	}
+	for _, n := range s.found {
+		for _, g := range groups {
+			if g.Topic != n.Topic {
+				continue
+			}
+			n.Group = g.Group
+			for i := range n.Records {
+				n.Records[i].Handled = n.Records[i].Offset < g.Committed[n.Records[i].Partition]
+			}
+		}
+		for _, r := range rejections {
+			at := func(p Place) bool { return p.Partition == r.Partition && p.Offset == r.Offset }
+			if r.Topic == n.Topic && slices.ContainsFunc(n.Records, at) {
+				n.Rejections = append(n.Rejections, r)
+			}
+		}
+		if n.ResourceID == "" || len(n.ResourceID) > store.MaxID {
+			continue
+		}
+		item, err := j.Store.Get(ctx, n.Topic, n.ResourceID)
+		switch {
+		case err == nil:
+			n.Row = &Row{item.ID, item.EventID, item.CreatedAt}
+		case events.KindOf(err) != events.NotFound:
+			return err
+		}
+		if n.Topic != (events.Notification{}).Topic() {
+			continue
+		}
+		deliveries, err := j.Claims.Deliveries(ctx, n.ResourceID)
+		if err != nil {
+			return err
+		}
+		for _, d := range deliveries[n.ResourceID] {
+			n.Deliveries = append(n.Deliveries, Delivery(d))
+		}
+	}
+	return nil
+}
+
+// tree puts each event below its cause.
+func (s *search) tree() (roots []*Station) {
+	all := slices.SortedFunc(maps.Values(s.found), func(a, b *Station) int {
+		return cmp.Or(a.Records[0].At.Compare(b.Records[0].At), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.EventID, b.EventID))
+	})
+	byID := map[string]*Station{}
+	for _, n := range all {
+		byID[n.EventID] = n
+	}
+	circular := func(n *Station) bool { // ids of other programs may be anything
+		at := n
+		for range all {
+			if at = byID[at.Metadata.CausationID]; at == nil || at == n {
+				return at == n
+			}
+		}
+		return false
+	}
+	for _, n := range all {
+		cause := byID[n.Metadata.CausationID]
+		if n.Metadata.CausationID == "" || cause == nil || circular(n) {
+			roots = append(roots, n)
+		} else {
+			cause.Caused = append(cause.Caused, n)
+		}
+	}
+	return roots
+}
