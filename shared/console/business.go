@@ -100,6 +100,17 @@ type feedEvent struct {
 	Value     *string   `json:"value"` // the beginning
 }
 
+func feedEventOf(r bus.Record) feedEvent {
+	e := feedEvent{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, At: r.Timestamp,
+		Key: *text(append([]byte{}, r.Key...), 200), Value: text(r.Value, maxFeedText)}
+	if d, ok := events.Lookup(r.Topic); ok {
+		if event, err := d.Decode(r.Value); err == nil {
+			e.EventID = event.EventID()
+		}
+	}
+	return e
+}
+
 // batch is what one message of the stream holds.
 type batch struct {
 	Events  []feedEvent `json:"events"`
@@ -119,14 +130,7 @@ func (q *feedQueue) add(r bus.Record) error {
 		q.Skipped++
 		return nil
 	}
-	e := feedEvent{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, At: r.Timestamp,
-		Key: *text(append([]byte{}, r.Key...), 200), Value: text(r.Value, maxFeedText)}
-	if d, ok := events.Lookup(r.Topic); ok {
-		if event, err := d.Decode(r.Value); err == nil {
-			e.EventID = event.EventID()
-		}
-	}
-	q.Events = append(q.Events, e)
+	q.Events = append(q.Events, feedEventOf(r))
 	return nil
 }
 

@@ -68,6 +68,9 @@ func Functions(o Options) []web.Function {
 		view("dead-letters/preview", web.HandleQuery(d.preview)),
 		view("journey", web.HandleQuery(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })), // the form
 		view("journey/{id}", web.HandleQuery((&journeys{o, l}).get)),
+		view("topics", web.HandleQuery(topics{o}.list)),
+		view("topics/{topic}", web.HandleQuery(topics{o}.get)),
+		view("topics/{topic}/records", web.HandleQuery(topics{o}.records)),
 		view("audit", web.HandleQuery(d.audit)),
 		view("demand", web.HandleQuery(demand{o.Store}.get)),
 		view("live", &feed{o, make(chan struct{}, maxFeeds)}),

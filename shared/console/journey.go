@@ -97,7 +97,8 @@ type journeys struct {
 	letters *letters
 }
 
-// FindJourney finds the events that have the id, or whose subject, chain or cause has it, and all of their chains. None is NotFound.
+// FindJourney finds the events that have the id, or whose subject, chain or cause has it, and all of their chains. None is
+// NotFound.
 func FindJourney(ctx context.Context, o Options, id string) (*Journey, error) {
 	return (&journeys{o, &letters{client: o.DeadLetters}}).get(ctx, journeyQuery{id})
 }
@@ -185,7 +186,9 @@ func (s *search) add(id string) {
 		return
 	}
 	s.ids[id] = true
-	s.every = s.every || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\\/<>&'`, r) })
+	s.every = s.every || strings.ContainsFunc(id, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`"\/<>&'`, r)
+	})
 	if at := timeOf(id); !at.IsZero() && at.Add(-clockSkew).Before(s.from) {
 		s.from = at.Add(-clockSkew)
 	}

@@ -348,14 +348,16 @@ views.demand = {title: 'Demand', every: 10000, async show() {
     h('div', {id: 'chart'}, chart));
 }};
 
+const eventColumns = [['Written', e => time(e.at)], ['Topic', e => text(e.topic)], ['Place', e => e.partition + '/' + e.offset],
+  ['Event', e => e.eventId ? h('a', {href: '/console/journey/' + encodeURIComponent(e.eventId)}, text(e.eventId, 40)) : ''],
+  ['Key', e => text(e.key, 60)], ['Value', e => e.value === null ? 'none (a tombstone)' : h('code', {}, text(e.value, 300))]];
+
 // live shows new events as they come. Pause ends the stream; what comes meanwhile is not shown.
 views.live = {title: 'Live', async show() {
   const rows = [], list = h('div', {}), button = h('button', {type: 'button', id: 'pause'}, 'Pause');
   let stop = null, skipped = 0;
   const paint = () => list.replaceChildren(skipped ? h('p', {class: 'warn'}, number(skipped) + ' came too fast to be shown.') : '',
-    table('New events, the newest first', [['Written', e => time(e.at)], ['Topic', e => text(e.topic)],
-      ['Place', e => e.partition + '/' + e.offset], ['Key', e => text(e.key, 60)],
-      ['Value', e => e.value === null ? 'none (a tombstone)' : h('code', {}, text(e.value, 300))]], rows));
+    table('New events, the newest first', eventColumns, rows));
   const listen = async () => {
     stop = new AbortController();
     button.textContent = 'Pause';
@@ -423,6 +425,37 @@ function station(s) {
     s.deliveries.map(d => step(d.at, text(d.channel), ' ', h('span', {class: d.state === 'failed' ? 'bad' : 'ok'}, d.state), ' ', text(d.class || '')))),
     h('details', {}, h('summary', {}, 'Payload, ' + counted(s.bytes, 'byte')), h('pre', {tabindex: 0}, h('bdi', {}, shown(s.payload)))),
     s.caused.map(station));
+}
+
+views.topics = {title: 'Topics', async show() {
+  const name = path.includes('/') ? decodeURIComponent(path.slice('topics/'.length)) : '';
+  if (name) return showTopic(name);
+  const v = await get('topics');
+  show(table('Topics as they are, beside their declarations', [
+    ['Topic', t => t.description ? h('a', {href: '/console/topics/' + t.topic}, text(t.topic, 80)) : text(t.topic, 80)],
+    ['Partitions', t => number(t.partitions), 'num'], ['Replicas', t => number(t.replication), 'num'], ['Offsets', t => number(t.offsets), 'num'],
+    ['Settings', t => !t.exists ? h('span', {class: 'bad'}, 'missing: sipeat topics') : (t.differences || []).length ?
+      t.differences.map(d => h('small', {class: 'bad'}, text(d.setting + ' is ' + d.have + ' and should be ' + d.want + ': ' + d.remedy, 300))) :
+      h('span', {class: 'ok'}, 'as declared')],
+    ['Holds', t => text(t.description || '')]], v.topics));
+}};
+
+async function showTopic(name) {
+  const v = await get('topics/' + encodeURIComponent(name)), records = h('div', {});
+  const read = async () => {
+    try {
+      const r = await get('topics/' + encodeURIComponent(name) + '/records');
+      records.replaceChildren(table('The last 10 records of each partition, newest first', eventColumns, r.records));
+    } catch (error) {
+      records.replaceChildren(h('p', {class: 'bad', role: 'alert'}, text(error.message, 400)));
+    }
+  };
+  show(h('p', {}, h('a', {href: '/console/topics'}, '← all')), h('h2', {}, text(v.topic)), h('p', {}, text(v.description)),
+    table('Partitions, of group ' + shown(v.group), [['Partition', p => number(p.partition), 'num'], ['End', p => number(p.end), 'num'],
+      ['Committed', p => number(p.committed), 'num'], ['Owner', p => text(p.owner || 'none', 60)]], v.partitions),
+    h('details', {}, h('summary', {}, 'Sample'), h('pre', {tabindex: 0}, shown(v.sample))),
+    h('p', {}, h('a', {href: '/docs#' + v.topic}, 'Fields and limits'), ' (where the API is)'),
+    h('button', {id: 'records', type: 'button', onclick: read}, 'Read the last records'), records);
 }
 
 views.audit = {title: 'Audit', async show() {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/local"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -22,7 +24,7 @@ import (
 const asJSON = "Accept: application/json"
 
 var views = []string{"now", "dead-letters", "contacts", "machines", "requests", "notifications", "demand",
-	"audit", "journey"}
+	"audit", "journey", "topics", "topics/notification", "topics/notification/records"}
 
 // The pages hold no data and are public. Their data is for staff.
 func TestConsoleIsForStaff(t *testing.T) {
@@ -73,6 +75,19 @@ func TestConsoleShowsNow(t *testing.T) {
 	assert.Equal(t, "/console/now", eval[string](p, `location.pathname`))
 	p.pictures("now")
 	p.fitsPhones("now")
+	p.open(s.URL + "/console/topics")
+	p.shows("td", "as declared")
+	p.pictures("topics")
+	p.fitsPhones("topics")
+	p.tabTo("td a[href$=contact-created]")
+	p.press(kb.Enter)
+	p.shows("td", "sipeat-")
+	p.tabTo("#records")
+	p.press(kb.Enter)
+	p.shows("td code", "Ada Lovelace")
+	p.pictures("topic")
+	p.fitsPhones("topic")
+	assert.Equal(t, http.StatusNotFound, Call(t, "GET", s.URL+"/console/topics/nothing", "", asJSON).Status)
 	p.open(s.URL + "/console/now")
 	p.press(kb.Tab)
 	assert.Equal(t, "Skip to the content", eval[string](p, `document.activeElement.textContent`))
@@ -161,6 +176,28 @@ func TestConsoleRedrives(t *testing.T) {
 	audit := s.fleet().Run("dead-letters", "audit", "--json").Stdout
 	assert.Contains(t, audit, `"reason":"test data"`)
 	assert.Contains(t, audit, `"kind":"redrive"`)
+}
+
+// While the brokers are away the page says so, and comes back by itself.
+func TestConsoleComesBack(t *testing.T) {
+	t.Parallel()
+	p := openTab(t)
+	data := t.TempDir()
+	broker := embedded(t, data)
+	f := newFleet(t, broker.Address())
+	f.Worker()
+	s := &Serving{Process: Start(t, f.command("console", "--http", "127.0.0.1:0")), Kafka: f.Brokers}
+	s.Ready()
+	p.open(s.URL)
+	p.shows("#sentence", "All good.")
+	require.NoError(t, broker.Close())
+	p.shows("#sentence", "The brokers cannot be read")
+	assert.Equal(t, http.StatusServiceUnavailable, Call(t, "GET", s.URL+"/console/dead-letters", "", asJSON).Status)
+	again, err := local.Open(t.Context(), local.Options{Dir: filepath.Join(data, "kafka"), Address: f.Brokers})
+	require.NoError(t, err)
+	t.Cleanup(func() { again.Close() })
+	p.holds(`!document.querySelector('#sentence').innerText.includes('cannot be read')`)
+	p.takeErrors() // of requests
 }
 
 func TestConsoleShowsBusiness(t *testing.T) {
@@ -285,7 +322,8 @@ func TestJourney(t *testing.T) {
 		"a/\u202e\"": `{"eventId":"a/\u202e\"","eventType":"contact-created","data":{"id":"c-2"},` +
 			`"metadata":{"causationId":"a/\u202e\""}}`,
 	} {
-		require.NoError(t, client(t, s.Kafka).ProduceSync(Within(t), &kgo.Record{Topic: "contact-created", Value: []byte(value)}).FirstErr())
+		record := &kgo.Record{Topic: "contact-created", Value: []byte(value)}
+		require.NoError(t, client(t, s.Kafka).ProduceSync(Within(t), record).FirstErr())
 		Until(t, func() error {
 			a := Call(t, "GET", s.URL+"/console/journey/"+url.PathEscape(id), "", asJSON)
 			return ErrorUnless(strings.Contains(a.Body, `"handled":true`), a.Body)
