@@ -249,7 +249,7 @@ type actionEnd struct {
 }
 
 // act answers POST /console/dead-letters/redrive and discard with a line of JSON for each result as it comes, and a last one. It
-// stops when the client goes away: the same token continues.
+// stops when the client goes away or the server ends: the same token continues.
 func (d *deadLetters) act(kind deadletters.Kind) http.Handler {
 	pages := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -283,8 +283,11 @@ func (d *deadLetters) act(kind deadletters.Kind) http.Handler {
 		if kind == deadletters.Discard {
 			act = d.DeadLetters.Discard
 		}
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(d.Running, cancel)()
 		end := actionEnd{Ended: true}
-		if err := act(r.Context(), body.Token, deadletters.ActOptions{Who: cmp.Or(web.Caller(r.Context()), d.Who), Rate: body.Rate,
+		if err := act(ctx, body.Token, deadletters.ActOptions{Who: cmp.Or(web.Caller(r.Context()), d.Who), Rate: body.Rate,
 			Reason: body.Reason, Report: func(r deadletters.Result) { line(r) }}); err != nil {
 			d.Logger.Warn("an action on dead letters has stopped", "kind", kind, "error", events.LogText(err.Error()))
 			end.Error = events.LogText(err.Error())

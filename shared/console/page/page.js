@@ -98,7 +98,8 @@ async function run(view, again) {
     if (error instanceof Refused) return;
     again = Math.max(again || 0, 3000);
   }
-  if (again) setTimeout(run, again, view, views[path.split('/')[0]].every);
+  const next = () => document.hidden ? setTimeout(next, 1000) : run(view, views[path.split('/')[0]].every);
+  if (again) setTimeout(next, again);
 }
 
 function plot(points, name) {
