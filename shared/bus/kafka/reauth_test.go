@@ -18,12 +18,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// logins is a hook that counts the logins of a client that are repeated on a connection.
-type logins struct{ connections, all atomic.Int32 }
+// logins is a hook that counts the logins of a client that are repeated on a connection, and the requests that failed.
+type logins struct{ connections, all, failed atomic.Int32 }
 
 func (l *logins) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
 	switch {
 	case e2e.Err() != nil:
+		l.failed.Add(1)
 	case key == int16(kmsg.ApiVersions):
 		l.connections.Add(1)
 	case key == int16(kmsg.SASLHandshake):
@@ -67,13 +68,20 @@ func TestLoginIsRepeatedWhileInUse(t *testing.T) {
 				steps[id] = n
 			})
 		}
-		for l.repeated() < times && time.Now().Before(deadline) {
-			b.end()
-			time.Sleep(50 * time.Millisecond)
+		for range writers {
+			writing.Go(func() {
+				for ; l.repeated() < times && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+					_, err := b.admin.ListEndOffsets(t.Context(), b.topic)
+					if !assert.NoError(t, err) {
+						return
+					}
+				}
+			})
 		}
 		writing.Wait()
 		require.GreaterOrEqual(t, l.repeated(), times,
 			"the brokers demand no repeated login: set their connections.max.reauth.ms to 10000")
+		assert.Zero(t, l.failed.Load(), "a client that mixes up answers tries again on another connection")
 		d.waitFor(steps)
 		s := w.Status()
 		assert.True(t, s.Healthy(), "%+v", s)
@@ -82,9 +90,18 @@ func TestLoginIsRepeatedWhileInUse(t *testing.T) {
 		assert.Zero(t, log.count("level=ERROR")+log.count("level=WARN"))
 	}
 	t.Run("kfake", func(t *testing.T) {
-		c := cluster(t, kfake.EnableSASL(), kfake.Superuser(settings.ScramSHA512, "ada", "s3cret"),
+		c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser(settings.ScramSHA512, "ada", "s3cret"),
 			kfake.BrokerConfigs(map[string]string{"connections.max.reauth.ms": "3000"})) // the client begins a second before that
-		test(t, withLogin(c, settings.ScramSHA512, "ada", "s3cret"), 3)
+		require.NoError(t, err)
+		t.Cleanup(c.Close)
+		for _, key := range []kmsg.Key{kmsg.Produce, kmsg.ListOffsets} { // so slowly that others are sent before the answer
+			c.ControlKey(int16(key), func(kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				c.SleepControl(func() { time.Sleep(50 * time.Millisecond) })
+				return nil, nil, false
+			})
+		}
+		test(t, withLogin(settings.Kafka{Brokers: c.ListenAddrs()}, settings.ScramSHA512, "ada", "s3cret"), 3)
 	})
 	t.Run("kafka", func(t *testing.T) {
 		brokers := os.Getenv("KAFKA_SASL_BROKERS")
