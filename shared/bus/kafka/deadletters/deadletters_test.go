@@ -368,7 +368,6 @@ func TestRedriveEndsWithoutBrokers(t *testing.T) {
 	t.Parallel()
 	cluster := fake(t)
 	r := newRig(t, cluster.ListenAddrs())
-	r.SetTransactionTimeout(time.Second)
 	r.fail(errors.New("broken"), "e0", "e1")
 	r.write("e0", "s0")
 	r.write("e1", "s1")
@@ -378,6 +377,7 @@ func TestRedriveEndsWithoutBrokers(t *testing.T) {
 		Report: func(result deadletters.Result) {
 			results = append(results, result.Result)
 			cluster.Close()
+			r.SetTransactionTimeout(time.Second) // only now: the brokers are slow beside other tests
 		}})
 	require.ErrorContains(t, err, "the brokers did not confirm it in time")
 	assert.Equal(t, []string{"redriven", "failed"}, results)

@@ -76,8 +76,8 @@ type action struct {
 	ActOptions
 	kind    Kind
 	id      string
+	of      *Client
 	client  *kgo.Client
-	timeout time.Duration
 	done    actions // as of the begin
 	results map[string]int
 	stuck   bool // the transaction could not be ended, so that the client can write nothing more; the next action ends it
@@ -101,10 +101,9 @@ func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOption
 	if err != nil {
 		return err
 	}
-	a := &action{ActOptions: o, kind: kind, id: id.String(), timeout: cmp.Or(c.timeout, transactionTimeout), done: actions{},
-		results: map[string]int{}}
+	a := &action{ActOptions: o, kind: kind, id: id.String(), of: c, done: actions{}, results: map[string]int{}}
 	if a.client, err = kafka.NewClient(c.Cluster, c.Logger, kgo.TransactionalID(transactionalID),
-		kgo.TransactionTimeout(a.timeout), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.TransactionTimeout(transactionTimeout), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerLinger(0),
 		kgo.ProducerBatchMaxBytes(kafka.TopicMaxBytes)); err != nil {
 		return err
@@ -193,7 +192,7 @@ var errUnconfirmed = errors.New("the brokers did not confirm it in time: it may 
 // write writes a record, if there is one, and the audit record of it in one transaction, which the end of ctx does not interrupt.
 // It waits on its own timer, because no option of the client bounds a record in flight.
 func (a *action) write(ctx context.Context, record *kgo.Record, audit AuditRecord) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(a.of.timeout, transactionTimeout))
 	defer cancel()
 	audit.Action, audit.Kind, audit.Who, audit.At = a.id, a.kind, a.Who, time.Now().UTC()
 	written, ended := make(chan error, 1), make(chan error, 1)
