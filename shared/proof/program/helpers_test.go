@@ -26,7 +26,7 @@ import (
 func TestMain(m *testing.M) {
 	const memory, room = "/dev/shm", 2 << 30
 	var disk syscall.Statfs_t
-	if syscall.Statfs(memory, &disk) == nil && uint64(disk.Bavail)*uint64(disk.Bsize) >= room {
+	if syscall.Statfs(memory, &disk) == nil && disk.Bavail*uint64(disk.Bsize) >= room {
 		_ = os.Setenv("TMPDIR", memory)
 	}
 	Main(m)
