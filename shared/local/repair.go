@@ -20,8 +20,8 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// repair prepares the folder for kfake, in the formats of its persist.go, version 1. kfake cuts off the torn end that a kill or a
-// power cut leaves in a log of records, but it cuts at any other damage as well: that is refused, and the file is not changed.
+// repair prepares the folder for kfake, in the formats of its persist.go, version 1. It cuts off the torn end that a kill or a
+// power cut leaves in a log of records. kfake would cut at any other damage as well: that is refused, and the file not changed.
 func repair(dir string, log *slog.Logger) error {
 	files, err := fs.Glob(os.DirFS(dir), "partitions/*/*.dat") // dir may have the characters of a pattern in its name
 	if err != nil {
@@ -39,13 +39,19 @@ func repair(dir string, log *slog.Logger) error {
 	})
 	for i, name := range files {
 		file := filepath.Join(dir, filepath.FromSlash(name))
-		next, torn, err := checkSegment(file, base(name))
+		next, whole, torn, err := checkSegment(file, base(name))
 		if err != nil {
 			return err
 		}
 		last := i == len(files)-1 || path.Dir(files[i+1]) != path.Dir(name)
-		if !last && (torn || next != base(files[i+1])) {
+		if !last && (torn > 0 || next != base(files[i+1])) {
 			return damaged("%s lacks records at its end", file)
+		}
+		if torn > 0 {
+			log.Warn("embedded broker: truncating the torn end of a file", "file", file, "bytes", torn)
+			if err := os.Truncate(file, whole); err != nil {
+				return err
+			}
 		}
 	}
 	for _, name := range []string{"groups.log", "pids.log"} {
@@ -100,26 +106,34 @@ func checkTopics(dir string, files []string) error {
 
 // checkSegment distinguishes damage in the middle of a log from a torn end, behind which no whole batch of records stands: kfake
 // writes the markers of transactions while a batch is not synced. next is the offset behind the last record.
-func checkSegment(file string, first int64) (next int64, torn bool, err error) {
+func checkSegment(file string, first int64) (next, whole, torn int64, err error) {
 	b, err := os.ReadFile(file)
-	gap, next := false, first
-	whole := wholeBatches(b, func(batch []byte) {
-		gap = gap || int64(binary.BigEndian.Uint64(batch)) != next
-		next = int64(binary.BigEndian.Uint64(batch)) + int64(binary.BigEndian.Uint32(batch[lastOffsetDeltaAt:])) + 1
+	at, next := first, first
+	size := wholeBatches(b, func(batch []byte) bool {
+		if at = int64(binary.BigEndian.Uint64(batch)); at == next {
+			next += int64(binary.BigEndian.Uint32(batch[lastOffsetDeltaAt:])) + 1
+			at = next
+		}
+		return at == next
 	})
-	if gap {
-		return 0, false, damaged("%s lacks records in the middle", file)
+	if at > next {
+		return 0, 0, 0, damaged("%s lacks records in the middle", file)
 	}
-	for rest := b[whole:]; len(rest) > 0; rest = rest[1:] {
+	rest := b[size:]
+	if at < next { // a power cut has zeroed the offset, which the checksum does not cover
+		rest = rest[1:]
+	}
+	for ; len(rest) > 0; rest = rest[1:] {
 		records := false
-		wholeBatches(rest, func(batch []byte) {
+		wholeBatches(rest, func(batch []byte) bool {
 			records = records || binary.BigEndian.Uint16(batch[attributesAt:])&controlBatch == 0
+			return !records
 		})
 		if records {
-			return 0, false, damaged("%s cannot be read at byte %d, and whole records follow", file, whole)
+			return 0, 0, 0, damaged("%s cannot be read at byte %d, and whole records follow", file, size)
 		}
 	}
-	return next, whole < len(b), err
+	return next, int64(size), int64(len(b) - size), err
 }
 
 // A record batch (https://kafka.apache.org/documentation/#recordbatch).
@@ -133,15 +147,15 @@ const (
 	lastOffsetDeltaAt = 23
 )
 
-// wholeBatches calls visit with the whole batches from the start of b, and returns how many bytes they are.
-func wholeBatches(b []byte, visit func(batch []byte)) (size int) {
+// wholeBatches calls visit with the whole batches from the start of b until it returns false, and returns how many bytes those
+// before are.
+func wholeBatches(b []byte, visit func(batch []byte) bool) (size int) {
 	for rest := b; len(rest) >= batchHeader && rest[magicAt] == 2; rest = b[size:] {
 		n := lengthEnd + int(binary.BigEndian.Uint32(rest[8:]))
 		if n < batchHeader || n > len(rest) ||
-			crc32.Checksum(rest[attributesAt:n], castagnoli) != binary.BigEndian.Uint32(rest[crcAt:]) {
+			crc32.Checksum(rest[attributesAt:n], castagnoli) != binary.BigEndian.Uint32(rest[crcAt:]) || !visit(rest[:n]) {
 			break
 		}
-		visit(rest[:n])
 		size += n
 	}
 	return size

@@ -33,13 +33,25 @@ func commit(t *testing.T, address, group string, offset int64) {
 }
 
 func TestTornEndIsRemoved(t *testing.T) {
-	t.Parallel()
+	for name, tear := range map[string]func(raw []byte) []byte{
+		"cut off": func(raw []byte) []byte { return raw[:len(raw)-5] },
+		"offset zeroed": func(raw []byte) []byte { // the end of a block of the disk, and the next one is written
+			clear(raw[len(raw)/10*9:][:8])
+			return raw
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tornEndIsRemoved(t, tear)
+		})
+	}
+}
+
+func tornEndIsRemoved(t *testing.T, tear func(raw []byte) []byte) {
 	dir := filled(t, 10)
 	crashed := image(t, dir)
 	require.NoError(t, os.Remove(filepath.Join(crashed, "partitions", topic+"-0", "snapshot.json"))) // a clean close wrote it
-	info, err := os.Stat(segmentFile(crashed))
-	require.NoError(t, err)
-	require.NoError(t, os.Truncate(segmentFile(crashed), info.Size()-5))
+	require.NoError(t, os.WriteFile(segmentFile(crashed), tear(must(os.ReadFile(segmentFile(crashed)))), 0o600))
 	log, logged := captureLog()
 
 	b := start(t, Options{Dir: crashed, Logger: log})
@@ -68,7 +80,7 @@ func TestTornEndBeforeAMarkerIsRemoved(t *testing.T) {
 	crashed := image(t, dir)
 	raw := must(os.ReadFile(segmentFile(crashed)))
 	var ends []int
-	wholeBatches(raw, func(batch []byte) { ends = append(ends, len(batch)) })
+	wholeBatches(raw, func(batch []byte) bool { ends = append(ends, len(batch)); return true })
 	raw[len(raw)-ends[len(ends)-1]-1] ^= 1 // the end of the last batch of records
 	require.NoError(t, os.WriteFile(segmentFile(crashed), raw, 0o600))
 	_, values := consume(t, start(t, Options{Dir: crashed}).Address())
