@@ -45,7 +45,7 @@ func MakePrivate(dir string, log *slog.Logger) error {
 	return nil
 }
 
-// maxLog is the size from which the log takes too much memory when it is opened, on a machine that does other things too.
+// maxLog is the size from which to open the log takes seconds.
 const maxLog = 1 << 30
 
 // CheckLog returns an error if the log of the broker in a folder has become large.
@@ -58,8 +58,7 @@ func CheckLog(dir string) error {
 		}
 	}
 	if err == nil && size >= maxLog {
-		err = fmt.Errorf("the embedded broker's log has %d MB: each start takes that much memory, after a kill up to 2.3 times as much",
-			size/1_000_000)
+		err = fmt.Errorf("the embedded broker's log has %d MB: each start reads all of it", size/1_000_000)
 	}
 	return err
 }

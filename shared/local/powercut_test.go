@@ -149,9 +149,9 @@ func TestPowerCuts(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	d, dir := newDisk(), t.TempDir()
 	b := start(t, Options{Dir: dir, fsync: d.sync})
-	small := "1" // byte, so that state logs are replaced each time
+	small, few := "1", "20000" // bytes, so that state logs are replaced each time, and segments are short
 	_, err := kadm.NewClient(client(t, b.Address())).AlterBrokerConfigs(t.Context(),
-		[]kadm.AlterConfig{{Name: "state.log.compact.bytes", Value: &small}}, 0)
+		[]kadm.AlterConfig{{Name: "state.log.compact.bytes", Value: &small}, {Name: "log.segment.bytes", Value: &few}}, 0)
 	require.NoError(t, err)
 
 	h := history{shown: map[int64]string{}}

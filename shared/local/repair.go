@@ -37,6 +37,7 @@ func repair(dir string, log *slog.Logger) error {
 	slices.SortFunc(files, func(a, b string) int {
 		return cmp.Or(cmp.Compare(path.Dir(a), path.Dir(b)), cmp.Compare(base(a), base(b)))
 	})
+	var s snapshot
 	for i, name := range files {
 		file := filepath.Join(dir, filepath.FromSlash(name))
 		next, whole, torn, err := checkSegment(file, base(name))
@@ -52,6 +53,13 @@ func repair(dir string, log *slog.Logger) error {
 			if err := os.Truncate(file, whole); err != nil {
 				return err
 			}
+		}
+		if s.Segments = append(s.Segments, segment{base(name), whole}); last {
+			s.Version, s.HighWatermark, s.LastStableOffset, s.LogStartOffset = 1, next, next, s.Segments[0].Base
+			if err := s.write(filepath.Dir(file)); err != nil {
+				return err
+			}
+			s = snapshot{}
 		}
 	}
 	for _, name := range []string{"groups.log", "pids.log"} {
@@ -73,6 +81,33 @@ func repair(dir string, log *slog.Logger) error {
 		}
 	}
 	return err
+}
+
+// snapshot is what kfake knows of a partition from a clean close. Without one it holds all segments of all partitions in memory
+// until it has read the last.
+type snapshot struct {
+	Version          int       `json:"version"`
+	HighWatermark    int64     `json:"high_watermark"`
+	LastStableOffset int64     `json:"last_stable_offset"`
+	LogStartOffset   int64     `json:"log_start_offset"`
+	Segments         []segment `json:"segments"`
+}
+
+type segment struct {
+	Base int64 `json:"base_offset"`
+	Size int64 `json:"size"`
+}
+
+// write replaces the snapshot in a partition's folder, unless that is of these segments: it then has aborted transactions, too.
+func (s *snapshot) write(dir string) error {
+	file := filepath.Join(dir, "snapshot.json")
+	var kept snapshot
+	raw, err := os.ReadFile(file)
+	if err == nil && json.Unmarshal(raw, &kept) == nil && slices.Equal(kept.Segments, s.Segments) {
+		return nil
+	}
+	raw, _ = json.Marshal(s) // numbers have no errors
+	return os.WriteFile(file, raw, 0o600)
 }
 
 // checkTopics refuses records that topics.json does not list, because kfake would start new logs over them.

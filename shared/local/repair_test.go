@@ -2,6 +2,8 @@ package local
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -65,6 +67,21 @@ func tornEndIsRemoved(t *testing.T, tear func(raw []byte) []byte) {
 	b = start(t, Options{Dir: crashed})
 	_, values = consume(t, b.Address())
 	assert.Equal(t, append(numbers(0, 12), "end"), values)
+}
+
+func TestAKilledPartitionHasASnapshot(t *testing.T) {
+	t.Parallel()
+	dir := filled(t, 10)
+	b := start(t, Options{Dir: dir})
+	produce(t, b.Address(), 10, 5) // the snapshot of the clean close lacks them
+	crashed := image(t, dir)
+	require.NoError(t, repair(crashed, slog.New(slog.DiscardHandler)))
+	raw := must(os.ReadFile(filepath.Join(filepath.Dir(segmentFile(crashed)), "snapshot.json")))
+	size := must(os.Stat(segmentFile(crashed))).Size()
+	assert.JSONEq(t, fmt.Sprintf(`{"version":1,"high_watermark":15,"last_stable_offset":15,"log_start_offset":0,
+		"segments":[{"base_offset":0,"size":%d}]}`, size), string(raw))
+	_, values := consume(t, start(t, Options{Dir: crashed}).Address())
+	assert.Equal(t, numbers(0, 15), values)
 }
 
 // A marker of a transaction may reach the disk without the batch before it, which was not acknowledged then.
