@@ -137,8 +137,8 @@ func (w *worker) begin() {
 	}
 }
 
-// within runs f under the watchdog, with the deadline of a handler or dead letter. Events that no trace follows share a context for
-// up to a hundredth of the timeout: making one takes longer than dispatching an event.
+// within runs f under the watchdog, with the deadline of a handler or dead letter. Events that no trace follows share a context
+// for up to a hundredth of the timeout: making one takes longer than dispatching an event.
 func (w *worker) within(f func(context.Context) error) error {
 	timeout, now := w.partition.engine.options.HandlerTimeout, time.Now()
 	if w.parent != w.current.ctx || w.ctx.Err() != nil || now.Sub(w.made) > timeout/100 {
