@@ -199,6 +199,18 @@ func oldMember(s scene) error {
 	topic := topicNames[s.random.IntN(len(topicNames))]
 	release := sync.OnceFunc(s.hold())
 	defer release()
+	group := func(state string, members int) func(context.Context) error {
+		return func(ctx context.Context) error {
+			groups, err := kadm.NewClient(s.client).DescribeGroups(ctx, consumerOf[topic])
+			if g := groups[consumerOf[topic]]; err == nil && (g.State != state || len(g.Members) != members) {
+				err = fmt.Errorf("%s is %s with %d members", g.Group, g.State, len(g.Members))
+			}
+			return err
+		}
+	}
+	if err := until(s, time.Minute, group("Empty", 0)); err != nil { // a killed member stays until its session is over
+		return err
+	}
 	var stderr bytes.Buffer
 	node := exec.Command("node", "consume.js", s.cluster.addresses(), consumerOf[topic], topic, "0")
 	node.Dir, node.Stderr, node.Env = kafkajs, &stderr, append(os.Environ(), "KAFKAJS_NO_PARTITIONER_WARNING=1")
@@ -206,13 +218,7 @@ func oldMember(s scene) error {
 	if err := node.Start(); err != nil {
 		return err
 	}
-	joined := until(s, time.Minute, func(ctx context.Context) error {
-		groups, err := kadm.NewClient(s.client).DescribeGroups(ctx, consumerOf[topic])
-		if g := groups[consumerOf[topic]]; err == nil && (g.State != "Stable" || len(g.Members) != 1) {
-			err = fmt.Errorf("%s is %s with %d members", g.Group, g.State, len(g.Members))
-		}
-		return err
-	})
+	joined := until(s, time.Minute, group("Stable", 1))
 	before := s.logged(othersGroup)
 	release()
 	wait(s, faultTime+2*time.Second)
