@@ -53,8 +53,9 @@ type guard struct {
 	refused  func(from net.Addr, reason error)
 
 	sync func() error
-	// producing is held from a produce request to its answer, so that of each partition at most one batch is not synced: a power
-	// cut could take one of several that is not the last, which would look like damage to [checkSegment].
+	// producing is held from a request that may write a batch or the marker of a transaction to its answer, so that of each
+	// partition at most one is not synced: a power cut could take one of several that is not the last, which would look like
+	// damage to [checkSegment].
 	producing chan struct{}
 
 	running sync.RWMutex // guards cluster
@@ -196,8 +197,13 @@ func (c *guardedConn) startFrame() error {
 		c.guard.refused(c.RemoteAddr(), err)
 		return err
 	}
-	c.frame = request{produces: key == int16(kmsg.Produce)}
-	if c.frame.produces {
+	switch kmsg.Key(key) {
+	case kmsg.Produce, kmsg.EndTxn, kmsg.InitProducerID: // the last aborts a transaction that was left open
+		c.frame = request{produces: true}
+	default:
+		c.frame = request{}
+	}
+	if key == int16(kmsg.Produce) {
 		if err := c.startProduce(size, version); err != nil {
 			return err
 		}
