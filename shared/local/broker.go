@@ -7,8 +7,8 @@
 //     committed offsets and what a consumer has read survive kill -9 and power cuts, in order. acks=1 is as safe as acks=all.
 //   - After a sync that failed there are no responses until a restart; [Broker.Check] returns the error.
 //   - Connections that send anything but a Kafka client's requests are closed; the size of requests is bounded.
-//   - Clients continue when the broker is back at its address. What a producer had in flight at a kill may be stored twice; a
-//     consumer gets again what it had not committed, and misses nothing.
+//   - Clients continue when the broker is back at its address. What an idempotent producer had in flight at a kill is stored
+//     once and in order; a consumer gets again what it had not committed, and misses nothing.
 //   - Torn ends and entries are removed and logged. Other damage is refused, and the file left as it is.
 //   - Only DeleteTopics deletes records: retention and compaction may be declared and are not applied, DeleteRecords is not
 //     offered, committed offsets do not expire.

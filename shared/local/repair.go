@@ -38,9 +38,10 @@ func repair(dir string, log *slog.Logger) error {
 		return cmp.Or(cmp.Compare(path.Dir(a), path.Dir(b)), cmp.Compare(base(a), base(b)))
 	})
 	var s snapshot
+	p := producers{of: map[windowKey]*window{}}
 	for i, name := range files {
 		file := filepath.Join(dir, filepath.FromSlash(name))
-		next, whole, torn, err := checkSegment(file, base(name))
+		next, whole, torn, err := checkSegment(file, base(name), func(batch []byte) { p.add(path.Dir(name), batch) })
 		if err != nil {
 			return err
 		}
@@ -71,16 +72,16 @@ func repair(dir string, log *slog.Logger) error {
 			return err
 		}
 	}
-	// What kfake can do without, and would misread after a kill. An index has the leader epoch and the transaction of each batch
-	// by its number; a kill leaves it short. The sequences of producers are written only by Close: old ones would refuse newer
-	// records, and without them a producer's records in flight may be stored twice.
-	stale, err := fs.Glob(os.DirFS(dir), "partitions/*/*.idx")
-	for _, name := range append(stale, "seq_windows.json") {
-		if e := os.Remove(filepath.Join(dir, filepath.FromSlash(name))); !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
-		}
+	if len(files) > 0 {
+		err = p.write(dir)
 	}
-	return err
+	// kfake can do without an index, and would misread it after a kill: it has the leader epoch and the transaction of each batch by
+	// its number, and a kill leaves it short.
+	stale, e := fs.Glob(os.DirFS(dir), "partitions/*/*.idx")
+	for _, name := range stale {
+		e = errors.Join(e, present(os.Remove(filepath.Join(dir, filepath.FromSlash(name)))))
+	}
+	return errors.Join(err, e)
 }
 
 // snapshot is what kfake knows of a partition from a clean close. Without one it holds all segments of all partitions in memory
@@ -140,14 +141,16 @@ func checkTopics(dir string, files []string) error {
 }
 
 // checkSegment distinguishes damage in the middle of a log from a torn end, behind which no whole batch of records stands: kfake
-// writes the markers of transactions while a batch is not synced. next is the offset behind the last record.
-func checkSegment(file string, first int64) (next, whole, torn int64, err error) {
+// writes the markers of transactions while a batch is not synced. next is the offset behind the last record. visit is called with
+// the batches before the torn end.
+func checkSegment(file string, first int64, visit func(batch []byte)) (next, whole, torn int64, err error) {
 	b, err := os.ReadFile(file)
 	at, next := first, first
 	size := wholeBatches(b, func(batch []byte) bool {
 		if at = int64(binary.BigEndian.Uint64(batch)); at == next {
 			next += int64(binary.BigEndian.Uint32(batch[lastOffsetDeltaAt:])) + 1
 			at = next
+			visit(batch)
 		}
 		return at == next
 	})
@@ -180,6 +183,10 @@ const (
 	attributesAt      = 21 // the checksum covers the rest from here
 	controlBatch      = 1 << 5
 	lastOffsetDeltaAt = 23
+	producerIDAt      = 43
+	epochAt           = 51
+	sequenceAt        = 53
+	recordsAt         = 57
 )
 
 // wholeBatches calls visit with the whole batches from the start of b until it returns false, and returns how many bytes those
