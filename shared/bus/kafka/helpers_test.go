@@ -31,7 +31,7 @@ var discard = slog.New(slog.DiscardHandler)
 
 // TestMain runs more tests side by side than there are CPUs: most of them wait for timeouts of Kafka's protocol.
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "16") // the command line overrides it
+	_ = flag.Set("test.parallel", "24") // the command line overrides it
 	m.Run()
 }
 

@@ -113,7 +113,7 @@ func TestDeletedBeforeTheFirstCommitIsALoss(t *testing.T) {
 		b.create(1)
 		b.write(moved(0, "a", 1), moved(0, "a", 2), moved(0, "a", 3), moved(0, "a", 4))
 		b.deleteRecords(1) // before the group exists
-		w := b.consume(kafka.Options{}, func(ctx context.Context, _ event) error {
+		w := b.consume(kafka.Options{StopTimeout: 600 * time.Millisecond}, func(ctx context.Context, _ event) error {
 			<-ctx.Done()
 			return ctx.Err()
 		})

@@ -32,7 +32,7 @@ var built string
 // Main runs the tests of a package and removes what they built. The tests mostly wait for processes, so more of them run
 // in parallel than there are CPUs.
 func Main(m *testing.M) {
-	_ = flag.Set("test.parallel", "8") // the command line overrides it
+	_ = flag.Set("test.parallel", "12") // the command line overrides it
 	var err error
 	if built, err = os.MkdirTemp("", "sipeat-proof-"); err != nil {
 		panic(err)
