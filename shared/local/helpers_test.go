@@ -103,6 +103,7 @@ func client(t *testing.T, address string, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	cl, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(address), kgo.ProducerLinger(0), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.MetadataMinAge(100 * time.Millisecond), // 5 s by default: retries wait for it
 	}, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(cl.Close)
