@@ -2,10 +2,8 @@ package local
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"math"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -66,7 +64,5 @@ func (p *producers) add(folder string, batch []byte) {
 	w.Count, w.At = min(w.Count+1, len(w.Entries)), (w.At+1)%len(w.Entries)
 }
 
-func (p *producers) write(dir string) error {
-	raw, _ := json.Marshal(map[string]any{"version": 1, "windows": p.windows}) // these types have no errors
-	return os.WriteFile(filepath.Join(dir, "seq_windows.json"), raw, 0o600)
-}
+// file is the content of seq_windows.json.
+func (p *producers) file() any { return map[string]any{"version": 1, "windows": p.windows} }

@@ -51,13 +51,13 @@ func repair(dir string, log *slog.Logger) error {
 		}
 		if torn > 0 {
 			log.Warn("embedded broker: truncating the torn end of a file", "file", file, "bytes", torn)
-			if err := os.Truncate(file, whole); err != nil {
+			if err := truncate(file, whole); err != nil {
 				return err
 			}
 		}
 		if s.Segments = append(s.Segments, segment{base(name), whole}); last {
 			s.Version, s.HighWatermark, s.LastStableOffset, s.LogStartOffset = 1, next, next, s.Segments[0].Base
-			if err := s.write(filepath.Dir(file)); err != nil {
+			if err := s.write(filepath.Dir(file), log); err != nil {
 				return err
 			}
 			s = snapshot{}
@@ -73,7 +73,7 @@ func repair(dir string, log *slog.Logger) error {
 		}
 	}
 	if len(files) > 0 {
-		err = p.write(dir)
+		err = writeHint(filepath.Join(dir, "seq_windows.json"), p.file(), log)
 	}
 	// kfake can do without an index, and would misread it after a kill: it has the leader epoch and the transaction of each batch by
 	// its number, and a kill leaves it short.
@@ -100,15 +100,35 @@ type segment struct {
 }
 
 // write replaces the snapshot in a partition's folder, unless that is of these segments: it then has aborted transactions, too.
-func (s *snapshot) write(dir string) error {
+func (s *snapshot) write(dir string, log *slog.Logger) error {
 	file := filepath.Join(dir, "snapshot.json")
 	var kept snapshot
 	raw, err := os.ReadFile(file)
 	if err == nil && json.Unmarshal(raw, &kept) == nil && slices.Equal(kept.Segments, s.Segments) {
 		return nil
 	}
-	raw, _ = json.Marshal(s) // numbers have no errors
-	return os.WriteFile(file, raw, 0o600)
+	return writeHint(file, s, log)
+}
+
+// writeHint replaces a file that kfake can do without, as it must while the disk is full.
+func writeHint(file string, v any, log *slog.Logger) error {
+	raw, err := json.Marshal(v)
+	if err == nil {
+		err = os.WriteFile(file, raw, 0o600)
+	}
+	if err != nil {
+		log.Warn("embedded broker: starting without a file that cannot be written", "file", file, "error", err)
+		return present(os.Remove(file))
+	}
+	return nil
+}
+
+func truncate(file string, size int64) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(size), f.Close())
 }
 
 // checkTopics refuses records that topics.json does not list, because kfake would start new logs over them.
