@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -92,16 +91,11 @@ func unreadableBatch(
 ) (*kgo.ErrDecompressTooLarge, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	admin := kadm.NewClient(client)
-	starts, ends, err := bounds(ctx, admin, topic)
+	described, starts, ends, err := describe(ctx, client, topic)
 	if err != nil {
 		return nil, err
 	}
-	topics, err := admin.ListTopics(ctx, topic)
-	if err != nil {
-		return nil, err
-	}
-	fetched, err := fetchFrom(ctx, client, topics[topic], n, max(from, starts[n]), ends[n])
+	fetched, err := fetchFrom(ctx, client, described, n, max(from, starts[n]), ends[n])
 	if batch, ok := errors.AsType[*kgo.ErrDecompressTooLarge](fetched.Err); ok {
 		return batch, nil
 	}

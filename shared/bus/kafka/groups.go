@@ -167,22 +167,29 @@ type backlog struct {
 
 // backlogs are the backlogs of partitions, from the given offsets on.
 func backlogs(ctx context.Context, client *kgo.Client, topic string, from map[int32]int64) (map[int32]backlog, error) {
-	admin := kadm.NewClient(client)
-	starts, ends, err := bounds(ctx, admin, topic)
-	if err != nil {
-		return nil, err
-	}
-	topics, err := admin.ListTopics(ctx, topic)
+	described, starts, ends, err := describe(ctx, client, topic)
 	if err != nil {
 		return nil, err
 	}
 	all := map[int32]backlog{}
 	for n, at := range from {
-		if all[n], err = backlogOf(ctx, client, topics[topic], n, max(at, starts[n]), ends[n]); err != nil {
+		if all[n], err = backlogOf(ctx, client, described, n, max(at, starts[n]), ends[n]); err != nil {
 			return nil, fmt.Errorf("read %s/%d: %w", topic, n, err)
 		}
 	}
 	return all, nil
+}
+
+// describe returns what [fetchFrom] needs to know of a topic.
+func describe(
+	ctx context.Context, client *kgo.Client, topic string,
+) (described kadm.TopicDetail, starts, ends map[int32]int64, err error) {
+	admin := kadm.NewClient(client)
+	if starts, ends, err = bounds(ctx, admin, topic); err != nil {
+		return described, nil, nil, err
+	}
+	topics, err := admin.ListTopics(ctx, topic)
+	return topics[topic], starts, ends, err
 }
 
 // backlogOf is the backlog of one partition. Markers of transactions, aborted records and what compaction has removed are none.
