@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// producers are the last batches of each producer in each partition. From these kfake recognizes a batch that is sent again, and
-// refuses one that arrives before another. It writes them only when it is closed; after a kill the log has them.
+// producers are the last batches of each producer in each partition. With them kfake recognizes a repeated batch and refuses one
+// that is out of order. kfake saves them only when it is closed, so they are taken from the log.
 type producers struct {
 	windows []*window
 	of      map[windowKey]*window
