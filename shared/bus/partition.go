@@ -48,7 +48,7 @@ type delivery struct {
 	retryState
 	ctx     context.Context // of its handlers, from the first try on
 	trace   func(Report)    // nil = none, or over
-	handled bool            // then only the size and the record's position are left
+	handled bool            // then only the size and the record's position are left; or a gap, see Skip
 }
 
 func (d *delivery) position() Position {
@@ -93,10 +93,23 @@ func (p *Partition) Deliver(records []Record) {
 	p.queueMore()
 }
 
+// Skip says that the next record has at least this offset: the log holds none before it any more. So the group's commits go on
+// behind the gap without a record that is handled there.
+func (p *Partition) Skip(to int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.window = append(p.window, &delivery{record: &Record{Offset: to - 1, LeaderEpoch: -1}, handled: true})
+	p.queueMore()
+	p.advance()
+}
+
 // queueMore queues the next events of the window, up to MaxBuffered from its front.
 func (p *Partition) queueMore() {
 	for ; !p.closed && p.queued < min(len(p.window), p.engine.options.MaxBuffered); p.queued++ {
 		d := p.window[p.queued]
+		if d.handled { // a gap, see Skip
+			continue
+		}
 		q := p.queues[d.key]
 		if q == nil {
 			q = &keyQueue{first: d}

@@ -153,6 +153,7 @@ func (m *Member) outOfRange(ctx context.Context, n int32, refusal error) {
 	case p.next < to.Offset:
 		m.recordLoss(Loss{n, p.next, to.Offset, deletedUnhandled})
 		p.next, p.epoch = to.Offset, -1
+		p.Skip(to.Offset)
 	case p.next == to.Offset, p.epoch >= 0 && p.next <= ends[n]:
 		m.cannotRead(n, refusal)
 		to = kgo.EpochOffset{Epoch: p.epoch, Offset: p.next} // the client compares it with the log: it may have been truncated
@@ -175,5 +176,5 @@ func (m *Member) reopen(n int32, at int64) {
 	m.closePartition(p, 0)
 	var advanced int64
 	m.set(func() { advanced = p.advanced })
-	m.open(n, at, advanced)
+	m.open(n, at, -1, advanced)
 }

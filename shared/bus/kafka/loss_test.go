@@ -107,6 +107,40 @@ func TestCommittedOffsetOutsideTheLogIsALoss(t *testing.T) {
 	}
 }
 
+// A restart acknowledges a loss even if nothing was written since.
+func TestLossIsReportedOnce(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		committed, deleted int64
+		want               int64
+	}{
+		{"deleted by retention", 1, 3, 3},
+		{"past the end", 10, 3, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			onBrokers(t, func(t *testing.T, b *broker) {
+				b.create(1)
+				b.write(moved(0, "a", 1), moved(0, "a", 2), moved(0, "a", 3))
+				b.commit(c.committed, -1)
+				b.deleteRecords(c.deleted)
+				d := newDiary(t)
+				w := b.consume(kafka.Options{}, d.handler)
+				eventually(t, func() bool { return len(w.Status().Lost) == 1 })
+				require.NoError(t, w.end())
+				assert.Equal(t, c.want, b.committed(0))
+				assert.Empty(t, b.groupState().Lost)
+
+				w = b.consume(kafka.Options{}, d.handler)
+				d.last["a"] = 3
+				b.write(moved(0, "a", 4))
+				d.waitFor(map[string]int{"a": 4})
+				assert.Empty(t, w.Status().Lost)
+				require.NoError(t, w.end())
+			})
+		})
+	}
+}
+
 // What a group was about to handle first is not skipped either, if it is deleted before that.
 func TestDeletedBeforeTheFirstCommitIsALoss(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {

@@ -190,7 +190,7 @@ func (m *Member) onAssigned(_ context.Context, client *kgo.Client, added map[str
 	// failpoint: assigned m, added[m.topic]
 	for _, n := range added[m.topic] {
 		client.ResumeFetchPartitions(m.only(n)) // it may have been revoked while it was paused
-		m.open(n, 0, 0)
+		m.open(n, 0, 0, 0)
 	}
 	m.Assigned(m.topic, m.all())
 }
@@ -217,8 +217,8 @@ func (m *Member) onLost(_ context.Context, _ *kgo.Client, removed map[string][]i
 }
 
 // open begins the delivery of a partition.
-func (m *Member) open(n int32, start, advanced int64) {
-	p := &partition{start: start, next: start, epoch: -1, committed: start, advanced: advanced}
+func (m *Member) open(n int32, start, committed, advanced int64) {
+	p := &partition{start: start, next: start, epoch: -1, committed: committed, advanced: advanced}
 	p.Partition = m.engine.Open(context.Background(), n, time.Time{}, func() { m.client.ResumeFetchPartitions(m.only(n)) })
 	m.set(func() { m.partitions[n] = p })
 }
