@@ -152,15 +152,18 @@ func (r *rig) losses(ctx context.Context, w *part, topic string) (lost, unreadab
 	return lost, unreadable, nil
 }
 
-// acknowledge restarts the workers that report losses, when they are healthy but for that, and waits until all are ready.
+// acknowledge restarts the workers that report losses until all programs are ready: a partition that moves before its loss is
+// committed is reported by its next worker, too.
 func (s scene) acknowledge(topic string) error {
-	for _, w := range s.workers {
-		if lost, _, err := s.losses(s, w, topic); err != nil || lost > 0 {
-			_, ended := w.signal(syscall.SIGTERM)
-			<-ended
+	return until(s, brokerTime, func(ctx context.Context) error {
+		for _, w := range s.workers {
+			if lost, _, err := s.losses(ctx, w, topic); err == nil && lost > 0 {
+				_, ended := w.signal(syscall.SIGTERM)
+				<-ended
+			}
 		}
-	}
-	return s.allReady(s, brokerTime)
+		return s.ready(ctx)
+	})
 }
 
 var lostRange = regexp.MustCompile(`^offsets (\d+) to (\d+) of (\S+)/(\d+) are not in the log any more`)

@@ -189,12 +189,14 @@ func (r *rig) makeTopics(ctx context.Context) error {
 }
 
 func (r *rig) allReady(ctx context.Context, limit time.Duration) error {
-	return until(ctx, limit, func(ctx context.Context) (err error) {
-		for _, p := range r.parts() {
-			err = errors.Join(err, p.ready(ctx))
-		}
-		return err
-	})
+	return until(ctx, limit, r.ready)
+}
+
+func (r *rig) ready(ctx context.Context) (err error) {
+	for _, p := range r.parts() {
+		err = errors.Join(err, p.ready(ctx))
+	}
+	return err
 }
 
 func (r *rig) parts() []*part { return slices.Concat(r.apis, r.workers) }
