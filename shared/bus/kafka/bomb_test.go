@@ -99,7 +99,7 @@ func TestBatchesThatDecompressToTooMuch(t *testing.T) {
 				w := b.consume(kafka.Options{}, d.handler)
 				d.waitFor(map[string]int{"a": 2})
 				require.NoError(t, w.end())
-				assert.Less(t, allocated()-before, uint64(120*mebi))
+				assert.Less(t, allocated()-before, uint64(320*mebi)) // without a bound 780; the race detector drops what is pooled
 				assert.EqualValues(t, bad+2, b.committed(0))
 				b.commit(int64(bad), -1) // the batch before the last event
 				assert.EqualValues(t, 2, b.groupState().Lag)
