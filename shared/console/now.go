@@ -15,20 +15,26 @@ import (
 const (
 	sampleEvery   = 2 * time.Second  // at most
 	sampleTimeout = 5 * time.Second  // of the brokers
+	freshWithin   = time.Second      // how long a viewer waits for a sample under way, before the last one is shown
 	samplesKept   = 150              // 5 minutes, while somebody looks
 	diagnoseEvery = 30 * time.Second // at most
 	rateOver      = 10 * time.Second // what a rate is the average of
 	stalledAfter  = 30 * time.Second // without progress
 )
 
-// now is the view of what happens now. It takes samples while it is looked at.
+// now is the view of what happens now. It takes samples in the background while it is looked at, so that no viewer waits for slow
+// brokers: the last known state is shown, with its age.
 type now struct {
 	Options
 	letters *letters
 
-	mu      sync.Mutex
-	samples []sample
-	err     error // of the latest try to take one
+	mu       sync.Mutex
+	samples  []sample
+	rejected []*deadletters.Rejection // as of the last sample
+	err      error                    // of the latest try to take one
+	tried    time.Time                // when that ended
+	sampling bool
+	sampled  chan struct{} // is closed at the end of the latest try
 
 	diagnosing sync.Mutex // held while the doctor runs
 	diagnosis  diagnosis  // under mu
@@ -52,7 +58,7 @@ type nowQuery struct {
 }
 
 type nowView struct {
-	At        time.Time   `json:"at"`
+	At        time.Time   `json:"at,omitzero"`       // of the topics; zero = the first sample is under way
 	Problem   string      `json:"problem,omitempty"` // why the topics are those of an earlier time
 	Diagnosis diagnosis   `json:"diagnosis"`
 	Topics    []topicView `json:"topics"`
@@ -83,37 +89,58 @@ type plotPoint struct {
 
 func (n *now) get(ctx context.Context, q nowQuery) (nowView, error) {
 	n.diagnose()
+	n.refresh(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.sample(ctx)
 	v := nowView{Diagnosis: n.diagnosis, Topics: []topicView{}}
 	if n.err != nil {
 		v.Problem = events.LogText(n.err.Error())
 	}
 	if len(n.samples) == 0 {
-		v.At = time.Now()
 		return v, nil
 	}
 	last := n.samples[len(n.samples)-1]
 	v.At = last.at
-	open, _, _ := n.letters.get(ctx, false) // the doctor reports what is wrong
 	for i := range last.groups {
-		v.Topics = append(v.Topics, n.topic(i, open, q.Seen))
+		v.Topics = append(v.Topics, n.topic(i, q.Seen))
 	}
 	return v, nil
 }
 
-// sample takes a sample, unless the last one is recent.
-func (n *now) sample(ctx context.Context) {
-	if l := len(n.samples); l > 0 && time.Since(n.samples[l-1].at) < sampleEvery {
-		return
+// refresh takes a sample, unless the last one is recent or one is under way, and waits for it a little.
+func (n *now) refresh(ctx context.Context) {
+	n.mu.Lock()
+	if !n.sampling && time.Since(n.tried) >= sampleEvery {
+		n.sampling, n.sampled = true, make(chan struct{})
+		go n.sample()
 	}
-	ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
+	sampled := n.sampled
+	n.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, freshWithin)
+	defer cancel()
+	select {
+	case <-sampled:
+	case <-ctx.Done():
+	}
+}
+
+func (n *now) sample() {
+	ctx, cancel := context.WithTimeout(context.Background(), sampleTimeout)
 	defer cancel()
 	groups, err := kafka.Groups(ctx, n.Cluster, n.Groups)
-	if n.err = err; err == nil {
-		n.samples = append(n.samples[max(len(n.samples)-samplesKept+1, 0):], sample{time.Now(), groups})
+	at := time.Now()
+	var rejected []*deadletters.Rejection
+	if err == nil {
+		rejected, _, _ = n.letters.get(ctx, false) // the doctor reports what is wrong
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.err = err; err == nil {
+		n.samples = append(n.samples[max(len(n.samples)-samplesKept+1, 0):], sample{at, groups})
+		n.rejected = rejected
+	}
+	n.sampling, n.tried = false, time.Now()
+	close(n.sampled)
 }
 
 // diagnose runs the doctor in the background, unless it is running or has run recently.
@@ -145,12 +172,12 @@ func (n *now) diagnose() {
 }
 
 // topic is the view of the i-th group.
-func (n *now) topic(i int, all []*deadletters.Rejection, seen time.Time) topicView {
+func (n *now) topic(i int, seen time.Time) topicView {
 	last := n.samples[len(n.samples)-1]
 	g := last.groups[i]
 	v := topicView{Topic: g.Topic, Group: g.Group, State: g.State, Partitions: g.Partitions, Owners: g.Owners, Lag: g.Lag,
 		Oldest: g.Oldest, Stalled: []string{}, Plot: []plotPoint{}}
-	for _, r := range all {
+	for _, r := range n.rejected {
 		if r.State == deadletters.Open && r.Consumer == g.Group && r.Topic == g.Topic {
 			v.DeadLetters++
 			if r.LastAt.After(seen) {

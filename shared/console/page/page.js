@@ -119,7 +119,7 @@ views.now = {title: 'Now', every: 2000, async show() {
   else if (wrong.length) [sentence, style] = [counted(wrong.length, 'check') + ' failed: ' + wrong[0].subject + ' ' + wrong[0].says, 'bad'];
   else if (stalled.length) [sentence, style] = [stalled[0].topic + ' is stalled: ' + stalled[0].stalled[0], 'bad'];
   else if (d.findings.length) [sentence, style] = ['Running, with ' + counted(d.findings.length, 'note') + '.', 'warn'];
-  else if (!d.at) [sentence, style] = ['Checking …', ''];
+  else if (!d.at || !v.at) [sentence, style] = ['Checking …', ''];
   const finding = f => h('li', {}, h('span', {class: f.status === 'wrong' ? 'bad' : 'warn'}, f.status), ' ', text(f.part), ' ',
     h('strong', {}, text(f.subject)), ' ', text(f.says, 400), f.remedy && h('small', {}, h('br'), '→ ', text(f.remedy, 300)));
   show(h('p', {class: 'sentence ' + style, id: 'sentence'}, text(sentence, 400)),

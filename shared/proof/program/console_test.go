@@ -200,6 +200,34 @@ func TestConsoleComesBack(t *testing.T) {
 	p.takeErrors() // of requests
 }
 
+// No viewer waits for brokers that accept connections and do not answer: the last known state is shown, with its time.
+func TestConsoleShowsTheLastState(t *testing.T) {
+	t.Parallel()
+	broker := serve(t, t.TempDir())
+	s := &Serving{Process: Start(t, broker.fleet().command("console", "--http", "127.0.0.1:0")), Kafka: broker.Kafka}
+	s.Ready()
+	type state struct {
+		At      time.Time
+		Problem string
+		Topics  []any
+	}
+	now := func() state { return Decoded[state](t, Call(t, "GET", s.URL+"/console/now", "", asJSON).Body) }
+	Until(t, func() error { return ErrorUnless(len(now().Topics) == 4, "no state yet") })
+	broker.Signal(syscall.SIGSTOP)
+	var longest time.Duration
+	Until(t, func() error {
+		began := time.Now()
+		got := now()
+		longest = max(longest, time.Since(began))
+		assert.Len(t, got.Topics, 4)
+		assert.False(t, got.At.IsZero())
+		return ErrorUnless(got.Problem != "", "it does not say that the brokers do not answer")
+	})
+	assert.Less(t, longest, 4*time.Second, "the brokers time out after 5 s")
+	broker.Signal(syscall.SIGCONT)
+	Until(t, func() error { return ErrorUnless(now().Problem == "", "the brokers answer again") })
+}
+
 func TestConsoleShowsBusiness(t *testing.T) {
 	t.Parallel()
 	p := openTab(t)
