@@ -95,7 +95,7 @@ func TestEveryCommandInREADMEWorks(t *testing.T) {
 	}
 	played := source(t, ".ci", "run")
 	for _, file := range []string{"containers/docker_test.go", "containers/dock_test.go", "containers/sam_test.go",
-		"source/makefile_test.go"} {
+		"program/makefile_test.go"} {
 		played += source(t, "shared", "proof", file)
 	}
 	for command, there := range playedInCI {

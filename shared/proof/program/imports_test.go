@@ -1,5 +1,5 @@
 // Package source tests which packages import which, and the recipes of the Makefile.
-package source
+package program
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package source
+package program
 
 import (
 	"os"
@@ -11,13 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-func content(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../../..", name))
-	require.NoError(t, err)
-	return string(text)
-}
 
 // checkout is a folder with the project's Makefile. Stubs stand in for the tools that it calls, and append a line per call to
 // the file `calls`.
@@ -34,7 +27,7 @@ func newCheckout(t *testing.T) *checkout {
 	}
 	c := &checkout{t: t, dir: t.TempDir()}
 	for _, name := range []string{"Makefile", "go.mod", "samconfig.toml"} {
-		c.write(name, content(t, name))
+		c.write(name, source(t, name))
 	}
 	c.env = append(os.Environ(), "PATH="+filepath.Join(c.dir, "stubs")+":"+os.Getenv("PATH"),
 		"XDG_CACHE_HOME="+filepath.Join(c.dir, "cache"), "GOTOOLCHAIN=local")
@@ -62,7 +55,7 @@ func (c *checkout) make(arguments ...string) (calls []string, output string, err
 
 func toolchain(t *testing.T) string {
 	t.Helper()
-	return regexp.MustCompile(`(?m)^toolchain (go1\.\d+\.\d+)$`).FindStringSubmatch(content(t, "go.mod"))[1]
+	return regexp.MustCompile(`(?m)^toolchain (go1\.\d+\.\d+)$`).FindStringSubmatch(source(t, "go.mod"))[1]
 }
 
 // Binaries contain the standard library of the release in go.mod, also with GOTOOLCHAIN=local in the environment.
@@ -137,8 +130,8 @@ func TestDeployBuildsForTheArchitectureOfTheStack(t *testing.T) {
 	}
 	kept, err := os.ReadFile(filepath.Join(c.dir, "samconfig.toml"))
 	require.NoError(t, err)
-	assert.Equal(t, content(t, "samconfig.toml"), string(kept), "the tracked file")
-	assert.Contains(t, content(t, ".gitignore"), "\n/samconfig.local.toml\n")
+	assert.Equal(t, source(t, "samconfig.toml"), string(kept), "the tracked file")
+	assert.Contains(t, source(t, ".gitignore"), "\n/samconfig.local.toml\n")
 }
 
 // If the user's answer to SAM is another architecture than the one that was built for, the user has to start another
@@ -183,7 +176,7 @@ var tooNew = []string{
 
 func TestMakefileWorksWithMake381AndBSDTools(t *testing.T) {
 	t.Parallel()
-	for i, line := range strings.Split(content(t, "Makefile"), "\n") {
+	for i, line := range strings.Split(source(t, "Makefile"), "\n") {
 		for _, pattern := range tooNew {
 			if !strings.HasPrefix(line, "#") {
 				assert.NotRegexp(t, pattern, line, "line %d", i+1)
