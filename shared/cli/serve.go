@@ -182,7 +182,7 @@ func (a *app) endpoints() []web.Function {
 func (a *app) startAPI(listener net.Listener, callers settings.Web) string {
 	functions := append(a.endpoints(), web.Health(append(a.checks,
 		web.Check{Name: "kafka", Probe: a.publisher.Ping}, a.storeCheck())...)...)
-	functions = slices.Concat(functions, docs.Functions(a.documents()), a.console())
+	functions = slices.Concat(functions, docs.Functions(a.documents), a.console())
 	if a.settings.Metrics == "" && settings.IsLoopback(listener.Addr().String()) {
 		metrics := gateway.Local(a.metrics.Handler(), "Set METRICS=HOST:PORT to serve /metrics on a listener of its own.")
 		functions = append(functions, web.Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: metrics})

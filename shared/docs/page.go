@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -28,23 +29,27 @@ var pageText string
 
 var page = template.Must(template.New("page").Parse(pageText))
 
-// Functions are the endpoints of the documents: /openapi.json, /asyncapi.json, and /docs, a page that shows both.
-func Functions(openAPI, asyncAPI []byte) []web.Function {
-	shown := showPage(openAPI, asyncAPI)
+// Functions are the endpoints of the documents: /openapi.json, /asyncapi.json, and /docs, a page that shows both. documents is
+// called once, at the first request: most servers are never asked for them.
+func Functions(documents func() (openAPI, asyncAPI []byte)) []web.Function {
+	written := sync.OnceValue(func() [3][]byte {
+		openAPI, asyncAPI := documents()
+		return [...][]byte{openAPI, asyncAPI, showPage(openAPI, asyncAPI)}
+	})
 	digest := sha256.Sum256([]byte(style))
 	policy := "default-src 'none'; frame-ancestors 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'"
-	serve := func(name, path, summary, contentType string, document []byte) web.Function {
+	serve := func(document int, name, path, summary, contentType string) web.Function {
 		return web.Function{Name: name, Route: "GET " + path, Summary: summary, Handler: http.HandlerFunc(
 			func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", contentType)
 				w.Header().Set("Content-Security-Policy", policy)
-				_, _ = w.Write(document) // it fails only when the client has gone
+				_, _ = w.Write(written()[document]) // it fails only when the client has gone
 			})}
 	}
 	return []web.Function{
-		serve("openapi", "/openapi.json", "Read the OpenAPI document.", "application/json", openAPI),
-		serve("asyncapi", "/asyncapi.json", "Read the AsyncAPI document.", "application/json", asyncAPI),
-		serve("docs", "/docs", "Show the documents.", "text/html; charset=utf-8", shown),
+		serve(0, "openapi", "/openapi.json", "Read the OpenAPI document.", "application/json"),
+		serve(1, "asyncapi", "/asyncapi.json", "Read the AsyncAPI document.", "application/json"),
+		serve(2, "docs", "/docs", "Show the documents.", "text/html; charset=utf-8"),
 	}
 }
 
