@@ -89,8 +89,9 @@ func local(t *testing.T) aws.Config {
 func newTable(t *testing.T) string {
 	name := "test-" + uuid.NewString()
 	t.Cleanup(func() {
-		_, err := sdk.NewFromConfig(local(t)).DeleteTable(context.Background(), &sdk.DeleteTableInput{TableName: &name})
-		assert.NoError(t, err)
+		if _, err := sdk.NewFromConfig(local(t)).DeleteTable(context.Background(), &sdk.DeleteTableInput{TableName: &name}); err != nil {
+			t.Logf("table %s is left: %v", name, err)
+		}
 	})
 	return name
 }
@@ -172,9 +173,9 @@ func item(id string, seconds int, note string, drinks ...string) store.Item {
 
 // put puts an item, again when the store is overloaded, as the contract says.
 func (b *bench) put(s store.Store, i store.Item) error {
-	for try := 0; ; try++ {
+	for end := time.Now().Add(time.Minute); ; {
 		err := s.Put(b.Context(), i)
-		if events.KindOf(err) != events.Unavailable || try == 20 {
+		if events.KindOf(err) != events.Unavailable || time.Now().After(end) {
 			return err
 		}
 	}
