@@ -59,6 +59,7 @@ type app struct {
 	// What functions need, opened in parts.go.
 	store     store.Store
 	model     string // where the read model is, once it is open, as STORE says it
+	served    string // the data folder, in `sipeat serve`
 	claims    store.Claims
 	publisher *kafka.Publisher
 	events    bus.Publisher // the publisher, observed

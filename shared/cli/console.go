@@ -77,7 +77,7 @@ func (a *app) consoleOptions() console.Options {
 	}
 	return console.Options{
 		Store: a.store, Claims: a.claims, Lists: lists, Running: a.running,
-		Cluster: a.cluster, Groups: groups, Statuses: a.statuses, Diagnose: a.diagnose, Who: whoami(), Logger: a.logger,
+		Cluster: a.cluster, Groups: groups, Statuses: a.statuses, Models: a.models, Diagnose: a.diagnose, Who: whoami(), Logger: a.logger,
 		DeadLetters: &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger, Check: checker(a.store)},
 	}
 }

@@ -258,19 +258,24 @@ func (r *rebuild) finish(ctx context.Context, model store.Store) error {
 	if r.data != "" {
 		return nil
 	}
-	to, back := "TABLE_NAME="+r.table, "TABLE_NAME="+r.settings.Table
+	_, err := fmt.Fprintln(r.stdout, r.switching(r.file, r.table))
+	return err
+}
+
+// switching is how to use another read model, a file or a table, instead of that of the settings.
+func (a *app) switching(file, table string) string {
+	to, back := "TABLE_NAME="+table, "TABLE_NAME="+a.settings.Table
 	switch {
-	case r.table != "" && r.settings.Store != settings.DynamoDB:
-		to, back = "STORE=dynamodb and "+to, "STORE="+r.settings.Store
-	case r.file != "":
-		to, back = "STORE="+r.file, "STORE="+r.settings.Store
-		if r.settings.ClaimsFile == "" && r.settings.Store != settings.DynamoDB { // beside it by default, where they stay
-			to += " and CLAIMS_FILE=" + claimsFile(r.settings.Store)
+	case table != "" && a.settings.Store != settings.DynamoDB:
+		to, back = "STORE=dynamodb and "+to, "STORE="+a.settings.Store
+	case file != "":
+		to, back = "STORE="+file, "STORE="+a.settings.Store
+		if a.settings.ClaimsFile == "" && a.settings.Store != settings.DynamoDB { // beside it by default, where they stay
+			to += " and CLAIMS_FILE=" + claimsFile(a.settings.Store)
 		}
 	}
-	fmt.Fprintf(r.stdout, "To switch, set %s and restart the API and the workers (on AWS: deploy with UseSecondTable=true or "+
-		"false). To go back, set %s.\n", to, back)
-	return nil
+	return fmt.Sprintf("To switch, set %s and restart the API and the workers (on AWS: deploy with UseSecondTable=true or "+
+		"false). To go back, set %s.", to, back)
 }
 
 // settleTime is how long what one read model has and the other has not yet may be on its way.

@@ -60,6 +60,7 @@ func (a *app) serve(ctx context.Context) error {
 	if err := a.openBroker(ctx, s.Data, s.Kafka); err != nil {
 		return err
 	}
+	a.served = s.Data
 	if err := a.open(ctx, readModel(s.Data)); err != nil {
 		return err
 	}

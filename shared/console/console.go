@@ -49,9 +49,10 @@ type Options struct {
 	Claims      interface { // of notifications; store.Claims has it
 		Deliveries(ctx context.Context, ids ...string) (map[string][]store.Delivery, error)
 	}
-	Lists   []web.Function  // the API's lists
-	Running context.Context // of the server: live feeds end with it
-	Who     string          // acts, for audit records, where callers are not authenticated
+	Models  func(ctx context.Context, table string) (ReadModels, error) // and that table of DynamoDB, if it is not ""
+	Lists   []web.Function                                              // the API's lists
+	Running context.Context                                             // of the server: live feeds end with it
+	Who     string                                                      // acts, for audit records, where callers are not authenticated
 	Logger  *slog.Logger
 }
 
@@ -72,6 +73,7 @@ func Functions(o Options) []web.Function {
 		view("topics/{topic}", web.HandleQuery(topics{o}.get)),
 		view("topics/{topic}/records", web.HandleQuery(topics{o}.records)),
 		view("audit", web.HandleQuery(d.audit)),
+		view("rebuild", web.HandleQuery((&rebuilds{Options: o, now: n, seen: map[string][]seenHeld{}}).get)),
 		view("demand", web.HandleQuery(demand{o.Store}.get)),
 		view("live", &feed{o, make(chan struct{}, maxFeeds)}),
 		{Name: "console-redrive", Route: "POST /console/dead-letters/redrive", Staff: true, Handler: d.act(deadletters.Redrive)},

@@ -89,22 +89,28 @@ type plotPoint struct {
 
 func (n *now) get(ctx context.Context, q nowQuery) (nowView, error) {
 	n.diagnose()
-	n.refresh(ctx)
+	last, problem := n.last(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	v := nowView{Diagnosis: n.diagnosis, Topics: []topicView{}}
-	if n.err != nil {
-		v.Problem = events.LogText(n.err.Error())
-	}
-	if len(n.samples) == 0 {
-		return v, nil
-	}
-	last := n.samples[len(n.samples)-1]
-	v.At = last.at
+	v := nowView{At: last.at, Problem: problem, Diagnosis: n.diagnosis, Topics: []topicView{}}
 	for i := range last.groups {
 		v.Topics = append(v.Topics, n.topic(i, q.Seen))
 	}
 	return v, nil
+}
+
+// last is the latest sample, and why it is not one of now.
+func (n *now) last(ctx context.Context) (last sample, problem string) {
+	n.refresh(ctx)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.err != nil {
+		problem = events.LogText(n.err.Error())
+	}
+	if len(n.samples) > 0 {
+		last = n.samples[len(n.samples)-1]
+	}
+	return last, problem
 }
 
 // refresh takes a sample, unless the last one is recent or one is under way, and waits for it a little.

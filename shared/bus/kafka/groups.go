@@ -27,6 +27,7 @@ type GroupState struct {
 	Lag        int64           // events that are not committed as handled; 0 = no record is left to read
 	Oldest     time.Time       // when the first of them was written; zero = unknown
 	Committed  map[int32]int64 // offsets by partition
+	Starts     map[int32]int64 // the earliest offsets by partition
 	Ends       map[int32]int64 // committed ends by partition, read before the lag
 	Partitions int             // of the topic; 0 = it does not exist
 	Lost       []Loss          // committed offsets that the log does not hold any more
@@ -86,7 +87,7 @@ func (s *GroupState) describe(ctx context.Context, client *kgo.Client) error {
 	if err != nil {
 		return err
 	}
-	s.Partitions, s.Ends = len(ends), ends
+	s.Partitions, s.Starts, s.Ends = len(ends), starts, ends
 	at, err := s.resume(ctx, admin, starts)
 	if err != nil {
 		return err

@@ -48,13 +48,15 @@ function table(caption, columns, rows) {
     }))))));
 }
 
-// show replaces the content of the view; what has the focus keeps it, by its id or place.
-function show(...children) {
-  const focusable = () => [...$('view').querySelectorAll('a,button,input,select,summary')];
-  const at = focusable().indexOf(document.activeElement);
-  $('view').replaceChildren(...children.flat().filter(Boolean));
+// replace replaces what an element contains; what has the focus keeps it, and what is open stays so, by its place.
+function replace(box, ...children) {
+  const focusable = () => [...box.querySelectorAll('a,button,input,select,summary')], details = () => [...box.querySelectorAll('details')];
+  const at = focusable().indexOf(document.activeElement), open = details().map(d => d.open);
+  box.replaceChildren(...children.flat().filter(Boolean));
+  details().forEach((d, i) => { d.open = open[i]; });
   if (at >= 0) focusable()[at]?.focus();
 }
+const show = (...children) => replace($('view'), ...children);
 
 class Refused extends Error {}
 
@@ -340,10 +342,7 @@ views.demand = {title: 'Demand', every: 10000, async show() {
     ['Drink', d => text(d.drink, 60)], ['Requests', d => number(d.count), 'num'],
     ['Share', d => h('svg', {class: 'chart', viewBox: '0 0 100 10', preserveAspectRatio: 'none', role: 'img', 'aria-label': number(d.count)},
       h('rect', {class: 'bar', width: d.count / most * 100, height: 10}))]], v.drinks);
-  if ($('filters')) { // what is being typed stays
-    $('chart').replaceChildren(chart);
-    return;
-  }
+  if ($('filters')) return replace($('chart'), chart); // what is being typed stays
   show(filterForm([['country', 'Country'], ['city', 'City']]),
     v.complete ? null : h('p', {class: 'warn'}, 'There are too many places to add up all: select a country or city.'),
     h('div', {id: 'chart'}, chart));
@@ -458,6 +457,26 @@ async function showTopic(name) {
     h('p', {}, h('a', {href: '/docs#' + v.topic}, 'Fields and limits'), ' (where the API is)'),
     h('button', {id: 'records', type: 'button', onclick: read}, 'Read the last records'), records);
 }
+
+views.rebuild = {title: 'Rebuild', every: 2000, async show() {
+  const v = await get('rebuild', parameters(['table'])), left = s => s < 120 ? Math.round(s) + ' s' : Math.round(s / 60) + ' min';
+  const state = m => m.problem ? h('span', {class: 'bad'}, text(m.problem, 400)) : !m.topics.length ? 'unknown' :
+    m.held === m.all ? h('span', {class: 'ok'}, 'holds all') : m.left !== null ? left(m.left) + ' left' : m.rate === null ? '…' : 'stands still';
+  const models = [v.problem && h('p', {class: 'bad'}, 'The topics cannot be read: ', text(v.problem, 400)),
+    table('Read models in ' + shown(v.place), [
+      ['Read model', m => [h('strong', {}, text(m.name, 200)), m.inUse ? h('small', {class: 'ok'}, 'in use') : '']],
+      ['Version', m => m.version || '–', 'num'], ['MB', m => m.bytes ? number(m.bytes / 1e6) : '–', 'num'],
+      ['Events held', m => [number(m.held) + ' of ' + number(m.all), h('meter', {max: Math.max(m.all, 1), value: m.held, 'aria-label': 'held'}),
+        h('details', {}, h('summary', {}, 'by topic'), m.topics.map(t => h('small', {}, text(t.topic), ': ' + number(t.held) + ' of ' + number(t.all))))]],
+      ['Per second', m => number(m.rate), 'num'], ['State', state],
+      ['Commands', m => m.compare ? [h('small', {}, 'Compare: ', h('code', {}, shown(m.compare))), m.switch && h('small', {}, shown(m.switch))] : ''],
+    ], v.models)];
+  if ($('models')) return replace($('models'), models); // what is being typed stays
+  show(h('p', {}, 'A rebuild makes another read model from the topics, and sends nothing again. Start one with:'),
+    h('pre', {tabindex: 0}, shown(v.start)),
+    v.place.startsWith('table ') ? filterForm([['table', 'Another table']]) : h('p', {class: 'soft'}, 'One that is built in this folder is shown here.'),
+    h('div', {id: 'models'}, models));
+}};
 
 views.audit = {title: 'Audit', async show() {
   const v = await get('audit', parameters(['from', 'limit'])), from = +query.get('from') || 0;

@@ -24,7 +24,7 @@ import (
 const asJSON = "Accept: application/json"
 
 var views = []string{"now", "dead-letters", "contacts", "machines", "requests", "notifications", "demand",
-	"audit", "journey", "topics", "topics/notification", "topics/notification/records"}
+	"audit", "rebuild", "journey", "topics", "topics/notification", "topics/notification/records"}
 
 // The pages hold no data and are public. Their data is for staff.
 func TestConsoleIsForStaff(t *testing.T) {
@@ -75,6 +75,15 @@ func TestConsoleShowsNow(t *testing.T) {
 	assert.Equal(t, "/console/now", eval[string](p, `location.pathname`))
 	p.pictures("now")
 	p.fitsPhones("now")
+	p.open(s.URL + "/console/rebuild")
+	p.shows("td", "2 of 2")
+	p.shows("td", "holds all")
+	p.shows("pre", "sipeat rebuild --data "+s.Data)
+	p.tabTo("summary")
+	p.press(kb.Enter)
+	p.shows("small", "contact-created: 1 of 1")
+	p.pictures("rebuild")
+	p.fitsPhones("rebuild")
 	p.open(s.URL + "/console/topics")
 	p.shows("td", "as declared")
 	p.pictures("topics")

@@ -119,7 +119,7 @@ func TestRebuildBesideTraffic(t *testing.T) {
 	t.Parallel()
 	s := serve(t, t.TempDir())
 	require.Zero(t, s.publish("request-created", requests(1, 100)).Status)
-	other := filepath.Join(t.TempDir(), "other.db")
+	other := filepath.Join(s.Data, "other.db")
 	rebuild := func(arguments ...string) *Process {
 		return Start(t, s.fleet().command(append([]string{"rebuild", "--store", other}, arguments...)...))
 	}
@@ -141,6 +141,23 @@ func TestRebuildBesideTraffic(t *testing.T) {
 		return err
 	})
 	require.NoError(t, model.Close())
+	type models struct {
+		Models []struct {
+			Name, Problem string
+			InUse         bool
+			Held, All     int64
+			Rate          *float64
+		}
+	}
+	Until(t, func() error { // the console sees how far another process is
+		view := Call(t, "GET", s.URL+"/console/rebuild", "", asJSON).Body
+		for _, m := range Decoded[models](t, view).Models {
+			if m.Held != 400 || m.All != 400 || m.Problem != "" || m.Rate == nil || m.InUse == (m.Name == other) {
+				return errors.New(view)
+			}
+		}
+		return ErrorUnless(strings.Count(view, `"inUse"`) == 2, view) // not the claims
+	})
 	following.Stop(os.Interrupt)
 
 	live := filepath.Join(s.Data, "read-model.db")

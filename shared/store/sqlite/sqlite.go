@@ -24,6 +24,8 @@ import (
 	"path/filepath"
 	"time"
 
+	lib "modernc.org/sqlite/lib"
+
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
 )
@@ -148,6 +150,38 @@ func scanMark(into store.Marks) func(*sql.Rows) error {
 		return nil
 	}
 }
+
+// Inspect reads the version and the marks of a read model that another process may be building, without changing it. A file that
+// is no read model is NotFound.
+func Inspect(ctx context.Context, path string) (version int, marks store.Marks, err error) {
+	f := &file{kind: readModel, path: path}
+	db, err := connect(path, "busy_timeout(1000)") // it may write: the last connection that is closed moves the log into the file
+	if err != nil {
+		return 0, nil, f.fault(ctx, err)
+	}
+	defer db.Close()
+	var application int
+	err = db.QueryRowContext(ctx, "SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version)").
+		Scan(&application, &version)
+	if code(err) == lib.SQLITE_NOTADB || err == nil && application != f.application {
+		return 0, nil, events.Errorf(events.NotFound, "%s is no read model", path)
+	}
+	if err == nil && version != f.version {
+		err = events.Errorf(events.Unavailable, "its tables are of version %d, and those of this program of %d", version, f.version)
+	}
+	if err != nil {
+		return version, nil, f.fault(ctx, err)
+	}
+	marks = store.Marks{}
+	rows, err := db.QueryContext(ctx, "SELECT topic, partition, held, committed FROM marks")
+	if err == nil {
+		err = scanAll(rows, scanMark(marks))
+	}
+	return version, marks, f.fault(ctx, err)
+}
+
+// Version is that of the tables that this program reads and writes.
+func Version() int { return readModel.version }
 
 // Remove deletes a closed read model, if there is one.
 func Remove(path string) error { return remove(path, path+"-wal", path+"-shm") }

@@ -1,0 +1,123 @@
+package console
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/store"
+)
+
+// ReadModels are the read models in one place.
+type ReadModels struct {
+	Place  string  `json:"place"`  // where they are looked for
+	Start  string  `json:"start"`  // the command that builds another
+	Models []Model `json:"models"` // the one in use first
+}
+
+// Model is a read model. How far it is shows in the marks that it keeps of itself, so that a rebuild in another process is shown
+// too, and tells nobody about itself.
+type Model struct {
+	Name    string      `json:"name"` // of the file or table
+	InUse   bool        `json:"inUse"`
+	Bytes   int64       `json:"bytes,omitzero"`   // of a file
+	Version int         `json:"version,omitzero"` // of a file's tables
+	Marks   store.Marks `json:"-"`                // nil = unknown
+	Problem string      `json:"problem,omitempty"`
+	Compare string      `json:"compare,omitempty"` // the command that compares it with the one in use
+	Switch  string      `json:"switch,omitempty"`  // how to use it instead
+}
+
+// maxTable is the longest name of a table
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html).
+const maxTable = 255
+
+const maxSeen = 100 // read models whose progress is remembered
+
+type rebuildQuery struct {
+	Table string `query:"table"` // of DynamoDB, beside the one in use
+}
+
+type rebuildView struct {
+	ReadModels
+	Models  []modelView `json:"models"`
+	At      time.Time   `json:"at,omitzero"`       // of the topics' ends; zero = unknown
+	Problem string      `json:"problem,omitempty"` // why they are of an earlier time
+}
+
+// modelView is how far a read model is. Numbers are offsets that the topics hold.
+type modelView struct {
+	Model
+	Topics []topicProgress `json:"topics"`
+	Held   int64           `json:"held"`
+	All    int64           `json:"all"`
+	Rate   *float64        `json:"rate"` // offsets a second; null = not known yet
+	Left   *float64        `json:"left"` // seconds; null = unknown, or it stands still
+}
+
+type topicProgress struct {
+	Topic string `json:"topic"`
+	Held  int64  `json:"held"`
+	All   int64  `json:"all"`
+}
+
+// rebuilds is the view of the read models. It remembers how far they were while it is looked at.
+type rebuilds struct {
+	Options
+	now *now
+
+	mu   sync.Mutex
+	seen map[string][]seenHeld // by name, in the last [rateOver] and the one before
+}
+
+type seenHeld struct {
+	at   time.Time
+	held int64
+}
+
+func (r *rebuilds) get(ctx context.Context, q rebuildQuery) (v rebuildView, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if v.ReadModels, err = r.Options.Models(ctx, q.Table[:min(len(q.Table), maxTable)]); err != nil {
+		return v, err
+	}
+	last, problem := r.now.last(ctx)
+	v.At, v.Problem = last.at, problem
+	for _, m := range v.ReadModels.Models {
+		view := modelView{Model: m, Topics: []topicProgress{}}
+		for _, g := range last.groups {
+			p := topicProgress{Topic: g.Topic}
+			for n, end := range g.Ends {
+				p.Held += min(max(m.Marks[g.Topic][n].Held, g.Starts[n]), end) - g.Starts[n]
+				p.All += end - g.Starts[n]
+			}
+			view.Topics = append(view.Topics, p)
+			view.Held, view.All = view.Held+p.Held, view.All+p.All
+		}
+		if rate, known := r.rate(m.Name, view.Held); known && len(last.groups) > 0 {
+			view.Rate = &rate
+			if left := float64(view.All-view.Held) / rate; rate > 0 {
+				view.Left = &left
+			}
+		}
+		v.Models = append(v.Models, view)
+	}
+	return v, nil
+}
+
+// rate notes how far a read model is now, and returns how fast it became so.
+func (r *rebuilds) rate(name string, held int64) (perSecond float64, known bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.seen) > maxSeen { // tables that were asked for
+		clear(r.seen)
+	}
+	seen := append(r.seen[name], seenHeld{time.Now(), held})
+	last := seen[len(seen)-1]
+	for len(seen) > 2 && last.at.Sub(seen[1].at) >= rateOver {
+		seen = seen[1:]
+	}
+	r.seen[name] = seen
+	took := last.at.Sub(seen[0].at)
+	return max(float64(held-seen[0].held)/max(took.Seconds(), 1), 0), took >= time.Second
+}
