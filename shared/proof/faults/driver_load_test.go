@@ -21,6 +21,7 @@ const (
 	clients  = 4
 	pause    = 250 * time.Millisecond // of a client between two requests, on average
 	giveUp   = 8 * time.Second        // a client's patience with one request
+	subjects = 3                      // of notifications; those of one are sent one after the other
 	resends  = 4                      // of a request with an Idempotency-Key that was not accepted
 	burst    = 8                      // records that the foreign producer writes in a fault of its kind
 	poisonOf = "poison:"              // no event that a reader must understand
@@ -75,7 +76,8 @@ func (r *rig) request(random *rand.Rand, name string, client, n int) (route, bod
 		return "/notifications", fmt.Sprintf(`{"type":"contact","message":%q,"recipientEmail":"refused-%d-%d@example.com"}`,
 			name, client, n)
 	}
-	return "/notifications", fmt.Sprintf(`{"type":"contact","message":%q,"subjectId":"subject-%d"}`, name, random.IntN(3))
+	return "/notifications", fmt.Sprintf(`{"type":"contact","message":%q,"subjectId":"subject-%d"}`, name,
+		random.IntN(cmp.Or(r.subjects, subjects)))
 }
 
 func (r *rig) post(client int, api *part, route, key, body string, patience time.Duration) int {

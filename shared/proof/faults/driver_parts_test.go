@@ -253,7 +253,7 @@ func until(ctx context.Context, limit time.Duration, check func(context.Context)
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("not within %v: %w", limit, errors.Join(last, ctx.Err()))
+			return fmt.Errorf("not within %v: %w", limit, errors.Join(last, context.Cause(ctx)))
 		}
 		last = err
 		wait(ctx, 200*time.Millisecond)

@@ -49,6 +49,8 @@ type rig struct {
 	history *writer
 	file    *os.File
 
+	subjects int // of notifications; 0 = [subjects]
+
 	cluster       *cluster
 	broker        string // instead of the cluster, that of `sipeat serve`
 	sinks         *sinks
@@ -293,12 +295,8 @@ func (r *rig) runFaults(ctx context.Context, t *testing.T, duration time.Duratio
 	load.Wait()
 	_ = os.Remove(filepath.Join(r.dir, "armed"))
 	r.record(state{now(), "quiet", ""})
-	limit := time.Minute
-	if r.mutant.name != "" {
-		limit /= 2 // it need not recover
-	}
 	began = time.Now()
-	stuck := until(ctx, limit, r.converged)
+	stuck := r.converge(ctx)
 	if stuck != nil {
 		r.record(state{now(), "stuck", stuck.Error()})
 	} else {
@@ -310,27 +308,48 @@ func (r *rig) runFaults(ctx context.Context, t *testing.T, duration time.Duratio
 	return failures
 }
 
-// converged returns an error until every group has committed to the end of its topic and owns all partitions.
-func (r *rig) converged(ctx context.Context) error {
-	admin := kadm.NewClient(r.client)
-	lags, err := admin.Lag(ctx, slices.Collect(maps.Values(consumerOf))...)
-	if err != nil {
+// converge waits until everything is handled and owned. It ends with an error when no commit has gone forward for [idleTime], or
+// after [quietTime].
+func (r *rig) converge(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	idle := time.AfterFunc(idleTime, func() { cancel(fmt.Errorf("no group has committed more for %v", idleTime)) })
+	defer idle.Stop()
+	most := int64(0)
+	return until(ctx, quietTime, func(ctx context.Context) error {
+		committed, err := r.converged(ctx)
+		if committed > most {
+			most = committed
+			idle.Reset(idleTime)
+		}
 		return err
+	})
+}
+
+// converged returns an error until every group has committed to the end of its topic and owns all partitions. committed is the sum
+// of the committed offsets.
+func (r *rig) converged(ctx context.Context) (committed int64, all error) {
+	lags, err := kadm.NewClient(r.client).Lag(ctx, slices.Collect(maps.Values(consumerOf))...)
+	if err != nil {
+		return 0, err
 	}
 	for _, l := range lags.Sorted() {
 		if err := l.Error(); err != nil {
-			return err
+			return 0, err
+		}
+		for _, p := range l.Lag.Sorted() {
+			committed += max(p.Commit.At, 0)
 		}
 		if l.State != "Stable" || l.Lag.Total() != 0 {
-			return fmt.Errorf("%s is %s, with a lag of %d", l.Group, l.State, l.Lag.Total())
+			all = errors.Join(all, fmt.Errorf("%s is %s, with a lag of %d", l.Group, l.State, l.Lag.Total()))
 		}
 	}
 	for _, p := range r.parts() {
 		if err := p.ready(ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+			all = errors.Join(all, fmt.Errorf("%s: %w", p.name, err))
 		}
 	}
-	return nil
+	return committed, all
 }
 
 // servers starts Kafka and DynamoDB Local for a test.

@@ -46,7 +46,10 @@ type facts struct {
 	doubtful   []string       // effects that a fault made uncertain
 	last       map[string]int // the last incarnation of each process
 	zombies    int            // handlings by processes that did not know yet that they were replaced
-	repeated   int            // dead letters written again
+	converged  bool           // in the end everything was handled
+	end        int64          // when that was; what happened later may not be in what was read
+	effects    []effect
+	repeated   int // dead letters written again
 }
 
 type partition struct {
@@ -95,8 +98,13 @@ func factsOf(h *history) *facts {
 	for i := range h.records {
 		f.addRecord(&h.records[i])
 	}
+	f.end = never
+	if _, done := f.ending(); done.T != 0 {
+		f.end, f.converged = done.T, done.Op == "converged"
+	}
+	f.effects = slices.DeleteFunc(slices.Clone(h.effects), func(e effect) bool { return !f.converged && e.T > f.end })
 	for _, c := range h.commits {
-		if f.groups[c.Topic] == c.Group && c.Offset >= 0 {
+		if f.groups[c.Topic] == c.Group && c.Offset >= 0 && (f.converged || c.T <= f.end-rounding) {
 			p := c.partition()
 			f.committed[p] = append(f.committed[p], c)
 			if n := len(f.advances[p]); n == 0 || c.Offset > f.advances[p][n-1].Offset {
@@ -172,14 +180,8 @@ func (f *facts) addHits() {
 		at      position
 	}
 	open := map[run]int{}
-	over := never // what happened after that may not be in what was read at the end
-	for _, s := range f.states {
-		if s.Op != "quiet" {
-			over = s.T
-		}
-	}
 	for _, h := range f.hits {
-		if h.Stage == "commit-sent" || f.groups[h.Topic] != h.Group || h.T > over {
+		if h.Stage == "commit-sent" || f.groups[h.Topic] != h.Group || h.T > f.end {
 			continue
 		}
 		if h.Stage == "ended" || h.Stage == "dead-letter-sent" {

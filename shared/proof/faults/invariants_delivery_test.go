@@ -17,6 +17,8 @@ func ended(f *facts, r *findings) {
 				r.bad(lost, g.T, positions(s.position), "the record was removed before it was handled, which is not reported by %s",
 					strings.Join(silent, ", "))
 			}
+		} else if len(ends) == 0 && !f.converged && f.commitOf(s.position).T == 0 {
+			r.NotJudged = "what is not handled yet is not judged: " + unfinished
 		} else if len(ends) == 0 {
 			r.bad(lost, s.Timestamp*1e6, positions(s.position), "the record was never handled to its end")
 		}

@@ -13,6 +13,10 @@ import (
 )
 
 func folded(f *facts, r *findings) {
+	if !f.converged {
+		r.NotJudged = "not judged: " + unfinished
+		return
+	}
 	want, got := map[[3]string]int64{}, map[[3]string]int64{}
 	for id, at := range f.kept {
 		r.Examined++
@@ -162,22 +166,31 @@ func counted(f *facts, r *findings) {
 	}
 }
 
-// quietTime is how long after the last fault everything must be handled.
-const quietTime = time.Minute
+const (
+	// quietTime is how long after the last fault everything must be handled.
+	quietTime = 5 * time.Minute
+	// idleTime is how long all commits may stand still until then: a killed handler's lease of 35 s, the longest delay before a retry,
+	// 30 s, and its try.
+	idleTime = 75 * time.Second
+)
 
-func converged(f *facts, r *findings) {
-	var quiet, done state
+// ending returns when load and faults ended, and when the run did.
+func (f *facts) ending() (quiet, done state) {
 	for _, s := range f.states {
-		r.Examined++
-		switch s.Op {
-		case "quiet":
+		if s.Op == "quiet" {
 			quiet = s
-		case "stuck":
-			r.bad(stuck, s.T, nil, "%s", cmp.Or(s.What, "it did not converge"))
-			fallthrough
-		default:
+		} else {
 			done = s
 		}
+	}
+	return quiet, done
+}
+
+func converged(f *facts, r *findings) {
+	quiet, done := f.ending()
+	r.Examined += len(f.states)
+	if done.Op == "stuck" {
+		r.bad(stuck, done.T, nil, "%s", cmp.Or(done.What, "it did not converge"))
 	}
 	took := time.Duration(done.T - quiet.T)
 	if quiet.T == 0 || done.T == 0 || took < 0 || done.Op == "converged" && took > quietTime {

@@ -47,10 +47,14 @@ type violation struct {
 type findings struct {
 	Examined   int         `json:"examined"` // 0 = nothing was shown
 	Violations []violation `json:"violations"`
+	NotJudged  string      `json:"notJudged,omitzero"` // what of it was not, and why
 }
 
 func (r *findings) bad(kind string, t int64, at []position, format string, args ...any) {
 	r.Violations = append(r.Violations, violation{kind, fmt.Sprintf(format, args...), t, at})
 }
+
+// unfinished is why what is final only in the end is not judged.
+const unfinished = "the run did not converge"
 
 func positions(at ...position) []position { return at }

@@ -34,7 +34,8 @@ type verdict struct {
 	Mutant     string            `json:"mutant"`
 	Duration   string            `json:"duration"`
 	Versions   map[string]string `json:"versions"`
-	Began      int64             `json:"began"` // when the first request was sent
+	Began      int64             `json:"began"`     // when the first request was sent
+	Converged  float64           `json:"converged"` // seconds from the end of load and faults; 0 = it did not
 	Totals     []total           `json:"totals"`
 	Faults     []faultSum        `json:"faults"`
 	Invariants []judged          `json:"invariants"`
@@ -74,6 +75,9 @@ func judge(h *history) verdict {
 	if len(h.posts) > 0 {
 		v.Began = h.posts[0].T
 	}
+	if quiet, done := f.ending(); f.converged {
+		v.Converged = time.Duration(done.T - quiet.T).Seconds()
+	}
 	kinds := map[string]int{}
 	for _, i := range invariants {
 		j := judged{ID: i.id, Title: i.title}
@@ -85,7 +89,7 @@ func judge(h *history) verdict {
 			kinds[x.Kind]++
 		}
 		j.Violated, j.Violations = len(j.Violations), j.Violations[:min(len(j.Violations), 100)]
-		if j.Examined == 0 {
+		if j.Examined == 0 && j.NotJudged == "" {
 			v.Gaps = append(v.Gaps, i.id+" had nothing to examine")
 		}
 		v.Invariants = append(v.Invariants, j)
@@ -119,7 +123,7 @@ func judge(h *history) verdict {
 	v.Totals = []total{
 		{"requests", len(h.posts)}, {"accepted", answers[202]}, {"answered with 503", answers[503]},
 		{"without an answer", answers[0]},
-		{"records", len(f.sources)}, {"handlings", len(f.handlings)}, {"effects", len(h.effects)},
+		{"records", len(f.sources)}, {"handlings", len(f.handlings)}, {"effects", len(f.effects)},
 		{"doubtful effects", len(f.doubtful)}, {"dead letters", len(f.letters)},
 		{"dead letters written again", f.repeated}, {"handled by fenced zombies", f.zombies},
 		{lost, kinds[lost]}, {twice, kinds[twice]}, {order, kinds[order]}, {stuck, kinds[stuck]}, {wrong, kinds[wrong]},
@@ -237,6 +241,9 @@ func (v verdict) print(to io.Writer, path string) {
 	for _, t := range v.Totals {
 		line("%s\t%d", t.Name, t.Count)
 	}
+	if v.Converged > 0 {
+		line("converged after\t%.1fs of quiet", v.Converged)
+	}
 	line("\nFAULT\tKILLED IN\tSCHEDULED\tHIT\tRECOVERED\tAFTER P50\tP99")
 	for _, s := range v.Faults {
 		times := "none\t"
@@ -251,7 +258,7 @@ func (v verdict) print(to io.Writer, path string) {
 		if j.Violated > 0 {
 			first = since(j.Violations[0].T)
 		}
-		line("%s\t%s\t%d\t%d\t%s", j.ID, j.Title, j.Examined, j.Violated, first)
+		line("%s\t%s\t%d\t%d\t%s", j.ID, j.Title, j.Examined, j.Violated, cmp.Or(first, j.NotJudged))
 	}
 	w.Flush()
 	const shown = 5
@@ -272,6 +279,9 @@ func (v verdict) print(to io.Writer, path string) {
 		for _, x := range j.Violations {
 			text := fmt.Sprintf("after %s: %s %v", since(x.T), strings.ReplaceAll(x.Text, "\n", "; "), x.At)
 			texts = append(texts, strings.TrimSuffix(text, " []"))
+		}
+		if j.Violated > 0 && j.NotJudged != "" {
+			texts = append([]string{j.NotJudged}, texts...)
 		}
 		list(j.ID+": "+j.Title+", but", texts)
 	}
