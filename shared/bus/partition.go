@@ -93,12 +93,16 @@ func (p *Partition) Deliver(records []Record) {
 	p.queueMore()
 }
 
-// Skip says that the next record has at least this offset: the log holds none before it any more. So the group's commits go on
-// behind the gap without a record that is handled there.
-func (p *Partition) Skip(to int64) {
+// Skip says that the next record has at least this offset: the log holds no other before it any more, or markers of transactions.
+// So the group's commits go on behind these without a record that is handled there. epoch is the leader epoch of what is skipped;
+// -1 = unknown.
+func (p *Partition) Skip(to int64, epoch int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.window = append(p.window, &delivery{record: &Record{Offset: to - 1, LeaderEpoch: -1}, handled: true})
+	if p.closed {
+		return
+	}
+	p.window = append(p.window, &delivery{record: &Record{Offset: to - 1, LeaderEpoch: epoch}, handled: true})
 	p.queueMore()
 	p.advance()
 }

@@ -30,11 +30,16 @@ func (m *Member) poll(ctx context.Context) {
 		if p := m.partition(fetched.Partition); p != nil && len(fetched.Records) > 0 {
 			last := fetched.Records[len(fetched.Records)-1]
 			p.next, p.epoch, p.end = last.Offset+1, last.LeaderEpoch, fetched.HighWatermark
-			records := make([]bus.Record, len(fetched.Records))
-			for i, r := range fetched.Records {
-				records[i] = fromKgo(r)
+			records := make([]bus.Record, 0, len(fetched.Records))
+			for _, r := range fetched.Records {
+				if !r.Attrs.IsControl() {
+					records = append(records, fromKgo(r))
+				}
 			}
 			p.Deliver(records)
+			if last.Attrs.IsControl() {
+				p.Skip(p.next, p.epoch)
+			}
 		}
 	})
 	fetches.EachError(func(_ string, partition int32, err error) { m.fetchError(ctx, partition, err) })
@@ -153,7 +158,7 @@ func (m *Member) outOfRange(ctx context.Context, n int32, refusal error) {
 	case p.next < to.Offset:
 		m.recordLoss(Loss{n, p.next, to.Offset, deletedUnhandled})
 		p.next, p.epoch = to.Offset, -1
-		p.Skip(to.Offset)
+		p.Skip(to.Offset, -1)
 	case p.next == to.Offset, p.epoch >= 0 && p.next <= ends[n]:
 		m.cannotRead(n, refusal)
 		to = kgo.EpochOffset{Epoch: p.epoch, Offset: p.next} // the client compares it with the log: it may have been truncated

@@ -242,6 +242,37 @@ func TestUnhandledRecordsOfADeletedTopicAreALoss(t *testing.T) {
 	})
 }
 
+// A marker at the end of a topic is no record: when all records are handled, the group commits behind it, and its deletion loses
+// nothing.
+func TestMarkerAtTheEndOfADeletedTopicIsNoLoss(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.TransactionalID(b.topic), kgo.DefaultProduceTopic(b.topic))
+		require.NoError(t, err)
+		defer client.Close()
+		write := func(end kgo.TransactionEndTry, r *kgo.Record) {
+			require.NoError(t, client.BeginTransaction())
+			require.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
+			require.NoError(t, client.EndTransaction(t.Context(), end))
+		}
+		d := newDiary(t)
+		w := b.consume(kafka.Options{}, d.handler)
+		write(kgo.TryCommit, moved(0, "a", 1))
+		d.waitFor(map[string]int{"a": 1})
+		eventually(t, func() bool { return b.committed(0) == 2 })
+		write(kgo.TryAbort, moved(0, "b", 1))
+		eventually(t, func() bool { return b.committed(0) == 4 })
+		_, err = b.admin.DeleteTopic(t.Context(), b.topic)
+		require.NoError(t, err)
+		eventually(t, func() bool { return len(w.Status().Unreadable) > 0 })
+		b.create(1)
+		eventually(t, func() bool { return len(w.Status().Unreadable) == 0 })
+		assert.Empty(t, w.Status().Lost)
+		require.NoError(t, w.end())
+		assert.Equal(t, []string{"a-1"}, d.done)
+	})
+}
+
 // The first event after the recreation fails, those after it are written. Meanwhile the publisher is not ready.
 func TestStatusKeepsTheLastLosses(t *testing.T) {
 	m := kafka.NewMember(settings.Kafka{}, bus.Consumer{Topic: "t"}, kafka.Options{Logger: slog.New(slog.DiscardHandler)})

@@ -151,6 +151,7 @@ func (m *Member) clientOptions() []kgo.Opt {
 		// By default 5 minutes; publishers write to partitions that were added long before that.
 		kgo.MetadataMaxAge(5 * time.Second),
 		kgo.FetchMaxBytes(8 << 20),
+		kgo.KeepControlRecords(),       // the log may end with one
 		kgo.KeepRetryableFetchErrors(), // of these the client would report an unknown topic too late
 		kgo.OnPartitionsAssigned(m.onAssigned),
 		kgo.AdjustFetchOffsetsFn(m.begin),
