@@ -1,7 +1,6 @@
 package deadletters_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -381,22 +380,6 @@ func TestRedriveEndsWithoutBrokers(t *testing.T) {
 		}})
 	require.ErrorContains(t, err, "the brokers did not confirm it in time")
 	assert.Equal(t, []string{"redriven", "failed"}, results)
-}
-
-// An event that leaves its topic no room for the headers of a redrive fails, and does not hold up the others.
-func TestRedriveOfAnEventThatFillsItsTopic(t *testing.T) {
-	onBrokers(t, func(t *testing.T, r *rig) {
-		r.fail(errors.New("broken"), "e0", "e1")
-		padding := fmt.Appendf(nil, `"x":%q,"data"`, strings.Repeat("x", 1_048_400))
-		value := bytes.Replace(event("e0", "s0"), []byte(`"data"`), padding, 1)
-		require.NoError(t, r.kafka.ProduceSync(t.Context(), &kgo.Record{Topic: r.topic, Key: []byte("s0"), Value: value}).FirstErr())
-		r.write("e1", "s1")
-		r.consume("a")
-		p := r.preview(deadletters.PreviewOptions{})
-		require.Equal(t, 2, p.Eligible)
-		assert.Equal(t, "failed redriven", r.redrive(p.Token))
-		assert.Equal(t, []string{"0/0 0"}, r.open())
-	})
 }
 
 // Count ends at its limit and with its context, with what it has found.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -53,9 +54,9 @@ type ActOptions struct {
 	Report func(Result) // called for each rejection of the preview, in the order of their records
 }
 
-// Redrive writes the eligible rejections of a preview to their topics again, for the consumers that rejected them. Each is
-// acknowledged by all in-sync replicas before the next. When ctx is done or the brokers fail it stops; the same token continues.
-// An error says why not all rejections were reported.
+// Redrive writes the eligible rejections of a preview to their topics again, for the consumers that rejected them, a batch of up to
+// 100 at a time: one is acknowledged by all in-sync replicas before the next. When ctx is done or the brokers fail it stops behind
+// a batch; the same token continues. An error says why not all rejections were reported.
 func (c *Client) Redrive(ctx context.Context, preview string, o ActOptions) error {
 	return c.act(ctx, Redrive, preview, o)
 }
@@ -130,45 +131,115 @@ func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOption
 	return errors.Join(err, a.write(ctx, nil, end))
 }
 
+// A batch is written in one transaction. The first has one rejection, and each later one up to twice as many as the one before it,
+// so that what concerns all rejections shows early.
+const (
+	maxBatch      = 100     // rejections
+	maxBatchBytes = 4 << 20 // of their records
+)
+
+// batch is what is reported at once: results, each with the rejection to write first, or nil.
+type batch struct {
+	results    []Result
+	rejections []*Rejection
+	count      int // of the rejections to write
+	bytes      int
+}
+
+func (b *batch) add(result Result, r *Rejection) {
+	b.results, b.rejections = append(b.results, result), append(b.rejections, r)
+	if r != nil {
+		b.count++
+		b.bytes += len(r.Record.Key) + len(r.Record.Value)
+	}
+}
+
+// first is the first rejection to write.
+func (b *batch) first() *Rejection {
+	return b.rejections[slices.IndexFunc(b.rejections, func(r *Rejection) bool { return r != nil })]
+}
+
 // run acts on the rejections in turn.
 func (a *action) run(ctx context.Context, set []*Rejection, t *token) error {
-	limit := rate.NewLimiter(rate.Inf, 1)
+	size, most, limit := 1, maxBatch, rate.NewLimiter(rate.Inf, maxBatch)
 	if a.Rate > 0 {
-		limit = rate.NewLimiter(rate.Limit(a.Rate), 1)
+		most = min(max(a.Rate/10, 1), maxBatch)
+		limit = rate.NewLimiter(rate.Limit(a.Rate), most)
 	}
+	var b batch
 	for i, r := range set {
-		result := Result{ID: r.ID, Consumer: r.Consumer, Result: string(stateAfter(a.kind))}
-		var err error
 		switch state := a.done.stateOf(r.source(), r.Redrives); {
 		case state != Open:
-			result.Result, result.Why, result.Done = ResultSkipped, "already "+string(state), state == stateAfter(a.kind)
+			b.add(Result{r.ID, r.Consumer, ResultSkipped, "already " + string(state), state == stateAfter(a.kind)}, nil)
 		case a.kind == Redrive && !t.eligible(i):
-			result.Result, result.Why = ResultRefused, "see the preview"
+			b.add(Result{r.ID, r.Consumer, ResultRefused, "see the preview", false}, nil)
 		default:
-			if err = limit.Wait(ctx); err != nil {
-				return fmt.Errorf("interrupted before %s: the same token continues", r.ID)
-			}
-			if err = a.close(ctx, r); err != nil {
-				result.Result, result.Why = ResultFailed, err.Error()
-			}
-			result.Done = err == nil
+			b.add(Result{r.ID, r.Consumer, string(stateAfter(a.kind)), "", true}, r)
 		}
-		a.results[result.Result]++
-		a.Report(result)
-		if err != nil && !errors.Is(err, kerr.MessageTooLarge) { // that is of this one alone
-			return fmt.Errorf("stopped at %s: %w; the same token continues", r.ID, err)
+		if i < len(set)-1 && len(b.results) < size && b.bytes < maxBatchBytes {
+			continue
 		}
+		if b.count > 0 && limit.WaitN(ctx, b.count) != nil {
+			return fmt.Errorf("interrupted before %s: the same token continues", b.first().ID)
+		}
+		if err := a.close(ctx, &b); err != nil {
+			return err
+		}
+		b, size = batch{}, min(2*size, most)
 	}
 	return nil
 }
 
-// close redrives or discards one rejection.
-func (a *action) close(ctx context.Context, r *Rejection) error {
-	audit := AuditRecord{Stage: stageItem, ID: r.ID, Consumer: r.Consumer}
-	if a.kind == Discard {
-		return a.write(ctx, nil, audit)
+// close redrives or discards the rejections of a batch, and reports its results.
+func (a *action) close(ctx context.Context, b *batch) error {
+	var err error
+	if b.count > 0 {
+		err = a.writeAll(ctx, b)
 	}
-	audit.Redrive = r.Redrives + 1
+	tooLarge := errors.Is(err, kerr.MessageTooLarge) // that is of one alone
+	if tooLarge && b.count > 1 {
+		for i, result := range b.results {
+			var one batch
+			one.add(result, b.rejections[i])
+			if err := a.close(ctx, &one); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for i, result := range b.results {
+		if err != nil && b.rejections[i] != nil {
+			result.Result, result.Why, result.Done = ResultFailed, err.Error(), false
+		}
+		a.results[result.Result]++
+		a.Report(result)
+	}
+	if err != nil && !tooLarge {
+		return fmt.Errorf("stopped at %s: %w; the same token continues", b.first().ID, err)
+	}
+	return nil
+}
+
+// writeAll writes the copies of a batch's rejections and their audit records.
+func (a *action) writeAll(ctx context.Context, b *batch) error {
+	var copies []*kgo.Record
+	var audits []AuditRecord
+	for _, r := range b.rejections {
+		if r == nil {
+			continue
+		}
+		audit := AuditRecord{Stage: stageItem, ID: r.ID, Consumer: r.Consumer}
+		if a.kind == Redrive {
+			audit.Redrive = r.Redrives + 1
+			copies = append(copies, copyOf(r))
+		}
+		audits = append(audits, audit)
+	}
+	return a.write(ctx, copies, audits...)
+}
+
+// copyOf is the record of a rejection as it is redriven.
+func copyOf(r *Rejection) *kgo.Record {
 	again := &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Record.Key, Value: r.Record.Value}
 	if r.Record.Timestamp.Before(time.Now()) { // an event that has no timestamp of its own keeps this one; brokers refuse the future
 		again.Timestamp = r.Record.Timestamp
@@ -183,23 +254,22 @@ func (a *action) close(ctx context.Context, r *Rejection) error {
 	again.Headers = append(again.Headers,
 		kgo.RecordHeader{Key: bus.HeaderRedriveConsumer, Value: []byte(r.Consumer)},
 		kgo.RecordHeader{Key: bus.HeaderRedriveOf, Value: []byte(r.ID)},
-		kgo.RecordHeader{Key: bus.HeaderRedrives, Value: strconv.AppendInt(nil, int64(audit.Redrive), 10)})
-	return a.write(ctx, again, audit)
+		kgo.RecordHeader{Key: bus.HeaderRedrives, Value: strconv.AppendInt(nil, int64(r.Redrives)+1, 10)})
+	return again
 }
 
 var errUnconfirmed = errors.New("the brokers did not confirm it in time: it may be written, or not")
 
-// write writes a record, if there is one, and the audit record of it in one transaction, which the end of ctx does not interrupt.
-// It waits on its own timer, because no option of the client bounds a record in flight.
-func (a *action) write(ctx context.Context, record *kgo.Record, audit AuditRecord) error {
+// write writes copies, if there are any, and the audit records, one of each copy, in one transaction, which the end of ctx does not
+// interrupt. It waits on its own timer, because no option of the client bounds a record in flight.
+func (a *action) write(ctx context.Context, copies []*kgo.Record, audits ...AuditRecord) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(a.of.timeout, transactionTimeout))
 	defer cancel()
-	audit.Action, audit.Kind, audit.Who, audit.At = a.id, a.kind, a.Who, time.Now().UTC()
 	written, ended := make(chan error, 1), make(chan error, 1)
 	go func() {
 		err := a.client.BeginTransaction()
 		if err == nil {
-			err = a.produce(ctx, record, audit)
+			err = a.produce(ctx, copies, audits)
 		}
 		ended <- a.client.EndTransaction(ctx, kgo.TransactionEndTry(err == nil))
 		written <- err
@@ -214,20 +284,23 @@ func (a *action) write(ctx context.Context, record *kgo.Record, audit AuditRecor
 	}
 }
 
-func (a *action) produce(ctx context.Context, record *kgo.Record, audit AuditRecord) error {
-	if record != nil {
-		written, err := a.client.ProduceSync(ctx, record).First()
+func (a *action) produce(ctx context.Context, copies []*kgo.Record, audits []AuditRecord) error {
+	if err := a.client.ProduceSync(ctx, copies...).FirstErr(); err != nil {
+		return err
+	}
+	records, now := make([]*kgo.Record, len(audits)), time.Now().UTC()
+	for i, audit := range audits {
+		audit.Action, audit.Kind, audit.Who, audit.At = a.id, a.kind, a.Who, now
+		if len(copies) > 0 {
+			audit.Copy = FormatID(bus.Position{Topic: copies[i].Topic, Partition: copies[i].Partition, Offset: copies[i].Offset})
+		}
+		value, err := json.Marshal(audit)
 		if err != nil {
 			return err
 		}
-		audit.Copy = FormatID(bus.Position{Topic: written.Topic, Partition: written.Partition, Offset: written.Offset})
+		records[i] = &kgo.Record{Topic: bus.AuditTopic, Key: []byte(cmp.Or(audit.ID, audit.Action)), Value: value}
 	}
-	value, err := json.Marshal(audit)
-	if err != nil {
-		return err
-	}
-	return a.client.ProduceSync(ctx, &kgo.Record{Topic: bus.AuditTopic, Key: []byte(cmp.Or(audit.ID, audit.Action)), Value: value}).
-		FirstErr()
+	return a.client.ProduceSync(ctx, records...).FirstErr()
 }
 
 func explain(err error) error {

@@ -1,0 +1,100 @@
+package deadletters_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// reject has consumer a reject n events, e0 and so on, and then be cured. The value of the large ones leaves their topic no room for
+// the headers of a redrive.
+func (r *rig) reject(n int, large ...int) (ids []string) {
+	r.t.Helper()
+	for i := range n {
+		id := fmt.Sprintf("e%d", i)
+		ids = append(ids, id)
+		r.fail(errors.New("broken"), id)
+		if !slices.Contains(large, i) {
+			r.write(id, "s"+id)
+			continue
+		}
+		padding := fmt.Appendf(nil, `"x":%q,"data"`, strings.Repeat("x", 1_048_400))
+		value := bytes.Replace(event(id, "s"+id), []byte(`"data"`), padding, 1)
+		require.NoError(r.t, r.kafka.ProduceSync(r.t.Context(), &kgo.Record{Topic: r.topic, Key: []byte("s" + id), Value: value}).FirstErr())
+	}
+	r.consume("a")
+	require.Len(r.t, r.open(), n)
+	r.fail(nil, ids...)
+	return ids
+}
+
+// A redrive that is interrupted stops behind a batch. The same token continues, and each event is handled once.
+func TestRedriveStopsBehindABatch(t *testing.T) {
+	onBrokers(t, func(t *testing.T, r *rig) {
+		ids := r.reject(12)
+		token := r.preview(deadletters.PreviewOptions{}).Token
+		ctx, interrupt := context.WithCancel(t.Context())
+		var results []string
+		err := r.Redrive(ctx, token, deadletters.ActOptions{Report: func(result deadletters.Result) {
+			if results = append(results, result.Result); len(results) == 5 { // the second of the batch of four
+				interrupt()
+			}
+		}})
+		require.ErrorContains(t, err, "interrupted before "+r.topic+"/0/7: the same token continues")
+		assert.Equal(t, slices.Repeat([]string{"redriven"}, 7), results)
+		assert.Len(t, r.open(), 5)
+
+		continued := slices.Concat(slices.Repeat([]string{"skipped"}, 7), slices.Repeat([]string{"redriven"}, 5))
+		assert.Equal(t, strings.Join(continued, " "), r.redrive(token))
+		assert.Empty(t, r.open())
+		r.consume("a")
+		assert.ElementsMatch(t, ids, r.handled["a"])
+		copies := map[string]bool{}
+		actions, err := r.Audit(t.Context())
+		require.NoError(t, err)
+		for _, a := range actions[len(actions)-2:] {
+			for _, item := range a.Items {
+				copies[item.Copy] = true
+				assert.Equal(t, 1, item.Redrive)
+			}
+		}
+		assert.Len(t, copies, 12)
+	})
+}
+
+// Events that leave their topic no room for the headers of a redrive fail, and do not hold up the others of their batch.
+func TestRedriveOfEventsThatFillTheirTopic(t *testing.T) {
+	onBrokers(t, func(t *testing.T, r *rig) {
+		r.reject(8, 0, 2, 4)
+		p := r.preview(deadletters.PreviewOptions{})
+		require.Equal(t, 8, p.Eligible)
+		assert.Equal(t, "failed redriven failed redriven failed redriven redriven redriven", r.redrive(p.Token))
+		assert.Equal(t, []string{"0/0 0", "0/2 0", "0/4 0"}, r.open())
+		r.consume("a")
+		assert.ElementsMatch(t, []string{"e1", "e3", "e5", "e6", "e7"}, r.handled["a"])
+	})
+}
+
+// A batch is a tenth of what the rate allows in a second.
+func TestRateOfARedrive(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fake(t).ListenAddrs())
+	r.reject(8)
+	began, done := time.Now(), 0
+	require.NoError(t, r.Redrive(t.Context(), r.preview(deadletters.PreviewOptions{}).Token, deadletters.ActOptions{Rate: 20,
+		Report: func(deadletters.Result) {
+			done++
+			assert.LessOrEqual(t, float64(done), 2+20*time.Since(began).Seconds())
+		}}))
+	assert.Equal(t, 8, done)
+}
