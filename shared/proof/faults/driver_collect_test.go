@@ -101,10 +101,19 @@ func (r *rig) collectRecords(ctx context.Context) error {
 	return err
 }
 
-// collectCommits reads what the groups committed. The embedded broker has no topic of it: there the failpoints tell.
+// collectCommits reads what the groups committed. The embedded broker has no topic of it: there the failpoints tell, but for a
+// commit that a killed program had no time to note. The last one of each partition may be one of those.
 func (r *rig) collectCommits(ctx context.Context) error {
 	if r.cluster == nil {
-		return nil
+		var all error
+		for topic, group := range consumerOf {
+			at, err := r.committedOf(ctx, topic)
+			all = errors.Join(all, err)
+			for n, offset := range at {
+				r.record(commit{now(), position{topic, n, offset}, group})
+			}
+		}
+		return all
 	}
 	return r.readAll(ctx, func(k *kgo.Record) {
 		var key kmsg.OffsetCommitKey

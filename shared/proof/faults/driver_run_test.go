@@ -326,8 +326,8 @@ func (r *rig) converge(ctx context.Context) error {
 	})
 }
 
-// converged returns an error until every group has committed to the end of its topic and owns all partitions. committed is the sum
-// of the committed offsets.
+// converged returns an error until every group has committed to the end of its topic and owns all partitions. committed is the
+// sum of the committed offsets.
 func (r *rig) converged(ctx context.Context) (committed int64, all error) {
 	lags, err := kadm.NewClient(r.client).Lag(ctx, slices.Collect(maps.Values(consumerOf))...)
 	if err != nil {

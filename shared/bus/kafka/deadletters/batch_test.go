@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// reject has consumer a reject n events, e0 and so on, and then be cured. The value of the large ones leaves their topic no room for
-// the headers of a redrive.
+// reject has consumer a reject n events, e0 and so on, and then be cured. The value of the large ones leaves their topic no room
+// for the headers of a redrive.
 func (r *rig) reject(n int, large ...int) (ids []string) {
 	r.t.Helper()
 	for i := range n {
@@ -30,7 +30,8 @@ func (r *rig) reject(n int, large ...int) (ids []string) {
 		}
 		padding := fmt.Appendf(nil, `"x":%q,"data"`, strings.Repeat("x", 1_048_400))
 		value := bytes.Replace(event(id, "s"+id), []byte(`"data"`), padding, 1)
-		require.NoError(r.t, r.kafka.ProduceSync(r.t.Context(), &kgo.Record{Topic: r.topic, Key: []byte("s" + id), Value: value}).FirstErr())
+		record := &kgo.Record{Topic: r.topic, Key: []byte("s" + id), Value: value}
+		require.NoError(r.t, r.kafka.ProduceSync(r.t.Context(), record).FirstErr())
 	}
 	r.consume("a")
 	require.Len(r.t, r.open(), n)

@@ -6,8 +6,8 @@
 //
 // Redrive writes an open rejection's record to its topic again, with the same bytes, for the one consumer that rejected it:
 // headers name that consumer group, and the engine of any other skips the copy, in a worker and in a Lambda function. Copies and
-// their audit records are written in one Kafka transaction, so an interrupted redrive continues without a second copy. Redrives and
-// discards of a cluster share a transactional id: one that begins ends another that is under way.
+// their audit records are written in one Kafka transaction, so an interrupted redrive continues without a second copy. Redrives
+// and discards of a cluster share a transactional id: one that begins ends another that is under way.
 //
 // A program that does not use the engine, such as the TypeScript app's worker in another group, sees a copy as a repeat.
 package deadletters

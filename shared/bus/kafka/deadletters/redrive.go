@@ -54,9 +54,9 @@ type ActOptions struct {
 	Report func(Result) // called for each rejection of the preview, in the order of their records
 }
 
-// Redrive writes the eligible rejections of a preview to their topics again, for the consumers that rejected them, a batch of up to
-// 100 at a time: one is acknowledged by all in-sync replicas before the next. When ctx is done or the brokers fail it stops behind
-// a batch; the same token continues. An error says why not all rejections were reported.
+// Redrive writes the eligible rejections of a preview to their topics again, for the consumers that rejected them, a batch of up
+// to 100 at a time: one is acknowledged by all in-sync replicas before the next. When ctx is done or the brokers fail it stops
+// behind a batch; the same token continues. An error says why not all rejections were reported.
 func (c *Client) Redrive(ctx context.Context, preview string, o ActOptions) error {
 	return c.act(ctx, Redrive, preview, o)
 }
@@ -131,8 +131,8 @@ func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOption
 	return errors.Join(err, a.write(ctx, nil, end))
 }
 
-// A batch is written in one transaction. The first has one rejection, and each later one up to twice as many as the one before it,
-// so that what concerns all rejections shows early.
+// A batch is written in one transaction. The first has one rejection, and each later one up to twice as many as the one before
+// it, so that what concerns all rejections shows early.
 const (
 	maxBatch      = 100     // rejections
 	maxBatchBytes = 4 << 20 // of their records
@@ -260,8 +260,8 @@ func copyOf(r *Rejection) *kgo.Record {
 
 var errUnconfirmed = errors.New("the brokers did not confirm it in time: it may be written, or not")
 
-// write writes copies, if there are any, and the audit records, one of each copy, in one transaction, which the end of ctx does not
-// interrupt. It waits on its own timer, because no option of the client bounds a record in flight.
+// write writes copies, if there are any, and the audit records, one of each copy, in one transaction, which the end of ctx does
+// not interrupt. It waits on its own timer, because no option of the client bounds a record in flight.
 func (a *action) write(ctx context.Context, copies []*kgo.Record, audits ...AuditRecord) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(a.of.timeout, transactionTimeout))
 	defer cancel()
