@@ -307,6 +307,6 @@ func TestProcessesThatCountOneDrinkSeldomConflict(t *testing.T) {
 		t.Logf("%d transactions, %d conflicts, %s", server.committed, server.conflicts, time.Since(began))
 		assert.Equal(t, 12*each, server.committed)
 		assert.Less(t, server.conflicts, server.committed/10)
-		assert.Less(t, time.Since(began), 2*each*10*time.Millisecond, "twice what one process takes alone")
+		assert.Less(t, time.Since(began), 4*each*10*time.Millisecond, "alone, one process takes a quarter of this")
 	})
 }
