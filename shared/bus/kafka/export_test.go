@@ -20,6 +20,11 @@ func FirstMessage(t *testing.T, cluster settings.Kafka) []byte {
 	return message
 }
 
+// Decompress decompresses a batch as a consuming client does.
+func Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	return (&decompressor{}).Decompress(src, codec)
+}
+
 // Compare returns the differences of a topic with so many replicas where others are wanted.
 func Compare(replicas int, minInSync string, wanted int) []Difference {
 	s := TopicState{Replication: replicas}
