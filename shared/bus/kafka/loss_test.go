@@ -273,7 +273,6 @@ func TestMarkerAtTheEndOfADeletedTopicIsNoLoss(t *testing.T) {
 	})
 }
 
-// The first event after the recreation fails, those after it are written. Meanwhile the publisher is not ready.
 func TestStatusKeepsTheLastLosses(t *testing.T) {
 	m := kafka.NewMember(settings.Kafka{}, bus.Consumer{Topic: "t"}, kafka.Options{Logger: slog.New(slog.DiscardHandler)})
 	for n := range int64(250) {
@@ -285,6 +284,7 @@ func TestStatusKeepsTheLastLosses(t *testing.T) {
 	assert.False(t, s.Healthy())
 }
 
+// The first event after the recreation fails, those after it are written. Meanwhile the publisher is not ready.
 func TestPublisherSurvivesARecreatedTopic(t *testing.T) {
 	t.Parallel()
 	b := fake(t)
