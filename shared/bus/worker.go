@@ -62,7 +62,10 @@ func (w *worker) try() (handled bool, delay time.Duration) {
 	}
 	outcome, err := Rejected, d.verdict
 	if err == nil {
-		outcome, err = w.judge(w.handle())
+		if err = w.handle(); err != nil {
+			d.note(began)
+		}
+		outcome, err = w.judge(err)
 	}
 	if outcome == Rejected {
 		d.verdict = err
@@ -210,7 +213,7 @@ func (w *worker) reject(verdict error) error {
 	}
 	return w.within(func(ctx context.Context) error {
 		return e.deadLetters.Write(ctx, DeadLetter{Record: *d.record, Consumer: e.consumer.Group, Class: classOf(verdict),
-			Reason: reason, Attempts: d.tries, At: time.Now()})
+			Reason: reason, Attempts: d.tries, Tries: d.failed, At: time.Now()})
 	})
 }
 

@@ -52,7 +52,7 @@ const (
 	Discarded State = "discarded"
 )
 
-// Rejection is a rejected event. Class, Reason and Attempts are those of the newest dead letter.
+// Rejection is a rejected event. Class, Reason, Attempts and Tries are those of the newest dead letter.
 type Rejection struct {
 	ID        string    `json:"id"` // topic/partition/offset of the record that was rejected first
 	Topic     string    `json:"topic"`
@@ -64,6 +64,7 @@ type Rejection struct {
 	Reason    string    `json:"reason"`
 	Consumer  string    `json:"consumer"` // the consumer group
 	Attempts  int       `json:"attempts"`
+	Tries     []bus.Try `json:"tries"` // the last of them, oldest first
 	FirstAt   time.Time `json:"firstAt"`
 	LastAt    time.Time `json:"lastAt"`
 	Redrives  int       `json:"redrives"` // before the newest dead letter

@@ -116,7 +116,7 @@ func (s *snapshot) add(record bus.Record) error {
 		return nil // an older one, or a repeat
 	}
 	s.bytes -= len(r.Record.Value)
-	r.Class, r.Reason, r.Attempts, r.LastAt, r.Redrives = l.Class, l.Reason, l.Attempts, l.At, redrives
+	r.Class, r.Reason, r.Attempts, r.Tries, r.LastAt, r.Redrives = l.Class, l.Reason, l.Attempts, l.Tries, l.At, redrives
 	r.Key, r.EventID, r.Record = string(l.Record.Key), "", bus.Record{}
 	if e, err := decode(r.Topic, l.Record.Value); err == nil {
 		r.EventID, r.Key = e.EventID(), orderingKey(l.Record.Key, e)
