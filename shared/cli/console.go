@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sipeat/sipeat/functions/commands"
 	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
@@ -76,7 +77,8 @@ func (a *app) consoleOptions() console.Options {
 		}
 	}
 	return console.Options{
-		Store: a.store, Claims: a.claims, Lists: lists, Running: a.running,
+		Store: a.store, Claims: a.claims, Lists: lists, Commands: commands.Commands{}.Functions(), Schema: docs.Schema, Running: a.running,
+		Callers: []string{gateway.TokenSubject},
 		Cluster: a.cluster, Groups: groups, Statuses: a.statuses, Models: a.models, Diagnose: a.diagnose, Who: whoami(), Logger: a.logger,
 		DeadLetters: &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger, Check: checker(a.store)},
 	}

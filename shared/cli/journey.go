@@ -16,8 +16,9 @@ func (a *app) journeyCommand() *cobra.Command {
 		Short: "Show what became of an event: records, rejections, read model, notifications, deliveries",
 		Long: "Show what became of an event, and of all events of its chain: where they are on their topics, whether their group\n" +
 			"has handled them, what was rejected and redriven, the row in the read model, and the deliveries of notifications.\n" +
-			"ID is an eventId, the id of a resource, or a correlationId. The topics are searched from the time that the id\n" +
-			"contains on, or else from their beginning, for at most 20 s.\n\n" + kafkaHelp,
+			"ID is an eventId, the id of a resource, a correlationId or an Idempotency-Key. The topics are searched from the\n" +
+			"time that the id contains on, or else from their beginning, for at most 20 s. An Idempotency-Key is found if its\n" +
+			"caller was anonymous or had a token of AUTH_TOKEN.\n\n" + kafkaHelp,
 		Example: "  sipeat journey 0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d\n" +
 			"  sipeat journey 1719400000000-k3j2h1xyz --json | jq -r '.events[].payload'",
 		Args: cobra.ExactArgs(1),
@@ -53,6 +54,16 @@ func (a *app) printStation(s *console.Station, indent string) {
 	}
 	line("%s %s of %s, key %s", s.Topic, events.LogID(s.EventID), events.OneLine(s.Metadata.Producer, 60), events.LogID(s.Key))
 	indent += "  "
+	if r := s.Request; r != nil {
+		what := r.Route + " or `sipeat publish`"
+		if r.Trace != "" {
+			what = r.Route + ", traceparent " + events.OneLine(r.Trace, 60)
+		}
+		if r.IdempotencyKey {
+			what += ", with an Idempotency-Key"
+		}
+		line("%s  %s", s.Metadata.Timestamp, what)
+	}
 	for _, p := range s.Records {
 		state := "waits for " + s.Group
 		if p.Handled {
@@ -66,6 +77,9 @@ func (a *app) printStation(s *console.Station, indent string) {
 	for _, r := range s.Rejections {
 		line("%s  rejected by %s as %s after %s, now %s: %s", r.LastAt.UTC().Format(time.RFC3339Nano), r.Consumer, r.Class,
 			counted(r.Attempts, "attempt"), r.State, r.Reason)
+		for i, t := range r.Tries {
+			line("%s    attempt %d failed after %s", t.At.Format(time.RFC3339Nano), r.Attempts-len(r.Tries)+i+1, t.Took)
+		}
 	}
 	switch {
 	case s.Row == nil:

@@ -49,11 +49,14 @@ type Options struct {
 	Claims      interface { // of notifications; store.Claims has it
 		Deliveries(ctx context.Context, ids ...string) (map[string][]store.Delivery, error)
 	}
-	Models  func(ctx context.Context, table string) (ReadModels, error) // and that table of DynamoDB, if it is not ""
-	Lists   []web.Function                                              // the API's lists
-	Running context.Context                                             // of the server: live feeds end with it
-	Who     string                                                      // acts, for audit records, where callers are not authenticated
-	Logger  *slog.Logger
+	Models   func(ctx context.Context, table string) (ReadModels, error) // and that table of DynamoDB, if it is not ""
+	Lists    []web.Function                                              // the API's lists
+	Schema   func(events.Definition) []byte                              // of an event type's records
+	Commands []web.Function                                              // the API's endpoints that make events
+	Callers  []string                                                    // of which [FindJourney] tries Idempotency-Keys
+	Running  context.Context                                             // of the server: live feeds end with it
+	Who      string                                                      // acts, for audit records, where callers are not authenticated
+	Logger   *slog.Logger
 }
 
 // Functions are the endpoints of the console, below /console/, and GET /, which redirects there.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/trace"
+	"github.com/sipeat/sipeat/shared/web"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -35,9 +37,13 @@ const (
 //
 // Nothing is recorded for it, so it costs an event nothing: the topics are searched when somebody asks, from the time that the id
 // contains on (UUIDv7, and the TypeScript app's ids begin with milliseconds), or else from the read model's time of the resource,
-// or else from their beginning. Attempts are those that dead letters tell of; an event that its group has committed and that has
-// no dead letter was handled, after an unknown number of attempts. All of it is kept as long as the topics. An Idempotency-Key
-// cannot be found: it is only a part of the digest from which its event's id is made.
+// or else from their beginning. Attempts are those that dead letters tell of: how many, and when each of the last began and how
+// long it took. An event that its group has committed and that has no dead letter was handled, after an unknown number of
+// attempts. All of it is kept as long as the topics.
+//
+// An Idempotency-Key is only a part of the digest from which its event's id is made. If nothing has the id, every event is tried:
+// its id is that of the key if the event's route, its data and a known caller make the same digest. The callers that are known
+// are the anonymous one, [Options.Callers] and whoever asks.
 type Journey struct {
 	ID       string     `json:"id"`
 	Complete bool       `json:"complete"` // the topics were read to their ends
@@ -52,6 +58,7 @@ type Station struct {
 	Key        string                   `json:"key"`
 	ResourceID string                   `json:"resourceId,omitempty"`
 	Metadata   events.Metadata          `json:"metadata"`
+	Request    *Request                 `json:"request"` // that made the event; null = another event did, or another program
 	Records    []Place                  `json:"records"` // more than one: a repeat, or a redrive
 	Payload    string                   `json:"payload"` // the value as it is on the topic, the first [maxPayload] bytes
 	Bytes      int                      `json:"bytes"`
@@ -60,6 +67,13 @@ type Station struct {
 	Row        *Row                     `json:"row"`        // in the read model; null = none
 	Deliveries []Delivery               `json:"deliveries"` // of a notification
 	Caused     []*Station               `json:"caused"`
+}
+
+// Request is what is known of a request to the API. Its line in the API's log has the eventId.
+type Request struct {
+	Route          string `json:"route"`
+	IdempotencyKey bool   `json:"idempotencyKey"`        // it had one
+	Trace          string `json:"traceparent,omitempty"` // "" = it had none, or was `sipeat publish`
 }
 
 // Place is a record of an event.
@@ -113,11 +127,9 @@ func (j *journeys) get(ctx context.Context, q journeyQuery) (*Journey, error) {
 	v := &Journey{ID: q.ID}
 	searching, cancel := context.WithTimeout(ctx, journeyTimeout)
 	defer cancel()
-	for known := 0; known < len(s.ids) && len(s.found) < maxJourney; { // an effect may be found before its cause
-		known = len(s.ids)
-		if err = j.scan(searching, s); err != nil {
-			break
-		}
+	if err = j.follow(searching, s); err == nil && len(s.found) == 0 {
+		s.keyed = j.keyed(q.ID, append(j.Callers, "", web.Caller(ctx)))
+		err = j.follow(searching, s)
 	}
 	if err != nil && searching.Err() == nil && !errors.Is(err, errEnough) || ctx.Err() != nil {
 		return nil, unavailable(err)
@@ -135,6 +147,53 @@ func (j *journeys) get(ctx context.Context, q journeyQuery) (*Journey, error) {
 	}
 	v.Events = s.tree()
 	return v, nil
+}
+
+// follow searches until no more ids become known: an effect may be found before its cause.
+func (j *journeys) follow(ctx context.Context, s *search) error {
+	for known := 0; known < len(s.ids) && len(s.found) < maxJourney; {
+		known = len(s.ids)
+		if err := j.scan(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// command is the endpoint that makes events of a type: the one whose body is a part of the payload.
+func (j *journeys) command(d events.Definition) (route string, body reflect.Type) {
+	for _, f := range j.Commands {
+		if e, ok := f.Handler.(web.Endpoint); ok && e.Command {
+			for _, field := range reflect.VisibleFields(reflect.TypeOf(d.Payload()).Elem()) {
+				if field.Type == e.In {
+					return f.Route, e.In
+				}
+			}
+		}
+	}
+	return "", nil
+}
+
+// keyed reports whether the id of an event was made by a request with an Idempotency-Key.
+func (j *journeys) keyed(key string, callers []string) func(events.Definition, string, jsontext.Value) bool {
+	slices.Sort(callers)
+	callers = slices.Compact(callers)
+	return func(d events.Definition, eventID string, data jsontext.Value) bool {
+		route, body := j.command(d)
+		if body == nil || !derived(eventID) {
+			return false
+		}
+		input := reflect.New(body).Interface()
+		return json.Unmarshal(data, input) == nil && slices.ContainsFunc(callers, func(caller string) bool {
+			return events.DerivedID(web.Seed(route, caller, key, input)) == eventID
+		})
+	}
+}
+
+// derived reports whether an id is a UUIDv5.
+func derived(id string) bool {
+	parsed, err := uuid.Parse(id)
+	return err == nil && parsed.Version() == 5
 }
 
 // began is a time before the events of an id; zero = unknown.
@@ -178,6 +237,7 @@ type search struct {
 	ids   map[string]bool // of events, chains and causes
 	every bool            // an id may be spelt in several ways in JSON: every record is decoded
 	found map[string]*Station
+	keyed func(d events.Definition, eventID string, data jsontext.Value) bool // tries every event; nil = none
 }
 
 // add adds an id to search for.
@@ -203,17 +263,17 @@ func (j *journeys) scan(ctx context.Context, s *search) error {
 	for _, topic := range j.DeadLetters.Topics {
 		definition, _ := events.Lookup(topic)
 		scans.Go(func() error {
-			return kafka.Tail(ctx, j.Cluster, topic, o, func(r bus.Record) error { return s.look(definition, r) })
+			return kafka.Tail(ctx, j.Cluster, topic, o, func(r bus.Record) error { return j.look(s, definition, r) })
 		})
 	}
 	return scans.Wait()
 }
 
 // look keeps a record that is searched for.
-func (s *search) look(d events.Definition, r bus.Record) error {
+func (j *journeys) look(s *search, d events.Definition, r bus.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	possible := s.every || s.ids[string(r.Key)]
+	possible := s.every || s.keyed != nil || s.ids[string(r.Key)]
 	for id := range s.ids {
 		possible = possible || bytes.Contains(r.Value, []byte(id))
 	}
@@ -222,6 +282,7 @@ func (s *search) look(d events.Definition, r bus.Record) error {
 	}
 	var envelope struct {
 		ID       string          `json:"eventId"`
+		Data     jsontext.Value  `json:"data"`
 		Metadata events.Metadata `json:"metadata"`
 	}
 	_ = json.Unmarshal(r.Value, &envelope, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // it may be anything
@@ -231,6 +292,9 @@ func (s *search) look(d events.Definition, r bus.Record) error {
 		if n.Key == "" {
 			n.Key = e.Key()
 		}
+	}
+	if s.keyed != nil && s.keyed(d, n.EventID, envelope.Data) {
+		s.add(n.EventID)
 	}
 	if !s.ids[n.EventID] && !s.ids[n.Metadata.CorrelationID] && !s.ids[n.Metadata.CausationID] &&
 		n.Key != s.subject && n.ResourceID != s.subject {
@@ -257,6 +321,9 @@ func (s *search) look(d events.Definition, r bus.Record) error {
 		case trace.Header:
 			place.Trace = *text(append([]byte{}, h.Value...), maxHeader)
 		}
+	}
+	if route, _ := j.command(d); route != "" && n.Metadata.Producer == events.Producer && n.Metadata.CausationID == "" {
+		n.Request = &Request{route, derived(n.EventID), place.Trace}
 	}
 	if !slices.ContainsFunc(n.Records, func(p Place) bool { return p.Partition == r.Partition && p.Offset == r.Offset }) {
 		n.Records = append(n.Records, place)

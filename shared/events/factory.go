@@ -30,6 +30,9 @@ func DerivedFrom(seed string) Option {
 	}
 }
 
+// DerivedID is the id of an event that is [DerivedFrom] a seed.
+func DerivedID(seed string) string { return derive("event", seed) }
+
 // CausedBy makes the event a link in cause's chain. Its ids derive from the purpose, and from the cause's topic and resource
 // (UUIDv5): one statement has one effect for each purpose, however often it is handled, and also if it is made again as
 // another event.

@@ -57,7 +57,7 @@ func HandleCommand[In any](h func(context.Context, Command[In]) (Accepted, error
 			return
 		}
 		if key != "" {
-			c.Seed = seed(r, key, &c.Body)
+			c.Seed = Seed(r.Pattern, Caller(r.Context()), key, &c.Body)
 		}
 		accepted, err := h(r.Context(), c)
 		if err != nil {
@@ -90,13 +90,14 @@ func idempotencyKey(h http.Header) (string, *Problem) {
 	return key, nil
 }
 
-// seed is a digest of what makes two requests the same one, in 43 characters. The body counts by its meaning, so white space, the
+// Seed is the [Command.Seed] of a request, in 43 characters: a digest of the route, the caller ("" = anonymous), the Idempotency-Key
+// and the body, decoded. The body counts by its meaning, so white space, the
 // order of members and escapes make no difference. A field added to the type without omitempty changes it: a retry across
 // such a release is a new request.
-func seed(r *http.Request, key string, body any) string {
+func Seed(route, caller, key string, body any) string {
 	canonical, _ := json.Marshal(body, json.Deterministic(true)) // it was read from JSON: there is no error
 	var request []byte
-	for _, part := range []string{r.Pattern, Caller(r.Context()), key, string(canonical)} {
+	for _, part := range []string{route, caller, key, string(canonical)} {
 		request = binary.BigEndian.AppendUint64(request, uint64(len(part))) // so that the bounds between parts count
 		request = append(request, part...)
 	}

@@ -396,7 +396,7 @@ views.journey = {title: 'Journey', async show() {
   const form = h('form', {id: 'find', onsubmit: event => {
     event.preventDefault();
     location.assign('/console/journey/' + encodeURIComponent(new FormData(event.target).get('id').trim()));
-  }}, h('p', {}, 'What became of an event: by its eventId, the id of a resource, or a correlationId.'),
+  }}, h('p', {}, 'What became of an event: by its eventId, the id of a resource, a correlationId, or the Idempotency-Key of its request.'),
   h('label', {}, 'Id', h('input', {name: 'id', value: id, required: true, size: 40, dir: 'auto', autocomplete: 'off', spellcheck: 'false'})),
   h('button', {}, 'Find'));
   show(form);
@@ -412,14 +412,19 @@ views.journey = {title: 'Journey', async show() {
 
 // station is an event of a journey, and below it those that it caused.
 function station(s) {
-  const step = (at, ...children) => h('li', {}, time(at), ' ', children);
+  const began = new Date(s.metadata.timestamp || s.records[0].at), r = s.request;
+  const after = at => { const ms = new Date(at) - began; return ms > 0 ? ' +' + (ms < 10000 ? ms + ' ms' : number(ms / 1000) + ' s') : ''; };
+  const step = (at, ...children) => h('li', {}, time(at), h('span', {class: 'soft'}, after(at)), ' ', children);
   return h('section', {class: 'box'}, h('h2', {}, text(s.topic), ' ', text(s.eventId || 'without an eventId', 80)),
     h('p', {class: 'soft'}, 'made ', time(s.metadata.timestamp), ' by ', text(s.metadata.producer || 'unknown', 60), ', key ', text(s.key, 80)),
-    h('ul', {}, s.records.map(p => step(p.at, 'record ' + p.partition + '/' + p.offset + (p.redrive ? ', redrive ' + p.redrive : '') + ', ',
+    h('ul', {}, r && step(s.metadata.timestamp, h('strong', {}, r.route),
+      r.traceparent ? [', trace ', text(r.traceparent, 60)] : ' or `sipeat publish`', r.idempotencyKey ? ', with an Idempotency-Key' : ''),
+    s.records.map(p => step(p.at, 'record ' + p.partition + '/' + p.offset + (p.redrive ? ', redrive ' + p.redrive : '') + ', ',
       h('span', {class: p.handled ? 'ok' : 'warn'}, p.handled ? 'handled' : 'waiting'), ' (', text(s.group), ')',
       p.traceparent ? [' trace ', text(p.traceparent, 60)] : '')),
     s.rejections.map(r => step(r.lastAt, h('span', {class: 'bad'}, 'rejected'), ' by ', text(r.consumer, 60), ' as ', text(r.class), ' after ' +
-      counted(r.attempts, 'attempt') + ', now ' + r.state + ': ', text(r.reason, 300), ' ', letterLink(r.id, text(r.id)))),
+      counted(r.attempts, 'attempt') + ', now ' + r.state + ': ', text(r.reason, 300), ' ', letterLink(r.id, text(r.id)),
+      (r.tries || []).map((t, i) => h('small', {}, time(t.at), after(t.at), ' attempt ' + (r.attempts - r.tries.length + i + 1) + ' failed after ' + t.took)))),
     s.row ? step(s.row.createdAt, s.row.eventId === s.eventId ? 'row in the read model' : ['the row in the read model is of event ', text(s.row.eventId, 80)]) :
       h('li', {}, 'no row in the read model'),
     s.deliveries.map(d => step(d.at, text(d.channel), ' ', h('span', {class: d.state === 'failed' ? 'bad' : 'ok'}, d.state), ' ', text(d.class || '')))),

@@ -174,6 +174,7 @@ func TestConsoleRedrives(t *testing.T) {
 	p.shows("#previewed", "0 of 1 event")
 	p.tabTo("#discard input")
 	p.press("test data", kb.Tab, " ", kb.Tab, kb.Enter)
+	p.shows("section section li", "attempt 5 failed after")
 	p.shows("#ended", "1 discarded")
 	p.open(s.URL + "/console/dead-letters")
 	p.shows("#none", "No dead letter matches")
@@ -339,6 +340,7 @@ func TestJourney(t *testing.T) {
 	var derived string
 	Until(t, func() error {
 		a := Call(t, "GET", s.URL+"/console/journey/"+first.ID, "", asJSON)
+		Request                 *struct{ IdempotencyKey bool }
 		return ErrorUnless(strings.Contains(a.Body, `"state":"delivered"`) && !strings.Contains(a.Body, `"handled":false`), a.Body)
 	})
 	for _, id := range []string{first.ID, first.EventID} {
@@ -375,6 +377,18 @@ func TestJourney(t *testing.T) {
 
 // A page of another origin must not act, and what is no token is refused.
 func TestConsoleRefusesOtherPages(t *testing.T) {
+	keyed := s.Post("/contacts", AContact, "Idempotency-Key: order-4711", traceparent)
+	s.Readable("/contacts", keyed.ID)
+	Handled(t, s.Kafka, "contact-created", "notification")
+	byKey := journey("order-4711")
+	require.Len(t, byKey, 1)
+	assert.Equal(t, keyed.EventID, byKey[0].EventID)
+	assert.True(t, byKey[0].Request.IdempotencyKey)
+	assert.Len(t, byKey[0].Caused, 1)
+	said := f.Run("journey", "order-4711").Stdout
+	assert.Contains(t, said, "POST /contacts, "+strings.Replace(traceparent, ":", "", 1)+", with an Idempotency-Key")
+	assert.Equal(t, 1, f.Run("journey", "order-4712").Status)
+
 	t.Parallel()
 	s := serve(t, t.TempDir(), "CORS_ORIGINS=https://shop.example")
 	for _, kind := range []string{"redrive", "discard"} {

@@ -41,8 +41,8 @@ func tokenOf(h http.Header) (string, error) {
 // tokens are the digests of AUTH_TOKEN: several while one replaces another.
 type tokens [][sha256.Size]byte
 
-// tokenSubject is every caller with a token: it stays when tokens are replaced, and with it the meaning of an Idempotency-Key.
-const tokenSubject = "staff"
+// TokenSubject is every caller with a token: it stays when tokens are replaced, and with it the meaning of an Idempotency-Key.
+const TokenSubject = "staff"
 
 // verify compares all digests, each in constant time.
 func (t tokens) verify(_ context.Context, token string) (string, error) {
@@ -54,7 +54,7 @@ func (t tokens) verify(_ context.Context, token string) (string, error) {
 	if known == 0 {
 		return "", bearer.Invalid("the token is not known")
 	}
-	return tokenSubject, nil
+	return TokenSubject, nil
 }
 
 // leeway is by how much the issuer's clock and ours may differ.
