@@ -82,6 +82,7 @@ func addFilterFlags(c *cobra.Command) *deadletters.Filter {
 	c.Flags().StringVar(&f.Topic, "topic", "", "only events of this `topic`")
 	c.Flags().StringVar(&class, "class", "", "only of this `class`: "+strings.Join(classNames(), ", "))
 	c.Flags().StringVar(&f.Consumer, "consumer", "", "only those that this consumer `group` rejected")
+	c.Flags().StringVar(&f.Reason, "reason", "", "only those with this `reason`, all of it, as list --json shows it")
 	c.Flags().StringVar(&f.Key, "key", "", "only events with this `key`, the id of their subject")
 	c.Flags().StringVar(&id, "id", "", "only the event with this `id`: its eventId, or the id that list shows")
 	c.Flags().DurationVar(&since, "since", 0, "only those rejected in the last 90s, 2h ...")
@@ -92,8 +93,8 @@ func addFilterFlags(c *cobra.Command) *deadletters.Filter {
 		if f.Class = bus.Class(class); class != "" && !slices.Contains(bus.Classes, f.Class) {
 			return fmt.Errorf("--class: unknown class %q; classes: %s", class, strings.Join(classNames(), ", "))
 		}
-		if !utf8.ValidString(f.Key + id + f.Consumer) {
-			return errors.New("a key or id that is not UTF-8 cannot be given: select by --id topic/partition/offset, as list shows it")
+		if !utf8.ValidString(f.Key + id + f.Consumer + f.Reason) {
+			return errors.New("a key, id or reason that is not UTF-8 cannot be given: select by --id topic/partition/offset, as list shows it")
 		}
 		f.SetID(id)
 		if since < 0 {

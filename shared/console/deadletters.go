@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +22,7 @@ import (
 const (
 	maxValue    = 64 << 10        // bytes of a value that are shown
 	maxHeader   = 2000            // bytes of a header's value that are shown
-	maxShown    = 100             // refusals of a preview, actions on a letter
+	maxShown    = 100             // refusals of a preview, actions on a letter, groups
 	maxLater    = 20              // later events of a key
 	laterWithin = 3 * time.Second // the search for them
 	maxBody     = 2 << 20         // of an action: the token of the largest preview
@@ -37,13 +39,15 @@ type filterQuery struct {
 	Topic    string    `query:"topic"`
 	Class    string    `query:"class"`
 	Consumer string    `query:"consumer"`
+	Reason   string    `query:"reason"`
 	Key      string    `query:"key"`
 	ID       string    `query:"id"`
 	Since    time.Time `query:"since"`
 }
 
 func (q filterQuery) filter() deadletters.Filter {
-	f := deadletters.Filter{Topic: q.Topic, Class: bus.Class(q.Class), Consumer: q.Consumer, Key: q.Key, Since: q.Since}
+	f := deadletters.Filter{Topic: q.Topic, Class: bus.Class(q.Class), Consumer: q.Consumer,
+		Reason: q.Reason, Key: q.Key, Since: q.Since}
 	f.SetID(q.ID)
 	return f
 }
@@ -59,15 +63,25 @@ type listQuery struct {
 type listView struct {
 	Total    int                      `json:"total"` // that match
 	Complete bool                     `json:"complete"`
-	Groups   []groupView              `json:"groups"` // of all that match
+	Groups   []*groupView             `json:"groups"` // of all that match, the largest first, at most [maxShown]
 	Items    []*deadletters.Rejection `json:"items"`
 	Topics   []string                 `json:"topics"`
 	Classes  []bus.Class              `json:"classes"`
 }
 
+// groupView is the rejections of one consumer that have one class and reason.
 type groupView struct {
-	deadletters.Group
-	New int `json:"new"`
+	groupKey
+	Count  int       `json:"count"`
+	New    int       `json:"new"`
+	LastAt time.Time `json:"lastAt"`
+}
+
+type groupKey struct {
+	Topic    string    `json:"topic"`
+	Consumer string    `json:"consumer"`
+	Class    bus.Class `json:"class"`
+	Reason   string    `json:"reason"`
 }
 
 // list answers GET /console/dead-letters.
@@ -77,25 +91,32 @@ func (d *deadLetters) list(ctx context.Context, q listQuery) (listView, error) {
 		return listView{}, err
 	}
 	filter := q.filter()
-	var matching, unseen []*deadletters.Rejection
+	var matching []*deadletters.Rejection
+	groups := map[groupKey]*groupView{}
 	for _, r := range all {
-		if filter.Matches(r) && (q.State == "all" || q.State == string(r.State)) {
-			matching = append(matching, r)
-			if r.LastAt.After(q.Seen) {
-				unseen = append(unseen, r)
-			}
+		if !filter.Matches(r) || q.State != "all" && q.State != string(r.State) {
+			continue
+		}
+		matching = append(matching, r)
+		key := groupKey{r.Topic, r.Consumer, r.Class, r.Reason}
+		g := groups[key]
+		if g == nil {
+			g = &groupView{groupKey: key}
+			groups[key] = g
+		}
+		g.Count++
+		if r.LastAt.After(q.Seen) {
+			g.New++
+		}
+		if r.LastAt.After(g.LastAt) {
+			g.LastAt = r.LastAt
 		}
 	}
 	v := listView{Total: len(matching), Complete: complete, Topics: d.DeadLetters.Topics, Classes: bus.Classes}
-	for _, g := range deadletters.Groups(matching) {
-		group := groupView{Group: g}
-		for _, n := range deadletters.Groups(unseen) {
-			if n.Topic == g.Topic && n.Consumer == g.Consumer && n.Class == g.Class {
-				group.New = n.Count
-			}
-		}
-		v.Groups = append(v.Groups, group)
-	}
+	v.Groups = slices.SortedFunc(maps.Values(groups), func(a, b *groupView) int {
+		return cmp.Or(b.Count-a.Count, b.LastAt.Compare(a.LastAt), cmp.Compare(a.Reason, b.Reason))
+	})
+	v.Groups = v.Groups[:min(len(v.Groups), maxShown)]
 	from := min(q.From, len(matching))
 	v.Items = matching[from:min(from+q.Limit, len(matching))]
 	return v, nil

@@ -143,7 +143,7 @@ views.now = {title: 'Now', every: 2000, async show() {
     h('p', {class: 'soft'}, h('span', {class: 'in-key'}, 'Plots: events written (blue) and handled (green) a second. Lag: events, and the age of the oldest.')));
 }};
 
-const filters = ['topic', 'class', 'consumer', 'key', 'id', 'since'];
+const filters = ['topic', 'class', 'consumer', 'reason', 'key', 'id', 'since'];
 
 // filterForm is a form whose fields are in the URL; fields are [name, label, values or type].
 function filterForm(fields) {
@@ -172,14 +172,14 @@ views['dead-letters'] = {title: 'Dead letters', async show() {
   }
   const page = n => { const p = new URLSearchParams(query); p.set('from', n); return '/console/dead-letters?' + p; };
   const state = query.get('state') || 'open';
-  show(filterForm([['topic', 'Topic', ['', ...v.topics]], ['class', 'Class', ['', ...v.classes]], ['consumer', 'Consumer'], ['key', 'Key'],
+  show(filterForm([['topic', 'Topic', ['', ...v.topics]], ['class', 'Class', ['', ...v.classes]], ['consumer', 'Consumer'], ['reason', 'Reason'], ['key', 'Key'],
     ['id', 'Id'], ['since', 'Since', '2026-11-23T06:54:21Z'], ['state', 'State', ['open', 'redriven', 'discarded', 'all']]]),
     v.complete ? null : h('p', {class: 'warn'}, 'There are too many to read all of them: the numbers are of a part.'),
-    v.total ? table('Groups', [
-      ['Events', g => link('dead-letters', {topic: g.topic, consumer: g.consumer, class: g.class, state: query.get('state')}, number(g.count)), 'num'],
+    v.total ? table('Groups by consumer, class and reason' + (v.groups.length < 100 ? '' : ', the 100 largest'), [
+      ['Events', g => link('dead-letters', {topic: g.topic, consumer: g.consumer, class: g.class, reason: g.reason, state: query.get('state')}, number(g.count)), 'num'],
       ['New', g => g.new ? h('strong', {class: 'warn'}, number(g.new)) : '0', 'num'],
       ['Consumer', g => text(g.consumer, 60)], ['Class', g => text(g.class)], ['Newest', g => time(g.lastAt)],
-      ['Reason of the newest', g => text(g.reason, 200)]], v.groups) : h('p', {id: 'none'}, 'No dead letter matches.'),
+      ['Reason', g => text(g.reason, 200)]], v.groups) : h('p', {id: 'none'}, 'No dead letter matches.'),
     v.total ? table(counted(v.total, 'event') + (v.total > v.items.length ? ', ' + (from + 1) + ' to ' + (from + v.items.length) : ''), [
       ['Id', r => letterLink(r.id, text(r.id, 80))], ['Class', r => text(r.class)], ['State', r => text(r.state)],
       ['Redrives', r => number(r.redrives), 'num'], ['Rejected', r => time(r.lastAt)], ['Key', r => text(r.key, 40)],

@@ -115,6 +115,7 @@ type Filter struct {
 	Topic    string    `json:"topic,omitempty"` // the source topic
 	Class    bus.Class `json:"class,omitempty"`
 	Consumer string    `json:"consumer,omitempty"`
+	Reason   string    `json:"reason,omitempty"` // the whole of it
 	Key      string    `json:"key,omitempty"`
 	EventID  string    `json:"eventId,omitempty"`
 	ID       string    `json:"id,omitempty"`
@@ -135,7 +136,7 @@ func (f *Filter) SetID(id string) {
 func (f Filter) String() string {
 	var flags []string
 	for _, flag := range []struct{ name, value string }{{"topic", f.Topic}, {"class", string(f.Class)}, {"consumer", f.Consumer},
-		{"key", f.Key}, {"id", f.EventID}, {"id", f.ID}} {
+		{"reason", f.Reason}, {"key", f.Key}, {"id", f.EventID}, {"id", f.ID}} {
 		if flag.value != "" {
 			flags = append(flags, fmt.Sprintf("--%s %.100q", flag.name, flag.value))
 		}
@@ -149,7 +150,7 @@ func (f Filter) String() string {
 // Matches reports whether the filter selects the rejection.
 func (f Filter) Matches(r *Rejection) bool {
 	return (f.Topic == "" || f.Topic == r.Topic) && (f.Class == "" || f.Class == r.Class) &&
-		(f.Consumer == "" || f.Consumer == r.Consumer) && (f.Key == "" || f.Key == r.Key) &&
+		(f.Consumer == "" || f.Consumer == r.Consumer) && (f.Reason == "" || f.Reason == r.Reason) && (f.Key == "" || f.Key == r.Key) &&
 		(f.EventID == "" || f.EventID == r.EventID) && (f.ID == "" || f.ID == r.ID) && !r.LastAt.Before(f.Since)
 }
 
