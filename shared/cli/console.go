@@ -12,6 +12,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/sipeat/sipeat/shared/console"
+	"github.com/sipeat/sipeat/shared/docs"
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/sipeat/sipeat/shared/web/gateway"
 	"github.com/spf13/cobra"

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/web"
@@ -97,13 +98,20 @@ type feedEvent struct {
 	At        time.Time `json:"at"`
 	Key       string    `json:"key"`
 	EventID   string    `json:"eventId,omitempty"`
-	Value     *string   `json:"value"` // the beginning
+	Value     *string   `json:"value"`              // the beginning
+	Rejected  string    `json:"rejected,omitempty"` // why, and which record, of a dead letter
 }
 
 func feedEventOf(r bus.Record) feedEvent {
 	e := feedEvent{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, At: r.Timestamp,
 		Key: *text(append([]byte{}, r.Key...), 200), Value: text(r.Value, maxFeedText)}
-	if d, ok := events.Lookup(r.Topic); ok {
+	topic := r.Topic
+	if l, ok := bus.ParseDeadLetter(r); ok {
+		topic = l.Record.Topic
+		e.Rejected = deadletters.FormatID(bus.Position{Topic: topic, Partition: l.Record.Partition, Offset: l.Record.Offset}) +
+			" by " + l.Consumer + " as " + string(l.Class) + ": " + l.Reason
+	}
+	if d, ok := events.Lookup(topic); ok {
 		if event, err := d.Decode(r.Value); err == nil {
 			e.EventID = event.EventID()
 		}

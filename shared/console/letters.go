@@ -22,7 +22,7 @@ type letters struct {
 	client *deadletters.Client
 
 	mu       sync.Mutex
-	ends     map[string]int64 // of the topics when they were read
+	ends     map[string]map[int32]int64 // of the topics when they were read
 	at       time.Time
 	all      []*deadletters.Rejection // not to be changed
 	complete bool
@@ -42,7 +42,7 @@ func (l *letters) get(ctx context.Context, fresh bool) (all []*deadletters.Rejec
 		topics = append(topics, bus.DeadLetterTopic(topic))
 	}
 	ends, err := kafka.Ends(ctx, l.client.Cluster, topics...)
-	if err != nil || l.ends != nil && maps.Equal(ends, l.ends) {
+	if err != nil || l.ends != nil && maps.EqualFunc(ends, l.ends, maps.Equal) {
 		return l.all, l.complete, unavailable(err)
 	}
 	all, complete, err = l.client.ListUpTo(ctx, maxLetters)

@@ -43,7 +43,7 @@ func (t topics) list(ctx context.Context, _ struct{}) (v topicsView, err error) 
 	}
 	for _, s := range states {
 		d, _ := events.Lookup(s.Topic)
-		v.Topics = append(v.Topics, topicState{s, ends[s.Topic], d.Description})
+		v.Topics = append(v.Topics, topicState{s, sum(ends[s.Topic]), d.Description})
 	}
 	return v, nil
 }
@@ -54,10 +54,11 @@ type topicQuery struct {
 
 type oneTopic struct {
 	Topic       string           `json:"topic"`
-	Description string           `json:"description"`
-	Group       string           `json:"group"`
+	Description string           `json:"description,omitempty"`
+	Group       string           `json:"group,omitempty"`
 	Partitions  []partitionState `json:"partitions"`
-	Sample      string           `json:"sample"` // an event of the type, as first released
+	Sample      string           `json:"sample,omitempty"` // an event of the type, as first released
+	Schema      string           `json:"schema,omitempty"` // of its records, JSON Schema
 }
 
 type partitionState struct {
@@ -67,37 +68,43 @@ type partitionState struct {
 	Owner     string `json:"owner,omitempty"`
 }
 
-// group describes the consumer group of an event type's topic.
-func (t topics) group(ctx context.Context, topic string) (d events.Definition, g kafka.GroupState, err error) {
-	d, ok := events.Lookup(topic)
-	if !ok {
-		return d, g, events.Errorf(events.NotFound, "no event type has this topic; the topics are %s",
-			strings.Join(t.DeadLetters.Topics, ", "))
+// ends returns where the partitions of a topic end.
+func (t topics) ends(ctx context.Context, topic string) (map[int32]int64, error) {
+	ends, err := kafka.Ends(ctx, t.Cluster, topic)
+	declared := slices.ContainsFunc(kafka.Topics(events.Catalogue()...), func(d kafka.Topic) bool { return d.Name == topic })
+	if err == nil && (!declared || ends[topic] == nil) {
+		err = events.Errorf(events.NotFound, "there is no such topic: the topics are %s, their dead letters, and %s",
+			strings.Join(t.DeadLetters.Topics, ", "), bus.AuditTopic)
 	}
-	groups := maps.Clone(t.Groups)
-	maps.DeleteFunc(groups, func(_, of string) bool { return of != topic })
-	states, err := kafka.Groups(ctx, t.Cluster, groups)
-	if err != nil {
-		return d, g, unavailable(err)
-	}
-	return d, states[0], nil
+	return ends[topic], unavailable(err)
 }
 
-// get answers GET /console/topics/{topic}.
+// get answers GET /console/topics/{topic}. The topics of dead letters and of the audit have neither group nor event type.
 func (t topics) get(ctx context.Context, q topicQuery) (v oneTopic, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	d, g, err := t.group(ctx, q.Topic)
+	ends, err := t.ends(ctx, q.Topic)
 	if err != nil {
 		return v, err
 	}
-	sample, err := d.Sample()
-	if err != nil {
-		return v, err
+	v.Topic = q.Topic
+	var g kafka.GroupState
+	if d, ok := events.Lookup(q.Topic); ok {
+		groups := maps.Clone(t.Groups)
+		maps.DeleteFunc(groups, func(_, of string) bool { return of != q.Topic })
+		states, err := kafka.Groups(ctx, t.Cluster, groups)
+		if err != nil {
+			return v, unavailable(err)
+		}
+		sample, err := d.Sample()
+		if err != nil {
+			return v, err
+		}
+		g, ends = states[0], states[0].Ends
+		v.Description, v.Group, v.Sample, v.Schema = d.Description, g.Group, string(sample), string(t.Schema(d))
 	}
-	v = oneTopic{Topic: d.Topic, Description: d.Description, Group: g.Group, Sample: string(sample)}
-	for _, n := range slices.Sorted(maps.Keys(g.Ends)) {
-		p := partitionState{Partition: n, End: g.Ends[n]}
+	for _, n := range slices.Sorted(maps.Keys(ends)) {
+		p := partitionState{Partition: n, End: ends[n]}
 		if at, ok := g.Committed[n]; ok {
 			p.Committed = &at
 		}
@@ -122,15 +129,15 @@ type recordsView struct {
 func (t topics) records(ctx context.Context, q topicQuery) (v recordsView, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	_, g, err := t.group(ctx, q.Topic)
+	ends, err := t.ends(ctx, q.Topic)
 	if err != nil {
 		return v, err
 	}
 	from := map[int32]int64{}
-	for n, end := range g.Ends {
+	for n, end := range ends {
 		from[n] = max(end-lastRecords, 0)
 	}
-	_, err = kafka.ReadTopic(ctx, t.Cluster, t.Logger, q.Topic, from, g.Ends, func(r bus.Record) error {
+	_, err = kafka.ReadTopic(ctx, t.Cluster, t.Logger, q.Topic, from, ends, func(r bus.Record) error {
 		v.Records = append(v.Records, feedEventOf(r))
 		return nil
 	})

@@ -125,6 +125,14 @@ func eventMessage(d events.Definition, components schemas) object {
 	}
 }
 
+// Schema is the schema of the records of an event type by itself, with those that it refers to.
+func Schema(d events.Definition) []byte {
+	components := schemas{}
+	schema := eventMessage(d, components)["payload"].(object)
+	schema["components"] = object{"schemas": components}
+	return render(schema)
+}
+
 // required lists the members that a reader requires of the event, or of an object in it: those without which the sample cannot be
 // decoded.
 func required(d events.Definition, path ...string) (names []string) {

@@ -145,18 +145,20 @@ func (s *GroupState) resume(ctx context.Context, admin *kadm.Client, starts map[
 	return at, nil
 }
 
-// Ends returns how many offsets the committed parts of topics have passed, by topic: a number that changes with each record.
-// A topic that does not exist is absent.
-func Ends(ctx context.Context, cluster settings.Kafka, topics ...string) (map[string]int64, error) {
-	return withClient(cluster, func(client *kgo.Client) (map[string]int64, error) {
+// Ends returns where the committed parts of topics end, by topic and partition. A topic that does not exist is absent.
+func Ends(ctx context.Context, cluster settings.Kafka, topics ...string) (map[string]map[int32]int64, error) {
+	return withClient(cluster, func(client *kgo.Client) (map[string]map[int32]int64, error) {
 		listed, err := kadm.NewClient(client).ListCommittedOffsets(ctx, topics...)
-		sums := map[string]int64{}
+		ends := map[string]map[int32]int64{}
 		listed.Each(func(o kadm.ListedOffset) {
 			if o.Err == nil {
-				sums[o.Topic] += o.Offset
+				if ends[o.Topic] == nil {
+					ends[o.Topic] = map[int32]int64{}
+				}
+				ends[o.Topic][o.Partition] = o.Offset
 			}
 		})
-		return sums, err
+		return ends, err
 	})
 }
 

@@ -350,7 +350,7 @@ views.demand = {title: 'Demand', every: 10000, async show() {
 
 const eventColumns = [['Written', e => time(e.at)], ['Topic', e => text(e.topic)], ['Place', e => e.partition + '/' + e.offset],
   ['Event', e => e.eventId ? h('a', {href: '/console/journey/' + encodeURIComponent(e.eventId)}, text(e.eventId, 40)) : ''],
-  ['Key', e => text(e.key, 60)], ['Value', e => e.value === null ? 'none (a tombstone)' : h('code', {}, text(e.value, 300))]];
+  ['Key', e => text(e.key, 60)], ['Value', e => [e.rejected && h('small', {class: 'warn'}, text(e.rejected, 300)), e.value === null ? 'none (a tombstone)' : h('code', {}, text(e.value, 300))]]];
 
 // live shows new events as they come. Pause ends the stream; what comes meanwhile is not shown.
 views.live = {title: 'Live', async show() {
@@ -437,7 +437,7 @@ views.topics = {title: 'Topics', async show() {
   if (name) return showTopic(name);
   const v = await get('topics');
   show(table('Topics as they are, beside their declarations', [
-    ['Topic', t => t.description ? h('a', {href: '/console/topics/' + t.topic}, text(t.topic, 80)) : text(t.topic, 80)],
+    ['Topic', t => t.exists ? h('a', {href: '/console/topics/' + t.topic}, text(t.topic, 80)) : text(t.topic, 80)],
     ['Partitions', t => number(t.partitions), 'num'], ['Replicas', t => number(t.replication), 'num'], ['Offsets', t => number(t.offsets), 'num'],
     ['Settings', t => !t.exists ? h('span', {class: 'bad'}, 'missing: sipeat topics') : (t.differences || []).length ?
       t.differences.map(d => h('small', {class: 'bad'}, text(d.setting + ' is ' + d.have + ' and should be ' + d.want + ': ' + d.remedy, 300))) :
@@ -447,20 +447,25 @@ views.topics = {title: 'Topics', async show() {
 
 async function showTopic(name) {
   const v = await get('topics/' + encodeURIComponent(name)), records = h('div', {});
-  const read = async () => {
+  const button = h('button', {id: 'records', type: 'button', onclick: () => {
+    button.textContent = following() ? 'Follow the last records' : 'Pause';
+    if (following()) follow();
+  }}, 'Follow the last records'), following = () => button.textContent === 'Pause';
+  const follow = async () => {
     try {
-      const r = await get('topics/' + encodeURIComponent(name) + '/records');
-      records.replaceChildren(table('The last 10 records of each partition, newest first', eventColumns, r.records));
+      const r = document.hidden ? null : await get('topics/' + encodeURIComponent(name) + '/records');
+      if (r) replace(records, table('The last 10 records of each partition, newest first', eventColumns, r.records));
     } catch (error) {
       records.replaceChildren(h('p', {class: 'bad', role: 'alert'}, text(error.message, 400)));
     }
+    setTimeout(() => following() && follow(), 3000);
   };
-  show(h('p', {}, h('a', {href: '/console/topics'}, '← all')), h('h2', {}, text(v.topic)), h('p', {}, text(v.description)),
-    table('Partitions, of group ' + shown(v.group), [['Partition', p => number(p.partition), 'num'], ['End', p => number(p.end), 'num'],
-      ['Committed', p => number(p.committed), 'num'], ['Owner', p => text(p.owner || 'none', 60)]], v.partitions),
-    h('details', {}, h('summary', {}, 'Sample'), h('pre', {tabindex: 0}, shown(v.sample))),
-    h('p', {}, h('a', {href: '/docs#' + v.topic}, 'Fields and limits'), ' (where the API is)'),
-    h('button', {id: 'records', type: 'button', onclick: read}, 'Read the last records'), records);
+  show(h('p', {}, h('a', {href: '/console/topics'}, '← all')), h('h2', {}, text(v.topic)), h('p', {}, text(v.description || '')),
+    table('Partitions' + (v.group ? ', of group ' + shown(v.group) : ''), [['Partition', p => number(p.partition), 'num'], ['End', p => number(p.end), 'num'],
+      ...v.group ? [['Committed', p => number(p.committed), 'num'], ['Owner', p => text(p.owner || 'none', 60)]] : []], v.partitions),
+    v.schema && [['Sample', v.sample], ['Schema', v.schema]].map(([title, json]) =>
+      h('details', {}, h('summary', {}, title), h('pre', {tabindex: 0}, shown(json)))),
+    v.schema && h('p', {}, h('a', {href: '/docs#' + v.topic}, 'Fields and limits'), ' (where the API is)'), button, records);
 }
 
 views.rebuild = {title: 'Rebuild', every: 2000, async show() {

@@ -95,8 +95,14 @@ func TestConsoleShowsNow(t *testing.T) {
 	p.press(kb.Enter)
 	p.shows("td code", "Ada Lovelace")
 	p.pictures("topic")
+	p.shows("button", "Pause")
+	p.tabTo("details:last-of-type summary")
+	p.press(kb.Enter)
+	p.shows("pre", "at most 200 characters")
 	p.fitsPhones("topic")
-	assert.Equal(t, http.StatusNotFound, Call(t, "GET", s.URL+"/console/topics/nothing", "", asJSON).Status)
+	for _, path := range []string{"nothing", "nothing/records", "__consumer_offsets/records"} {
+		assert.Equal(t, http.StatusNotFound, Call(t, "GET", s.URL+"/console/topics/"+path, "", asJSON).Status)
+	}
 	p.open(s.URL + "/console/now")
 	p.press(kb.Tab)
 	assert.Equal(t, "Skip to the content", eval[string](p, `document.activeElement.textContent`))
