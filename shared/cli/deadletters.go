@@ -230,19 +230,27 @@ func text(value []byte) *string {
 }
 
 func (a *app) deadLettersAuditCommand() *cobra.Command {
-	return &cobra.Command{
+	var records bool
+	c := &cobra.Command{
 		Use:   "audit",
 		Short: "Show what was redriven and discarded: when, by whom and why",
 		Long: "Show what was redriven and discarded, newest first. --json prints one object per line, all of them, oldest first and\n" +
-			"with what became of each event. An action that has not ended is running, or was killed.",
+			"with what became of each event. An action that has not ended is running, or was killed. --records prints the\n" +
+			"records of the audit topic instead, as they are read: its memory does not grow with them.",
 		Example: "  sipeat dead-letters audit\n" +
 			"  sipeat dead-letters audit --json | jq 'select(.kind == \"discard\") | .reason'",
 		Args: cobra.NoArgs,
-		RunE: a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, _ []string) (func() error, error) {
-			actions, err := d.Audit(ctx)
-			return func() error { return a.printAudit(actions) }, err
-		}),
 	}
+	c.Flags().BoolVar(&records, "records", false, "print the records of the audit topic, one JSON object per line")
+	c.RunE = a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, _ []string) (func() error, error) {
+		if records {
+			err := d.AuditRecords(ctx, func(r deadletters.AuditRecord) error { return a.writeLine(r) })
+			return func() error { return nil }, err
+		}
+		actions, err := d.Audit(ctx)
+		return func() error { return a.printAudit(actions) }, err
+	})
+	return c
 }
 
 func (a *app) printAudit(actions []*deadletters.Action) error {

@@ -79,6 +79,7 @@ func Functions(o Options) []web.Function {
 		view("rebuild", web.HandleQuery((&rebuilds{Options: o, now: n, seen: map[string][]seenHeld{}}).get)),
 		view("demand", web.HandleQuery(demand{o.Store}.get)),
 		view("live", &feed{o, make(chan struct{}, maxFeeds)}),
+		{Name: "console-audit-records", Route: "GET /console/audit/records", Staff: true, Handler: http.HandlerFunc(d.export)},
 		{Name: "console-redrive", Route: "POST /console/dead-letters/redrive", Staff: true, Handler: d.act(deadletters.Redrive)},
 		{Name: "console-discard", Route: "POST /console/dead-letters/discard", Staff: true, Handler: d.act(deadletters.Discard)},
 	}

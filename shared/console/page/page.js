@@ -492,11 +492,17 @@ views.audit = {title: 'Audit', async show() {
   const v = await get('audit', parameters(['from', 'limit'])), from = +query.get('from') || 0;
   const page = n => { const p = new URLSearchParams(query); p.set('from', n); return location.pathname + '?' + p; };
   const filter = f => Object.entries(f).map(([k, x]) => k + ' ' + x).join(', ') || 'all';
-  const save = h('button', {type: 'button', onclick: () => { // as `sipeat dead-letters audit --json` prints them
-    const a = h('a', {download: 'audit.jsonl', href: URL.createObjectURL(new Blob(v.actions.map(x => JSON.stringify(x) + '\n')))});
-    a.click();
-    URL.revokeObjectURL(a.href);
-  }}, 'Save these as JSON lines');
+  const save = h('button', {id: 'save', type: 'button', onclick: async () => { // a link could not carry the token
+    try {
+      say('Reading …');
+      const a = h('a', {download: 'audit.jsonl', href: URL.createObjectURL(await (await call('/console/audit/records')).blob())});
+      a.click();
+      URL.revokeObjectURL(a.href);
+      say('Saved.', 'ok');
+    } catch (error) {
+      say('Not saved: ' + error.message, 'bad');
+    }
+  }}, 'Save all records as JSON lines');
   show(table(counted(v.total, 'action') + ', newest first', [['When', a => time(a.at)], ['Who', a => text(a.who, 60)],
     ['Action', a => text(a.kind)], ['Filter', a => text(filter(a.filter), 200)], ['Events', a => number(a.count), 'num'],
     ['Results', a => [text(Object.entries(a.results).sort().map(([k, n]) => number(n) + ' ' + k).join(', ') || 'none', 200),

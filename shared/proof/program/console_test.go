@@ -40,6 +40,7 @@ func TestConsoleIsForStaff(t *testing.T) {
 		assert.NotContains(t, page.Body, "contact-created")
 		assert.Less(t, len(page.Body), 100_000)
 		assert.Equal(t, http.StatusUnauthorized, Call(t, "GET", address, "", asJSON).Status)
+		assert.Equal(t, http.StatusUnauthorized, Call(t, "GET", s.URL+"/console/audit/records", "").Status)
 		assert.Equal(t, http.StatusOK, Call(t, "GET", address, "", asJSON, "Authorization: Bearer "+token).Status, view)
 	}
 	p := openTab(t)
@@ -94,11 +95,11 @@ func TestConsoleShowsNow(t *testing.T) {
 	p.tabTo("#records")
 	p.press(kb.Enter)
 	p.shows("td code", "Ada Lovelace")
-	p.pictures("topic")
 	p.shows("button", "Pause")
 	p.tabTo("details:last-of-type summary")
 	p.press(kb.Enter)
 	p.shows("pre", "at most 200 characters")
+	p.pictures("topic")
 	p.fitsPhones("topic")
 	for _, path := range []string{"nothing", "nothing/records", "__consumer_offsets/records"} {
 		assert.Equal(t, http.StatusNotFound, Call(t, "GET", s.URL+"/console/topics/"+path, "", asJSON).Status)
@@ -137,20 +138,13 @@ func TestConsoleRedrives(t *testing.T) {
 	p.shows("td", "1 new")
 	p.open(s.URL + "/console/dead-letters")
 	p.shows("caption", "2 events")
+	p.shows("caption", "Groups by consumer, class and reason")
 	p.pictures("dead-letters")
 	p.fitsPhones("dead-letters")
 	p.tabTo("td a[href*=notification]") // its group
 	p.press(kb.Enter)
 	p.shows("caption", "1 event")
 	assert.Contains(t, eval[string](p, `location.search`), "class=exhausted")
-	p.tabTo("td a[href*='/dead-letters/notification/']")
-	p.shows("caption", "Groups by consumer, class and reason")
-	p.press(kb.Enter)
-	p.shows("pre", "New contact")
-	p.pictures("dead-letter")
-	p.fitsPhones("dead-letter")
-	p.open(s.URL + "/console/dead-letters")
-	p.shows("caption", "2 events")
 	assert.Contains(t, eval[string](p, `location.search`), "reason=")
 	p.open(s.URL + "/console/topics/notification.dead-letters")
 	p.tabTo("#records")
@@ -158,6 +152,13 @@ func TestConsoleRedrives(t *testing.T) {
 	p.shows("td small", "by sipeat-notification-consumer as exhausted: ")
 	p.open(s.URL + "/console/dead-letters?topic=notification")
 	p.shows("caption", "1 event")
+	p.tabTo("td a[href*='/dead-letters/notification/']")
+	p.press(kb.Enter)
+	p.shows("pre", "New contact")
+	p.pictures("dead-letter")
+	p.fitsPhones("dead-letter")
+	p.open(s.URL + "/console/dead-letters")
+	p.shows("caption", "2 events")
 	p.tabTo("#preview button")
 	p.press(kb.Enter)
 	p.shows("#previewed", "1 of 2 events can be redriven")
@@ -173,7 +174,9 @@ func TestConsoleRedrives(t *testing.T) {
 	p.tabTo("#find input")
 	p.press(first.ID, kb.Enter)
 	p.shows("section section li", "rejected by sipeat-notification-consumer as exhausted after 5 attempts, now redriven")
+	p.shows("section section li", "attempt 5 failed after")
 	p.shows("section section li", "redrive 1, handled")
+	p.shows("section li", "POST /contacts or `sipeat publish`")
 	p.shows("section section li", "discord delivered")
 	p.shows("section li", "the row in the read model is of event "+first.EventID) // that of the conflict
 	p.tabTo("summary")
@@ -188,7 +191,6 @@ func TestConsoleRedrives(t *testing.T) {
 	p.shows("#previewed", "0 of 1 event")
 	p.tabTo("#discard input")
 	p.press("test data", kb.Tab, " ", kb.Tab, kb.Enter)
-	p.shows("section section li", "attempt 5 failed after")
 	p.shows("#ended", "1 discarded")
 	p.open(s.URL + "/console/dead-letters")
 	p.shows("#none", "No dead letter matches")
@@ -197,6 +199,12 @@ func TestConsoleRedrives(t *testing.T) {
 	p.shows("td", "1 redriven, 1 refused")
 	p.pictures("audit")
 	p.fitsPhones("audit")
+	p.tabTo("#save")
+	p.press(kb.Enter)
+	p.shows("#status", "Saved.")
+	exported := Call(t, "GET", s.URL+"/console/audit/records", "").Body
+	assert.Len(t, Lines(exported), 6, "a begin, an item and an end of each action")
+	assert.Equal(t, len(Lines(exported)), len(Lines(s.fleet().Run("dead-letters", "audit", "--records").Stdout)))
 	audit := s.fleet().Run("dead-letters", "audit", "--json").Stdout
 	assert.Contains(t, audit, `"reason":"test data"`)
 	assert.Contains(t, audit, `"kind":"redrive"`)
@@ -332,6 +340,7 @@ func TestJourney(t *testing.T) {
 	f := s.fleet()
 	type station struct {
 		EventID, Topic, Payload string
+		Request                 *struct{ IdempotencyKey bool }
 		Records                 []struct{ Handled bool }
 		Row                     *struct{ EventID string }
 		Deliveries              []struct{ State string }
@@ -354,7 +363,6 @@ func TestJourney(t *testing.T) {
 	var derived string
 	Until(t, func() error {
 		a := Call(t, "GET", s.URL+"/console/journey/"+first.ID, "", asJSON)
-		Request                 *struct{ IdempotencyKey bool }
 		return ErrorUnless(strings.Contains(a.Body, `"state":"delivered"`) && !strings.Contains(a.Body, `"handled":false`), a.Body)
 	})
 	for _, id := range []string{first.ID, first.EventID} {
@@ -368,6 +376,18 @@ func TestJourney(t *testing.T) {
 	}
 	assert.Equal(t, first.EventID, journey(derived)[0].EventID, "its cause")
 	assert.Contains(t, f.Run("journey", first.ID).Stdout, "log delivered")
+
+	keyed := s.Post("/contacts", AContact, "Idempotency-Key: order-4711", traceparent)
+	s.Readable("/contacts", keyed.ID)
+	Handled(t, s.Kafka, "contact-created", "notification")
+	byKey := journey("order-4711")
+	require.Len(t, byKey, 1)
+	assert.Equal(t, keyed.EventID, byKey[0].EventID)
+	assert.True(t, byKey[0].Request.IdempotencyKey)
+	assert.Len(t, byKey[0].Caused, 1)
+	said := f.Run("journey", "order-4711").Stdout
+	assert.Contains(t, said, "POST /contacts, "+strings.Replace(traceparent, ":", "", 1)+", with an Idempotency-Key")
+	assert.Equal(t, 1, f.Run("journey", "order-4712").Status)
 
 	for id, value := range map[string]string{
 		"1719400000000-k3j2h1xyz": `{"eventId":"1719400000000-k3j2h1xyz","eventType":"contact-created","data":{"id":"c-1","name":"A",` +
@@ -391,18 +411,6 @@ func TestJourney(t *testing.T) {
 
 // A page of another origin must not act, and what is no token is refused.
 func TestConsoleRefusesOtherPages(t *testing.T) {
-	keyed := s.Post("/contacts", AContact, "Idempotency-Key: order-4711", traceparent)
-	s.Readable("/contacts", keyed.ID)
-	Handled(t, s.Kafka, "contact-created", "notification")
-	byKey := journey("order-4711")
-	require.Len(t, byKey, 1)
-	assert.Equal(t, keyed.EventID, byKey[0].EventID)
-	assert.True(t, byKey[0].Request.IdempotencyKey)
-	assert.Len(t, byKey[0].Caused, 1)
-	said := f.Run("journey", "order-4711").Stdout
-	assert.Contains(t, said, "POST /contacts, "+strings.Replace(traceparent, ":", "", 1)+", with an Idempotency-Key")
-	assert.Equal(t, 1, f.Run("journey", "order-4712").Status)
-
 	t.Parallel()
 	s := serve(t, t.TempDir(), "CORS_ORIGINS=https://shop.example")
 	for _, kind := range []string{"redrive", "discard"} {

@@ -92,15 +92,22 @@ type Action struct {
 	Items   []AuditRecord  `json:"items,omitempty"`
 }
 
-// Audit returns the actions, oldest first.
-func (c *Client) Audit(ctx context.Context) ([]*Action, error) {
-	byID := map[string]*Action{}
-	var order []*Action
-	add := func(record bus.Record) error {
+// AuditRecords calls show with each audit record, oldest first, and keeps none.
+func (c *Client) AuditRecords(ctx context.Context, show func(AuditRecord) error) error {
+	return c.readTopic(ctx, bus.AuditTopic, nil, &snapshot{bounds: bounds{}}, func(record bus.Record) error {
 		var r AuditRecord
 		if json.Unmarshal(record.Value, &r) != nil || r.Action == "" {
 			return nil //nolint:nilerr // another program wrote it
 		}
+		return show(r)
+	})
+}
+
+// Audit returns the actions, oldest first.
+func (c *Client) Audit(ctx context.Context) ([]*Action, error) {
+	byID := map[string]*Action{}
+	var order []*Action
+	err := c.AuditRecords(ctx, func(r AuditRecord) error {
 		a := byID[r.Action]
 		if a == nil {
 			a = &Action{ID: r.Action, Kind: r.Kind, At: r.At, Who: r.Who, Results: map[string]int{}}
@@ -123,8 +130,7 @@ func (c *Client) Audit(ctx context.Context) ([]*Action, error) {
 			}
 		}
 		return nil
-	}
-	err := c.readTopic(ctx, bus.AuditTopic, nil, &snapshot{bounds: bounds{}}, add)
+	})
 	slices.SortStableFunc(order, func(a, b *Action) int { return a.At.Compare(b.At) })
 	return order, err
 }
