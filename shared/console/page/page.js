@@ -94,7 +94,7 @@ async function run(view, again) {
   try {
     await view();
     $('out').hidden = !sessionStorage.getItem('token');
-    if (again && $('status').className === 'bad') say('');
+    if ($('status').className === 'bad') say('');
   } catch (error) {
     failed(error);
     if (error instanceof Refused) return;
@@ -456,7 +456,7 @@ async function showTopic(name) {
       const r = document.hidden ? null : await get('topics/' + encodeURIComponent(name) + '/records');
       if (r) replace(records, table('The last 10 records of each partition, newest first', eventColumns, r.records));
     } catch (error) {
-      records.replaceChildren(h('p', {class: 'bad', role: 'alert'}, text(error.message, 400)));
+      replace(records, h('p', {class: 'bad', role: 'alert'}, text(error.message, 400)));
     }
     setTimeout(() => following() && follow(), 3000);
   };
