@@ -82,7 +82,7 @@ func addFilterFlags(c *cobra.Command) *deadletters.Filter {
 	c.Flags().StringVar(&f.Topic, "topic", "", "only events of this `topic`")
 	c.Flags().StringVar(&class, "class", "", "only of this `class`: "+strings.Join(classNames(), ", "))
 	c.Flags().StringVar(&f.Consumer, "consumer", "", "only those that this consumer `group` rejected")
-	c.Flags().StringVar(&f.Reason, "reason", "", "only those with this `reason`, all of it, as list --json shows it")
+	c.Flags().StringVar(&f.Reason, "reason", "", "only those with this `reason`, which is all of it but for what it quotes")
 	c.Flags().StringVar(&f.Key, "key", "", "only events with this `key`, the id of their subject")
 	c.Flags().StringVar(&id, "id", "", "only the event with this `id`: its eventId, or the id that list shows")
 	c.Flags().DurationVar(&since, "since", 0, "only those rejected in the last 90s, 2h ...")

@@ -81,7 +81,7 @@ type groupKey struct {
 	Topic    string    `json:"topic"`
 	Consumer string    `json:"consumer"`
 	Class    bus.Class `json:"class"`
-	Reason   string    `json:"reason"`
+	Reason   string    `json:"reason"` // its [deadletters.ReasonKind]
 }
 
 // list answers GET /console/dead-letters.
@@ -98,7 +98,7 @@ func (d *deadLetters) list(ctx context.Context, q listQuery) (listView, error) {
 			continue
 		}
 		matching = append(matching, r)
-		key := groupKey{r.Topic, r.Consumer, r.Class, r.Reason}
+		key := groupKey{r.Topic, r.Consumer, r.Class, deadletters.ReasonKind(r.Reason)}
 		g := groups[key]
 		if g == nil {
 			g = &groupView{groupKey: key}

@@ -123,7 +123,7 @@ views.now = {title: 'Now', every: 2000, async show() {
   else if (d.findings.length) [sentence, style] = ['Running, with ' + counted(d.findings.length, 'note') + '.', 'warn'];
   else if (!d.at || !v.at) [sentence, style] = ['Checking …', ''];
   const finding = f => h('li', {}, h('span', {class: f.status === 'wrong' ? 'bad' : 'warn'}, f.status), ' ', text(f.part), ' ',
-    h('strong', {}, text(f.subject)), ' ', text(f.says, 400), f.remedy && h('small', {}, h('br'), '→ ', text(f.remedy, 300)));
+    h('strong', {}, text(f.subject)), ' ', text(f.says, 400), f.remedy && h('small', {}, '→ ', text(f.remedy, 300)));
   show(h('p', {class: 'sentence ' + style, id: 'sentence'}, text(sentence, 400)),
     d.findings.length ? h('ul', {}, d.findings.map(finding)) : null,
     d.at && h('p', {class: 'soft'}, counted(d.checks, 'check') + ' of `sipeat doctor`, ' + age(d.at) + ' ago.'),

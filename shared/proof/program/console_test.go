@@ -141,6 +141,7 @@ func TestConsoleRedrives(t *testing.T) {
 	p.shows("caption", "Groups by consumer, class and reason")
 	p.pictures("dead-letters")
 	p.fitsPhones("dead-letters")
+	p.shows("td", `contact-created "…" exists with other content`)
 	p.tabTo("td a[href*=notification]") // its group
 	p.press(kb.Enter)
 	p.shows("caption", "1 event")

@@ -61,6 +61,8 @@ func TestDeadLetters(t *testing.T) {
 	assert.Equal(t, []any{"exhausted", "sipeat-notification-consumer", "open", first.ID},
 		[]any{refused.Class, refused.Consumer, refused.State, refused.Key})
 	assert.Empty(t, list("--class", "panic"))
+	assert.Len(t, list("--reason", `contact-created "…" exists with other content, and the first is kept; `+
+		"if this one is meant as well, send it under another id"), 1)
 	shown := f.Run("dead-letters", "show", refused.ID)
 	assert.Contains(t, shown.Stdout, refused.EventID)
 	assert.Contains(t, shown.Stdout, "New contact")

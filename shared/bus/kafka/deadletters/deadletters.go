@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,7 +116,7 @@ type Filter struct {
 	Topic    string    `json:"topic,omitempty"` // the source topic
 	Class    bus.Class `json:"class,omitempty"`
 	Consumer string    `json:"consumer,omitempty"`
-	Reason   string    `json:"reason,omitempty"` // the whole of it
+	Reason   string    `json:"reason,omitempty"` // of the same [ReasonKind]
 	Key      string    `json:"key,omitempty"`
 	EventID  string    `json:"eventId,omitempty"`
 	ID       string    `json:"id,omitempty"`
@@ -150,9 +151,14 @@ func (f Filter) String() string {
 // Matches reports whether the filter selects the rejection.
 func (f Filter) Matches(r *Rejection) bool {
 	return (f.Topic == "" || f.Topic == r.Topic) && (f.Class == "" || f.Class == r.Class) &&
-		(f.Consumer == "" || f.Consumer == r.Consumer) && (f.Reason == "" || f.Reason == r.Reason) && (f.Key == "" || f.Key == r.Key) &&
+		(f.Consumer == "" || f.Consumer == r.Consumer) && (f.Reason == "" || ReasonKind(f.Reason) == ReasonKind(r.Reason)) && (f.Key == "" || f.Key == r.Key) &&
 		(f.EventID == "" || f.EventID == r.EventID) && (f.ID == "" || f.ID == r.ID) && !r.LastAt.Before(f.Since)
 }
+
+var quoted = regexp.MustCompile(`"[^"]*"`)
+
+// ReasonKind is a reason without what differs from event to event, which is quoted: ids.
+func ReasonKind(reason string) string { return quoted.ReplaceAllString(reason, `"…"`) }
 
 // List returns the rejections that match, in the order of their records. It includes those that are no longer open if all is set.
 func (c *Client) List(ctx context.Context, f Filter, all bool) ([]*Rejection, error) {
