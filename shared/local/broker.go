@@ -92,9 +92,13 @@ func Open(ctx context.Context, o Options) (b *Broker, err error) {
 	if o.fsync != nil {
 		files.fsync = o.fsync
 	}
+	if err := files.Sync(); err != nil { // what a killed broker wrote, and had not synced yet
+		_ = ln.Close()
+		return nil, err
+	}
 	guard := newGuard(ln, versions(), func(from net.Addr, reason error) {
 		o.Logger.Debug("embedded broker: closed a connection", "from", from.String(), "reason", reason)
-	}, files.Sync)
+	}, files.Sync, files.Err)
 	cluster, err := kfake.NewCluster(clusterOptions(o, guard)...)
 	if err != nil {
 		_ = ln.Close()
@@ -102,10 +106,6 @@ func Open(ctx context.Context, o Options) (b *Broker, err error) {
 	}
 	guardRequests(cluster)
 	guard.setCluster(cluster)
-	if err := files.Sync(); err != nil { // also what a killed broker wrote, and had not synced yet
-		cluster.Close()
-		return nil, err
-	}
 	debug.FreeOSMemory() // kfake has read the whole log; the heap would keep that size for minutes
 	return &Broker{address: ln.Addr().String(), files: files, close: sync.OnceValue(func() error {
 		guard.setCluster(nil)

@@ -52,20 +52,24 @@ type guard struct {
 	memory   *semaphore.Weighted
 	refused  func(from net.Addr, reason error)
 
-	sync func() error
+	sync   func() error
+	failed func() error // the error of the last sync
 	// producing is held from a request that may write a batch or the marker of a transaction to its answer, so that of each
 	// partition at most one is not synced: a power cut could take one of several that is not the last, which would look like
 	// damage to [checkSegment].
 	producing chan struct{}
+	produced  atomic.Pointer[chan struct{}] // is closed when the request that holds producing is answered; nil: none holds it
+	// transactions says that a transaction has been used. kfake writes the markers of those that time out without a request.
+	transactions atomic.Bool
 
 	running sync.RWMutex // guards cluster
 	cluster *kfake.Cluster
 }
 
-func newGuard(ln net.Listener, v *kversion.Versions, refused func(net.Addr, error), syncAll func() error) *guard {
+func newGuard(ln net.Listener, v *kversion.Versions, refused func(net.Addr, error), syncAll, failed func() error) *guard {
 	return &guard{
 		Listener: netutil.LimitListener(ln, maxConnections), versions: v, memory: semaphore.NewWeighted(guardMemory),
-		refused: refused, sync: syncAll, producing: make(chan struct{}, 1),
+		refused: refused, sync: syncAll, failed: failed, producing: make(chan struct{}, 1),
 	}
 }
 
@@ -84,6 +88,18 @@ func (g *guard) setCluster(c *kfake.Cluster) {
 	g.running.Lock()
 	defer g.running.Unlock()
 	g.cluster = c
+}
+
+// syncRecords returns once all records that kfake has written are synced, without a look at the files: those that are not are of
+// the request that holds producing.
+func (g *guard) syncRecords() error {
+	if g.transactions.Load() {
+		return g.sync()
+	}
+	if produced := g.produced.Load(); produced != nil {
+		<-*produced
+	}
+	return g.failed()
 }
 
 // settle returns once kfake has handled the requests that it has read.
@@ -116,6 +132,7 @@ type guardedConn struct {
 type request struct {
 	produces bool
 	silent   bool // the client expects no answer
+	fetches  bool
 }
 
 func (c *guardedConn) Read(p []byte) (int, error) {
@@ -143,6 +160,8 @@ func (c *guardedConn) startRequest() error {
 	if c.frame.produces {
 		select {
 		case c.guard.producing <- struct{}{}:
+			produced := make(chan struct{})
+			c.guard.produced.Store(&produced)
 			c.producing.Store(true)
 		case <-c.ended.Done():
 		}
@@ -157,13 +176,18 @@ func (c *guardedConn) startRequest() error {
 
 func (c *guardedConn) endProducing() {
 	if c.producing.CompareAndSwap(true, false) {
+		close(*c.guard.produced.Swap(nil))
 		<-c.guard.producing
 	}
 }
 
 // Write writes an answer.
 func (c *guardedConn) Write(p []byte) (int, error) {
-	if err := c.guard.sync(); err != nil {
+	sync := c.guard.sync
+	if c.request.fetches {
+		sync = c.guard.syncRecords
+	}
+	if err := sync(); err != nil {
 		return 0, err // kfake closes the connection
 	}
 	silent := c.request.silent
@@ -200,6 +224,8 @@ func (c *guardedConn) startFrame() error {
 	switch kmsg.Key(key) {
 	case kmsg.Produce, kmsg.EndTxn, kmsg.InitProducerID: // the last aborts a transaction that was left open
 		c.frame = request{produces: true}
+	case kmsg.Fetch:
+		c.frame = request{fetches: true}
 	default:
 		c.frame = request{}
 	}
@@ -219,11 +245,14 @@ func (c *guardedConn) startProduce(size int64, version int16) error {
 	if err != nil {
 		return err
 	}
-	topics, acks := startOfProduce(version, start[8:])
+	topics, acks, transaction := startOfProduce(version, start[8:])
 	if acks == nil || topics > maxTopics {
 		err := fmt.Errorf("produce request malformed, or of more than %d topics", maxTopics)
 		c.guard.refused(c.RemoteAddr(), err)
 		return err
+	}
+	if transaction {
+		c.guard.transactions.Store(true)
 	}
 	if binary.BigEndian.Uint16(acks) == 0 {
 		c.frame.silent = true
@@ -290,17 +319,18 @@ func (g *guard) check(size int64, key, version int16) error {
 }
 
 // startOfProduce reads a produce request from behind its key and version: how many topics it declares, and the bytes of its acks,
-// nil if it is malformed.
-func startOfProduce(version int16, start []byte) (topics int32, acks []byte) {
+// nil if it is malformed, and whether it belongs to a transaction.
+func startOfProduce(version int16, start []byte) (topics int32, acks []byte, transaction bool) {
 	const flexible = 9
 	r := kbin.Reader{Src: start}
 	r.Int32()          // correlation ID
 	r.NullableString() // client ID
+	var transactionalID *string
 	if version >= flexible {
 		kmsg.SkipTags(&r)
-		r.CompactNullableString() // transactional ID
+		transactionalID = r.CompactNullableString()
 	} else {
-		r.NullableString()
+		transactionalID = r.NullableString()
 	}
 	acks = r.Span(2)
 	r.Int32() // timeout
@@ -310,9 +340,9 @@ func startOfProduce(version int16, start []byte) (topics int32, acks []byte) {
 		topics = r.Int32()
 	}
 	if !r.Ok() || topics < 0 {
-		return 0, nil
+		return 0, nil, false
 	}
-	return topics, acks
+	return topics, acks, transactionalID != nil
 }
 
 // guardRequests closes connections that send a well-formed request that kfake does not survive. It controls these requests alone:

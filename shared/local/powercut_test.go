@@ -140,9 +140,16 @@ func (h *history) ack(r *kgo.Record, err error) {
 	}
 }
 
-// The power is cut several times while several clients produce, one of them in transactions and one without acknowledgements, and
-// a group consumes. Each time, what any of them was answered must be there.
+// The power is cut several times while several clients produce, one of them without acknowledgements, and a group consumes. Each
+// time, what any of them was answered must be there.
 func TestPowerCuts(t *testing.T) {
+	t.Parallel()
+	for name, transactions := range map[string]bool{"idempotent": false, "transactions": true} {
+		t.Run(name, func(t *testing.T) { testPowerCuts(t, transactions) })
+	}
+}
+
+func testPowerCuts(t *testing.T, transactions bool) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -175,12 +182,14 @@ func TestPowerCuts(t *testing.T) {
 	}
 	produceTo("silent", func(cl *kgo.Client, r *kgo.Record) { _ = cl.ProduceSync(ctx, r) },
 		kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())
-	produceTo("transaction", func(cl *kgo.Client, r *kgo.Record) {
-		if cl.BeginTransaction() == nil {
-			err := cl.ProduceSync(ctx, r).FirstErr()
-			h.ack(r, errors.Join(err, cl.EndTransaction(ctx, kgo.TryCommit)))
-		}
-	}, kgo.TransactionalID("t"))
+	if transactions {
+		produceTo("transaction", func(cl *kgo.Client, r *kgo.Record) {
+			if cl.BeginTransaction() == nil {
+				err := cl.ProduceSync(ctx, r).FirstErr()
+				h.ack(r, errors.Join(err, cl.EndTransaction(ctx, kgo.TryCommit)))
+			}
+		}, kgo.TransactionalID("t"))
+	}
 	consumer := client(t, b.Address(), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	running.Go(func() {

@@ -54,11 +54,13 @@ func TestNothingIsAnsweredBeforeItsSync(t *testing.T) {
 				acked <- true
 			}
 			select {
-			case <-acked:
+			case early := <-acked:
+				acked <- early
 				if acks != kgo.NoAck() {
 					t.Error("acknowledged before its sync")
 				}
-			case <-shown:
+			case early := <-shown:
+				shown <- early
 				t.Error("shown before its sync")
 			case <-time.After(50 * time.Millisecond):
 			}
@@ -118,12 +120,16 @@ func TestFailedSyncIsNotAcknowledged(t *testing.T) {
 	require.NoError(t, makeTopic(t.Context(), b.Address()))
 	produce(t, b.Address(), 0, 3)
 	require.NoError(t, b.Check())
+	consumer := client(t, b.Address(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(2)}}))
+	require.Equal(t, 1, consumer.PollFetches(within(t, 20*time.Second)).NumRecords())
 
 	failures.Store(1)
 	cl := client(t, b.Address(), kgo.DisableIdempotentWrite(), kgo.RecordRetries(2))
 	for range 2 {
 		assert.Error(t, cl.ProduceSync(within(t, 20*time.Second), &kgo.Record{Topic: topic, Value: []byte("3")}).FirstErr())
 	}
+	assert.Zero(t, consumer.PollFetches(within(t, 200*time.Millisecond)).NumRecords(), "shown without a sync")
 	assert.ErrorIs(t, b.Check(), syscall.EIO)
 	assert.ErrorContains(t, b.Check(), segmentFile(dir))
 	assert.ErrorIs(t, b.Close(), syscall.EIO)
@@ -132,4 +138,39 @@ func TestFailedSyncIsNotAcknowledged(t *testing.T) {
 	again := start(t, Options{Dir: dir})
 	_, values := consume(t, again.Address())
 	assert.Equal(t, numbers(0, 3), values[:3])
+}
+
+// kfake ends a transaction that times out without a request, so no answer but that to a fetch waits for its marker.
+func TestMarkersOfTimeoutsAreSyncedBeforeTheyAreShown(t *testing.T) {
+	t.Parallel()
+	began, ended := make(chan struct{}, 8), make(chan struct{})
+	var blocks atomic.Bool
+	b := start(t, Options{Dir: t.TempDir(), fsync: func(f *os.File) error {
+		if blocks.Load() && strings.HasSuffix(f.Name(), ".dat") {
+			began <- struct{}{}
+			<-ended
+		}
+		return f.Sync()
+	}})
+	end := sync.OnceFunc(func() { close(ended) })
+	t.Cleanup(end)
+	producer := client(t, b.Address(), kgo.TransactionalID("t"), kgo.TransactionTimeout(200*time.Millisecond))
+	require.NoError(t, producer.BeginTransaction())
+	require.NoError(t, producer.ProduceSync(t.Context(), &kgo.Record{Topic: topic}).FirstErr())
+	blocks.Store(true)
+	consumer := client(t, b.Address(), kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(1)}}))
+	shown := make(chan struct{})
+	go func() {
+		defer close(shown)
+		for polling := within(t, 20*time.Second); polling.Err() == nil && consumer.PollFetches(polling).NumRecords() == 0; {
+		}
+	}()
+	select {
+	case <-began:
+	case <-shown:
+		t.Error("the marker is shown before its sync, or not at all")
+	}
+	end()
+	<-shown
 }
