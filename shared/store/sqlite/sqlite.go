@@ -4,9 +4,9 @@
 // Guarantees beyond the contract in package store:
 //
 //   - A file may be open in several processes at once, such as an API and a worker.
-//   - What a write acknowledges survives a killed process. A claim survives a power failure too, and so does an item once
-//     [Store.Advance] has returned nil after it, as far as the disk keeps its own promise. Events of items that a power failure
-//     takes are not committed yet and come again.
+//   - What a write acknowledges survives a killed process. An effect that is completed or has failed survives a power failure
+//     too, and so does an item once [Store.Advance] has returned nil after it, as far as the disk keeps its own promise. Events
+//     of items that a power failure takes are not committed yet and come again.
 //   - Concurrent writes share transactions; a lone write waits for nothing but itself.
 //
 // Caveats: SQLite's write-ahead log needs a local file system, never a network one. The files beside it, with the same name

@@ -37,6 +37,7 @@ type job struct {
 type writer struct {
 	file        *file
 	tx          tx
+	syncs       bool // commits wait for the disk
 	jobs        chan *job
 	quit, ended chan struct{}
 }
@@ -111,11 +112,8 @@ func (w *writer) transaction(jobs []*job) (ofJob bool, err error) {
 	if err := w.file.inPlace(); err != nil {
 		return false, err
 	}
-	if slices.ContainsFunc(jobs, func(j *job) bool { return j.sync }) {
-		if err := w.setSync("full"); err != nil {
-			return false, err
-		}
-		defer func() { err = cmp.Or(err, w.setSync("normal")) }() // after an error it stays as it is: safe
+	if err := w.setSync(slices.ContainsFunc(jobs, func(j *job) bool { return j.sync })); err != nil {
+		return false, err
 	}
 	// A batch belongs to no single caller.
 	if err := w.file.whileLocked(context.Background(), func() error { return w.tx.exec("BEGIN IMMEDIATE") }); err != nil {
@@ -133,8 +131,18 @@ func (w *writer) transaction(jobs []*job) (ofJob bool, err error) {
 }
 
 // setSync sets whether a commit waits for the disk. SQLite does it when it compiles the statement, so it is not prepared before.
-func (w *writer) setSync(mode string) error {
+func (w *writer) setSync(syncs bool) error {
+	if syncs == w.syncs {
+		return nil
+	}
+	mode := "normal"
+	if syncs {
+		mode = "full"
+	}
 	_, err := w.tx.conn.ExecContext(context.Background(), "PRAGMA synchronous = "+mode)
+	if err == nil {
+		w.syncs = syncs
+	}
 	return err
 }
 

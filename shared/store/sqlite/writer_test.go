@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -91,11 +92,16 @@ func TestReadersDoNotWaitForWriters(t *testing.T) {
 	require.NoError(t, b.Put(t.Context(), request(1)))
 }
 
-// A put waits for no disk. Advance, which comes before offsets are committed, does, and so does a claim.
+// A put and a lease wait for no disk. Advance, which comes before offsets are committed, does, and so does the end of a claim.
 func TestWhatWaitsForTheDisk(t *testing.T) {
 	t.Parallel()
 	const normal, full = 1, 2
 	put := func(ctx context.Context, s *Store, _ *Claims) error { return s.Put(ctx, request(1)) }
+	claim := func(ctx context.Context, _ *Store, c *Claims) error {
+		_, _, err := c.Claim(ctx, "1", "", time.Minute)
+		return err
+	}
+	fail := func(ctx context.Context, _ *Store, c *Claims) error { return c.Fail(ctx, "1", "", "") }
 	complete := func(ctx context.Context, _ *Store, c *Claims) error { return c.Complete(ctx, "1", "") }
 	advance := func(to int64) func(context.Context, *Store, *Claims) error {
 		return func(ctx context.Context, s *Store, _ *Claims) error {
@@ -109,7 +115,9 @@ func TestWhatWaitsForTheDisk(t *testing.T) {
 		"put":                      {put, [2]int{normal, normal}},
 		"advance":                  {advance(2), [2]int{full, normal}},
 		"advance without progress": {advance(1), [2]int{full, normal}},
+		"claim":                    {claim, [2]int{normal, normal}},
 		"complete":                 {complete, [2]int{normal, full}},
+		"fail":                     {fail, [2]int{normal, full}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			folder := t.TempDir()
