@@ -21,7 +21,7 @@ import (
 // collect reads the topics, the commits, the read model and the counters. If all is handled, it also builds the read model
 // again.
 func (r *rig) collect(ctx context.Context, handled bool) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, brokerTime)
 	defer cancel()
 	var all errgroup.Group
 	all.Go(func() error { return r.collectRecords(ctx) })
@@ -43,8 +43,11 @@ func (r *rig) collectCounters(ctx context.Context) (err error) {
 		p.noteMemory()
 		process := p.title()
 		p.mu.Unlock()
-		text, failed := get(ctx, "http://"+p.metrics+"/metrics")
-		err = errors.Join(err, failed)
+		var text []byte
+		err = errors.Join(err, until(ctx, brokerTime/4, func(ctx context.Context) (err error) {
+			text, err = get(ctx, "http://"+p.metrics+"/metrics")
+			return err
+		}))
 		c := counters{now(), process, map[string]float64{}}
 		for line := range strings.Lines(string(text)) {
 			i := strings.LastIndexByte(strings.TrimSpace(line), ' ')
@@ -140,8 +143,11 @@ func (r *rig) recordOf(k *kgo.Record) {
 
 // readAll reads committed records up to the present ends.
 func (r *rig) readAll(ctx context.Context, each func(*kgo.Record), names ...string) error {
-	ends, err := kadm.NewClient(r.client).ListCommittedOffsets(ctx, names...)
-	if err = errors.Join(err, ends.Error()); err != nil {
+	var ends kadm.ListedOffsets
+	if err := until(ctx, brokerTime, func(ctx context.Context) (err error) {
+		ends, err = kadm.NewClient(r.client).ListCommittedOffsets(ctx, names...)
+		return errors.Join(err, ends.Error())
+	}); err != nil {
 		return err
 	}
 	client, err := r.kafka(kgo.ConsumeTopics(names...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),

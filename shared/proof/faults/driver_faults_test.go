@@ -119,7 +119,7 @@ var misfortunes = []misfortune{
 	network("F11", "the table refuses connections", refuses, true),
 	{"F19", "", "abort transactions", func(s scene) error {
 		defer s.note("")
-		return s.abort(s.random)
+		return until(s, brokerTime, func(context.Context) error { return s.abort(s.random) })
 	}},
 	{"F4", "", "restart the brokers one after the other", rollingRestart},
 	{"F9", "", "a topic is deleted and created again", recreate},
@@ -145,7 +145,7 @@ var misfortunes = []misfortune{
 	{"F7", "", "kill the coordinator of a group", func(s scene) error {
 		group := consumerOf[topicNames[s.random.IntN(len(topicNames))]]
 		var at kadm.FindCoordinatorResponse
-		err := until(s, 4*faultTime, func(ctx context.Context) error { // it may be moving since an earlier fault
+		err := until(s, brokerTime, func(ctx context.Context) error { // it may be moving since an earlier fault
 			at = kadm.NewClient(s.client).FindGroupCoordinators(ctx, group)[group]
 			return at.Err
 		})
@@ -161,19 +161,25 @@ var misfortunes = []misfortune{
 	{"F8", "", "add a partition", func(s scene) error {
 		defer s.note("")
 		admin := kadm.NewClient(s.client)
-		answers, err := admin.CreatePartitions(s, 1, topicNames[0])
-		if err = errors.Join(err, answers.Error()); err != nil {
-			return err
-		}
-		return until(s, time.Minute, func(ctx context.Context) error { // the judge must see it consumed
+		want := 0
+		err := until(s, brokerTime, func(ctx context.Context) error {
 			all, err := admin.ListTopics(ctx, topicNames[0])
-			if err != nil {
-				return err
+			there := len(all[topicNames[0]].Partitions)
+			switch {
+			case err != nil || there == 0:
+				return errors.Join(err, all.Error(), errors.New("the topic is not listed"))
+			case want == 0:
+				want = there + 1
+			case there >= want:
+				return nil
 			}
-			s.producer.ForceMetadataRefresh()
-			_, err = s.statements(topicNames[0], int32(len(all[topicNames[0]].Partitions)-1), 1)
-			return err
+			answers, err := admin.UpdatePartitions(ctx, want, topicNames[0])
+			return errors.Join(err, answers.Error(), errors.New("the partition is not there yet"))
 		})
+		if err == nil {
+			_, err = s.statements(s, topicNames[0], int32(want-1), 1) // the judge must see it consumed
+		}
+		return err
 	}},
 	atStage("ended"),
 	network("F6", "the brokers answer slowly", slow, false),

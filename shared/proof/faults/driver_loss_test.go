@@ -24,9 +24,9 @@ import (
 // The faults here remove records that nobody has handled. The driver notes what is gone and what the program reports about it,
 // and then does what `sipeat doctor` advises.
 
-// program runs a command of the program, for at most a minute, and returns what it prints, also if it fails.
+// program runs a command of the program and returns what it prints, also if it fails.
 func (r *rig) program(args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), brokerTime)
 	defer cancel()
 	out, err := r.command(ctx, args...).Output()
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -51,24 +51,30 @@ func (r *rig) hold() (release func()) {
 	}
 }
 
-// statements writes events into one partition.
-func (r *rig) statements(topic string, n int32, count int) (all []*kgo.Record, err error) {
-	for range count {
-		id := fmt.Sprintf("foreign-%d-%d", r.seed, r.foreigners.Add(1))
-		all = append(all, &kgo.Record{Topic: topic, Partition: n, Key: []byte(id),
-			Value: statement(topic, id, "statement of "+id, "another-app")})
-	}
-	return all, r.produce("foreign:statement", all)
+// statements writes events into one partition, others again if not all are confirmed.
+func (r *rig) statements(ctx context.Context, topic string, n int32, count int) (all []*kgo.Record, err error) {
+	return all, until(ctx, brokerTime, func(context.Context) error {
+		all = nil
+		for range count {
+			id := fmt.Sprintf("foreign-%d-%d", r.seed, r.foreigners.Add(1))
+			all = append(all, &kgo.Record{Topic: topic, Partition: n, Key: []byte(id),
+				Value: statement(topic, id, "statement of "+id, "another-app")})
+		}
+		r.producer.ForceMetadataRefresh() // the partition may be new
+		return r.produce("foreign:statement", all)
+	})
 }
 
 // committedOf are the committed offsets of a topic's group.
 func (r *rig) committedOf(ctx context.Context, topic string) (map[int32]int64, error) {
-	all, err := kadm.NewClient(r.client).FetchOffsets(ctx, consumerOf[topic])
 	at := map[int32]int64{} // 0 where nothing is committed
-	for n, o := range all[topic] {
-		at[n] = max(o.At, 0)
-	}
-	return at, err
+	return at, until(ctx, brokerTime, func(ctx context.Context) error {
+		all, err := kadm.NewClient(r.client).FetchOffsets(ctx, consumerOf[topic])
+		for n, o := range all[topic] {
+			at[n] = max(o.At, 0)
+		}
+		return err
+	})
 }
 
 // archive reads a topic, up to the given offsets or its ends, into the history and into what it returns.
@@ -227,8 +233,8 @@ func (r *rig) collectReports() error {
 func retention(s scene) error {
 	topic := []string{"contact-created", "machine-created"}[s.random.IntN(2)] // no others count their events
 	n := int32(s.random.IntN(int(topics[topic])))
-	_, err := s.statements(topic, n, 1)
-	if err = errors.Join(err, until(s, time.Minute, func(ctx context.Context) error {
+	_, err := s.statements(s, topic, n, 1)
+	if err = errors.Join(err, until(s, brokerTime, func(ctx context.Context) error {
 		at, err := s.committedOf(ctx, topic)
 		if err == nil && at[n] == 0 {
 			err = fmt.Errorf("nothing of %s/%d is committed", topic, n)
@@ -244,7 +250,7 @@ func retention(s scene) error {
 }
 
 func (s scene) loseRecords(topic string, n int32, release func()) error {
-	written, err := s.statements(topic, n, 6)
+	written, err := s.statements(s, topic, n, 6)
 	if err != nil {
 		release()
 		return err
@@ -256,9 +262,10 @@ func (s scene) loseRecords(topic string, n int32, release func()) error {
 	if err = errors.Join(failed, err); err == nil {
 		upTo := kadm.Offsets{}
 		upTo.AddOffset(topic, n, end, -1)
-		var answer kadm.DeleteRecordsResponses
-		answer, err = kadm.NewClient(s.client).DeleteRecords(s, upTo)
-		err = errors.Join(err, answer.Error())
+		err = until(s, brokerTime, func(ctx context.Context) error {
+			answer, err := kadm.NewClient(s.client).DeleteRecords(ctx, upTo)
+			return errors.Join(err, answer.Error())
+		})
 	}
 	s.record(gone{when{begin.T, time.Now().UnixNano()}, topic, n, 0, end, ""})
 	err = errors.Join(err, s.consult(topic))
@@ -268,7 +275,7 @@ func (s scene) loseRecords(topic string, n int32, release func()) error {
 
 // recover waits until a worker reports a loss, writes what is lost again, and restarts the workers that report it.
 func (s scene) recover(topic string, kept []*kgo.Record, from map[int32]int64) error {
-	err := until(s, time.Minute, func(ctx context.Context) error {
+	err := until(s, brokerTime, func(ctx context.Context) error {
 		total := 0
 		for _, w := range s.workers {
 			lost, _, err := s.losses(ctx, w, topic)
@@ -310,18 +317,23 @@ func recreate(s scene) error {
 	s.cluster.table.set(blackHole) // nothing is handled
 	defer s.cluster.table.set(passes)
 	for n := range topics[topic] {
-		if _, err := s.statements(topic, n, 2); err != nil {
+		if _, err := s.statements(s, topic, n, 2); err != nil {
 			return err
 		}
 	}
 	// No more records, so that all there ever were are known.
 	one := "1"
-	answers, err := admin.AlterTopicConfigs(s, []kadm.AlterConfig{{Name: "max.message.bytes", Value: &one}}, topic)
-	if err != nil || answers[0].Err != nil {
-		return errors.Join(err, answers[0].Err)
+	if err := until(s, brokerTime, func(ctx context.Context) error {
+		answers, err := admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: "max.message.bytes", Value: &one}}, topic)
+		if err == nil {
+			err = answers[0].Err
+		}
+		return err
+	}); err != nil {
+		return err
 	}
 	for n := range topics[topic] {
-		if err := until(s, time.Minute, func(ctx context.Context) error {
+		if err := until(s, brokerTime, func(ctx context.Context) error {
 			begin, r := now(), &kgo.Record{Topic: topic, Partition: n, Value: []byte("is it full?")}
 			err := s.producer.ProduceSync(ctx, r).FirstErr()
 			s.noteProduced(begin, poisonOf+"not-json", r, err)
@@ -338,15 +350,25 @@ func recreate(s scene) error {
 		return err
 	}
 	committed, err := s.committedOf(s, topic)
-	ends, failed := admin.ListEndOffsets(s, topic)
+	var ends kadm.ListedOffsets
+	err = errors.Join(err, until(s, brokerTime, func(ctx context.Context) error {
+		ends, err = admin.ListEndOffsets(ctx, topic)
+		return errors.Join(err, ends.Error())
+	}))
 	begin := now()
-	if err = errors.Join(err, failed, ends.Error()); err == nil {
-		_, err = admin.DeleteTopic(s, topic)
+	if err == nil {
+		err = until(s, brokerTime, func(ctx context.Context) error {
+			_, err := admin.DeleteTopic(ctx, topic)
+			if errors.Is(err, kerr.UnknownTopicOrPartition) { // an answer was late
+				return nil
+			}
+			return err
+		})
 	}
 	if err != nil {
 		return err
 	}
-	missing := until(s, time.Minute, func(ctx context.Context) error {
+	missing := until(s, brokerTime, func(ctx context.Context) error {
 		for _, w := range s.workers {
 			if _, unreadable, err := s.losses(ctx, w, topic); err != nil || unreadable == 0 {
 				return fmt.Errorf("%s does not report the missing topic at /readyz: %w", w.name, err)
@@ -359,7 +381,7 @@ func recreate(s scene) error {
 	for n := range topics[topic] {
 		s.record(gone{when{begin.T, time.Now().UnixNano()}, topic, n, 0, ends[topic][n].Offset, recreated})
 	}
-	if err := until(s, time.Minute, func(context.Context) error {
+	if err := until(s, brokerTime, func(context.Context) error {
 		_, err := s.program("topics")
 		return err
 	}); err != nil {

@@ -87,7 +87,7 @@ func (r *rig) arm(t trap) error {
 
 // sprung waits until a process has fallen into the trap.
 func (r *rig) sprung(ctx context.Context) error {
-	return until(ctx, time.Minute, func(context.Context) error {
+	return until(ctx, brokerTime, func(context.Context) error {
 		if r.armed() {
 			return errors.New("no process has reached the stage")
 		}
@@ -308,50 +308,6 @@ func (r *rig) runFaults(ctx context.Context, t *testing.T, duration time.Duratio
 	return failures
 }
 
-// converge waits until everything is handled and owned. It ends with an error when no commit has gone forward for [idleTime], or
-// after [quietTime].
-func (r *rig) converge(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	idle := time.AfterFunc(idleTime, func() { cancel(fmt.Errorf("no group has committed more for %v", idleTime)) })
-	defer idle.Stop()
-	most := int64(0)
-	return until(ctx, quietTime, func(ctx context.Context) error {
-		committed, err := r.converged(ctx)
-		if committed > most {
-			most = committed
-			idle.Reset(idleTime)
-		}
-		return err
-	})
-}
-
-// converged returns an error until every group has committed to the end of its topic and owns all partitions. committed is the
-// sum of the committed offsets.
-func (r *rig) converged(ctx context.Context) (committed int64, all error) {
-	lags, err := kadm.NewClient(r.client).Lag(ctx, slices.Collect(maps.Values(consumerOf))...)
-	if err != nil {
-		return 0, err
-	}
-	for _, l := range lags.Sorted() {
-		if err := l.Error(); err != nil {
-			return 0, err
-		}
-		for _, p := range l.Lag.Sorted() {
-			committed += max(p.Commit.At, 0)
-		}
-		if l.State != "Stable" || l.Lag.Total() != 0 {
-			all = errors.Join(all, fmt.Errorf("%s is %s, with a lag of %d", l.Group, l.State, l.Lag.Total()))
-		}
-	}
-	for _, p := range r.parts() {
-		if err := p.ready(ctx); err != nil {
-			all = errors.Join(all, fmt.Errorf("%s: %w", p.name, err))
-		}
-	}
-	return committed, all
-}
-
 // servers starts Kafka and DynamoDB Local for a test.
 func servers(ctx context.Context, t *testing.T) *cluster {
 	t.Helper()
@@ -408,15 +364,16 @@ func runOn(ctx context.Context, t *testing.T, c *cluster, r *rig, program built,
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer func() { require.NoError(t, r.stop()) }()
-	if err = r.start(running, duration); err == nil {
-		t.Logf("ready after %.1fs", time.Since(began).Seconds())
-		err = r.runFaults(running, t, duration)
-	}
+	const failed = "the run itself failed, with SEED=%d and logs in %s"
+	require.NoError(t, r.start(running, duration), failed, r.seed, r.dir)
+	t.Logf("ready after %.1fs", time.Since(began).Seconds())
+	err = r.runFaults(running, t, duration)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	require.NoError(t, err, "the run itself failed, with SEED=%d and logs in %s", r.seed, r.dir)
-	return judgeFile(t, r.path())
+	v := judgeFile(t, r.path()) // also if the driver could not do all that it should
+	require.NoError(t, err, failed, r.seed, r.dir)
+	return v
 }
 
 // seedOf is SEED, or one of the time.

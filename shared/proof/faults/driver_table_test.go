@@ -115,11 +115,13 @@ func table(what, mode string) misfortune {
 		d.count.Store(0)
 		d.set(mode)
 		wait(s, faultTime)
-		d.set(passes)
-		if d.count.Load() == 0 {
-			return fmt.Errorf("no request was answered so")
-		}
-		s.note("")
-		return nil
+		defer s.note("")
+		defer d.set(passes)
+		return until(s, brokerTime, func(context.Context) error {
+			if d.count.Load() == 0 {
+				return fmt.Errorf("no request was answered so")
+			}
+			return nil
+		})
 	}}
 }
