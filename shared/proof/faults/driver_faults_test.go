@@ -126,7 +126,7 @@ var misfortunes = []misfortune{
 	{"F10", "", "records are deleted before their group has handled them", retention},
 	{"F13", "", "a handler panics", panics},
 	handler("a handler panics once", "panic"),
-	handler("a handler never returns", "hang"),
+	handler(neverReturns, "hang"),
 	handler("a handler allocates without end", "allocate"),
 	{"F15", "", "a producer without idempotence writes again what was not answered", writeAgain},
 	{"F15", "", redriveTwice, redrives},

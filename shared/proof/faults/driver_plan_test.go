@@ -105,6 +105,9 @@ func plan(seed int64, duration time.Duration, chosen []misfortune) (all []misfor
 	all = slices.Clone(chosen)
 	random := rand.New(rand.NewPCG(uint64(seed), 4))
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	if i := slices.IndexFunc(all, func(m misfortune) bool { return m.what == neverReturns }); i >= 0 {
+		all[0], all[i] = all[i], all[0]
+	}
 	var took time.Duration
 	for _, m := range all {
 		at = append(at, margin/2+took)
