@@ -169,8 +169,8 @@ func counted(f *facts, r *findings) {
 const (
 	// quietTime is how long after the last fault everything must be handled.
 	quietTime = 5 * time.Minute
-	// idleTime is how long all commits may stand still until then: a killed handler's lease of 35 s, the longest delay before a retry,
-	// 30 s, and its try.
+	// idleTime is how long all commits may stand still until then: a killed handler's lease of 35 s, the longest delay before a
+	// retry, 30 s, and its try.
 	idleTime = 75 * time.Second
 )
 
