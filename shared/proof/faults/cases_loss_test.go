@@ -142,6 +142,9 @@ func TestDefectsOfLossesAndRedrivesAreFound(t *testing.T) {
 		{"a loss before a fault", loses, func(h *history) { // which waits for nothing
 			h.faults = append(h.faults, fault{when: h.states[0].when, Kind: "F12"})
 		}, nil, ""},
+		{"a loss that the brokers undo", loses, func(h *history) {
+			h.records = append(h.records, *h.recordAt("contact-created", 1))
+		}, nil, ""},
 		{"a loss", loses, without("log"), []string{"I2"}, "not reported by log"},
 		{"a loss", loses, without("doctor"), []string{"I2"}, "not reported by doctor"},
 		{"a loss", loses, func(h *history) { h.gone = nil; h.reports = nil }, []string{"I2", "I3", "I4"}, "never handled to its end"},
