@@ -291,6 +291,12 @@ func TestWhatAFaultExplains(t *testing.T) {
 		begun.T, begun.Stage = h.hits[h.hitOf("notification", 0, 4, "worker-3/1", "effect-done")].T+ms, "effect-done"
 		h.hits = append(h.hits, begun)
 	}
+	expelled := func(kind, process string, before int64) func(*history) {
+		return func(h *history) {
+			h.owned = append(h.owned, owned{when{T: h.faults[0].T + ms/2}, "revoked", "worker-2/1", "notification", []int32{0}})
+			h.faults, h.run.Schedule = []fault{{when: when{T: h.faults[0].T - before}, Kind: kind, Process: process}}, nil
+		}
+	}
 	without := func(kind string) func(*history) {
 		return func(h *history) {
 			h.faults = slices.DeleteFunc(h.faults, func(x fault) bool { return x.Kind == kind })
@@ -310,11 +316,8 @@ func TestWhatAFaultExplains(t *testing.T) {
 		{"a store that is down while a claim is completed", func(h *history) {
 			h.faults[0].Kind, h.faults[0].Process, h.faults[0].Stage, h.run.Schedule = "F11", "", "", nil
 		}, without("F11"), []string{"I6"}},
-		{"the first lost its coordinator, and so the partition", func(h *history) {
-			h.faults[0] = fault{when: h.faults[0].when, Kind: "F7"}
-			h.run.Schedule = nil
-			h.owned = append(h.owned, owned{when{T: h.faults[0].T + ms/2}, "revoked", "worker-2/1", "notification", []int32{0}})
-		}, without("F7"), []string{"I6"}},
+		{"the first lost its coordinator, and so the partition", expelled("F7", "", 0), without("F7"), []string{"I6"}},
+		{"the first had been stopped, and lost the partition", expelled("F2", "worker-2/1", 50*ms), without("F2"), []string{"I6"}},
 		{"the receiver did not confirm the first", func(h *history) {
 			h.effects = append(h.effects, h.effects[0])
 			h.effects[0].Behaviour = "timeout-after-delivery"

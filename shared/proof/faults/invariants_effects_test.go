@@ -81,10 +81,10 @@ func (f *facts) announced(id resource, at position, r *findings) {
 	}
 }
 
-// expelled reports whether a process lost a partition at some time because a fault kept its group's coordinator from it: another
-// may have the partition, so it stops its handlers at once.
+// expelled reports whether a process lost a partition at some time because it had been stopped, or a fault kept its group's
+// coordinator from it: another may have the partition, so it stops its handlers at once.
 func (f *facts) expelled(process string, p partition, x fault, at span) bool {
-	return slices.Contains([]string{"F4", "F5", "F6", "F7"}, x.Kind) &&
+	return (x.Kind == "F2" && x.Process == process || slices.Contains([]string{"F4", "F5", "F6", "F7"}, x.Kind)) &&
 		slices.ContainsFunc(f.ownership[owner{process, p}], func(s span) bool {
 			return at.begin <= s.end && s.end <= at.end && x.T <= s.end && s.end <= max(x.T, x.End)+zombieTime && s.end != never
 		})
