@@ -105,10 +105,15 @@ func rebuildOnce(b *testing.B, brokers string, target []string) (took time.Durat
 			require.NoError(b, err, stderr.String())
 			return time.Since(began), kilobytes
 		case <-time.After(20 * time.Millisecond):
-			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Process.Pid))
-			if _, peak, ok := strings.Cut(string(status), "VmHWM:"); ok {
-				_, _ = fmt.Sscan(peak, &kilobytes)
-			}
+			kilobytes = max(kilobytes, peak(c.Process.Pid))
 		}
 	}
+}
+
+// peak is the most memory, in kilobytes, that a process has had.
+func peak(pid int) (kilobytes int64) {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, size, _ := strings.Cut(string(status), "VmHWM:")
+	_, _ = fmt.Sscan(size, &kilobytes)
+	return kilobytes
 }

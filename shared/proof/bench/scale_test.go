@@ -20,7 +20,8 @@ import (
 // BenchmarkScale measures what callers wait for in `sipeat serve` that holds SCALE_EVENTS requests (100,000 without it) of 1,000
 // cities, beside an empty one: a POST, a GET by id, the first page and page 1,000 of a list, the demand of a city, and a POST
 // with the GET by Prefer: wait that follows. The two alternate; figures are medians, -x is the full one's divided by the
-// empty one's. Where the empty one has no such page it answers an empty list.
+// empty one's. Where the empty one has no such page it answers an empty list. "start" is how long the full one takes to start
+// again after a kill -9, and its peak memory until then.
 //
 //	SCALE_EVENTS=1000000 go test ./shared/proof/bench -run '^$' -bench Scale -benchtime 100x -timeout 30m
 func BenchmarkScale(b *testing.B) {
@@ -31,9 +32,12 @@ func BenchmarkScale(b *testing.B) {
 	var sides [2]*program.Serving // empty, full
 	var ids [2]string
 	var took [2]map[string][]float64
+	data := b.TempDir()
+	serve := func(data string) *program.Serving {
+		return start(b, []string{"LOG_LEVEL=warn"}, "serve", "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--data", data)
+	}
 	for i, n := range []int{1, total} {
-		sides[i] = start(b, []string{"LOG_LEVEL=warn"}, "serve", "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0",
-			"--data", b.TempDir())
+		sides[i] = serve([]string{b.TempDir(), data}[i])
 		ids[i], took[i] = fillRequests(b, sides[i], n), map[string][]float64{}
 	}
 	deep := pageAfter(b, sides[1].URL+"/requests?limit=20", 999)
@@ -59,6 +63,11 @@ func BenchmarkScale(b *testing.B) {
 		}
 	}
 	b.ReportMetric(0, "ns/op")
+	sides[1].Kill()
+	began := time.Now()
+	again := serve(data)
+	b.ReportMetric(float64(time.Since(began).Milliseconds()), "start-ms")
+	b.ReportMetric(float64(peak(again.Cmd.Process.Pid))/1024, "start-MB")
 	for name := range took[0] {
 		b.ReportMetric(median(took[1][name]), name+"-ms")
 		b.ReportMetric(median(took[1][name])/median(took[0][name]), name+"-x")

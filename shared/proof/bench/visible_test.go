@@ -60,7 +60,13 @@ func start(b *testing.B, settings []string, arguments ...string) *program.Servin
 	c := exec.Command(path, arguments...)
 	c.Dir, c.Env = b.TempDir(), append(program.CleanEnvironment(), settings...)
 	s := &program.Serving{Process: program.Start(b, c)}
-	b.Cleanup(func() { s.Stop(syscall.SIGTERM) })
+	b.Cleanup(func() {
+		select {
+		case <-s.Ended:
+		default:
+			s.Stop(syscall.SIGTERM)
+		}
+	})
 	if arguments[0] != "worker" {
 		s.Ready()
 	}
