@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -190,6 +191,9 @@ func (j *journeys) keyed(key string, callers []string) func(events.Definition, s
 	}
 }
 
+// Events of requests with an Idempotency-Key are encoded like this, and have no cause: others need not be decoded.
+var ofKey, caused = regexp.MustCompile(`^\{"eventId":"[0-9a-f]{8}-[0-9a-f]{4}-5`), []byte(`"causationId":`)
+
 // derived reports whether an id is a UUIDv5.
 func derived(id string) bool {
 	parsed, err := uuid.Parse(id)
@@ -273,7 +277,7 @@ func (j *journeys) scan(ctx context.Context, s *search) error {
 func (j *journeys) look(s *search, d events.Definition, r bus.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	possible := s.every || s.keyed != nil || s.ids[string(r.Key)]
+	possible := s.every || s.keyed != nil && ofKey.Match(r.Value) && !bytes.Contains(r.Value, caused) || s.ids[string(r.Key)]
 	for id := range s.ids {
 		possible = possible || bytes.Contains(r.Value, []byte(id))
 	}
