@@ -2,9 +2,11 @@ package console
 
 import (
 	"context"
+	"regexp"
 	"sync"
 	"time"
 
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
 )
 
@@ -28,9 +30,9 @@ type Model struct {
 	Switch  string      `json:"switch,omitempty"`  // how to use it instead
 }
 
-// maxTable is the longest name of a table
+// tableName is the name of a table, or "". It becomes a part of commands to paste, so it holds nothing that a shell interprets
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html).
-const maxTable = 255
+var tableName = regexp.MustCompile(`^([\w.-]{3,255})?$`)
 
 const maxSeen = 100 // read models whose progress is remembered
 
@@ -78,7 +80,10 @@ type seenHeld struct {
 func (r *rebuilds) get(ctx context.Context, q rebuildQuery) (v rebuildView, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	if v.ReadModels, err = r.Options.Models(ctx, q.Table[:min(len(q.Table), maxTable)]); err != nil {
+	if !tableName.MatchString(q.Table) {
+		return v, events.Errorf(events.Invalid, "a table's name has 3 to 255 letters, digits, dots, dashes and underscores")
+	}
+	if v.ReadModels, err = r.Options.Models(ctx, q.Table); err != nil {
 		return v, err
 	}
 	last, problem := r.now.last(ctx)

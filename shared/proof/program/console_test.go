@@ -83,6 +83,7 @@ func TestConsoleShowsNow(t *testing.T) {
 	p.tabTo("summary")
 	p.press(kb.Enter)
 	p.shows("small", "contact-created: 1 of 1")
+	assert.Equal(t, http.StatusBadRequest, Call(t, "GET", s.URL+"/console/rebuild?table=x%3Brm", "", asJSON).Status)
 	p.pictures("rebuild")
 	p.fitsPhones("rebuild")
 	p.open(s.URL + "/console/topics")
