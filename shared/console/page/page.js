@@ -40,7 +40,7 @@ const counted = (n, noun) => number(n) + ' ' + noun + (n === 1 ? '' : 's');
 
 // table makes a table; columns are [name, cell, class]. On a narrow screen each row is a card.
 function table(caption, columns, rows) {
-  return h('div', {class: 'scroll'}, h('table', {class: 'cards'}, h('caption', {}, caption, rows.length ? '' : ': none'), rows.length &&
+  return h('div', {class: 'scroll'}, h('table', {class: 'cards'}, h('caption', {}, caption, rows.length ? '' : ': none'), rows.length > 0 &&
     h('thead', {}, h('tr', {}, columns.map(([name, , c]) => h('th', {scope: 'col', class: c}, name)))),
     h('tbody', {}, rows.map(row => h('tr', {}, columns.map(([name, cell, c]) => {
       const content = cell(row);
@@ -196,6 +196,7 @@ async function showLetter(id) {
     h('dl', {}, [['event', r.eventId], ['key', r.key], ['consumer', r.consumer], ['state', r.state], ['class', r.class], ['reason', r.reason],
       ['attempts', r.attempts], ['redrives', r.redrives], ['rejected first', r.firstAt], ['rejected last', r.lastAt]]
       .flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, text(value ?? '–', 1000))])),
+    r.tries && table('The last attempts', [['Began', t => time(t.at)], ['Failed after', t => text(t.took)]], r.tries),
     r.headers.length ? table('Headers', [['Name', x => text(x.key, 200)], ['Value', x => text(x.value, 2000)]], r.headers) : null,
     r.value === null ? h('p', {}, 'No value (a tombstone).') : [
       h('p', {}, 'Value, ' + counted(r.bytes, 'byte') + (r.value.length < r.bytes && r.bytes > 65536 ?
