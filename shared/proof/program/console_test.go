@@ -446,7 +446,7 @@ func TestConsoleShowsHostileRecords(t *testing.T) {
 	records := []*kgo.Record{letter("contact-created", 1, hostile, large), letter("contact-created", 2, hostile, nil),
 		letter("contact-created", 3, hostile, []byte("\xff\xfe"+hostile))}
 	for n := range 10_000 {
-		records = append(records, letter("machine-created", int64(n), "", []byte(`{}`)))
+		records = append(records, letter("machine-created", int64(n), fmt.Sprint("reason ", n), []byte(`{}`)))
 	}
 	require.NoError(t, client(t, s.Kafka).ProduceSync(Within(t), records...).FirstErr())
 	began := time.Now()
@@ -470,6 +470,12 @@ func TestConsoleShowsHostileRecords(t *testing.T) {
 		assert.True(t, eval[bool](p, `!document.title.includes('owned') && !document.querySelector('#view script, #view img')`), path)
 		p.fitsPhones("hostile")
 	}
+	p.open(s.URL + "/console/topics/contact-created.dead-letters")
+	p.tabTo("#records")
+	p.press(kb.Enter)
+	p.shows("td small", `\u202egnp.exe\u0000\u001b[2J`)
+	assert.True(t, eval[bool](p, `!document.title.includes('owned') && !document.querySelector('#view script, #view img')`))
+	p.fitsPhones("hostile-topic")
 	p.open(s.URL + "/console/dead-letters/contact-created/0/4711")
 	p.shows("#status", "no consumer has rejected")
 	for _, e := range p.takeErrors() {
