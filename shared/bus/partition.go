@@ -242,7 +242,8 @@ func (p *Partition) giveBack() {
 	for _, q := range p.queues {
 		for d := q.first; d != nil; d = d.next {
 			if d.failures > 0 || !d.refusedSince.IsZero() {
-				p.engine.returned.Add(d.position(), retryState{tries: d.tries, failures: d.failures, refusedSince: d.refusedSince, failed: d.failed})
+				p.engine.returned.Add(d.position(),
+					retryState{tries: d.tries, failures: d.failures, refusedSince: d.refusedSince, failed: d.failed})
 			}
 			if d.trace != nil {
 				d.trace(Report{})

@@ -31,7 +31,8 @@ type Try struct {
 
 // note keeps a failed try for the dead letter.
 func (s *retryState) note(began time.Time) {
-	s.failed = append(s.failed[max(len(s.failed)-maxTries+1, 0):], Try{began.Round(0).UTC(), time.Since(began).Round(time.Microsecond).String()})
+	try := Try{began.Round(0).UTC(), time.Since(began).Round(time.Microsecond).String()}
+	s.failed = append(s.failed[max(len(s.failed)-maxTries+1, 0):], try)
 }
 
 // delay is how long to wait before the next try: the delay that the error asks for, else an exponential backoff.

@@ -78,9 +78,9 @@ func (a *app) consoleOptions() console.Options {
 		}
 	}
 	return console.Options{
-		Store: a.store, Claims: a.claims, Lists: lists, Commands: commands.Commands{}.Functions(), Schema: docs.Schema, Running: a.running,
-		Callers: []string{gateway.TokenSubject},
-		Cluster: a.cluster, Groups: groups, Statuses: a.statuses, Models: a.models, Diagnose: a.diagnose, Who: whoami(), Logger: a.logger,
+		Store: a.store, Claims: a.claims, Lists: lists, Commands: commands.Commands{}.Functions(), Schema: docs.Schema,
+		Callers: []string{gateway.TokenSubject}, Running: a.running, Who: whoami(), Logger: a.logger,
+		Cluster: a.cluster, Groups: groups, Statuses: a.statuses, Models: a.models, Diagnose: a.diagnose,
 		DeadLetters: &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger, Check: checker(a.store)},
 	}
 }

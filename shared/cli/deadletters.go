@@ -94,7 +94,7 @@ func addFilterFlags(c *cobra.Command) *deadletters.Filter {
 			return fmt.Errorf("--class: unknown class %q; classes: %s", class, strings.Join(classNames(), ", "))
 		}
 		if !utf8.ValidString(f.Key + id + f.Consumer + f.Reason) {
-			return errors.New("a key, id or reason that is not UTF-8 cannot be given: select by --id topic/partition/offset, as list shows it")
+			return errors.New("a text that is not UTF-8 cannot be given: select by --id topic/partition/offset, as list shows it")
 		}
 		f.SetID(id)
 		if since < 0 {

@@ -55,7 +55,7 @@ type Options struct {
 	Commands []web.Function                                              // the API's endpoints that make events
 	Callers  []string                                                    // of which [FindJourney] tries Idempotency-Keys
 	Running  context.Context                                             // of the server: live feeds end with it
-	Who      string                                                      // acts, for audit records, where callers are not authenticated
+	Who      string                                                      // acts, where callers are not authenticated
 	Logger   *slog.Logger
 }
 

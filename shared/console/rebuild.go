@@ -117,7 +117,8 @@ func (r *rebuilds) rate(name string, held int64) (perSecond float64, known bool)
 	if len(r.seen) > maxSeen { // tables that were asked for
 		clear(r.seen)
 	}
-	seen := append(r.seen[name], seenHeld{time.Now(), held})
+	r.seen[name] = append(r.seen[name], seenHeld{time.Now(), held})
+	seen := r.seen[name]
 	last := seen[len(seen)-1]
 	for len(seen) > 2 && last.at.Sub(seen[1].at) >= rateOver {
 		seen = seen[1:]

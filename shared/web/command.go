@@ -90,10 +90,9 @@ func idempotencyKey(h http.Header) (string, *Problem) {
 	return key, nil
 }
 
-// Seed is the [Command.Seed] of a request, in 43 characters: a digest of the route, the caller ("" = anonymous), the Idempotency-Key
-// and the body, decoded. The body counts by its meaning, so white space, the
-// order of members and escapes make no difference. A field added to the type without omitempty changes it: a retry across
-// such a release is a new request.
+// Seed is the [Command.Seed] of a request, in 43 characters: a digest of the route, the caller ("" = anonymous), the
+// Idempotency-Key and the body, decoded. The body counts by its meaning, so white space, the order of members and escapes make no
+// difference. A field added to the type without omitempty changes it: a retry across such a release is a new request.
 func Seed(route, caller, key string, body any) string {
 	canonical, _ := json.Marshal(body, json.Deterministic(true)) // it was read from JSON: there is no error
 	var request []byte

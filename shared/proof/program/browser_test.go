@@ -90,7 +90,8 @@ func (p *tab) open(url string) {
 // shows waits until the text of a visible element contains one.
 func (p *tab) shows(selector, text string) {
 	p.t.Helper()
-	p.holds(fmt.Sprintf(`[...document.querySelectorAll(%q)].some(e => e.checkVisibility() && e.innerText.includes(%q))`, selector, text))
+	p.holds(fmt.Sprintf(`[...document.querySelectorAll(%q)].some(e => e.checkVisibility() && e.innerText.includes(%q))`,
+		selector, text))
 }
 
 // holds waits until a condition is true.

@@ -51,7 +51,7 @@ func oidc(t *testing.T) (issuer, certificate string, sign func(valid time.Durati
 	}
 }
 
-// A token of the issuer opens the console of `sipeat api`, and finds the requests that were made with it; an expired one does not.
+// A token of the issuer opens the console of `sipeat api`, and finds requests that were made with it. An expired one is refused.
 func TestConsoleTakesJWTs(t *testing.T) {
 	t.Parallel()
 	p := openTab(t)

@@ -151,7 +151,8 @@ func (f Filter) String() string {
 // Matches reports whether the filter selects the rejection.
 func (f Filter) Matches(r *Rejection) bool {
 	return (f.Topic == "" || f.Topic == r.Topic) && (f.Class == "" || f.Class == r.Class) &&
-		(f.Consumer == "" || f.Consumer == r.Consumer) && (f.Reason == "" || ReasonKind(f.Reason) == ReasonKind(r.Reason)) && (f.Key == "" || f.Key == r.Key) &&
+		(f.Consumer == "" || f.Consumer == r.Consumer) && (f.Key == "" || f.Key == r.Key) &&
+		(f.Reason == "" || ReasonKind(f.Reason) == ReasonKind(r.Reason)) &&
 		(f.EventID == "" || f.EventID == r.EventID) && (f.ID == "" || f.ID == r.ID) && !r.LastAt.Before(f.Since)
 }
 
