@@ -254,8 +254,8 @@ func runServe(ctx context.Context, t *testing.T, r *rig, program built, duration
 	require.NoError(t, err)
 	defer r.file.Close()
 	r.history, r.began = &writer{to: r.file}, time.Now()
-	// A message that a sink lets hang takes 3 s. With eight times the requests of other runs the notifications of one subject would be
-	// more than can be sent one after the other.
+	// A message that a sink lets hang takes 3 s. With eight times the requests of other runs the notifications of one subject would
+	// be more than can be sent one after the other.
 	r.pause, r.subjects = 60*time.Millisecond, 8*subjects
 
 	random := rand.New(rand.NewPCG(uint64(r.seed), 2))
