@@ -105,8 +105,8 @@ FAULTS := HISTORY='$(abspath $(HISTORY))' go test -count=1 -v ./shared/proof/fau
 faults: docker kafkajs ## 4 minutes of load and faults on containers of their own, judged by what clients, topics and sinks saw; SEED=N, FAULT_KINDS=F4,F7, HISTORY=file to keep
 	FAULTS=4m $(FAULTS) -timeout 15m -run '^TestFaults$$'
 
-faults-serve: ## 2 minutes of kill -9, power cuts and full disks for `sipeat serve`, on Linux; SEED=N
-	FAULTS_SERVE=1m $(FAULTS) -timeout 10m -run '^TestServeFaults$$'
+faults-serve: ## 4 minutes of kill -9, power cuts and full disks for `sipeat serve`, on Linux; SEED=N
+	FAULTS_SERVE=1m $(FAULTS) -timeout 15m -run '^TestServeFaults$$'
 
 faults-serve-mutants: ## cut the power of programs that do not sync; the judge must notice each; on Linux, MUTANTS='the claims are not synced' for some
 	MUTANTS='$(MUTANTS)' $(FAULTS) -timeout 15m -run '^TestServeMutants$$'

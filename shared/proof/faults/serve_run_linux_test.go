@@ -322,7 +322,7 @@ func (m *machine) print(t *testing.T, plan int) {
 // TestServeFaults kills `sipeat serve`, cuts its power and fills its disk, under load.
 func TestServeFaults(t *testing.T) {
 	if os.Getenv("FAULTS_SERVE") == "" {
-		t.Skip("set FAULTS_SERVE=1m to kill `sipeat serve` and cut its power for about a minute")
+		t.Skip("set FAULTS_SERVE=1m to kill `sipeat serve` and cut its power, for 1 minute at least and until each kind was tried")
 	}
 	duration, err := time.ParseDuration(os.Getenv("FAULTS_SERVE"))
 	require.NoError(t, err)
