@@ -65,7 +65,9 @@ func (a *app) serve(ctx context.Context) error {
 		return err
 	}
 	a.checks = append(a.checks, web.Check{Name: "disk", Probe: func(context.Context) error { return local.CheckDisk(s.Data) }})
-	if err := a.startConsumers(a.consumers().Functions(), nil); err != nil {
+	c := a.consumers()
+	c.Publisher = kafka.Gather(c.Publisher)
+	if err := a.startConsumers(c.Functions(), nil); err != nil {
 		return err
 	}
 	callers := a.settings.Web

@@ -55,7 +55,9 @@ func (a *app) worker(ctx context.Context, only []string) error {
 	if err := a.open(ctx, a.settings.Store); err != nil {
 		return err
 	}
-	functions := slices.DeleteFunc(a.consumers().Functions(), others)
+	c := a.consumers()
+	c.Publisher = kafka.Gather(c.Publisher)
+	functions := slices.DeleteFunc(c.Functions(), others)
 	owned, joined := map[string][]int32{}, make(chan struct{}) // by topic, once its group is joined; closed once all are joined
 	var mu sync.Mutex
 	err := a.startConsumers(functions, func(topic string, now []int32) {
