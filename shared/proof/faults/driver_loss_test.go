@@ -293,15 +293,15 @@ func (s scene) recover(topic string, kept []*kgo.Record, from map[int32]int64) e
 	return errors.Join(err, s.acknowledge(topic))
 }
 
-// settled returns an error unless all workers run and are the members of a group.
-func (r *rig) settled(group string) func(context.Context) error {
+// shared returns an error unless all workers are the members of a topic's group, and share all its partitions.
+func (r *rig) shared(topic string) func(context.Context) error {
 	return func(ctx context.Context) error {
+		group := consumerOf[topic]
 		groups, err := kadm.NewClient(r.client).DescribeGroups(ctx, group)
-		if g := groups[group]; err == nil && (g.State != "Stable" || len(g.Members) != len(r.workers)) {
-			err = fmt.Errorf("%s is %s with %d members", group, g.State, len(g.Members))
-		}
-		for _, w := range r.workers {
-			err = errors.Join(err, w.ready(ctx))
+		g := groups[group]
+		owned := len(g.AssignedPartitions()[topic])
+		if err == nil && (g.State != "Stable" || len(g.Members) != len(r.workers) || owned != int(topics[topic])) {
+			err = fmt.Errorf("%s is %s with %d members and %d partitions", group, g.State, len(g.Members), owned)
 		}
 		return err
 	}
@@ -311,7 +311,8 @@ func (r *rig) settled(group string) func(context.Context) error {
 func recreate(s scene) error {
 	const topic = "machine-created" // others get more partitions
 	admin := kadm.NewClient(s.client)
-	if err := until(s, brokerTime, s.settled(consumerOf[topic])); err != nil { // who starts later cannot know what is lost
+	// A worker that starts later cannot know what is lost.
+	if err := errors.Join(s.allReady(s, brokerTime), until(s, brokerTime, s.shared(topic))); err != nil {
 		return err
 	}
 	s.cluster.table.set(blackHole) // nothing is handled
@@ -346,9 +347,10 @@ func recreate(s scene) error {
 		}
 	}
 	kept, err := s.archive(s, topic, nil)
-	if err != nil {
+	if err = errors.Join(err, until(s, brokerTime, s.shared(topic))); err != nil {
 		return err
 	}
+	wait(s, 2*time.Second) // in which the workers fetch what they have not, to know what is lost
 	committed, err := s.committedOf(s, topic)
 	var ends kadm.ListedOffsets
 	err = errors.Join(err, until(s, brokerTime, func(ctx context.Context) error {
