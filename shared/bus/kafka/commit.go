@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,6 +20,7 @@ func (m *Member) begin(ctx context.Context, all map[string]map[int32]kgo.Offset)
 	ctx, cancel := context.WithTimeout(ctx, m.StopTimeout)
 	defer cancel()
 	begins, from, to := all[m.topic], map[int32]int64{}, map[int32]int64{}
+	go m.listEnds(slices.Collect(maps.Keys(begins)))
 	var starts map[int32]int64
 	for n, offset := range begins {
 		at := offset.EpochOffset()
@@ -44,6 +46,23 @@ func (m *Member) begin(ctx context.Context, all map[string]map[int32]kgo.Offset)
 			"topic", m.topic, "error", err)
 	}
 	return all, nil
+}
+
+// listEnds notes where the logs of partitions end. If the topic is deleted before they are fetched, their records are a loss.
+func (m *Member) listEnds(numbers []int32) {
+	ctx, cancel := context.WithTimeout(context.Background(), m.StopTimeout)
+	defer cancel()
+	_, ends, err := bounds(ctx, kadm.NewClient(m.client), m.topic)
+	if err != nil {
+		return // a fetch tells the end, too
+	}
+	m.set(func() {
+		for _, n := range numbers {
+			if p := m.partitions[n]; p != nil {
+				p.listed = ends[n]
+			}
+		}
+	})
 }
 
 // commit commits the offsets behind what is handled, once [Options].Advance has returned nil for them, and reports whether all

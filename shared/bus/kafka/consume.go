@@ -98,7 +98,12 @@ var errTopicReplaced = errors.New("the topic was deleted, or deleted and created
 func (m *Member) forgetTopic(ctx context.Context) {
 	m.warn(errTopicReplaced.Error() + "; its consumer starts over")
 	var given map[int32]*partition
-	m.set(func() { given = maps.Clone(m.partitions) })
+	m.set(func() {
+		given = maps.Clone(m.partitions)
+		for _, p := range given {
+			p.end = max(p.end, p.listed)
+		}
+	})
 	m.giveUp(m.all(), 0)
 	for n, p := range given {
 		handled, _, ok := p.Handled()

@@ -242,6 +242,25 @@ func TestUnhandledRecordsOfADeletedTopicAreALoss(t *testing.T) {
 	})
 }
 
+// So are records that were not even fetched.
+func TestUnfetchedRecordsOfADeletedTopicAreALoss(t *testing.T) {
+	t.Parallel()
+	b := fake(t)
+	b.create(1)
+	b.write(moved(0, "a", 1), moved(0, "a", 2))
+	listed := b.observe(kmsg.ListOffsets)
+	unread := b.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.NotLeaderForPartition, Count: -1})
+	w := b.consume(kafka.Options{}, newDiary(t).handler)
+	require.NoError(t, unread.Wait(within(t), 1))
+	require.NoError(t, listed.Wait(within(t), 4)) // both ends of the log, at the beginning of a group and of a partition
+	_, err := b.admin.DeleteTopic(t.Context(), b.topic)
+	require.NoError(t, err)
+	unread.Remove()
+	eventually(t, func() bool { return len(w.Status().Lost) > 0 })
+	assert.Equal(t, [2]int64{0, 2}, [2]int64{w.Status().Lost[0].From, w.Status().Lost[0].To})
+	require.NoError(t, w.end())
+}
+
 // A marker at the end of a topic is no record: when all records are handled, the group commits behind it, and its deletion loses
 // nothing.
 func TestMarkerAtTheEndOfADeletedTopicIsNoLoss(t *testing.T) {

@@ -66,6 +66,7 @@ type partition struct {
 	next      int64 // the offset behind the last record that was delivered
 	epoch     int32 // the leader epoch of that record; -1 = unknown
 	end       int64 // of the log, as the last fetch that returned records had it
+	listed    int64 // where the log ended when the partition was assigned
 	committed int64 // -1 = nothing
 	advanced  int64 // up to where Advance was called
 }
