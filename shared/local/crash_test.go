@@ -27,7 +27,7 @@ func TestAKillLosesNoAcknowledgedRecord(t *testing.T) {
 	dir := t.TempDir()
 	var acked []string
 	for round := range 4 {
-		address, kill := startChild(t, dir, "127.0.0.1:0")
+		address, kill := startChild(t, dir, free(t))
 		acked = append(acked, produceUntilKilled(t, address, round*1_000_000, 100+rng.IntN(3000), kill)...)
 	}
 	b := start(t, Options{Dir: dir})
@@ -108,7 +108,7 @@ func requireInOrder(t *testing.T, acked, stored []string) {
 func TestAKillInATransaction(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	address, kill := startChild(t, dir, "127.0.0.1:0")
+	address, kill := startChild(t, dir, free(t))
 	transact := func(value string) *kgo.Client {
 		cl := client(t, address, kgo.TransactionalID("a"))
 		require.NoError(t, cl.BeginTransaction())
@@ -137,7 +137,7 @@ func TestAKillInATransaction(t *testing.T) {
 func TestAProducerContinuesAfterARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	address, kill := startChild(t, dir, "127.0.0.1:0")
+	address, kill := startChild(t, dir, free(t))
 	cl := client(t, address)
 
 	var mu sync.Mutex

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sipeat/sipeat/shared/proof/port"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -90,13 +91,21 @@ func makeTopic(ctx context.Context, address string) error {
 func start(t *testing.T, o Options) *Broker {
 	t.Helper()
 	if o.Address == "" {
-		o.Address = "127.0.0.1:0"
+		o.Address = free(t)
 	}
 	b, err := Open(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
 	require.NoError(t, makeTopic(t.Context(), b.Address()))
 	return b
+}
+
+// free is an address that a broker can have again after a restart.
+func free(t *testing.T) string {
+	t.Helper()
+	address, err := port.Free()
+	require.NoError(t, err)
+	return address
 }
 
 func client(t *testing.T, address string, opts ...kgo.Opt) *kgo.Client {

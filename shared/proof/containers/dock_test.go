@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/sipeat/sipeat/shared/proof/port"
 	"github.com/sipeat/sipeat/shared/proof/program"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -65,15 +66,14 @@ func outsideMake() []string {
 	return slices.DeleteFunc(program.CleanEnvironment(), mine.MatchString)
 }
 
-// free returns a port that was free a moment ago: Kafka's advertised address must be known before Kafka starts.
+// free returns a free port: Kafka's advertised address must be known before Kafka starts.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := port.Free()
 	require.NoError(t, err)
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
+	_, number, err := net.SplitHostPort(address)
 	require.NoError(t, err)
-	return port
+	return number
 }
 
 // at returns the address of a container on this machine.

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sipeat/sipeat/shared/proof/port"
 	"github.com/sipeat/sipeat/shared/proof/program"
 )
 
@@ -34,21 +33,6 @@ type cluster struct {
 	dynamo  *dynamo // between the proxy and the table
 }
 
-// freePort returns a free port below those that systems give to outgoing connections, so that it is still free when it is bound.
-func freePort() (string, error) {
-	var all error
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 15_000+rand.IntN(15_000)))
-		if err == nil {
-			defer l.Close()
-			_, port, err := net.SplitHostPort(l.Addr().String())
-			return port, err
-		}
-		all = errors.Join(all, err)
-	}
-	return "", all
-}
-
 func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	c := &cluster{project: "sipeat-faults-" + strconv.Itoa(os.Getpid()), brokers: map[int]*proxy{}}
 	c.env = append(program.CleanEnvironment(), "COMPOSE_PROJECT_NAME="+c.project)
@@ -58,29 +42,29 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	override := "services:\n  dynamodb:\n    environment:\n      " + quickStart +
 		"    command: [-Xmx256m, -Djava.library.path=./DynamoDBLocal_lib, -jar, DynamoDBLocal.jar, -sharedDb, -inMemory]\n"
 	for _, n := range brokerNumbers {
-		port, err := freePort()
+		address, err := port.Free()
 		if err != nil {
 			return nil, err
 		}
-		if c.brokers[n], err = startProxy(ctx, "127.0.0.1:"+port); err != nil {
+		if c.brokers[n], err = startProxy(ctx, address); err != nil {
 			return nil, err
 		}
-		c.env = append(c.env, fmt.Sprintf("DOCKER_BROKER_%d_PORT=%s", n, port))
+		c.env = append(c.env, fmt.Sprintf("DOCKER_BROKER_%d_PORT=%s", n, strings.TrimPrefix(address, "127.0.0.1:")))
 		// The health checks cost a JVM each, and nothing waits for them.
 		override += fmt.Sprintf("  broker-%d:\n    healthcheck: {disable: true}\n    environment:\n      "+
 			quickStart+"      KAFKA_ADVERTISED_LISTENERS: HOST://%s,NETWORK://broker-%d:19092\n", n, c.brokers[n].Addr(), n)
 	}
-	port, err := freePort()
+	address, err := port.Free()
 	if err != nil {
 		return nil, err
 	}
-	if c.dynamo, err = startDynamo(ctx, "127.0.0.1:"+port); err != nil {
+	if c.dynamo, err = startDynamo(ctx, address); err != nil {
 		return nil, err
 	}
 	if c.table, err = startProxy(ctx, c.dynamo.Addr().String()); err != nil {
 		return nil, err
 	}
-	c.env = append(c.env, "DOCKER_DYNAMODB_PORT="+port)
+	c.env = append(c.env, "DOCKER_DYNAMODB_PORT="+strings.TrimPrefix(address, "127.0.0.1:"))
 	file := filepath.Join(dir, "override.yml")
 	if err := os.WriteFile(file, []byte(override), 0o600); err != nil {
 		return nil, err

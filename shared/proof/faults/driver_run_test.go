@@ -24,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sipeat/sipeat/shared/proof/port"
 	"github.com/sipeat/sipeat/shared/proof/program"
 )
 
@@ -219,11 +220,10 @@ func (r *rig) command(ctx context.Context, args ...string) *exec.Cmd {
 func (r *rig) add(n int) error {
 	var ports [2]string
 	for i := range ports {
-		port, err := freePort()
-		if err != nil {
+		var err error
+		if ports[i], err = port.Free(); err != nil {
 			return err
 		}
-		ports[i] = "127.0.0.1:" + port
 	}
 	p := &part{name: fmt.Sprintf("api-%d", n+1), http: ports[0], metrics: ports[1], history: r.history}
 	args := []string{"api", "--http", p.http}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sipeat/sipeat/shared/proof/disk"
+	"github.com/sipeat/sipeat/shared/proof/port"
 	"github.com/sipeat/sipeat/shared/proof/program"
 )
 
@@ -42,17 +43,15 @@ type machine struct {
 func newMachine(ctx context.Context, r *rig, lies func(string) bool) (*machine, error) {
 	m := &machine{rig: r, random: rand.New(rand.NewPCG(uint64(r.seed), 4)), lies: lies, calls: map[string]int{}}
 	var ports [3]string
+	var err error
 	for i := range ports {
-		port, err := freePort()
-		if err != nil {
+		if ports[i], err = port.Free(); err != nil {
 			return nil, err
 		}
-		ports[i] = "127.0.0.1:" + port
 	}
 	r.broker = ports[0]
 	m.serve = &part{name: serveName, http: ports[1], metrics: ports[2], history: r.history}
 	r.apis = []*part{m.serve}
-	var err error
 	if r.sinks, err = startSinks(ctx, r.seed); err != nil {
 		return nil, err
 	}

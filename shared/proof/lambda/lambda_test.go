@@ -21,6 +21,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
+	"github.com/sipeat/sipeat/shared/proof/port"
 	"github.com/sipeat/sipeat/shared/proof/program"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/store/dynamodb"
@@ -51,16 +52,15 @@ func topicsAt(t testing.TB, data, address string) *local.Broker {
 // dead is an address without a listener.
 func dead(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := port.Free()
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // silent is an address that accepts connections and never answers.
 func silent(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", dead(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	go func() {
@@ -81,7 +81,7 @@ func TestLambdasAnswerTheirSamples(t *testing.T) {
 	if endpoint == "" {
 		t.Skip("set DYNAMODB_ENDPOINT to a DynamoDB Local, such as http://127.0.0.1:8000, to run this")
 	}
-	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
+	broker := topicsAt(t, t.TempDir(), dead(t))
 	table := "lambda-" + uuid.NewString()
 	environment := []string{"KAFKA_BROKERS=" + broker.Address(), "DYNAMODB_ENDPOINT=" + endpoint, "TABLE_NAME=" + table,
 		"CLAIMS_TABLE_NAME=" + table + "-claims"}
@@ -167,7 +167,7 @@ func TestLambdaWithoutKafkaAnswers503(t *testing.T) {
 func TestLambdaContinuesAfterAFreeze(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
-	broker := topicsAt(t, data, "127.0.0.1:0")
+	broker := topicsAt(t, data, dead(t))
 	l := startLambda(t, "commands", "create-contact", "KAFKA_BROKERS="+broker.Address())
 	answered := l.invoke(lambdaSample(t, "create-contact"), 30*time.Second).http(t)
 	require.Equal(t, http.StatusAccepted, answered.StatusCode, answered.Body)
@@ -185,7 +185,7 @@ func TestLambdaContinuesAfterAFreeze(t *testing.T) {
 func TestLambdaHandlesConcurrentInvocations(t *testing.T) {
 	t.Parallel()
 	const invocations = 30
-	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
+	broker := topicsAt(t, t.TempDir(), dead(t))
 	l := startLambda(t, "commands", "create-contact", "KAFKA_BROKERS="+broker.Address(), "AWS_LAMBDA_MAX_CONCURRENCY=8")
 	var mu sync.Mutex
 	var ids []string
@@ -217,7 +217,7 @@ func TestLambdaHandlesConcurrentInvocations(t *testing.T) {
 // expects, and the process continues.
 func TestLambdaReturnsTheBatchInAnOutage(t *testing.T) {
 	t.Parallel()
-	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
+	broker := topicsAt(t, t.TempDir(), dead(t))
 	for name, address := range map[string]string{"connection refused": dead(t), "no answer": silent(t)} {
 		environment := []string{"KAFKA_BROKERS=" + broker.Address(), "DYNAMODB_ENDPOINT=http://" + address, "TABLE_NAME=sipeat"}
 		t.Run(name, func(t *testing.T) {
@@ -240,7 +240,7 @@ func TestLambdaReturnsTheBatchInAnOutage(t *testing.T) {
 // A record that is no event is written to the dead-letter topic.
 func TestLambdaRejectsRecordsThatAreNoEvents(t *testing.T) {
 	t.Parallel()
-	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
+	broker := topicsAt(t, t.TempDir(), dead(t))
 	l := startLambda(t, "consumers", "contact-created",
 		"KAFKA_BROKERS="+broker.Address(), "DYNAMODB_ENDPOINT=http://"+dead(t), "TABLE_NAME=sipeat")
 	batch, err := trigger.Decode(lambdaSample(t, "contact-created"))
@@ -272,7 +272,7 @@ func TestLambdaServesStaffOnly(t *testing.T) {
 		require.NoError(t, err)
 		return changed
 	}
-	broker := topicsAt(t, t.TempDir(), "127.0.0.1:0")
+	broker := topicsAt(t, t.TempDir(), dead(t))
 	l := startLambda(t, "commands", "create-notification", "KAFKA_BROKERS="+broker.Address(), "JWT_SCOPE=sipeat/staff",
 		"API_BASE_PATH=/v1")
 	assert.Equal(t, http.StatusUnauthorized, l.invoke(without("requestContext", "authorizer"), 30*time.Second).http(t).StatusCode)

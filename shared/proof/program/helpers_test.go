@@ -16,6 +16,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
+	"github.com/sipeat/sipeat/shared/proof/port"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -110,10 +111,9 @@ func taken(t testing.TB) string {
 // dead is an address without a listener.
 func dead(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := port.Free()
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // Fleet is an installation on servers: a Kafka with the topics, and processes that share one read model.
@@ -180,7 +180,7 @@ func lockGroups(t *testing.T) {
 // embedded is serve's broker without serve, with the topics, in the folder where serve keeps it.
 func embedded(t testing.TB, data string) *local.Broker {
 	t.Helper()
-	b, err := local.Open(t.Context(), local.Options{Dir: filepath.Join(data, "kafka"), Address: "127.0.0.1:0"})
+	b, err := local.Open(t.Context(), local.Options{Dir: filepath.Join(data, "kafka"), Address: dead(t)})
 	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
 	_, err = kafka.MakeTopics(t.Context(), settings.Kafka{Brokers: []string{b.Address()}}, kafka.Topics(events.Catalogue()...)...)
