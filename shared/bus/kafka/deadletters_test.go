@@ -69,7 +69,9 @@ func TestDeadLetterTooLargeForItsTopicLosesItsValue(t *testing.T) {
 		require.NoError(t, err)
 		defer deadLetters.Close()
 		large := bus.Record{Topic: b.topic, Offset: 42, Key: []byte("a"), Value: make([]byte, 20_000)}
-		require.NoError(t, deadLetters.Write(t.Context(), bus.DeadLetter{Record: large, Class: bus.Refused, Reason: "no such drink"}))
+		eventually(t, func() bool { // all brokers know the new topic
+			return deadLetters.Write(t.Context(), bus.DeadLetter{Record: large, Class: bus.Refused, Reason: "no such drink"}) == nil
+		})
 		kept := b.read(bus.DeadLetterTopic(b.topic), 1)[0]
 		assert.Nil(t, kept.Value)
 		assert.Equal(t, []byte("a"), kept.Key)

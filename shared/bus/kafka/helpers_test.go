@@ -88,7 +88,8 @@ func connect(t *testing.T, brokers []string) *broker {
 
 func connectBy(t *testing.T, cluster settings.Kafka, options ...kgo.Opt) *broker {
 	client, err := kafka.NewClient(cluster, discard, append([]kgo.Opt{kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchMaxBytes(4 << 20), kgo.ProducerBatchCompression(kgo.NoCompression())}, options...)...)
+		kgo.ProducerBatchMaxBytes(4 << 20), kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.UnknownTopicRetries(50)}, options...)...) // a busy Kafka may take seconds to know a new topic everywhere
 	require.NoError(t, err)
 	b := &broker{
 		Kafka: cluster, t: t, client: client, admin: kadm.NewClient(client),
