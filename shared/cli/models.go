@@ -11,6 +11,7 @@ import (
 	"github.com/sipeat/sipeat/shared/console"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
+	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/store/dynamodb"
 	"github.com/sipeat/sipeat/shared/store/sqlite"
 )
@@ -70,15 +71,24 @@ func (a *app) models(ctx context.Context, table string) (all console.ReadModels,
 func (a *app) tableModel(ctx context.Context, name string) console.Model {
 	m := console.Model{Name: name, Compare: "sipeat rebuild --once --table " + name + " --compare " + a.settings.Table,
 		Switch: a.switching("", name)}
-	cfg, _, err := a.dynamoDB(ctx)
+	s, err := a.openBeside(ctx, name)
 	if err == nil {
-		var s *dynamodb.Store
-		if s, err = dynamodb.Open(cfg, name); err == nil {
-			m.Marks, err = s.Marks(ctx)
-		}
+		m.Marks, err = s.Marks(ctx)
 	}
 	m.Problem = problem(err)
 	return m
+}
+
+// openBeside opens one of the models beside the one in use, to read it.
+func (a *app) openBeside(ctx context.Context, name string) (store.Store, error) {
+	if a.model != settings.DynamoDB {
+		return sqlite.Open(ctx, name)
+	}
+	cfg, _, err := a.dynamoDB(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dynamodb.Open(cfg, name)
 }
 
 func problem(err error) string {

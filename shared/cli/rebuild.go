@@ -3,14 +3,10 @@ package cli
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -243,7 +239,7 @@ func (r *rebuild) finish(ctx context.Context, model store.Store) error {
 			return err
 		}
 		defer other.Close()
-		differences, err := compare(ctx, model, other, r.name(), r.other)
+		differences, err := store.Differences(ctx, model, other, topicNames(), r.name(), r.other)
 		if err != nil {
 			return err
 		}
@@ -276,83 +272,4 @@ func (a *app) switching(file, table string) string {
 	}
 	return fmt.Sprintf("To switch, set %s and restart the API and the workers (on AWS: deploy with UseSecondTable=true or "+
 		"false). To go back, set %s.", to, back)
-}
-
-// settleTime is how long what one read model has and the other has not yet may be on its way.
-const settleTime = 3 * time.Second
-
-// compare lists what differs between two read models: items by type and id, demand by drink and place. While traffic
-// continues, a difference counts if it is still there after [settleTime]. It needs some 200 bytes of memory per item of a
-// topic.
-func compare(ctx context.Context, a, b store.Reader, nameA, nameB string) (differences []string, err error) {
-	first, err := differing(ctx, a, b, nameA, nameB)
-	if err != nil || len(first) == 0 {
-		return nil, err
-	}
-	select {
-	case <-time.After(settleTime):
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	second, err := differing(ctx, a, b, nameA, nameB)
-	for _, name := range slices.Sorted(maps.Keys(second)) {
-		if first[name] != "" {
-			differences = append(differences, name+" "+second[name])
-		}
-	}
-	return differences, err
-}
-
-// differing returns by item and demand how it differs. It reads both models at the same time, because traffic continues.
-func differing(ctx context.Context, a, b store.Reader, nameA, nameB string) (map[string]string, error) {
-	found := map[string]string{}
-	for _, topic := range append(topicNames(), "") {
-		var inA, inB map[string]string
-		reading, ctx := errgroup.WithContext(ctx)
-		reading.Go(func() (err error) { inA, err = contents(ctx, a, topic); return err })
-		reading.Go(func() (err error) { inB, err = contents(ctx, b, topic); return err })
-		if err := reading.Wait(); err != nil {
-			return nil, err
-		}
-		for name, x := range inA {
-			if y, both := inB[name]; !both {
-				found[name] = "is in " + nameA + " only"
-			} else if x != y {
-				found[name] = fmt.Sprintf("differs: %s and %s", x, y)
-			}
-			delete(inB, name)
-		}
-		for name := range inB {
-			found[name] = "is in " + nameB + " only"
-		}
-	}
-	return found, nil
-}
-
-// contents are the items of a topic by type and id, as their event and a digest; without a topic, the demand by drink and place.
-func contents(ctx context.Context, s store.Reader, topic string) (map[string]string, error) {
-	all := map[string]string{}
-	for q, more := (store.Query{Type: topic, Limit: store.MaxLimit}), topic != ""; more; more = q.Cursor != "" {
-		page, err := s.List(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		for _, i := range page.Items {
-			digest := sha256.Sum256(fmt.Appendf(nil, "%d %x %q %q %q", i.CreatedAt.UnixMilli(), i.Digest, i.Data, i.Labels, i.Drinks))
-			all[fmt.Sprintf("%s %q", i.Type, i.ID)] = fmt.Sprintf("event %q (%x)", i.EventID, digest[:6])
-		}
-		q.Cursor = page.Next
-	}
-	for q, more := (store.DemandQuery{Limit: store.MaxLimit}), topic == ""; more; more = q.Cursor != "" {
-		page, err := s.Demand(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range page.Items { // which spelling came first depends on the partitions
-			drink, city, country := store.Fold(d.Drink), store.Fold(d.City), store.Fold(d.Country)
-			all[fmt.Sprintf("demand for %q in %q, %q", drink, city, country)] = strconv.FormatInt(d.Count, 10)
-		}
-		q.Cursor = page.Next
-	}
-	return all, nil
 }

@@ -49,7 +49,8 @@ type Options struct {
 	Claims      interface { // of notifications; store.Claims has it
 		Deliveries(ctx context.Context, ids ...string) (map[string][]store.Delivery, error)
 	}
-	Models   func(ctx context.Context, table string) (ReadModels, error) // and that table of DynamoDB, if it is not ""
+	Models    func(ctx context.Context, table string) (ReadModels, error) // and that table of DynamoDB, if it is not ""
+	OpenModel func(ctx context.Context, name string) (store.Store, error) // one of them
 	Lists    []web.Function                                              // the API's lists
 	Schema   func(events.Definition) []byte                              // of an event type's records
 	Commands []web.Function                                              // the API's endpoints that make events
@@ -63,6 +64,7 @@ type Options struct {
 func Functions(o Options) []web.Function {
 	l := &letters{client: o.DeadLetters}
 	n, d := &now{Options: o, letters: l}, &deadLetters{o, l}
+	r := &rebuilds{Options: o, now: n, seen: map[string][]seenHeld{}}
 	overview := view("now", web.HandleQuery(n.get))
 	overview.Watch = true // it is polled
 	all := []web.Function{
@@ -76,7 +78,8 @@ func Functions(o Options) []web.Function {
 		view("topics/{topic}", web.HandleQuery(topics{o}.get)),
 		view("topics/{topic}/records", web.HandleQuery(topics{o}.records)),
 		view("audit", web.HandleQuery(d.audit)),
-		view("rebuild", web.HandleQuery((&rebuilds{Options: o, now: n, seen: map[string][]seenHeld{}}).get)),
+		view("rebuild", web.HandleQuery(r.get)),
+		view("rebuild/differences", web.HandleQuery(r.differences)),
 		view("demand", web.HandleQuery(demand{o.Store}.get)),
 		view("live", &feed{o, make(chan struct{}, maxFeeds)}),
 		{Name: "console-audit-records", Route: "GET /console/audit/records", Staff: true, Handler: http.HandlerFunc(d.export)},

@@ -2,7 +2,9 @@ package console
 
 import (
 	"context"
+	"maps"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,10 +36,26 @@ type Model struct {
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html).
 var tableName = regexp.MustCompile(`^([\w.-]{3,255})?$`)
 
-const maxSeen = 100 // read models whose progress is remembered
+const (
+	maxSeen        = 100 // read models whose progress is remembered
+	maxDifferences = 100
+	compareTimeout = 25 * time.Second // requests have 45 s
+)
 
 type rebuildQuery struct {
 	Table string `query:"table"` // of DynamoDB, beside the one in use
+}
+
+type differencesQuery struct {
+	Table string `query:"table"`
+	Model string `query:"model"` // the name of one that the view shows beside the one in use
+}
+
+type differencesView struct {
+	Model       string   `json:"model"`
+	InUse       string   `json:"inUse"`
+	Count       int      `json:"count"`
+	Differences []string `json:"differences"` // the first [maxDifferences]
 }
 
 type rebuildView struct {
@@ -68,6 +86,8 @@ type rebuilds struct {
 	Options
 	now *now
 
+	comparing sync.Mutex
+
 	mu   sync.Mutex
 	seen map[string][]seenHeld // by name, in the last [rateOver] and the one before
 }
@@ -80,10 +100,7 @@ type seenHeld struct {
 func (r *rebuilds) get(ctx context.Context, q rebuildQuery) (v rebuildView, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	if !tableName.MatchString(q.Table) {
-		return v, events.Errorf(events.Invalid, "a table's name has 3 to 255 letters, digits, dots, dashes and underscores")
-	}
-	if v.ReadModels, err = r.Options.Models(ctx, q.Table); err != nil {
+	if v.ReadModels, err = r.models(ctx, q.Table); err != nil {
 		return v, err
 	}
 	last, problem := r.now.last(ctx)
@@ -108,6 +125,45 @@ func (r *rebuilds) get(ctx context.Context, q rebuildQuery) (v rebuildView, err 
 		v.Models = append(v.Models, view)
 	}
 	return v, nil
+}
+
+func (r *rebuilds) models(ctx context.Context, table string) (ReadModels, error) {
+	if !tableName.MatchString(table) {
+		return ReadModels{}, events.Errorf(events.Invalid, "a table's name has 3 to 255 letters, digits, dots, dashes and underscores")
+	}
+	return r.Options.Models(ctx, table)
+}
+
+// differences compares a read model with the one in use, one at a time, because it takes memory.
+func (r *rebuilds) differences(ctx context.Context, q differencesQuery) (v differencesView, err error) {
+	all, err := r.models(ctx, q.Table)
+	if err != nil {
+		return v, err
+	}
+	n := slices.IndexFunc(all.Models, func(m Model) bool { return m.Name == q.Model && !m.InUse })
+	if n < 0 {
+		return v, events.Errorf(events.NotFound, "no read model of this name is beside the one in use")
+	}
+	if !r.comparing.TryLock() {
+		return v, events.Errorf(events.Unavailable, "another comparison is running: try again when it has ended")
+	}
+	defer r.comparing.Unlock()
+	limited, cancel := context.WithTimeout(ctx, compareTimeout)
+	defer cancel()
+	other, err := r.OpenModel(limited, q.Model)
+	if err != nil {
+		return v, err
+	}
+	defer other.Close()
+	v = differencesView{Model: q.Model, InUse: all.Models[0].Name}
+	types := slices.Sorted(maps.Values(r.Groups))
+	found, err := store.Differences(limited, other, r.Store, types, v.Model, v.InUse)
+	if limited.Err() != nil && ctx.Err() == nil {
+		return v, events.Errorf(events.Unavailable, "the read models cannot be compared here within %s: run `%s`", compareTimeout,
+			all.Models[n].Compare)
+	}
+	v.Count, v.Differences = len(found), found[:min(len(found), maxDifferences)]
+	return v, err
 }
 
 // rate notes how far a read model is now, and returns how fast it became so.

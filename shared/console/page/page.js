@@ -473,6 +473,20 @@ views.rebuild = {title: 'Rebuild', every: 2000, async show() {
   const v = await get('rebuild', parameters(['table'])), left = s => s < 120 ? Math.round(s) + ' s' : Math.round(s / 60) + ' min';
   const state = m => m.problem ? h('span', {class: 'bad'}, text(m.problem, 400)) : !m.topics.length ? 'unknown' :
     m.held === m.all ? h('span', {class: 'ok'}, 'holds all') : m.left !== null ? left(m.left) + ' left' : m.rate === null ? '…' : 'stands still';
+  const compare = async name => {
+    const p = parameters(['table']);
+    p.set('model', name);
+    say('Comparing …');
+    try {
+      const d = await get('rebuild/differences', p), more = d.count - d.differences.length;
+      say(d.count ? counted(d.count, 'difference') : 'No differences', d.count ? 'warn' : 'ok');
+      replace($('differences'), h('h2', {}, text(d.model, 200), ' and ', text(d.inUse, 200)),
+        d.count ? h('ul', {}, d.differences.map(x => h('li', {}, text(x, 400))), more > 0 && h('li', {}, number(more) + ' more'))
+          : h('p', {class: 'ok'}, 'They hold the same.'));
+    } catch (error) {
+      say('Not compared: ' + error.message, 'bad');
+    }
+  };
   const models = [v.problem && h('p', {class: 'bad'}, 'The topics cannot be read: ', text(v.problem, 400)),
     table('Read models in ' + shown(v.place), [
       ['Read model', m => [h('strong', {}, text(m.name, 200)), m.inUse ? h('small', {class: 'ok'}, 'in use') : '']],
@@ -480,13 +494,13 @@ views.rebuild = {title: 'Rebuild', every: 2000, async show() {
       ['Events held', m => [number(m.held) + ' of ' + number(m.all), h('meter', {max: Math.max(m.all, 1), value: m.held, 'aria-label': 'held'}),
         h('details', {}, h('summary', {}, 'by topic'), m.topics.map(t => h('small', {}, text(t.topic), ': ' + number(t.held) + ' of ' + number(t.all))))]],
       ['Per second', m => number(m.rate), 'num'], ['State', state],
-      ['Commands', m => m.compare ? [h('small', {}, 'Compare: ', h('code', {}, shown(m.compare))), m.switch && h('small', {}, shown(m.switch))] : ''],
+      ['Commands', m => m.compare ? [h('button', {type: 'button', onclick: () => compare(m.name)}, 'Compare'), h('small', {}, h('code', {}, shown(m.compare))), m.switch && h('small', {}, shown(m.switch))] : ''],
     ], v.models)];
   if ($('models')) return replace($('models'), models); // what is being typed stays
   show(h('p', {}, 'A rebuild makes another read model from the topics, and sends nothing again. Start one with:'),
     h('pre', {tabindex: 0}, shown(v.start)),
     v.place.startsWith('table ') ? filterForm([['table', 'Another table']]) : h('p', {class: 'soft'}, 'One that is built in this folder is shown here.'),
-    h('div', {id: 'models'}, models));
+    h('div', {id: 'models'}, models), h('div', {id: 'differences'}));
 }};
 
 views.audit = {title: 'Audit', async show() {

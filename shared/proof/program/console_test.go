@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/local"
+	"github.com/sipeat/sipeat/shared/store/sqlite"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -84,6 +85,12 @@ func TestConsoleShowsNow(t *testing.T) {
 	p.press(kb.Enter)
 	p.shows("small", "contact-created: 1 of 1")
 	assert.Equal(t, http.StatusBadRequest, Call(t, "GET", s.URL+"/console/rebuild?table=x%3Brm", "", asJSON).Status)
+	empty, err := sqlite.Open(t.Context(), filepath.Join(s.Data, "empty.db"))
+	require.NoError(t, err)
+	require.NoError(t, empty.Close())
+	p.tabTo("#models button")
+	p.press(kb.Enter)
+	p.shows("li", "is in "+filepath.Join(s.Data, "read-model.db")+" only")
 	p.pictures("rebuild")
 	p.fitsPhones("rebuild")
 	p.open(s.URL + "/console/topics")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -158,9 +159,26 @@ func TestRebuildBesideTraffic(t *testing.T) {
 		}
 		return ErrorUnless(strings.Count(view, `"inUse"`) == 2, view) // not the claims
 	})
-	following.Stop(os.Interrupt)
-
+	type differences struct {
+		InUse       string
+		Count       int
+		Differences []string
+	}
+	compared := func(name string) Answer {
+		return Call(t, "GET", s.URL+"/console/rebuild/differences?model="+url.QueryEscape(name), "", asJSON)
+	}
 	live := filepath.Join(s.Data, "read-model.db")
+	assert.Equal(t, differences{live, 0, []string{}}, Decoded[differences](t, compared(other).Body))
+	assert.Equal(t, http.StatusNotFound, compared(live).Status, "the one in use")
+	assert.Equal(t, http.StatusNotFound, compared(filepath.Join(s.Data, "claims.db")).Status)
+	following.Stop(os.Interrupt)
+	require.Zero(t, s.publish("request-created", requests(201, 201)).Status)
+	Handled(t, s.Kafka, "request-created")
+	found := Decoded[differences](t, compared(other).Body)
+	assert.Positive(t, found.Count)
+	assert.Contains(t, strings.Join(found.Differences, "\n"), "is in "+live+" only")
+	require.Zero(t, rebuild("--once").Wait())
+
 	same := rebuild("--compare", live)
 	require.Zero(t, same.Wait(), same.Stderr)
 	assert.Contains(t, same.Stdout.String(), "It holds the same as "+live)
