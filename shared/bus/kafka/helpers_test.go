@@ -125,6 +125,18 @@ func (b *broker) write(records ...*kgo.Record) {
 	require.NoError(b.t, b.client.ProduceSync(b.t.Context(), records...).FirstErr())
 }
 
+// settled waits until all of partition 0 can be read: Kafka writes the markers of a transaction after it has answered.
+func (b *broker) settled() {
+	b.t.Helper()
+	eventually(b.t, func() bool {
+		readable, err := b.admin.ListCommittedOffsets(b.t.Context(), b.topic)
+		require.NoError(b.t, err)
+		ends, err := b.admin.ListEndOffsets(b.t.Context(), b.topic)
+		require.NoError(b.t, err)
+		return readable[b.topic][0].Offset == ends[b.topic][0].Offset
+	})
+}
+
 // read reads so many records of a topic from its start.
 func (b *broker) read(topic string, n int) []*kgo.Record {
 	b.t.Helper()

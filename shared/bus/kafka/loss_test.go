@@ -348,6 +348,7 @@ func TestLagEndsAtTheLastReadableRecord(t *testing.T) {
 			}
 			require.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
 			require.NoError(t, client.EndTransaction(t.Context(), end))
+			b.settled()
 		}
 		transaction(kgo.TryCommit, moved(0, "a", 1))
 		d := newDiary(t)

@@ -133,6 +133,7 @@ func TestReplayEndsBehindTransactions(t *testing.T) {
 			require.NoError(t, client.ProduceSync(t.Context(), moved(0, "a", n+1)).FirstErr())
 			require.NoError(t, client.EndTransaction(t.Context(), commit))
 		}
+		b.settled()
 		d := newDiary(t)
 		last := int64(0)
 		require.NoError(t, b.replay(t.Context(), kafka.ReplayOptions{Advance: func(_ context.Context, _ string, _,
