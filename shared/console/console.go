@@ -51,13 +51,13 @@ type Options struct {
 	}
 	Models    func(ctx context.Context, table string) (ReadModels, error) // and that table of DynamoDB, if it is not ""
 	OpenModel func(ctx context.Context, name string) (store.Store, error) // one of them
-	Lists    []web.Function                                              // the API's lists
-	Schema   func(events.Definition) []byte                              // of an event type's records
-	Commands []web.Function                                              // the API's endpoints that make events
-	Callers  []string                                                    // of which [FindJourney] tries Idempotency-Keys
-	Running  context.Context                                             // of the server: live feeds end with it
-	Who      string                                                      // acts, where callers are not authenticated
-	Logger   *slog.Logger
+	Lists     []web.Function                                              // the API's lists
+	Schema    func(events.Definition) []byte                              // of an event type's records
+	Commands  []web.Function                                              // the API's endpoints that make events
+	Callers   []string                                                    // of which [FindJourney] tries Idempotency-Keys
+	Running   context.Context                                             // of the server: live feeds end with it
+	Who       string                                                      // acts, where callers are not authenticated
+	Logger    *slog.Logger
 }
 
 // Functions are the endpoints of the console, below /console/, and GET /, which redirects there.
