@@ -66,7 +66,7 @@ func (a *app) serve(ctx context.Context) error {
 	}
 	a.checks = append(a.checks, web.Check{Name: "disk", Probe: func(context.Context) error { return local.CheckDisk(s.Data) }})
 	c := a.consumers()
-	c.Publisher = kafka.Gather(c.Publisher)
+	c.Publisher = kafka.Linger(c.Publisher)
 	if err := a.startConsumers(c.Functions(), nil); err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func (a *app) worker(ctx context.Context, only []string) error {
 		return err
 	}
 	c := a.consumers()
-	c.Publisher = kafka.Gather(c.Publisher)
+	c.Publisher = kafka.Linger(c.Publisher)
 	functions := slices.DeleteFunc(c.Functions(), others)
 	owned, joined := map[string][]int32{}, make(chan struct{}) // by topic, once its group is joined; closed once all are joined
 	var mu sync.Mutex

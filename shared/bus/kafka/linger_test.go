@@ -18,12 +18,12 @@ type publish func() (bus.Position, error)
 func (p publish) Publish(context.Context, events.Any) (bus.Position, error) { return p() }
 
 // Events that come within 20 ms are passed on together, and 16 at once.
-func TestGather(t *testing.T) {
+func TestLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		var mu sync.Mutex
 		passed := map[time.Duration]int{}
-		to := kafka.Gather(publish(func() (bus.Position, error) {
+		to := kafka.Linger(publish(func() (bus.Position, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			passed[time.Since(began)]++
