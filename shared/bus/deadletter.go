@@ -23,39 +23,40 @@ type DeadLetters interface {
 
 // DeadLetter is a rejected record and the reason.
 type DeadLetter struct {
-	Record   Record // unchanged, byte for byte
-	Consumer string // the consumer group that rejected it
-	Class    Class
-	Reason   string // for operators, at most 1,000 bytes
-	Attempts int
-	Tries    []Try // the last of the attempts, oldest first
-	At       time.Time
+	Record       Record // unchanged, byte for byte
+	Consumer     string // the consumer group that rejected it
+	Class        Class
+	Reason       string // for operators, at most 1,000 bytes
+	Attempts     int
+	LastAttempts []Attempt // the last of the attempts, oldest first
+	At           time.Time
 }
 
 // The headers that a dead letter adds to the record's own. Numbers are decimal, times RFC 3339.
 const (
-	HeaderClass     = "dead-letter-class"
-	HeaderReason    = "dead-letter-reason"
-	HeaderConsumer  = "dead-letter-consumer"
-	HeaderTopic     = "dead-letter-topic"
-	HeaderPartition = "dead-letter-partition"
-	HeaderOffset    = "dead-letter-offset"
-	HeaderTimestamp = "dead-letter-timestamp" // of the source record
-	HeaderAttempts  = "dead-letter-attempts"
-	HeaderAt        = "dead-letter-at"
-	HeaderTries     = "dead-letter-tries" // the last attempts: each when it began, a slash, how long it took; between commas
+	HeaderClass        = "dead-letter-class"
+	HeaderReason       = "dead-letter-reason"
+	HeaderConsumer     = "dead-letter-consumer"
+	HeaderTopic        = "dead-letter-topic"
+	HeaderPartition    = "dead-letter-partition"
+	HeaderOffset       = "dead-letter-offset"
+	HeaderTimestamp    = "dead-letter-timestamp" // of the source record
+	HeaderAttempts     = "dead-letter-attempts"
+	HeaderAt           = "dead-letter-at"
+	HeaderLastAttempts = "dead-letter-last-attempts" // between commas: when each began, a slash, how long it took
 )
 
 // Encode returns the dead letter as its topic holds it: the record's key, value and headers, followed by our own headers.
 // The writer chooses the partition.
 func (l DeadLetter) Encode() Record {
 	r := l.Record
-	var tries []string
-	for _, t := range l.Tries {
-		tries = append(tries, t.At.UTC().Format(time.RFC3339Nano)+"/"+t.Took)
+	var attempts []string
+	for _, t := range l.LastAttempts {
+		attempts = append(attempts, t.At.UTC().Format(time.RFC3339Nano)+"/"+t.Took)
 	}
 	own := []Header{
-		{HeaderTries, []byte(strings.Join(tries, ","))}, // first: readers that do not know it take it for one of the record's own
+		// First, because readers that do not know it take it for one of the record's own.
+		{HeaderLastAttempts, []byte(strings.Join(attempts, ","))},
 		{HeaderClass, []byte(l.Class)},
 		{HeaderReason, []byte(l.Reason)},
 		{HeaderConsumer, []byte(l.Consumer)},
@@ -94,17 +95,17 @@ func ParseDeadLetter(r Record) (l DeadLetter, ok bool) {
 	l.Record.Timestamp, _ = time.Parse(time.RFC3339Nano, found[HeaderTimestamp]) // a producer may set any number, beyond year 9999
 	l.Attempts, faults[2] = strconv.Atoi(found[HeaderAttempts])
 	l.At, faults[3] = time.Parse(time.RFC3339Nano, found[HeaderAt])
-	for text := range strings.SplitSeq(found[HeaderTries], ",") {
+	for text := range strings.SplitSeq(found[HeaderLastAttempts], ",") {
 		at, took, _ := strings.Cut(text, "/")
 		if t, err := time.Parse(time.RFC3339Nano, at); err == nil {
-			l.Tries = append(l.Tries, Try{t, took})
+			l.LastAttempts = append(l.LastAttempts, Attempt{t, took})
 		}
 	}
 	return l, errors.Join(faults[:]...) == nil && l.Record.Topic != "" && slices.Contains(Classes, l.Class)
 }
 
 var deadLetterHeaders = []string{HeaderClass, HeaderReason, HeaderConsumer, HeaderTopic, HeaderPartition, HeaderOffset,
-	HeaderTimestamp, HeaderAttempts, HeaderAt, HeaderTries}
+	HeaderTimestamp, HeaderAttempts, HeaderAt, HeaderLastAttempts}
 
 // The headers of a redriven record: a dead letter's record that was written to its topic again. Only the consumer group that is
 // named handles it; to the others it is a repeat, which they skip.

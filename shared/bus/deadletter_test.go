@@ -47,7 +47,7 @@ func TestDeadLetterHoldsTheRecordByteForByte(t *testing.T) {
 					bus.HeaderReason: l.Reason, bus.HeaderClass: string(l.Class), bus.HeaderConsumer: "movers",
 					bus.HeaderTopic: "moved", bus.HeaderPartition: "7", bus.HeaderOffset: "42",
 					bus.HeaderTimestamp: "2001-09-09T01:46:40.005Z", bus.HeaderAttempts: "1",
-					bus.HeaderAt: time.Now().UTC().Format(time.RFC3339Nano), bus.HeaderTries: "2000-01-01T00:00:00Z/0s",
+					bus.HeaderAt: time.Now().UTC().Format(time.RFC3339Nano), bus.HeaderLastAttempts: "2000-01-01T00:00:00Z/0s",
 				}, own)
 				parsed, ok := bus.ParseDeadLetter(encoded)
 				assert.True(t, ok)

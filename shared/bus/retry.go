@@ -15,24 +15,24 @@ type retryState struct {
 	failures           int       // tries that failed for an unknown reason, those in an outage not counted
 	refusedSince       time.Time // first refusal for itself alone
 	verdict            error     // why it was rejected; its dead letter is not written yet
-	failed             []Try     // the last [maxTries] that failed
+	failed             []Attempt // the last [maxLastAttempts] that failed
 	deadLetterFailures int
 	backoff            *backoff.ExponentialBackOff
 }
 
-// maxTries bounds the tries that a dead letter lists.
-const maxTries = 8
+// maxLastAttempts bounds the attempts that a dead letter lists.
+const maxLastAttempts = 8
 
-// Try is one run of a handler.
-type Try struct {
+// Attempt is one run of a handler.
+type Attempt struct {
 	At   time.Time `json:"at"`
 	Took string    `json:"took"` // such as 1.5ms
 }
 
 // note keeps a failed try for the dead letter.
 func (s *retryState) note(began time.Time) {
-	try := Try{began.Round(0).UTC(), time.Since(began).Round(time.Microsecond).String()}
-	s.failed = append(s.failed[max(len(s.failed)-maxTries+1, 0):], try)
+	attempt := Attempt{began.Round(0).UTC(), time.Since(began).Round(time.Microsecond).String()}
+	s.failed = append(s.failed[max(len(s.failed)-maxLastAttempts+1, 0):], attempt)
 }
 
 // delay is how long to wait before the next try: the delay that the error asks for, else an exponential backoff.

@@ -213,7 +213,7 @@ func (w *worker) reject(verdict error) error {
 	}
 	return w.within(func(ctx context.Context) error {
 		return e.deadLetters.Write(ctx, DeadLetter{Record: *d.record, Consumer: e.consumer.Group, Class: classOf(verdict),
-			Reason: reason, Attempts: d.tries, Tries: d.failed, At: time.Now()})
+			Reason: reason, Attempts: d.tries, LastAttempts: d.failed, At: time.Now()})
 	})
 }
 

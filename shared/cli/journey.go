@@ -77,8 +77,8 @@ func (a *app) printStation(s *console.Station, indent string) {
 	for _, r := range s.Rejections {
 		line("%s  rejected by %s as %s after %s, now %s: %s", r.LastAt.UTC().Format(time.RFC3339Nano), r.Consumer, r.Class,
 			counted(r.Attempts, "attempt"), r.State, r.Reason)
-		for i, t := range r.Tries {
-			line("%s    attempt %d failed after %s", t.At.Format(time.RFC3339Nano), r.Attempts-len(r.Tries)+i+1, t.Took)
+		for i, t := range r.LastAttempts {
+			line("%s    attempt %d failed after %s", t.At.Format(time.RFC3339Nano), r.Attempts-len(r.LastAttempts)+i+1, t.Took)
 		}
 	}
 	switch {

@@ -160,8 +160,9 @@ func deadLetterMessage() object {
 		bus.HeaderReason: "Why, for people.", bus.HeaderConsumer: "The consumer group that rejected it.",
 		bus.HeaderTopic: "Where the record was.", bus.HeaderPartition: "Its partition there.", bus.HeaderOffset: "Its offset there.",
 		bus.HeaderTimestamp: "Its time there, RFC 3339.", bus.HeaderAttempts: "How often it was tried.",
-		bus.HeaderAt:    "When it was rejected, RFC 3339.",
-		bus.HeaderTries: "When the last attempts began and how long each took, such as 2026-11-23T06:54:21.123Z/1.5ms, between commas.",
+		bus.HeaderAt: "When it was rejected, RFC 3339.",
+		bus.HeaderLastAttempts: "When each of the last attempts began and how long it took, such as 2026-11-23T06:54:21.123Z/1.5ms," +
+			" between commas.",
 	} {
 		properties[name] = object{"type": "string", "description": text}
 	}

@@ -38,7 +38,7 @@ func TestDeadLetterHoldsTheRecordByteForByte(t *testing.T) {
 				assert.Equal(t, h.Key, kept.Headers[n].Key)
 				assert.Equal(t, h.Value, kept.Headers[n].Value)
 			}
-			assert.Equal(t, bus.HeaderTries, kept.Headers[len(r.Headers)].Key)
+			assert.Equal(t, bus.HeaderLastAttempts, kept.Headers[len(r.Headers)].Key)
 		}
 	})
 }

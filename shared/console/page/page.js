@@ -196,7 +196,7 @@ async function showLetter(id) {
     h('dl', {}, [['event', r.eventId], ['key', r.key], ['consumer', r.consumer], ['state', r.state], ['class', r.class], ['reason', r.reason],
       ['attempts', r.attempts], ['redrives', r.redrives], ['rejected first', r.firstAt], ['rejected last', r.lastAt]]
       .flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, text(value ?? '–', 1000))])),
-    r.tries && table('The last attempts', [['Began', t => time(t.at)], ['Failed after', t => text(t.took)]], r.tries),
+    r.lastAttempts && table('The last attempts', [['Began', t => time(t.at)], ['Failed after', t => text(t.took)]], r.lastAttempts),
     r.headers.length ? table('Headers', [['Name', x => text(x.key, 200)], ['Value', x => text(x.value, 2000)]], r.headers) : null,
     r.value === null ? h('p', {}, 'No value (a tombstone).') : [
       h('p', {}, 'Value, ' + counted(r.bytes, 'byte') + (r.value.length < r.bytes && r.bytes > 65536 ?
@@ -425,7 +425,7 @@ function station(s) {
       p.traceparent ? [' trace ', text(p.traceparent, 60)] : '')),
     s.rejections.map(r => step(r.lastAt, h('span', {class: 'bad'}, 'rejected'), ' by ', text(r.consumer, 60), ' as ', text(r.class), ' after ' +
       counted(r.attempts, 'attempt') + ', now ' + r.state + ': ', text(r.reason, 300), ' ', letterLink(r.id, text(r.id)),
-      (r.tries || []).map((t, i) => h('small', {}, time(t.at), after(t.at), ' attempt ' + (r.attempts - r.tries.length + i + 1) + ' failed after ' + t.took)))),
+      (r.lastAttempts || []).map((t, i) => h('small', {}, time(t.at), after(t.at), ' attempt ' + (r.attempts - r.lastAttempts.length + i + 1) + ' failed after ' + t.took)))),
     s.row ? step(s.row.createdAt, s.row.eventId === s.eventId ? 'row in the read model' : ['the row in the read model is of event ', text(s.row.eventId, 80)]) :
       h('li', {}, 'no row in the read model'),
     s.deliveries.map(d => step(d.at, text(d.channel), ' ', h('span', {class: d.state === 'failed' ? 'bad' : 'ok'}, d.state), ' ', text(d.class || '')))),

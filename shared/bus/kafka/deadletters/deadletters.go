@@ -53,23 +53,23 @@ const (
 	Discarded State = "discarded"
 )
 
-// Rejection is a rejected event. Class, Reason, Attempts and Tries are those of the newest dead letter.
+// Rejection is a rejected event. Class, Reason, Attempts and LastAttempts are those of the newest dead letter.
 type Rejection struct {
-	ID        string    `json:"id"` // topic/partition/offset of the record that was rejected first
-	Topic     string    `json:"topic"`
-	Partition int32     `json:"partition"`
-	Offset    int64     `json:"offset"`
-	EventID   string    `json:"eventId,omitempty"` // "" = the record cannot be decoded
-	Key       string    `json:"key,omitempty"`
-	Class     bus.Class `json:"class"`
-	Reason    string    `json:"reason"`
-	Consumer  string    `json:"consumer"` // the consumer group
-	Attempts  int       `json:"attempts"`
-	Tries     []bus.Try `json:"tries"` // the last of them, oldest first
-	FirstAt   time.Time `json:"firstAt"`
-	LastAt    time.Time `json:"lastAt"`
-	Redrives  int       `json:"redrives"` // before the newest dead letter
-	State     State     `json:"state"`
+	ID           string        `json:"id"` // topic/partition/offset of the record that was rejected first
+	Topic        string        `json:"topic"`
+	Partition    int32         `json:"partition"`
+	Offset       int64         `json:"offset"`
+	EventID      string        `json:"eventId,omitempty"` // "" = the record cannot be decoded
+	Key          string        `json:"key,omitempty"`
+	Class        bus.Class     `json:"class"`
+	Reason       string        `json:"reason"`
+	Consumer     string        `json:"consumer"` // the consumer group
+	Attempts     int           `json:"attempts"`
+	LastAttempts []bus.Attempt `json:"lastAttempts"` // the last of them, oldest first
+	FirstAt      time.Time     `json:"firstAt"`
+	LastAt       time.Time     `json:"lastAt"`
+	Redrives     int           `json:"redrives"` // before the newest dead letter
+	State        State         `json:"state"`
 
 	Record bus.Record `json:"-"` // as it was rejected last; List leaves it out
 }

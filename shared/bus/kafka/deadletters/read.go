@@ -116,7 +116,8 @@ func (s *snapshot) add(record bus.Record) error {
 		return nil // an older one, or a repeat
 	}
 	s.bytes -= len(r.Record.Value)
-	r.Class, r.Reason, r.Attempts, r.Tries, r.LastAt, r.Redrives = l.Class, l.Reason, l.Attempts, l.Tries, l.At, redrives
+	r.Class, r.Reason, r.LastAt, r.Redrives = l.Class, l.Reason, l.At, redrives
+	r.Attempts, r.LastAttempts = l.Attempts, l.LastAttempts
 	r.Key, r.EventID, r.Record = string(l.Record.Key), "", bus.Record{}
 	if e, err := decode(r.Topic, l.Record.Value); err == nil {
 		r.EventID, r.Key = e.EventID(), orderingKey(l.Record.Key, e)
