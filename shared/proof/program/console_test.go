@@ -171,7 +171,7 @@ func TestConsoleRedrives(t *testing.T) {
 	p.tabTo("#preview button")
 	p.press(kb.Enter)
 	p.shows("#previewed", "1 of 2 events can be redriven")
-	p.shows("td", "still in conflict")
+	p.shows("td", "would be rejected again")
 	p.pictures("dead-letters-preview")
 	p.tabTo("#redrive button")
 	p.press(kb.Enter)

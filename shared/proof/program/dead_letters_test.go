@@ -77,7 +77,7 @@ func TestDeadLetters(t *testing.T) {
 	}](t, preview.Stdout)
 	assert.Equal(t, 1, p.Eligible)
 	require.Len(t, p.Refused, 1)
-	assert.Contains(t, p.Refused[0].Why, "still in conflict")
+	assert.Contains(t, p.Refused[0].Why, "would be rejected again")
 	redriven := f.Run("dead-letters", "redrive", p.Token, "--json")
 	assert.Equal(t, 1, redriven.Status, "one was not redriven")
 	assert.Regexp(t, `"result":"refused"(.|\n)*"result":"redriven"`, redriven.Stdout)

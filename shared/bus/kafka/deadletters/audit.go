@@ -2,7 +2,6 @@ package deadletters
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -131,6 +130,5 @@ func (c *Client) Audit(ctx context.Context) ([]*Action, error) {
 		}
 		return nil
 	})
-	slices.SortStableFunc(order, func(a, b *Action) int { return a.At.Compare(b.At) })
 	return order, err
 }

@@ -46,16 +46,16 @@ func TestRedriveStopsBehindABatch(t *testing.T) {
 		token := r.preview(deadletters.PreviewOptions{}).Token
 		ctx, interrupt := context.WithCancel(t.Context())
 		var results []string
-		err := r.Redrive(ctx, token, deadletters.ActOptions{Report: func(result deadletters.Result) {
-			if results = append(results, result.Result); len(results) == 5 { // the second of the batch of four
+		err := r.Redrive(ctx, token, deadletters.ActOptions{Rate: 40, Report: func(result deadletters.Result) {
+			if results = append(results, result.Result); len(results) == 5 { // the first of the second batch of four
 				interrupt()
 			}
 		}})
-		require.ErrorContains(t, err, "interrupted before "+r.topic+"/0/7: the same token continues")
-		assert.Equal(t, slices.Repeat([]string{"redriven"}, 7), results)
-		assert.Len(t, r.open(), 5)
+		require.ErrorContains(t, err, "interrupted before "+r.topic+"/0/8: the same token continues")
+		assert.Equal(t, slices.Repeat([]string{"redriven"}, 8), results)
+		assert.Len(t, r.open(), 4)
 
-		continued := slices.Concat(slices.Repeat([]string{"skipped"}, 7), slices.Repeat([]string{"redriven"}, 5))
+		continued := slices.Concat(slices.Repeat([]string{"skipped"}, 8), slices.Repeat([]string{"redriven"}, 4))
 		assert.Equal(t, strings.Join(continued, " "), r.redrive(token))
 		assert.Empty(t, r.open())
 		r.consume("a")

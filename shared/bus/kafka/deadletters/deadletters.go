@@ -98,17 +98,15 @@ func CheckID(id string) error {
 	return err
 }
 
-func parseID(id string) (p bus.Position, err error) {
-	parts := idPattern.FindStringSubmatch(id)
-	if parts == nil {
-		return p, events.Errorf(events.Invalid, "%.100q is not the id of a dead letter, which is topic/partition/offset", id)
+func parseID(id string) (bus.Position, error) {
+	topic, rest, _ := strings.Cut(id, "/")
+	number, position, _ := strings.Cut(rest, "/")
+	partition, err := strconv.ParseInt(number, 10, 32)
+	offset, err2 := strconv.ParseInt(position, 10, 64)
+	if topic == "" || err != nil || err2 != nil || min(partition, offset) < 0 {
+		return bus.Position{}, events.Errorf(events.Invalid, "%.100q is not the id of a dead letter, which is topic/partition/offset", id)
 	}
-	partition, err := strconv.ParseInt(parts[2], 10, 32)
-	if err != nil {
-		return p, err
-	}
-	offset, err := strconv.ParseInt(parts[3], 10, 64)
-	return bus.Position{Topic: parts[1], Partition: int32(partition), Offset: offset}, err
+	return bus.Position{Topic: topic, Partition: int32(partition), Offset: offset}, nil
 }
 
 // Filter selects rejections: all fields that are set must match.
@@ -211,16 +209,10 @@ type Group struct {
 
 // Groups counts rejections by topic, consumer and class.
 func Groups(rejections []*Rejection) (groups []Group) {
-	type key struct {
-		topic, consumer string
-		class           bus.Class
-	}
-	index := map[key]int{}
 	for _, r := range rejections {
-		k := key{r.Topic, r.Consumer, r.Class}
-		i, ok := index[k]
-		if !ok {
-			i, index[k] = len(groups), len(groups)
+		i := slices.IndexFunc(groups, func(g Group) bool { return g.Topic == r.Topic && g.Consumer == r.Consumer && g.Class == r.Class })
+		if i < 0 {
+			i = len(groups)
 			groups = append(groups, Group{Topic: r.Topic, Consumer: r.Consumer, Class: r.Class})
 		}
 		g := &groups[i]

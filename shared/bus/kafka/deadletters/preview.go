@@ -143,15 +143,11 @@ func (c *Client) refusal(ctx context.Context, r *Rejection, o PreviewOptions) (s
 		return fmt.Sprintf("parked: redriven %d times already; --max-redrives allows more", r.Redrives), nil
 	}
 	err := c.Check(ctx, r.Consumer, r.Record)
-	switch kind := events.KindOf(err); {
+	switch {
 	case err == nil:
 		return "", nil
-	case kind == events.Unavailable, ctx.Err() != nil:
+	case events.KindOf(err) == events.Unavailable, ctx.Err() != nil:
 		return "", err
-	case errors.Is(err, events.ErrNotUnderstood):
-		return "it still cannot be decoded: " + strings.TrimSuffix(err.Error(), ": "+events.ErrNotUnderstood.Error()), nil
-	case kind == events.Conflict:
-		return "it is still in conflict: " + err.Error(), nil
 	}
 	return "it would be rejected again: " + err.Error(), nil
 }
@@ -159,49 +155,43 @@ func (c *Client) refusal(ctx context.Context, r *Rejection, o PreviewOptions) (s
 // handledLater finds rejections of which a later event with the same key was handled, and the offset of that.
 func (c *Client) handledLater(ctx context.Context, set []*Rejection, dead map[source]bool) (map[*Rejection]int64, error) {
 	type group struct{ topic, consumer string }
-	waiting := map[group]map[int32]map[string][]*Rejection{} // by partition and key
+	type queue struct {
+		partition int32
+		key       string
+	}
+	waiting := map[group]map[queue][]*Rejection{}
 	for _, r := range set {
-		g := group{r.Topic, r.Consumer}
+		g, q := group{r.Topic, r.Consumer}, queue{r.Partition, r.Key}
 		if waiting[g] == nil {
-			waiting[g] = map[int32]map[string][]*Rejection{}
-		}
-		if waiting[g][r.Partition] == nil {
-			waiting[g][r.Partition] = map[string][]*Rejection{}
+			waiting[g] = map[queue][]*Rejection{}
 		}
 		if r.Key != "" {
-			waiting[g][r.Partition][r.Key] = append(waiting[g][r.Partition][r.Key], r)
+			waiting[g][q] = append(waiting[g][q], r)
 		}
 	}
 	later := map[*Rejection]int64{}
-	for g, partitions := range waiting {
-		until, err := c.handled(ctx, g.topic, g.consumer)
+	for g, queues := range waiting {
+		groups, err := kafka.Groups(ctx, c.Cluster, map[string]string{g.consumer: g.topic})
 		if err != nil {
 			return nil, err
 		}
-		from := map[int32]int64{}
-		for n, end := range until {
-			from[n] = end
-			for _, rejections := range partitions[n] {
-				for _, r := range rejections {
-					from[n] = min(from[n], r.Offset+1)
-				}
+		until := groups[0].Committed
+		from := maps.Clone(until)
+		for q, rejections := range queues {
+			for _, r := range rejections {
+				from[q.partition] = min(from[q.partition], r.Offset+1)
 			}
 		}
 		_, err = kafka.ReadTopic(ctx, c.Cluster, c.Logger, g.topic, from, until, func(record bus.Record) error {
 			c.progress()
-			if !record.RedrivenFor(g.consumer) { // the consumer has not handled it
+			q := queue{record.Partition, string(record.Key)}
+			if q.key != "" && queues[q] == nil || !record.RedrivenFor(g.consumer) { // the consumer has not handled that
 				return nil
 			}
-			byKey := partitions[record.Partition]
-			if len(record.Key) > 0 && byKey[string(record.Key)] == nil { // decoding takes most of the time
-				return nil
-			}
-			key, eventID := string(record.Key), ""
-			if e, err := decode(g.topic, record.Value); err == nil {
-				key, eventID = orderingKey(record.Key, e), e.EventID()
-			}
+			eventID, key := identify(record)
+			q.key = key
 			at := bus.Position{Topic: g.topic, Partition: record.Partition, Offset: record.Offset}
-			for _, r := range byKey[key] {
+			for _, r := range queues[q] {
 				repeat := eventID != "" && eventID == r.EventID
 				if record.Offset > r.Offset && !repeat && !dead[source{at, g.consumer}] {
 					later[r] = record.Offset
@@ -214,13 +204,4 @@ func (c *Client) handledLater(ctx context.Context, set []*Rejection, dead map[so
 		}
 	}
 	return later, nil
-}
-
-// handled returns up to where the group has handled a topic, by partition.
-func (c *Client) handled(ctx context.Context, topic, group string) (map[int32]int64, error) {
-	groups, err := kafka.Groups(ctx, c.Cluster, map[string]string{group: topic})
-	if err != nil {
-		return nil, err
-	}
-	return groups[0].Committed, nil
 }

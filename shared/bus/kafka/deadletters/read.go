@@ -1,11 +1,11 @@
 package deadletters
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,8 +16,6 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 	"golang.org/x/sync/errgroup"
 )
-
-var idPattern = regexp.MustCompile(`^([a-zA-Z0-9._-]+)/(\d{1,10})/(\d{1,19})$`)
 
 // maxBytes is how large the values may be that are held in memory.
 const maxBytes = 256 << 20
@@ -118,10 +116,8 @@ func (s *snapshot) add(record bus.Record) error {
 	s.bytes -= len(r.Record.Value)
 	r.Class, r.Reason, r.LastAt, r.Redrives = l.Class, l.Reason, l.At, redrives
 	r.Attempts, r.LastAttempts = l.Attempts, l.LastAttempts
-	r.Key, r.EventID, r.Record = string(l.Record.Key), "", bus.Record{}
-	if e, err := decode(r.Topic, l.Record.Value); err == nil {
-		r.EventID, r.Key = e.EventID(), orderingKey(l.Record.Key, e)
-	}
+	r.Record = bus.Record{}
+	r.EventID, r.Key = identify(l.Record)
 	r.State = s.done.stateOf(r.source(), redrives)
 	if s.values != nil && s.filter.Matches(r) && s.values(r) {
 		r.Record = l.Record
@@ -132,21 +128,16 @@ func (s *snapshot) add(record bus.Record) error {
 	return nil
 }
 
-// decode reads a record of a topic's event type.
-func decode(topic string, value []byte) (events.Any, error) {
-	d, ok := events.Lookup(topic)
-	if !ok {
-		return nil, events.Errorf(events.NotFound, "no event type %s", topic)
+// identify returns the eventId of a record, "" if it cannot be decoded, and the key within which it is ordered: its own or, without
+// one, that of the event.
+func identify(r bus.Record) (eventID, key string) {
+	key = string(r.Key)
+	if d, ok := events.Lookup(r.Topic); ok {
+		if e, err := d.Decode(r.Value); err == nil {
+			eventID, key = e.EventID(), cmp.Or(key, e.Key())
+		}
 	}
-	return d.Decode(value)
-}
-
-// orderingKey is the key within which events are in order: the record's or, without one, that of the event.
-func orderingKey(key []byte, e events.Any) string {
-	if len(key) > 0 {
-		return string(key)
-	}
-	return e.Key()
+	return eventID, key
 }
 
 // origin is the position of the record that was rejected first, and how often it was redriven.

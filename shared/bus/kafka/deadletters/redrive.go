@@ -29,13 +29,11 @@ type Result struct {
 	Done     bool   `json:"-"`             // what was wanted is done, by this action or by an earlier one
 }
 
-// The results of an action.
+// The results of an action, beside the states [Redriven] and [Discarded].
 const (
-	ResultRedriven  = string(Redriven)
-	ResultDiscarded = string(Discarded)
-	ResultRefused   = "refused" // by the preview
-	ResultSkipped   = "skipped" // redriven or discarded since the preview
-	ResultFailed    = "failed"  // see Why; the same token tries again
+	ResultRefused = "refused" // by the preview
+	ResultSkipped = "skipped" // redriven or discarded since the preview
+	ResultFailed  = "failed"  // see Why; the same token tries again
 )
 
 // stateAfter is the state of a rejection after an action, and the result of the action.
@@ -51,7 +49,7 @@ type ActOptions struct {
 	Who    string       // for the audit record
 	Rate   int          // rejections a second, at most; 0 = no limit
 	Reason string       // of a discard
-	Report func(Result) // called for each rejection of the preview, in the order of their records
+	Report func(Result) // called for each rejection of the preview
 }
 
 // Redrive writes the eligible rejections of a preview to their topics again, for the consumers that rejected them, a batch of up
@@ -131,103 +129,54 @@ func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOption
 	return errors.Join(err, a.write(ctx, nil, end))
 }
 
-// A batch is written in one transaction. The first has one rejection, and each later one up to twice as many as the one before
-// it, so that what concerns all rejections shows early.
+// A batch is written in one transaction.
 const (
 	maxBatch      = 100     // rejections
 	maxBatchBytes = 4 << 20 // of their records
 )
 
-// batch is what is reported at once: results, each with the rejection to write first, or nil.
-type batch struct {
-	results    []Result
-	rejections []*Rejection
-	count      int // of the rejections to write
-	bytes      int
-}
-
-func (b *batch) add(result Result, r *Rejection) {
-	b.results, b.rejections = append(b.results, result), append(b.rejections, r)
-	if r != nil {
-		b.count++
-		b.bytes += len(r.Record.Key) + len(r.Record.Value)
-	}
-}
-
-// first is the first rejection to write.
-func (b *batch) first() *Rejection {
-	return b.rejections[slices.IndexFunc(b.rejections, func(r *Rejection) bool { return r != nil })]
-}
-
-// run acts on the rejections in turn.
+// run acts on the rejections in turn, a batch at a time.
 func (a *action) run(ctx context.Context, set []*Rejection, t *token) error {
-	size, most, limit := 1, maxBatch, rate.NewLimiter(rate.Inf, maxBatch)
+	most, limit := maxBatch, rate.NewLimiter(rate.Inf, maxBatch)
 	if a.Rate > 0 {
 		most = min(max(a.Rate/10, 1), maxBatch)
 		limit = rate.NewLimiter(rate.Limit(a.Rate), most)
 	}
-	var b batch
+	var batch []*Rejection
+	size := 0 // in bytes
 	for i, r := range set {
 		switch state := a.done.stateOf(r.source(), r.Redrives); {
 		case state != Open:
-			b.add(Result{r.ID, r.Consumer, ResultSkipped, "already " + string(state), state == stateAfter(a.kind)}, nil)
+			a.report(r, ResultSkipped, "already "+string(state), state == stateAfter(a.kind))
 		case a.kind == Redrive && !t.eligible(i):
-			b.add(Result{r.ID, r.Consumer, ResultRefused, "see the preview", false}, nil)
+			a.report(r, ResultRefused, "see the preview", false)
 		default:
-			b.add(Result{r.ID, r.Consumer, string(stateAfter(a.kind)), "", true}, r)
+			batch, size = append(batch, r), size+len(r.Record.Key)+len(r.Record.Value)
 		}
-		if i < len(set)-1 && len(b.results) < size && b.bytes < maxBatchBytes {
+		if len(batch) == 0 || i < len(set)-1 && len(batch) < most && size < maxBatchBytes {
 			continue
 		}
-		if b.count > 0 && limit.WaitN(ctx, b.count) != nil {
-			return fmt.Errorf("interrupted before %s: the same token continues", b.first().ID)
+		if limit.WaitN(ctx, len(batch)) != nil {
+			return fmt.Errorf("interrupted before %s: the same token continues", batch[0].ID)
 		}
-		if err := a.close(ctx, &b); err != nil {
+		if err := a.close(ctx, batch); err != nil {
 			return err
 		}
-		b, size = batch{}, min(2*size, most)
+		batch, size = nil, 0
 	}
 	return nil
+}
+
+func (a *action) report(r *Rejection, result, why string, done bool) {
+	a.results[result]++
+	a.Report(Result{r.ID, r.Consumer, result, why, done})
 }
 
 // close redrives or discards the rejections of a batch, and reports its results.
-func (a *action) close(ctx context.Context, b *batch) error {
-	var err error
-	if b.count > 0 {
-		err = a.writeAll(ctx, b)
-	}
-	tooLarge := errors.Is(err, kerr.MessageTooLarge) // that is of one alone
-	if tooLarge && b.count > 1 {
-		for i, result := range b.results {
-			var one batch
-			one.add(result, b.rejections[i])
-			if err := a.close(ctx, &one); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	for i, result := range b.results {
-		if err != nil && b.rejections[i] != nil {
-			result.Result, result.Why, result.Done = ResultFailed, err.Error(), false
-		}
-		a.results[result.Result]++
-		a.Report(result)
-	}
-	if err != nil && !tooLarge {
-		return fmt.Errorf("stopped at %s: %w; the same token continues", b.first().ID, err)
-	}
-	return nil
-}
-
-// writeAll writes the copies of a batch's rejections and their audit records.
-func (a *action) writeAll(ctx context.Context, b *batch) error {
+func (a *action) close(ctx context.Context, batch []*Rejection) error {
 	var copies []*kgo.Record
 	var audits []AuditRecord
-	for _, r := range b.rejections {
-		if r == nil {
-			continue
-		}
+	for _, r := range batch {
 		audit := AuditRecord{Stage: stageItem, ID: r.ID, Consumer: r.Consumer}
 		if a.kind == Redrive {
 			audit.Redrive = r.Redrives + 1
@@ -235,7 +184,27 @@ func (a *action) writeAll(ctx context.Context, b *batch) error {
 		}
 		audits = append(audits, audit)
 	}
-	return a.write(ctx, copies, audits...)
+	err := a.write(ctx, copies, audits...)
+	tooLarge := errors.Is(err, kerr.MessageTooLarge) // that is of one alone
+	if tooLarge && len(batch) > 1 {
+		for i := range batch {
+			if err := a.close(ctx, batch[i:i+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, r := range batch {
+		if err != nil {
+			a.report(r, ResultFailed, err.Error(), false)
+		} else {
+			a.report(r, string(stateAfter(a.kind)), "", true)
+		}
+	}
+	if err != nil && !tooLarge {
+		return fmt.Errorf("stopped at %s: %w; the same token continues", batch[0].ID, err)
+	}
+	return nil
 }
 
 // copyOf is the record of a rejection as it is redriven.
@@ -245,9 +214,7 @@ func copyOf(r *Rejection) *kgo.Record {
 		again.Timestamp = r.Record.Timestamp
 	}
 	for _, h := range r.Record.Headers {
-		switch h.Key {
-		case bus.HeaderRedriveConsumer, bus.HeaderRedriveOf, bus.HeaderRedrives:
-		default:
+		if !slices.Contains([]string{bus.HeaderRedriveConsumer, bus.HeaderRedriveOf, bus.HeaderRedrives}, h.Key) {
 			again.Headers = append(again.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 		}
 	}
