@@ -39,16 +39,8 @@ func DerivedID(seed string) string { return derive("event", seed) }
 func CausedBy[T Payload](cause Event[T], purpose string) Option {
 	return func(o *origin) {
 		DerivedFrom(purpose + "\n" + cause.Topic() + "\n" + cause.ResourceID())(o)
-		o.correlation, o.causation = short(cause.Correlation()), short(cause.ID)
+		o.correlation, o.causation = cause.Correlation(), cause.ID
 	}
-}
-
-// short replaces a long id, which another producer may have made, so that an event never outgrows its topic's limit.
-func short(id string) string {
-	if len(id) > 512 {
-		return derive("long", id)
-	}
-	return id
 }
 
 // New makes an event of data with the default [Factory].
