@@ -158,9 +158,6 @@ func (d *doctor) checkDisk(context.Context) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		d.judge(dir, local.CheckDisk(dir), "free space on this disk; `sipeat serve` recovers without a restart",
 			"writable, with space left")
-		if err := local.CheckLog(brokerFolder(dir)); err != nil {
-			d.add(noted, dir, err.Error(), moveToKafka)
-		}
 	}
 	return nil
 }

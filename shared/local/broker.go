@@ -104,7 +104,6 @@ func Open(ctx context.Context, o Options) (b *Broker, err error) {
 		_ = ln.Close()
 		return nil, err
 	}
-	guardRequests(cluster)
 	guard.setCluster(cluster)
 	debug.FreeOSMemory() // kfake has read the whole log; the heap would keep that size for minutes
 	return &Broker{address: ln.Addr().String(), files: files, close: sync.OnceValue(func() error {

@@ -49,16 +49,6 @@ func TestTheFolderBecomesPrivate(t *testing.T) {
 	assert.Equal(t, os.FileMode(0o700), must(os.Stat(dir)).Mode().Perm())
 }
 
-func TestALargeLogIsReported(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, CheckLog(dir))
-	require.NoError(t, os.MkdirAll(filepath.Dir(segmentFile(dir)), 0o700))
-	require.NoError(t, os.WriteFile(segmentFile(dir), nil, 0o600))
-	require.NoError(t, CheckLog(dir))
-	require.NoError(t, os.Truncate(segmentFile(dir), maxLog)) // sparse
-	assert.ErrorContains(t, CheckLog(dir), "1073 MB")
-}
-
 func TestListensOnTheGivenHostOnly(t *testing.T) {
 	b := start(t, Options{Dir: t.TempDir()})
 	_, port, err := net.SplitHostPort(b.Address())

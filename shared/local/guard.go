@@ -16,7 +16,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 	"golang.org/x/net/netutil"
-	"golang.org/x/sync/semaphore"
 )
 
 // Limits of requests. kfake has none: it allocates the size that a frame declares, of which the first bytes of an HTTP
@@ -24,23 +23,9 @@ import (
 const (
 	maxProduce     = 100 << 20 // Kafka's socket.request.max.bytes
 	maxRequest     = 1 << 20   // of all other requests
-	maxTopics      = 10_000    // of one produce request
-	maxPartitions  = 10_000    // of one topic
 	maxConnections = 1000
-
-	idleTimeout  = 10 * time.Minute // Kafka's connections.max.idle.ms
-	frameTimeout = 30 * time.Second // from the first bytes of a frame to its last
-
-	// guardMemory bounds what the requests of all connections take until they are decoded. A request that takes up to freeMemory
-	// never waits for others.
-	guardMemory = 1 << 30
-	freeMemory  = 128 << 10
-	// What a byte of a request may become: kmsg's topics take some 64 bytes and can be encoded in 2, partitions to produce take 40
-	// and are encoded in 6.
-	decodedRequest = 32
-	decodedProduce = 8
-
-	peekSize = 4 << 10
+	idleTimeout    = 10 * time.Minute // Kafka's connections.max.idle.ms
+	peekSize       = 4 << 10
 )
 
 // guard is a listener that passes on known requests of a bounded size and closes connections that send anything else. It answers
@@ -49,7 +34,6 @@ const (
 type guard struct {
 	net.Listener
 	versions *kversion.Versions
-	memory   *semaphore.Weighted
 	refused  func(from net.Addr, reason error)
 
 	sync   func() error
@@ -68,8 +52,8 @@ type guard struct {
 
 func newGuard(ln net.Listener, v *kversion.Versions, refused func(net.Addr, error), syncAll, failed func() error) *guard {
 	return &guard{
-		Listener: netutil.LimitListener(ln, maxConnections), versions: v, memory: semaphore.NewWeighted(guardMemory),
-		refused: refused, sync: syncAll, failed: failed, producing: make(chan struct{}, 1),
+		Listener: netutil.LimitListener(ln, maxConnections), versions: v, refused: refused, sync: syncAll, failed: failed,
+		producing: make(chan struct{}, 1),
 	}
 }
 
@@ -125,7 +109,6 @@ type guardedConn struct {
 	producing atomic.Bool   // it holds guard.producing
 	ended     context.Context
 	end       context.CancelFunc
-	held      atomic.Int64 // bytes of guard.memory
 }
 
 // request is what matters of a request for its answer.
@@ -200,7 +183,6 @@ func (c *guardedConn) Write(p []byte) (int, error) {
 }
 
 func (c *guardedConn) startFrame() error {
-	c.release()
 	if err := c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
 		return err
 	}
@@ -211,13 +193,6 @@ func (c *guardedConn) startFrame() error {
 	size := int64(binary.BigEndian.Uint32(head))
 	key, version := int16(binary.BigEndian.Uint16(head[4:])), int16(binary.BigEndian.Uint16(head[6:]))
 	if err := c.guard.check(size, key, version); err != nil {
-		c.guard.refused(c.RemoteAddr(), err)
-		return err
-	}
-	if err := c.SetReadDeadline(time.Now().Add(frameTimeout)); err != nil {
-		return err
-	}
-	if err := c.reserve(size, key); err != nil {
 		c.guard.refused(c.RemoteAddr(), err)
 		return err
 	}
@@ -245,9 +220,9 @@ func (c *guardedConn) startProduce(size int64, version int16) error {
 	if err != nil {
 		return err
 	}
-	topics, acks, transaction := startOfProduce(version, start[8:])
-	if acks == nil || topics > maxTopics {
-		err := fmt.Errorf("produce request malformed, or of more than %d topics", maxTopics)
+	acks, transaction := startOfProduce(version, start[8:])
+	if acks == nil {
+		err := errors.New("malformed produce request")
 		c.guard.refused(c.RemoteAddr(), err)
 		return err
 	}
@@ -261,33 +236,9 @@ func (c *guardedConn) startProduce(size int64, version int16) error {
 	return nil
 }
 
-// reserve takes the memory of a request until the next one starts.
-func (c *guardedConn) reserve(size int64, key int16) error {
-	memory := decodedRequest * size
-	if key == int16(kmsg.Produce) {
-		memory = decodedProduce * size
-	}
-	if memory <= freeMemory {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), frameTimeout)
-	defer cancel()
-	if err := c.guard.memory.Acquire(ctx, memory); err != nil {
-		return fmt.Errorf("no memory for a request of %d bytes: other connections use all of it", size)
-	}
-	c.held.Store(memory)
-	if c.ended.Err() != nil {
-		c.release()
-	}
-	return nil
-}
-
-func (c *guardedConn) release() { c.guard.memory.Release(c.held.Swap(0)) }
-
 // Close ends the connection. A request to produce that was not answered may still be handled.
 func (c *guardedConn) Close() error {
 	c.end()
-	c.release()
 	if c.producing.Load() {
 		go func() {
 			c.guard.settle()
@@ -318,9 +269,9 @@ func (g *guard) check(size int64, key, version int16) error {
 	return nil
 }
 
-// startOfProduce reads a produce request from behind its key and version: how many topics it declares, and the bytes of its acks,
-// nil if it is malformed, and whether it belongs to a transaction.
-func startOfProduce(version int16, start []byte) (topics int32, acks []byte, transaction bool) {
+// startOfProduce reads a produce request from behind its key and version: the bytes of its acks, nil if it is malformed, and
+// whether it belongs to a transaction.
+func startOfProduce(version int16, start []byte) (acks []byte, transaction bool) {
 	const flexible = 9
 	r := kbin.Reader{Src: start}
 	r.Int32()          // correlation ID
@@ -332,55 +283,8 @@ func startOfProduce(version int16, start []byte) (topics int32, acks []byte, tra
 	} else {
 		transactionalID = r.NullableString()
 	}
-	acks = r.Span(2)
-	r.Int32() // timeout
-	if version >= flexible {
-		topics = int32(r.Uvarint()) - 1
-	} else {
-		topics = r.Int32()
+	if acks = r.Span(2); !r.Ok() {
+		return nil, false
 	}
-	if !r.Ok() || topics < 0 {
-		return 0, nil, false
-	}
-	return topics, acks, transactionalID != nil
-}
-
-// guardRequests closes connections that send a well-formed request that kfake does not survive. It controls these requests alone:
-// kfake keeps the last one of each connection that it shows to a control function.
-func guardRequests(cluster *kfake.Cluster) {
-	for _, key := range []kmsg.Key{kmsg.CreateTopics, kmsg.CreatePartitions, kmsg.JoinGroup} {
-		cluster.ControlKey(key.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
-			if err := checkRequest(r); err != nil {
-				cluster.KeepControl()
-				return nil, err, true
-			}
-			return nil, nil, false
-		})
-	}
-}
-
-func checkRequest(r kmsg.Request) error {
-	var partitions int32
-	switch r := r.(type) {
-	case *kmsg.CreateTopicsRequest: // kfake is blocked while it creates partitions by the billion
-		for _, t := range r.Topics {
-			partitions = max(partitions, t.NumPartitions)
-		}
-	case *kmsg.CreatePartitionsRequest:
-		for _, t := range r.Topics {
-			partitions = max(partitions, t.Count)
-		}
-	case *kmsg.JoinGroupRequest: // a repeated protocol makes kfake panic
-		names := map[string]bool{}
-		for _, p := range r.Protocols {
-			if names[p.Name] {
-				return errors.New("a group protocol is repeated")
-			}
-			names[p.Name] = true
-		}
-	}
-	if partitions > maxPartitions {
-		return fmt.Errorf("a topic of this broker may have up to %d partitions", maxPartitions)
-	}
-	return nil
+	return acks, transactionalID != nil
 }

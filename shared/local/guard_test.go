@@ -3,13 +3,9 @@ package local
 import (
 	"encoding/binary"
 	"io"
-	"math"
-	"math/rand/v2"
 	"net"
 	"os"
-	"reflect"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
@@ -117,48 +113,6 @@ func TestForeignConnectionsAreClosed(t *testing.T) {
 	requireAnswers(t, b.Address())
 }
 
-func TestHalfRequestsTakeBoundedMemory(t *testing.T) {
-	b := start(t, Options{Dir: t.TempDir()})
-	half := frame(int16(kmsg.Produce), 9, []byte("\x00\xff\xff\x00\x00\x00\x01\x02"))
-	binary.BigEndian.PutUint32(half, maxProduce)
-	half = append(half, make([]byte, peekSize)...)
-	for range 12 { // 1.2 GB are declared
-		_, err := dial(t, b.Address()).Write(half)
-		require.NoError(t, err)
-	}
-	produce(t, b.Address(), 0, 10)
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	assert.Less(t, m.HeapAlloc, uint64(500<<20))
-}
-
-// kfake keeps what a connection last sent if it shows it to a control function.
-func TestClosedConnectionsTakeNoMemory(t *testing.T) {
-	held := func() uint64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	b := start(t, Options{Dir: t.TempDir()})
-	before := held()
-	r := kmsg.NewPtrMetadataRequest()
-	name := strings.Repeat("x", 30_000)
-	for range 30 {
-		r.Topics = append(r.Topics, kmsg.MetadataRequestTopic{Topic: &name})
-	}
-	for range 40 { // 36 MB
-		conn := dial(t, b.Address())
-		_, err := conn.Write(encode(r))
-		require.NoError(t, err)
-		_, err = io.ReadFull(conn, make([]byte, 8))
-		require.NoError(t, err)
-		require.NoError(t, conn.Close())
-	}
-	assert.Eventually(t, func() bool { return held() < before+18<<20 }, 10*time.Second, 10*time.Millisecond)
-}
-
 func TestNewerClientsLearnTheVersionOfApiVersions(t *testing.T) {
 	b := start(t, Options{Dir: t.TempDir()})
 	conn := dial(t, b.Address())
@@ -182,109 +136,5 @@ func TestLargeBatchesPassTheGuard(t *testing.T) {
 	large := make([]byte, 19_000_000)
 	for range 3 {
 		require.NoError(t, cl.ProduceSync(within(t, 20*time.Second), &kgo.Record{Topic: "large", Value: large}).FirstErr())
-	}
-}
-
-// These are well formed, and kfake does not survive them.
-func TestHarmfulRequestsCloseTheConnection(t *testing.T) {
-	b := start(t, Options{Dir: t.TempDir()})
-	repeated := kmsg.NewPtrJoinGroupRequest()
-	repeated.Group, repeated.ProtocolType = "g", "consumer"
-	repeated.SessionTimeoutMillis, repeated.RebalanceTimeoutMillis = 6000, 6000
-	repeated.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}, {Name: "range"}}
-	large := kmsg.NewPtrCreateTopicsRequest()
-	large.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: "large", NumPartitions: math.MaxInt32, ReplicationFactor: 1}}
-	grown := kmsg.NewPtrCreatePartitionsRequest()
-	grown.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: topic, Count: math.MaxInt32}}
-	for range 2 {
-		for _, r := range []kmsg.Request{repeated, large, grown} {
-			requireCloses(t, b.Address(), encode(r))
-		}
-	}
-	requireAnswers(t, b.Address())
-}
-
-// FuzzGuard sends bytes to a broker, which must still answer afterwards.
-func FuzzGuard(f *testing.F) {
-	for _, s := range []string{"", "GET / HTTP/1.1\r\n\r\n", "\x00\x00\x00\x0e\x7f\xff\x00\x00\x00\x00\x00\x01\x00\x04evil"} {
-		f.Add([]byte(s))
-	}
-	f.Add(encode(unknownTopics()))
-	random := rand.New(rand.NewPCG(1, 2))
-	for key := range int16(kmsg.MaxKey + 1) {
-		if newest, known := versions().LookupMaxKeyVersion(key); known && newest >= 0 && kmsg.RequestForKey(key) != nil {
-			for _, version := range []int16{0, newest / 2, newest} {
-				r := kmsg.RequestForKey(key)
-				fill(reflect.ValueOf(r).Elem(), random)
-				r.SetVersion(version)
-				f.Add(encode(r))
-			}
-		}
-	}
-	var b *Broker
-	sent := 0
-	root := f.TempDir()
-	f.Cleanup(func() {
-		if b != nil {
-			assert.NoError(f, b.Close())
-		}
-	})
-	f.Fuzz(func(t *testing.T, bytes []byte) {
-		if sent%2000 == 0 { // a new broker, since requests may fill memory
-			if b != nil {
-				require.NoError(t, b.Close())
-			}
-			dir, err := os.MkdirTemp(root, "")
-			require.NoError(t, err)
-			b, err = Open(t.Context(), Options{Dir: dir, Address: "127.0.0.1:0"})
-			require.NoError(t, err)
-			require.NoError(t, makeTopic(t.Context(), b.Address()))
-		}
-		sent++
-		conn := dial(t, b.Address())
-		require.NoError(t, conn.SetDeadline(time.Now().Add(100*time.Millisecond))) // a fetch may wait for longer
-		if _, err := conn.Write(bytes); err == nil && conn.CloseWrite() == nil {
-			_, _ = io.Copy(io.Discard, conn) // until the broker has taken all of it
-		}
-		conn.Close()
-		requireAnswers(t, b.Address())
-	})
-}
-
-// fill sets the fields of a request to values that are likely to be odd together.
-func fill(v reflect.Value, random *rand.Rand) {
-	pick := func(n int) int { return random.IntN(n) }
-	switch v.Kind() {
-	case reflect.Pointer:
-		if pick(4) > 0 {
-			v.Set(reflect.New(v.Type().Elem()))
-			fill(v.Elem(), random)
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if name := v.Type().Field(i).Name; v.Type().Field(i).IsExported() && name != "UnknownTags" && name != "Version" {
-				fill(v.Field(i), random)
-			}
-		}
-	case reflect.Slice:
-		n := pick(4)
-		v.Set(reflect.MakeSlice(v.Type(), n, n))
-		for i := range n {
-			fill(v.Index(i), random)
-		}
-	case reflect.Array:
-		for i := range v.Len() {
-			fill(v.Index(i), random)
-		}
-	case reflect.String:
-		v.SetString([]string{"", topic, "g", "range", "consumer", "retention.ms", "-5", "x\x00"}[pick(8)])
-	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		v.SetInt([]int64{0, 1, 2, 3, 1000, -1, -2, math.MaxInt32, math.MaxInt64, math.MinInt64}[pick(10)])
-	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
-		v.SetUint(uint64(pick(3)))
-	case reflect.Bool:
-		v.SetBool(pick(2) == 0)
-	case reflect.Float64:
-		v.SetFloat(random.NormFloat64())
 	}
 }
