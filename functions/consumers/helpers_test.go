@@ -32,7 +32,7 @@ func newWorld(t *testing.T) *world {
 	model, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "model.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, model.Close()) })
-	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"))
+	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"), time.Now)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, claims.Close()) })
 	w := &world{topic: &topic{}, notifier: &fakeNotifier{}, model: model, claims: &fakeClaims{Claims: claims}}

@@ -33,7 +33,7 @@ func open(t *testing.T) *model {
 	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "read-model.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
-	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"))
+	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"), time.Now)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, claims.Close()) })
 	return &model{t: t, Queries: queries.Queries{Store: s, Claims: claims}, Consumers: consumers.Consumers{Store: s}}

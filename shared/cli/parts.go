@@ -149,7 +149,7 @@ func (a *app) openClaims(ctx context.Context, where string) (store.Claims, error
 	if where == a.settings.Store && a.settings.ClaimsFile != "" {
 		path = a.settings.ClaimsFile
 	}
-	c, err := sqlite.OpenClaims(ctx, path)
+	c, err := sqlite.OpenClaims(ctx, path, time.Now)
 	if err != nil {
 		return nil, fmt.Errorf("CLAIMS_FILE: %w", err)
 	}

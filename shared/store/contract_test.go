@@ -51,7 +51,7 @@ var implementations = map[string]struct {
 		},
 		func(t *testing.T, clock func() time.Time) opener[store.Claims] {
 			path := filepath.Join(t.TempDir(), "claims.db")
-			return func() (store.Claims, error) { return sqlite.OpenClaims(t.Context(), path, sqlite.WithClock(clock)) }
+			return func() (store.Claims, error) { return sqlite.OpenClaims(t.Context(), path, clock) }
 		},
 	},
 	"dynamodb": {

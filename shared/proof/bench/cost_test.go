@@ -36,7 +36,7 @@ func BenchmarkCost(b *testing.B) {
 		benchCost(b, 10_000, func() (store.Store, store.Claims) {
 			s, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), uuid.NewString()))
 			require.NoError(b, err)
-			c, err := sqlite.OpenClaims(b.Context(), filepath.Join(b.TempDir(), uuid.NewString()))
+			c, err := sqlite.OpenClaims(b.Context(), filepath.Join(b.TempDir(), uuid.NewString()), time.Now)
 			require.NoError(b, err)
 			b.Cleanup(func() { _ = c.Close() })
 			return s, c

@@ -72,7 +72,7 @@ func bothWays(t *testing.T) *twoWays {
 	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "read-model.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { store.Close() })
-	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"))
+	claims, err := sqlite.OpenClaims(t.Context(), filepath.Join(t.TempDir(), "claims.db"), time.Now)
 	require.NoError(t, err)
 	t.Cleanup(func() { claims.Close() })
 	now := time.Date(2026, 11, 23, 6, 54, 21, 123e6, time.UTC)

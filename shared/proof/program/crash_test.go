@@ -132,7 +132,7 @@ func (k *killing) checkDeliveries(s *Serving) map[string]int {
 
 // recordDeliveries records after a kill which notifications are marked as delivered: those must not be sent again.
 func (k *killing) recordDeliveries(s *Serving) {
-	claims, err := sqlite.OpenClaims(k.t.Context(), filepath.Join(k.data, "claims.db"))
+	claims, err := sqlite.OpenClaims(k.t.Context(), filepath.Join(k.data, "claims.db"), time.Now)
 	require.NoError(k.t, err)
 	defer claims.Close()
 	for id := range k.checkDeliveries(s) {
@@ -212,7 +212,7 @@ func (k *killing) resourcesAreReadable(s *Serving) {
 
 // notificationsAreSent: every notification was sent, or is still leased by a process that was killed.
 func (k *killing) notificationsAreSent(s *Serving) {
-	claims, err := sqlite.OpenClaims(k.t.Context(), filepath.Join(k.data, "claims.db"))
+	claims, err := sqlite.OpenClaims(k.t.Context(), filepath.Join(k.data, "claims.db"), time.Now)
 	require.NoError(k.t, err)
 	defer claims.Close()
 	Until(k.t, func() error {

@@ -29,18 +29,19 @@ CREATE TABLE IF NOT EXISTS claims (
 type Claims struct {
 	*file
 	owner string // this handle
+	clock func() time.Time
 }
 
 var _ store.Claims = (*Claims)(nil)
 
 // OpenClaims opens the claims at path and creates the file if there is none, in a folder that must exist, readable by this
-// user alone. It deletes what is older than [store.ClaimsKept].
-func OpenClaims(ctx context.Context, path string, opts ...Option) (*Claims, error) {
-	f, err := openFile(ctx, deliveryClaims, path, opts)
+// user alone. It deletes what is older than [store.ClaimsKept]. Leases take the time from clock, such as [time.Now].
+func OpenClaims(ctx context.Context, path string, clock func() time.Time) (*Claims, error) {
+	f, err := openFile(ctx, deliveryClaims, path, lockTimeout)
 	if err != nil {
 		return nil, err
 	}
-	c := &Claims{file: f, owner: uuid.NewString()}
+	c := &Claims{file: f, owner: uuid.NewString(), clock: clock}
 	err = c.write(ctx, "DELETE FROM claims WHERE changed < ?", c.clock().Add(-store.ClaimsKept).UnixMilli())
 	if err != nil {
 		_ = c.Close()

@@ -33,21 +33,19 @@ type kind struct {
 // snapshot.
 type file struct {
 	kind
-	options
 	path    string
 	opened  os.FileInfo
 	readers *sql.DB
 	close   func() error
 	*writer
+
+	lockTimeout time.Duration
 }
 
 // openFile opens the file for writing and creates it if there is none.
-func openFile(ctx context.Context, k kind, path string, opts []Option) (*file, error) {
-	f := &file{kind: k, path: path, options: options{clock: time.Now, lockTimeout: lockTimeout}}
+func openFile(ctx context.Context, k kind, path string, lockTimeout time.Duration) (*file, error) {
+	f := &file{kind: k, path: path, lockTimeout: lockTimeout}
 	f.what += " " + path // until it is open: later errors reach callers of the API
-	for _, opt := range opts {
-		opt(&f.options)
-	}
 	// It holds names and addresses. This fails if there is one, or SQLite says why it cannot be opened.
 	if created, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
 		_ = created.Close()

@@ -101,10 +101,7 @@ func TestOpenGivesUpOnALockedFile(t *testing.T) {
 	require.NoError(t, err)
 	const timeout = 100 * time.Millisecond
 	start := time.Now()
-	_, err = Open(t.Context(), path, func(o *options) {
-		assert.Equal(t, 10*time.Second, o.lockTimeout, "the default outlasts any transaction")
-		o.lockTimeout = timeout
-	})
+	_, err = openFile(t.Context(), readModel, path, timeout)
 	require.ErrorContains(t, err, "is locked by another process")
 	assert.GreaterOrEqual(t, time.Since(start), timeout)
 }

@@ -62,7 +62,7 @@ func work(path, who string, n int, out io.Writer) error {
 		return err
 	}
 	defer s.Close()
-	claims, err := OpenClaims(context.Background(), path+".claims")
+	claims, err := OpenClaims(context.Background(), path+".claims", time.Now)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 			_, err := s.Get(t.Context(), "request-created", id)
 			require.NoError(t, err)
 		}
-		claims := openClaims(t, path+".claims")
+		claims := openClaims(t, path+".claims", time.Now)
 		for id := range claimed {
 			c, _, err := claims.Claim(t.Context(), id, "", time.Second)
 			require.NoError(t, err)

@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	lib "modernc.org/sqlite/lib"
 
@@ -81,20 +80,9 @@ type Store struct{ *file }
 
 var _ store.Store = (*Store)(nil)
 
-// Option changes how a file is opened.
-type Option func(*options)
-
-type options struct {
-	clock       func() time.Time // for leases
-	lockTimeout time.Duration
-}
-
-// WithClock takes the time of leases from clock instead of [time.Now].
-func WithClock(clock func() time.Time) Option { return func(o *options) { o.clock = clock } }
-
 // Open opens the read model at path and creates it if there is none, in a folder that must exist, readable by this user alone.
-func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
-	f, err := openFile(ctx, readModel, path, opts)
+func Open(ctx context.Context, path string) (*Store, error) {
+	f, err := openFile(ctx, readModel, path, lockTimeout)
 	if err != nil {
 		return nil, err
 	}

@@ -11,17 +11,17 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-func open(t testing.TB, path string, opts ...Option) *Store {
+func open(t testing.TB, path string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), path, opts...)
+	s, err := Open(t.Context(), path)
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
 }
 
-func openClaims(t testing.TB, path string, opts ...Option) *Claims {
+func openClaims(t testing.TB, path string, clock func() time.Time) *Claims {
 	t.Helper()
-	c, err := OpenClaims(t.Context(), path, opts...)
+	c, err := OpenClaims(t.Context(), path, clock)
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
 	return c
@@ -31,12 +31,12 @@ func TestClaimsThatAreTooOldAreDeletedOnOpening(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "claims.db")
 	began := time.Now()
-	require.NoError(t, openClaims(t, path, WithClock(func() time.Time { return began })).Complete(t.Context(), "mail", "smtp"))
+	require.NoError(t, openClaims(t, path, func() time.Time { return began }).Complete(t.Context(), "mail", "smtp"))
 	for _, c := range []struct {
 		age  time.Duration
 		want store.Claim
 	}{{store.ClaimsKept, store.Done}, {store.ClaimsKept + time.Second, store.Claimed}} {
-		later := openClaims(t, path, WithClock(func() time.Time { return began.Add(c.age) }))
+		later := openClaims(t, path, func() time.Time { return began.Add(c.age) })
 		claim, _, err := later.Claim(t.Context(), "mail", "smtp", time.Second)
 		require.NoError(t, err)
 		assert.Equal(t, c.want, claim)

@@ -88,18 +88,11 @@ func (w *writer) gather(batch []*job) []*job {
 	return batch
 }
 
-// commit runs jobs in one transaction. If one of them fails for a reason other than its arguments, each runs in a transaction
-// of its own: the others may not be concerned.
+// commit runs jobs in one transaction. If it fails, all of them have.
 func (w *writer) commit(jobs []*job) {
-	ofJob, err := w.transaction(jobs)
+	err := w.transaction(jobs)
 	if err != nil {
 		_, _ = w.tx.conn.ExecContext(context.Background(), "ROLLBACK") // unless SQLite has done so itself
-		if ofJob && len(jobs) > 1 {
-			for i := range jobs {
-				w.commit(jobs[i : i+1])
-			}
-			return
-		}
 		err = w.file.fault(context.Background(), err)
 	}
 	for _, j := range jobs {
@@ -107,27 +100,26 @@ func (w *writer) commit(jobs []*job) {
 	}
 }
 
-// transaction reports beside the error whether one of the jobs has failed, and not the file as a whole.
-func (w *writer) transaction(jobs []*job) (ofJob bool, err error) {
+func (w *writer) transaction(jobs []*job) error {
 	if err := w.file.inPlace(); err != nil {
-		return false, err
+		return err
 	}
 	if err := w.setSync(slices.ContainsFunc(jobs, func(j *job) bool { return j.sync })); err != nil {
-		return false, err
+		return err
 	}
 	// A batch belongs to no single caller.
 	if err := w.file.whileLocked(context.Background(), func() error { return w.tx.exec("BEGIN IMMEDIATE") }); err != nil {
-		return false, err
+		return err
 	}
 	for _, j := range jobs {
 		if j.err = w.file.fault(j.ctx, j.ctx.Err()); j.err != nil { // its caller has returned
 			continue
 		}
 		if j.err = j.run(&w.tx); events.KindOf(j.err) == events.Unknown && j.err != nil {
-			return true, j.err
+			return j.err
 		}
 	}
-	return false, w.tx.exec("COMMIT")
+	return w.tx.exec("COMMIT")
 }
 
 // setSync sets whether a commit waits for the disk. SQLite does it when it compiles the statement, so it is not prepared before.
@@ -147,10 +139,10 @@ func (w *writer) setSync(syncs bool) error {
 }
 
 // whileLocked tries again while another process has the lock, for lockTimeout at most.
-func (o options) whileLocked(ctx context.Context, try func() error) error {
+func (f *file) whileLocked(ctx context.Context, try func() error) error {
 	start := time.Now()
 	err := try()
-	for locked(err) && ctx.Err() == nil && time.Since(start) < o.lockTimeout {
+	for locked(err) && ctx.Err() == nil && time.Since(start) < f.lockTimeout {
 		time.Sleep(lockRetry/2 + rand.N(lockRetry)) //nolint:forbidigo // a backoff
 		err = try()
 	}

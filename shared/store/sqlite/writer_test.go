@@ -121,7 +121,7 @@ func TestWhatWaitsForTheDisk(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			folder := t.TempDir()
-			s, c := open(t, filepath.Join(folder, "model.db")), openClaims(t, filepath.Join(folder, "claims.db"))
+			s, c := open(t, filepath.Join(folder, "model.db")), openClaims(t, filepath.Join(folder, "claims.db"), time.Now)
 			require.NoError(t, advance(1)(t.Context(), s, c))
 			var modes [2]int
 			errs := make(chan error, 3)
