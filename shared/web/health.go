@@ -9,29 +9,25 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/sipeat/sipeat/shared/events"
 )
 
 // Check is a part without which requests cannot be served.
 type Check struct {
 	Name  string                      // shown to callers, such as "kafka"
-	Probe func(context.Context) error // nil = reachable. It has 2 s; the text of its error is for the log.
+	Probe func(context.Context) error // nil = reachable. It has 2 s and heeds its context; the text of its error is for the log.
 	Facts func() any                  // shown to callers as JSON whatever the outcome; nil = none. It must not wait
 }
 
 const (
 	probeTimeout = 2 * time.Second
 	probeFor     = time.Second // how long an outcome answers further requests
-	probeGrace   = 100 * time.Millisecond
 )
 
 // Health is GET /healthz, which answers 200 while the process runs, and GET /readyz, which runs all checks at the same time
 // and answers 200, or 503 with the names of those that failed. The outcome is used again for a second, and requests wait for
-// the checks that are running, so requests without limit cost the parts behind the checks one probe a second. A probe that
-// ignores its time counts as failed until it ends, and is not run again meanwhile.
+// the checks that are running, so requests without limit cost the parts behind the checks one probe a second.
 func Health(checks ...Check) []Function {
-	state := &readiness{checks: checks, running: make([]chan error, len(checks))}
+	state := &readiness{checks: checks}
 	return []Function{
 		{Name: "healthz", Route: "GET /healthz", Summary: "Report that the process runs.", Watch: true,
 			Handler: Endpoint{Out: reflect.TypeFor[health](), Handler: http.HandlerFunc(
@@ -49,11 +45,10 @@ type health struct {
 }
 
 type readiness struct {
-	checks  []Check
-	mu      sync.Mutex
-	running []chan error // the probes that run
-	errs    []error      // the latest outcomes
-	until   time.Time    // how long they are used
+	checks []Check
+	mu     sync.Mutex
+	errs   []error   // the latest outcomes
+	until  time.Time // how long they are used
 }
 
 // outcomes runs the checks without the request's context: a client that disconnects must not affect the outcome for others.
@@ -63,40 +58,16 @@ func (s *readiness) outcomes() []error {
 	if time.Now().Before(s.until) {
 		return s.errs
 	}
-	late, cancel := context.WithTimeout(context.Background(), probeTimeout+probeGrace)
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
 	s.errs = make([]error, len(s.checks))
 	var all sync.WaitGroup
 	for i, c := range s.checks {
-		if s.running[i] == nil {
-			s.running[i] = make(chan error, 1)
-			go c.probe(late, s.running[i])
-		}
-		all.Go(func() {
-			select {
-			case s.errs[i] = <-s.running[i]:
-				s.running[i] = nil
-			case <-late.Done():
-				s.errs[i] = errors.New("its probe does not end")
-			}
-		})
+		all.Go(func() { s.errs[i] = c.Probe(ctx) })
 	}
 	all.Wait()
 	s.until = time.Now().Add(probeFor)
 	return s.errs
-}
-
-func (c Check) probe(ctx context.Context, outcome chan<- error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	var err error
-	defer func() {
-		if fault := recover(); fault != nil {
-			err = events.Recovered(fault)
-		}
-		outcome <- err
-	}()
-	err = c.Probe(ctx)
 }
 
 func (s *readiness) ServeHTTP(w http.ResponseWriter, r *http.Request) {

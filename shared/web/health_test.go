@@ -73,30 +73,3 @@ func TestReadinessCostsOneProbeASecond(t *testing.T) {
 		assert.EqualValues(t, 10, probes.Load())
 	})
 }
-
-// A probe that hangs runs once for all requests, and every request is answered. Those of other checks count meanwhile.
-func TestHangingProbes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var probes atomic.Int32
-		release := make(chan struct{})
-		hang := func(context.Context) error { probes.Add(1); <-release; return nil } // ignores its context
-		boom := errors.New("not yet")
-		h := Router(Health(Check{Name: "a", Probe: hang}, Check{Name: "b", Probe: hang}, Check{Name: "c",
-			Probe: func(context.Context) error {
-				if boom != nil {
-					panic(boom)
-				}
-				return nil
-			}}, Check{Name: "d", Probe: func(context.Context) error { return nil }}), Options{Logger: quiet()})
-		start := time.Now()
-		for range 3 {
-			assert.Equal(t, []string{"a", "b", "c"}, problemOf(t, call(h, "GET", "/readyz", "")).Unreachable)
-			time.Sleep(probeFor)
-		}
-		assert.Equal(t, 3*(probeTimeout+probeGrace+probeFor), time.Since(start))
-		close(release)
-		boom = nil
-		assert.Equal(t, 200, call(h, "GET", "/readyz", "").Code)
-		assert.EqualValues(t, 2, probes.Load(), "the outcomes of those that hung")
-	})
-}
