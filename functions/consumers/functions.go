@@ -16,7 +16,7 @@ import (
 type Consumers struct {
 	Events    events.Factory
 	Publisher bus.Publisher
-	Notifier  notify.Notifier
+	Notifier  notify.Channels
 	Store     store.Writer
 	Claims    store.Claims
 	// AnnouncedBy lists the producers that write their own notification for each other event, as the TypeScript app does:

@@ -37,8 +37,9 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { require.NoError(t, claims.Close()) })
 	w := &world{topic: &topic{}, notifier: &fakeNotifier{}, model: model, claims: &fakeClaims{Claims: claims}}
 	w.Consumers = consumers.Consumers{
-		Publisher: w.topic, Notifier: w.notifier, Store: model, Claims: w.claims, AnnouncedBy: []string{"sipeat-app"},
-		Events: events.Factory{Now: func() time.Time { return noon }},
+		Publisher: w.topic, Notifier: notify.Channels{{Notifier: w.notifier}}, Store: model, Claims: w.claims,
+		AnnouncedBy: []string{"sipeat-app"},
+		Events:      events.Factory{Now: func() time.Time { return noon }},
 	}
 	return w
 }

@@ -36,7 +36,7 @@ func (h *OnNotification) React(ctx context.Context, e events.Event[events.Notifi
 		ID: e.ResourceID(), EventID: e.ID, Type: e.Data.Type, SubjectID: e.Data.SubjectID,
 		Recipient: e.Data.RecipientEmail, Text: e.Data.Message,
 	}
-	return notify.Each(h.Notifier, func(c notify.Channel) error { return h.deliver(ctx, c, message) })
+	return h.Notifier.Each(func(c notify.Channel) error { return h.deliver(ctx, c, message) })
 }
 
 // deliver claims the message, sends it and completes the claim. If the process ends between sending and completing, the
@@ -123,7 +123,7 @@ func (f failed) Write(ctx context.Context, d bus.DeadLetter) error {
 // note marks the channels as failed that have not delivered the notification. One that another process is sending by is left
 // to that process.
 func (f failed) note(ctx context.Context, id string, class bus.Class) error {
-	return notify.Each(f.Notifier, func(c notify.Channel) error {
+	return f.Notifier.Each(func(c notify.Channel) error {
 		claim, _, err := f.Claims.Claim(ctx, id, c.Name, lease(ctx))
 		if err == nil && claim == store.Claimed {
 			ctx, cancel := settle(ctx) // a claim that is left behind holds up the next owner of the partition until its lease ends

@@ -72,7 +72,8 @@ func TestTheLeaseOfAKilledSenderIsWaitedFor(t *testing.T) {
 		const lease = 35 * time.Second
 		killed := time.Now()
 		w := &world{notifier: &fakeNotifier{}}
-		w.Consumers = consumers.Consumers{Notifier: w.notifier, Store: noModel{}, Claims: &leased{until: killed.Add(lease)}}
+		w.Consumers = consumers.Consumers{Notifier: notify.Channels{{Notifier: w.notifier}}, Store: noModel{},
+			Claims: &leased{until: killed.Add(lease)}}
 		c := w.function(t, "notification").Consumer
 		partition := bus.NewEngine(c, w, bus.Options{}).Open(t.Context(), 0, time.Time{}, nil)
 		defer partition.Close(t.Context())

@@ -109,7 +109,7 @@ func TestCredentialsAndRegionAreFoundAsByAWSTools(t *testing.T) {
 
 			channels, err := a.openNotifier(t.Context())
 			require.NoError(t, err)
-			require.Error(t, channels.Notify(t.Context(), notify.Message{ID: "n-1", Type: "contact", Text: "Hello"}))
+			require.Error(t, channels[0].Notify(t.Context(), notify.Message{ID: "n-1", Type: "contact", Text: "Hello"}))
 			assert.Equal(t, c.key+" "+c.region+" ses", signed())
 
 			login, err := a.cluster.AWSCredentials(t.Context())

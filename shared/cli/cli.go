@@ -63,7 +63,7 @@ type app struct {
 	claims    store.Claims
 	publisher *kafka.Publisher
 	events    bus.Publisher // the publisher, observed
-	notifier  notify.Notifier
+	notifier  notify.Channels
 	metrics   *observe.Metrics
 	tracing   *observe.Tracing      // nil = off
 	statuses  func() []kafka.Status // of the consumers that run here; nil = none

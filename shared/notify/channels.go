@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -18,22 +17,12 @@ type Channel struct {
 // Channels deliver the same message, each in its own way.
 type Channels []Channel
 
-// Notify delivers by every channel. Repeated after a partial failure it delivers again by the others too; callers that must
-// not repeat use [Each].
-func (c Channels) Notify(ctx context.Context, m Message) error {
-	return Each(c, func(channel Channel) error { return channel.Notify(ctx, m) })
-}
-
-// Each calls do for every channel of n at the same time, so that a hanging channel delays no other; a notifier that is no
-// [Channels] is one channel without a name. It returns when all calls have, and panics if one did.
+// Each calls do for every channel at the same time, so that a hanging channel delays no other. It returns when all calls have,
+// and panics if one did.
 //
 // The error's kind is that of the failure most worth retrying: Unavailable before unknown before Invalid. So a message that
 // one channel refuses for good is not given up while another channel is down.
-func Each(n Notifier, do func(Channel) error) error {
-	channels, ok := n.(Channels)
-	if !ok {
-		channels = Channels{{Notifier: n}}
-	}
+func (channels Channels) Each(do func(Channel) error) error {
 	if len(channels) == 1 {
 		return do(channels[0])
 	}
@@ -50,11 +39,11 @@ func Each(n Notifier, do func(Channel) error) error {
 		})
 	}
 	all.Wait()
-	return join(channels, failures)
+	return channels.join(failures)
 }
 
 // join makes one error of those of the channels; it raises a panic again.
-func join(channels Channels, failures []error) error {
+func (channels Channels) join(failures []error) error {
 	joined := &events.Error{Kind: events.Invalid, EventOnly: true}
 	count := 0
 	for i, err := range failures {

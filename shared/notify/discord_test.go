@@ -63,7 +63,7 @@ func newDiscord(t *testing.T, r *room, now func() time.Time) notify.Notifier {
 	s := settings.Notify{Channels: "discord", DiscordWebhook: r.URL + webhook + "?thread_id=7"}
 	channels, err := notify.New(s, notify.Options{HTTP: r.Client(), Now: now})
 	require.NoError(t, err)
-	return channels
+	return channels[0]
 }
 
 // status answers with a code, a body, and a copy of the request.
@@ -199,9 +199,8 @@ func TestDiscordsWaitIsKept(t *testing.T) {
 // prober is the only channel of a notifier.
 func prober(t *testing.T, n notify.Notifier) notify.Prober {
 	t.Helper()
-	if channels, ok := n.(notify.Channels); ok {
-		require.Len(t, channels, 1)
-		n = channels[0].Notifier
+	if channel, ok := n.(notify.Channel); ok {
+		n = channel.Notifier
 	}
 	p, ok := n.(notify.Prober)
 	require.True(t, ok, "%T", n)

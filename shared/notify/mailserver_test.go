@@ -240,7 +240,7 @@ func newSMTP(t *testing.T, url string, roots *x509.CertPool) notify.Notifier {
 	t.Helper()
 	channels, err := notify.New(mailSettings(url), notify.Options{Roots: roots, Now: func() time.Time { return noon }})
 	require.NoError(t, err)
-	return channels
+	return channels[0]
 }
 
 func mailSettings(url string) settings.Notify {

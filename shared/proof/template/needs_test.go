@@ -180,7 +180,8 @@ func (n *needs) ofConsumer(t *testing.T, name string) {
 	require.NoError(t, err)
 	garbage := regexp.MustCompile(`"value":"[^"]*"`).ReplaceAll(sample, []byte(`"value":"AAAA"`))
 	store, claims := n.store(t)
-	all := consumers.Consumers{Publisher: n, Notifier: n, Store: consumers.Projected(store), Claims: claims}
+	all := consumers.Consumers{Publisher: n, Notifier: notify.Channels{{Notifier: n}}, Store: consumers.Projected(store),
+		Claims: claims}
 	functions := all.Functions()
 	f := functions[slices.IndexFunc(functions, func(f consumers.Function) bool { return f.Name == name })]
 	handler := trigger.New(f.Consumer, all.DeadLetters(n),
