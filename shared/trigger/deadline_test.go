@@ -116,34 +116,3 @@ func TestCancelledInvocation(t *testing.T) {
 		assert.NotContains(t, r.began, "a2")
 	})
 }
-
-// A handler that ignores its deadline ends the process. If the process survives, all invocations are refused.
-func TestOverrun(t *testing.T) {
-	for what, c := range map[string]struct{ timeout, handler, after time.Duration }{
-		"until the invocation's end": {20 * time.Second, 30 * time.Second, 19*time.Second + 500*time.Millisecond},
-		"in the middle":              {10 * time.Minute, 3 * time.Second, 8 * time.Second},
-	} {
-		t.Run(what, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				release := make(chan struct{})
-				r := newRecorder(t, trigger.Options{Partial: true, Delivery: bus.Options{HandlerTimeout: c.handler}}, func(context.Context,
-					event) error {
-					<-release
-					return nil
-				})
-				ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
-				defer cancel()
-				began := time.Now()
-				_, err := r.Invoke(ctx, batch(t, "0/0:a1"))
-				assert.InDelta(t, c.after, time.Since(began), float64(500*time.Millisecond))
-				require.ErrorContains(t, err, "this process must end")
-				synctest.Wait()
-				assert.NotEmpty(t, r.overran)
-				_, err = r.Invoke(t.Context(), batch(t, "0/0:a1"))
-				require.ErrorContains(t, err, "this process must end")
-				assert.Len(t, r.began, 1)
-				close(release)
-			})
-		})
-	}
-}

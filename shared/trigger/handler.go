@@ -42,7 +42,7 @@ type Options struct {
 	Advance func(ctx context.Context, topic string, from, to map[int32]int64) error
 
 	// Delivery tunes the engine. Its Overrun exits the process by default, so that Lambda starts another: a handler that
-	// ignores its deadline must not run beside the next invocation. If Overrun returns, all invocations are refused.
+	// ignores its deadline must not run beside the next invocation.
 	Delivery bus.Options
 	Logger   *slog.Logger // the default one
 }
@@ -58,7 +58,6 @@ type Handler struct {
 	engine  *bus.Engine
 	topic   string
 	options Options
-	usable  context.Context // until a handler has ignored its deadline: it may still run
 }
 
 // New makes the handler of a consumer.
@@ -66,19 +65,13 @@ func New(c bus.Consumer, deadLetters bus.DeadLetters, o Options) *Handler {
 	o.Delivery.Grace = cmp.Or(o.Delivery.Grace, 5*time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	o.Delivery.Logger = cmp.Or(o.Delivery.Logger, o.Logger)
-	usable, broken := context.WithCancelCause(context.Background())
-	h := &Handler{topic: c.Topic, options: o, usable: usable}
-	overrun := o.Delivery.Overrun
-	if overrun == nil {
-		overrun = func(error) { os.Exit(1) }
+	if o.Delivery.Overrun == nil {
+		o.Delivery.Overrun = func(err error) {
+			o.Logger.Error("the process must end", "topic", c.Topic, "error", err)
+			os.Exit(1)
+		}
 	}
-	o.Delivery.Overrun = func(err error) {
-		broken(err)
-		o.Logger.Error("the process must end", "topic", c.Topic, "error", err)
-		overrun(err)
-	}
-	h.engine = bus.NewEngine(c, deadLetters, o.Delivery)
-	return h
+	return &Handler{engine: bus.NewEngine(c, deadLetters, o.Delivery), topic: c.Topic, options: o}
 }
 
 // Invoke handles the batch in payload. It returns when all of it is handled, when ctx is done or its deadline near, or when
@@ -90,9 +83,6 @@ func New(c bus.Consumer, deadLetters bus.DeadLetters, o Options) *Handler {
 // AWS sends the records of a partition in offset order, one batch at a time. Should they be out of order they are sorted,
 // because a response names records by offset; a repeated offset does no harm.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	if err := h.refusal(); err != nil {
-		return nil, err
-	}
 	batch, err := Decode(payload)
 	if err != nil {
 		return nil, err
@@ -109,9 +99,6 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, err
 	}
 	failures := unhandled(all)
-	if err := h.refusal(); err != nil {
-		return nil, err
-	}
 	if len(failures) > 0 {
 		err := retryError(failures, len(batch.Records))
 		if !h.options.Partial {
@@ -120,13 +107,6 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		h.options.Logger.WarnContext(ctx, "records are returned for retry", "topic", h.topic, "error", err)
 	}
 	return json.Marshal(response{failures})
-}
-
-func (h *Handler) refusal() error {
-	if err := context.Cause(h.usable); err != nil {
-		return fmt.Errorf("this process must end, because a handler may still be running: %w", err)
-	}
-	return nil
 }
 
 // partition is the part of a batch that is of one partition.
@@ -167,7 +147,6 @@ func (h *Handler) deliver(ctx context.Context, all []partition) {
 	}
 	waiting, stop := context.WithDeadline(ctx, lastStart)
 	defer stop()
-	defer context.AfterFunc(h.usable, stop)()
 	for i := range all {
 		p := &all[i]
 		p.Partition = h.engine.Open(ctx, p.positions[0].Partition, end, nil)
@@ -177,9 +156,7 @@ func (h *Handler) deliver(ctx context.Context, all []partition) {
 	for i := range all {
 		done.Go(func() {
 			_ = all[i].Wait(waiting) // Handled returns the same
-			if h.refusal() == nil {
-				h.close(ctx, &all[i], end)
-			}
+			h.close(ctx, &all[i], end)
 		})
 	}
 	done.Wait()
