@@ -64,7 +64,7 @@ type Options struct {
 func Functions(o Options) []web.Function {
 	l := &letters{client: o.DeadLetters}
 	n, d := &now{Options: o, letters: l}, &deadLetters{o, l}
-	r := &rebuilds{Options: o, now: n, seen: map[string][]seenHeld{}}
+	r := &rebuilds{Options: o, now: n}
 	overview := view("now", web.HandleQuery(n.get))
 	overview.Watch = true // it is polled
 	all := []web.Function{

@@ -37,7 +37,6 @@ type Model struct {
 var tableName = regexp.MustCompile(`^([\w.-]{3,255})?$`)
 
 const (
-	maxSeen        = 100 // read models whose progress is remembered
 	maxDifferences = 100
 	compareTimeout = 25 * time.Second // requests have 45 s
 )
@@ -71,8 +70,6 @@ type modelView struct {
 	Topics []topicProgress `json:"topics"`
 	Held   int64           `json:"held"`
 	All    int64           `json:"all"`
-	Rate   *float64        `json:"rate"` // offsets a second; null = not known yet
-	Left   *float64        `json:"left"` // seconds; null = unknown, or it stands still
 }
 
 type topicProgress struct {
@@ -81,20 +78,11 @@ type topicProgress struct {
 	All   int64  `json:"all"`
 }
 
-// rebuilds is the view of the read models. It remembers how far they were while it is looked at.
+// rebuilds is the view of the read models.
 type rebuilds struct {
 	Options
-	now *now
-
+	now       *now
 	comparing sync.Mutex
-
-	mu   sync.Mutex
-	seen map[string][]seenHeld // by name, in the last [rateOver] and the one before
-}
-
-type seenHeld struct {
-	at   time.Time
-	held int64
 }
 
 func (r *rebuilds) get(ctx context.Context, q rebuildQuery) (v rebuildView, err error) {
@@ -115,12 +103,6 @@ func (r *rebuilds) get(ctx context.Context, q rebuildQuery) (v rebuildView, err 
 			}
 			view.Topics = append(view.Topics, p)
 			view.Held, view.All = view.Held+p.Held, view.All+p.All
-		}
-		if rate, known := r.rate(m.Name, view.Held); known && len(last.groups) > 0 {
-			view.Rate = &rate
-			if left := float64(view.All-view.Held) / rate; rate > 0 {
-				view.Left = &left
-			}
 		}
 		v.Models = append(v.Models, view)
 	}
@@ -164,22 +146,4 @@ func (r *rebuilds) differences(ctx context.Context, q differencesQuery) (v diffe
 	}
 	v.Count, v.Differences = len(found), found[:min(len(found), maxDifferences)]
 	return v, err
-}
-
-// rate notes how far a read model is now, and returns how fast it became so.
-func (r *rebuilds) rate(name string, held int64) (perSecond float64, known bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.seen) > maxSeen { // tables that were asked for
-		clear(r.seen)
-	}
-	r.seen[name] = append(r.seen[name], seenHeld{time.Now(), held})
-	seen := r.seen[name]
-	last := seen[len(seen)-1]
-	for len(seen) > 2 && last.at.Sub(seen[1].at) >= rateOver {
-		seen = seen[1:]
-	}
-	r.seen[name] = seen
-	took := last.at.Sub(seen[0].at)
-	return max(float64(held-seen[0].held)/max(took.Seconds(), 1), 0), took >= time.Second
 }

@@ -469,10 +469,22 @@ async function showTopic(name) {
     v.schema && h('p', {}, h('a', {href: '/docs#' + v.topic}, 'Fields and limits'), ' (where the API is)'), button, records);
 }
 
+// rate is how many events a second a read model has taken over since this page was opened, in the last 10 s; null = not known yet.
+const progress = {};
+function rate(m) {
+  const seen = progress[m.name] ||= [];
+  seen.push({at: Date.now(), held: m.held});
+  while (seen.length > 2 && seen.at(-1).at - seen[1].at >= 10000) seen.shift();
+  const seconds = (seen.at(-1).at - seen[0].at) / 1000;
+  return seconds < 1 ? null : Math.max(m.held - seen[0].held, 0) / seconds;
+}
+
 views.rebuild = {title: 'Rebuild', every: 2000, async show() {
   const v = await get('rebuild', parameters(['table'])), left = s => s < 120 ? Math.round(s) + ' s' : Math.round(s / 60) + ' min';
   const state = m => m.problem ? h('span', {class: 'bad'}, text(m.problem, 400)) : !m.topics.length ? 'unknown' :
-    m.held === m.all ? h('span', {class: 'ok'}, 'holds all') : m.left !== null ? left(m.left) + ' left' : m.rate === null ? '…' : 'stands still';
+    m.held === m.all ? h('span', {class: 'ok'}, 'holds all') : m.rate === null ? '…' :
+      m.rate > 0 ? left((m.all - m.held) / m.rate) + ' left' : 'stands still';
+  for (const m of v.models) m.rate = rate(m);
   const compare = async name => {
     const p = parameters(['table']);
     p.set('model', name);
