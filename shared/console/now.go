@@ -10,6 +10,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/sipeat/sipeat/shared/events"
+	"golang.org/x/sync/singleflight"
 )
 
 const (
@@ -28,16 +29,14 @@ type now struct {
 	Options
 	letters *letters
 
-	mu       sync.Mutex
-	samples  []sample
-	rejected []*deadletters.Rejection // as of the last sample
-	err      error                    // of the latest try to take one
-	tried    time.Time                // when that ended
-	sampling bool
-	sampled  chan struct{} // is closed at the end of the latest try
+	running singleflight.Group
 
-	diagnosing sync.Mutex // held while the doctor runs
-	diagnosis  diagnosis  // under mu
+	mu        sync.Mutex
+	samples   []sample
+	rejected  []*deadletters.Rejection // as of the last sample
+	err       error                    // of the latest try to take one
+	tried     time.Time                // when that ended
+	diagnosis diagnosis
 }
 
 // sample is the state of the groups at one time.
@@ -88,7 +87,7 @@ type plotPoint struct {
 }
 
 func (n *now) get(ctx context.Context, q nowQuery) (nowView, error) {
-	n.diagnose()
+	n.running.DoChan("diagnosis", n.diagnose)
 	last, problem := n.last(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -99,9 +98,14 @@ func (n *now) get(ctx context.Context, q nowQuery) (nowView, error) {
 	return v, nil
 }
 
-// last is the latest sample, and why it is not one of now.
+// last is the latest sample, and why it is not one of now. It waits a little for the sample that is being taken.
 func (n *now) last(ctx context.Context) (last sample, problem string) {
-	n.refresh(ctx)
+	ctx, cancel := context.WithTimeout(ctx, freshWithin)
+	defer cancel()
+	select {
+	case <-n.running.DoChan("sample", n.sample):
+	case <-ctx.Done():
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.err != nil {
@@ -113,24 +117,18 @@ func (n *now) last(ctx context.Context) (last sample, problem string) {
 	return last, problem
 }
 
-// refresh takes a sample, unless the last one is recent or one is under way, and waits for it a little.
-func (n *now) refresh(ctx context.Context) {
+// recent reports whether something was done a short time ago.
+func (n *now) recent(at *time.Time, within time.Duration) bool {
 	n.mu.Lock()
-	if !n.sampling && time.Since(n.tried) >= sampleEvery {
-		n.sampling, n.sampled = true, make(chan struct{})
-		go n.sample()
-	}
-	sampled := n.sampled
-	n.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, freshWithin)
-	defer cancel()
-	select {
-	case <-sampled:
-	case <-ctx.Done():
-	}
+	defer n.mu.Unlock()
+	return time.Since(*at) < within
 }
 
-func (n *now) sample() {
+// sample takes a sample, unless the last one is recent.
+func (n *now) sample() (_ any, _ error) {
+	if n.recent(&n.tried, sampleEvery) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), sampleTimeout)
 	defer cancel()
 	groups, err := kafka.Groups(ctx, n.Cluster, n.Groups)
@@ -145,36 +143,31 @@ func (n *now) sample() {
 		n.samples = append(n.samples[max(len(n.samples)-samplesKept+1, 0):], sample{at, groups})
 		n.rejected = rejected
 	}
-	n.sampling, n.tried = false, time.Now()
-	close(n.sampled)
+	n.tried = time.Now()
+	return
 }
 
-// diagnose runs the doctor in the background, unless it is running or has run recently.
-func (n *now) diagnose() {
-	n.mu.Lock()
-	recent := time.Since(n.diagnosis.At) < diagnoseEvery
-	n.mu.Unlock()
-	if recent || !n.diagnosing.TryLock() {
+// diagnose runs the doctor, unless it has run recently.
+func (n *now) diagnose() (_ any, _ error) {
+	if n.recent(&n.diagnosis.At, diagnoseEvery) {
 		return
 	}
-	go func() {
-		defer n.diagnosing.Unlock()
-		findings, err := n.Diagnose(context.Background()) // each of its checks has a timeout
-		d := diagnosis{At: time.Now(), Checks: len(findings), Findings: []Finding{}}
-		for _, status := range []string{"wrong", "note"} {
-			for _, f := range findings {
-				if f.Status == status && (f.Part != "groups" || status == "wrong") { // the topics show the lag, as of now
-					d.Findings = append(d.Findings, f)
-				}
+	findings, err := n.Diagnose(context.Background()) // each of its checks has a timeout
+	d := diagnosis{At: time.Now(), Checks: len(findings), Findings: []Finding{}}
+	for _, status := range []string{"wrong", "note"} {
+		for _, f := range findings {
+			if f.Status == status && (f.Part != "groups" || status == "wrong") { // the topics show the lag, as of now
+				d.Findings = append(d.Findings, f)
 			}
 		}
-		if err != nil {
-			d.Error = events.LogText(err.Error())
-		}
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.diagnosis = d
-	}()
+	}
+	if err != nil {
+		d.Error = events.LogText(err.Error())
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.diagnosis = d
+	return
 }
 
 // topic is the view of the i-th group.
