@@ -5,11 +5,8 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/sipeat/sipeat/shared/events"
-	"github.com/sipeat/sipeat/shared/web"
 )
 
 // maxItems is how many results of an action are shown; the command line shows all.
@@ -49,29 +46,17 @@ const exportBuffer = 64 << 10 // bytes
 // export answers GET /console/audit/records with all audit records, one a line, as `sipeat dead-letters audit --records` prints
 // them. An answer that cannot be completed is cut off.
 func (d *deadLetters) export(w http.ResponseWriter, r *http.Request) {
-	var s *stream
-	var lines []byte
-	flush := func() {
-		if s == nil {
-			s = newStream(w, "application/x-ndjson")
-		}
-		s.write(lines)
-		lines = lines[:0]
-	}
+	write, lines := stream(w, "application/x-ndjson"), []byte{}
 	err := d.DeadLetters.AuditRecords(r.Context(), func(a deadletters.AuditRecord) error {
-		line, _ := json.Marshal(a, jsontext.AllowInvalidUTF8(true)) // this type is JSON
-		if lines = append(append(lines, line...), '\n'); len(lines) >= exportBuffer {
-			flush()
+		if lines = append(lines, line(a)...); len(lines) >= exportBuffer {
+			write(lines)
+			lines = lines[:0]
 		}
 		return nil
 	})
-	if err == nil {
-		flush()
-		return
-	}
-	d.Logger.Warn("the audit records cannot be read", "error", events.LogText(err.Error()))
-	if s != nil {
+	if err != nil {
+		d.Logger.Warn("the audit records cannot be read", "error", events.LogText(err.Error()))
 		panic(http.ErrAbortHandler)
 	}
-	web.Problem{Status: http.StatusServiceUnavailable, Detail: "The audit topic cannot be read."}.Write(w, r)
+	write(lines)
 }

@@ -5,11 +5,9 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
@@ -122,31 +120,7 @@ func feedEventOf(r bus.Record) feedEvent {
 // batch is what one message of the stream holds.
 type batch struct {
 	Events  []feedEvent `json:"events"`
-	Skipped int         `json:"skipped"` // events that came too fast to be shown
-}
-
-// feedQueue passes events from the topics to the stream.
-type feedQueue struct {
-	mu sync.Mutex
-	batch
-}
-
-func (q *feedQueue) add(r bus.Record) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.Events) == feedEvents {
-		q.Skipped++
-		return nil
-	}
-	q.Events = append(q.Events, feedEventOf(r))
-	return nil
-}
-
-func (q *feedQueue) take() (taken batch) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	taken, q.batch = q.batch, batch{}
-	return taken
+	Skipped int64       `json:"skipped"` // events that came too fast to be shown
 }
 
 func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -161,18 +135,26 @@ func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	tails, ctx := errgroup.WithContext(r.Context())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var queue feedQueue
+	queue, skipped := make(chan feedEvent, feedEvents), atomic.Int64{}
+	add := func(r bus.Record) error {
+		select {
+		case queue <- feedEventOf(r):
+		default:
+			skipped.Add(1)
+		}
+		return nil
+	}
 	for _, topic := range f.DeadLetters.Topics {
 		tails.Go(func() error {
-			return kafka.Tail(ctx, f.Cluster, topic, kafka.TailOptions{Follow: true, Logger: f.Logger}, queue.add)
+			return kafka.Tail(ctx, f.Cluster, topic, kafka.TailOptions{Follow: true, Logger: f.Logger}, add)
 		})
 	}
 	defer func() { _ = tails.Wait() }() // it ends with ctx
 	defer cancel()
-	stream := newStream(w, "text/event-stream")
+	write := stream(w, "text/event-stream")
 	tick := time.NewTicker(feedEvery)
 	defer tick.Stop()
-	stream.write([]byte(": live\n\n"))
+	write([]byte(": live\n\n"))
 	for wrote := time.Now(); ; {
 		select {
 		case <-tick.C:
@@ -181,13 +163,15 @@ func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-f.Running.Done():
 			return
 		}
-		b := queue.take()
+		b := batch{Skipped: skipped.Swap(0)}
+		for range len(queue) {
+			b.Events = append(b.Events, <-queue)
+		}
 		switch {
 		case len(b.Events) > 0:
-			data, _ := json.Marshal(b, jsontext.AllowInvalidUTF8(true)) // these types are JSON
-			stream.write(slices.Concat([]byte("data: "), data, []byte("\n\n")))
+			write(slices.Concat([]byte("data: "), line(b), []byte("\n")))
 		case time.Since(wrote) > keepAlive:
-			stream.write([]byte(": nothing new\n\n"))
+			write([]byte(": nothing new\n\n"))
 		default:
 			continue
 		}

@@ -70,7 +70,7 @@ func Functions(o Options) []web.Function {
 	all := []web.Function{
 		overview,
 		view("dead-letters", web.HandleQuery(d.list)),
-		view("dead-letters/{topic}/{partition}/{offset}", web.HandleQuery(d.letter)),
+		view("dead-letters/{id...}", web.HandleQuery(d.letter)),
 		view("dead-letters/preview", web.HandleQuery(d.preview)),
 		view("journey", web.HandleQuery(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })), // the form
 		view("journey/{id}", web.HandleQuery((&journeys{o, l}).get)),

@@ -69,19 +69,10 @@ type listView struct {
 	Classes  []bus.Class              `json:"classes"`
 }
 
-// groupView is the rejections of one consumer that have one class and reason.
+// groupView is the rejections of one consumer that have one class and kind of reason.
 type groupView struct {
-	groupKey
-	Count  int       `json:"count"`
-	New    int       `json:"new"`
-	LastAt time.Time `json:"lastAt"`
-}
-
-type groupKey struct {
-	Topic    string    `json:"topic"`
-	Consumer string    `json:"consumer"`
-	Class    bus.Class `json:"class"`
-	Reason   string    `json:"reason"` // its [deadletters.ReasonKind]
+	deadletters.Group
+	New int `json:"new"`
 }
 
 // list answers GET /console/dead-letters.
@@ -92,16 +83,16 @@ func (d *deadLetters) list(ctx context.Context, q listQuery) (listView, error) {
 	}
 	filter := q.filter()
 	var matching []*deadletters.Rejection
-	groups := map[groupKey]*groupView{}
+	groups := map[deadletters.Group]*groupView{}
 	for _, r := range all {
 		if !filter.Matches(r) || q.State != "all" && q.State != string(r.State) {
 			continue
 		}
 		matching = append(matching, r)
-		key := groupKey{r.Topic, r.Consumer, r.Class, deadletters.ReasonKind(r.Reason)}
+		key := deadletters.Group{Topic: r.Topic, Consumer: r.Consumer, Class: r.Class, Reason: deadletters.ReasonKind(r.Reason)}
 		g := groups[key]
 		if g == nil {
-			g = &groupView{groupKey: key}
+			g = &groupView{Group: key}
 			groups[key] = g
 		}
 		g.Count++
@@ -123,9 +114,7 @@ func (d *deadLetters) list(ctx context.Context, q listQuery) (listView, error) {
 }
 
 type letterQuery struct {
-	Topic     string `path:"topic"`
-	Partition int    `path:"partition" min:"0" max:"2147483647"`
-	Offset    int    `path:"offset" min:"0" max:"9223372036854775807"`
+	ID string `path:"id"`
 }
 
 type letterView struct {
@@ -153,15 +142,13 @@ type laterEvent struct {
 	EventID string    `json:"eventId,omitempty"`
 }
 
-// letter answers GET /console/dead-letters/{topic}/{partition}/{offset}.
+// letter answers GET /console/dead-letters/{id}.
 func (d *deadLetters) letter(ctx context.Context, q letterQuery) (v letterView, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	at := bus.Position{Topic: q.Topic, Partition: int32(q.Partition), Offset: int64(q.Offset)} //nolint:gosec // within its bounds
-	id := deadletters.FormatID(at)
-	rejections, err := d.DeadLetters.Show(ctx, id)
+	rejections, err := d.DeadLetters.Show(ctx, q.ID)
 	if err == nil && len(rejections) == 0 {
-		err = events.Errorf(events.NotFound, "no consumer has rejected %s", id)
+		err = events.Errorf(events.NotFound, "no consumer has rejected %s", q.ID)
 	}
 	if err != nil {
 		return v, unavailable(err)
@@ -179,7 +166,7 @@ func (d *deadLetters) letter(ctx context.Context, q letterQuery) (v letterView, 
 	}
 	for _, a := range actions {
 		for _, item := range a.Items {
-			if item.ID == id {
+			if item.ID == q.ID {
 				one := *a
 				one.Items = []deadletters.AuditRecord{item}
 				v.Actions = append(v.Actions, one)
@@ -202,18 +189,13 @@ func (d *deadLetters) later(ctx context.Context, r *deadletters.Rejection) (foun
 	enough := errors.New("enough")
 	err := kafka.Tail(ctx, d.Cluster, r.Topic, kafka.TailOptions{Partitions: []int32{r.Partition}, HasOffset: true,
 		Offset: r.Offset + 1, Logger: d.Logger}, func(record bus.Record) error {
-		if len(record.Key) > 0 && string(record.Key) != r.Key {
-			return nil
+		key, later := string(record.Key), laterEvent{Offset: record.Offset, At: record.Timestamp}
+		if key == "" || key == r.Key {
+			if e, err := definition.Decode(record.Value); err == nil {
+				key, later.EventID = cmp.Or(key, e.Key()), e.EventID()
+			}
 		}
-		e, err := definition.Decode(record.Value)
-		if err != nil {
-			e = nil
-		}
-		later := laterEvent{Offset: record.Offset, At: record.Timestamp}
-		if e != nil {
-			later.EventID = e.EventID()
-		}
-		if len(record.Key) > 0 || e != nil && e.Key() == r.Key {
+		if key == r.Key {
 			found = append(found, later)
 		}
 		if len(found) == maxLater {
@@ -295,11 +277,8 @@ func (d *deadLetters) act(kind deadletters.Kind) http.Handler {
 			web.Problem{Status: http.StatusUnprocessableEntity, Detail: err.Error()}.Write(w, r)
 			return
 		}
-		stream := newStream(w, "application/x-ndjson")
-		line := func(v any) {
-			b, _ := json.Marshal(v, jsontext.AllowInvalidUTF8(true)) // these types are JSON
-			stream.write(append(b, '\n'))
-		}
+		write := stream(w, "application/x-ndjson")
+		write(nil)
 		act := d.DeadLetters.Redrive
 		if kind == deadletters.Discard {
 			act = d.DeadLetters.Discard
@@ -309,36 +288,34 @@ func (d *deadLetters) act(kind deadletters.Kind) http.Handler {
 		defer context.AfterFunc(d.Running, cancel)()
 		end := actionEnd{Ended: true}
 		if err := act(ctx, body.Token, deadletters.ActOptions{Who: cmp.Or(web.Caller(r.Context()), d.Who), Rate: body.Rate,
-			Reason: body.Reason, Report: func(r deadletters.Result) { line(r) }}); err != nil {
+			Reason: body.Reason, Report: func(r deadletters.Result) { write(line(r)) }}); err != nil {
 			d.Logger.Warn("an action on dead letters has stopped", "kind", kind, "error", events.LogText(err.Error()))
 			end.Error = events.LogText(err.Error())
 		}
-		line(end)
+		write(line(end))
 	})
 }
 
-// stream is an answer that is written in pieces, for as long as the client reads it.
-type stream struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
+// line is a value as a line of JSON.
+func line(v any) []byte {
+	b, _ := json.Marshal(v, jsontext.AllowInvalidUTF8(true)) // these types are JSON
+	return append(b, '\n')
 }
 
 // writeTimeout bounds the writing of a piece.
 const writeTimeout = 10 * time.Second
 
-func newStream(w http.ResponseWriter, contentType string) *stream {
-	s := &stream{w, http.NewResponseController(w)}
-	_ = s.control.SetReadDeadline(time.Time{}) // the server's deadlines are for short answers; a test's recorder has none
+// stream begins an answer that is written in pieces, for as long as the client reads it. When write fails the client has gone,
+// and the request's context ends.
+func stream(w http.ResponseWriter, contentType string) (write func(piece []byte)) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // the server's deadlines are for short answers
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	s.write(nil)
-	return s
-}
-
-// write writes a piece. When it fails the client has gone, and the request's context ends.
-func (s *stream) write(piece []byte) {
-	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, _ = s.w.Write(piece)
-	_ = s.control.Flush()
+	return func(piece []byte) {
+		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
+		_, _ = w.Write(piece)
+		_ = control.Flush()
+	}
 }
