@@ -13,7 +13,7 @@ import (
 type object = map[string]any
 
 // render is a document as JSON that people can read and compare: indented, with sorted names.
-func render(document object) []byte {
+func render(document any) []byte {
 	b, err := json.Marshal(document, json.Deterministic(true), jsontext.WithIndent("  "))
 	if err != nil {
 		panic(fmt.Sprintf("docs: %v", err)) // a value that is no JSON is a mistake in this package

@@ -3,6 +3,8 @@ package docs_test
 import (
 	"compress/gzip"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,6 +79,19 @@ func TestAsyncAPIIsValid(t *testing.T) {
 	channel := document["channels"].(map[string]any)["contact-created"].(map[string]any)
 	channel["bindings"].(map[string]any)["kafka"].(map[string]any)["partitions"] = -1
 	require.Error(t, official.Validate(document), "the schema checks the bindings")
+}
+
+func TestPageShowsTheDocuments(t *testing.T) {
+	t.Parallel()
+	functions := docs.Functions(func() ([]byte, []byte) { return openAPI(), asyncAPI() })
+	w := httptest.NewRecorder()
+	functions[2].Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/docs", http.NoBody))
+	for _, text := range []string{"<code>POST /contacts</code>", "<code>GET /demand</code> <small>staff</small>",
+		"<td><code>limit</code><td>query<td>integer from 1 to 100, default 20<td>The most", "<td>contact machine request<td>",
+		"<code>drinksList</code> required<td>list of strings<td>1 to 20 entries.", "<td>413<td>", "&#34;Ada Lovelace&#34;",
+		`<a href="#contact-created">`, `<section id="AuditRecord">`} {
+		assert.Contains(t, w.Body.String(), text)
+	}
 }
 
 // The documents are what others integrate with: a change is to be seen.

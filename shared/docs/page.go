@@ -2,21 +2,19 @@ package docs
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html/template"
-	"maps"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/sipeat/sipeat/shared/web"
 )
@@ -27,7 +25,10 @@ var style string
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("page").Parse(pageText))
+var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"upper": strings.ToUpper, "json": func(v any) string { return string(render(v)) }, "value": describeType, "resolve": resolve,
+	"contains": func(list []any, name string) bool { return slices.Contains(list, any(name)) },
+}).Parse(pageText))
 
 // Functions are the endpoints of the documents: /openapi.json, /asyncapi.json, and /docs, a page that shows both. documents is
 // called once, at the first request: most servers are never asked for them.
@@ -53,143 +54,47 @@ func Functions(documents func() (openAPI, asyncAPI []byte)) []web.Function {
 	}
 }
 
-// The parts of the documents that the page shows.
-type (
-	apiDocument struct {
-		Info       struct{ Version, Description string }
-		Paths      map[string]map[string]apiOperation
-		Components struct{ Schemas schemas }
-	}
-	apiOperation struct {
-		ID          string `json:"operationId"`
-		Summary     string
-		Security    []any
-		Parameters  []parameter
-		RequestBody struct{ Content map[string]media }
-		Responses   map[string]struct {
-			Description string
-			Content     map[string]media
-		}
-	}
-	parameter struct {
-		Name, In, Description string
-		Schema                *jsonschema.Schema
-	}
-	media struct {
-		Schema  *jsonschema.Schema
-		Example jsontext.Value
-	}
-	eventsDocument struct {
-		Components struct {
-			Schemas  schemas
-			Messages map[string]struct {
-				Title, Summary string
-				Payload        *jsonschema.Schema
-				Examples       []struct{ Payload jsontext.Value }
-			}
-		}
-	}
-)
-
-// field is a row of a table of fields or parameters; status is one of answers.
-type (
-	field struct {
-		Name, In, Schema, Description string
-		Required                      bool
-	}
-	status struct{ Status, Description string }
-)
-
 func showPage(openAPI, asyncAPI []byte) []byte {
-	var api apiDocument
-	var topics eventsDocument
-	for document, into := range map[*[]byte]any{&openAPI: &api, &asyncAPI: &topics} {
-		if err := json.Unmarshal(*document, into, json.MatchCaseInsensitiveNames(true)); err != nil {
-			panic(fmt.Sprintf("docs: %v", err)) // this package wrote them
-		}
-	}
-	type section struct {
-		ID, Method, Path, Title, Summary, Example, Answer string
-		Security                                          bool
-		Parameters, Fields                                []field
-		Responses                                         []status
-	}
 	data := struct {
-		API                  apiDocument
-		Style                template.CSS
-		Operations, Messages []section
-	}{API: api, Style: template.CSS(style)} //nolint:gosec // it is the embedded file
-	for _, path := range slices.Sorted(maps.Keys(api.Paths)) {
-		for _, method := range slices.Sorted(maps.Keys(api.Paths[path])) {
-			o := api.Paths[path][method]
-			body := o.RequestBody.Content["application/json"]
-			s := section{ID: o.ID, Method: strings.ToUpper(method), Path: path, Summary: o.Summary, Security: o.Security != nil,
-				Example: indented(body.Example), Fields: fieldsOf(body.Schema, api.Components.Schemas)}
-			for _, p := range o.Parameters {
-				s.Parameters = append(s.Parameters, field{Name: p.Name, In: p.In, Schema: describeType(p.Schema), Description: p.Description})
-			}
-			for _, code := range slices.Sorted(maps.Keys(o.Responses)) {
-				s.Responses = append(s.Responses, status{code, o.Responses[code].Description})
-				s.Answer += indented(o.Responses[code].Content["application/json"].Example)
-			}
-			data.Operations = append(data.Operations, s)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(topics.Components.Messages)) {
-		m := topics.Components.Messages[name]
-		s := section{Title: cmp.Or(m.Title, name), Summary: m.Summary}
-		if inner := m.Payload.Properties["data"]; inner != nil {
-			s.Fields = fieldsOf(inner, topics.Components.Schemas)
-		} else {
-			s.Fields = fieldsOf(m.Payload, topics.Components.Schemas)
-		}
-		for _, example := range m.Examples {
-			s.Example = indented(example.Payload)
-		}
-		data.Messages = append(data.Messages, s)
-	}
+		API, Topics object
+		Style       template.CSS
+	}{Style: template.CSS(style)} //nolint:gosec // it is the embedded file
 	var b bytes.Buffer
-	if err := page.Execute(&b, data); err != nil {
-		panic(fmt.Sprintf("docs: %v", err))
+	err := errors.Join(json.Unmarshal(openAPI, &data.API), json.Unmarshal(asyncAPI, &data.Topics), page.Execute(&b, &data))
+	if err != nil {
+		panic(fmt.Sprintf("docs: %v", err)) // this package wrote them
 	}
 	return b.Bytes()
 }
 
-// fieldsOf lists the fields of a schema, or of the component that it refers to.
-func fieldsOf(schema *jsonschema.Schema, components schemas) (fields []field) {
-	if schema == nil {
-		return nil
+// resolve is the schema, or the component of the document that it refers to.
+func resolve(schema, document object) object {
+	if ref, ok := schema["$ref"].(string); ok {
+		return document["components"].(object)["schemas"].(object)[path.Base(ref)].(object)
 	}
-	if schema.Ref != "" {
-		schema = components[schema.Ref[strings.LastIndex(schema.Ref, "/")+1:]]
-	}
-	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
-		p := schema.Properties[name]
-		fields = append(fields, field{Name: name, Schema: describeType(p), Description: p.Description,
-			Required: slices.Contains(schema.Required, name)})
-	}
-	return fields
+	return schema
 }
 
 // describeType is what a value may be, in a few words: "integer from 1 to 100".
-func describeType(s *jsonschema.Schema) string {
-	text := cmp.Or(s.Type, strings.Join(s.Types, " or "), "object")
-	if s.Items != nil {
-		text = "list of " + describeType(s.Items) + "s"
+func describeType(schema object) string {
+	text := "object"
+	switch t := schema["type"].(type) {
+	case string:
+		text = t
+	case []any:
+		text = strings.ReplaceAll(strings.Trim(fmt.Sprint(t), "[]"), " ", " or ")
 	}
-	if s.Minimum != nil && s.Maximum != nil {
-		text += fmt.Sprintf(" from %.0f to %.0f", *s.Minimum, *s.Maximum)
+	if items, ok := schema["items"].(object); ok {
+		text = "list of " + describeType(items) + "s"
 	}
-	if len(s.Enum) > 0 {
-		text = strings.Trim(fmt.Sprint(s.Enum), "[]")
+	if schema["minimum"] != nil && schema["maximum"] != nil {
+		text += fmt.Sprintf(" from %v to %v", schema["minimum"], schema["maximum"])
 	}
-	if s.Default != nil {
-		text += ", default " + string(s.Default)
+	if enum, ok := schema["enum"].([]any); ok {
+		text = strings.Trim(fmt.Sprint(enum), "[]")
+	}
+	if value := schema["default"]; value != nil {
+		text += fmt.Sprintf(", default %v", value)
 	}
 	return text
-}
-
-func indented(v jsontext.Value) string {
-	_ = v.Indent(jsontext.WithIndent("  ")) // it was parsed
-	return string(v)
 }
