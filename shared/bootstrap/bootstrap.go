@@ -3,8 +3,7 @@
 //
 // Guarantees:
 //
-//   - Wrong settings or an unknown handler end the init with one line that says what to do, in the log and in the answer to
-//     the invoker.
+//   - Wrong settings or an unknown handler end the init with one line in the log that says what to do.
 //   - Several invocations may run in one process (AWS_LAMBDA_MAX_CONCURRENCY), as far as the handler allows it.
 //   - After that each line of the log is JSON, with the id of the invocation and of its trace, if any.
 //
@@ -14,19 +13,15 @@
 package bootstrap
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -43,7 +38,7 @@ type Functions map[string]lambda.Handler
 func Start(needs []string, open func(settings.Settings, *slog.Logger) (Functions, error)) {
 	handler, err := choose(os.Getenv, needs, open)
 	if err != nil {
-		fail(os.Getenv, os.Stderr, err)
+		fmt.Fprintln(os.Stderr, "the function cannot start: "+strings.ReplaceAll(err.Error(), "\n", "; "))
 		os.Exit(1)
 	}
 	lambda.Start(handler)
@@ -97,22 +92,4 @@ func invocation(ctx context.Context) (slog.Attr, bool) {
 		return slog.Attr{}, false
 	}
 	return slog.String("requestId", lc.AwsRequestID), true
-}
-
-// fail reports why there is no function, in one line of the log and to the Runtime API, which answers the invoker with it
-// (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-initerror). aws-lambda-go has no call for it.
-func fail(getenv func(string) string, to io.Writer, err error) {
-	why := strings.ReplaceAll(err.Error(), "\n", "; ")
-	fmt.Fprintf(to, "the function cannot start: %s\n", why)
-	body, _ := json.Marshal(map[string]any{"errorMessage": why, "errorType": "Init.Settings", "stackTrace": []string{}})
-	request, err := http.NewRequest(http.MethodPost, "http://"+getenv("AWS_LAMBDA_RUNTIME_API")+"/2018-06-01/runtime/init/error",
-		bytes.NewReader(body))
-	if err != nil {
-		return
-	}
-	request.Header.Set("Lambda-Runtime-Function-Error-Type", "Init.Settings")
-	client := http.Client{Timeout: time.Second}
-	if answer, err := client.Do(request); err == nil { // logged above
-		_ = answer.Body.Close()
-	}
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -73,25 +71,6 @@ func TestInitFaults(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestAFailedInitIsReported(t *testing.T) {
-	var reported map[string]any
-	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		assert.Equal(t, "/2018-06-01/runtime/init/error", r.URL.Path)
-		assert.Equal(t, "Init.Settings", r.Header.Get("Lambda-Runtime-Function-Error-Type"))
-		assert.NoError(t, json.NewDecoder(r.Body).Decode(&reported))
-	}))
-	defer api.Close()
-	var log bytes.Buffer
-	fail(environment(map[string]string{"AWS_LAMBDA_RUNTIME_API": api.Listener.Addr().String()}), &log,
-		errors.Join(errors.New("one"), errors.New("two")))
-	assert.Equal(t, "the function cannot start: one; two\n", log.String())
-	assert.Equal(t, map[string]any{"errorMessage": "one; two", "errorType": "Init.Settings", "stackTrace": []any{}}, reported)
-
-	log.Reset()
-	fail(environment(nil), &log, errors.New("no Runtime API"))
-	assert.Contains(t, log.String(), "no Runtime API")
 }
 
 func TestLogsAreJSONWithIDs(t *testing.T) {
