@@ -9,7 +9,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
 
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
@@ -57,18 +56,13 @@ func (a *awsAccess) login(ctx context.Context) (settings.AWSCredentials, error) 
 	return settings.AWSCredentials{AccessKey: c.AccessKeyID, SecretKey: c.SecretAccessKey, SessionToken: c.SessionToken}, err
 }
 
-// retrieve fails with a usage error if no source of credentials is set. Those of one that is set may be missing temporarily.
 func (a *awsAccess) retrieve(ctx context.Context) (aws.Credentials, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	c, err := a.config.Credentials.Retrieve(ctx)
-	if err == nil {
-		return c, nil
-	}
-	err = events.Wrap(events.Unavailable, err, "no AWS credentials: searched the environment (AWS_ACCESS_KEY_ID, …), "+
-		"AWS's files, web identity, containers and EC2; set AWS_PROFILE, or renew an SSO session (`aws sso login`)")
-	if aws.IsCredentialsProvider(a.config.Credentials, (*ec2rolecreds.Provider)(nil)) { // the last source of the search
-		err = usageError{err}
+	if err != nil {
+		err = events.Wrap(events.Unavailable, err, "no AWS credentials: searched the environment (AWS_ACCESS_KEY_ID, …), "+
+			"AWS's files, web identity, containers and EC2; set AWS_PROFILE, or renew an SSO session (`aws sso login`)")
 	}
 	return c, err
 }

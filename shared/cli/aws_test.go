@@ -150,25 +150,25 @@ func uses(a *app) map[string]func(context.Context) error {
 	}
 }
 
-func TestMissingCredentialsAreUsageErrorsAndUnavailableOnesAreNot(t *testing.T) {
+func TestWrongSettingsOfAWSAreUsageErrorsAndMissingCredentialsAreNot(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { silent.Close() })
 	for name, c := range map[string]struct {
-		set         func(*testing.T)
-		text        string
-		unavailable bool // the settings may be right
+		set   func(*testing.T)
+		text  string
+		usage bool
 	}{
 		"nothing is set":     {func(*testing.T) {}, "no AWS credentials: ", false},
-		"no such profile":    {func(t *testing.T) { t.Setenv("AWS_PROFILE", "sipeet") }, "sipeet; check AWS_PROFILE", false},
-		"unreadable setting": {func(t *testing.T) { t.Setenv("AWS_USE_FIPS_ENDPOINT", "perhaps") }, "AWS_USE_FIPS_ENDPOINT", false},
+		"no such profile":    {func(t *testing.T) { t.Setenv("AWS_PROFILE", "sipeet") }, "sipeet; check AWS_PROFILE", true},
+		"unreadable setting": {func(t *testing.T) { t.Setenv("AWS_USE_FIPS_ENDPOINT", "perhaps") }, "AWS_USE_FIPS_ENDPOINT", true},
 		"silent metadata service of EC2": {func(t *testing.T) {
 			t.Setenv("AWS_EC2_METADATA_DISABLED", "")
 			t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://"+silent.Addr().String())
 		}, "no AWS credentials: ", false},
 		"silent metadata service of a container": {func(t *testing.T) {
 			t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://"+silent.Addr().String())
-		}, "no AWS credentials: ", true},
+		}, "no AWS credentials: ", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := withoutAWS(t)
@@ -179,8 +179,7 @@ func TestMissingCredentialsAreUsageErrorsAndUnavailableOnesAreNot(t *testing.T) 
 				err := use(t.Context())
 				require.ErrorContains(t, err, c.text)
 				assert.ErrorContains(t, err, setting)
-				var usage usageError
-				assert.Equal(t, !c.unavailable, errors.As(err, &usage), "%s: %v", setting, err)
+				assert.Equal(t, c.usage, errors.As(err, new(usageError)), "%s: %v", setting, err)
 			}
 		})
 	}

@@ -30,6 +30,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
 )
 
 // Exit statuses, for scripts; 0 is success.
@@ -55,6 +56,7 @@ type app struct {
 	cluster  settings.Kafka
 	logger   *slog.Logger
 	aws      awsAccess
+	outage   rate.Sometimes // of its log line
 
 	// What functions need, opened in parts.go.
 	store     store.Store
@@ -79,7 +81,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	defer stop()
 	// A second signal kills the process, unless it arrives with the first: `timeout` signals a process and then its group.
 	context.AfterFunc(ctx, func() { time.AfterFunc(100*time.Millisecond, stop) })
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, aws: awsAccess{timeout: reachTimeout}}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, aws: awsAccess{timeout: reachTimeout},
+		outage: rate.Sometimes{Interval: 10 * time.Second}}
 	root := a.command()
 	root.SetArgs(args)
 	c, err := root.ExecuteContextC(ctx)
@@ -108,7 +111,7 @@ func (a *app) command() *cobra.Command {
 		Example: "  sipeat serve                            # everything in one process, on this machine\n" +
 			"  sipeat publish contact-created < contacts.jsonl\n" +
 			"  sipeat tail request-created",
-		Version:       currentVersion(),
+		Version:       fmt.Sprintf("%s %s %s/%s", currentVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -118,7 +121,7 @@ func (a *app) command() *cobra.Command {
 	serve, api, worker, page := a.serveCommand(), a.apiCommand(), a.workerCommand(), a.consoleCommand()
 	for _, c := range []*cobra.Command{serve, api, worker, page, a.topicsCommand(), a.doctorCommand(), a.publishCommand(),
 		a.tailCommand(), a.deadLettersCommand(), a.invokeCommand(), a.sampleCommand(), a.rebuildCommand(), a.replayCommand(),
-		a.docsCommand(), a.journeyCommand(), a.versionCommand()} {
+		a.docsCommand(), a.journeyCommand()} {
 		for _, c := range append(c.Commands(), c) {
 			run := c.RunE
 			c.RunE = func(c *cobra.Command, args []string) error {
@@ -232,17 +235,4 @@ func currentVersion() string {
 		return strings.Trim(build.Main.Version, "()") // "(devel)"
 	}
 	return version
-}
-
-func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Show the version of this program",
-		Example: "  sipeat version",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(a.stdout, "sipeat", currentVersion(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
-			return err
-		},
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ func (a *app) runConsole(ctx context.Context) error {
 		return err
 	}
 	callers := a.settings.Web
-	functions := append(a.console(), web.Health(a.storeCheck())...)
+	functions := append(console.Functions(a.consoleOptions()), web.Health(a.storeCheck())...)
 	handler := web.Router(functions, gateway.New(callers, a.logger, time.Now).Options())
 	a.serveHTTP("console", netutil.LimitListener(listener, callers.MaxConnections), handler)
 	fmt.Fprintf(a.stdout, "ready http=http://%s\n\nOpen http://%[1]s/console/ in a browser. Ctrl-C stops it.\n", listener.Addr())
@@ -63,24 +64,14 @@ func (a *app) reachAll(ctx context.Context) error {
 	return a.openModel(ctx, a.settings.Store)
 }
 
-// console are the endpoints of the console, on the cluster and the read model that are open.
-func (a *app) console() []web.Function { return console.Functions(a.consoleOptions()) }
-
+// consoleOptions are those of the console on the cluster and the read model that are open.
 func (a *app) consoleOptions() console.Options {
-	groups := map[string]string{}
-	for _, f := range allConsumers() {
-		groups[f.Consumer.Group] = f.Consumer.Topic
-	}
-	var lists []web.Function
-	for _, f := range (queries.Queries{Store: a.store, Claims: a.claims}).Functions() {
-		if strings.HasPrefix(f.Name, "list-") {
-			lists = append(lists, f)
-		}
-	}
+	lists := slices.DeleteFunc((queries.Queries{Store: a.store, Claims: a.claims}).Functions(),
+		func(f web.Function) bool { return !strings.HasPrefix(f.Name, "list-") })
 	return console.Options{
 		Store: a.store, Claims: a.claims, Lists: lists, Commands: commands.Commands{}.Functions(), Schema: docs.Schema,
 		Callers: []string{gateway.TokenSubject}, Running: a.running, Who: whoami(), Logger: a.logger,
-		Cluster: a.cluster, Groups: groups, Statuses: a.statuses, Models: a.models, OpenModel: a.openBeside, Diagnose: a.diagnose,
+		Cluster: a.cluster, Groups: topicsOfGroups(), Statuses: a.statuses, Models: a.models, OpenModel: a.openBeside, Diagnose: a.diagnose,
 		DeadLetters: &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger, Check: checker(a.store)},
 	}
 }

@@ -9,9 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
@@ -46,31 +44,13 @@ func (a *app) deadLettersCommand() *cobra.Command {
 	return root
 }
 
-// deadLetters checks the brokers, and returns access to their dead letters and the progress bar of reading them.
-func (a *app) deadLetters(ctx context.Context) (*deadletters.Client, *progressbar.ProgressBar, error) {
-	if err := a.reach(ctx, kafka.Requirements{}); err != nil {
-		return nil, nil, err
-	}
-	bar := a.newBar(-1, "reading")
-	client := &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger, Progress: func() { _ = bar.Add(1) }}
-	return client, bar, nil
-}
-
-// onDeadLetters is the RunE of a command that reads dead letters, and then prints something.
-func (a *app) onDeadLetters(
-	read func(context.Context, *deadletters.Client, []string) (print func() error, err error),
-) func(*cobra.Command, []string) error {
+// onDeadLetters is the RunE of a command on dead letters.
+func (a *app) onDeadLetters(run func(context.Context, *deadletters.Client, []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		client, bar, err := a.deadLetters(c.Context())
-		if err != nil {
+		if err := a.reach(c.Context(), kafka.Requirements{}); err != nil {
 			return err
 		}
-		print, err := read(c.Context(), client, args)
-		_ = bar.Finish()
-		if err != nil {
-			return err
-		}
-		return print()
+		return run(c.Context(), &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger}, args)
 	}
 }
 
@@ -92,9 +72,6 @@ func addFilterFlags(c *cobra.Command) *deadletters.Filter {
 		}
 		if f.Class = bus.Class(class); class != "" && !slices.Contains(bus.Classes, f.Class) {
 			return fmt.Errorf("--class: unknown class %q; classes: %s", class, strings.Join(classNames(), ", "))
-		}
-		if !utf8.ValidString(f.Key + id + f.Consumer + f.Reason) {
-			return errors.New("a text that is not UTF-8 cannot be given: select by --id topic/partition/offset, as list shows it")
 		}
 		f.SetID(id)
 		if since < 0 {
@@ -129,9 +106,12 @@ func (a *app) deadLettersListCommand() *cobra.Command {
 	}
 	filter := addFilterFlags(c)
 	c.Flags().BoolVar(&all, "all", false, "also those that were redriven or discarded")
-	c.RunE = a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, _ []string) (func() error, error) {
+	c.RunE = a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, _ []string) error {
 		rejections, err := d.List(ctx, *filter, all)
-		return func() error { return a.printRejections(rejections) }, err
+		if err != nil {
+			return err
+		}
+		return a.printRejections(rejections)
 	})
 	return c
 }
@@ -140,32 +120,24 @@ func (a *app) deadLettersListCommand() *cobra.Command {
 const noDeadLetters = "No open dead letter matches."
 
 func (a *app) printRejections(rejections []*deadletters.Rejection) error {
-	if a.json {
-		for _, r := range rejections {
-			if err := a.writeLine(r); err != nil {
-				return err
-			}
+	if !a.json {
+		if len(rejections) == 0 {
+			_, err := fmt.Fprintln(a.stdout, noDeadLetters)
+			return err
 		}
-		return nil
+		groups := func(g deadletters.Group) string {
+			return fmt.Sprintf("%d\t%s\t%s\t%s\t%s", g.Count, events.OneLine(g.Consumer, 60), g.Class, g.LastAt.Format(time.RFC3339),
+				events.OneLine(g.Reason, 100))
+		}
+		if err := printList(a, deadletters.Groups(rejections), "COUNT\tCONSUMER\tCLASS\tNEWEST\tREASON OF THE NEWEST", groups); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.stdout)
 	}
-	if len(rejections) == 0 {
-		_, err := fmt.Fprintln(a.stdout, noDeadLetters)
-		return err
-	}
-	var rows []string
-	for _, g := range deadletters.Groups(rejections) {
-		rows = append(rows, fmt.Sprintf("%d\t%s\t%s\t%s\t%s", g.Count, events.OneLine(g.Consumer, 60), g.Class,
-			g.LastAt.Format(time.RFC3339), events.OneLine(g.Reason, 100)))
-	}
-	if err := printRows(a.stdout, "COUNT\tCONSUMER\tCLASS\tNEWEST\tREASON OF THE NEWEST", rows); err != nil {
-		return err
-	}
-	rows = nil
-	for _, r := range rejections {
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%d\t%s\t%s\t%s", r.ID, r.Class, r.State, r.Redrives,
-			r.LastAt.Format(time.RFC3339), events.OneLine(r.Key, 40), events.OneLine(r.EventID, 40)))
-	}
-	return printRows(a.stdout, "\nID\tCLASS\tSTATE\tREDRIVES\tREJECTED\tKEY\tEVENT", rows)
+	return printList(a, rejections, "ID\tCLASS\tSTATE\tREDRIVES\tREJECTED\tKEY\tEVENT", func(r *deadletters.Rejection) string {
+		return fmt.Sprintf("%s\t%s\t%s\t%d\t%s\t%s\t%s", r.ID, r.Class, r.State, r.Redrives, r.LastAt.Format(time.RFC3339),
+			events.OneLine(r.Key, 40), events.OneLine(r.EventID, 40))
+	})
 }
 
 func (a *app) deadLettersShowCommand() *cobra.Command {
@@ -177,37 +149,26 @@ func (a *app) deadLettersShowCommand() *cobra.Command {
 		Example: "  sipeat dead-letters show contact-created/2/1042\n" +
 			"  sipeat dead-letters show contact-created/2/1042 --json | jq -r .value",
 		Args: cobra.MatchAll(cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error { return deadletters.CheckID(args[0]) }),
-		RunE: a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, args []string) (func() error, error) {
+		RunE: a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, args []string) error {
 			rejections, err := d.Show(ctx, args[0])
 			if err == nil && len(rejections) == 0 {
 				err = fmt.Errorf("no consumer has rejected %s; `sipeat dead-letters list --all` lists what was rejected", args[0])
 			}
-			return func() error {
-				for i, r := range rejections {
-					if i > 0 && !a.json {
-						fmt.Fprintln(a.stdout)
-					}
-					if err := a.showRejection(r); err != nil {
-						return err
-					}
-				}
-				return nil
-			}, err
+			for _, r := range rejections {
+				err = errors.Join(err, a.showRejection(r))
+			}
+			return err
 		}),
 	}
 }
 
 func (a *app) showRejection(r *deadletters.Rejection) error {
 	if a.json {
-		headers := map[string][]string{}
-		for _, h := range r.Record.Headers {
-			headers[h.Key] = append(headers[h.Key], string(h.Value))
-		}
 		return a.writeLine(struct {
 			*deadletters.Rejection
 			Headers map[string][]string `json:"headers"`
-			Value   *string             `json:"value"`
-		}{r, headers, text(r.Record.Value)})
+			Value   any                 `json:"value"`
+		}{r, headers(r.Record), text(r.Record.Value)})
 	}
 	rows := []string{"id\t" + r.ID, "event\t" + events.OneLine(r.EventID, 100), "key\t" + events.OneLine(r.Key, 200),
 		"consumer\t" + events.OneLine(r.Consumer, 200), "state\t" + string(r.State), "class\t" + string(r.Class),
@@ -220,62 +181,52 @@ func (a *app) showRejection(r *deadletters.Rejection) error {
 	return printTable(a.stdout, append(rows, "value\t"+printable(r.Record.Value))...)
 }
 
-// text is a value as text; nil = there is none.
-func text(value []byte) *string {
-	if value == nil {
+// text is a key or value as text; nil = there is none.
+func text(b []byte) any {
+	if b == nil {
 		return nil
 	}
-	s := string(value)
-	return &s
+	return string(b)
+}
+
+func headers(r bus.Record) map[string][]string {
+	all := map[string][]string{}
+	for _, h := range r.Headers {
+		all[h.Key] = append(all[h.Key], string(h.Value))
+	}
+	return all
 }
 
 func (a *app) deadLettersAuditCommand() *cobra.Command {
-	var records bool
-	c := &cobra.Command{
+	return &cobra.Command{
 		Use:   "audit",
 		Short: "Show what was redriven and discarded: when, by whom and why",
-		Long: "Show what was redriven and discarded, newest first. --json prints one object per line, all of them, oldest first and\n" +
-			"with what became of each event. An action that has not ended is running, or was killed. --records prints the\n" +
-			"records of the audit topic instead, as they are read: its memory does not grow with them.",
+		Long: "Show what was redriven and discarded, newest first. --json prints one object per line, all of them and with what\n" +
+			"became of each event. An action that has not ended is running, or was killed. `sipeat tail " + bus.AuditTopic + "\n" +
+			"--from-start --no-follow --json` prints the records themselves.",
 		Example: "  sipeat dead-letters audit\n" +
 			"  sipeat dead-letters audit --json | jq 'select(.kind == \"discard\") | .reason'",
 		Args: cobra.NoArgs,
+		RunE: a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, _ []string) error {
+			actions, err := d.Audit(ctx)
+			if err != nil {
+				return err
+			}
+			slices.Reverse(actions)
+			return a.printAudit(actions)
+		}),
 	}
-	c.Flags().BoolVar(&records, "records", false, "print the records of the audit topic, one JSON object per line")
-	c.RunE = a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, _ []string) (func() error, error) {
-		if records {
-			err := d.AuditRecords(ctx, func(r deadletters.AuditRecord) error { return a.writeLine(r) })
-			return func() error { return nil }, err
-		}
-		actions, err := d.Audit(ctx)
-		return func() error { return a.printAudit(actions) }, err
-	})
-	return c
 }
 
 func (a *app) printAudit(actions []*deadletters.Action) error {
-	if a.json {
-		for _, action := range actions {
-			if err := a.writeLine(action); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	var rows []string
-	for _, action := range slices.Backward(actions) {
+	return printList(a, actions, "WHEN\tWHO\tACTION\tEVENTS\tRESULTS\tFILTER\tREASON", func(action *deadletters.Action) string {
 		results := formatResults(action.Results)
 		if action.Ended.IsZero() {
 			results += " (not ended)"
 		}
-		why := events.OneLine(action.Reason, 200)
-		if action.Error != "" {
-			why = events.OneLine(action.Error, 200)
-		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%d\t%s\t%s\t%s", action.At.Format(time.RFC3339),
-			events.OneLine(action.Who, 60), action.Kind, action.Count, results, action.Filter, why))
-	}
-	return printRows(a.stdout, "WHEN\tWHO\tACTION\tEVENTS\tRESULTS\tFILTER\tREASON", rows)
+		return fmt.Sprintf("%s\t%s\t%s\t%d\t%s\t%s\t%s", action.At.Format(time.RFC3339), events.OneLine(action.Who, 60),
+			action.Kind, action.Count, results, action.Filter, events.OneLine(cmp.Or(action.Error, action.Reason), 200))
+	})
 }
 
 // formatResults formats numbers by result, such as "3 redriven, 1 refused".

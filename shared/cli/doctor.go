@@ -114,10 +114,6 @@ func (d *doctor) run(ctx context.Context) error {
 // check runs a check for at most [reachTimeout]. none is what it means that it finds nothing to report.
 func (d *doctor) check(ctx context.Context, part, none string, check func(context.Context) error) {
 	d.part = part
-	if isTerminal(d.stderr) { // a service that hangs takes a while
-		fmt.Fprintf(d.stderr, "checking %s …\r", part)
-		defer fmt.Fprint(d.stderr, "\x1b[K")
-	}
 	before := len(d.findings)
 	checking, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
@@ -183,11 +179,7 @@ func (d *doctor) checkTopics(ctx context.Context) error {
 }
 
 func (d *doctor) checkGroups(ctx context.Context) (err error) {
-	topicOf := map[string]string{}
-	for _, f := range allConsumers() {
-		topicOf[f.Consumer.Group] = f.Consumer.Topic
-	}
-	d.groups, err = kafka.Groups(ctx, d.cluster, topicOf)
+	d.groups, err = kafka.Groups(ctx, d.cluster, topicsOfGroups())
 	for _, g := range d.groups {
 		for _, l := range g.Lost {
 			d.add(wrong, g.Group,

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/console"
@@ -92,7 +91,7 @@ func (a *app) printStation(s *console.Station, indent string) {
 	for _, d := range s.Deliveries {
 		line("%s  %s %s %s", d.At.UTC().Format(time.RFC3339Nano), d.Channel, d.State, d.Class)
 	}
-	line("%s", printable([]byte(strings.TrimSpace(s.Payload))))
+	line("%s", s.Payload)
 	for _, c := range s.Caused {
 		a.printStation(c, indent+"  ")
 	}

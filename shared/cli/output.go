@@ -1,25 +1,21 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/lmittmann/tint"
 	"github.com/mattn/go-isatty"
 	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/observe"
-	"github.com/sipeat/sipeat/shared/trace"
 )
 
 // isTerminal reports whether a stream is a terminal.
@@ -28,27 +24,10 @@ func isTerminal(stream any) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
-// newLogger returns a logger with colours and short times on a terminal. Elsewhere a server logs JSON, other commands text.
+// newLogger returns a logger of text on a terminal. Elsewhere a server logs JSON, other commands text.
 func (a *app) newLogger() *slog.Logger {
-	format, level := a.settings.LogFormat, a.settings.LogLevel
-	if !isTerminal(a.stderr) || format == "json" {
-		return observe.Logger(a.stderr, format == "json" || format == "" && a.server, level)
-	}
-	return terminalLogger(a.stderr, level, os.Getenv("NO_COLOR") != "")
-}
-
-func terminalLogger(w io.Writer, level slog.Leveler, noColor bool) *slog.Logger {
-	return slog.New(trace.Logs(tint.NewTextHandler(w, &tint.Options{
-		Level: level, TimeFormat: time.TimeOnly, NoColor: noColor, ReplaceAttr: withoutEscapes,
-	})))
-}
-
-// withoutEscapes replaces ESC, which tint passes on to the terminal; it quotes all other controls.
-func withoutEscapes(_ []string, a slog.Attr) slog.Attr {
-	if text := a.Value.String(); strings.Contains(text, "\x1b") {
-		a.Value = slog.StringValue(strings.ReplaceAll(text, "\x1b", "\ufffd"))
-	}
-	return a
+	format := a.settings.LogFormat
+	return observe.Logger(a.stderr, format == "json" || format == "" && a.server && !isTerminal(a.stderr), a.settings.LogLevel)
 }
 
 // writeJSON writes what json.Marshal returned.
@@ -93,39 +72,29 @@ func printTable(w io.Writer, rows ...string) error {
 	return table.Flush()
 }
 
-// maxShown is how many bytes printable shows.
-const maxShown = 4000
-
-// printable shows bytes of a record on one line. It quotes those that would move the cursor or forge a line.
-func printable(b []byte) string {
-	if b == nil {
-		return "-"
-	}
-	cut := ""
-	if len(b) > maxShown {
-		cut = fmt.Sprintf("… (%d bytes)", len(b))
-		end := maxShown
-		for end > 0 && !utf8.RuneStart(b[end]) {
-			end--
-		}
-		b = b[:end]
-	}
-	text := string(b)
-	if strings.ContainsFunc(text, func(c rune) bool { return c == utf8.RuneError || !unicode.IsGraphic(c) }) {
-		text = strconv.Quote(text)
-	}
-	return text + cut
-}
+// printable shows bytes of a record on one line of at most 4,000 characters; "-" = there are none.
+func printable(b []byte) string { return cmp.Or(events.OneLine(string(b), 4000), "-") }
 
 // maxRows is how many rows of a table are shown: more than a screen, and not what a person reads.
 const maxRows = 100
 
-// printRows prints a table of at most [maxRows] rows below the heading, and how many more there are.
-func printRows(w io.Writer, heading string, rows []string) error {
-	shown := rows[:min(len(rows), maxRows)]
-	err := printTable(w, append([]string{heading}, shown...)...)
-	if err == nil && len(rows) > len(shown) {
-		_, err = fmt.Fprintf(w, "… and %d more; --json shows all\n", len(rows)-len(shown))
+// printList prints items as lines of JSON, or as a table of at most [maxRows] rows below the heading, and how many more there are.
+func printList[T any](a *app, items []T, heading string, row func(T) string) error {
+	if a.json {
+		for _, item := range items {
+			if err := a.writeLine(item); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	rows := []string{heading}
+	for _, item := range items[:min(len(items), maxRows)] {
+		rows = append(rows, row(item))
+	}
+	err := printTable(a.stdout, rows...)
+	if more := len(items) - maxRows; err == nil && more > 0 {
+		_, err = fmt.Fprintf(a.stdout, "… and %d more; --json shows all\n", more)
 	}
 	return err
 }

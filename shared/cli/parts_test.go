@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -35,10 +34,10 @@ func TestATableMayBeBuiltBesideAFileInUse(t *testing.T) {
 	require.ErrorContains(t, r.check(), "in use")
 }
 
-func TestRebuildLogsRateAndTimeLeft(t *testing.T) {
+func TestProgressLogsRateAndTimeLeft(t *testing.T) {
 	var log bytes.Buffer
-	r := rebuild{app: &app{logger: slog.New(slog.NewTextHandler(&log, nil))}, began: time.Now().Add(-10 * time.Second),
-		progress: map[string][2]int64{}, bar: progressbar.DefaultSilent(1), logging: rate.Sometimes{Every: 1}}
-	r.showProgress("contact-created", 1000, 4000)
+	p := (&app{logger: slog.New(slog.NewTextHandler(&log, nil)), stderr: &log}).newProgress()
+	p.began, p.logging = time.Now().Add(-10*time.Second), rate.Sometimes{Every: 1}
+	p.add("contact-created", 1000, 4000)
 	assert.Regexp(t, `handled=1000 of=4000 per_second=(99|100) left=30s`, log.String())
 }

@@ -30,18 +30,12 @@ type rebuild struct {
 	other             string // what it is compared with
 	once              bool
 
-	began    time.Time
+	progress *progress
 	rejected atomic.Int64
-	bar      *progressbar.ProgressBar
-	mu       sync.Mutex
-	progress map[string][2]int64 // how many events of a topic are handled, of how many
-	logging  rate.Sometimes      // of the progress
-	warning  rate.Sometimes      // of an outage
 }
 
 func (a *app) rebuildCommand() *cobra.Command {
-	r := &rebuild{app: a, progress: map[string][2]int64{},
-		logging: rate.Sometimes{Interval: 10 * time.Second}, warning: rate.Sometimes{Interval: 10 * time.Second}}
+	r := &rebuild{app: a}
 	c := &cobra.Command{
 		Use:   "rebuild (--store FILE | --table NAME | --data DIR)",
 		Short: "Build another read model from the topics, while traffic continues",
@@ -128,19 +122,17 @@ func (r *rebuild) openNamed(ctx context.Context, name string) (store.Store, erro
 
 // build builds the model from the events that exist now. Then it follows new ones until ctx is done or the comparison ends.
 func (r *rebuild) build(ctx context.Context, model store.Store) error {
-	r.bar = r.newBar(1, "events")
-	r.began = time.Now()
-	r.logging.Do(func() {}) // not at the start, when nothing is known yet
+	r.progress = r.newProgress()
 	err := r.replay(ctx, model, false)
-	_ = r.bar.Finish()
-	handled, all := r.total()
+	_ = r.progress.bar.Finish()
+	handled, all := r.progress.total()
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("interrupted at %d of %d events", handled, all)
 	}
 	if err != nil {
 		return err
 	}
-	took := time.Since(r.began)
+	took := time.Since(r.progress.began)
 	fmt.Fprintf(r.stdout, "Built %s from %s in %s (%.0f/s), %d of them rejected.\n", r.name(), counted(int(handled), "event"),
 		took.Round(time.Millisecond), float64(handled)/took.Seconds(), r.rejected.Load())
 	if r.once {
@@ -176,8 +168,8 @@ func (r *rebuild) replay(ctx context.Context, model store.Store, follow bool) er
 	for _, f := range projections(model) {
 		topic := f.Replay.Topic
 		o := kafka.ReplayOptions{From: map[int32]int64{}, Logger: r.logger, Advance: model.Advance, DeadLetters: r,
-			Delivery: bus.Options{Report: r.report, MaxBuffered: 1024, MaxBufferedBytes: 4 << 20},
-			Progress: func(handled, all int64) { r.showProgress(topic, handled, all) }}
+			Delivery: bus.Options{Report: r.logOutage, MaxBuffered: 1024, MaxBufferedBytes: 4 << 20},
+			Progress: func(handled, all int64) { r.progress.add(topic, handled, all) }}
 		if follow {
 			o.Progress, o.CaughtUp = func(int64, int64) {}, func() {}
 		}
@@ -200,33 +192,49 @@ func (r *rebuild) Write(context.Context, bus.DeadLetter) error {
 	return nil
 }
 
-// report logs an outage of the read model.
-func (r *rebuild) report(report bus.Report) {
+// logOutage logs that events wait for the read model.
+func (a *app) logOutage(report bus.Report) {
 	if report.Outcome != bus.Done && report.Outcome != bus.Rejected {
-		r.warning.Do(func() { r.logger.Warn("events wait for the read model", "error", report.Err) })
+		a.outage.Do(func() { a.logger.Warn("events wait for the read model", "error", report.Err) })
 	}
 }
 
-// showProgress shows how far the topics are: by a bar on a terminal, in the log elsewhere.
-func (r *rebuild) showProgress(topic string, handled, all int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.progress[topic] = [2]int64{min(handled, all), all}
-	handled, all = r.total()
-	r.bar.ChangeMax64(all + 1) // or it ends by itself
-	_ = r.bar.Set64(handled)
-	if !isTerminal(r.stderr) {
-		r.logging.Do(func() {
-			perSecond := float64(handled) / time.Since(r.began).Seconds()
+// progress shows how many events of topics are handled: by a bar on a terminal, in the log elsewhere.
+type progress struct {
+	*app
+	began   time.Time
+	bar     *progressbar.ProgressBar
+	mu      sync.Mutex
+	topics  map[string][2]int64 // how many events are handled, of how many
+	logging rate.Sometimes
+}
+
+func (a *app) newProgress() *progress {
+	p := &progress{app: a, began: time.Now(), bar: a.newBar(1, "events"), topics: map[string][2]int64{},
+		logging: rate.Sometimes{Interval: 10 * time.Second}}
+	p.logging.Do(func() {}) // not at the start, when nothing is known yet
+	return p
+}
+
+func (p *progress) add(topic string, handled, all int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.topics[topic] = [2]int64{min(handled, all), all}
+	handled, all = p.total()
+	p.bar.ChangeMax64(all + 1) // or it ends by itself
+	_ = p.bar.Set64(handled)
+	if !isTerminal(p.stderr) {
+		p.logging.Do(func() {
+			perSecond := float64(handled) / time.Since(p.began).Seconds()
 			left := time.Duration(float64(all-handled) / max(perSecond, 0.01) * float64(time.Second)).Round(time.Second)
-			r.logger.Info("rebuilding", "handled", handled, "of", all, "per_second", int(perSecond), "left", left.String())
+			p.logger.Info("projecting", "handled", handled, "of", all, "per_second", int(perSecond), "left", left.String())
 		})
 	}
 }
 
-func (r *rebuild) total() (handled, all int64) {
-	for _, p := range r.progress {
-		handled, all = handled+p[0], all+p[1]
+func (p *progress) total() (handled, all int64) {
+	for _, t := range p.topics {
+		handled, all = handled+t[0], all+t[1]
 	}
 	return handled, all
 }

@@ -8,8 +8,6 @@ import (
 	"os/user"
 	"strings"
 
-	"github.com/fatih/color"
-	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
@@ -37,14 +35,17 @@ func (a *app) deadLettersPreviewCommand() *cobra.Command {
 	c.Flags().IntVar(&o.MaxRedrives, "max-redrives", deadletters.MaxRedrives,
 		"refuse events that were redriven this `number` of times")
 	c.Flags().BoolVar(&o.OutOfOrder, "out-of-order", false, "accept events although a later one of their key was handled")
-	c.RunE = a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, _ []string) (func() error, error) {
+	c.RunE = a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, _ []string) error {
 		model, err := a.consumersModel(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		d.Check = checker(model)
 		p, err := d.Preview(ctx, *filter, o)
-		return func() error { return a.printPreview(p) }, err
+		if err != nil {
+			return err
+		}
+		return a.printPreview(p)
 	})
 	checkFilter := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
@@ -84,11 +85,8 @@ func (a *app) printPreview(p *deadletters.Preview) error {
 		return err
 	}
 	if len(p.Refused) > 0 {
-		var rows []string
-		for _, r := range p.Refused {
-			rows = append(rows, r.ID+"\t"+events.OneLine(r.Why, 300))
-		}
-		if err := printRows(a.stdout, "REFUSED\tWHY", rows); err != nil {
+		row := func(r deadletters.Refusal) string { return r.ID + "\t" + events.OneLine(r.Why, 300) }
+		if err := printList(a, p.Refused, "REFUSED\tWHY", row); err != nil {
 			return err
 		}
 		fmt.Fprintln(a.stdout)
@@ -161,9 +159,7 @@ func (a *app) deadLettersRedriveCommand() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error {
-			return a.actOnDeadLetters(c.Context(), deadletters.Redrive, args[0], o)
-		},
+		RunE: a.onPreview((*deadletters.Client).Redrive, &o, "redriven"),
 	}
 	c.Flags().IntVar(&o.Rate, "rate", 50, "at most this `number` of events a second (0: no limit)")
 	return c
@@ -184,60 +180,41 @@ func (a *app) deadLettersDiscardCommand() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error {
-			return a.actOnDeadLetters(c.Context(), deadletters.Discard, args[0], o)
-		},
+		RunE: a.onPreview((*deadletters.Client).Discard, &o, "discarded"),
 	}
 	c.Flags().StringVar(&o.Reason, "reason", "", "why, for the audit records")
 	_ = c.MarkFlagRequired("reason")
 	return c
 }
 
-// actOnDeadLetters reports the result of each event, and returns an error unless what is wanted is done about all.
-func (a *app) actOnDeadLetters(ctx context.Context, kind deadletters.Kind, token string, o deadletters.ActOptions) error {
-	client, reading, err := a.deadLetters(ctx)
-	if err != nil {
+// onPreview is the RunE of an action on the events of a preview. It prints the result of each event, and fails unless what is wanted
+// is done about all.
+func (a *app) onPreview(act func(*deadletters.Client, context.Context, string, deadletters.ActOptions) error,
+	o *deadletters.ActOptions, wanted string) func(*cobra.Command, []string) error {
+	return a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, args []string) error {
+		all, undone, results := 0, 0, map[string]int{}
+		o.Who = whoami()
+		o.Report = func(r deadletters.Result) {
+			all++
+			results[r.Result]++
+			if !r.Done {
+				undone++
+			}
+			if a.json {
+				_ = a.writeLine(r)
+			} else {
+				fmt.Fprintln(a.stdout, strings.TrimSpace(fmt.Sprintf("%-9s  %s  %s", r.Result, r.ID, events.OneLine(r.Why, 300))))
+			}
+		}
+		err := act(d, ctx, args[0], *o)
+		if all > 0 && !a.json {
+			fmt.Fprintf(a.stdout, "%s: %s\n", counted(all, "event"), formatResults(results))
+		}
+		if err == nil && undone > 0 {
+			err = fmt.Errorf("%d of %s not %s", undone, counted(all, "event"), wanted)
+		}
 		return err
-	}
-	bar := progressbar.DefaultSilent(-1)
-	if !isTerminal(a.stdout) { // which shows the results
-		bar = a.newBar(-1, string(kind))
-	}
-	all, undone, results := 0, 0, map[string]int{}
-	o.Who = whoami()
-	o.Report = func(r deadletters.Result) {
-		if all == 0 {
-			_ = reading.Finish()
-		}
-		all++
-		results[r.Result]++
-		if !r.Done {
-			undone++
-		}
-		_ = bar.Add(1)
-		if a.json {
-			_ = a.writeLine(r)
-			return
-		}
-		mark := color.GreenString("%-9s", r.Result)
-		if !r.Done {
-			mark = color.YellowString("%-9s", r.Result)
-		}
-		fmt.Fprintln(a.stdout, strings.TrimSpace(mark+"  "+r.ID+"  "+events.OneLine(r.Why, 300)))
-	}
-	act, done := client.Redrive, "redriven"
-	if kind == deadletters.Discard {
-		act, done = client.Discard, "discarded"
-	}
-	err = act(ctx, token, o)
-	_, _ = reading.Finish(), bar.Finish()
-	if all > 0 && !a.json {
-		fmt.Fprintf(a.stdout, "%s: %s\n", counted(all, "event"), formatResults(results))
-	}
-	if err == nil && undone > 0 {
-		err = fmt.Errorf("%d of %s not %s", undone, counted(all, "event"), done)
-	}
-	return err
+	})
 }
 
 // whoami names the user and the machine, for the audit records.

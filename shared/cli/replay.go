@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -22,10 +23,10 @@ import (
 // replay is a part of a topic that is projected again.
 type replay struct {
 	*app
-	consumer, topic, from, to, key string
-	partition                      int32
-	rejected                       atomic.Int64
-	logging                        rate.Sometimes // of what is rejected
+	consumer, from, to, key string
+	partition               int32
+	rejected                atomic.Int64
+	logging                 rate.Sometimes // of what is rejected
 }
 
 func (a *app) replayCommand() *cobra.Command {
@@ -44,12 +45,8 @@ func (a *app) replayCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return r.run(c.Context()) },
 	}
-	var groups []string
-	for _, f := range allConsumers() {
-		groups = append(groups, f.Replay.Group)
-	}
+	groups := slices.Sorted(maps.Keys(topicsOfGroups()))
 	c.Flags().StringVar(&r.consumer, "consumer", "", "consumer `group` whose projection runs: "+strings.Join(groups, ", "))
-	c.Flags().StringVar(&r.topic, "topic", "", "its `topic` (default the one that the group reads)")
 	c.Flags().StringVar(&r.from, "from", "0", "first `offset or time`, such as 2026-11-27T08:00:00Z")
 	c.Flags().StringVar(&r.to, "to", "", "`offset or time` to end before (default the end)")
 	c.Flags().Int32Var(&r.partition, "partition", allPartitions, "only this `partition` (-1: all)")
@@ -66,22 +63,10 @@ func (r *replay) run(ctx context.Context) error {
 	if at < 0 {
 		return usageError{fmt.Errorf("--consumer: there is no consumer group %q; see --help", r.consumer)}
 	}
-	if reads := allConsumers()[at].Replay.Topic; r.topic != "" && r.topic != reads {
-		return usageError{fmt.Errorf("--topic: %s reads %s", r.consumer, reads)}
-	}
-	if r.partition < allPartitions {
-		return usageError{errors.New("--partition must be 0 or more, or -1 for all")}
-	}
-	from, err := parsePoint("--from", r.from)
-	if err != nil {
+	from, fromErr := parsePoint("--from", r.from)
+	to, toErr := parsePoint("--to", r.to)
+	if err := errors.Join(fromErr, toErr); err != nil {
 		return usageError{err}
-	}
-	to, err := parsePoint("--to", r.to)
-	if err != nil {
-		return usageError{err}
-	}
-	if r.to != "" && from.Time.IsZero() == to.Time.IsZero() && (from.Offset > to.Offset || from.Time.After(to.Time)) {
-		return usageError{errors.New("--from is behind --to")}
 	}
 	consumer := allConsumers()[at].Replay
 	if err := r.reach(ctx, kafka.Requirements{Read: []string{consumer.Topic}}); err != nil {
@@ -115,21 +100,15 @@ func (r *replay) run(ctx context.Context) error {
 	}
 	var handled atomic.Int64
 	o.Delivery.Report = func(report bus.Report) {
-		switch report.Outcome {
-		case bus.Done:
+		if report.Outcome == bus.Done {
 			handled.Add(1)
-		case bus.Rejected:
-		default:
-			r.logger.Warn("an event waits for the read model", "error", report.Err)
 		}
+		r.logOutage(report)
 	}
-	bar := r.newBar(1, "offsets")
-	o.Progress = func(handled, all int64) {
-		bar.ChangeMax64(all + 1)
-		_ = bar.Set64(handled)
-	}
+	shown := r.newProgress()
+	o.Progress = func(handled, all int64) { shown.add(consumer.Topic, handled, all) }
 	err = kafka.Replay(ctx, r.cluster, consumer, o)
-	_ = bar.Finish()
+	_ = shown.bar.Finish()
 	if err != nil {
 		return err
 	}

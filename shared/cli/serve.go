@@ -15,6 +15,7 @@ import (
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
+	"github.com/sipeat/sipeat/shared/console"
 	"github.com/sipeat/sipeat/shared/docs"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
@@ -176,7 +177,7 @@ func (a *app) endpoints() []web.Function {
 func (a *app) startAPI(listener net.Listener, callers settings.Web) string {
 	functions := append(a.endpoints(), web.Health(append(a.checks,
 		web.Check{Name: "kafka", Probe: a.publisher.Ping}, a.storeCheck())...)...)
-	functions = slices.Concat(functions, docs.Functions(a.documents), a.console())
+	functions = slices.Concat(functions, docs.Functions(a.documents), console.Functions(a.consoleOptions()))
 	if a.settings.Metrics == "" && settings.IsLoopback(listener.Addr().String()) {
 		metrics := gateway.Local(a.metrics.Handler(), "Set METRICS=HOST:PORT to serve /metrics on a listener of its own.")
 		functions = append(functions, web.Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: metrics})

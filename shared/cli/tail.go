@@ -89,13 +89,13 @@ func (a *app) showRecord(r bus.Record) error {
 	if a.json {
 		return a.showRecordJSON(r)
 	}
-	headers := map[string][]byte{} // the last of each key: a dead letter may be one of a dead letter
+	why := map[string]string{} // the last header of each key: a dead letter may be one of a dead letter
 	for _, h := range r.Headers {
-		headers[h.Key] = h.Value
+		why[h.Key] = printable(h.Value)
 	}
 	reason := ""
-	if class, rejected := headers[bus.HeaderClass]; rejected {
-		reason = printable(class) + ": " + printable(headers[bus.HeaderReason]) + "\t"
+	if class, rejected := why[bus.HeaderClass]; rejected {
+		reason = class + ": " + why[bus.HeaderReason] + "\t"
 	}
 	_, err := fmt.Fprintf(a.stdout, "%d\t%d\t%s\t%s\t%s%s\n", r.Partition, r.Offset, r.Timestamp.UTC().Format(time.RFC3339),
 		printable(r.Key), reason, printable(r.Value))
@@ -104,21 +104,12 @@ func (a *app) showRecord(r bus.Record) error {
 
 // showRecordJSON shows the value as the JSON that it is, otherwise as text; null is a tombstone.
 func (a *app) showRecordJSON(r bus.Record) error {
-	headers := map[string][]string{}
-	for _, h := range r.Headers {
-		headers[h.Key] = append(headers[h.Key], string(h.Value))
-	}
 	out := map[string]any{
-		"topic": r.Topic, "partition": r.Partition, "offset": r.Offset, "key": nil, "value": nil, "headers": headers,
+		"topic": r.Topic, "partition": r.Partition, "offset": r.Offset, "key": text(r.Key), "value": text(r.Value), "headers": headers(r),
 		"timestamp": r.Timestamp.UTC().Format(time.RFC3339Nano), // the year may have more than four digits
-	}
-	if r.Key != nil {
-		out["key"] = string(r.Key)
 	}
 	if json.Valid(r.Value) {
 		out["value"] = json.RawMessage(r.Value)
-	} else if r.Value != nil {
-		out["value"] = string(r.Value)
 	}
 	return a.writeJSON(json.Marshal(out))
 }

@@ -31,14 +31,12 @@ func TestJSONShowsRepeatedHeaders(t *testing.T) {
 	assert.Contains(t, out.String(), `"headers":{"a":[""],"why":["first","again"]}`)
 }
 
-func TestControlsInRecordsAreQuoted(t *testing.T) {
+func TestControlsInRecordsAreNotShown(t *testing.T) {
 	for value, shown := range map[string]string{
-		"Grüße \U0001f469": "Grüße \U0001f469", "a\tb": `"a\tb"`, "\x1b[2J": `"\x1b[2J"`,
-		"\xff": `"\xff"`, "\u0085": `"\u0085"`, "a\u202eb": `"a\u202eb"`, "a\u2028b": `"a\u2028b"`, "": "",
+		"Grüße \U0001f469": "Grüße \U0001f469", "a\tb\u0085\r\nc": "a b c", "\x1b[2J": "[2J", "\xff": "\ufffd", "a\u202eb": "a b", "": "-",
 	} {
 		assert.Equal(t, shown, printable([]byte(value)))
 	}
-	assert.Equal(t, "-", printable(nil))
 }
 
 func TestTailShowsWhyADeadLetterWasRejected(t *testing.T) {
@@ -48,7 +46,7 @@ func TestTailShowsWhyADeadLetterWasRejected(t *testing.T) {
 		Headers: []bus.Header{
 			{Key: bus.HeaderClass, Value: []byte("invalid")}, {Key: bus.HeaderReason, Value: []byte("/name is\nmissing")},
 		}}))
-	assert.Equal(t, "0\t0\t1970-01-01T00:00:00Z\tk\tinvalid: \"/name is\\nmissing\"\t{}\n", out.String())
+	assert.Equal(t, "0\t0\t1970-01-01T00:00:00Z\tk\tinvalid: /name is missing\t{}\n", out.String())
 }
 
 func TestTailCutsLongTextsButNotJSON(t *testing.T) {
@@ -56,8 +54,7 @@ func TestTailCutsLongTextsButNotJSON(t *testing.T) {
 	a := &app{stdout: &out}
 	long := bytes.Repeat([]byte("ä"), 500_000)
 	require.NoError(t, a.showRecord(bus.Record{Key: long, Value: long}))
-	assert.Less(t, out.Len(), 10_000)
-	assert.Contains(t, out.String(), "… (1000000 bytes)")
+	assert.Less(t, out.Len(), 20_000)
 	out.Reset()
 	a.json = true
 	require.NoError(t, a.showRecord(bus.Record{Key: long, Value: long}))

@@ -113,6 +113,15 @@ func requirements(functions []consumers.Function) (r kafka.Requirements) {
 // allConsumers is the table of the consumers, to be read only.
 func allConsumers() []consumers.Function { return consumers.Consumers{}.Functions() }
 
+// topicsOfGroups are the topics by consumer group.
+func topicsOfGroups() map[string]string {
+	topics := map[string]string{}
+	for _, f := range allConsumers() {
+		topics[f.Consumer.Group] = f.Consumer.Topic
+	}
+	return topics
+}
+
 // startConsumers runs consumers until the parts are closed; the first failure is one of all. assigned, if not nil, is called
 // with the partitions of a topic when they change.
 func (a *app) startConsumers(functions []consumers.Function, assigned func(topic string, partitions []int32)) error {

@@ -43,8 +43,7 @@ func (d *deadLetters) audit(ctx context.Context, q auditQuery) (auditView, error
 
 const exportBuffer = 64 << 10 // bytes
 
-// export answers GET /console/audit/records with all audit records, one a line, as `sipeat dead-letters audit --records` prints
-// them. An answer that cannot be completed is cut off.
+// export answers GET /console/audit/records with all audit records, one a line. An answer that cannot be completed is cut off.
 func (d *deadLetters) export(w http.ResponseWriter, r *http.Request) {
 	write, lines := stream(w, "application/x-ndjson"), []byte{}
 	err := d.DeadLetters.AuditRecords(r.Context(), func(a deadletters.AuditRecord) error {

@@ -40,17 +40,21 @@ func TestInvokeRunsEachFunction(t *testing.T) {
 // A redriven event travels to a function with the header that names its consumer group: the function of another skips it.
 func TestInvokeSkipsRedrivesForOthers(t *testing.T) {
 	t.Parallel()
-	sample := Run(t, "", "sample", "contact-created", "--records", "1")
+	sample := Run(t, "", "sample", "contact-created")
 	for group, handled := range map[string]int{Groups["contact-created"]: 1, "another-group": 0} {
 		header := strings.ReplaceAll(fmt.Sprintf(`"headers":[{"redrive-consumer":%d},`, []byte(group)), " ", ",")
 		payload := strings.Replace(sample.Stdout, `"headers":[`, header, 1)
 		batch, err := trigger.Decode([]byte(payload))
 		require.NoError(t, err)
 		require.Equal(t, group, string(batch.Records[0].Headers[0].Value))
-		invoked := Finish(t, command(t, "invoke", "contact-created", "--throwaway", "-e", "-"), payload)
+		folder := t.TempDir()
+		invoked := Finish(t, set(command(t, "invoke", "contact-created", "--throwaway", "-e", "-"), "TMPDIR="+folder), payload)
 		assert.Equal(t, 0, invoked.Status, invoked.Stderr)
 		assert.Equal(t, handled, strings.Count(invoked.Stderr, "outcome=done"), "%s: %s", group, invoked.Stderr)
 		assert.Contains(t, invoked.Stdout, `"batchItemFailures": []`)
+		left, err := os.ReadDir(folder)
+		require.NoError(t, err)
+		assert.Empty(t, left, "--throwaway removes its files")
 	}
 }
 
@@ -78,25 +82,4 @@ func TestInvokeReportsFailures(t *testing.T) {
 			assert.Contains(t, made.Stdout, c.answer)
 		})
 	}
-}
-
-// `sipeat sample` writes the same batch each time; --bad adds a record that a consumer rejects.
-func TestSampleMakesABatch(t *testing.T) {
-	t.Parallel()
-	arguments := []string{"sample", "contact-created", "--records", "7", "--bad"}
-	made := Run(t, "", arguments...)
-	require.Equal(t, 0, made.Status, made.Stderr)
-	assert.Equal(t, made.Stdout, Run(t, "", arguments...).Stdout)
-	batch, err := trigger.Decode([]byte(made.Stdout))
-	require.NoError(t, err)
-	require.Len(t, batch.Records, 8)
-
-	folder := t.TempDir()
-	invoked := Finish(t, set(command(t, "invoke", "contact-created", "--throwaway", "-e", "-"), "TMPDIR="+folder), made.Stdout)
-	assert.Equal(t, 0, invoked.Status, invoked.Stderr)
-	assert.Equal(t, 7, strings.Count(invoked.Stderr, "outcome=done"), invoked.Stderr)
-	assert.Equal(t, 1, strings.Count(invoked.Stderr, "outcome=rejected"), invoked.Stderr)
-	left, err := os.ReadDir(folder)
-	require.NoError(t, err)
-	assert.Empty(t, left, "--throwaway removes its files")
 }

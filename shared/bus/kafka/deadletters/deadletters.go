@@ -39,8 +39,6 @@ type Client struct {
 	// rejected now. It is needed by Preview.
 	Check func(ctx context.Context, group string, r bus.Record) error
 
-	Progress func() // if set, called for each record that is read, not by several goroutines at a time
-
 	timeout time.Duration // 0 = transactionTimeout
 }
 

@@ -183,7 +183,6 @@ func (c *Client) handledLater(ctx context.Context, set []*Rejection, dead map[so
 			}
 		}
 		_, err = kafka.ReadTopic(ctx, c.Cluster, c.Logger, g.topic, from, until, func(record bus.Record) error {
-			c.progress()
 			q := queue{record.Partition, string(record.Key)}
 			if q.key != "" && queues[q] == nil || !record.RedrivenFor(g.consumer) { // the consumer has not handled that
 				return nil

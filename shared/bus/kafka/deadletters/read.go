@@ -71,7 +71,6 @@ func (c *Client) readTopic(ctx context.Context, topic string, until bounds, s *s
 	ends, err := kafka.ReadTopic(ctx, c.Cluster, c.Logger, topic, nil, ends, func(r bus.Record) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		c.progress()
 		return add(r)
 	})
 	if events.KindOf(err) == events.NotFound && len(until[topic]) == 0 {
@@ -81,12 +80,6 @@ func (c *Client) readTopic(ctx context.Context, topic string, until bounds, s *s
 	defer s.mu.Unlock()
 	s.bounds[topic] = ends
 	return err
-}
-
-func (c *Client) progress() {
-	if c.Progress != nil {
-		c.Progress()
-	}
 }
 
 // add adds a dead letter. Other records on a dead-letter topic are of another program.
