@@ -16,9 +16,10 @@ import (
 
 func (a *app) tailCommand() *cobra.Command {
 	var o kafka.TailOptions
+	var from kafka.Point
 	var since time.Duration
 	var key string
-	var noFollow bool
+	var fromStart, noFollow bool
 	var count int
 	c := &cobra.Command{
 		Use:   "tail TOPIC",
@@ -32,12 +33,16 @@ func (a *app) tailCommand() *cobra.Command {
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: tailTopics(),
 		RunE: func(c *cobra.Command, args []string) error {
-			o.Follow, o.HasOffset, o.Logger = !noFollow, c.Flags().Changed("offset"), a.logger
-			if o.HasOffset && (len(o.Partitions) != 1 || o.Offset < 0) || count < 0 || since < 0 {
+			o.Follow, o.Logger = !noFollow, a.logger
+			hasOffset := c.Flags().Changed("offset")
+			if hasOffset && (len(o.Partitions) != 1 || from.Offset < 0) || count < 0 || since < 0 {
 				return usageError{errors.New("--offset takes an offset, 0 or more, of one --partition; -n and --since take 0 or more")}
 			}
 			if since > 0 {
-				o.Since = time.Now().Add(-since)
+				from.Time = time.Now().Add(-since)
+			}
+			if fromStart || hasOffset || since > 0 {
+				o.From = &from
 			}
 			err := a.reach(c.Context(), kafka.Requirements{Read: args})
 			if events.KindOf(err) == events.NotFound {
@@ -65,9 +70,9 @@ func (a *app) tailCommand() *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().BoolVar(&o.FromStart, "from-start", false, "begin at the earliest record instead of the end")
+	c.Flags().BoolVar(&fromStart, "from-start", false, "begin at the earliest record instead of the end")
 	c.Flags().DurationVar(&since, "since", 0, "begin with the records of the last 90s, 2h ...")
-	c.Flags().Int64Var(&o.Offset, "offset", 0, "begin at this offset of --partition")
+	c.Flags().Int64Var(&from.Offset, "offset", 0, "begin at this offset of --partition")
 	c.Flags().Int32SliceVar(&o.Partitions, "partition", nil, "only these partitions")
 	c.Flags().StringVar(&key, "key", "", "only records with this key")
 	c.Flags().BoolVar(&noFollow, "no-follow", false, "end after the records that exist now")

@@ -187,8 +187,8 @@ func (d *deadLetters) later(ctx context.Context, r *deadletters.Rejection) (foun
 	ctx, cancel := context.WithTimeout(ctx, laterWithin)
 	defer cancel()
 	enough := errors.New("enough")
-	err := kafka.Tail(ctx, d.Cluster, r.Topic, kafka.TailOptions{Partitions: []int32{r.Partition}, HasOffset: true,
-		Offset: r.Offset + 1, Logger: d.Logger}, func(record bus.Record) error {
+	err := kafka.Tail(ctx, d.Cluster, r.Topic, kafka.TailOptions{Partitions: []int32{r.Partition},
+		From: &kafka.Point{Offset: r.Offset + 1}, Logger: d.Logger}, func(record bus.Record) error {
 		key, later := string(record.Key), laterEvent{Offset: record.Offset, At: record.Timestamp}
 		if key == "" || key == r.Key {
 			if e, err := definition.Decode(record.Value); err == nil {

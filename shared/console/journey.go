@@ -263,7 +263,7 @@ var errEnough = errors.New("the journey is too long")
 // scan searches all topics once.
 func (j *journeys) scan(ctx context.Context, s *search) error {
 	scans, ctx := errgroup.WithContext(ctx)
-	o := kafka.TailOptions{FromStart: true, Since: s.from, Logger: j.Logger}
+	o := kafka.TailOptions{From: &kafka.Point{Time: s.from}, Logger: j.Logger}
 	for _, topic := range j.DeadLetters.Topics {
 		definition, _ := events.Lookup(topic)
 		scans.Go(func() error {

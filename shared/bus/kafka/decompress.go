@@ -86,9 +86,8 @@ func (d *decompressor) OnPollStart(context.Context) { d.unpolled.Store(0) }
 
 // unreadableBatch is the batch that cannot be decompressed and is the first of a partition from an offset on; nil = there is
 // none. It is fetched once more, because [errUndecompressed] does not say where it ends.
-func unreadableBatch(
-	ctx context.Context, client *kgo.Client, topic string, n int32, from int64,
-) (*kgo.ErrDecompressTooLarge, error) {
+func unreadableBatch(ctx context.Context, client *kgo.Client, topic string, n int32, from int64) (
+	*kgo.ErrDecompressTooLarge, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	described, starts, ends, err := describe(ctx, client, topic)

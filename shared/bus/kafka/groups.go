@@ -184,9 +184,8 @@ func backlogs(ctx context.Context, client *kgo.Client, topic string, from map[in
 }
 
 // describe returns what [fetchFrom] needs to know of a topic.
-func describe(
-	ctx context.Context, client *kgo.Client, topic string,
-) (described kadm.TopicDetail, starts, ends map[int32]int64, err error) {
+func describe(ctx context.Context, client *kgo.Client, topic string) (
+	described kadm.TopicDetail, starts, ends map[int32]int64, err error) {
 	admin := kadm.NewClient(client)
 	if starts, ends, err = bounds(ctx, admin, topic); err != nil {
 		return described, nil, nil, err
@@ -211,9 +210,8 @@ func backlogOf(ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, 
 }
 
 // fetchFrom fetches from the partition's leader until a committed record or an error of the partition comes, or the end.
-func fetchFrom(
-	ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, from, end int64,
-) (fetched kgo.FetchPartition, err error) {
+func fetchFrom(ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, from, end int64) (
+	fetched kgo.FetchPartition, err error) {
 	leader := client.Broker(int(topic.Partitions[n].Leader))
 	for size := int32(16 << 10); from < end; size = min(2*size, 1<<20) {
 		partition := kmsg.NewFetchRequestTopicPartition()

@@ -374,13 +374,13 @@ func TestLagEndsAtTheLastReadableRecord(t *testing.T) {
 		assert.WithinDuration(t, time.Now(), state.Oldest, time.Minute)
 
 		var shown int
-		require.NoError(t, kafka.Tail(t.Context(), b.Kafka, b.topic, kafka.TailOptions{FromStart: true}, func(bus.Record) error {
+		require.NoError(t, kafka.Tail(t.Context(), b.Kafka, b.topic, kafka.TailOptions{From: &kafka.Point{}}, func(bus.Record) error {
 			shown++
 			return nil
 		}))
 		assert.Equal(t, 2, shown)
 		enough := errors.New("enough")
-		err = kafka.Tail(t.Context(), b.Kafka, b.topic, kafka.TailOptions{HasOffset: true, Offset: 1}, func(r bus.Record) error {
+		err = kafka.Tail(t.Context(), b.Kafka, b.topic, kafka.TailOptions{From: &kafka.Point{Offset: 1}}, func(r bus.Record) error {
 			assert.Greater(t, r.Offset, int64(1))
 			return enough
 		})

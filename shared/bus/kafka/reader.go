@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -19,15 +20,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TailOptions selects the records that [Tail] shows. The later of FromStart, Since and Offset in this order counts.
+// TailOptions selects the records that [Tail] shows.
 type TailOptions struct {
-	FromStart  bool      // from the earliest record; otherwise from the end
-	Since      time.Time // from the first record that was written then or later
-	Offset     int64     // from this offset on, where HasOffset
-	HasOffset  bool
+	From       *Point  // nil = the end
 	Partitions []int32 // only these; nil = all
 	Follow     bool    // go on until ctx is done; otherwise end once the records that were there at the start are shown
 	Logger     *slog.Logger
+}
+
+// Point is a place in a topic. The zero value is its beginning.
+type Point struct {
+	Offset int64
+	Time   time.Time // if set, that of the first record that was written then or later
 }
 
 // Tail reads a topic's records without a consumer group and calls show with each, until ctx is done or show returns an
@@ -39,8 +43,7 @@ func Tail(ctx context.Context, cluster settings.Kafka, topic string, o TailOptio
 		return err
 	}
 	defer client.Close()
-	admin := kadm.NewClient(client)
-	from, ends, err := bounds(ctx, admin, topic)
+	from, ends, err := find(ctx, kadm.NewClient(client), topic, cmp.Or(o.From, &Point{Offset: math.MaxInt64}))
 	if err != nil {
 		return err
 	}
@@ -49,49 +52,29 @@ func Tail(ctx context.Context, cluster settings.Kafka, topic string, o TailOptio
 			return events.Errorf(events.NotFound, "topic %s has no partition %d: its partitions are 0 to %d", topic, n, len(ends)-1)
 		}
 	}
-	var since map[int32]int64
-	if !o.Since.IsZero() {
-		if since, err = offsets(admin.ListOffsetsAfterMilli(ctx, o.Since.UnixMilli(), topic)); err != nil {
-			return fmt.Errorf("list the offsets of %s: %w", topic, err)
-		}
-	}
-	for n, end := range ends {
-		switch {
-		case o.Partitions != nil && !slices.Contains(o.Partitions, n):
-			delete(from, n)
-		case o.HasOffset:
-			from[n] = min(max(o.Offset, from[n]), end)
-		case since != nil:
-			from[n] = since[n]
-		case !o.FromStart:
-			from[n] = end
-		}
-	}
+	maps.DeleteFunc(from, func(n int32, _ int64) bool { return o.Partitions != nil && !slices.Contains(o.Partitions, n) })
 	return read(ctx, client, topic, from, ends, func(done bool) (bool, error) { return o.Follow || !done, nil }, show)
 }
 
-// Point is a place in a topic.
-type Point struct {
-	Offset int64
-	Time   time.Time // if set, that of the first record that was written then or later
-}
-
-// Offsets returns where a point is, by partition.
+// Offsets returns where a point is, by partition: between the first offset and the end.
 func Offsets(ctx context.Context, cluster settings.Kafka, topic string, p Point) (map[int32]int64, error) {
 	return withClient(cluster, func(client *kgo.Client) (map[int32]int64, error) {
-		admin := kadm.NewClient(client)
-		_, ends, err := bounds(ctx, admin, topic)
-		if err != nil {
-			return nil, err
-		}
-		if !p.Time.IsZero() {
-			return offsets(admin.ListOffsetsAfterMilli(ctx, p.Time.UnixMilli(), topic))
-		}
-		for n := range ends {
-			ends[n] = p.Offset
-		}
-		return ends, nil
+		at, _, err := find(ctx, kadm.NewClient(client), topic, &p)
+		return at, err
 	})
+}
+
+// find returns where a point and the end of a topic are, by partition.
+func find(ctx context.Context, admin *kadm.Client, topic string, p *Point) (at, ends map[int32]int64, err error) {
+	at, ends, err = bounds(ctx, admin, topic)
+	if err == nil && !p.Time.IsZero() {
+		at, err = offsets(admin.ListOffsetsAfterMilli(ctx, p.Time.UnixMilli(), topic))
+		return at, ends, err
+	}
+	for n, start := range at {
+		at[n] = min(max(p.Offset, start), ends[n])
+	}
+	return at, ends, err
 }
 
 // ReadTopic calls show with the committed records of a topic: from the offsets from, or the beginning, to before the offsets
@@ -271,10 +254,8 @@ func newReader(cluster settings.Kafka, logger *slog.Logger) (*kgo.Client, error)
 
 // read calls show with the records of a topic from there on, by partition. After each poll it calls next, with whether all are
 // shown before until; next says whether to go on.
-func read(
-	ctx context.Context, client *kgo.Client, topic string, from, until map[int32]int64, next func(done bool) (more bool, err error),
-	show func(bus.Record) error,
-) error {
+func read(ctx context.Context, client *kgo.Client, topic string, from, until map[int32]int64,
+	next func(done bool) (more bool, err error), show func(bus.Record) error) error {
 	start := map[int32]kgo.Offset{}
 	for n, at := range from {
 		start[n] = kgo.NewOffset().At(at)
@@ -322,9 +303,8 @@ func read(
 					return err
 				}
 				moved(e.Partition, batch.NextOffset)
-				client.SetOffsets(map[string]map[int32]kgo.EpochOffset{
-					topic: {e.Partition: {Epoch: batch.Epoch, Offset: batch.NextOffset}},
-				})
+				to := kgo.EpochOffset{Epoch: batch.Epoch, Offset: batch.NextOffset}
+				client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {e.Partition: to}})
 			default:
 				return fmt.Errorf("read %s/%d: %w", topic, e.Partition, e.Err)
 			}
