@@ -38,11 +38,7 @@ func NewClient(cluster settings.Kafka, logger *slog.Logger, more ...kgo.Opt) (*k
 	if encrypted != nil {
 		options = append(options, kgo.DialTLSConfig(encrypted))
 	}
-	login, err := mechanism(cluster)
-	if err != nil {
-		return nil, err
-	}
-	if login != nil {
+	if login := mechanism(cluster); login != nil {
 		options = append(options, kgo.SASL(login))
 	}
 	client, err := kgo.NewClient(append(options, more...)...)
@@ -65,42 +61,23 @@ func withClient[T any](cluster settings.Kafka, do func(*kgo.Client) (T, error)) 
 }
 
 // mechanism is the login; nil = none.
-func mechanism(cluster settings.Kafka) (sasl.Mechanism, error) {
+func mechanism(cluster settings.Kafka) sasl.Mechanism {
 	switch cluster.Mechanism {
-	case "":
-		return nil, nil
 	case settings.Plain:
-		return plain.Auth{User: cluster.Username, Pass: cluster.Password}.AsMechanism(), nil
+		return plain.Auth{User: cluster.Username, Pass: cluster.Password}.AsMechanism()
 	case settings.ScramSHA256:
-		return scram.Auth{User: cluster.Username, Pass: cluster.Password}.AsSha256Mechanism(), nil
+		return scram.Auth{User: cluster.Username, Pass: cluster.Password}.AsSha256Mechanism()
 	case settings.ScramSHA512:
-		return scram.Auth{User: cluster.Username, Pass: cluster.Password}.AsSha512Mechanism(), nil
+		return scram.Auth{User: cluster.Username, Pass: cluster.Password}.AsSha512Mechanism()
 	case settings.AWSMSKIAM:
-		credentials := cluster.AWSCredentials
-		if credentials == nil {
-			credentials = environmentCredentials
-		}
-		return aws.ManagedStreamingIAM(func(ctx context.Context) (aws.Auth, error) {
-			c, err := credentials(ctx) // each time: they change while a process runs
-			if err != nil {
-				return aws.Auth{}, err
+		return aws.ManagedStreamingIAM(func(ctx context.Context) (aws.Auth, error) { // for each login: credentials change
+			if cluster.AWSCredentials == nil { // in Lambda, which sets these
+				return aws.Auth{AccessKey: os.Getenv("AWS_ACCESS_KEY_ID"), SecretKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
+					SessionToken: os.Getenv("AWS_SESSION_TOKEN"), UserAgent: clientID}, nil
 			}
-			return aws.Auth{AccessKey: c.AccessKey, SecretKey: c.SecretKey, SessionToken: c.SessionToken,
-				UserAgent: clientID}, nil
-		}), nil
+			c, err := cluster.AWSCredentials(ctx)
+			return aws.Auth{AccessKey: c.AccessKey, SecretKey: c.SecretKey, SessionToken: c.SessionToken, UserAgent: clientID}, err
+		})
 	}
-	return nil, fmt.Errorf("KAFKA_SASL_MECHANISM: %q is unknown; set one of "+mechanisms, cluster.Mechanism)
-}
-
-// environmentCredentials are those that Lambda sets.
-func environmentCredentials(context.Context) (settings.AWSCredentials, error) {
-	c := settings.AWSCredentials{
-		AccessKey: os.Getenv("AWS_ACCESS_KEY_ID"), SecretKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
-		SessionToken: os.Getenv("AWS_SESSION_TOKEN"),
-	}
-	if c.AccessKey == "" || c.SecretKey == "" {
-		return c, fmt.Errorf("there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY," +
-			" and AWS_SESSION_TOKEN if they are temporary")
-	}
-	return c, nil
+	return nil
 }
