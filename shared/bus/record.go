@@ -49,6 +49,6 @@ type Position struct {
 // Publisher writes events to their topics.
 type Publisher interface {
 	// Publish returns when the event is written to all in-sync replicas. After an Unavailable error, which has the event's
-	// id, the event may still be written later, unless the text says otherwise.
+	// id, the event may still be written later.
 	Publish(ctx context.Context, e events.Any) (Position, error)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
@@ -18,10 +17,7 @@ import (
 
 // Publisher writes events, one record each, acknowledged by all in-sync replicas and, by the idempotent producer, once
 // per call. It is safe for use by several goroutines.
-type Publisher struct {
-	producer *producer
-	closed   atomic.Bool
-}
+type Publisher struct{ producer *producer }
 
 var _ bus.Publisher = (*Publisher)(nil)
 
@@ -31,30 +27,22 @@ func NewPublisher(cluster settings.Kafka, logger *slog.Logger) (*Publisher, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Publisher{producer: p}, nil
+	return &Publisher{p}, nil
 }
 
 // Publish writes the event and waits for the brokers, at most [PublishTimeout] and as long as ctx allows. When they do not
-// confirm it, the error is Unavailable, with the event's id, and says whether it may still be written or was not sent.
+// confirm it, the error is Unavailable, with the event's id: it may have been written, or may still be.
 func (p *Publisher) Publish(ctx context.Context, e events.Any) (bus.Position, error) {
 	return p.Send(ctx, e).Wait(ctx)
 }
 
-// nowhere is the partition of a record until the client has chosen one, before which it cannot go: it goes to none when
-// too many wait already, or while the partitions of its topic are unknown.
-const nowhere = -1
-
 // Send begins to write the event and returns at once. Events that are sent one after the other are written in that order.
 func (p *Publisher) Send(ctx context.Context, e events.Any) *Pending {
-	if p.closed.Load() {
-		return &Pending{failed: &events.Error{Kind: events.Unavailable, EventID: e.EventID(),
-			Message: "the publisher is closed; the event was not sent"}}
-	}
 	value, err := e.Encode()
 	if err != nil {
 		return &Pending{failed: err}
 	}
-	record := &kgo.Record{Topic: e.Topic(), Partition: nowhere, Key: []byte(e.Key()), Value: value}
+	record := &kgo.Record{Topic: e.Topic(), Key: []byte(e.Key()), Value: value}
 	if parent, ok := trace.From(ctx); ok {
 		record.Headers = []kgo.RecordHeader{{Key: trace.Header, Value: []byte(parent)}}
 	}
@@ -77,15 +65,11 @@ func (p *Pending) Wait(ctx context.Context) (bus.Position, error) {
 	if err == nil {
 		return bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, nil
 	}
-	failure := &events.Error{Kind: events.Unavailable, EventID: p.eventID, Err: err,
-		Message: "the event was not confirmed; it may have been written, or may still be"}
-	switch {
-	case errors.Is(err, kerr.MessageTooLarge):
-		failure.Kind, failure.Message = events.Invalid, "the event is larger than its topic takes"
-	case r != nil && r.Partition == nowhere:
-		failure.Message = "the event was not sent, and will not be; try again"
+	if errors.Is(err, kerr.MessageTooLarge) {
+		return bus.Position{}, events.Wrap(events.Invalid, err, "the event is larger than its topic takes")
 	}
-	return bus.Position{}, failure
+	return bus.Position{}, &events.Error{Kind: events.Unavailable, EventID: p.eventID, Err: err,
+		Message: "the event was not confirmed; it may have been written, or may still be"}
 }
 
 // Ping reports whether a broker answers and the topics of the catalogue exist.
@@ -105,7 +89,6 @@ func (p *Publisher) Ping(ctx context.Context) error {
 
 // Close waits for the records in flight, as long as ctx allows, and closes the client.
 func (p *Publisher) Close(ctx context.Context) error {
-	p.closed.Store(true)
 	client := p.producer.client.Load()
 	defer client.Close()
 	return client.Flush(ctx)
