@@ -44,9 +44,6 @@ var webhookPath = regexp.MustCompile(`^/api(/v\d+)?/webhooks/\d+/[A-Za-z0-9._-]+
 // followed, because they would carry the secret elsewhere.
 func NewDiscord(webhook string, client *http.Client, now func() time.Time) (*Discord, error) {
 	u, err := url.Parse(webhook)
-	if err == nil {
-		_, err = url.ParseQuery(u.RawQuery)
-	}
 	if err != nil || !webhookPath.MatchString(u.Path) || u.User != nil || u.Fragment != "" ||
 		u.Host == "" || !settings.SafeURL(u) {
 		return nil, errors.New("DISCORD_WEBHOOK: must be the URL that Discord shows under Integrations, Webhooks, Copy Webhook URL; " +

@@ -88,14 +88,7 @@ func (s *SMTP) Probe(ctx context.Context) (string, error) {
 		return "", err
 	}
 	c.close()
-	result := "the mail server " + s.server.address() + " answers"
-	if s.server.security != unencrypted {
-		result += ", TLS ok"
-	}
-	if s.server.user != "" {
-		result += ", login ok"
-	}
-	return result, nil
+	return "the mail server " + s.server.address() + " is ready for mail", nil
 }
 
 // connection is a session that is logged in. It is closed when its context ends, at whatever step it is.

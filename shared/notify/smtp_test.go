@@ -170,9 +170,9 @@ func TestSMTPProbe(t *testing.T) {
 		result string
 		failed []string
 	}{
-		"STARTTLS and login": {"smtp://" + escaped + "@", offersStartTLS, "answers, TLS ok, login ok", nil},
-		"TLS and login":      {"smtps://" + escaped + "@", speaksTLS, "answers, TLS ok, login ok", nil},
-		"neither":            {"smtp://", knowsNoTLS, "answers", nil},
+		"STARTTLS and login": {"smtp://" + escaped + "@", offersStartTLS, "is ready for mail", nil},
+		"TLS and login":      {"smtps://" + escaped + "@", speaksTLS, "is ready for mail", nil},
+		"neither":            {"smtp://", knowsNoTLS, "is ready for mail", nil},
 		"a wrong password":   {"smtp://user-canary:wrong@", offersStartTLS, "", []string{"535", "AUTH"}},
 	} {
 		p := newMailServer(t, c.offer)
