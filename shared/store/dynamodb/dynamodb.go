@@ -22,6 +22,7 @@ import (
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -117,28 +118,21 @@ func marksOf(text string) map[int32]store.Mark {
 // which the others may be absent. It replaces the AWS config package, which is over half of a cold start; servers, which
 // have profiles and roles to look up, give [Open] a config of that package.
 func FromEnvironment(getenv func(string) string) (aws.Config, error) {
-	cfg := aws.Config{Region: getenv("AWS_REGION")}
-	key := aws.Credentials{
-		AccessKeyID: getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: getenv("AWS_SECRET_ACCESS_KEY"),
-		SessionToken: getenv("AWS_SESSION_TOKEN"), Source: "environment",
-	}
+	cfg, key, secret := aws.Config{Region: getenv("AWS_REGION")}, getenv("AWS_ACCESS_KEY_ID"), getenv("AWS_SECRET_ACCESS_KEY")
 	if endpoint := getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
 		u, err := url.Parse(endpoint)
 		if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") {
 			return aws.Config{}, events.Errorf(events.Unavailable, "DYNAMODB_ENDPOINT must be an address such as http://127.0.0.1:8000")
 		}
-		cfg.BaseEndpoint = &endpoint
-		if cfg.Region == "" {
-			cfg.Region = "us-east-1"
-		}
-		if key.AccessKeyID == "" && key.SecretAccessKey == "" {
-			key.AccessKeyID, key.SecretAccessKey = "local", "local" // DynamoDB Local requires some
+		cfg.BaseEndpoint, cfg.Region = &endpoint, cmp.Or(cfg.Region, "us-east-1")
+		if key == "" && secret == "" {
+			key, secret = "local", "local" // DynamoDB Local requires some
 		}
 	}
-	if cfg.Region == "" || key.AccessKeyID == "" || key.SecretAccessKey == "" {
+	if cfg.Region == "" || key == "" || secret == "" {
 		return aws.Config{}, events.Errorf(events.Unavailable, "DynamoDB needs AWS_REGION, AWS_ACCESS_KEY_ID and "+
 			"AWS_SECRET_ACCESS_KEY in the environment, or DYNAMODB_ENDPOINT=http://127.0.0.1:8000 for a local one")
 	}
-	cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return key, nil })
+	cfg.Credentials = credentials.NewStaticCredentialsProvider(key, secret, getenv("AWS_SESSION_TOKEN"))
 	return cfg, nil
 }

@@ -149,9 +149,12 @@ func (s *Store) transact(batch []*op) {
 			}
 			return
 		case why != nil && crowded(reasons(err)...) && try < maxAttempts:
-			for i, c := range counters {
+			if len(s.writer.hot) > maxHot {
+				clear(s.writer.hot)
+			}
+			for i, c := range counters { // a crowded drink is counted in another row from now on
 				if crowded(aws.ToString(why[len(batch)+i].Code)) {
-					s.writer.spread(c.DemandKey)
+					s.writer.hot[c.DemandKey] = byte(1 + rand.IntN(counterRows-1))
 				}
 			}
 			time.Sleep(rand.N(min(minBackoff<<try, maxBackoff))) //nolint:forbidigo // a backoff
@@ -162,14 +165,6 @@ func (s *Store) transact(batch []*op) {
 			return
 		}
 	}
-}
-
-// spread counts a drink in another row from now on.
-func (w *writer) spread(k store.DemandKey) {
-	if len(w.hot) >= maxHot {
-		clear(w.hot)
-	}
-	w.hot[k] = byte(1 + rand.IntN(counterRows-1))
 }
 
 // countersOf are the drinks of a transaction, each with its count, in the order of the requests.
