@@ -22,7 +22,7 @@ import (
 const (
 	maxValue    = 64 << 10        // bytes of a value that are shown
 	maxHeader   = 2000            // bytes of a header's value that are shown
-	maxShown    = 100             // refusals of a preview, actions on a letter, groups
+	maxShown    = 100             // refusals of a preview, actions on a letter, groups, results of an action
 	maxLater    = 20              // later events of a key
 	laterWithin = 3 * time.Second // the search for them
 	maxBody     = 2 << 20         // of an action: the token of the largest preview
@@ -263,15 +263,10 @@ func (d *deadLetters) act(kind deadletters.Kind) http.Handler {
 		var body actionBody
 		err := json.UnmarshalRead(http.MaxBytesReader(w, r.Body, maxBody), &body, json.RejectUnknownMembers(true))
 		body.Reason = strings.TrimSpace(body.Reason)
-		switch {
-		case err != nil:
-			err = errors.New("the body must be JSON with token, and rate or reason")
-		case deadletters.CheckToken(body.Token) != nil:
+		if err != nil || kind == deadletters.Redrive && body.Rate < 1 || kind == deadletters.Discard && body.Reason == "" {
+			err = errors.New("the body must be JSON with token, and rate (events a second) or reason")
+		} else {
 			err = deadletters.CheckToken(body.Token)
-		case kind == deadletters.Redrive && (body.Rate < 1 || body.Rate > 10_000):
-			err = errors.New("rate must be from 1 to 10000 events a second")
-		case kind == deadletters.Discard && (body.Reason == "" || len(body.Reason) > maxHeader):
-			err = errors.New("reason must say why, in 1 to 2000 bytes")
 		}
 		if err != nil {
 			web.Problem{Status: http.StatusUnprocessableEntity, Detail: err.Error()}.Write(w, r)
@@ -294,6 +289,52 @@ func (d *deadLetters) act(kind deadletters.Kind) http.Handler {
 		}
 		write(line(end))
 	})
+}
+
+type auditQuery struct {
+	From  int `query:"from" default:"0" min:"0" max:"1000000"`
+	Limit int `query:"limit" default:"20" min:"1" max:"100"`
+}
+
+type auditView struct {
+	Total   int                  `json:"total"`
+	Actions []deadletters.Action `json:"actions"` // newest first
+}
+
+// audit answers GET /console/audit.
+func (d *deadLetters) audit(ctx context.Context, q auditQuery) (auditView, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	all, err := d.DeadLetters.Audit(ctx)
+	if err != nil {
+		return auditView{}, unavailable(err)
+	}
+	slices.Reverse(all)
+	v := auditView{Total: len(all)}
+	from := min(q.From, len(all))
+	for _, a := range all[from:min(from+q.Limit, len(all))] {
+		one := *a
+		one.Items = a.Items[:min(len(a.Items), maxShown)]
+		v.Actions = append(v.Actions, one)
+	}
+	return v, nil
+}
+
+// export answers GET /console/audit/records with all audit records, one a line. An answer that cannot be completed is cut off.
+func (d *deadLetters) export(w http.ResponseWriter, r *http.Request) {
+	write, lines := stream(w, "application/x-ndjson"), []byte{}
+	err := d.DeadLetters.AuditRecords(r.Context(), func(a deadletters.AuditRecord) error {
+		if lines = append(lines, line(a)...); len(lines) >= maxValue {
+			write(lines)
+			lines = lines[:0]
+		}
+		return nil
+	})
+	if err != nil {
+		d.Logger.Warn("the audit records cannot be read", "error", events.LogText(err.Error()))
+		panic(http.ErrAbortHandler)
+	}
+	write(lines)
 }
 
 // line is a value as a line of JSON.

@@ -66,7 +66,7 @@ type Station struct {
 	Group      string                   `json:"group"`
 	Rejections []*deadletters.Rejection `json:"rejections"`
 	Row        *Row                     `json:"row"`        // in the read model; null = none
-	Deliveries []Delivery               `json:"deliveries"` // of a notification
+	Deliveries []store.Delivery         `json:"deliveries"` // of a notification
 	Caused     []*Station               `json:"caused"`
 }
 
@@ -92,14 +92,6 @@ type Row struct {
 	ID        string    `json:"id"`
 	EventID   string    `json:"eventId"` // the event that made it
 	CreatedAt time.Time `json:"createdAt"`
-}
-
-// Delivery is how far the delivery of a notification by a channel is.
-type Delivery struct {
-	Channel string              `json:"channel"`
-	State   store.DeliveryState `json:"state"`
-	At      time.Time           `json:"at,omitzero"`
-	Class   string              `json:"class,omitempty"`
 }
 
 type journeyQuery struct {
@@ -177,8 +169,6 @@ func (j *journeys) command(d events.Definition) (route string, body reflect.Type
 
 // keyed reports whether the id of an event was made by a request with an Idempotency-Key.
 func (j *journeys) keyed(key string, callers []string) func(events.Definition, string, jsontext.Value) bool {
-	slices.Sort(callers)
-	callers = slices.Compact(callers)
 	return func(d events.Definition, eventID string, data jsontext.Value) bool {
 		route, body := j.command(d)
 		if body == nil || !derived(eventID) {
@@ -383,9 +373,7 @@ func (j *journeys) complete(ctx context.Context, s *search) error {
 		if err != nil {
 			return err
 		}
-		for _, d := range deliveries[n.ResourceID] {
-			n.Deliveries = append(n.Deliveries, Delivery(d))
-		}
+		n.Deliveries = deliveries[n.ResourceID]
 	}
 	return nil
 }

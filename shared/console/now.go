@@ -19,7 +19,6 @@ const (
 	freshWithin   = time.Second      // how long a viewer waits for a sample under way, before the last one is shown
 	samplesKept   = 150              // 5 minutes, while somebody looks
 	diagnoseEvery = 30 * time.Second // at most
-	rateOver      = 10 * time.Second // what a rate is the average of
 	stalledAfter  = 30 * time.Second // without progress
 )
 
@@ -63,27 +62,26 @@ type nowView struct {
 	Topics    []topicView `json:"topics"`
 }
 
-// topicView is a topic and its consumer group. Rates are events a second; nil = not known yet.
+// topicView is a topic and its consumer group.
 type topicView struct {
 	Topic       string        `json:"topic"`
 	Group       string        `json:"group"`
 	State       string        `json:"state"`
 	Partitions  int           `json:"partitions"`
 	Owners      []kafka.Owner `json:"owners"`
-	In          *float64      `json:"in"`
-	Handled     *float64      `json:"handled"`
 	Lag         int64         `json:"lag"`
 	Oldest      time.Time     `json:"oldest,omitzero"` // when the first event that is not handled was written
 	Stalled     []string      `json:"stalled"`
 	DeadLetters int           `json:"deadLetters"`
 	New         int           `json:"newDeadLetters"`
-	Plot        []plotPoint   `json:"plot"`
+	History     []progress    `json:"history"` // of the last 5 minutes, while somebody looked
 }
 
-type plotPoint struct {
+// progress is how many offsets all partitions of a topic had at a time.
+type progress struct {
 	At      time.Time `json:"at"`
-	In      float64   `json:"in"`
-	Handled float64   `json:"handled"`
+	Written int64     `json:"written"`
+	Handled int64     `json:"handled"` // committed by its group
 }
 
 func (n *now) get(ctx context.Context, q nowQuery) (nowView, error) {
@@ -175,7 +173,7 @@ func (n *now) topic(i int, seen time.Time) topicView {
 	last := n.samples[len(n.samples)-1]
 	g := last.groups[i]
 	v := topicView{Topic: g.Topic, Group: g.Group, State: g.State, Partitions: g.Partitions, Owners: g.Owners, Lag: g.Lag,
-		Oldest: g.Oldest, Stalled: []string{}, Plot: []plotPoint{}}
+		Oldest: g.Oldest, Stalled: []string{}, History: []progress{}}
 	for _, r := range n.rejected {
 		if r.State == deadletters.Open && r.Consumer == g.Group && r.Topic == g.Topic {
 			v.DeadLetters++
@@ -184,13 +182,8 @@ func (n *now) topic(i int, seen time.Time) topicView {
 			}
 		}
 	}
-	for k := 1; k < len(n.samples); k++ {
-		in, handled := n.rates(k-1, k, i)
-		v.Plot = append(v.Plot, plotPoint{n.samples[k].at, in, handled})
-	}
-	if k := n.before(rateOver); k < len(n.samples)-1 {
-		in, handled := n.rates(k, len(n.samples)-1, i)
-		v.In, v.Handled = &in, &handled
+	for _, s := range n.samples {
+		v.History = append(v.History, progress{s.at, sum(s.groups[i].Ends), sum(s.groups[i].Committed)})
 	}
 	if idle := n.idle(i); idle >= stalledAfter {
 		v.Stalled = append(v.Stalled, fmt.Sprintf("no event was handled in %s: the worker's log and its /readyz say why",
@@ -203,22 +196,6 @@ func (n *now) topic(i int, seen time.Time) topicView {
 		v.Stalled = append(v.Stalled, reasons(n.Statuses(), g.Group)...)
 	}
 	return v
-}
-
-// rates are the events a second that were written and handled between two samples, of the i-th group.
-func (n *now) rates(from, to, i int) (in, handled float64) {
-	a, b := n.samples[from], n.samples[to]
-	seconds := b.at.Sub(a.at).Seconds()
-	rate := func(before, after map[int32]int64) float64 { return max(float64(sum(after)-sum(before)), 0) / seconds }
-	return rate(a.groups[i].Ends, b.groups[i].Ends), rate(a.groups[i].Committed, b.groups[i].Committed)
-}
-
-// before is the newest sample that is so much older than the last one, or the oldest.
-func (n *now) before(age time.Duration) int {
-	k := len(n.samples) - 1
-	for last := n.samples[k].at; k > 0 && last.Sub(n.samples[k].at) < age; k-- {
-	}
-	return k
 }
 
 // idle is for how long the i-th group has had events to handle and committed none.

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
@@ -53,19 +52,11 @@ type topicQuery struct {
 }
 
 type oneTopic struct {
-	Topic       string           `json:"topic"`
-	Description string           `json:"description,omitempty"`
-	Group       string           `json:"group,omitempty"`
-	Partitions  []partitionState `json:"partitions"`
-	Sample      string           `json:"sample,omitempty"` // an event of the type, as first released
-	Schema      string           `json:"schema,omitempty"` // of its records, JSON Schema
-}
-
-type partitionState struct {
-	Partition int32  `json:"partition"`
-	End       int64  `json:"end"`
-	Committed *int64 `json:"committed"` // null = nothing
-	Owner     string `json:"owner,omitempty"`
+	Topic       string          `json:"topic"`
+	Description string          `json:"description,omitempty"`
+	Ends        map[int32]int64 `json:"ends"`             // by partition
+	Sample      string          `json:"sample,omitempty"` // an event of the type, as first released
+	Schema      string          `json:"schema,omitempty"` // of its records, JSON Schema
 }
 
 // ends returns where the partitions of a topic end.
@@ -79,41 +70,20 @@ func (t topics) ends(ctx context.Context, topic string) (map[int32]int64, error)
 	return ends[topic], unavailable(err)
 }
 
-// get answers GET /console/topics/{topic}. The topics of dead letters and of the audit have neither group nor event type.
+// get answers GET /console/topics/{topic}. The topics of dead letters and of the audit have no event type.
 func (t topics) get(ctx context.Context, q topicQuery) (v oneTopic, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	ends, err := t.ends(ctx, q.Topic)
-	if err != nil {
+	v.Topic = q.Topic
+	if v.Ends, err = t.ends(ctx, q.Topic); err != nil {
 		return v, err
 	}
-	v.Topic = q.Topic
-	var g kafka.GroupState
 	if d, ok := events.Lookup(q.Topic); ok {
-		groups := maps.Clone(t.Groups)
-		maps.DeleteFunc(groups, func(_, of string) bool { return of != q.Topic })
-		states, err := kafka.Groups(ctx, t.Cluster, groups)
-		if err != nil {
-			return v, unavailable(err)
-		}
 		sample, err := d.Sample()
 		if err != nil {
 			return v, err
 		}
-		g, ends = states[0], states[0].Ends
-		v.Description, v.Group, v.Sample, v.Schema = d.Description, g.Group, string(sample), string(t.Schema(d))
-	}
-	for _, n := range slices.Sorted(maps.Keys(ends)) {
-		p := partitionState{Partition: n, End: ends[n]}
-		if at, ok := g.Committed[n]; ok {
-			p.Committed = &at
-		}
-		for _, o := range g.Owners {
-			if slices.Contains(o.Partitions, n) {
-				p.Owner = o.Member
-			}
-		}
-		v.Partitions = append(v.Partitions, p)
+		v.Description, v.Sample, v.Schema = d.Description, string(sample), string(t.Schema(d))
 	}
 	return v, nil
 }

@@ -31,10 +31,10 @@ const (
 
 // Delivery is what the claims know about one effect by one channel.
 type Delivery struct {
-	Channel string
-	State   DeliveryState
-	At      time.Time // when it was delivered or failed, in whole milliseconds, UTC; zero while it is pending
-	Class   string    // why it failed, as [Claims.Fail] was given it
+	Channel string        `json:"channel"`
+	State   DeliveryState `json:"state"`
+	At      time.Time     `json:"at,omitzero"`     // when it was delivered or failed, in whole milliseconds, UTC; zero = pending
+	Class   string        `json:"class,omitempty"` // why it failed, as [Claims.Fail] was given it
 }
 
 // Claims keeps effects that must not be repeated (a mail, a chat message) to one sender: claim, send, complete. An effect is

@@ -104,13 +104,26 @@ async function run(view, again) {
   if (again) setTimeout(next, again);
 }
 
-function plot(points, name) {
-  const end = Date.now(), width = 300000, top = Math.max(1, ...points.flatMap(p => [p.in, p.handled]));
+// speed is how many events a second were written and handled between two states of a topic.
+function speed(a, b) {
+  const seconds = (new Date(b.at) - new Date(a.at)) / 1000, rate = key => Math.max(b[key] - a[key], 0) / seconds;
+  return {at: b.at, written: rate('written'), handled: rate('handled')};
+}
+
+// lately is the speed in the last 10 s; {} = not known yet.
+function lately(history) {
+  const last = history.at(-1), before = history.findLast(p => new Date(last.at) - new Date(p.at) >= 10000) || history[0];
+  return before === last ? {} : speed(before, last);
+}
+
+function plot(history, name) {
+  const points = history.slice(1).map((p, i) => speed(history[i], p));
+  const end = Date.now(), width = 300000, top = Math.max(1, ...points.flatMap(p => [p.written, p.handled]));
   const line = key => points.map(p =>
     (100 - (end - new Date(p.at)) / width * 100).toFixed(1) + ',' + (29 - p[key] / top * 28).toFixed(1)).join(' ');
   return h('svg', {class: 'plot', viewBox: '0 0 100 30', preserveAspectRatio: 'none', role: 'img',
     'aria-label': name + ': events a second in the last 5 minutes, at most ' + number(top)},
-    h('polyline', {class: 'in', points: line('in')}), h('polyline', {class: 'handled', points: line('handled')}));
+    h('polyline', {class: 'in', points: line('written')}), h('polyline', {class: 'handled', points: line('handled')}));
 }
 
 views.now = {title: 'Now', every: 2000, async show() {
@@ -129,10 +142,10 @@ views.now = {title: 'Now', every: 2000, async show() {
     d.at && h('p', {class: 'soft'}, counted(d.checks, 'check') + ' of `sipeat doctor`, ' + age(d.at) + ' ago.'),
     v.topics.length ? table('Topics and their consumers; the state is of ' + age(v.at) + ' ago', [
       ['Topic', t => h('strong', {}, text(t.topic))],
-      ['In /s', t => number(t.in), 'num'],
-      ['Handled /s', t => number(t.handled), 'num'],
+      ['In /s', t => number(lately(t.history).written), 'num'],
+      ['Handled /s', t => number(lately(t.history).handled), 'num'],
       ['Lag', t => number(t.lag) + (t.oldest ? ', ' + age(t.oldest) : ''), 'num'],
-      ['5 minutes', t => plot(t.plot, t.topic)],
+      ['5 minutes', t => plot(t.history, t.topic)],
       ['Owners', t => t.owners.length ? t.owners.map(o => h('small', {},
         text(o.member, 16), ' ', text(o.host.replace(/^\//, '')), ': ' + ((o.partitions || []).join(' ') || 'none'))) :
         h('span', {class: 'bad'}, 'none (' + t.state + ')')],
@@ -462,8 +475,7 @@ async function showTopic(name) {
     setTimeout(() => following() && follow(), 3000);
   };
   show(h('p', {}, h('a', {href: '/console/topics'}, '← all')), h('h2', {}, text(v.topic)), h('p', {}, text(v.description || '')),
-    table('Partitions' + (v.group ? ', of group ' + shown(v.group) : ''), [['Partition', p => number(p.partition), 'num'], ['End', p => number(p.end), 'num'],
-      ...v.group ? [['Committed', p => number(p.committed), 'num'], ['Owner', p => text(p.owner || 'none', 60)]] : []], v.partitions),
+    table('Partitions', [['Partition', ([n]) => n, 'num'], ['End', ([, end]) => number(end), 'num']], Object.entries(v.ends)),
     v.schema && [['Sample', v.sample], ['Schema', v.schema]].map(([title, json]) =>
       h('details', {}, h('summary', {}, title), h('pre', {tabindex: 0}, shown(json)))),
     v.schema && h('p', {}, h('a', {href: '/docs#' + v.topic}, 'Fields and limits'), ' (where the API is)'), button, records);

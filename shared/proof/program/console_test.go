@@ -99,7 +99,7 @@ func TestConsoleShowsNow(t *testing.T) {
 	p.fitsPhones("topics")
 	p.tabTo("td a[href$=contact-created]")
 	p.press(kb.Enter)
-	p.shows("td", "sipeat-")
+	p.shows("caption", "Partitions")
 	p.tabTo("#records")
 	p.press(kb.Enter)
 	p.shows("td code", "Ada Lovelace")
