@@ -47,8 +47,8 @@ func benchmarkPayload(b *testing.B, n int) {
 			return n, err
 		}},
 		{name: "decode", run: func() (int, error) {
-			batch, err := trigger.Decode(payload)
-			return len(batch.Records), err
+			records, err := trigger.Decode(payload)
+			return len(records), err
 		}},
 	}
 	rounds := max(1, 100/n)
@@ -77,9 +77,9 @@ func benchmarkPayload(b *testing.B, n int) {
 }
 
 func typedOurs(payload []byte) (n int, err error) {
-	batch, err := trigger.Decode(payload)
-	for i := range batch.Records {
-		e, err := events.Decode[events.RequestCreated](batch.Records[i].Value)
+	records, err := trigger.Decode(payload)
+	for i := range records {
+		e, err := events.Decode[events.RequestCreated](records[i].Value)
 		if err != nil || e.ID == "" {
 			return n, fmt.Errorf("event %d: %w", i, err)
 		}
@@ -114,14 +114,14 @@ func benchPayload(tb testing.TB, n int) []byte {
 	require.NoError(tb, err)
 	made, err := d.Decode(sample)
 	require.NoError(tb, err)
-	batch := trigger.Batch{Source: trigger.SourceMSK, SourceARN: sampleARN, BootstrapServers: sampleBrokers}
+	var records []bus.Record
 	for i := range n {
 		key := fmt.Sprintf("0198f1c4-5b6b-7081-b2c3-%012d", i)
-		batch.Records = append(batch.Records, bus.Record{
+		records = append(records, bus.Record{
 			Topic: d.Topic, Partition: int32(i * 6 / n), Offset: int64(i), Timestamp: time.UnixMilli(1795416970010), Key: []byte(key),
 			Value:   []byte(strings.ReplaceAll(string(sample), made.Key(), key)),
 			Headers: []bus.Header{{Key: "traceparent", Value: []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")}},
 		})
 	}
-	return batch.Encode()
+	return msk.encode(records...)
 }

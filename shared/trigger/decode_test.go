@@ -80,9 +80,9 @@ func TestDecodeRecord(t *testing.T) {
 			"text":"\"\\\/\b\u00e9 é","empty":[]}`, same},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			batch, err := trigger.Decode([]byte(payload(c.record)))
+			records, err := trigger.Decode([]byte(payload(c.record)))
 			require.NoError(t, err)
-			assert.Equal(t, []bus.Record{c.want}, batch.Records)
+			assert.Equal(t, []bus.Record{c.want}, records)
 		})
 	}
 }
@@ -92,28 +92,23 @@ func TestDecodeBatch(t *testing.T) {
 		return bus.Record{Topic: topic, Partition: partition, Offset: offset}
 	}
 	a, b := `{"topic":"t","partition":0,"offset":1}`, `{"topic":"u","partition":5,"offset":2}`
+	two := []bus.Record{at("t", 0, 1), at("u", 5, 2)}
 	for _, c := range []struct {
 		what, payload string
-		want          trigger.Batch
+		want          []bus.Record
 	}{
-		{"several topics and partitions", `{"eventSource":"aws:kafka","records":{"t-0":[` + a + `],"u-5":[` + b + `]}}`,
-			trigger.Batch{Source: "aws:kafka", Records: []bus.Record{at("t", 0, 1), at("u", 5, 2)}}},
-		{"the list's name is ignored", `{"eventSource":"aws:kafka","records":{"x-9":[` + a + `,` + b + `]}}`,
-			trigger.Batch{Source: "aws:kafka", Records: []bus.Record{at("t", 0, 1), at("u", 5, 2)}}},
-		{"empty lists", `{"records":{"t-0":[` + a + `],"n":null,"e":[],"u-5":[` + b + `]},"eventSource":"aws:kafka"}`,
-			trigger.Batch{Source: "aws:kafka", Records: []bus.Record{at("t", 0, 1), at("u", 5, 2)}}},
-		{"self-managed", `{"eventSource":"SelfManagedKafka","bootstrapServers":"a:1,b:2","records":{}}`,
-			trigger.Batch{Source: "SelfManagedKafka", BootstrapServers: "a:1,b:2"}},
-		{"self-managed by its other name", `{"eventSource":"aws:SelfManagedKafka","records":{}}`,
-			trigger.Batch{Source: "aws:SelfManagedKafka"}},
+		{"several topics and partitions", `{"eventSource":"aws:kafka","records":{"t-0":[` + a + `],"u-5":[` + b + `]}}`, two},
+		{"the list's name is ignored", `{"eventSource":"aws:kafka","records":{"x-9":[` + a + `,` + b + `]}}`, two},
+		{"empty lists", `{"records":{"t-0":[` + a + `],"n":null,"e":[],"u-5":[` + b + `]},"eventSource":"aws:kafka"}`, two},
+		{"self-managed", `{"eventSource":"SelfManagedKafka","bootstrapServers":"a:1,b:2","records":{}}`, nil},
+		{"self-managed by its other name", `{"eventSource":"aws:SelfManagedKafka","records":{}}`, nil},
 		{"members in another order, and unknown ones",
-			"\n{\"new\":[{\"records\":{}}],\"records\":{},\"eventSourceArn\":\"arn\",\"eventSource\":\"aws:kafka\"}\n",
-			trigger.Batch{Source: "aws:kafka", SourceARN: "arn"}},
+			"\n{\"new\":[{\"records\":{}}],\"records\":{},\"eventSourceArn\":\"arn\",\"eventSource\":\"aws:kafka\"}\n", nil},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			batch, err := trigger.Decode([]byte(c.payload))
+			records, err := trigger.Decode([]byte(c.payload))
 			require.NoError(t, err)
-			assert.Equal(t, c.want, batch)
+			assert.Equal(t, c.want, records)
 		})
 	}
 }
@@ -133,15 +128,14 @@ func TestDecodeAWSExamples(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			example, err := os.ReadFile(filepath.Join("testdata", "aws", name+".json"))
 			require.NoError(t, err)
-			batch, err := trigger.Decode(example)
+			records, err := trigger.Decode(example)
 			require.NoError(t, err)
-			require.Len(t, batch.Records, 1)
+			require.Len(t, records, 1)
 			if name == "msk" { // its key is no text
-				assert.Len(t, batch.Records[0].Key, 22)
-				want.Key = batch.Records[0].Key
+				assert.Len(t, records[0].Key, 22)
+				want.Key = records[0].Key
 			}
-			assert.Equal(t, want, batch.Records[0])
-			assert.Contains(t, batch.BootstrapServers, "amazonaws.com:9092")
+			assert.Equal(t, want, records[0])
 		})
 	}
 }
@@ -150,11 +144,11 @@ func TestDecodeAWSExamples(t *testing.T) {
 func TestBatchSharesNoMemory(t *testing.T) {
 	b := []byte(payload(`{"topic":"t","partition":0,"offset":7,"key":"YQ==","value":"YmM=","headers":[{"h":[1]}]}`))
 	before := string(b)
-	batch, err := trigger.Decode(b)
+	records, err := trigger.Decode(b)
 	require.NoError(t, err)
 	assert.Equal(t, before, string(b))
 	clear(b)
-	r := &batch.Records[0]
+	r := &records[0]
 	r.Key = append(r.Key, "xyz"...) // must not reach into the value
 	assert.Equal(t, "bc", string(r.Value))
 	assert.Equal(t, []bus.Header{{Key: "h", Value: []byte{1}}}, r.Headers)

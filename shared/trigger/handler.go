@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -83,24 +84,24 @@ func New(c bus.Consumer, deadLetters bus.DeadLetters, o Options) *Handler {
 // AWS sends the records of a partition in offset order, one batch at a time. Should they be out of order they are sorted,
 // because a response names records by offset; a repeated offset does no harm.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	batch, err := Decode(payload)
+	records, err := Decode(payload)
 	if err != nil {
 		return nil, err
 	}
-	for i := range batch.Records {
-		if r := &batch.Records[i]; r.Topic != h.topic {
+	for i := range records {
+		if r := &records[i]; r.Topic != h.topic {
 			return nil, fmt.Errorf("the batch has a record of topic %.249q (partition %d, offset %d), and this function "+
 				"consumes %q only: give each topic its own mapping and function", r.Topic, r.Partition, r.Offset, h.topic)
 		}
 	}
-	all := partitions(batch.Records)
+	all := partitions(records)
 	h.deliver(ctx, all)
 	if err := h.advance(ctx, all); err != nil {
 		return nil, err
 	}
 	failures := unhandled(all)
 	if len(failures) > 0 {
-		err := retryError(failures, len(batch.Records))
+		err := retryError(failures, len(records))
 		if !h.options.Partial {
 			return nil, err
 		}
@@ -238,4 +239,9 @@ func retryError(failures []failure, records int) error {
 	}
 	return fmt.Errorf("%d of %d records are not handled and must be retried: %s; the log line of an event gives its reason, "+
 		"and an event without one was not reached in time", len(failures), records, strings.Join(first, ", "))
+}
+
+// listName is how AWS names a partition, in payloads and in responses.
+func listName(topic string, partition int32) string {
+	return topic + "-" + strconv.Itoa(int(partition))
 }

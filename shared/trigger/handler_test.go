@@ -121,10 +121,9 @@ func TestAnswer(t *testing.T) {
 func TestInvokeRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder(t, trigger.Options{Partial: true}, nil)
-		other := trigger.Batch{Source: trigger.SourceMSK, Records: []bus.Record{moved(0, 1, "a1"), {Topic: "gone", Partition: 2,
-			Offset: 3}}}
+		other := encode(moved(0, 1, "a1"), bus.Record{Topic: "gone", Partition: 2, Offset: 3})
 		for payload, says := range map[string]string{
-			string(other.Encode()): `a record of topic "gone" (partition 2, offset 3), and this function consumes ` +
+			string(other): `a record of topic "gone" (partition 2, offset 3), and this function consumes ` +
 				`"moved" only`,
 			`{"Records":[{"eventSource":"aws:sqs"}]}`: "another trigger invokes this function",
 			`{"eventSource":"aws:kafka","records":{"moved-0":[` +

@@ -41,16 +41,16 @@ func moved(partition int32, offset int64, name string) bus.Record {
 // batch is the payload of records; those of a partition are written as "partition/offset:name".
 func batch(t *testing.T, records ...string) []byte {
 	t.Helper()
-	b := trigger.Batch{Source: trigger.SourceMSK}
+	var all []bus.Record
 	for _, r := range records {
 		var partition int32
 		var offset int64
 		var name string
 		_, err := fmt.Sscanf(strings.ReplaceAll(r, ":", " "), "%d/%d %s", &partition, &offset, &name)
 		require.NoError(t, err, r)
-		b.Records = append(b.Records, moved(partition, offset, name))
+		all = append(all, moved(partition, offset, name))
 	}
-	return b.Encode()
+	return encode(all...)
 }
 
 // recorder is a handler with a consumer and dead letters that the test can inspect.

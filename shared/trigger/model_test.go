@@ -119,13 +119,14 @@ func (m *model) run(partial bool) {
 	next := make([]int, len(topic)) // the next record of each partition
 	for invocations := 0; ; invocations++ {
 		require.Less(t, invocations, 20000)
-		b, taken := trigger.Batch{Source: trigger.SourceMSK}, make([]int, len(topic))
+		taken := make([]int, len(topic))
+		var b []bus.Record
 		for p := range topic {
 			taken[p] = min(m.roll(20), len(topic[p])-next[p])
-			b.Records = append(b.Records, topic[p][next[p]:next[p]+taken[p]]...)
+			b = append(b, topic[p][next[p]:next[p]+taken[p]]...)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second+time.Duration(m.roll(int(20*time.Second))))
-		answer, err := h.Invoke(ctx, b.Encode())
+		answer, err := h.Invoke(ctx, encode(b...))
 		require.NoError(t, ctx.Err())
 		cancel()
 		m.mu.Lock()

@@ -28,7 +28,7 @@ func TestSamples(t *testing.T) {
 		offset++
 		t.Run(f.Name, func(t *testing.T) {
 			path := filepath.Join("..", "..", "functions", "testdata", f.Name+".json")
-			want := append(sample(t, f.Consumer.Topic, offset).Encode(), '\n')
+			want := append(msk.encode(sample(t, f.Consumer.Topic, offset)), '\n')
 			if *update {
 				require.NoError(t, os.WriteFile(path, want, 0o644))
 			}
@@ -42,7 +42,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-func sample(t *testing.T, topic string, offset int64) trigger.Batch {
+func sample(t *testing.T, topic string, offset int64) bus.Record {
 	t.Helper()
 	d, ok := events.Lookup(topic)
 	require.True(t, ok)
@@ -50,15 +50,14 @@ func sample(t *testing.T, topic string, offset int64) trigger.Batch {
 	require.NoError(t, err)
 	e, err := d.Decode(value)
 	require.NoError(t, err)
-	return trigger.Batch{Source: trigger.SourceMSK, SourceARN: sampleARN, BootstrapServers: sampleBrokers, Records: []bus.Record{{
+	return bus.Record{
 		Topic: topic, Partition: int32(offset % 6), Offset: offset, Timestamp: time.Date(2026, 11, 23, 6, 57, 0, 0, time.UTC),
 		Key: []byte(e.Key()), Value: bytes.TrimSpace(value),
 		Headers: []bus.Header{{Key: "traceparent", Value: []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")}},
-	}}}
+	}
 }
 
-const (
-	sampleARN     = "arn:aws:kafka:eu-central-1:123456789012:cluster/sipeat/6357e0b2-0e6a-4b86-a0b4-70df934c2e31-5"
-	sampleBrokers = "b-1.sipeat.x1y2z3.c5.kafka.eu-central-1.amazonaws.com:9098," +
-		"b-2.sipeat.x1y2z3.c5.kafka.eu-central-1.amazonaws.com:9098"
-)
+var msk = awsPayload{Source: "aws:kafka",
+	SourceARN: "arn:aws:kafka:eu-central-1:123456789012:cluster/sipeat/6357e0b2-0e6a-4b86-a0b4-70df934c2e31-5",
+	BootstrapServers: "b-1.sipeat.x1y2z3.c5.kafka.eu-central-1.amazonaws.com:9098," +
+		"b-2.sipeat.x1y2z3.c5.kafka.eu-central-1.amazonaws.com:9098"}

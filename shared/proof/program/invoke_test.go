@@ -44,9 +44,9 @@ func TestInvokeSkipsRedrivesForOthers(t *testing.T) {
 	for group, handled := range map[string]int{Groups["contact-created"]: 1, "another-group": 0} {
 		header := strings.ReplaceAll(fmt.Sprintf(`"headers":[{"redrive-consumer":%d},`, []byte(group)), " ", ",")
 		payload := strings.Replace(sample.Stdout, `"headers":[`, header, 1)
-		batch, err := trigger.Decode([]byte(payload))
+		records, err := trigger.Decode([]byte(payload))
 		require.NoError(t, err)
-		require.Equal(t, group, string(batch.Records[0].Headers[0].Value))
+		require.Equal(t, group, string(records[0].Headers[0].Value))
 		folder := t.TempDir()
 		invoked := Finish(t, set(command(t, "invoke", "contact-created", "--throwaway", "-e", "-"), "TMPDIR="+folder), payload)
 		assert.Equal(t, 0, invoked.Status, invoked.Stderr)
