@@ -13,7 +13,6 @@ import (
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
-	"github.com/sipeat/sipeat/shared/web"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -75,7 +74,6 @@ func (d demand) get(ctx context.Context, q demandQuery) (v demandView, err error
 }
 
 const (
-	maxFeeds    = 8 // at a time; each has a Kafka client for each topic
 	feedEvery   = 250 * time.Millisecond
 	feedEvents  = 20   // in that time; others are counted
 	maxFeedText = 2000 // bytes of a value that are shown
@@ -84,10 +82,7 @@ const (
 
 // feed is a stream of server-sent events: what is written to the topics from now on, until the client goes away or the server
 // stops.
-type feed struct {
-	Options
-	slots chan struct{}
-}
+type feed struct{ Options }
 
 type feedEvent struct {
 	Topic     string    `json:"topic"`
@@ -124,14 +119,6 @@ type batch struct {
 }
 
 func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	select {
-	case f.slots <- struct{}{}:
-		defer func() { <-f.slots }()
-	default:
-		web.Problem{Status: http.StatusServiceUnavailable, RetryAfter: keepAlive,
-			Detail: "There are as many live feeds as one process serves: close another."}.Write(w, r)
-		return
-	}
 	tails, ctx := errgroup.WithContext(r.Context())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

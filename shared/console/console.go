@@ -81,7 +81,7 @@ func Functions(o Options) []web.Function {
 		view("rebuild", web.HandleQuery(r.get)),
 		view("rebuild/differences", web.HandleQuery(r.differences)),
 		view("demand", web.HandleQuery(demand{o.Store}.get)),
-		view("live", &feed{o, make(chan struct{}, maxFeeds)}),
+		view("live", &feed{o}),
 		{Name: "console-audit-records", Route: "GET /console/audit/records", Staff: true, Handler: http.HandlerFunc(d.export)},
 		{Name: "console-redrive", Route: "POST /console/dead-letters/redrive", Staff: true, Handler: d.act(deadletters.Redrive)},
 		{Name: "console-discard", Route: "POST /console/dead-letters/discard", Staff: true, Handler: d.act(deadletters.Discard)},

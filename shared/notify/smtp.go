@@ -100,13 +100,11 @@ type connection struct {
 
 func (s *SMTP) connect(ctx context.Context, ascii bool) (*connection, error) {
 	tlsConfig := &tls.Config{ServerName: s.server.host, RootCAs: s.roots, MinVersion: tls.VersionTLS12}
-	var dialer interface {
-		DialContext(ctx context.Context, network, address string) (net.Conn, error)
-	} = &net.Dialer{}
+	dial := (&net.Dialer{}).DialContext
 	if s.server.security == implicitTLS {
-		dialer = &tls.Dialer{Config: tlsConfig}
+		dial = (&tls.Dialer{Config: tlsConfig}).DialContext
 	}
-	conn, err := dialer.DialContext(ctx, "tcp", s.server.address())
+	conn, err := dial(ctx, "tcp", s.server.address())
 	if err != nil {
 		return nil, unavailable(Cause(ctx, err), "no connection to the mail server %s", s.server.address())
 	}

@@ -112,17 +112,6 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-func TestDecodeOfText(t *testing.T) {
-	var o order
-	require.NoError(t, Decode([]byte(`{"name":"a"}`), &o))
-	assert.Equal(t, "a", o.Name)
-	var e *events.Error
-	require.ErrorAs(t, Decode([]byte(`{"name":1,"x":2}`), &o), &e)
-	assert.Equal(t, events.Invalid, e.Kind)
-	assert.Len(t, e.Fields, 1)
-	assert.ErrorContains(t, Decode([]byte(`{`), &o), "unexpected EOF")
-}
-
 // Every accepted body is accepted by encoding/json too, with the same meaning.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{`{"name":"a","drinksList":["b"],"count":1}`, `{"at":"2026-11-23T06:54:21.123Z","email":null}`,

@@ -61,17 +61,6 @@ func answer(t *testing.T, r *bufio.Reader) (received, string) {
 
 const head = "POST /requests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
-func TestKeepAlive(t *testing.T) {
-	_, addr := serve(t, post(accept(nil)), nil)
-	c, r := dial(t, addr)
-	for _, body := range []string{`{}`, `{"x":1}`, ``, `[`, `{}`} { // neither success nor a fault costs the connection
-		fmt.Fprintf(c, "%sContent-Length: %d\r\n\r\n%s", head, len(body), body)
-		res, _ := answer(t, r)
-		assert.Contains(t, []int{202, 400}, res.StatusCode)
-		assert.False(t, res.Close)
-	}
-}
-
 // A proxy in front must be the one that closes an idle connection: nginx and AWS's load balancers do after 60 s.
 func TestServerLimits(t *testing.T) {
 	srv, addr := serve(t, post(accept(nil)), nil)

@@ -151,19 +151,17 @@ func Inspect(ctx context.Context, path string) (version int, marks store.Marks, 
 	var application int
 	err = db.QueryRowContext(ctx, "SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version)").
 		Scan(&application, &version)
-	if code(err) == lib.SQLITE_NOTADB || err == nil && application != f.application {
-		return 0, nil, events.Errorf(events.NotFound, "%s is no read model", path)
-	}
-	if err == nil && version != f.version {
+	switch {
+	case code(err) == lib.SQLITE_NOTADB || err == nil && application != f.application:
+		err = events.Errorf(events.NotFound, "%s is no read model", path)
+	case err == nil && version != f.version:
 		err = events.Errorf(events.Unavailable, "its tables are of version %d, and those of this program of %d", version, f.version)
-	}
-	if err != nil {
-		return version, nil, f.fault(ctx, err)
-	}
-	marks = store.Marks{}
-	rows, err := db.QueryContext(ctx, "SELECT topic, partition, held, committed FROM marks")
-	if err == nil {
-		err = scanAll(rows, scanMark(marks))
+	case err == nil:
+		var rows *sql.Rows
+		marks = store.Marks{}
+		if rows, err = db.QueryContext(ctx, "SELECT topic, partition, held, committed FROM marks"); err == nil {
+			err = scanAll(rows, scanMark(marks))
+		}
 	}
 	return version, marks, f.fault(ctx, err)
 }

@@ -202,7 +202,7 @@ func newRouter(s settings.Web, c *clock) http.Handler {
 	return routerOf(New(s, slog.New(slog.DiscardHandler), c.now))
 }
 
-// call sends a request to localhost. Headers are "Name: value"; Host and RemoteAddr are taken out of them.
+// call sends a request to localhost. Headers are "Name: value"; Host, RemoteAddr and Protocol are taken out of them.
 func call(h http.Handler, method, target string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, strings.NewReader(map[string]string{http.MethodPost: "{}"}[method]))
 	r.Host = "localhost:8080"
@@ -213,6 +213,8 @@ func call(h http.Handler, method, target string, headers ...string) *httptest.Re
 			r.Host = value
 		case "RemoteAddr":
 			r.RemoteAddr = value
+		case "Protocol":
+			r.Proto, r.ProtoMajor, r.ProtoMinor = value, 1, 0
 		default:
 			r.Header.Add(name, value)
 		}

@@ -109,18 +109,16 @@ func (i *issuer) refresh(ctx context.Context) *keySet {
 		if now.Sub(last.tried) < keysPause {
 			return nil, nil
 		}
-		i.set.Store(&keySet{last.keys, last.read, now, last.err})
 		keys, err := i.readKeys()
-		switch {
-		case err != nil && last.err == nil:
-			i.logger.Warn("the keys of JWT_ISSUER cannot be read", "error", err, "kept", len(last.keys))
-		case err == nil && last.err != nil:
-			i.logger.Info("the keys of JWT_ISSUER can be read again")
-		}
+		next := &keySet{keys, now, now, err}
 		if err != nil {
-			i.set.Store(&keySet{last.keys, last.read, now, err})
-		} else {
-			i.set.Store(&keySet{keys, now, now, nil})
+			next.keys, next.read = last.keys, last.read
+		}
+		i.set.Store(next)
+		if err != nil && last.err == nil {
+			i.logger.Warn("the keys of JWT_ISSUER cannot be read", "error", err, "kept", len(last.keys))
+		} else if err == nil && last.err != nil {
+			i.logger.Info("the keys of JWT_ISSUER can be read again")
 		}
 		return nil, nil
 	})

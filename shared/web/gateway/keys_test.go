@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -129,23 +128,6 @@ func TestFirstReading(t *testing.T) {
 	close(hold)
 	callers.Wait()
 	assert.EqualValues(t, 1, i.reads.Load())
-}
-
-// The 503s of an outage are throttled as refusals are.
-func TestIssuerOutageIsThrottled(t *testing.T) {
-	c, i := newClock(), newTestIssuer(t, "p256")
-	i.down.Store(true)
-	s := i.settings()
-	s.Staff = settings.Limit{Rate: 10, Burst: 20}
-	h := newRouter(s, c)
-	statuses := map[int]int{}
-	for range 200 {
-		w := staff(h, sign("ES256", "p256", i.claimsAt(c.now(), nil)))
-		statuses[w.Code]++
-		assert.NotEmpty(t, w.Header().Get("Retry-After"))
-	}
-	assert.Equal(t, map[int]int{503: 20, 429: 180}, statuses)
-	assert.Equal(t, 202, call(h, "POST", "/contacts").Code)
 }
 
 func TestUntrustedIssuers(t *testing.T) {
