@@ -17,8 +17,8 @@ type Channel struct {
 // Channels deliver the same message, each in its own way.
 type Channels []Channel
 
-// Each calls do for every channel at the same time, so that a hanging channel delays no other. It returns when all calls have,
-// and panics if one did.
+// Each calls do for every channel at the same time, so that a hanging channel delays no other. It returns when all calls have.
+// Beside other channels, a panic is an error.
 //
 // The error's kind is that of the failure most worth retrying: Unavailable before unknown before Invalid. So a message that
 // one channel refuses for good is not given up while another channel is down.
@@ -42,16 +42,13 @@ func (channels Channels) Each(do func(Channel) error) error {
 	return channels.join(failures)
 }
 
-// join makes one error of those of the channels; it raises a panic again.
+// join makes one error of those of the channels.
 func (channels Channels) join(failures []error) error {
 	joined := &events.Error{Kind: events.Invalid, EventOnly: true}
 	count := 0
 	for i, err := range failures {
 		if err == nil {
 			continue
-		}
-		if p, ok := err.(*events.Panic); ok { //nolint:errorlint // the recovered one itself
-			panic(p)
 		}
 		count++
 		err = fmt.Errorf("%s: %w", channels[i].Name, err)

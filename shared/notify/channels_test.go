@@ -85,7 +85,9 @@ func TestAHangingChannelDelaysNoOther(t *testing.T) {
 
 func TestAPanicOfAChannelReachesTheCaller(t *testing.T) {
 	bad := notify.Channel{Name: "bad", Notifier: by(func(context.Context) error { panic("boom") })}
-	assert.Panics(t, func() { _ = deliver(t.Context(), notify.Channels{{"ok", failing(nil)}, bad}) })
+	err := deliver(t.Context(), notify.Channels{{"ok", failing(nil)}, bad})
+	require.ErrorAs(t, err, new(*events.Panic))
+	assert.Equal(t, events.Unknown, events.KindOf(err))
 }
 
 func TestLogHasIDsAndNoText(t *testing.T) {

@@ -3,6 +3,7 @@ package dynamodb
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -100,20 +101,16 @@ func (w *writer) take() (batch []*op) {
 	for len(w.queue) > 0 {
 		o := w.queue[0]
 		if o.ctx.Err() == nil { // else its caller has returned
-			item, actions := [2]string{o.item.Type, o.item.ID}, 1
+			item, more := [2]string{o.item.Type, o.item.ID}, maps.Clone(rows)
+			more[item] = true
 			for _, e := range o.demand {
-				if !rows[e.DemandKey] {
-					actions++
-				}
+				more[e.DemandKey] = true
 			}
 			size += len(o.item.Data)
-			if len(batch) > 0 && (rows[item] || len(rows)+actions > maxActions || size > maxData) {
+			if len(batch) > 0 && (rows[item] || len(more) > maxActions || size > maxData) {
 				return batch
 			}
-			batch, rows[item] = append(batch, o), true
-			for _, e := range o.demand {
-				rows[e.DemandKey] = true
-			}
+			batch, rows = append(batch, o), more
 		}
 		w.queue = w.queue[1:]
 	}
