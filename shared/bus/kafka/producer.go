@@ -34,6 +34,7 @@ const (
 type producer struct {
 	open   func() (*kgo.Client, error)
 	client atomic.Pointer[kgo.Client]
+	gate   gate
 }
 
 func newProducer(cluster settings.Kafka, logger *slog.Logger, maxBytes int32, more ...kgo.Opt) (*producer, error) {
@@ -64,12 +65,15 @@ type written struct {
 // produce begins to write one record; the end of ctx does not cancel it.
 func (p *producer) produce(ctx context.Context, record *kgo.Record) <-chan written {
 	done := make(chan written, 1)
-	client := p.client.Load()
-	client.TryProduce(context.WithoutCancel(ctx), record, func(r *kgo.Record, err error) {
-		if errors.Is(err, kerr.UnknownTopicID) {
-			p.replace(client)
-		}
-		done <- written{r, err}
+	p.gate.enter(func() {
+		client := p.client.Load()
+		client.TryProduce(context.WithoutCancel(ctx), record, func(r *kgo.Record, err error) {
+			if errors.Is(err, kerr.UnknownTopicID) {
+				p.replace(client)
+			}
+			done <- written{r, err}
+			p.gate.leave()
+		})
 	})
 	return done
 }

@@ -89,6 +89,7 @@ func (p *Publisher) Ping(ctx context.Context) error {
 
 // Close waits for the records in flight, as long as ctx allows, and closes the client.
 func (p *Publisher) Close(ctx context.Context) error {
+	p.producer.gate.open()
 	client := p.producer.client.Load()
 	defer client.Close()
 	return client.Flush(ctx)

@@ -1,0 +1,57 @@
+package kafka
+
+import (
+	"sync"
+	"time"
+)
+
+// maxWait bounds the wait for records in flight: their broker may not answer while that of the waiting ones does.
+const maxWait = 10 * time.Millisecond
+
+// gate holds records back while others are in flight, so that those that wait share a request. Without it the client sends up to
+// five small requests at once, each of which costs both sides as much as a large one.
+type gate struct {
+	mu       sync.Mutex
+	inFlight int
+	waiting  []func()
+	timer    *time.Timer
+}
+
+// enter calls send at once if no record is in flight, and together with those of others if there is. It must not wait.
+func (g *gate) enter(send func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting = append(g.waiting, send)
+	if g.inFlight == 0 {
+		g.pass()
+	} else if len(g.waiting) == 1 {
+		g.timer = time.AfterFunc(maxWait, g.open)
+	}
+}
+
+// leave reports that a record is in flight no more.
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.inFlight--; g.inFlight == 0 {
+		g.pass()
+	}
+}
+
+// open lets all records pass that wait now.
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pass()
+}
+
+func (g *gate) pass() {
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	g.inFlight += len(g.waiting)
+	for _, send := range g.waiting {
+		send()
+	}
+	g.waiting = nil
+}

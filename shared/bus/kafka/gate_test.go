@@ -1,0 +1,42 @@
+package kafka
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// Records wait for those in flight, in their order, but no longer than maxWait: their brokers may be others.
+func TestRecordsWaitForThoseInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g gate
+		var sent string
+		enter := func(names string) {
+			for _, name := range names {
+				g.enter(func() { sent += string(name) })
+			}
+		}
+		enter("abc")
+		assert.Equal(t, "a", sent)
+		g.leave()
+		assert.Equal(t, "abc", sent)
+		enter("d")
+		g.leave() // c is still in flight
+		time.Sleep(maxWait / 2)
+		enter("e")
+		assert.Equal(t, "abc", sent)
+		time.Sleep(maxWait / 2)
+		synctest.Wait()
+		assert.Equal(t, "abcde", sent)
+		enter("f")
+		g.open() // the publisher closes
+		assert.Equal(t, "abcdef", sent)
+		for range "cdef" {
+			g.leave()
+		}
+		enter("g")
+		assert.Equal(t, "abcdefg", sent)
+	})
+}
