@@ -18,25 +18,30 @@ func TestRecordsWaitForThoseInFlight(t *testing.T) {
 				g.enter(func() { sent += string(name) })
 			}
 		}
+		passed := func() string {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return sent
+		}
 		enter("abc")
-		assert.Equal(t, "a", sent)
+		assert.Equal(t, "a", passed())
 		g.leave()
-		assert.Equal(t, "abc", sent)
+		assert.Equal(t, "abc", passed())
 		enter("d")
 		g.leave() // c is still in flight
 		time.Sleep(maxWait / 2)
 		enter("e")
-		assert.Equal(t, "abc", sent)
+		assert.Equal(t, "abc", passed())
 		time.Sleep(maxWait / 2)
 		synctest.Wait()
-		assert.Equal(t, "abcde", sent)
+		assert.Equal(t, "abcde", passed())
 		enter("f")
 		g.open() // the publisher closes
-		assert.Equal(t, "abcdef", sent)
+		assert.Equal(t, "abcdef", passed())
 		for range "cdef" {
 			g.leave()
 		}
 		enter("g")
-		assert.Equal(t, "abcdefg", sent)
+		assert.Equal(t, "abcdefg", passed())
 	})
 }
