@@ -21,7 +21,6 @@ const (
 	maxDrinks = 50   // that are shown
 )
 
-// demand adds up the read model's demand by drink.
 type demand struct{ store store.Reader }
 
 type demandQuery struct {
@@ -112,7 +111,6 @@ func feedEventOf(r bus.Record) feedEvent {
 	return e
 }
 
-// batch is what one message of the stream holds.
 type batch struct {
 	Events  []feedEvent `json:"events"`
 	Skipped int64       `json:"skipped"` // events that came too fast to be shown

@@ -96,7 +96,6 @@ func Functions(o Options) []web.Function {
 	return all
 }
 
-// view is a page and its data.
 func view(path string, data http.Handler) web.Function {
 	return web.Function{Name: "console-" + path, Route: "GET /console/" + path, Staff: true, Handler: data, Page: page}
 }

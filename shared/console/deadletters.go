@@ -28,7 +28,6 @@ const (
 	maxBody     = 2 << 20         // of an action: the token of the largest preview
 )
 
-// deadLetters are the views of the dead letters and the actions on them.
 type deadLetters struct {
 	Options
 	letters *letters
@@ -75,7 +74,6 @@ type groupView struct {
 	New int `json:"new"`
 }
 
-// list answers GET /console/dead-letters.
 func (d *deadLetters) list(ctx context.Context, q listQuery) (listView, error) {
 	all, complete, err := d.letters.get(ctx, true)
 	if err != nil {
@@ -228,7 +226,6 @@ type previewView struct {
 	Refused  []deadletters.Refusal `json:"refused"` // the first [maxShown]
 }
 
-// preview answers GET /console/dead-letters/preview.
 func (d *deadLetters) preview(ctx context.Context, q previewQuery) (previewView, error) {
 	p, err := d.DeadLetters.Preview(ctx, q.filter(),
 		deadletters.PreviewOptions{MaxRedrives: q.MaxRedrives, OutOfOrder: q.OutOfOrder == "yes"})
@@ -238,7 +235,6 @@ func (d *deadLetters) preview(ctx context.Context, q previewQuery) (previewView,
 	return previewView{p.Token, len(p.Rejections), p.Eligible, p.Refused[:min(len(p.Refused), maxShown)]}, nil
 }
 
-// actionBody is the body of an action.
 type actionBody struct {
 	Token  string `json:"token"`
 	Rate   int    `json:"rate"`   // of a redrive, events a second
@@ -301,7 +297,6 @@ type auditView struct {
 	Actions []deadletters.Action `json:"actions"` // newest first
 }
 
-// audit answers GET /console/audit.
 func (d *deadLetters) audit(ctx context.Context, q auditQuery) (auditView, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -337,7 +332,6 @@ func (d *deadLetters) export(w http.ResponseWriter, r *http.Request) {
 	write(lines)
 }
 
-// line is a value as a line of JSON.
 func line(v any) []byte {
 	b, _ := json.Marshal(v, jsontext.AllowInvalidUTF8(true)) // these types are JSON
 	return append(b, '\n')

@@ -98,7 +98,6 @@ type journeyQuery struct {
 	ID string `path:"id"`
 }
 
-// journeys finds journeys.
 type journeys struct {
 	Options
 	letters *letters
@@ -142,11 +141,19 @@ func (j *journeys) get(ctx context.Context, q journeyQuery) (*Journey, error) {
 	return v, nil
 }
 
-// follow searches until no more ids become known: an effect may be found before its cause.
+// follow searches all topics until no more ids become known: an effect may be found before its cause.
 func (j *journeys) follow(ctx context.Context, s *search) error {
 	for known := 0; known < len(s.ids) && len(s.found) < maxJourney; {
 		known = len(s.ids)
-		if err := j.scan(ctx, s); err != nil {
+		scans, ctx := errgroup.WithContext(ctx)
+		o := kafka.TailOptions{From: &kafka.Point{Time: s.from}, Logger: j.Logger}
+		for _, topic := range j.DeadLetters.Topics {
+			definition, _ := events.Lookup(topic)
+			scans.Go(func() error {
+				return kafka.Tail(ctx, j.Cluster, topic, o, func(r bus.Record) error { return j.look(s, definition, r) })
+			})
+		}
+		if err := scans.Wait(); err != nil {
 			return err
 		}
 	}
@@ -184,7 +191,6 @@ func (j *journeys) keyed(key string, callers []string) func(events.Definition, s
 // Events of requests with an Idempotency-Key are encoded like this, and have no cause: others need not be decoded.
 var ofKey, caused = regexp.MustCompile(`^\{"eventId":"[0-9a-f]{8}-[0-9a-f]{4}-5`), []byte(`"causationId":`)
 
-// derived reports whether an id is a UUIDv5.
 func derived(id string) bool {
 	parsed, err := uuid.Parse(id)
 	return err == nil && parsed.Version() == 5
@@ -222,7 +228,6 @@ func timeOf(id string) (at time.Time) {
 	return at
 }
 
-// search is what is searched for and what is found.
 type search struct {
 	subject string
 	from    time.Time
@@ -234,7 +239,6 @@ type search struct {
 	keyed func(d events.Definition, eventID string, data jsontext.Value) bool // tries every event; nil = none
 }
 
-// add adds an id to search for.
 func (s *search) add(id string) {
 	if id == "" || s.ids[id] {
 		return
@@ -250,20 +254,6 @@ func (s *search) add(id string) {
 
 var errEnough = errors.New("the journey is too long")
 
-// scan searches all topics once.
-func (j *journeys) scan(ctx context.Context, s *search) error {
-	scans, ctx := errgroup.WithContext(ctx)
-	o := kafka.TailOptions{From: &kafka.Point{Time: s.from}, Logger: j.Logger}
-	for _, topic := range j.DeadLetters.Topics {
-		definition, _ := events.Lookup(topic)
-		scans.Go(func() error {
-			return kafka.Tail(ctx, j.Cluster, topic, o, func(r bus.Record) error { return j.look(s, definition, r) })
-		})
-	}
-	return scans.Wait()
-}
-
-// look keeps a record that is searched for.
 func (j *journeys) look(s *search, d events.Definition, r bus.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -328,7 +318,6 @@ func (j *journeys) look(s *search, d events.Definition, r bus.Record) error {
 	return nil
 }
 
-// complete adds what became of the events.
 func (j *journeys) complete(ctx context.Context, s *search) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -378,7 +367,6 @@ func (j *journeys) complete(ctx context.Context, s *search) error {
 	return nil
 }
 
-// tree puts each event below its cause.
 func (s *search) tree() (roots []*Station) {
 	all := slices.SortedFunc(maps.Values(s.found), func(a, b *Station) int {
 		return cmp.Or(a.Records[0].At.Compare(b.Records[0].At), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.EventID, b.EventID))

@@ -38,7 +38,6 @@ type now struct {
 	diagnosis diagnosis
 }
 
-// sample is the state of the groups at one time.
 type sample struct {
 	at     time.Time
 	groups []kafka.GroupState
@@ -62,7 +61,6 @@ type nowView struct {
 	Topics    []topicView `json:"topics"`
 }
 
-// topicView is a topic and its consumer group.
 type topicView struct {
 	Topic       string        `json:"topic"`
 	Group       string        `json:"group"`
@@ -115,7 +113,6 @@ func (n *now) last(ctx context.Context) (last sample, problem string) {
 	return last, problem
 }
 
-// recent reports whether something was done a short time ago.
 func (n *now) recent(at *time.Time, within time.Duration) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -168,7 +165,6 @@ func (n *now) diagnose() (_ any, _ error) {
 	return
 }
 
-// topic is the view of the i-th group.
 func (n *now) topic(i int, seen time.Time) topicView {
 	last := n.samples[len(n.samples)-1]
 	g := last.groups[i]

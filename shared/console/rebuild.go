@@ -78,7 +78,6 @@ type topicProgress struct {
 	All   int64  `json:"all"`
 }
 
-// rebuilds is the view of the read models.
 type rebuilds struct {
 	Options
 	now       *now

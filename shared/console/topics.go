@@ -10,7 +10,6 @@ import (
 	"github.com/sipeat/sipeat/shared/events"
 )
 
-// topics are the views of the topics.
 type topics struct{ Options }
 
 type topicsView struct {
@@ -23,7 +22,6 @@ type topicState struct {
 	Description string `json:"description,omitempty"` // of an event type
 }
 
-// list answers GET /console/topics.
 func (t topics) list(ctx context.Context, _ struct{}) (v topicsView, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -95,7 +93,6 @@ type recordsView struct {
 	Records []feedEvent `json:"records"` // newest first
 }
 
-// records answers GET /console/topics/{topic}/records.
 func (t topics) records(ctx context.Context, q topicQuery) (v recordsView, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()

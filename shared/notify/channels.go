@@ -42,7 +42,6 @@ func (channels Channels) Each(do func(Channel) error) error {
 	return channels.join(failures)
 }
 
-// join makes one error of those of the channels.
 func (channels Channels) join(failures []error) error {
 	joined := &events.Error{Kind: events.Invalid, EventOnly: true}
 	count := 0

@@ -214,7 +214,6 @@ func (c *connection) accepts(to Composer) bool {
 	return c.session.Mail("<"+to.From.Address+">") == nil && c.session.Rcpt("<"+to.To[0]+">") == nil
 }
 
-// server is what SMTP_URL names.
 type server struct {
 	host, port     string
 	user, password string

@@ -110,7 +110,6 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(response{failures})
 }
 
-// partition is the part of a batch that is of one partition.
 type partition struct {
 	*bus.Partition                // nil = there was no time at all
 	records        []bus.Record   // the engine's, once they are delivered
@@ -174,7 +173,6 @@ func (h *Handler) close(ctx context.Context, p *partition, end time.Time) {
 	}
 }
 
-// advance calls Options.Advance with what was handled.
 func (h *Handler) advance(ctx context.Context, all []partition) error {
 	from, to := map[int32]int64{}, map[int32]int64{}
 	for _, p := range all {
@@ -212,7 +210,6 @@ type identifier struct {
 	Offset    int64  `json:"offset"`
 }
 
-// unhandled lists the delivered records that are not handled.
 func unhandled(all []partition) []failure {
 	failures := []failure{}
 	for _, p := range all {

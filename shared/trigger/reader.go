@@ -65,7 +65,6 @@ type reader struct {
 	records []bus.Record
 }
 
-// batch reads the whole payload.
 func (in *reader) batch() {
 	// Four characters of base64 are three bytes, and a header's byte takes two characters at least.
 	in.bytes = make([]byte, 0, len(in.src)/4*3)
@@ -138,7 +137,6 @@ func (in *reader) require(ok bool) {
 	}
 }
 
-// take reads c if it is next.
 func (in *reader) take(c byte) bool {
 	if in.pos >= len(in.src) || in.src[in.pos] != c {
 		return false
@@ -147,7 +145,6 @@ func (in *reader) take(c byte) bool {
 	return true
 }
 
-// null reads null if it is next.
 func (in *reader) null() bool {
 	found := bytes.HasPrefix(in.src[in.pos:], []byte("null"))
 	if found {
@@ -156,7 +153,6 @@ func (in *reader) null() bool {
 	return found
 }
 
-// skip reads any value.
 func (in *reader) skip() {
 	d := jsontext.NewDecoder(bytes.NewBuffer(in.src[in.pos:]), jsontext.AllowInvalidUTF8(true))
 	in.require(d.SkipValue() == nil)

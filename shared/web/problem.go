@@ -61,7 +61,6 @@ type Problem struct {
 	RetryAfter time.Duration `json:"-"` // the header, in whole seconds; 0 = none
 }
 
-// with is the problem with a detail and faulty fields.
 func (p Problem) with(detail string, faults ...events.FieldError) *Problem {
 	p.Detail, p.Errors = detail, faults
 	return &p
@@ -83,7 +82,6 @@ func (p Problem) Write(w http.ResponseWriter, r *http.Request) {
 // if it has a duplicate name or half a surrogate pair: a query must not fail on it.
 var answerOptions = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-// writeJSON answers with a value.
 func writeJSON(w http.ResponseWriter, r *http.Request, status int, contentType string, v any) {
 	b, err := json.Marshal(v, answerOptions)
 	if err != nil {

@@ -108,7 +108,6 @@ func closed(w http.ResponseWriter, r *http.Request) {
 	Problem{Status: http.StatusForbidden, Detail: "This is for staff, and no authentication is configured."}.Write(w, r)
 }
 
-// matched notes which function a request matched.
 type matched struct {
 	function Function
 	next     http.Handler // its handler, inside guard and throttle
@@ -142,7 +141,6 @@ func (rt *router) route(w http.ResponseWriter, r *http.Request) {
 	Problem{Status: own.status, Detail: unmatched[own.status]}.Write(w, r)
 }
 
-// muxAnswer drops the text of an answer.
 type muxAnswer struct {
 	header http.Header
 	status int

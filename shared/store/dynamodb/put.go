@@ -37,10 +37,8 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 	return err
 }
 
-// isNew is the condition of a new row.
 const isNew = "attribute_not_exists(pk)"
 
-// op is an item to put.
 type op struct {
 	ctx    context.Context
 	item   store.Item
@@ -67,7 +65,6 @@ type writer struct {
 	hot     map[store.DemandKey]byte // the row in which a drink is counted; absent = the first. Of the sender.
 }
 
-// share puts an item in a transaction with others.
 func (s *Store) share(o *op) error {
 	w := &s.writer
 	w.mu.Lock()
@@ -85,7 +82,6 @@ func (s *Store) share(o *op) error {
 	}
 }
 
-// send sends the queue until it is empty.
 func (s *Store) send() {
 	for batch := s.writer.take(); len(batch) > 0; batch = s.writer.take() {
 		s.transact(batch)

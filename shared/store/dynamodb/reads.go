@@ -73,7 +73,6 @@ func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err e
 	}
 }
 
-// listing is the query of a list, newest first.
 func listing(q store.Query, start *store.Position) *dynamodb.QueryInput {
 	m := q.Match.Folded()
 	index, partition := listIndex, join(q.Type)

@@ -33,7 +33,6 @@ const (
 	minBackoff  = 10 * time.Millisecond
 )
 
-// table is a connection to one table.
 type table struct {
 	client      *dynamodb.Client
 	name        string
@@ -94,7 +93,6 @@ func call[In, Out any](ctx context.Context, t *table,
 	return out, t.fault(ctx, err)
 }
 
-// fault classifies a failed request.
 func (t *table) fault(ctx context.Context, err error) error {
 	return store.Fault(ctx, err, func() string { return fmt.Sprintf("%s, table %q %s, %s", t.what, t.name, t.place, reason(err)) })
 }
@@ -135,7 +133,6 @@ func codeOf(err error) string {
 
 const conditionFailed = "ConditionalCheckFailed"
 
-// reasons are the codes for which a transaction was cancelled.
 func reasons(err error) (codes []string) {
 	var canceled *types.TransactionCanceledException
 	if errors.As(err, &canceled) {

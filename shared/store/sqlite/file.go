@@ -20,7 +20,6 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// kind is what a file holds.
 type kind struct {
 	what        string // in error texts
 	application int    // PRAGMA application_id, so that another program's database is never written to
@@ -42,7 +41,6 @@ type file struct {
 	lockTimeout time.Duration
 }
 
-// openFile opens the file for writing and creates it if there is none.
 func openFile(ctx context.Context, k kind, path string, lockTimeout time.Duration) (*file, error) {
 	f := &file{kind: k, path: path, lockTimeout: lockTimeout}
 	f.what += " " + path // until it is open: later errors reach callers of the API
@@ -179,7 +177,6 @@ func (f *file) inPlace() error {
 	return nil
 }
 
-// fault classifies an error of SQLite.
 func (f *file) fault(ctx context.Context, err error) error {
 	return store.Fault(ctx, err, func() string { return f.what + " " + reason(err) })
 }

@@ -47,7 +47,6 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 	})
 }
 
-// compare distinguishes a repeat (nil) from a conflict.
 func (t *tx) compare(item store.Item) error {
 	return t.each("SELECT digest FROM items WHERE type = ? AND id = ?", []any{item.Type, item.ID}, func(rows *sql.Rows) error {
 		var kept sql.RawBytes

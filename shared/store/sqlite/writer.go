@@ -61,7 +61,6 @@ func (w *writer) do(ctx context.Context, sync bool, run func(*tx) error) error {
 	}
 }
 
-// loop commits jobs until quit is closed.
 func (w *writer) loop() {
 	defer close(w.ended)
 	for {
@@ -75,7 +74,6 @@ func (w *writer) loop() {
 	}
 }
 
-// gather adds the jobs that are waiting.
 func (w *writer) gather(batch []*job) []*job {
 	for len(batch) < maxBatch {
 		select {
@@ -185,7 +183,6 @@ func (t *tx) changed(text string, args ...any) (bool, error) {
 	return n > 0, err
 }
 
-// each runs a query and calls scan for each row.
 func (t *tx) each(text string, args []any, scan func(*sql.Rows) error) error {
 	stmt, err := t.prepared(text) //nolint:sqlclosecheck // closed with the writer
 	if err != nil {

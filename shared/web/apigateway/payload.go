@@ -11,7 +11,6 @@ import (
 	"strings"
 )
 
-// event is what is read of a payload.
 type event struct {
 	Version         string            `json:"version"`
 	RouteKey        string            `json:"routeKey"`
@@ -77,7 +76,6 @@ func (e *event) url() *url.URL {
 	return u
 }
 
-// answer is a response to API Gateway, in format 2.0.
 type answer struct {
 	StatusCode int               `json:"statusCode"`
 	Headers    map[string]string `json:"headers"`
@@ -93,7 +91,6 @@ type writer struct {
 	body   bytes.Buffer
 }
 
-// serve has the handler answer.
 func (w *writer) serve(h http.Handler, r *http.Request) (err error) {
 	err = errCut                     //nolint:wastedassign // the result after a panic
 	defer func() { _ = recover() }() // the router has logged it, and the text may have personal data in it

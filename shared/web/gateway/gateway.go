@@ -88,7 +88,6 @@ func (g *Gateway) Ping(ctx context.Context) error {
 	return g.issuer.refresh(ctx).err
 }
 
-// throttle counts the requests to a function.
 func (g *Gateway) throttle(f web.Function, next http.Handler) http.Handler {
 	l := g.public
 	if f.Staff {

@@ -16,7 +16,6 @@ import (
 // maxBuckets bounds the callers that a limiter remembers, about 300 bytes each.
 const maxBuckets = 16384
 
-// limiter has a token bucket for each caller.
 type limiter struct {
 	rate    rate.Limit
 	burst   int
@@ -50,7 +49,6 @@ func (l *limiter) take(caller string) time.Duration {
 	return max(time.Duration((1-bucket.TokensAt(now))/float64(l.rate)*float64(time.Second)), 1)
 }
 
-// tooMany answers 429 if the caller has to wait.
 func (l *limiter) tooMany(w http.ResponseWriter, r *http.Request, caller string) bool {
 	wait := l.take(caller)
 	if wait > 0 {

@@ -64,7 +64,6 @@ const leeway = 30 * time.Second
 // sections 2.1 and 3.1).
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
-// verify returns the subject of a JWT.
 func (i *issuer) verify(ctx context.Context, token string) (string, error) {
 	var c claims
 	if _, err := i.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) { return i.key(ctx, t) }); err != nil {
