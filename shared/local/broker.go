@@ -96,9 +96,7 @@ func Open(ctx context.Context, o Options) (b *Broker, err error) {
 		_ = ln.Close()
 		return nil, err
 	}
-	guard := newGuard(ln, versions(), func(from net.Addr, reason error) {
-		o.Logger.Debug("embedded broker: closed a connection", "from", from.String(), "reason", reason)
-	}, files.Sync, files.Err)
+	guard := newGuard(ln, files, o.Logger)
 	cluster, err := kfake.NewCluster(clusterOptions(o, guard)...)
 	if err != nil {
 		_ = ln.Close()

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -34,10 +35,8 @@ const (
 type guard struct {
 	net.Listener
 	versions *kversion.Versions
-	refused  func(from net.Addr, reason error)
-
-	sync   func() error
-	failed func() error // the error of the last sync
+	files    *syncer
+	log      *slog.Logger
 	// producing is held from a request that may write a batch or the marker of a transaction to its answer, so that of each
 	// partition at most one is not synced: a power cut could take one of several that is not the last, which would look like
 	// damage to [checkSegment].
@@ -50,11 +49,9 @@ type guard struct {
 	cluster *kfake.Cluster
 }
 
-func newGuard(ln net.Listener, v *kversion.Versions, refused func(net.Addr, error), syncAll, failed func() error) *guard {
-	return &guard{
-		Listener: netutil.LimitListener(ln, maxConnections), versions: v, refused: refused, sync: syncAll, failed: failed,
-		producing: make(chan struct{}, 1),
-	}
+func newGuard(ln net.Listener, files *syncer, log *slog.Logger) *guard {
+	return &guard{Listener: netutil.LimitListener(ln, maxConnections), versions: versions(), files: files, log: log,
+		producing: make(chan struct{}, 1)}
 }
 
 func (g *guard) Accept() (net.Conn, error) {
@@ -78,12 +75,12 @@ func (g *guard) setCluster(c *kfake.Cluster) {
 // the request that holds producing.
 func (g *guard) syncRecords() error {
 	if g.transactions.Load() {
-		return g.sync()
+		return g.files.Sync()
 	}
 	if produced := g.produced.Load(); produced != nil {
 		<-*produced
 	}
-	return g.failed()
+	return g.files.Err()
 }
 
 // settle returns once kfake has handled the requests that it has read.
@@ -166,7 +163,7 @@ func (c *guardedConn) endProducing() {
 
 // Write writes an answer.
 func (c *guardedConn) Write(p []byte) (int, error) {
-	sync := c.guard.sync
+	sync := c.guard.files.Sync
 	if c.request.fetches {
 		sync = c.guard.syncRecords
 	}
@@ -192,25 +189,23 @@ func (c *guardedConn) startFrame() error {
 	}
 	size := int64(binary.BigEndian.Uint32(head))
 	key, version := int16(binary.BigEndian.Uint16(head[4:])), int16(binary.BigEndian.Uint16(head[6:]))
-	if err := c.guard.check(size, key, version); err != nil {
-		c.guard.refused(c.RemoteAddr(), err)
-		return err
-	}
+	err = c.guard.check(size, key, version)
+	c.frame, c.left = request{}, 4+size
 	switch kmsg.Key(key) {
-	case kmsg.Produce, kmsg.EndTxn, kmsg.InitProducerID: // the last aborts a transaction that was left open
-		c.frame = request{produces: true}
-	case kmsg.Fetch:
-		c.frame = request{fetches: true}
-	default:
-		c.frame = request{}
-	}
-	if key == int16(kmsg.Produce) {
-		if err := c.startProduce(size, version); err != nil {
-			return err
+	case kmsg.Produce:
+		c.frame.produces = true
+		if err == nil {
+			err = c.startProduce(size, version)
 		}
+	case kmsg.EndTxn, kmsg.InitProducerID: // the latter aborts a transaction that was left open
+		c.frame.produces = true
+	case kmsg.Fetch:
+		c.frame.fetches = true
 	}
-	c.left = 4 + size
-	return nil
+	if err != nil {
+		c.guard.log.Debug("embedded broker: closed a connection", "from", c.RemoteAddr().String(), "reason", err)
+	}
+	return err
 }
 
 // startProduce checks the start of a produce request. One that wants no answer becomes one that is answered, and that is dropped,
@@ -222,9 +217,7 @@ func (c *guardedConn) startProduce(size int64, version int16) error {
 	}
 	acks, transaction := startOfProduce(version, start[8:])
 	if acks == nil {
-		err := errors.New("malformed produce request")
-		c.guard.refused(c.RemoteAddr(), err)
-		return err
+		return errors.New("malformed produce request")
 	}
 	if transaction {
 		c.guard.transactions.Store(true)
@@ -242,7 +235,7 @@ func (c *guardedConn) Close() error {
 	if c.producing.Load() {
 		go func() {
 			c.guard.settle()
-			_ = c.guard.sync() // is logged
+			_ = c.guard.files.Sync() // is logged
 			c.endProducing()
 		}()
 	}
