@@ -20,7 +20,6 @@ type Consumer struct {
 	handle func(ctx context.Context, event any) error
 }
 
-// message is a decoded event.
 type message struct {
 	event   any // *events.Event[T]
 	eventID string

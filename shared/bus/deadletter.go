@@ -57,19 +57,14 @@ func (l DeadLetter) Encode() Record {
 	own := []Header{
 		// First, because readers that do not know it take it for one of the record's own.
 		{HeaderLastAttempts, []byte(strings.Join(attempts, ","))},
-		{HeaderClass, []byte(l.Class)},
-		{HeaderReason, []byte(l.Reason)},
-		{HeaderConsumer, []byte(l.Consumer)},
-		{HeaderTopic, []byte(r.Topic)},
-		{HeaderPartition, strconv.AppendInt(nil, int64(r.Partition), 10)},
+		{HeaderClass, []byte(l.Class)}, {HeaderReason, []byte(l.Reason)}, {HeaderConsumer, []byte(l.Consumer)},
+		{HeaderTopic, []byte(r.Topic)}, {HeaderPartition, strconv.AppendInt(nil, int64(r.Partition), 10)},
 		{HeaderOffset, strconv.AppendInt(nil, r.Offset, 10)},
 		{HeaderTimestamp, []byte(r.Timestamp.UTC().Format(time.RFC3339Nano))},
 		{HeaderAttempts, strconv.AppendInt(nil, int64(l.Attempts), 10)},
 		{HeaderAt, []byte(l.At.UTC().Format(time.RFC3339Nano))},
 	}
-	return Record{
-		Topic: DeadLetterTopic(r.Topic), Key: r.Key, Value: r.Value, Headers: slices.Concat(r.Headers, own),
-	}
+	return Record{Topic: DeadLetterTopic(r.Topic), Key: r.Key, Value: r.Value, Headers: slices.Concat(r.Headers, own)}
 }
 
 // ParseDeadLetter reads what [DeadLetter.Encode] wrote; ok is false for any other record. The rejected record may once have been

@@ -18,7 +18,6 @@ const (
 	Failed      Outcome = "failed"      // for an unknown reason: retried a few times, then rejected
 )
 
-// outcomeOf maps a handler's error to an outcome.
 func outcomeOf(err error) Outcome {
 	if err == nil {
 		return Done

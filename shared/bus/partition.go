@@ -171,16 +171,12 @@ var errUnhandled = errors.New("the delivery ended before all events were handled
 // that, or when nothing more can be done before its end.
 func (p *Partition) Wait(ctx context.Context) error {
 	return p.await(ctx, func() (bool, error) {
-		if len(p.window) > 0 && (p.closed || p.stuck()) {
+		late := !p.end.IsZero() && p.idle() && p.retrying == 0 // all that is left would be retried after the end
+		if len(p.window) > 0 && (p.closed || late) {
 			return true, errUnhandled
 		}
 		return len(p.window) == 0, nil
 	})
-}
-
-// stuck reports whether all that is left would be retried after the end.
-func (p *Partition) stuck() bool {
-	return !p.end.IsZero() && p.idle() && p.retrying == 0
 }
 
 func (p *Partition) idle() bool { return p.running == 0 && len(p.ready) == 0 }
@@ -270,7 +266,6 @@ func (p *Partition) next(w *worker) bool {
 	return false
 }
 
-// finish records a try of an event: it is handled, or retried after a delay.
 func (p *Partition) finish(d *delivery, handled bool, delay time.Duration) {
 	q := d.queue
 	switch {
@@ -290,7 +285,6 @@ func (p *Partition) finish(d *delivery, handled bool, delay time.Duration) {
 	}
 }
 
-// retry makes a key queue ready after its delay.
 func (p *Partition) retry(q *keyQueue) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -301,7 +295,6 @@ func (p *Partition) retry(q *keyQueue) {
 	}
 }
 
-// advance moves the window past the handled events at its front.
 func (p *Partition) advance() {
 	for len(p.window) > 0 && p.window[0].handled {
 		d := p.window[0]

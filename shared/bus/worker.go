@@ -75,9 +75,7 @@ func (w *worker) try() (handled bool, delay time.Duration) {
 		}
 		// failpoint: dead-letter-sent w, string(outcome)
 	}
-	if d.trace != nil || e.options.Report != nil {
-		d.report(outcome, err, time.Since(began), e.options.Report)
-	}
+	d.report(outcome, err, time.Since(began), e.options.Report)
 	if outcome == Done || outcome == Rejected {
 		// failpoint: ended w, string(outcome)
 		return true, 0
@@ -85,7 +83,6 @@ func (w *worker) try() (handled bool, delay time.Duration) {
 	return false, d.delay(err, &e.options)
 }
 
-// report passes the outcome of a try to the event's trace and to the engine's Report.
 func (d *delivery) report(outcome Outcome, err error, took time.Duration, report func(Report)) {
 	r := Report{
 		Context: d.ctx, Position: d.position(), EventID: d.eventID, Outcome: outcome, Attempt: d.tries,
@@ -102,7 +99,6 @@ func (d *delivery) report(outcome Outcome, err error, took time.Duration, report
 	}
 }
 
-// handle decodes the event and runs its handler.
 func (w *worker) handle() (err error) {
 	e, d := w.partition.engine, w.current
 	d.tries++
@@ -204,7 +200,6 @@ func (w *worker) judge(err error) (Outcome, error) {
 	return outcome, err
 }
 
-// reject writes the dead letter.
 func (w *worker) reject(verdict error) error {
 	e, d := w.partition.engine, w.current
 	reason := events.LogText(verdict.Error())

@@ -84,7 +84,6 @@ type Any interface {
 	Encode() ([]byte, error)
 }
 
-// Topic is the topic that the event belongs on.
 func (e Event[T]) Topic() string { return e.Data.Topic() }
 
 // Key is the Kafka key: the id of the subject, or of the resource where there is none.

@@ -22,7 +22,6 @@ const (
 	maxDrink   = 120
 )
 
-// Whether a field may be empty.
 const (
 	required = true
 	optional = false
@@ -67,7 +66,6 @@ type validator struct {
 	rules  *[]Rule // collects the rules, and checks nothing; nil = checks
 }
 
-// fault records that a field breaks a rule, if it does.
 func (v *validator) fault(r Rule, broken bool, detail string) {
 	if v.rules != nil {
 		*v.rules = append(*v.rules, r)
@@ -97,13 +95,11 @@ func (v *validator) time(pointer string, t Time) {
 	v.fault(Rule{Pointer: pointer, Kind: Timestamp, Required: required}, !t.writable(), "must be a time in the years 0 to 9999")
 }
 
-// text is one line of at most limit characters.
 func (v *validator) text(pointer, value string, limit int, must bool) {
 	v.check(Rule{Pointer: pointer, Kind: Line, Required: must, Max: limit}, value, isText,
 		"must be one line of text: without line breaks, tabs and control characters")
 }
 
-// prose is text of at most limit characters that may have line breaks and tabs.
 func (v *validator) prose(pointer, value string, limit int, must bool) {
 	v.check(Rule{Pointer: pointer, Kind: Prose, Required: must, Max: limit}, value, isProse,
 		"must be text: without control characters other than line breaks and tabs")
@@ -140,12 +136,10 @@ func (v *validator) check(r Rule, value string, holds func(string) bool, detail 
 	}
 }
 
-// isText accepts one line with visible characters.
 func isText(s string) bool {
 	return !isBlank(s) && utf8.ValidString(s) && !strings.ContainsFunc(s, IsControl)
 }
 
-// isProse accepts text that may have line breaks and tabs.
 func isProse(s string) bool {
 	return isText(strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(s))
 }
@@ -155,7 +149,6 @@ func isToken(s string) bool {
 	return isText(s) && !strings.ContainsFunc(s, isHidden)
 }
 
-// isBlank reports whether nothing in s is visible.
 func isBlank(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !isHidden(r) && !unicode.IsMark(r) })
 }
@@ -167,7 +160,6 @@ func IsControl(r rune) bool {
 	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }
 
-// isHidden accepts invisible characters.
 func isHidden(r rune) bool {
 	return unicode.IsSpace(r) || IsControl(r) || unicode.Is(unicode.Cf, r) ||
 		unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) || r == '\u2800' // the empty braille pattern

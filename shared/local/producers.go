@@ -64,5 +64,4 @@ func (p *producers) add(folder string, batch []byte) {
 	w.Count, w.At = min(w.Count+1, len(w.Entries)), (w.At+1)%len(w.Entries)
 }
 
-// file is the content of seq_windows.json.
 func (p *producers) file() any { return map[string]any{"version": 1, "windows": p.windows} }

@@ -35,7 +35,6 @@ type syncer struct {
 	folder *folder    // root
 }
 
-// pass is one look at all files.
 type pass struct {
 	done chan struct{}
 	err  error
@@ -91,7 +90,6 @@ func (s *syncer) Err() error {
 	return s.err
 }
 
-// run syncs the files and folders that have changed.
 func (s *syncer) run() error {
 	var c changes
 	err := s.folder.collect(&c)
@@ -162,7 +160,6 @@ func restoreStateLog(path string) error {
 	return os.Rename(path+syncedSuffix, path)
 }
 
-// changes are what a pass has to sync.
 type changes struct {
 	paths    []string
 	replaced []string // state logs that are new files

@@ -77,11 +77,7 @@ func (m *Member) commit(ctx context.Context) bool {
 	pending, from, to := map[int32]*partition{}, map[int32]int64{}, map[int32]int64{}
 	m.set(func() {
 		for n, p := range m.partitions {
-			offset, epoch, ok := p.Handled()
-			if !ok {
-				offset, epoch = p.start, -1
-			}
-			if offset != p.committed {
+			if offset, epoch := p.done(); offset != p.committed {
 				handled = append(handled, &kgo.Record{Topic: m.topic, Partition: n, Offset: offset - 1, LeaderEpoch: epoch})
 				pending[n], from[n], to[n] = p, p.advanced, offset
 			}

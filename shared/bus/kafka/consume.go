@@ -106,11 +106,7 @@ func (m *Member) forgetTopic(ctx context.Context) {
 	})
 	m.giveUp(m.all(), 0)
 	for n, p := range given {
-		handled, _, ok := p.Handled()
-		if !ok {
-			handled = p.start
-		}
-		if handled < p.end {
+		if handled, _ := p.done(); handled < p.end {
 			m.recordLoss(Loss{n, handled, p.end, topicDeleted})
 		}
 	}

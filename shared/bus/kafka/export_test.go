@@ -30,9 +30,6 @@ func Compare(replicas int, minInSync string, wanted int) []Difference {
 	return s.Differences
 }
 
-// Lose records a loss.
-func (m *Member) Lose(l Loss) { m.recordLoss(l) }
-
 // Paused returns the partitions that the member has paused.
 func (m *Member) Paused() []int32 { return m.client.PauseFetchPartitions(nil)[m.topic] }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
-	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -290,17 +288,6 @@ func TestMarkerAtTheEndOfADeletedTopicIsNoLoss(t *testing.T) {
 		require.NoError(t, w.end())
 		assert.Equal(t, []string{"a-1"}, d.done)
 	})
-}
-
-func TestStatusKeepsTheLastLosses(t *testing.T) {
-	m := kafka.NewMember(settings.Kafka{}, bus.Consumer{Topic: "t"}, kafka.Options{Logger: slog.New(slog.DiscardHandler)})
-	for n := range int64(250) {
-		m.Lose(kafka.Loss{From: n, To: n + 1})
-	}
-	s := m.Status()
-	require.Len(t, s.Lost, 100)
-	assert.EqualValues(t, 249, s.Lost[99].From)
-	assert.False(t, s.Healthy())
 }
 
 // The first event after the recreation fails, those after it are written. Meanwhile the publisher is not ready.

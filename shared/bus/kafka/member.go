@@ -59,7 +59,6 @@ type Member struct {
 	cancelCommit context.CancelFunc // of the latest commit
 }
 
-// partition is a partition whose records are being delivered.
 type partition struct {
 	*bus.Partition
 	start     int64 // where its delivery began
@@ -69,6 +68,14 @@ type partition struct {
 	listed    int64 // where the log ended when the partition was assigned
 	committed int64 // -1 = nothing
 	advanced  int64 // up to where Advance was called
+}
+
+// done is the offset behind what is handled, and the leader epoch of the record before it; -1 = unknown.
+func (p *partition) done() (offset int64, epoch int32) {
+	if offset, epoch, ok := p.Handled(); ok {
+		return offset, epoch
+	}
+	return p.start, -1
 }
 
 // NewMember makes a member, which [Member.Run] then runs.
@@ -218,7 +225,6 @@ func (m *Member) onLost(_ context.Context, _ *kgo.Client, removed map[string][]i
 	m.fenced.Store(false)
 }
 
-// open begins the delivery of a partition.
 func (m *Member) open(n int32, start, committed, advanced int64) {
 	p := &partition{start: start, next: start, epoch: -1, committed: committed, advanced: advanced}
 	p.Partition = m.engine.Open(context.Background(), n, time.Time{}, func() { m.client.ResumeFetchPartitions(m.only(n)) })
@@ -279,7 +285,6 @@ func (m *Member) partition(n int32) *partition {
 	return m.partitions[n]
 }
 
-// all returns the numbers of the partitions that the member has.
 func (m *Member) all() []int32 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -164,7 +164,6 @@ func probe(ctx context.Context, cluster settings.Kafka, address string) BrokerSt
 		" KAFKA_SASL_MECHANISM ("+mechanisms+"; unset it where no login is required), and that the user was created for it")
 }
 
-// check checks that the topics exist, and what is permitted on them.
 func (r Requirements) check(ctx context.Context, a admin) error {
 	var faults []error
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(r.Read, r.Write)))) {

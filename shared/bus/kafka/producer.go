@@ -56,7 +56,6 @@ func newProducer(cluster settings.Kafka, logger *slog.Logger, maxBytes int32, mo
 	return p, err
 }
 
-// written is the outcome of a record.
 type written struct {
 	record *kgo.Record
 	err    error

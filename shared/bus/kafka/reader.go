@@ -146,11 +146,12 @@ func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Repla
 	}
 	engine := bus.NewEngine(c, o.DeadLetters, o.Delivery)
 	for n, end := range r.ends {
-		r.partitions[n] = &partition{Partition: engine.Open(context.Background(), n, time.Time{}, nil), advanced: o.From[n]}
 		if o.Until != nil {
 			r.ends[n] = min(end, o.Until[n])
 		}
 		r.from[n] = min(max(r.from[n], o.From[n]), r.ends[n])
+		opened := engine.Open(context.Background(), n, time.Time{}, nil)
+		r.partitions[n] = &partition{Partition: opened, start: r.from[n], advanced: o.From[n]}
 	}
 	err = read(running, client, r.topic, r.from, r.ends, func(done bool) (bool, error) { return r.next(running, done) },
 		func(record bus.Record) error {
@@ -203,16 +204,12 @@ func (r *replay) next(ctx context.Context, done bool) (more bool, err error) {
 	return r.CaughtUp != nil || !r.caughtUp, nil
 }
 
-// advance calls Advance and Progress.
 func (r *replay) advance(ctx context.Context) error {
 	r.advanced = time.Now()
 	from, to := map[int32]int64{}, map[int32]int64{}
 	handled, all := int64(0), int64(0)
 	for n, p := range r.partitions {
-		at, _, ok := p.Handled()
-		if !ok {
-			at = r.from[n]
-		}
+		at, _ := p.done()
 		if r.caughtUp { // the last offsets may hold no record
 			at = max(at, r.ends[n])
 		}

@@ -15,7 +15,7 @@ type Status struct {
 	Partitions []int32      `json:"partitions"`           // assigned to this member
 	Stalled    bool         `json:"stalled,omitempty"`    // different events fail in a row for an unknown reason
 	Unreadable []Unreadable `json:"unreadable,omitempty"` // partitions that cannot be read now
-	Lost       []Loss       `json:"lost,omitempty"`       // since the process started, the last 100; a restart acknowledges them
+	Lost       []Loss       `json:"lost,omitempty"`       // since the process started; a restart acknowledges them
 }
 
 // Healthy reports whether the member reads all of its partitions, and has lost nothing.
@@ -42,7 +42,6 @@ type Loss struct {
 	Reason    string `json:"reason"`
 }
 
-// Reasons of losses.
 const (
 	truncated        = "the log was truncated: a broker without these records became the leader"
 	deletedUnhandled = "they were deleted before they were handled: the topic's retention is too short"
@@ -54,13 +53,10 @@ func (m *Member) cannotRead(n int32, err error) {
 	m.set(func() { m.unreadable[n] = Unreadable{n, err.Error(), time.Now()} })
 }
 
-// maxLosses is how many losses are kept; the log has all.
-const maxLosses = 100
-
 func (m *Member) recordLoss(l Loss) {
 	m.Logger.Error("offsets were lost: restore their events from a backup, or publish them again; a restart clears /readyz",
 		"topic", m.topic, "group", m.group, "partition", l.Partition, "from", l.From, "to", l.To, "reason", l.Reason)
-	m.set(func() { m.lost = append(m.lost[max(len(m.lost)-maxLosses+1, 0):], l) })
+	m.set(func() { m.lost = append(m.lost, l) })
 }
 
 // Status is the member's status.
@@ -83,10 +79,7 @@ func (m *Member) Lag(ctx context.Context) (map[int32]int64, error) {
 	at := map[int32]int64{}
 	m.set(func() {
 		for n, p := range m.partitions {
-			at[n] = p.start
-			if handled, _, ok := p.Handled(); ok {
-				at[n] = handled
-			}
+			at[n], _ = p.done()
 		}
 	})
 	if len(at) == 0 {

@@ -37,7 +37,6 @@ type AuditRecord struct {
 	Error   string         `json:"error,omitempty"`   // at the end: why it stopped before
 }
 
-// actions are what was done about rejections.
 type actions map[source]struct {
 	redrives  int
 	discarded bool
@@ -69,7 +68,6 @@ func (a actions) stateOf(at source, redrives int) State {
 	return Open
 }
 
-// The stages of an action.
 const (
 	stageBegin = "begin"
 	stageItem  = "item"

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"strings"
 
@@ -43,7 +42,6 @@ type Refusal struct {
 	Why      string `json:"why"`
 }
 
-// token is the content of [Preview].Token.
 type token struct {
 	Filter   Filter         `json:"f"`
 	Options  PreviewOptions `json:"o"`
@@ -54,9 +52,6 @@ type token struct {
 }
 
 func (t *token) eligible(i int) bool { return t.Eligible[i/8]>>(i%8)&1 == 1 }
-
-// maxToken limits the content of a token, after decompression: that of a preview of ten million rejections.
-const maxToken = 2 << 20
 
 // String is the token as text. Gzip makes it short, and adds a checksum.
 func (t *token) String() (string, error) {
@@ -70,7 +65,7 @@ func (t *token) String() (string, error) {
 func parseToken(text string) (t *token, err error) {
 	content, err := gzip.NewReader(base64.NewDecoder(base64.RawURLEncoding, strings.NewReader(text)))
 	if err == nil {
-		err = json.UnmarshalRead(io.LimitReader(content, maxToken), &t)
+		err = json.UnmarshalRead(content, &t)
 	}
 	if err != nil || t == nil || t.Count < 0 || len(t.Eligible) != (t.Count+7)/8 {
 		return t, events.Errorf(events.Invalid, "that is not the token of a preview, or not all of it: make a new preview")
@@ -84,7 +79,6 @@ func CheckToken(text string) error {
 	return err
 }
 
-// digest identifies a set of rejections.
 func digest(set []*Rejection) []byte {
 	hash := sha256.New()
 	for _, r := range set {

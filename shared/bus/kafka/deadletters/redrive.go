@@ -70,7 +70,6 @@ const transactionalID = "sipeat-dead-letters"
 // transactionTimeout bounds a transaction, and the end of an interrupted action.
 const transactionTimeout = 30 * time.Second
 
-// action is a redrive or a discard under way.
 type action struct {
 	ActOptions
 	kind    Kind
@@ -135,7 +134,6 @@ const (
 	maxBatchBytes = 4 << 20 // of their records
 )
 
-// run acts on the rejections in turn, a batch at a time.
 func (a *action) run(ctx context.Context, set []*Rejection, t *token) error {
 	most, limit := maxBatch, rate.NewLimiter(rate.Inf, maxBatch)
 	if a.Rate > 0 {
@@ -172,7 +170,6 @@ func (a *action) report(r *Rejection, result, why string, done bool) {
 	a.Report(Result{r.ID, r.Consumer, result, why, done})
 }
 
-// close redrives or discards the rejections of a batch, and reports its results.
 func (a *action) close(ctx context.Context, batch []*Rejection) error {
 	var copies []*kgo.Record
 	var audits []AuditRecord
