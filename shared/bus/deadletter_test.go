@@ -136,14 +136,3 @@ func TestSlowDeadLetterIsNoOverrun(t *testing.T) {
 		assert.NoError(t, r.overrunError())
 	})
 }
-
-func TestUnreadableRecordIsRejectedAsTooLarge(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{}, nil)
-		r.deliver(bus.Record{Topic: "moved", Offset: 42, Unreadable: errors.New("it decompresses to more than 4 MiB")}, moved(43, "a1"))
-		r.allHandled(44)
-		require.Equal(t, 1, r.rejected())
-		assert.Equal(t, bus.TooLarge, r.deadLetters[0].Class)
-		assert.Contains(t, r.deadLetters[0].Reason, "more than 4 MiB")
-	})
-}

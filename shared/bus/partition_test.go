@@ -48,19 +48,6 @@ func TestKeysRunConcurrently(t *testing.T) {
 	}
 }
 
-func TestStuckKeyStopsNoOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{}, onKey("a", unavailable))
-		r.deliver(batch(0, "b1", "a1", "b2", "c1", "a2", "c2")...)
-		pass(time.Hour)
-		assert.ElementsMatch(t, []string{"b1", "b2", "c1", "c2"}, r.done)
-		r.handledUpTo(1)
-		r.becomes(nil)
-		r.allHandled(6)
-		r.inOrder()
-	})
-}
-
 func TestRecordsWithoutKeyAreOrderedByTheirDataID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, bus.Options{}, func(_ context.Context, e event) error {
@@ -108,42 +95,6 @@ func TestNotificationsWithoutSubjectRunConcurrently(t *testing.T) {
 		handled, _, _ := p.Handled()
 		assert.Equal(t, int64(300), handled, "all before the slow one")
 		require.NoError(t, p.Close(t.Context()))
-	})
-}
-
-func TestHandledMovesOverGaps(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{}, onKey("b", unavailable))
-		r.handledUpTo(0)
-		last := moved(100, "a2")
-		last.LeaderEpoch = 6
-		r.deliver(moved(5, "a1"), moved(9, "b1"), last)
-		pass(time.Second)
-		r.handledUpTo(6)
-		r.becomes(nil)
-		r.allHandled(101)
-		_, epoch, _ := r.Handled()
-		assert.EqualValues(t, 6, epoch)
-	})
-}
-
-// The count includes handled events after a stuck one: a key that is stuck for days must not fill the memory.
-func TestFullCountsFromTheFirstUnhandledEvent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, bus.Options{MaxBuffered: 10}, onKey("a", unavailable))
-		r.deliver(batch(0, "a1", "b1", "c1", "d1", "e1", "f1", "g1", "h1", "i1")...)
-		pass(time.Second)
-		assert.Len(t, r.done, 8)
-		assert.False(t, r.Full(), "9 of 10")
-		r.deliver(moved(9, "j1"))
-		pass(time.Second)
-		assert.True(t, r.Full(), "10 of 10")
-		assert.Zero(t, r.roomCalls())
-		r.becomes(nil)
-		r.allHandled(10)
-		synctest.Wait()
-		assert.False(t, r.Full())
-		assert.Equal(t, 1, r.roomCalls())
 	})
 }
 

@@ -2,7 +2,6 @@ package kafka_test
 
 import (
 	"bytes"
-	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -123,16 +122,6 @@ func TestMakeTopics(t *testing.T) {
 			assert.Len(t, details[topic.name].Partitions, 3)
 		}
 	})
-}
-
-func TestTopicsOfTheCatalogue(t *testing.T) {
-	var names []string
-	for _, topic := range kafka.Topics(events.Catalogue()...) {
-		names = append(names, fmt.Sprintf("%s %d %s", topic.Name, topic.Partitions, topic.Config["retention.ms"]))
-	}
-	assert.Contains(t, names, "contact-created 6 -1")
-	assert.Contains(t, names, "contact-created.dead-letters 6 -1")
-	assert.Len(t, names, 2*len(events.Catalogue())+1) // with the audit topic
 }
 
 func TestBrokerFaults(t *testing.T) {
