@@ -69,19 +69,19 @@ type BrokerState struct {
 func Brokers(ctx context.Context, cluster settings.Kafka) (states []BrokerState, usable settings.Kafka) {
 	states, usable = probeAll(ctx, cluster, cluster.Brokers), cluster
 	usable.Brokers = nil
+	var advertised, others []string
 	for _, s := range states {
 		if s.Err == nil {
 			usable.Brokers = append(usable.Brokers, s.Address)
 		}
+		advertised = append(advertised, s.advertised...)
 	}
-	var others []string
-	named, reached := false, false
-	for _, s := range states {
-		for _, address := range s.advertised {
-			named, reached = true, reached || slices.Contains(usable.Brokers, address)
-			if !slices.Contains(cluster.Brokers, address) && !slices.Contains(others, address) {
-				others = append(others, address)
-			}
+	slices.Sort(advertised)
+	reached := len(advertised) == 0
+	for _, address := range slices.Compact(advertised) {
+		reached = reached || slices.Contains(usable.Brokers, address)
+		if !slices.Contains(cluster.Brokers, address) {
+			others = append(others, address)
 		}
 	}
 	for _, s := range probeAll(ctx, cluster, others) {
@@ -90,7 +90,7 @@ func Brokers(ctx context.Context, cluster settings.Kafka) (states []BrokerState,
 			" here; " + s.Remedy
 		states = append(states, s)
 	}
-	if named && !reached {
+	if !reached {
 		usable.Brokers = nil
 	}
 	return states, usable

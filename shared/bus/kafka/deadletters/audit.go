@@ -44,11 +44,9 @@ type actions map[source]struct {
 
 func (a actions) add(record bus.Record) error {
 	var r AuditRecord
-	if json.Unmarshal(record.Value, &r) != nil || r.Stage != stageItem {
-		return nil //nolint:nilerr // another program wrote it
-	}
+	_ = json.Unmarshal(record.Value, &r)
 	at, err := parseID(r.ID)
-	if err != nil {
+	if err != nil || r.Stage != stageItem {
 		return nil //nolint:nilerr // another program wrote it
 	}
 	s := a[source{at, r.Consumer}]

@@ -159,7 +159,10 @@ func ReasonKind(reason string) string { return quoted.ReplaceAllString(reason, `
 
 // List returns the rejections that match, in the order of their records. It includes those that are no longer open if all is set.
 func (c *Client) List(ctx context.Context, f Filter, all bool) ([]*Rejection, error) {
-	s := &snapshot{filter: f}
+	return c.list(ctx, &snapshot{filter: f}, all)
+}
+
+func (c *Client) list(ctx context.Context, s *snapshot, all bool) ([]*Rejection, error) {
 	if err := c.read(ctx, nil, s); err != nil {
 		return nil, err
 	}
@@ -172,11 +175,7 @@ func (c *Client) Show(ctx context.Context, id string) ([]*Rejection, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{filter: Filter{ID: id, Topic: at.Topic}, values: func(*Rejection) bool { return true }}
-	if err := c.read(ctx, nil, s); err != nil {
-		return nil, err
-	}
-	return s.matching(true), nil
+	return c.list(ctx, &snapshot{filter: Filter{ID: id, Topic: at.Topic}, values: func(*Rejection) bool { return true }}, true)
 }
 
 // ListUpTo returns all rejections, the closed ones too. It ends when ctx does, or when it has read the dead letters of limit
