@@ -15,14 +15,9 @@ func OneLine(text string, limit int) string {
 		return text
 	}
 	gap := func(r rune) bool { return unicode.IsSpace(r) || IsControl(r) }
-	var line []rune
-	for word := range strings.FieldsFuncSeq(strings.ToValidUTF8(text, "\uFFFD"), gap) {
-		if len(line) > 0 {
-			line = append(line, ' ')
-		}
-		if line = append(line, []rune(word)...); len(line) > limit {
-			return string(line[:limit-1]) + "…"
-		}
+	line := []rune(strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), gap), " "))
+	if len(line) > limit {
+		return string(line[:limit-1]) + "…"
 	}
 	return string(line)
 }

@@ -34,11 +34,7 @@ var outages sync.Map // *outage by brokers and logger: the clients of a process 
 
 func newOutage(brokers []string, logger *slog.Logger) *outage {
 	o := &outage{brokers: strings.Join(brokers, ","), logger: logger}
-	key := struct {
-		brokers string
-		logger  *slog.Logger
-	}{o.brokers, logger}
-	shared, _ := outages.LoadOrStore(key, o)
+	shared, _ := outages.LoadOrStore([2]any{o.brokers, logger}, o)
 	return shared.(*outage)
 }
 

@@ -203,10 +203,8 @@ func BrokerFaults(ctx context.Context, cluster settings.Kafka) ([]Difference, er
 			return nil, fmt.Errorf("describe the settings of the brokers: %w", err)
 		}
 		have := map[string]string{}
-		for _, d := range described {
-			for _, c := range d.Configs {
-				have[c.Key] = c.MaybeValue()
-			}
+		for _, c := range described[0].Configs {
+			have[c.Key] = c.MaybeValue()
 		}
 		const replication = "offsets.topic.replication.factor"
 		if have["auto.create.topics.enable"] == "true" {
