@@ -41,34 +41,30 @@ func listen(kind, data string) error {
 	if kind == "own" {
 		return listenOwn(data)
 	}
-	if brokers := os.Getenv("KAFKA_BROKERS"); brokers != "" && kind == "hand" { // of kind hand, on another broker
-		handler, err := handWritten(settings.Kafka{Brokers: strings.Split(brokers, ",")}, data)
+	cluster := settings.Kafka{Brokers: strings.Split(os.Getenv("KAFKA_BROKERS"), ",")}
+	if cluster.Brokers[0] == "" {
+		broker, err := local.Open(context.Background(), local.Options{Dir: filepath.Join(data, "kafka"), Address: "127.0.0.1:0"})
 		if err != nil {
 			return err
 		}
-		return serveHTTP(handler, brokers)
+		cluster.Brokers = []string{broker.Address()}
 	}
-	broker, err := local.Open(context.Background(), local.Options{Dir: filepath.Join(data, "kafka"), Address: "127.0.0.1:0"})
-	if err != nil {
-		return err
-	}
-	cluster := settings.Kafka{Brokers: []string{broker.Address()}}
 	if _, err := kafka.MakeTopics(context.Background(), cluster, kafka.Topics(events.Catalogue()...)...); err != nil {
 		return err
 	}
-	handler := http.NotFoundHandler() // of kind broker
+	handler, err := http.NotFoundHandler(), error(nil) // of kind broker
 	switch kind {
 	case "bare":
-		handler, err = bareHandler(broker.Address())
+		handler, err = bareHandler(cluster.Brokers)
 	case "api":
 		handler, err = apiAlone(cluster)
-	case "hand":
-		handler, err = handWritten(cluster, data)
+	case "hand", "all":
+		handler, err = handWritten(cluster, data, kind == "all")
 	}
 	if err != nil {
 		return err
 	}
-	return serveHTTP(handler, broker.Address())
+	return serveHTTP(handler, strings.Join(cluster.Brokers, ","))
 }
 
 func serveHTTP(handler http.Handler, brokers string) error {
@@ -83,8 +79,8 @@ func serveHTTP(handler http.Handler, brokers string) error {
 // bareHandler is the hand-written baseline that only passes contacts on: it decodes the same JSON by the same library
 // into the same struct, and produces with the same guarantees. Its keys are spread over the partitions like ours:
 // records of one partition share a batch, which the broker syncs to the disk once.
-func bareHandler(brokers string) (http.Handler, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers), kgo.ProducerLinger(0), kgo.RequiredAcks(kgo.AllISRAcks()),
+func bareHandler(brokers []string) (http.Handler, error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ProducerLinger(0), kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.DefaultProduceTopic("contact-created"))
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ func listenOwn(data string) error {
 	if _, err := kafka.MakeTopics(context.Background(), at, kafka.Topics(events.Catalogue()...)...); err != nil {
 		return err
 	}
-	handler, err := bareHandler(brokers[0])
+	handler, err := bareHandler(brokers)
 	if err != nil {
 		return err
 	}

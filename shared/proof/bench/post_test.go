@@ -17,15 +17,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkPost posts contacts to four processes in turn, each with its own embedded broker that syncs to the disk:
-// `sipeat serve`; its API alone, without consumers; the hand-written handler of bare_test.go; and that on kfake as it is, which
-// syncs each batch by itself (own-). The clients are in this process and share the CPUs with the server. Figures are medians of
-// rounds, in which the four alternate; -x is the ratio to the hand-written handler, -own-x that on kfake as it is, in the same
-// round.
+// BenchmarkPost posts contacts to five processes in turn, each with its own embedded broker that syncs to the disk: `sipeat
+// serve`; its API alone, without consumers; the hand-written handler of bare_test.go; that on kfake as it is, which syncs each
+// batch by itself (own-); and, by hand, all that serve does with a contact (all-). The clients are in this process and share the
+// CPUs with the server. Figures are medians of rounds, in which the five alternate; -x is the ratio to the hand-written handler
+// in the same round, -own-x and -all-x to the others. With KAFKA_BROKERS, the API and the hand-written handler on it take part
+// too (kafka-).
 //
 //	go test ./shared/proof/bench -run '^$' -bench Post -benchtime 1x
 func BenchmarkPost(b *testing.B) {
-	sides := []*side{{name: "serve"}, {name: "api"}, {name: "bare"}, {name: "own"}}
+	bare, own, all := &side{name: "bare"}, &side{name: "own"}, &side{name: "all"}
+	beside := map[string]*side{"x": bare, "own-x": own, "all-x": all}
+	sides := []*side{{name: "serve", beside: beside}, {name: "api", beside: beside}, bare, own, all}
+	brokers := os.Getenv("KAFKA_BROKERS")
+	if brokers != "" {
+		bare := &side{name: "kafka-bare"}
+		sides = append(sides, bare, &side{name: "kafka-api", beside: map[string]*side{"x": bare}})
+	}
 	for _, s := range sides {
 		c := exec.Command(os.Args[0])
 		if s.name == "serve" {
@@ -33,7 +41,11 @@ func BenchmarkPost(b *testing.B) {
 			require.NoError(b, err)
 			c = exec.Command(path, "serve", "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--data", b.TempDir())
 		}
-		c.Env = append(program.CleanEnvironment(), bareEnv+"="+s.name+"|"+b.TempDir())
+		kind, onKafka := strings.CutPrefix(s.name, "kafka-")
+		c.Env = append(program.CleanEnvironment(), bareEnv+"="+kind+"|"+b.TempDir())
+		if onKafka {
+			c.Env = append(c.Env, "KAFKA_BROKERS="+brokers)
+		}
 		p := &program.Serving{Process: program.Start(b, c)}
 		p.Ready()
 		s.url, s.log = p.URL, p.Stderr
@@ -52,16 +64,13 @@ func BenchmarkPost(b *testing.B) {
 			}
 		}
 	}
-	bare, own := sides[2], sides[3]
 	b.ReportMetric(float64(len(sides[0].log.String()))/float64(sides[0].posts), "serve-log-B/post")
 	for _, s := range sides {
 		b.ReportMetric(median(s.p50), s.name+"-p50-ms")
 		b.ReportMetric(median(s.rate), s.name+"-posts/s")
-		if s != bare && s != own {
-			b.ReportMetric(median(ratios(s.p50, bare.p50)), s.name+"-p50-x")
-			b.ReportMetric(median(ratios(s.rate, bare.rate)), s.name+"-rate-x")
-			b.ReportMetric(median(ratios(s.p50, own.p50)), s.name+"-p50-own-x")
-			b.ReportMetric(median(ratios(s.rate, own.rate)), s.name+"-rate-own-x")
+		for label, by := range s.beside {
+			b.ReportMetric(median(ratios(s.p50, by.p50)), s.name+"-p50-"+label)
+			b.ReportMetric(median(ratios(s.rate, by.rate)), s.name+"-rate-"+label)
 		}
 	}
 	b.ReportMetric(0, "ns/op")
@@ -69,7 +78,8 @@ func BenchmarkPost(b *testing.B) {
 
 type side struct {
 	name, url string
-	p50, rate []float64 // by round: ms, posts per second
+	beside    map[string]*side // by the labels of the ratios to them
+	p50, rate []float64        // by round: ms, posts per second
 	log       program.Transcript
 	posts     int
 }
