@@ -30,12 +30,12 @@ func (a *app) docsCommand() *cobra.Command {
 	}
 }
 
-// documents are those of the endpoints and of the topics.
+// documents are those of the endpoints and of the topics on the cluster.
 func (a *app) documents() (openAPI, asyncAPI []byte) {
 	var all []bus.Consumer
 	for _, f := range allConsumers() {
 		all = append(all, f.Consumer)
 	}
 	openAPI = docs.OpenAPI(currentVersion(), append(a.endpoints(), web.Health()...))
-	return openAPI, docs.AsyncAPI(currentVersion(), all)
+	return openAPI, docs.AsyncAPI(currentVersion(), a.cluster, all)
 }

@@ -10,15 +10,16 @@ import (
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/trace"
 )
 
 // bindingVersion is that of the Kafka bindings, https://github.com/asyncapi/bindings/tree/master/kafka.
 const bindingVersion = "0.5.0"
 
-// AsyncAPI is the document of the topics, AsyncAPI 3.0.0: who sends and who receives which messages, and under which consumer
-// group. It names no brokers, because /asyncapi.json is open to every caller.
-func AsyncAPI(version string, consumers []bus.Consumer) []byte {
+// AsyncAPI is the document of the topics on a cluster, AsyncAPI 3.0.0: who sends and who receives which messages, and under
+// which consumer group.
+func AsyncAPI(version string, cluster settings.Kafka, consumers []bus.Consumer) []byte {
 	components, channels, operations, messages := schemas{}, object{}, object{}, object{}
 	for _, topic := range kafka.Topics(events.Catalogue()...) {
 		channels[topic.Name] = channel(topic)
@@ -49,10 +50,27 @@ func AsyncAPI(version string, consumers []bus.Consumer) []byte {
 			"description": "Drink orders and sales leads. Events about one subject have its id as their key, and stay in order. A " +
 				"repeat has the same eventId. Readers ignore fields that they do not know."},
 		"defaultContentType": "application/json",
+		"servers":            servers(cluster),
 		"channels":           channels,
 		"operations":         operations,
 		"components":         object{"messages": messages, "schemas": components},
 	})
+}
+
+func servers(cluster settings.Kafka) object {
+	all := object{}
+	for i, broker := range cluster.Brokers {
+		server := object{"host": broker, "protocol": "kafka"}
+		if cluster.TLS {
+			server["protocol"] = "kafka-secure"
+		}
+		if kind := map[string]string{"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512",
+			settings.AWSMSKIAM: "userPassword"}[cluster.Mechanism]; kind != "" {
+			server["security"] = []any{object{"type": kind, "description": cluster.Mechanism}}
+		}
+		all["broker"+strconv.Itoa(i+1)] = server
+	}
+	return all
 }
 
 func channel(t kafka.Topic) object {

@@ -20,6 +20,7 @@ import (
 	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/docs"
+	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web"
 )
 
@@ -35,7 +36,7 @@ func asyncAPI() []byte {
 	for _, f := range (consumers.Consumers{}).Functions() {
 		all = append(all, f.Consumer)
 	}
-	return docs.AsyncAPI("v1.0.0", all)
+	return docs.AsyncAPI("v1.0.0", settings.Kafka{Brokers: []string{"127.0.0.1:9092"}}, all)
 }
 
 func TestOpenAPIIsValid(t *testing.T) {

@@ -54,7 +54,7 @@ shared/local/... -> shared/local/... shared/settings
 # observe watches the parts
 shared/observe/... -> shared/web shared/bus/... shared/notify shared/trace shared/events
 # docs describes the endpoints and the topics
-shared/docs/... -> shared/web shared/bus/... shared/trace shared/events
+shared/docs/... -> shared/web shared/bus/... shared/trace shared/events shared/settings
 # console shows the bus and the read model
 shared/console/... -> shared/web shared/bus/... shared/store shared/trace shared/events shared/settings
 # events, settings and trace import no other package of the module
