@@ -120,18 +120,18 @@ func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	tails, ctx := errgroup.WithContext(r.Context())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	queue, skipped := make(chan feedEvent, feedEvents), atomic.Int64{}
-	add := func(r bus.Record) error {
-		select {
-		case queue <- feedEventOf(r):
-		default:
-			skipped.Add(1)
-		}
-		return nil
-	}
-	for _, topic := range f.DeadLetters.Topics {
+	topics := f.DeadLetters.Topics
+	queue, skipped := make(chan feedEvent, feedEvents+len(topics)), atomic.Int64{} // all topics may add one at the same time
+	for _, topic := range topics {
 		tails.Go(func() error {
-			return kafka.Tail(ctx, f.Cluster, topic, kafka.TailOptions{Follow: true, Logger: f.Logger}, add)
+			return kafka.Tail(ctx, f.Cluster, topic, kafka.TailOptions{Follow: true, Logger: f.Logger}, func(r bus.Record) error {
+				if len(queue) < feedEvents {
+					queue <- feedEventOf(r)
+				} else {
+					skipped.Add(1)
+				}
+				return nil
+			})
 		})
 	}
 	defer func() { _ = tails.Wait() }() // it ends with ctx

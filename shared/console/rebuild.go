@@ -67,15 +67,8 @@ type rebuildView struct {
 // modelView is how far a read model is. Numbers are offsets that the topics hold.
 type modelView struct {
 	Model
-	Topics []topicProgress `json:"topics"`
-	Held   int64           `json:"held"`
-	All    int64           `json:"all"`
-}
-
-type topicProgress struct {
-	Topic string `json:"topic"`
-	Held  int64  `json:"held"`
-	All   int64  `json:"all"`
+	Held int64 `json:"held"`
+	All  int64 `json:"all"`
 }
 
 type rebuilds struct {
@@ -93,15 +86,12 @@ func (r *rebuilds) get(ctx context.Context, q rebuildQuery) (v rebuildView, err 
 	last, problem := r.now.last(ctx)
 	v.At, v.Problem = last.at, problem
 	for _, m := range v.ReadModels.Models {
-		view := modelView{Model: m, Topics: []topicProgress{}}
+		view := modelView{Model: m}
 		for _, g := range last.groups {
-			p := topicProgress{Topic: g.Topic}
 			for n, end := range g.Ends {
-				p.Held += min(max(m.Marks[g.Topic][n].Held, g.Starts[n]), end) - g.Starts[n]
-				p.All += end - g.Starts[n]
+				view.Held += min(max(m.Marks[g.Topic][n].Held, g.Starts[n]), end) - g.Starts[n]
+				view.All += end - g.Starts[n]
 			}
-			view.Topics = append(view.Topics, p)
-			view.Held, view.All = view.Held+p.Held, view.All+p.All
 		}
 		v.Models = append(v.Models, view)
 	}

@@ -493,7 +493,7 @@ function rate(m) {
 
 views.rebuild = {title: 'Rebuild', every: 2000, async show() {
   const v = await get('rebuild', parameters(['table'])), left = s => s < 120 ? Math.round(s) + ' s' : Math.round(s / 60) + ' min';
-  const state = m => m.problem ? h('span', {class: 'bad'}, text(m.problem, 400)) : !m.topics.length ? 'unknown' :
+  const state = m => m.problem ? h('span', {class: 'bad'}, text(m.problem, 400)) : !v.at ? 'unknown' :
     m.held === m.all ? h('span', {class: 'ok'}, 'holds all') : m.rate === null ? '…' :
       m.rate > 0 ? left((m.all - m.held) / m.rate) + ' left' : 'stands still';
   for (const m of v.models) m.rate = rate(m);
@@ -515,8 +515,7 @@ views.rebuild = {title: 'Rebuild', every: 2000, async show() {
     table('Read models in ' + shown(v.place), [
       ['Read model', m => [h('strong', {}, text(m.name, 200)), m.inUse ? h('small', {class: 'ok'}, 'in use') : '']],
       ['Version', m => m.version || '–', 'num'], ['MB', m => m.bytes ? number(m.bytes / 1e6) : '–', 'num'],
-      ['Events held', m => [number(m.held) + ' of ' + number(m.all), h('meter', {max: Math.max(m.all, 1), value: m.held, 'aria-label': 'held'}),
-        h('details', {}, h('summary', {}, 'by topic'), m.topics.map(t => h('small', {}, text(t.topic), ': ' + number(t.held) + ' of ' + number(t.all))))]],
+      ['Events held', m => [number(m.held) + ' of ' + number(m.all), h('meter', {max: Math.max(m.all, 1), value: m.held, 'aria-label': 'held'})]],
       ['Per second', m => number(m.rate), 'num'], ['State', state],
       ['Commands', m => m.compare ? [h('button', {type: 'button', onclick: () => compare(m.name)}, 'Compare'), h('small', {}, h('code', {}, shown(m.compare))), m.switch && h('small', {}, shown(m.switch))] : ''],
     ], v.models)];
