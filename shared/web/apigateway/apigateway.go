@@ -28,6 +28,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/sipeat/sipeat/shared/web"
@@ -68,7 +69,7 @@ var errPayload = errors.New("apigateway: the payload is not a request of an API 
 
 // Invoke answers the request in payload. It fails if that is not one, or if there is no whole answer.
 func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	var e event
+	var e events.APIGatewayV2HTTPRequest
 	if json.Unmarshal(payload, &e, lenient) != nil || e.Version != "2.0" {
 		return nil, errPayload
 	}
@@ -82,7 +83,10 @@ func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if d := e.RequestContext.DomainName; d != "localhost" && !strings.Contains(d, ".execute-api.") { // a custom domain
 		ctx = web.WithPrefix(ctx, a.basePath)
 	}
-	request, err := e.request(context.WithValue(ctx, claimsKey{}, e.RequestContext.Authorizer.JWT.Claims))
+	if a := e.RequestContext.Authorizer; a != nil && a.JWT != nil {
+		ctx = context.WithValue(ctx, claimsKey{}, a.JWT.Claims)
+	}
+	request, err := request(ctx, &e)
 	if err != nil {
 		return nil, err
 	}

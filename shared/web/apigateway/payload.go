@@ -9,33 +9,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/aws/aws-lambda-go/events"
 )
 
-type event struct {
-	Version         string            `json:"version"`
-	RouteKey        string            `json:"routeKey"`
-	RawPath         string            `json:"rawPath"`
-	RawQueryString  string            `json:"rawQueryString"`
-	Headers         map[string]string `json:"headers"`
-	PathParameters  map[string]string `json:"pathParameters"`
-	Body            string            `json:"body"`
-	IsBase64Encoded bool              `json:"isBase64Encoded"`
-	RequestContext  struct {
-		RequestID  string `json:"requestId"`
-		DomainName string `json:"domainName"`
-		HTTP       struct {
-			Method string `json:"method"`
-		} `json:"http"`
-		Authorizer struct {
-			JWT struct {
-				Claims map[string]string `json:"claims"`
-			} `json:"jwt"`
-		} `json:"authorizer"`
-	} `json:"requestContext"`
-}
-
 // request has what our handlers use of the caller's request. Its X-Request-Id is API Gateway's unless the caller sent one.
-func (e *event) request(ctx context.Context) (*http.Request, error) {
+func request(ctx context.Context, e *events.APIGatewayV2HTTPRequest) (*http.Request, error) {
 	body := []byte(e.Body)
 	if e.IsBase64Encoded {
 		var err error
@@ -47,7 +26,7 @@ func (e *event) request(ctx context.Context) (*http.Request, error) {
 	if err != nil || e.RequestContext.HTTP.Method == "" {
 		return nil, errPayload
 	}
-	r.URL = e.url()
+	r.URL = pathOf(e)
 	for name, value := range e.Headers { // in lower case from API Gateway, from `sam local` as they came
 		r.Header.Add(name, value)
 	}
@@ -55,10 +34,10 @@ func (e *event) request(ctx context.Context) (*http.Request, error) {
 	return r, nil
 }
 
-// url has the path that the route and its values make. rawPath is used for the route $default only, because it may begin with
+// pathOf has the path that the route and its values make. rawPath is used for the route $default only, because it may begin with
 // the API mapping, and API Gateway decodes it (captured from a live API: https://github.com/hotsock/voker/pull/8), as `sam
 // local` does: "/contacts/a/b" may have been "/contacts/a%2Fb".
-func (e *event) url() *url.URL {
+func pathOf(e *events.APIGatewayV2HTTPRequest) *url.URL {
 	u := &url.URL{RawQuery: e.RawQueryString}
 	_, route, found := strings.Cut(e.RouteKey, " /")
 	if !found {
