@@ -370,14 +370,8 @@ func TestMemberRemovedBeforeItJoinsAgainBeginsAtTheCommits(t *testing.T) {
 		groups, err := b.admin.DescribeGroups(t.Context(), b.group)
 		require.NoError(t, err)
 		require.Len(t, groups[b.group].Members, 1)
-		leave := kmsg.NewPtrLeaveGroupRequest()
-		leave.Group = b.group
-		leave.Members = []kmsg.LeaveGroupRequestMember{{MemberID: groups[b.group].Members[0].MemberID}}
-		_, err = leave.RequestWith(t.Context(), b.client)
-		require.NoError(t, err)
-		others := kadm.Offsets{}
-		others.AddOffset(b.topic, 0, 3, -1)
-		require.NoError(t, b.admin.CommitAllOffsets(t.Context(), b.group, others))
+		b.removeMember(groups[b.group].Members[0].MemberID)
+		b.commit(3, -1) // by another member
 		w.Rejoin()
 		select {
 		case <-lost:
@@ -432,16 +426,11 @@ func TestLateCommitOfLostPartitionIsDropped(t *testing.T) {
 		})
 		b.write(moved(0, "a", 1))
 		<-waits
-		leave := kmsg.NewPtrLeaveGroupRequest()
-		leave.Group = b.group
 		for _, m := range groups[b.group].Members {
 			if assigned, ok := m.Assigned.AsConsumer(); ok && len(assigned.Topics) > 0 {
-				leave.Members = append(leave.Members, kmsg.LeaveGroupRequestMember{MemberID: m.MemberID})
+				b.removeMember(m.MemberID)
 			}
 		}
-		require.Len(t, leave.Members, 1)
-		_, err := leave.RequestWith(t.Context(), b.client)
-		require.NoError(t, err)
 		eventually(t, func() bool { return empty.Load() >= 2 }) // it has lost the partition, and joined again
 		b.write(moved(0, "a", 2))
 		eventually(t, func() bool { return b.committed(0) == 2 })

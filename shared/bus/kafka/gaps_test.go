@@ -155,10 +155,7 @@ func TestLeadersThatChangeWithinTransactions(t *testing.T) {
 		d := newDiary(t)
 		w := b.consume(kafka.Options{Logger: l.logger()}, d.handler)
 		w.waitFor(1)
-		client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.TransactionalID(b.topic), kgo.DefaultProduceTopic(b.topic),
-			kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(100*time.Millisecond))
-		require.NoError(t, err)
-		defer client.Close()
+		client, _ := b.transactional(kgo.MetadataMinAge(100 * time.Millisecond))
 		var want []string
 		for n := 1; n <= transactions; n++ {
 			id, end := "committed", kgo.TryCommit
@@ -207,14 +204,9 @@ func TestAbortedTransactionsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	b := fake(t)
 	b.create(1)
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.TransactionalID(b.topic), kgo.DefaultProduceTopic(b.topic),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	require.NoError(t, err)
-	defer client.Close()
+	_, write := b.transactional()
 	for _, id := range []string{"aborted", "a", "aborted"} {
-		require.NoError(t, client.BeginTransaction())
-		require.NoError(t, client.ProduceSync(t.Context(), moved(0, id, 1)).FirstErr())
-		require.NoError(t, client.EndTransaction(t.Context(), kgo.TransactionEndTry(id == "a")))
+		write(id == "a", moved(0, id, 1))
 	}
 	log := b.fetch()
 	aborted := log.Topics[0].Partitions[0].AbortedTransactions

@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // waitTimeout is how long a test waits for an expected state.
@@ -123,6 +124,30 @@ func (b *broker) write(records ...*kgo.Record) {
 		}
 	}
 	require.NoError(b.t, b.client.ProduceSync(b.t.Context(), records...).FirstErr())
+}
+
+// transactional returns a producer's client, and a function that writes records in a transaction of it.
+func (b *broker) transactional(options ...kgo.Opt) (*kgo.Client, func(end kgo.TransactionEndTry, records ...*kgo.Record)) {
+	b.t.Helper()
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(b.Brokers...), kgo.TransactionalID(b.topic),
+		kgo.DefaultProduceTopic(b.topic), kgo.RecordPartitioner(kgo.ManualPartitioner())}, options...)...)
+	require.NoError(b.t, err)
+	b.t.Cleanup(client.Close)
+	return client, func(end kgo.TransactionEndTry, records ...*kgo.Record) {
+		b.t.Helper()
+		require.NoError(b.t, client.BeginTransaction())
+		require.NoError(b.t, client.ProduceSync(b.t.Context(), records...).FirstErr())
+		require.NoError(b.t, client.EndTransaction(b.t.Context(), end))
+	}
+}
+
+// removeMember removes a member from the test's group, as the brokers do when its session has expired.
+func (b *broker) removeMember(id string) {
+	b.t.Helper()
+	leave := kmsg.NewPtrLeaveGroupRequest()
+	leave.Group, leave.Members = b.group, []kmsg.LeaveGroupRequestMember{{MemberID: id}}
+	_, err := leave.RequestWith(b.t.Context(), b.client)
+	require.NoError(b.t, err)
 }
 
 // settled waits until all of partition 0 can be read: Kafka writes the markers of a transaction after it has answered.

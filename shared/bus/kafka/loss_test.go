@@ -264,14 +264,7 @@ func TestUnfetchedRecordsOfADeletedTopicAreALoss(t *testing.T) {
 func TestMarkerAtTheEndOfADeletedTopicIsNoLoss(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
-		client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.TransactionalID(b.topic), kgo.DefaultProduceTopic(b.topic))
-		require.NoError(t, err)
-		defer client.Close()
-		write := func(end kgo.TransactionEndTry, r *kgo.Record) {
-			require.NoError(t, client.BeginTransaction())
-			require.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
-			require.NoError(t, client.EndTransaction(t.Context(), end))
-		}
+		_, write := b.transactional()
 		d := newDiary(t)
 		w := b.consume(kafka.Options{}, d.handler)
 		write(kgo.TryCommit, moved(0, "a", 1))
@@ -279,7 +272,7 @@ func TestMarkerAtTheEndOfADeletedTopicIsNoLoss(t *testing.T) {
 		eventually(t, func() bool { return b.committed(0) == 2 })
 		write(kgo.TryAbort, moved(0, "b", 1))
 		eventually(t, func() bool { return b.committed(0) == 4 })
-		_, err = b.admin.DeleteTopic(t.Context(), b.topic)
+		_, err := b.admin.DeleteTopic(t.Context(), b.topic)
 		require.NoError(t, err)
 		eventually(t, func() bool { return len(w.Status().Unreadable) > 0 })
 		b.create(1)
@@ -325,16 +318,9 @@ func TestPublisherSurvivesARecreatedTopic(t *testing.T) {
 func TestLagEndsAtTheLastReadableRecord(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
-		client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.TransactionalID(b.topic))
-		require.NoError(t, err)
-		defer client.Close()
+		_, write := b.transactional()
 		transaction := func(end kgo.TransactionEndTry, records ...*kgo.Record) {
-			require.NoError(t, client.BeginTransaction())
-			for _, r := range records {
-				r.Topic = b.topic
-			}
-			require.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
-			require.NoError(t, client.EndTransaction(t.Context(), end))
+			write(end, records...)
 			b.settled()
 		}
 		transaction(kgo.TryCommit, moved(0, "a", 1))
@@ -367,7 +353,7 @@ func TestLagEndsAtTheLastReadableRecord(t *testing.T) {
 		}))
 		assert.Equal(t, 2, shown)
 		enough := errors.New("enough")
-		err = kafka.Tail(t.Context(), b.Kafka, b.topic, kafka.TailOptions{From: &kafka.Point{Offset: 1}}, func(r bus.Record) error {
+		err := kafka.Tail(t.Context(), b.Kafka, b.topic, kafka.TailOptions{From: &kafka.Point{Offset: 1}}, func(r bus.Record) error {
 			assert.Greater(t, r.Offset, int64(1))
 			return enough
 		})

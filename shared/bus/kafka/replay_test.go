@@ -124,15 +124,9 @@ func TestReplayFollowsUntilCancelled(t *testing.T) {
 func TestReplayEndsBehindTransactions(t *testing.T) {
 	onBrokers(t, func(t *testing.T, b *broker) {
 		b.create(1)
-		client, err := kgo.NewClient(kgo.SeedBrokers(b.Brokers...), kgo.TransactionalID(b.group),
-			kgo.DefaultProduceTopic(b.topic))
-		require.NoError(t, err)
-		defer client.Close()
-		for n, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort} {
-			require.NoError(t, client.BeginTransaction())
-			require.NoError(t, client.ProduceSync(t.Context(), moved(0, "a", n+1)).FirstErr())
-			require.NoError(t, client.EndTransaction(t.Context(), commit))
-		}
+		_, write := b.transactional()
+		write(kgo.TryCommit, moved(0, "a", 1))
+		write(kgo.TryAbort, moved(0, "a", 2))
 		b.settled()
 		d := newDiary(t)
 		last := int64(0)
