@@ -102,7 +102,7 @@ func parseID(id string) (bus.Position, error) {
 	partition, err := strconv.ParseInt(number, 10, 32)
 	offset, err2 := strconv.ParseInt(position, 10, 64)
 	if topic == "" || err != nil || err2 != nil || min(partition, offset) < 0 {
-		return bus.Position{}, events.Errorf(events.Invalid, "%.100q is not the id of a dead letter, which is topic/partition/offset", id)
+		return bus.Position{}, events.Errorf(events.Invalid, "%.100q is not topic/partition/offset, the id of a dead letter", id)
 	}
 	return bus.Position{Topic: topic, Partition: int32(partition), Offset: offset}, nil
 }
@@ -207,7 +207,9 @@ type Group struct {
 // Groups counts rejections by topic, consumer and class.
 func Groups(rejections []*Rejection) (groups []Group) {
 	for _, r := range rejections {
-		i := slices.IndexFunc(groups, func(g Group) bool { return g.Topic == r.Topic && g.Consumer == r.Consumer && g.Class == r.Class })
+		i := slices.IndexFunc(groups, func(g Group) bool {
+			return g.Topic == r.Topic && g.Consumer == r.Consumer && g.Class == r.Class
+		})
 		if i < 0 {
 			i = len(groups)
 			groups = append(groups, Group{Topic: r.Topic, Consumer: r.Consumer, Class: r.Class})

@@ -121,8 +121,8 @@ func (s *snapshot) add(record bus.Record) error {
 	return nil
 }
 
-// identify returns the eventId of a record, "" if it cannot be decoded, and the key within which it is ordered: its own or, without
-// one, that of the event.
+// identify returns the eventId of a record, "" if it cannot be decoded, and the key within which it is ordered: its own or,
+// without one, that of the event.
 func identify(r bus.Record) (eventID, key string) {
 	key = string(r.Key)
 	if d, ok := events.Lookup(r.Topic); ok {
