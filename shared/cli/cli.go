@@ -81,12 +81,15 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	defer stop()
 	// A second signal kills the process, unless it arrives with the first: `timeout` signals a process and then its group.
 	context.AfterFunc(ctx, func() { time.AfterFunc(100*time.Millisecond, stop) })
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, aws: awsAccess{timeout: reachTimeout},
+	out := &output{Writer: stdout}
+	a := &app{stdin: stdin, stdout: out, stderr: stderr, aws: awsAccess{timeout: reachTimeout},
 		outage: rate.Sometimes{Interval: 10 * time.Second}}
 	root := a.command()
 	root.SetArgs(args)
 	c, err := root.ExecuteContextC(ctx)
-	err = errors.Join(err, a.close())
+	if err = errors.Join(err, a.close()); !a.server { // whoever read a server's addresses may have gone
+		err = errors.Join(err, out.err)
+	}
 	if err == nil {
 		return 0
 	}
@@ -124,6 +127,9 @@ func (a *app) command() *cobra.Command {
 		a.docsCommand(), a.journeyCommand()} {
 		for _, c := range append(c.Commands(), c) {
 			run := c.RunE
+			if c.Args == nil {
+				c.Args = cobra.NoArgs
+			}
 			c.RunE = func(c *cobra.Command, args []string) error {
 				a.parsed, a.server = true, c == serve || c == api || c == worker || c == page
 				if err := a.configure(); err != nil {

@@ -30,7 +30,6 @@ func (a *app) consoleCommand() *cobra.Command {
 			"Data is for staff, by the rule of the API: AUTH is needed, unless it listens on loopback.\n\n" + serverHelp,
 		Example: "  sipeat console --http 127.0.0.1:8090\n" +
 			"  KAFKA_BROKERS=kafka1:9092 STORE=dynamodb sipeat console --http 127.0.0.1:0",
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.runServer(c.Context(), a.runConsole) },
 	}
 	addFlags(c, "http", "brokers")

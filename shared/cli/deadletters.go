@@ -32,7 +32,6 @@ func (a *app) deadLettersCommand() *cobra.Command {
 			"  sipeat dead-letters redrive TOKEN --rate 20\n" +
 			"  sipeat dead-letters discard TOKEN --reason 'test data, see ticket 4711'\n" +
 			"  sipeat dead-letters audit",
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.AddCommand(a.deadLettersListCommand(), a.deadLettersShowCommand(), a.deadLettersPreviewCommand(),
@@ -102,7 +101,6 @@ func (a *app) deadLettersListCommand() *cobra.Command {
 		Example: "  sipeat dead-letters list --since 24h\n" +
 			"  sipeat dead-letters list --topic notification --class refused\n" +
 			"  sipeat dead-letters list --json | jq -r .reason | sort | uniq -c",
-		Args: cobra.NoArgs,
 	}
 	filter := addFilterFlags(c)
 	c.Flags().BoolVar(&all, "all", false, "also those that were redriven or discarded")
@@ -122,16 +120,14 @@ const noDeadLetters = "No open dead letter matches."
 func (a *app) printRejections(rejections []*deadletters.Rejection) error {
 	if !a.json {
 		if len(rejections) == 0 {
-			_, err := fmt.Fprintln(a.stdout, noDeadLetters)
-			return err
+			fmt.Fprintln(a.stdout, noDeadLetters)
+			return nil
 		}
 		groups := func(g deadletters.Group) string {
 			return fmt.Sprintf("%d\t%s\t%s\t%s\t%s", g.Count, events.OneLine(g.Consumer, 60), g.Class, g.LastAt.Format(time.RFC3339),
 				events.OneLine(g.Reason, 100))
 		}
-		if err := printList(a, deadletters.Groups(rejections), "COUNT\tCONSUMER\tCLASS\tNEWEST\tREASON OF THE NEWEST", groups); err != nil {
-			return err
-		}
+		_ = printList(a, deadletters.Groups(rejections), "COUNT\tCONSUMER\tCLASS\tNEWEST\tREASON OF THE NEWEST", groups) // a table
 		fmt.Fprintln(a.stdout)
 	}
 	return printList(a, rejections, "ID\tCLASS\tSTATE\tREDRIVES\tREJECTED\tKEY\tEVENT", func(r *deadletters.Rejection) string {
@@ -164,7 +160,7 @@ func (a *app) deadLettersShowCommand() *cobra.Command {
 
 func (a *app) showRejection(r *deadletters.Rejection) error {
 	if a.json {
-		return a.writeLine(struct {
+		return a.writeJSON(struct {
 			*deadletters.Rejection
 			Headers map[string][]string `json:"headers"`
 			Value   any                 `json:"value"`
@@ -178,7 +174,8 @@ func (a *app) showRejection(r *deadletters.Rejection) error {
 	for _, h := range r.Record.Headers {
 		rows = append(rows, "header "+events.OneLine(h.Key, 100)+"\t"+events.OneLine(string(h.Value), 200))
 	}
-	return printTable(a.stdout, append(rows, "value\t"+printable(r.Record.Value))...)
+	a.printTable(append(rows, "value\t"+printable(r.Record.Value))...)
+	return nil
 }
 
 // text is a key or value as text; nil = there is none.
@@ -206,7 +203,6 @@ func (a *app) deadLettersAuditCommand() *cobra.Command {
 			"--from-start --no-follow --json` prints the records themselves.",
 		Example: "  sipeat dead-letters audit\n" +
 			"  sipeat dead-letters audit --json | jq 'select(.kind == \"discard\") | .reason'",
-		Args: cobra.NoArgs,
 		RunE: a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, _ []string) error {
 			actions, err := d.Audit(ctx)
 			if err != nil {

@@ -3,10 +3,8 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -35,7 +33,6 @@ func (a *app) doctorCommand() *cobra.Command {
 			"is 1 if a check failed; a note is no failure.",
 		Example: "  sipeat doctor --brokers kafka1:9092\n" +
 			"  sipeat doctor --json | jq '.findings[] | select(.status == \"wrong\")'",
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return (&doctor{app: a}).run(c.Context()) },
 	}
 	a.addJSONFlag(c)
@@ -57,7 +54,6 @@ type doctor struct {
 	findings []console.Finding
 	failed   int
 	groups   []kafka.GroupState
-	err      error // of writing
 }
 
 var paint = map[string]func(string, ...any) string{well: color.GreenString, noted: color.YellowString, wrong: color.RedString}
@@ -74,9 +70,7 @@ func (d *doctor) add(status, subject, says, remedy string) {
 	if remedy != "" {
 		line += fmt.Sprintf("%21s-> %s\n", "", events.LogText(remedy))
 	}
-	if _, err := io.WriteString(d.stdout, line); err != nil {
-		d.err = err
-	}
+	fmt.Fprint(d.stdout, line)
 }
 
 // judge adds what is wrong with a subject, or that it is well.
@@ -103,12 +97,14 @@ func (d *doctor) run(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if d.json {
-		d.err = d.writeJSON(json.MarshalIndent(map[string]any{"ok": d.failed == 0, "findings": d.findings}, "", "  "))
+		if err := d.writeJSON(map[string]any{"ok": d.failed == 0, "findings": d.findings}, indent); err != nil {
+			return err
+		}
 	}
-	if d.err == nil && d.failed > 0 {
+	if d.failed > 0 {
 		return fmt.Errorf("%d of %d checks failed", d.failed, len(d.findings))
 	}
-	return d.err
+	return nil
 }
 
 // check runs a check for at most [reachTimeout]. none is what it means that it finds nothing to report.

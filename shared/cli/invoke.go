@@ -149,9 +149,7 @@ func (a *app) showResponse(function string, response []byte) error {
 	if json.Indent(&pretty, []byte(body), "", "  ") == nil {
 		body = pretty.String()
 	}
-	if _, err := fmt.Fprintln(a.stdout, escapeControls(strings.TrimSpace(text+body))); err != nil {
-		return err
-	}
+	fmt.Fprintln(a.stdout, escapeControls(strings.TrimSpace(text+body)))
 	switch {
 	case r.Status >= http.StatusBadRequest:
 		return fmt.Errorf("%s answered %d", function, r.Status)

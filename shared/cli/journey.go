@@ -30,7 +30,7 @@ func (a *app) journeyCommand() *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.writeLine(j)
+				return a.writeJSON(j)
 			}
 			for _, s := range j.Events {
 				a.printStation(s, "")

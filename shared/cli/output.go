@@ -8,12 +8,10 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mattn/go-isatty"
-	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/observe"
 )
@@ -30,18 +28,29 @@ func (a *app) newLogger() *slog.Logger {
 	return observe.Logger(a.stderr, format == "json" || format == "" && a.server && !isTerminal(a.stderr), a.settings.LogLevel)
 }
 
-// writeJSON writes what json.Marshal returned.
-func (a *app) writeJSON(text []byte, err error) error {
+// output is standard output. It keeps the first error, so that no printing function has to.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	o.err = cmp.Or(o.err, err)
+	return n, err
+}
+
+// writeJSON writes a value as one line, unless the options say more. Text from records may be anything: invalid UTF-8 becomes U+FFFD.
+func (a *app) writeJSON(value any, options ...json.Options) error {
+	text, err := json.Marshal(value, append(options, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))...)
 	if err == nil {
-		_, err = fmt.Fprintln(a.stdout, escapeControls(string(text)))
+		fmt.Fprintln(a.stdout, escapeControls(string(text)))
 	}
 	return err
 }
 
-// writeLine writes a value as one line of JSON. Text from records may be anything: invalid UTF-8 becomes U+FFFD.
-func (a *app) writeLine(value any) error {
-	return a.writeJSON(json.Marshal(value, json.Deterministic(true), jsontext.AllowInvalidUTF8(true)))
-}
+// indent makes JSON readable that people read as often as programs.
+var indent = jsontext.WithIndent("  ")
 
 // escapeControls escapes in a JSON text the characters that JSON leaves as they are and a terminal obeys: DEL and C1, and those
 // that turn the direction of a line or end it. The JSON means the same afterwards; invalid UTF-8 becomes U+FFFD.
@@ -57,19 +66,11 @@ func escapeControls(json string) string {
 	return escaped.String()
 }
 
-// newBar makes a progress bar for a number of things, -1 if that is unknown. It is shown on a terminal.
-func (a *app) newBar(things int64, name string) *progressbar.ProgressBar {
-	return progressbar.NewOptions64(things, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription(name),
-		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetVisibility(isTerminal(a.stderr)))
-}
-
 // printTable writes rows of cells that tabs separate, in columns.
-func printTable(w io.Writer, rows ...string) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+func (a *app) printTable(rows ...string) {
+	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, strings.Join(rows, "\n"))
-	return table.Flush()
+	_ = table.Flush() // see output
 }
 
 // printable shows bytes of a record on one line of at most 4,000 characters; "-" = there are none.
@@ -82,7 +83,7 @@ const maxRows = 100
 func printList[T any](a *app, items []T, heading string, row func(T) string) error {
 	if a.json {
 		for _, item := range items {
-			if err := a.writeLine(item); err != nil {
+			if err := a.writeJSON(item); err != nil {
 				return err
 			}
 		}
@@ -92,11 +93,11 @@ func printList[T any](a *app, items []T, heading string, row func(T) string) err
 	for _, item := range items[:min(len(items), maxRows)] {
 		rows = append(rows, row(item))
 	}
-	err := printTable(a.stdout, rows...)
-	if more := len(items) - maxRows; err == nil && more > 0 {
-		_, err = fmt.Fprintf(a.stdout, "… and %d more; --json shows all\n", more)
+	a.printTable(rows...)
+	if more := len(items) - maxRows; more > 0 {
+		fmt.Fprintf(a.stdout, "… and %d more; --json shows all\n", more)
 	}
-	return err
+	return nil
 }
 
 // counted is a number and a noun, such as "1 event" and "2 events".

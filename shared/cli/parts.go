@@ -62,7 +62,7 @@ func (a *app) open(ctx context.Context, where string) error {
 		return err
 	}
 	for i, c := range channels { // each channel by itself: each has its own claims, too
-		channels[i].Notifier = a.metrics.Notifier(a.tracing.Notifier(c.Notifier))
+		channels[i].Notifier = observe.Notifier(c.Notifier, a.metrics, a.tracing)
 	}
 	a.notifier = channels
 	if err := a.openModel(ctx, where); err != nil {
@@ -71,7 +71,7 @@ func (a *app) open(ctx context.Context, where string) error {
 	if err := a.openPublisher(); err != nil {
 		return err
 	}
-	a.events = a.metrics.Publisher(a.tracing.Publisher(a.publisher))
+	a.events = observe.Publisher(a.publisher, a.metrics, a.tracing)
 	return nil
 }
 

@@ -36,7 +36,7 @@ func TestATableMayBeBuiltBesideAFileInUse(t *testing.T) {
 
 func TestProgressLogsRateAndTimeLeft(t *testing.T) {
 	var log bytes.Buffer
-	p := (&app{logger: slog.New(slog.NewTextHandler(&log, nil)), stderr: &log}).newProgress()
+	p := (&app{logger: slog.New(slog.NewTextHandler(&log, nil))}).newProgress()
 	p.began, p.logging = time.Now().Add(-10*time.Second), rate.Sometimes{Every: 1}
 	p.add("contact-created", 1000, 4000)
 	assert.Regexp(t, `handled=1000 of=4000 per_second=(99|100) left=30s`, log.String())

@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
@@ -48,7 +48,6 @@ func (a *app) rebuildCommand() *cobra.Command {
 		Example: "  sipeat rebuild --data .sipeat\n" +
 			"  sipeat rebuild --store read-model-2.db --once\n" +
 			"  sipeat rebuild --table sipeat-2 --compare sipeat",
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := r.check(); err != nil {
 				return usageError{err}
@@ -106,8 +105,8 @@ func (r *rebuild) run(ctx context.Context) error {
 	if err := sqlite.Replace(ctx, r.file, readModel(r.data)); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(r.stdout, "It has replaced %s. Start `sipeat serve` again.\n", readModel(r.data))
-	return err
+	fmt.Fprintf(r.stdout, "It has replaced %s. Start `sipeat serve` again.\n", readModel(r.data))
+	return nil
 }
 
 func (r *rebuild) name() string { return cmp.Or(r.file, r.table) }
@@ -124,7 +123,6 @@ func (r *rebuild) openNamed(ctx context.Context, name string) (store.Store, erro
 func (r *rebuild) build(ctx context.Context, model store.Store) error {
 	r.progress = r.newProgress()
 	err := r.replay(ctx, model, false)
-	_ = r.progress.bar.Finish()
 	handled, all := r.progress.total()
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("interrupted at %d of %d events", handled, all)
@@ -199,19 +197,17 @@ func (a *app) logOutage(report bus.Report) {
 	}
 }
 
-// progress shows how many events of topics are handled: by a bar on a terminal, in the log elsewhere.
+// progress logs how many events of topics are handled.
 type progress struct {
-	*app
+	logger  *slog.Logger
 	began   time.Time
-	bar     *progressbar.ProgressBar
 	mu      sync.Mutex
 	topics  map[string][2]int64 // how many events are handled, of how many
 	logging rate.Sometimes
 }
 
 func (a *app) newProgress() *progress {
-	p := &progress{app: a, began: time.Now(), bar: a.newBar(1, "events"), topics: map[string][2]int64{},
-		logging: rate.Sometimes{Interval: 10 * time.Second}}
+	p := &progress{logger: a.logger, began: time.Now(), topics: map[string][2]int64{}, logging: rate.Sometimes{Interval: 5 * time.Second}}
 	p.logging.Do(func() {}) // not at the start, when nothing is known yet
 	return p
 }
@@ -220,16 +216,12 @@ func (p *progress) add(topic string, handled, all int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.topics[topic] = [2]int64{min(handled, all), all}
-	handled, all = p.total()
-	p.bar.ChangeMax64(all + 1) // or it ends by itself
-	_ = p.bar.Set64(handled)
-	if !isTerminal(p.stderr) {
-		p.logging.Do(func() {
-			perSecond := float64(handled) / time.Since(p.began).Seconds()
-			left := time.Duration(float64(all-handled) / max(perSecond, 0.01) * float64(time.Second)).Round(time.Second)
-			p.logger.Info("projecting", "handled", handled, "of", all, "per_second", int(perSecond), "left", left.String())
-		})
-	}
+	p.logging.Do(func() {
+		handled, all := p.total()
+		perSecond := float64(handled) / time.Since(p.began).Seconds()
+		left := time.Duration(float64(all-handled) / max(perSecond, 0.01) * float64(time.Second)).Round(time.Second)
+		p.logger.Info("projecting", "handled", handled, "of", all, "per_second", int(perSecond), "left", left.String())
+	})
 }
 
 func (p *progress) total() (handled, all int64) {
@@ -259,11 +251,10 @@ func (r *rebuild) finish(ctx context.Context, model store.Store) error {
 		}
 		fmt.Fprintf(r.stdout, "It holds the same as %s.\n", r.other)
 	}
-	if r.data != "" {
-		return nil
+	if r.data == "" {
+		fmt.Fprintln(r.stdout, r.switching(r.file, r.table))
 	}
-	_, err := fmt.Fprintln(r.stdout, r.switching(r.file, r.table))
-	return err
+	return nil
 }
 
 // switching is how to use another read model, a file or a table, instead of that of the settings.

@@ -29,7 +29,6 @@ func (a *app) deadLettersPreviewCommand() *cobra.Command {
 		Example: "  sipeat dead-letters preview --topic notification --class exhausted\n" +
 			"  sipeat dead-letters preview --id contact-created/2/1042 --out-of-order\n" +
 			"  TOKEN=$(sipeat dead-letters preview --since 2h --json | jq -r .token)",
-		Args: cobra.NoArgs,
 	}
 	filter := addFilterFlags(c)
 	c.Flags().IntVar(&o.MaxRedrives, "max-redrives", deadletters.MaxRedrives,
@@ -77,27 +76,25 @@ func (a *app) checkModel() error {
 
 func (a *app) printPreview(p *deadletters.Preview) error {
 	if a.json {
-		return a.writeLine(p)
+		return a.writeJSON(p)
 	}
 	all := len(p.Rejections)
 	if all == 0 {
-		_, err := fmt.Fprintln(a.stdout, noDeadLetters)
-		return err
+		fmt.Fprintln(a.stdout, noDeadLetters)
+		return nil
 	}
 	if len(p.Refused) > 0 {
 		row := func(r deadletters.Refusal) string { return r.ID + "\t" + events.OneLine(r.Why, 300) }
-		if err := printList(a, p.Refused, "REFUSED\tWHY", row); err != nil {
-			return err
-		}
+		_ = printList(a, p.Refused, "REFUSED\tWHY", row) // a table
 		fmt.Fprintln(a.stdout)
 	}
 	text := fmt.Sprintf("%d of %s can be redriven.", p.Eligible, counted(all, "event"))
 	if p.Eligible > 0 {
 		text += "\n`sipeat dead-letters redrive TOKEN` redrives them."
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s\n`sipeat dead-letters discard TOKEN --reason TEXT` closes all %d.\n\nTOKEN=%s\n",
+	fmt.Fprintf(a.stdout, "%s\n`sipeat dead-letters discard TOKEN --reason TEXT` closes all %d.\n\nTOKEN=%s\n",
 		text, all, p.Token)
-	return err
+	return nil
 }
 
 // checker returns the function that runs the projection of a consumer group on a record, without changing the read model.
@@ -201,7 +198,7 @@ func (a *app) onPreview(act func(*deadletters.Client, context.Context, string, d
 				undone++
 			}
 			if a.json {
-				_ = a.writeLine(r)
+				_ = a.writeJSON(r)
 			} else {
 				fmt.Fprintln(a.stdout, strings.TrimSpace(fmt.Sprintf("%-9s  %s  %s", r.Result, r.ID, events.OneLine(r.Why, 300))))
 			}

@@ -42,7 +42,6 @@ func (a *app) replayCommand() *cobra.Command {
 		Example: "  sipeat replay --consumer sipeat-contact-consumer --from 2026-11-27T08:00:00Z\n" +
 			"  sipeat replay --consumer sipeat-request-consumer --partition 2 --from 1200 --to 1300\n" +
 			"  sipeat replay --consumer sipeat-contact-consumer --key 0198f1c2-7d3a-7b1e-9c55-0d6f3a1b2c4d",
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return r.run(c.Context()) },
 	}
 	groups := slices.Sorted(maps.Keys(topicsOfGroups()))
@@ -105,16 +104,14 @@ func (r *replay) run(ctx context.Context) error {
 		}
 		r.logOutage(report)
 	}
-	shown := r.newProgress()
-	o.Progress = func(handled, all int64) { shown.add(consumer.Topic, handled, all) }
-	err = kafka.Replay(ctx, r.cluster, consumer, o)
-	_ = shown.bar.Finish()
-	if err != nil {
+	progress := r.newProgress()
+	o.Progress = func(handled, all int64) { progress.add(consumer.Topic, handled, all) }
+	if err := kafka.Replay(ctx, r.cluster, consumer, o); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(r.stdout, "Projected %s of %s again; %d rejected.\n", counted(int(handled.Load()), "event"), consumer.Topic,
+	fmt.Fprintf(r.stdout, "Projected %s of %s again; %d rejected.\n", counted(int(handled.Load()), "event"), consumer.Topic,
 		r.rejected.Load())
-	return err
+	return nil
 }
 
 // selects reports whether a record is to be projected.

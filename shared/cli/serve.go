@@ -36,7 +36,6 @@ func (a *app) serveCommand() *cobra.Command {
 			"ready http=http://HOST:PORT kafka=HOST:PORT",
 		Example: "  sipeat serve\n" +
 			"  sipeat serve --http 127.0.0.1:0 --kafka 127.0.0.1:0 --data /tmp/sipeat    # on free ports",
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := a.settings.Serve.Check(); err != nil {
 				return usageError{err}
@@ -107,7 +106,7 @@ func (a *app) printConsumers(functions []consumers.Function) {
 		d, _ := events.Lookup(f.Consumer.Topic)
 		rows = append(rows, fmt.Sprintf("%s\t%d\t%s\t%s", d.Topic, d.Partitions, f.Consumer.Group, d.Description))
 	}
-	_ = printTable(a.stdout, rows...) // the reader may have gone
+	a.printTable(rows...)
 }
 
 // serverHelp is what `sipeat api` and `sipeat worker` have in common.
@@ -123,7 +122,6 @@ func (a *app) apiCommand() *cobra.Command {
 			"run. When it is ready, it prints this line first: ready http=http://HOST:PORT\n\n" + serverHelp,
 		Example: "  sipeat api\n" +
 			"  STORE=/var/lib/sipeat/read-model.db sipeat api --http 127.0.0.1:8081 --brokers kafka1:9092,kafka2:9092",
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.runServer(c.Context(), a.api) },
 	}
 	addFlags(c, "http", "brokers")
@@ -220,7 +218,7 @@ func (a *app) printEndpoints() {
 	for _, f := range a.endpoints() {
 		rows = append(rows, f.Route+"\t"+f.Name)
 	}
-	_ = printTable(a.stdout, rows...) // the reader may have gone
+	a.printTable(rows...)
 }
 
 // printRequest shows a first request, and when AUTH is needed.

@@ -2,12 +2,12 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
@@ -102,9 +102,9 @@ func (a *app) showRecord(r bus.Record) error {
 	if class, rejected := why[bus.HeaderClass]; rejected {
 		reason = class + ": " + why[bus.HeaderReason] + "\t"
 	}
-	_, err := fmt.Fprintf(a.stdout, "%d\t%d\t%s\t%s\t%s%s\n", r.Partition, r.Offset, r.Timestamp.UTC().Format(time.RFC3339),
+	fmt.Fprintf(a.stdout, "%d\t%d\t%s\t%s\t%s%s\n", r.Partition, r.Offset, r.Timestamp.UTC().Format(time.RFC3339),
 		printable(r.Key), reason, printable(r.Value))
-	return err
+	return nil
 }
 
 // showRecordJSON shows the value as the JSON that it is, otherwise as text; null is a tombstone.
@@ -113,8 +113,8 @@ func (a *app) showRecordJSON(r bus.Record) error {
 		"topic": r.Topic, "partition": r.Partition, "offset": r.Offset, "key": text(r.Key), "value": text(r.Value), "headers": headers(r),
 		"timestamp": r.Timestamp.UTC().Format(time.RFC3339Nano), // the year may have more than four digits
 	}
-	if json.Valid(r.Value) {
-		out["value"] = json.RawMessage(r.Value)
+	if value := jsontext.Value(r.Value); value.IsValid() {
+		out["value"] = value
 	}
-	return a.writeJSON(json.Marshal(out))
+	return a.writeJSON(out)
 }

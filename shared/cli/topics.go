@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
@@ -22,7 +20,6 @@ func (a *app) topicsCommand() *cobra.Command {
 			"With --check nothing is created, and the exit status is 1 if a topic is missing or differs.",
 		Example: "  sipeat topics --brokers kafka1:9092,kafka2:9092\n" +
 			"  sipeat topics --check --json | jq -r '.[] | select(.differences) | .topic'",
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.topics(c.Context(), check) },
 	}
 	c.Flags().BoolVar(&check, "check", false, "create nothing; exit status 1 if a topic is missing or differs")
@@ -45,12 +42,9 @@ func (a *app) topics(ctx context.Context, check bool) error {
 	if err != nil {
 		return err
 	}
-	if a.json {
-		err = a.writeJSON(json.MarshalIndent(states, "", "  "))
-	} else {
-		err = a.printTopics(states)
-	}
-	if err != nil {
+	if !a.json {
+		a.printTopics(states)
+	} else if err := a.writeJSON(states, indent); err != nil {
 		return err
 	}
 	faulty := 0
@@ -65,7 +59,7 @@ func (a *app) topics(ctx context.Context, check bool) error {
 	return nil
 }
 
-func (a *app) printTopics(states []kafka.TopicState) error {
+func (a *app) printTopics(states []kafka.TopicState) {
 	rows, differences := []string{"TOPIC\tPARTITIONS\tREPLICAS\tSTATE"}, ""
 	for _, s := range states {
 		state := "ok"
@@ -82,9 +76,6 @@ func (a *app) printTopics(states []kafka.TopicState) error {
 			differences += fmt.Sprintf("\n%s: %s is %s and should be %s\n  -> %s\n", s.Topic, d.Setting, d.Have, d.Want, d.Remedy)
 		}
 	}
-	if err := printTable(a.stdout, rows...); err != nil {
-		return err
-	}
-	_, err := io.WriteString(a.stdout, differences)
-	return err
+	a.printTable(rows...)
+	fmt.Fprint(a.stdout, differences)
 }

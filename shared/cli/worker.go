@@ -13,7 +13,6 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
-	"github.com/sipeat/sipeat/shared/observe"
 	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/spf13/cobra"
@@ -32,7 +31,6 @@ func (a *app) workerCommand() *cobra.Command {
 			"row, the read model is unavailable, or the log has lost events (a restart acknowledges a loss).\n\n" + serverHelp,
 		Example: "  sipeat worker\n" +
 			"  LOG_LEVEL=warn sipeat worker --only contact-created,notification --health 127.0.0.1:8081",
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			unknown := func(topic string) bool { return !slices.Contains(topicNames(), topic) }
 			if len(only) == 0 || slices.ContainsFunc(only, unknown) { // none: a variable of a script that is not set
@@ -136,12 +134,14 @@ func (a *app) startConsumers(functions []consumers.Function, assigned func(topic
 	var running sync.WaitGroup
 	for _, f := range functions {
 		topic, group := f.Consumer.Topic, f.Consumer.Group
+		log, count := bus.Log(a.logger, group, slog.LevelDebug), a.metrics.Events(topic, group)
+		report := func(r bus.Report) {
+			log(r)
+			count(r)
+		}
 		member := kafka.NewMember(a.cluster, f.Consumer, kafka.Options{
 			Logger: a.logger, Assigned: assigned, Advance: a.store.Advance, DeadLetters: deadLetters,
-			Delivery: bus.Options{
-				Report: observe.All(bus.Log(a.logger, group, slog.LevelDebug), a.metrics.Events(topic, group)),
-				Tracer: a.tracing.Events(), GiveUpAfter: a.settings.Notify.RetryFor,
-			},
+			Delivery: bus.Options{Report: report, Tracer: a.tracing.Events(), GiveUpAfter: a.settings.Notify.RetryFor},
 		})
 		a.metrics.Watch(topic, group, member)
 		members = append(members, member)

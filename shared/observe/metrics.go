@@ -15,7 +15,6 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
-	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/web"
 )
 
@@ -98,26 +97,6 @@ func (m *Metrics) Events(topic, group string) func(bus.Report) {
 		}
 		m.tries.WithLabelValues(topic, group, string(r.Outcome)).Observe(r.Took.Seconds())
 	}
-}
-
-// Publisher is next, its writes counted.
-func (m *Metrics) Publisher(next bus.Publisher) bus.Publisher {
-	return publisher(func(ctx context.Context, e events.Any) (bus.Position, error) {
-		began := time.Now()
-		at, err := next.Publish(ctx, e)
-		m.published.WithLabelValues(e.Topic(), outcome(err, "written")).Observe(time.Since(began).Seconds())
-		return at, err
-	})
-}
-
-// Notifier is next, its deliveries counted.
-func (m *Metrics) Notifier(next notify.Notifier) notify.Notifier {
-	return notifier(func(ctx context.Context, message notify.Message) error {
-		began := time.Now()
-		err := next.Notify(ctx, message)
-		m.notified.WithLabelValues(outcome(err, "sent")).Observe(time.Since(began).Seconds())
-		return err
-	})
 }
 
 // outcome is an error's kind as a label; success is the label of no error.

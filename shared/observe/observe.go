@@ -6,7 +6,7 @@
 //   - None of it holds payload or a secret: only ids, our own names, outcomes and times. Error texts are logged, and are made
 //     without payload (see package events); traces and metrics hold no texts.
 //   - Labels of metrics have few values: topics, consumer groups, partitions, routes, statuses, outcomes, classes.
-//   - Tracing is off and costs nothing unless OTEL_TRACES_EXPORTER names an exporter. A request's traceparent goes through the
+//   - Tracing is off and costs next to nothing unless OTEL_TRACES_EXPORTER names an exporter. A request's traceparent goes through the
 //     topics all the same, see package trace.
 //
 // Lambda binaries do not link it: their logs and metrics are CloudWatch's, and traceparent passes through them too.
@@ -16,6 +16,11 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
@@ -33,13 +38,32 @@ func Logger(w io.Writer, json bool, level slog.Leveler) *slog.Logger {
 	return slog.New(trace.Logs(slog.NewTextHandler(w, o)))
 }
 
-// All calls all reports.
-func All(reports ...func(bus.Report)) func(bus.Report) {
-	return func(r bus.Report) {
-		for _, report := range reports {
-			report(r)
-		}
-	}
+// Publisher is next, its writes counted and traced; t may be nil. The event's record carries the traceparent of its span.
+func Publisher(next bus.Publisher, m *Metrics, t *Tracing) bus.Publisher {
+	return publisher(func(ctx context.Context, e events.Any) (at bus.Position, err error) {
+		began := time.Now()
+		err = t.within(ctx, "send "+e.Topic(), oteltrace.SpanKindProducer, func(ctx context.Context, span oteltrace.Span) (err error) {
+			if at, err = next.Publish(ctx, e); err == nil {
+				span.SetAttributes(position(at.Partition, at.Offset)...)
+			}
+			return err
+		}, semconv.MessagingSystemKafka, semconv.MessagingOperationTypeSend, semconv.MessagingOperationName("send"),
+			semconv.MessagingDestinationName(e.Topic()), semconv.MessagingMessageID(events.LogID(e.EventID())))
+		m.published.WithLabelValues(e.Topic(), outcome(err, "written")).Observe(time.Since(began).Seconds())
+		return at, err
+	})
+}
+
+// Notifier is next, its deliveries counted and traced; t may be nil.
+func Notifier(next notify.Notifier, m *Metrics, t *Tracing) notify.Notifier {
+	return notifier(func(ctx context.Context, message notify.Message) error {
+		began := time.Now()
+		err := t.within(ctx, "notify", oteltrace.SpanKindClient, func(ctx context.Context, _ oteltrace.Span) error {
+			return next.Notify(ctx, message)
+		}, attribute.String("sipeat.event_id", events.LogID(message.EventID)))
+		m.notified.WithLabelValues(outcome(err, "sent")).Observe(time.Since(began).Seconds())
+		return err
+	})
 }
 
 // The interfaces of the parts, as functions.

@@ -23,7 +23,6 @@ import (
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
-	"github.com/sipeat/sipeat/shared/notify"
 	"github.com/sipeat/sipeat/shared/trace"
 	"github.com/sipeat/sipeat/shared/web"
 )
@@ -131,10 +130,12 @@ func end(span oteltrace.Span, failure string) {
 	span.End()
 }
 
-// within runs do in a span.
-func (t *Tracing) within(ctx context.Context, name string, kind oteltrace.SpanKind, attributes []attribute.KeyValue,
-	do func(context.Context, oteltrace.Span) error,
-) error {
+// within runs do in a span. Without tracing, it is one that records nothing.
+func (t *Tracing) within(ctx context.Context, name string, kind oteltrace.SpanKind, do func(context.Context, oteltrace.Span) error,
+	attributes ...attribute.KeyValue) error {
+	if t == nil {
+		return do(ctx, oteltrace.SpanFromContext(ctx))
+	}
 	ctx, span := t.start(ctx, name, kind, attributes...)
 	failure := "panic"
 	defer func() { end(span, failure) }()
@@ -143,43 +144,10 @@ func (t *Tracing) within(ctx context.Context, name string, kind oteltrace.SpanKi
 	return err
 }
 
-// Publisher is next, with a span for each event. The event's record carries that span's traceparent.
-func (t *Tracing) Publisher(next bus.Publisher) bus.Publisher {
-	if t == nil {
-		return next
-	}
-	return publisher(func(ctx context.Context, e events.Any) (at bus.Position, err error) {
-		attributes := []attribute.KeyValue{semconv.MessagingSystemKafka, semconv.MessagingOperationTypeSend,
-			semconv.MessagingOperationName("send"), semconv.MessagingDestinationName(e.Topic()),
-			semconv.MessagingMessageID(events.LogID(e.EventID()))}
-		publish := func(ctx context.Context, span oteltrace.Span) (err error) {
-			if at, err = next.Publish(ctx, e); err == nil {
-				span.SetAttributes(position(at.Partition, at.Offset)...)
-			}
-			return err
-		}
-		err = t.within(ctx, "send "+e.Topic(), oteltrace.SpanKindProducer, attributes, publish)
-		return at, err
-	})
-}
-
 func position(partition int32, offset int64) []attribute.KeyValue {
 	return []attribute.KeyValue{
 		semconv.MessagingDestinationPartitionID(strconv.Itoa(int(partition))), semconv.MessagingKafkaOffset(int(offset)),
 	}
-}
-
-// Notifier is next, with a span for each message.
-func (t *Tracing) Notifier(next notify.Notifier) notify.Notifier {
-	if t == nil {
-		return next
-	}
-	return notifier(func(ctx context.Context, m notify.Message) error {
-		attributes := []attribute.KeyValue{attribute.String("sipeat.event_id", events.LogID(m.EventID))}
-		return t.within(ctx, "notify", oteltrace.SpanKindClient, attributes, func(ctx context.Context, _ oteltrace.Span) error {
-			return next.Notify(ctx, m)
-		})
-	})
 }
 
 // Events traces a consumer's events: a span lasts from an event's first try to its last, hours if need be. Its parent and link
