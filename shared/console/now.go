@@ -188,8 +188,22 @@ func (n *now) topic(i int, seen time.Time) topicView {
 	for _, l := range g.Lost {
 		v.Stalled = append(v.Stalled, fmt.Sprintf("partition %d: offsets %d to %d are lost: %s", l.Partition, l.From, l.To-1, l.Reason))
 	}
-	if n.Statuses != nil {
-		v.Stalled = append(v.Stalled, reasons(n.Statuses(), g.Group)...)
+	if n.Statuses == nil {
+		return v
+	}
+	for _, s := range n.Statuses() {
+		if s.Group != g.Group {
+			continue
+		}
+		if !s.Joined {
+			v.Stalled = append(v.Stalled, "the consumer has not joined its group")
+		}
+		if s.Stalled {
+			v.Stalled = append(v.Stalled, "different events fail in a row for an unknown reason: see the log")
+		}
+		for _, u := range s.Unreadable {
+			v.Stalled = append(v.Stalled, fmt.Sprintf("partition %d cannot be read: %s", u.Partition, u.Reason))
+		}
 	}
 	return v
 }
@@ -212,23 +226,4 @@ func sum(offsets map[int32]int64) (all int64) {
 		all += n
 	}
 	return all
-}
-
-// reasons are why the members of a group in this process do not consume.
-func reasons(statuses []kafka.Status, group string) (why []string) {
-	for _, s := range statuses {
-		if s.Group != group {
-			continue
-		}
-		if !s.Joined {
-			why = append(why, "the consumer has not joined its group")
-		}
-		if s.Stalled {
-			why = append(why, "different events fail in a row for an unknown reason: see the log")
-		}
-		for _, u := range s.Unreadable {
-			why = append(why, fmt.Sprintf("partition %d cannot be read: %s", u.Partition, u.Reason))
-		}
-	}
-	return why
 }

@@ -131,10 +131,7 @@ func (c *Claims) Deliveries(ctx context.Context, ids ...string) (map[string][]st
 		found[id] = append(found[id], d)
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return found, nil
+	return found, err
 }
 
 // Ping implements [store.Claims].
