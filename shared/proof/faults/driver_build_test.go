@@ -222,7 +222,7 @@ type mutant struct {
 func (m mutant) title() string { return cmp.Or(m.name, "control") }
 
 var mutants = []mutant{
-	{"commit before work", "shared/bus/kafka/commit.go",
+	{"commit before work", "shared/bus/kafka/member.go",
 		"offset, epoch, ok := p.Handled()", "offset, epoch, ok := p.next, int32(-1), p.next > p.start", []string{"I3"},
 		[]string{"the table is slow", "kill a worker"}},
 	{"no claim", "functions/consumers/notification.go",
