@@ -124,7 +124,7 @@ func (a *app) command() *cobra.Command {
 	serve, api, worker, page := a.serveCommand(), a.apiCommand(), a.workerCommand(), a.consoleCommand()
 	for _, c := range []*cobra.Command{serve, api, worker, page, a.topicsCommand(), a.doctorCommand(), a.publishCommand(),
 		a.tailCommand(), a.deadLettersCommand(), a.invokeCommand(), a.sampleCommand(), a.rebuildCommand(), a.replayCommand(),
-		a.docsCommand(), a.journeyCommand()} {
+		a.docsCommand(), a.journeyCommand(), a.versionCommand()} {
 		for _, c := range append(c.Commands(), c) {
 			run := c.RunE
 			if c.Args == nil {
@@ -241,4 +241,17 @@ func currentVersion() string {
 		return strings.Trim(build.Main.Version, "()") // "(devel)"
 	}
 	return version
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Show the version of this program",
+		Example: "  sipeat version",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(a.stdout, "sipeat", c.Root().Version)
+			return err
+		},
+	}
 }

@@ -49,6 +49,7 @@ func (a *app) onDeadLetters(run func(context.Context, *deadletters.Client, []str
 		if err := a.reach(c.Context(), kafka.Requirements{}); err != nil {
 			return err
 		}
+		a.busy("reading") // as short as the shortest line that may follow
 		return run(c.Context(), &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger}, args)
 	}
 }

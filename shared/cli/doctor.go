@@ -110,6 +110,9 @@ func (d *doctor) run(ctx context.Context) error {
 // check runs a check for at most [reachTimeout]. none is what it means that it finds nothing to report.
 func (d *doctor) check(ctx context.Context, part, none string, check func(context.Context) error) {
 	d.part = part
+	if d.busy("checking " + part); isTerminal(d.stderr) {
+		defer fmt.Fprint(d.stderr, "\x1b[K")
+	}
 	before := len(d.findings)
 	checking, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
@@ -150,6 +153,9 @@ func (d *doctor) checkDisk(context.Context) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		d.judge(dir, local.CheckDisk(dir), "free space on this disk; `sipeat serve` recovers without a restart",
 			"writable, with space left")
+		if err := local.CheckLog(brokerFolder(dir)); err != nil {
+			d.add(noted, dir, err.Error(), moveToKafka)
+		}
 	}
 	return nil
 }

@@ -3,7 +3,9 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/sipeat/sipeat/functions/commands"
 	"github.com/sipeat/sipeat/functions/testdata"
 	"github.com/sipeat/sipeat/shared/bus"
@@ -36,7 +39,7 @@ func (a *app) invokeCommand() *cobra.Command {
 			"It shows the response; the exit status is 1 if that is 400 or more, or returns records for a retry.\n\n" +
 			"Functions: " + strings.Join(a.functionNames(), ", "),
 		Example: "  sipeat invoke create-contact --throwaway\n" +
-			"  sipeat invoke request-created -e batch.json",
+			"  sipeat sample request-created --records 100 --bad | sipeat invoke request-created -e -",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: a.functionNames(),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -160,23 +163,32 @@ func (a *app) showResponse(function string, response []byte) error {
 }
 
 func (a *app) sampleCommand() *cobra.Command {
-	return &cobra.Command{
+	var records int
+	var bad bool
+	c := &cobra.Command{
 		Use:   "sample FUNCTION",
 		Short: "Write an AWS event for a function, to try it with",
 		Long: "Write what AWS sends to a function: a request of API Gateway for an endpoint, a batch of an MSK event source\n" +
-			"mapping for a consumer.\n\n" + "Functions: " + strings.Join(a.functionNames(), ", "),
-		Example: "  sipeat sample contact-created > batch.json && sipeat invoke contact-created -e batch.json\n" +
-			"  sipeat sample create-contact > request.json && sam local invoke CreateContactFunction -e request.json",
+			"mapping for a consumer. The same flags give the same batch.\n\n" + "Functions: " + strings.Join(a.functionNames(), ", "),
+		Example: "  sipeat sample contact-created --records 100 --bad | sipeat invoke contact-created -e -\n" +
+			"  sipeat sample request-created --records 10 > batch.json && sam local invoke RequestCreatedFunction -e batch.json",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: a.functionNames(),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			payload, err := sample(args[0])
-			if err == nil {
-				_, err = a.stdout.Write(payload)
+			if err == nil && c.Flags().NFlag() > 0 {
+				payload, err = sampleBatch(args[0], payload, records, bad)
 			}
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(a.stdout, string(bytes.TrimSpace(payload)))
 			return err
 		},
 	}
+	c.Flags().IntVar(&records, "records", 1, "number of events, 1 to 10000 (AWS's largest batch), on 3 partitions")
+	c.Flags().BoolVar(&bad, "bad", false, "add a record that is no event")
+	return c
 }
 
 // functionNames are all functions: those of the API, then the consumers.
@@ -192,3 +204,47 @@ func (a *app) functionNames() (names []string) {
 
 // sample is the payload of a function that is committed beside it.
 func sample(function string) ([]byte, error) { return testdata.Samples.ReadFile(function + ".json") }
+
+// sampleBatch is a consumer's payload with copies of its event under other ids.
+func sampleBatch(function string, payload []byte, records int, bad bool) ([]byte, error) {
+	if _, consumer := events.Lookup(function); !consumer || records < 1 || records > 10_000 {
+		return nil, usageError{errors.New("the flags are for consumers; --records must be from 1 to 10000")}
+	}
+	var batch struct {
+		Source    string                      `json:"eventSource"`
+		ARN       string                      `json:"eventSourceArn"`
+		Bootstrap string                      `json:"bootstrapServers"`
+		Records   map[string][]map[string]any `json:"records"`
+	}
+	if err := json.Unmarshal(payload, &batch); err != nil {
+		return nil, err
+	}
+	first := batch.Records[function+"-0"][0]
+	value, err := base64.StdEncoding.DecodeString(first["value"].(string))
+	if err != nil {
+		return nil, err
+	}
+	var event map[string]any
+	if err := json.Unmarshal(value, &event); err != nil {
+		return nil, err
+	}
+	clear(batch.Records)
+	all := records
+	if bad {
+		all++
+	}
+	for i := range all {
+		id := uuid.NewSHA1(uuid.NameSpaceURL, fmt.Appendf(nil, "sample/%s/%d", function, i)).String()
+		event["eventId"], event["data"].(map[string]any)["id"] = id, id
+		if value, err = json.Marshal(event); err != nil {
+			return nil, err
+		}
+		if i == records {
+			value = []byte(`{"eventId":`)
+		}
+		r, partition := maps.Clone(first), fmt.Sprintf("%s-%d", function, i%3)
+		r["key"], r["value"], r["partition"], r["offset"] = []byte(id), value, i%3, 100+i/3
+		batch.Records[partition] = append(batch.Records[partition], r)
+	}
+	return json.Marshal(batch)
+}

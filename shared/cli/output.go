@@ -8,12 +8,15 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/lmittmann/tint"
 	"github.com/mattn/go-isatty"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/observe"
+	"github.com/sipeat/sipeat/shared/trace"
 )
 
 // isTerminal reports whether a stream is a terminal.
@@ -22,10 +25,27 @@ func isTerminal(stream any) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
-// newLogger returns a logger of text on a terminal. Elsewhere a server logs JSON, other commands text.
+// newLogger returns a logger with colours and short times on a terminal. Elsewhere a server logs JSON, other commands text.
 func (a *app) newLogger() *slog.Logger {
-	format := a.settings.LogFormat
-	return observe.Logger(a.stderr, format == "json" || format == "" && a.server && !isTerminal(a.stderr), a.settings.LogLevel)
+	format, level := a.settings.LogFormat, a.settings.LogLevel
+	if !isTerminal(a.stderr) || format == "json" {
+		return observe.Logger(a.stderr, format == "json" || format == "" && a.server, level)
+	}
+	return terminalLogger(a.stderr, level, os.Getenv("NO_COLOR") != "")
+}
+
+func terminalLogger(w io.Writer, level slog.Leveler, noColor bool) *slog.Logger {
+	return slog.New(trace.Logs(tint.NewTextHandler(w, &tint.Options{
+		Level: level, TimeFormat: time.TimeOnly, NoColor: noColor, ReplaceAttr: withoutEscapes,
+	})))
+}
+
+// withoutEscapes replaces ESC, which tint passes on to the terminal; it quotes all other controls.
+func withoutEscapes(_ []string, a slog.Attr) slog.Attr {
+	if text := a.Value.String(); strings.Contains(text, "\x1b") {
+		a.Value = slog.StringValue(strings.ReplaceAll(text, "\x1b", "\ufffd"))
+	}
+	return a
 }
 
 // output is standard output. It keeps the first error, so that no printing function has to.
@@ -64,6 +84,13 @@ func escapeControls(json string) string {
 		}
 	}
 	return escaped.String()
+}
+
+// busy shows on a terminal what takes a while. What is printed next hides it.
+func (a *app) busy(doing string) {
+	if isTerminal(a.stderr) {
+		fmt.Fprintf(a.stderr, "%s …\x1b[K\r", doing)
+	}
 }
 
 // printTable writes rows of cells that tabs separate, in columns.

@@ -23,10 +23,10 @@ import (
 // replay is a part of a topic that is projected again.
 type replay struct {
 	*app
-	consumer, from, to, key string
-	partition               int32
-	rejected                atomic.Int64
-	logging                 rate.Sometimes // of what is rejected
+	consumer, topic, from, to, key string
+	partition                      int32
+	rejected                       atomic.Int64
+	logging                        rate.Sometimes // of what is rejected
 }
 
 func (a *app) replayCommand() *cobra.Command {
@@ -46,6 +46,7 @@ func (a *app) replayCommand() *cobra.Command {
 	}
 	groups := slices.Sorted(maps.Keys(topicsOfGroups()))
 	c.Flags().StringVar(&r.consumer, "consumer", "", "consumer `group` whose projection runs: "+strings.Join(groups, ", "))
+	c.Flags().StringVar(&r.topic, "topic", "", "its `topic` (default the one that the group reads)")
 	c.Flags().StringVar(&r.from, "from", "0", "first `offset or time`, such as 2026-11-27T08:00:00Z")
 	c.Flags().StringVar(&r.to, "to", "", "`offset or time` to end before (default the end)")
 	c.Flags().Int32Var(&r.partition, "partition", allPartitions, "only this `partition` (-1: all)")
@@ -62,10 +63,16 @@ func (r *replay) run(ctx context.Context) error {
 	if at < 0 {
 		return usageError{fmt.Errorf("--consumer: there is no consumer group %q; see --help", r.consumer)}
 	}
+	if reads := allConsumers()[at].Replay.Topic; r.topic != "" && r.topic != reads {
+		return usageError{fmt.Errorf("--topic: %s reads %s", r.consumer, reads)}
+	}
 	from, fromErr := parsePoint("--from", r.from)
 	to, toErr := parsePoint("--to", r.to)
 	if err := errors.Join(fromErr, toErr); err != nil {
 		return usageError{err}
+	}
+	if r.to != "" && from.Time.IsZero() == to.Time.IsZero() && (from.Offset > to.Offset || from.Time.After(to.Time)) {
+		return usageError{errors.New("--from is behind --to")}
 	}
 	consumer := allConsumers()[at].Replay
 	if err := r.reach(ctx, kafka.Requirements{Read: []string{consumer.Topic}}); err != nil {

@@ -84,7 +84,11 @@ func (a *app) serve(ctx context.Context) error {
 
 // openBroker opens the embedded broker in the data folder, with all topics, as the cluster.
 func (a *app) openBroker(ctx context.Context, data, address string) error {
-	broker, err := local.Open(ctx, local.Options{Dir: filepath.Join(data, "kafka"), Address: address, Logger: a.logger})
+	dir := brokerFolder(data)
+	if err := local.CheckLog(dir); err != nil {
+		a.logger.Warn(err.Error() + "; " + moveToKafka)
+	}
+	broker, err := local.Open(ctx, local.Options{Dir: dir, Address: address, Logger: a.logger})
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w: choose a folder that this user may write to, with --data or SIPEAT_DATA", err)
 	}
@@ -97,6 +101,11 @@ func (a *app) openBroker(ctx context.Context, data, address string) error {
 	_, err = kafka.MakeTopics(ctx, a.cluster, kafka.Topics(events.Catalogue()...)...)
 	return err
 }
+
+func brokerFolder(data string) string { return filepath.Join(data, "kafka") }
+
+// moveToKafka is the advice for a log that has become large.
+const moveToKafka = "run `sipeat api` and `sipeat worker` on Kafka"
 
 func readModel(data string) string { return filepath.Join(data, "read-model.db") }
 

@@ -75,7 +75,7 @@ type groupView struct {
 }
 
 func (d *deadLetters) list(ctx context.Context, q listQuery) (listView, error) {
-	all, complete, err := d.letters.get(ctx)
+	all, complete, err := d.letters.get(ctx, true)
 	if err != nil {
 		return listView{}, err
 	}

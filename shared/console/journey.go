@@ -325,7 +325,7 @@ func (j *journeys) complete(ctx context.Context, s *search) error {
 	if err != nil {
 		return unavailable(err)
 	}
-	rejections, _, err := j.letters.get(ctx)
+	rejections, _, err := j.letters.get(ctx, true)
 	if err != nil {
 		return err
 	}

@@ -130,7 +130,7 @@ func (n *now) sample() (_ any, _ error) {
 	at := time.Now()
 	var rejected []*deadletters.Rejection
 	if err == nil {
-		rejected, _, _ = n.letters.get(ctx) // the doctor reports what is wrong
+		rejected, _, _ = n.letters.get(ctx, false) // the doctor reports what is wrong
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

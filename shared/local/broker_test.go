@@ -95,3 +95,13 @@ func TestNothingExpires(t *testing.T) {
 	assert.Equal(t, "-1", have["log.retention.ms"])
 	assert.Equal(t, "52560000", have["offsets.retention.minutes"])
 }
+
+func TestALargeLogIsReported(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, CheckLog(dir))
+	require.NoError(t, os.MkdirAll(filepath.Dir(segmentFile(dir)), 0o700))
+	require.NoError(t, os.WriteFile(segmentFile(dir), nil, 0o600))
+	require.NoError(t, CheckLog(dir))
+	require.NoError(t, os.Truncate(segmentFile(dir), maxLog)) // sparse
+	assert.ErrorContains(t, CheckLog(dir), "1073 MB")
+}

@@ -3,6 +3,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -35,6 +36,24 @@ func MakePrivate(dir string, log *slog.Logger) error {
 	}
 	log.Warn("other users could access the data folder; it is private now", "path", dir, "mode", info.Mode().String())
 	return nil
+}
+
+// maxLog is the size from which to open the log takes seconds.
+const maxLog = 1 << 30
+
+// CheckLog returns an error if the log of the broker in a folder has become large.
+func CheckLog(dir string) error {
+	files, err := fs.Glob(os.DirFS(dir), "partitions/*/*.dat")
+	size := int64(0)
+	for _, name := range files {
+		if info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name))); err == nil {
+			size += info.Size()
+		}
+	}
+	if err == nil && size >= maxLog {
+		err = fmt.Errorf("the embedded broker's log has %d MB: each start reads all of it", size/1_000_000)
+	}
+	return err
 }
 
 // minFree is how much space writing an event may take: the largest record, its copies in the read model and its journal.

@@ -83,3 +83,24 @@ func TestInvokeReportsFailures(t *testing.T) {
 		})
 	}
 }
+
+// `sipeat sample` writes the same batch each time; --bad adds a record that a consumer rejects.
+func TestSampleMakesABatch(t *testing.T) {
+	t.Parallel()
+	arguments := []string{"sample", "contact-created", "--records", "7", "--bad"}
+	made := Run(t, "", arguments...)
+	require.Equal(t, 0, made.Status, made.Stderr)
+	assert.Equal(t, made.Stdout, Run(t, "", arguments...).Stdout)
+	records, err := trigger.Decode([]byte(made.Stdout))
+	require.NoError(t, err)
+	require.Len(t, records, 8)
+
+	folder := t.TempDir()
+	invoked := Finish(t, set(command(t, "invoke", "contact-created", "--throwaway", "-e", "-"), "TMPDIR="+folder), made.Stdout)
+	assert.Equal(t, 0, invoked.Status, invoked.Stderr)
+	assert.Equal(t, 7, strings.Count(invoked.Stderr, "outcome=done"), invoked.Stderr)
+	assert.Equal(t, 1, strings.Count(invoked.Stderr, "outcome=rejected"), invoked.Stderr)
+	left, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	assert.Empty(t, left, "--throwaway removes its files")
+}

@@ -22,7 +22,7 @@ const root = "../../.." // of the project
 var (
 	playedHere = map[string]string{
 		"go run . help":               "sipeat serve",
-		"go run . --version":          "sipeat ",
+		"go run . version":            "sipeat ",
 		"go run . publish":            "published 2, refused 0",
 		"go run . tail":               "ada@example.com",
 		"go run . invoke":             "202 Accepted",

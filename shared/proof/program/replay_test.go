@@ -47,8 +47,11 @@ func TestReplay(t *testing.T) {
 	assert.Contains(t, replay(append(at, "--to", fmt.Sprint(posted[0].Offset+1))...), "Projected 1 event ")
 	assert.True(t, readable(posted[0].ID))
 	assert.Contains(t, replay("--from", "2000-01-01T00:00:00Z"), "Projected 5 events")
-	for _, wrong := range [][]string{{"--consumer", "x"}, {"--consumer", "sipeat-contact-consumer", "--from", "-1"}, {},
-		{"--consumer", "sipeat-contact-consumer", "--partition", "6"}, {"--consumer", "sipeat-contact-consumer", "--partition", "-2"}} {
+	for _, wrong := range [][]string{{"--consumer", "x"}, {"--consumer", "sipeat-contact-consumer", "--topic", "notification"},
+		{"--consumer", "sipeat-contact-consumer", "--from", "-1"}, {},
+		{"--consumer", "sipeat-contact-consumer", "--from", "2", "--to", "1"},
+		{"--consumer", "sipeat-contact-consumer", "--partition", "6"}, {"--consumer", "sipeat-contact-consumer", "--partition", "-2"},
+		{"--consumer", "sipeat-contact-consumer", "--from", "2026-11-27T08:00:00Z", "--to", "2026-11-26T08:00:00Z"}} {
 		assert.Equal(t, 2, other.Run(append([]string{"replay"}, wrong...)...).Status, "%v", wrong)
 	}
 	assert.Len(t, Records(t, s.Kafka, "notification"), len(posted))

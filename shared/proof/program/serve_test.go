@@ -196,10 +196,10 @@ func TestHelpHasExamples(t *testing.T) {
 	t.Parallel()
 	top := Run(t, "", "help")
 	assert.Equal(t, 0, top.Status)
-	for _, name := range []string{"serve", "api", "worker", "topics", "doctor", "publish", "tail"} {
+	for _, name := range []string{"serve", "api", "worker", "topics", "doctor", "publish", "tail", "version"} {
 		assert.Contains(t, top.Stdout, "  "+name+" ")
 		assert.Contains(t, Run(t, "", name, "--help").Stdout, "Examples:\n  sipeat "+name)
 	}
-	assert.Regexp(t, `^sipeat \S+ (\S+ )?go1\.\S+ \w+/\w+\n$`, Run(t, "", "--version").Stdout)
+	assert.Regexp(t, `^sipeat \S+ (\S+ )?go1\.\S+ \w+/\w+\n$`, Run(t, "", "version").Stdout)
 	assert.Contains(t, Run(t, "", "__complete", "publish", "").Stdout, "contact-created")
 }
