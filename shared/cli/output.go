@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/lmittmann/tint"
 	"github.com/mattn/go-isatty"
+	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/observe"
 	"github.com/sipeat/sipeat/shared/trace"
@@ -91,6 +92,14 @@ func (a *app) busy(doing string) {
 	if isTerminal(a.stderr) {
 		fmt.Fprintf(a.stderr, "%s …\x1b[K\r", doing)
 	}
+}
+
+// newBar makes a progress bar for a number of things, -1 if that is unknown. It is shown on a terminal.
+func (a *app) newBar(things int64, name string) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(things, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription(name),
+		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetVisibility(isTerminal(a.stderr)))
 }
 
 // printTable writes rows of cells that tabs separate, in columns.

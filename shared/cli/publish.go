@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/web"
@@ -42,6 +43,7 @@ type publishing struct {
 	*app
 	definition         events.Definition
 	key                string
+	bar                *progressbar.ProgressBar
 	waiting            []sent
 	published, refused int
 }
@@ -67,7 +69,9 @@ func (p *publishing) run(ctx context.Context) error {
 	if isTerminal(p.stdin) {
 		fmt.Fprintln(p.stderr, "Type one JSON object per line; Ctrl-D ends.")
 	}
+	p.bar = p.newBar(-1, "published")
 	err := errors.Join(p.send(ctx), p.settle(0))
+	_ = p.bar.Finish()
 	fmt.Fprintf(p.stderr, "published %d, refused %d\n", p.published, p.refused)
 	if err == nil && p.refused > 0 {
 		err = fmt.Errorf("%d of %s refused", p.refused, counted(p.published+p.refused, "line"))
@@ -103,6 +107,7 @@ func (p *publishing) send(ctx context.Context) error {
 			event, err := p.event(n, text)
 			if err != nil {
 				p.refused++
+				_ = p.bar.Clear()
 				fmt.Fprintf(p.stderr, "line %d: %v\n", n, err)
 				continue
 			}
@@ -138,6 +143,7 @@ func (p *publishing) settle(limit int) error {
 		}
 		p.waiting = p.waiting[1:]
 		p.published++
+		_ = p.bar.Add(1)
 	}
 	return nil
 }

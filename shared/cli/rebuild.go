@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
@@ -123,6 +123,7 @@ func (r *rebuild) openNamed(ctx context.Context, name string) (store.Store, erro
 func (r *rebuild) build(ctx context.Context, model store.Store) error {
 	r.progress = r.newProgress()
 	err := r.replay(ctx, model, false)
+	_ = r.progress.bar.Finish()
 	handled, all := r.progress.total()
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("interrupted at %d of %d events", handled, all)
@@ -197,17 +198,19 @@ func (a *app) logOutage(report bus.Report) {
 	}
 }
 
-// progress logs how many events of topics are handled.
+// progress shows how many events of topics are handled: by a bar on a terminal, in the log elsewhere.
 type progress struct {
-	logger  *slog.Logger
+	*app
 	began   time.Time
+	bar     *progressbar.ProgressBar
 	mu      sync.Mutex
 	topics  map[string][2]int64 // how many events are handled, of how many
 	logging rate.Sometimes
 }
 
 func (a *app) newProgress() *progress {
-	p := &progress{logger: a.logger, began: time.Now(), topics: map[string][2]int64{}, logging: rate.Sometimes{Interval: 5 * time.Second}}
+	p := &progress{app: a, began: time.Now(), bar: a.newBar(1, "events"), topics: map[string][2]int64{},
+		logging: rate.Sometimes{Interval: 10 * time.Second}}
 	p.logging.Do(func() {}) // not at the start, when nothing is known yet
 	return p
 }
@@ -216,8 +219,13 @@ func (p *progress) add(topic string, handled, all int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.topics[topic] = [2]int64{min(handled, all), all}
+	handled, all = p.total()
+	p.bar.ChangeMax64(all + 1) // or it ends by itself
+	_ = p.bar.Set64(handled)
+	if isTerminal(p.stderr) {
+		return
+	}
 	p.logging.Do(func() {
-		handled, all := p.total()
 		perSecond := float64(handled) / time.Since(p.began).Seconds()
 		left := time.Duration(float64(all-handled) / max(perSecond, 0.01) * float64(time.Second)).Round(time.Second)
 		p.logger.Info("projecting", "handled", handled, "of", all, "per_second", int(perSecond), "left", left.String())

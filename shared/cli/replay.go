@@ -113,7 +113,9 @@ func (r *replay) run(ctx context.Context) error {
 	}
 	progress := r.newProgress()
 	o.Progress = func(handled, all int64) { progress.add(consumer.Topic, handled, all) }
-	if err := kafka.Replay(ctx, r.cluster, consumer, o); err != nil {
+	err = kafka.Replay(ctx, r.cluster, consumer, o)
+	_ = progress.bar.Finish()
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(r.stdout, "Projected %s of %s again; %d rejected.\n", counted(int(handled.Load()), "event"), consumer.Topic,
