@@ -85,6 +85,7 @@ func TestConsoleShowsNow(t *testing.T) {
 	empty, err := sqlite.Open(t.Context(), filepath.Join(s.Data, "empty.db"))
 	require.NoError(t, err)
 	require.NoError(t, empty.Close())
+	p.shows("#models button", "Compare")
 	p.tabTo("#models button")
 	p.press(kb.Enter)
 	p.shows("li", "is in "+filepath.Join(s.Data, "read-model.db")+" only")
