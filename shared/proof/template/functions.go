@@ -9,6 +9,8 @@ import (
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/functions/queries"
 	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/web"
 )
 
 // sides are the properties that the functions of a side share.
@@ -20,7 +22,6 @@ var sides = map[string]struct{ memory, timeout int }{
 
 // row completes the tables in functions/*/functions.go.
 type row struct {
-	about  string // description
 	topic  string // that it publishes to
 	rights []right
 }
@@ -54,33 +55,28 @@ var deliveries = right{"BatchGetItem", claims, ""}
 // rows lists the differences between functions. A test runs each function on fakes and compares the rights that it uses
 // with these.
 var rows = map[string]row{
-	"create-contact":      {about: "a visitor leaves contact details", topic: "contact-created"},
-	"create-machine":      {about: "an operator registers a machine", topic: "machine-created"},
-	"create-request":      {about: "a customer requests drinks", topic: "request-created"},
-	"create-notification": {about: "staff notify someone", topic: "notification"},
+	"create-contact":      {topic: "contact-created"},
+	"create-machine":      {topic: "machine-created"},
+	"create-request":      {topic: "request-created"},
+	"create-notification": {topic: "notification"},
 
-	"get-contact":   {about: "one contact", rights: []right{get("contact-created")}},
-	"list-contacts": {about: "contacts, newest first", rights: []right{list("list")}},
-	"get-machine":   {about: "one machine", rights: []right{get("machine-created")}},
-	"list-machines": {about: "machines, newest first", rights: []right{list("list", "country", "city")}},
-	"get-request":   {about: "one request", rights: []right{get("request-created")}},
-	"list-requests": {about: "requests, newest first",
-		rights: []right{list("list", "country", "city", "machine")}},
-	"get-notification":   {about: "one notification", rights: []right{get("notification"), deliveries}},
-	"list-notifications": {about: "notifications, newest first", rights: []right{list("list", "kind"), deliveries}},
-	"get-demand":         {about: "requested drinks by place", rights: []right{{"Query BatchGetItem", item, demand}, list("place")}},
+	"get-contact":        {rights: []right{get("contact-created")}},
+	"list-contacts":      {rights: []right{list("list")}},
+	"get-machine":        {rights: []right{get("machine-created")}},
+	"list-machines":      {rights: []right{list("list", "country", "city")}},
+	"get-request":        {rights: []right{get("request-created")}},
+	"list-requests":      {rights: []right{list("list", "country", "city", "machine")}},
+	"get-notification":   {rights: []right{get("notification"), deliveries}},
+	"list-notifications": {rights: []right{list("list", "kind"), deliveries}},
+	"get-demand":         {rights: []right{{"Query BatchGetItem", item, demand}, list("place")}},
 
-	"contact-created": {about: "project contacts and announce them", topic: "notification",
-		rights: []right{put("contact-created"), marks}},
-	"machine-created": {about: "project machines and announce them", topic: "notification",
-		rights: []right{put("machine-created"), marks}},
-	"request-created": {about: "project requests and their demand, and announce them", topic: "notification",
-		rights: []right{put("request-created"), {"UpdateItem", item, demand + " " + marksKey}, {"Query", item, marksKey}}},
-	"notification": {about: "project notifications and deliver them",
-		rights: []right{put("notification"), marks, {"UpdateItem", claims, ""}}},
+	"contact-created": {topic: "notification", rights: []right{put("contact-created"), marks}},
+	"machine-created": {topic: "notification", rights: []right{put("machine-created"), marks}},
+	"request-created": {topic: "notification", rights: []right{put("request-created"),
+		{"UpdateItem", item, demand + " " + marksKey}, {"Query", item, marksKey}}},
+	"notification": {rights: []right{put("notification"), marks, {"UpdateItem", claims, ""}}},
 }
 
-// function is one Lambda function, by the table of its side and its row.
 type function struct {
 	Name, Side      string
 	Route           string // of commands and queries: "POST /contacts"
@@ -94,25 +90,25 @@ type function struct {
 
 func functions() ([]function, error) {
 	var all []function
-	for _, f := range (commands.Commands{}).Functions() {
-		all = append(all, function{Name: f.Name, Side: "commands", Route: f.Route, Staff: f.Staff})
+	endpoints := func(side string, functions []web.Function) {
+		for _, f := range functions {
+			all = append(all, function{Name: f.Name, Side: side, Route: f.Route, Staff: f.Staff, About: f.Route + " - " + f.Summary})
+		}
 	}
-	for _, f := range (queries.Queries{}).Functions() {
-		all = append(all, function{Name: f.Name, Side: "queries", Route: f.Route, Staff: f.Staff})
-	}
+	endpoints("commands", commands.Commands{}.Functions())
+	endpoints("queries", queries.Queries{}.Functions())
 	for _, f := range (consumers.Consumers{}).Functions() {
-		all = append(all, function{Name: f.Name, Side: "consumers", Topic: f.Consumer.Topic, Group: f.Consumer.Group})
+		d, _ := events.Lookup(f.Consumer.Topic)
+		all = append(all, function{Name: f.Name, Side: "consumers", Topic: d.Topic, Group: f.Consumer.Group,
+			About: "on " + d.Topic + " - " + d.Description})
 	}
 	for i := range all {
 		f := &all[i]
-		r, ok := rows[f.Name]
-		if !ok {
-			return nil, fmt.Errorf("add the description and the rights of %s to rows in shared/proof/template/functions.go", f.Name)
+		var ok bool
+		if f.row, ok = rows[f.Name]; !ok {
+			return nil, fmt.Errorf("add the rights of %s to rows in shared/proof/template/functions.go", f.Name)
 		}
-		f.row, f.About, f.Memory, f.Timeout = r, r.about, sides[f.Side].memory, sides[f.Side].timeout
-		if f.Route != "" {
-			f.About = f.Route + " - " + r.about
-		}
+		f.Memory, f.Timeout = sides[f.Side].memory, sides[f.Side].timeout
 	}
 	return all, nil
 }

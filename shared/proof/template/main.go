@@ -74,7 +74,6 @@ func generate(w io.Writer) error {
 	return t.Execute(w, data)
 }
 
-// table is a DynamoDB table.
 type table struct {
 	ID, NameParameter, Condition string
 	Description                  *sdk.CreateTableInput
