@@ -45,12 +45,12 @@ func withoutAWS(t *testing.T) *app {
 }
 
 // container serves credentials as ECS and EKS do: each answer is another key.
-func container(t *testing.T, lasts time.Duration) *atomic.Int64 {
+func container(t *testing.T) *atomic.Int64 {
 	t.Helper()
 	var answers atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"AccessKeyId":"CONTAINER%d","SecretAccessKey":"secret","Token":"token","Expiration":%q}`,
-			answers.Add(1), time.Now().Add(lasts).UTC().Format(time.RFC3339))
+			answers.Add(1), time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 	}))
 	t.Cleanup(s.Close)
 	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", s.URL)
@@ -88,7 +88,7 @@ func TestCredentialsAndRegionAreFoundAsByAWSTools(t *testing.T) {
 		key, region string
 	}{
 		"container": {func(t *testing.T) {
-			container(t, time.Hour)
+			container(t)
 			t.Setenv("AWS_REGION", "eu-central-1")
 		}, "CONTAINER1", "eu-central-1"},
 		"profile": {func(t *testing.T) { t.Setenv("AWS_PROFILE", "sipeat") }, "PROFILE", "eu-south-2"},
@@ -116,26 +116,6 @@ func TestCredentialsAndRegionAreFoundAsByAWSTools(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, c.key, login.AccessKey)
 		})
-	}
-}
-
-func TestCredentialsAreRenewedBeforeTheyExpire(t *testing.T) {
-	for _, c := range []struct {
-		lasts time.Duration
-		keys  []string
-	}{
-		{time.Hour, []string{"CONTAINER1", "CONTAINER1", "CONTAINER1"}},
-		{time.Minute, []string{"CONTAINER2", "CONTAINER3", "CONTAINER4"}}, // the first is used up by load
-	} {
-		a := withoutAWS(t)
-		container(t, c.lasts)
-		_, err := a.aws.load(t.Context())
-		require.NoError(t, err)
-		for _, key := range c.keys {
-			login, err := a.cluster.AWSCredentials(t.Context())
-			require.NoError(t, err)
-			assert.Equal(t, key, login.AccessKey)
-		}
 	}
 }
 
@@ -187,7 +167,7 @@ func TestWrongSettingsOfAWSAreUsageErrorsAndMissingCredentialsAreNot(t *testing.
 
 func TestRegionIsRequiredByServicesButNotByMSK(t *testing.T) {
 	a := withoutAWS(t)
-	container(t, time.Hour)
+	container(t)
 	_, err := a.openNotifier(t.Context())
 	require.ErrorContains(t, err, "no AWS region is set")
 	assert.ErrorAs(t, err, new(usageError))
@@ -197,7 +177,7 @@ func TestRegionIsRequiredByServicesButNotByMSK(t *testing.T) {
 
 func TestCredentialsAreLookedUpOnlyIfNeeded(t *testing.T) {
 	a := withoutAWS(t)
-	lookups := container(t, time.Hour)
+	lookups := container(t)
 	t.Setenv("DYNAMODB_ENDPOINT", "http://127.0.0.1:1")
 	_, local, err := a.dynamoDB(t.Context())
 	require.NoError(t, err)

@@ -39,12 +39,10 @@ const (
 	exitUsage  = 2 // wrong usage or settings
 )
 
-// usageError marks errors of usage and settings.
 type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
 
-// app is what the subcommands share.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -143,7 +141,6 @@ func (a *app) command() *cobra.Command {
 	return root
 }
 
-// settingFlags are the flags that override a setting.
 var settingFlags = map[string]struct{ setting, usage string }{
 	"http":    {"SIPEAT_HTTP", "`address` of the API; port 0 takes a free one (default 127.0.0.1:8080)"},
 	"kafka":   {"SIPEAT_KAFKA", "`address` of the broker; port 0 takes a free one (default 127.0.0.1:9092)"},
@@ -167,7 +164,6 @@ func addFlags(c *cobra.Command, names ...string) {
 
 func (a *app) addJSONFlag(c *cobra.Command) { c.Flags().BoolVar(&a.json, "json", false, "write JSON") }
 
-// configure reads the settings from the environment and .env.
 func (a *app) configure() (err error) {
 	if err := loadDotenv(); err != nil {
 		return err

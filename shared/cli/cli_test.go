@@ -36,17 +36,6 @@ func TestDotenvErrorsShowNoSecrets(t *testing.T) {
 	}
 }
 
-func TestEnvironmentOverridesDotenv(t *testing.T) {
-	t.Chdir(t.TempDir())
-	require.NoError(t, loadDotenv(), "the file is optional")
-	writeDotenv(t, "SIPEAT_TEST_SET=file\nSIPEAT_TEST_NEW=file\n")
-	t.Setenv("SIPEAT_TEST_SET", "environment")
-	unset(t, "SIPEAT_TEST_NEW")
-	require.NoError(t, loadDotenv())
-	assert.Equal(t, "environment", os.Getenv("SIPEAT_TEST_SET"))
-	assert.Equal(t, "file", os.Getenv("SIPEAT_TEST_NEW"))
-}
-
 func TestDotenvValuesAreLiteral(t *testing.T) {
 	for line, want := range map[string]string{
 		`S=xTvDqw$27`:        "xTvDqw$27",

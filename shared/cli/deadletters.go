@@ -43,7 +43,6 @@ func (a *app) deadLettersCommand() *cobra.Command {
 	return root
 }
 
-// onDeadLetters is the RunE of a command on dead letters.
 func (a *app) onDeadLetters(run func(context.Context, *deadletters.Client, []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		if err := a.reach(c.Context(), kafka.Requirements{}); err != nil {
@@ -115,7 +114,6 @@ func (a *app) deadLettersListCommand() *cobra.Command {
 	return c
 }
 
-// noDeadLetters is what a command says that finds none.
 const noDeadLetters = "No open dead letter matches."
 
 func (a *app) printRejections(rejections []*deadletters.Rejection) error {

@@ -40,7 +40,6 @@ func (a *app) doctorCommand() *cobra.Command {
 	return c
 }
 
-// The statuses of a finding.
 const (
 	well  = "ok"
 	noted = "note"  // worth knowing, not a failure
@@ -270,7 +269,6 @@ func (d *doctor) checkStore(ctx context.Context) error {
 	return nil
 }
 
-// checkIssuer reads the keys that verify the tokens of staff.
 func (d *doctor) checkIssuer(ctx context.Context) error {
 	if auth := d.settings.Web.Auth; auth.Mode == "jwt" {
 		d.judge(auth.JWT.Issuer, gateway.New(d.settings.Web, d.logger, time.Now).Ping(ctx),

@@ -129,7 +129,6 @@ func (a *app) function(ctx context.Context, name, where string,
 	}).Invoke, nil
 }
 
-// showResponse writes the response. It returns an error if the response is a failure.
 func (a *app) showResponse(function string, response []byte) error {
 	var r struct {
 		Status   int               `json:"statusCode"`

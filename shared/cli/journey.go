@@ -46,7 +46,6 @@ func (a *app) journeyCommand() *cobra.Command {
 	return c
 }
 
-// printStation prints an event and, indented, those that it caused.
 func (a *app) printStation(s *console.Station, indent string) {
 	line := func(format string, args ...any) {
 		fmt.Fprintln(a.stdout, indent+events.OneLine(fmt.Sprintf(format, args...), 1000))

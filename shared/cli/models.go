@@ -67,7 +67,6 @@ func (a *app) models(ctx context.Context, table string) (all console.ReadModels,
 	return all, nil
 }
 
-// tableModel is a read model in a table of DynamoDB.
 func (a *app) tableModel(ctx context.Context, name string) console.Model {
 	m := console.Model{Name: name, Compare: "sipeat rebuild --once --table " + name + " --compare " + a.settings.Table,
 		Switch: a.switching("", name)}

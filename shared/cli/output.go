@@ -20,7 +20,6 @@ import (
 	"github.com/sipeat/sipeat/shared/trace"
 )
 
-// isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
@@ -61,7 +60,7 @@ func (o *output) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// writeJSON writes a value as one line, unless the options say more. Text from records may be anything: invalid UTF-8 becomes U+FFFD.
+// writeJSON writes a value, as one line without [indent]. Invalid UTF-8, which records may hold, becomes U+FFFD.
 func (a *app) writeJSON(value any, options ...json.Options) error {
 	text, err := json.Marshal(value, append(options, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))...)
 	if err == nil {
@@ -115,7 +114,7 @@ func printable(b []byte) string { return cmp.Or(events.OneLine(string(b), 4000),
 // maxRows is how many rows of a table are shown: more than a screen, and not what a person reads.
 const maxRows = 100
 
-// printList prints items as lines of JSON, or as a table of at most [maxRows] rows below the heading, and how many more there are.
+// printList prints items as lines of JSON, or as a table of at most [maxRows] rows and how many more there are.
 func printList[T any](a *app, items []T, heading string, row func(T) string) error {
 	if a.json {
 		for _, item := range items {
@@ -144,7 +143,6 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-// topicNames are the topics of the event types.
 func topicNames() (names []string) {
 	for _, d := range events.Catalogue() {
 		names = append(names, d.Topic)

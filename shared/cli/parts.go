@@ -52,7 +52,6 @@ func (a *app) runServer(ctx context.Context, start func(context.Context) error) 
 	return context.Cause(a.running)
 }
 
-// open opens telemetry, notifier, read model and publisher for a server.
 func (a *app) open(ctx context.Context, where string) error {
 	if err := a.openTelemetry(ctx); err != nil {
 		return err
@@ -104,7 +103,6 @@ func (a *app) openPublisher() (err error) {
 	return nil
 }
 
-// openModel opens the read model and the delivery claims.
 func (a *app) openModel(ctx context.Context, where string) (err error) {
 	if a.store, err = a.openStore(ctx, where); err != nil {
 		return err
@@ -132,7 +130,6 @@ func (a *app) openStore(ctx context.Context, where string) (store.Store, error) 
 	return s, nil
 }
 
-// openTable opens a read model in DynamoDB.
 func (a *app) openTable(ctx context.Context, name string) (store.Store, error) {
 	return open(ctx, a, "read model", func(cfg aws.Config) (*dynamodb.Store, error) { return dynamodb.Open(cfg, name) })
 }
@@ -157,7 +154,6 @@ func (a *app) openClaims(ctx context.Context, where string) (store.Claims, error
 	return c, nil
 }
 
-// claimsFile is the default path of a read model's delivery claims.
 func claimsFile(model string) string { return filepath.Join(filepath.Dir(model), "claims.db") }
 
 // open opens a table of DynamoDB, and creates it on DynamoDB Local if it does not exist.
@@ -229,7 +225,6 @@ func (a *app) openDeadLetters() (bus.DeadLetters, error) {
 	return a.consumers().DeadLetters(deadLetters), nil
 }
 
-// openNotifier opens the channels in NOTIFY.
 func (a *app) openNotifier(ctx context.Context) (notify.Channels, error) {
 	openSES := func(m notify.Composer) (notify.Notifier, error) {
 		cfg, err := a.aws.regional(ctx)

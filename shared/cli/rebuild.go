@@ -23,7 +23,6 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// rebuild is the building of a read model from the topics.
 type rebuild struct {
 	*app
 	file, table, data string // where it is built: one of them
@@ -180,7 +179,6 @@ func (r *rebuild) replay(ctx context.Context, model store.Store, follow bool) er
 	return replays.Wait()
 }
 
-// projections are the consumers that only project.
 func projections(model store.Store) []consumers.Function {
 	return consumers.Consumers{Store: consumers.Projected(model)}.Functions()
 }
@@ -191,7 +189,6 @@ func (r *rebuild) Write(context.Context, bus.DeadLetter) error {
 	return nil
 }
 
-// logOutage logs that events wait for the read model.
 func (a *app) logOutage(report bus.Report) {
 	if report.Outcome != bus.Done && report.Outcome != bus.Rejected {
 		a.outage.Do(func() { a.logger.Warn("events wait for the read model", "error", report.Err) })

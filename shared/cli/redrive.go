@@ -184,8 +184,7 @@ func (a *app) deadLettersDiscardCommand() *cobra.Command {
 	return c
 }
 
-// onPreview is the RunE of an action on the events of a preview. It prints the result of each event, and fails unless what is wanted
-// is done about all.
+// onPreview is the RunE of an action on a preview. It prints the result of each event, and fails unless all are as wanted.
 func (a *app) onPreview(act func(*deadletters.Client, context.Context, string, deadletters.ActOptions) error,
 	o *deadletters.ActOptions, wanted string) func(*cobra.Command, []string) error {
 	return a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, args []string) error {

@@ -20,7 +20,6 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// replay is a part of a topic that is projected again.
 type replay struct {
 	*app
 	consumer, topic, from, to, key string
@@ -123,7 +122,6 @@ func (r *replay) run(ctx context.Context) error {
 	return nil
 }
 
-// selects reports whether a record is to be projected.
 func (r *replay) selects(record bus.Record) bool {
 	if r.key == "" || string(record.Key) == r.key {
 		return true

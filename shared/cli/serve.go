@@ -206,7 +206,6 @@ func (a *app) listenAndServe(name, address, setting, path string, handler http.H
 	return nil
 }
 
-// serveHTTP serves until the parts are closed.
 func (a *app) serveHTTP(name string, listener net.Listener, handler http.Handler) {
 	server := web.Server(handler, a.logger)
 	server.IdleTimeout = a.settings.Web.IdleTimeout
@@ -230,7 +229,6 @@ func (a *app) printEndpoints() {
 	a.printTable(rows...)
 }
 
-// printRequest shows a first request, and when AUTH is needed.
 func (a *app) printRequest(url string) {
 	fmt.Fprint(a.stdout, "Try:\n\n  curl -i "+url+`/contacts -H 'Content-Type: application/json' -d '`+
 		`{"name":"Ada Lovelace","email":"ada@example.com","phone":"+44 20 7946 0958","message":"A machine, please."}'`+

@@ -110,8 +110,8 @@ func (a *app) showRecord(r bus.Record) error {
 // showRecordJSON shows the value as the JSON that it is, otherwise as text; null is a tombstone.
 func (a *app) showRecordJSON(r bus.Record) error {
 	out := map[string]any{
-		"topic": r.Topic, "partition": r.Partition, "offset": r.Offset, "key": text(r.Key), "value": text(r.Value), "headers": headers(r),
-		"timestamp": r.Timestamp.UTC().Format(time.RFC3339Nano), // the year may have more than four digits
+		"topic": r.Topic, "partition": r.Partition, "offset": r.Offset, "key": text(r.Key), "value": text(r.Value),
+		"headers": headers(r), "timestamp": r.Timestamp.UTC().Format(time.RFC3339Nano), // the year may have more than four digits
 	}
 	if value := jsontext.Value(r.Value); value.IsValid() {
 		out["value"] = value

@@ -94,7 +94,6 @@ func (a *app) worker(ctx context.Context, only []string) error {
 	return nil
 }
 
-// requirements are the topics of the consumers, their dead-letter topics, and the topic of derived notifications.
 func requirements(functions []consumers.Function) (r kafka.Requirements) {
 	derived := events.Notification{}.Topic()
 	for _, f := range functions {
@@ -111,7 +110,6 @@ func requirements(functions []consumers.Function) (r kafka.Requirements) {
 // allConsumers is the table of the consumers, to be read only.
 func allConsumers() []consumers.Function { return consumers.Consumers{}.Functions() }
 
-// topicsOfGroups are the topics by consumer group.
 func topicsOfGroups() map[string]string {
 	topics := map[string]string{}
 	for _, f := range allConsumers() {

@@ -47,7 +47,6 @@ func OpenAPI(version string, functions []web.Function) []byte {
 	})
 }
 
-// kind is which failures a function has.
 type kind int
 
 const (
@@ -82,7 +81,6 @@ var failures = []struct {
 	{health, "503", "Not ready; unreachable names what is missing.", "Retry-After"},
 }
 
-// headers are those of answers.
 var headers = object{
 	"Location":           header("Where the resource can be read.", "string"),
 	"Preference-Applied": header("wait=N: how long it would have waited, at most.", "string"),

@@ -140,7 +140,6 @@ func at(schema *jsonschema.Schema, pointer string) *jsonschema.Schema {
 	return schema
 }
 
-// sentence describes a rule.
 func sentence(r events.Rule) string {
 	texts := map[events.RuleKind]string{
 		events.Line:      fmt.Sprintf("One line of at most %d characters.", r.Max),

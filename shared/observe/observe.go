@@ -6,8 +6,8 @@
 //   - None of it holds payload or a secret: only ids, our own names, outcomes and times. Error texts are logged, and are made
 //     without payload (see package events); traces and metrics hold no texts.
 //   - Labels of metrics have few values: topics, consumer groups, partitions, routes, statuses, outcomes, classes.
-//   - Tracing is off and costs next to nothing unless OTEL_TRACES_EXPORTER names an exporter. A request's traceparent goes through the
-//     topics all the same, see package trace.
+//   - Tracing is off and costs next to nothing unless OTEL_TRACES_EXPORTER names an exporter. A request's traceparent goes
+//     through the topics all the same, see package trace.
 //
 // Lambda binaries do not link it: their logs and metrics are CloudWatch's, and traceparent passes through them too.
 package observe

@@ -131,8 +131,8 @@ func end(span oteltrace.Span, failure string) {
 }
 
 // within runs do in a span. Without tracing, it is one that records nothing.
-func (t *Tracing) within(ctx context.Context, name string, kind oteltrace.SpanKind, do func(context.Context, oteltrace.Span) error,
-	attributes ...attribute.KeyValue) error {
+func (t *Tracing) within(ctx context.Context, name string, kind oteltrace.SpanKind,
+	do func(context.Context, oteltrace.Span) error, attributes ...attribute.KeyValue) error {
 	if t == nil {
 		return do(ctx, oteltrace.SpanFromContext(ctx))
 	}

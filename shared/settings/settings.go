@@ -203,7 +203,6 @@ func (s Serve) Check() error {
 	return errors.Join(r.faults...)
 }
 
-// isAddress reports whether an address is host:port.
 func isAddress(address string) bool {
 	host, port, err := net.SplitHostPort(address)
 	_, notNumber := strconv.ParseUint(port, 10, 16)
@@ -217,12 +216,10 @@ func IsLoopback(address string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// isName reports whether s has only letters, digits and the given signs.
 func isName(s, signs string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"+signs) == ""
 }
 
-// reader reads settings and collects faults.
 type reader struct {
 	getenv func(string) string
 	faults []error

@@ -20,7 +20,6 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 )
 
-// contract is the API's OpenAPI document.
 var contract = sync.OnceValues(func() (routers.Router, error) {
 	functions := slices.Concat(commands.Commands{}.Functions(), queries.Queries{}.Functions(), web.Health())
 	document, err := openapi3.NewLoader().LoadFromData(docs.OpenAPI("test", functions))

@@ -22,7 +22,6 @@ var Groups = map[string]string{
 	"notification":    "sipeat-notification-consumer",
 }
 
-// client is a plain Kafka client.
 func client(t testing.TB, brokers string, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	c, err := kgo.NewClient(append([]kgo.Opt{

@@ -72,32 +72,6 @@ func TestBinariesAreBuiltWithTheToolchainOfGoMod(t *testing.T) {
 	assert.Equal(t, []string{"local build", "local build", "local build"}, calls)
 }
 
-// Without vuln.go.dev the database comes from the module proxy; a finding fails at once.
-func TestVulnerabilitiesAreCheckedWithoutVulnGoDev(t *testing.T) {
-	t.Parallel()
-	c := newCheckout(t)
-	tools := "cache/sipeat-tools/" + toolchain(t) + "/"
-	c.write("vulndb@v1/data/osv/GO-1.json", "{}")
-	c.stub("stubs/go", `echo go "$1 $2" >>calls
-case $1 in
-mod) echo "{"; echo "	\"Dir\": \"$PWD/vulndb@v1\","; echo "	\"Sum\": \"x\""; echo "}" ;;
-build) printf '#!/bin/sh\nmkdir "$4"\n' >"$3"; chmod +x "$3" ;;
-esac`)
-	for status, want := range map[string][]string{
-		"0": {"govulncheck ./..."},
-		"3": {"govulncheck ./..."},
-		"1": {"govulncheck ./...", "go mod download", "govulncheck -db file://" + c.dir + "/" + tools + "vulndb-v1 ./..."},
-	} {
-		c.stub(tools+"govulncheck-v1.9.0", `echo "govulncheck $@" >>calls; test "$1" = -db || exit `+status)
-		calls, output, err := c.make("vuln")
-		assert.Equal(t, want, calls, "%s: %s", status, output)
-		assert.Equal(t, status != "3", err == nil, "%s: %s", status, output)
-	}
-	c.stub(tools+"govulncheck-v1.9.0", `test "$1" = -db && exit 3; exit 1`)
-	_, output, err := c.make("vuln")
-	require.Error(t, err, "findings of the module's database: %s", output)
-}
-
 // asking stands in for `sam deploy`: with --guided it writes its answers to the given file, like the SAM CLI.
 const asking = `echo "$@" >>calls
 case "$*" in *--guided*) printf '[default.deploy.parameters]\nstack_name = "sipeat"\n' >"$3"
