@@ -71,7 +71,8 @@ func (a *app) consoleOptions() console.Options {
 		Store: a.store, Claims: a.claims, Lists: lists, Commands: commands.Commands{}.Functions(), Schema: docs.Schema,
 		Callers: []string{gateway.TokenSubject}, Running: a.running, Who: whoami(), Logger: a.logger,
 		Cluster: a.cluster, Groups: topicsOfGroups(), Statuses: a.statuses, Diagnose: a.diagnose, Models: a.models,
-		OpenModel: a.openBeside, DeadLetters: &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger, Check: checker(a.store)},
+		OpenModel:   a.openBeside,
+		DeadLetters: &deadletters.Client{Cluster: a.cluster, Topics: topicNames(), Logger: a.logger, Check: checker(a.store)},
 	}
 }
 

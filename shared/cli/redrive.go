@@ -129,13 +129,8 @@ func (d dryRun) Put(ctx context.Context, item store.Item) error {
 	return item.Compare(kept.Digest[:])
 }
 
-// takesToken accepts the token of a preview as the only argument.
-func takesToken(c *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return errors.New("the argument is one token, which `sipeat dead-letters preview` prints")
-	}
-	return deadletters.CheckToken(args[0])
-}
+var takesToken = cobra.MatchAll(cobra.ExactArgs(1),
+	func(_ *cobra.Command, args []string) error { return deadletters.CheckToken(args[0]) })
 
 func (a *app) deadLettersRedriveCommand() *cobra.Command {
 	var o deadletters.ActOptions
