@@ -64,7 +64,7 @@ func (n *Notifier) Notify(ctx context.Context, m notify.Message) error {
 	if err == nil {
 		return nil
 	}
-	return explain(ctx, err)
+	return explain(ctx, err, mail.Named)
 }
 
 // Probe reads the state of the account. A role that may only send lacks the right (ses:GetAccount); that SES says so shows that
@@ -79,7 +79,7 @@ func (n *Notifier) Probe(ctx context.Context) (string, error) {
 	case err != nil && !answered:
 		return "", events.Wrap(events.Unavailable, notify.Cause(ctx, err), "SES did not answer")
 	case err != nil:
-		return "", explain(ctx, err)
+		return "", explain(ctx, err, false)
 	case !account.SendingEnabled:
 		return "", events.Errorf(events.Unavailable, "SES has paused sending of this account; its console has the reason")
 	case !account.ProductionAccessEnabled:
@@ -94,7 +94,7 @@ var errorCode = regexp.MustCompile(`^[A-Za-z0-9.-]{1,64}$`)
 // explain classifies an error of SES. The errors of SendEmail:
 // https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors. Texts contain addresses and
 // are never repeated. SES queues for recipients that are refused for now, so no error is about one recipient's server.
-func explain(ctx context.Context, err error) error {
+func explain(ctx context.Context, err error, named bool) error {
 	if notify.Unreached(err) {
 		return events.Wrap(events.Unavailable, notify.Cause(ctx, err), "no connection to SES")
 	}
@@ -124,6 +124,12 @@ func explain(ctx context.Context, err error) error {
 		}
 		return events.Errorf(events.Invalid, "%s: it refuses this content", what)
 	case "BadRequestException", "InvalidParameterValue":
+		switch aboutAddress := strings.Contains(text, "address") || strings.Contains(text, "domain"); {
+		case aboutAddress && named:
+			return events.Errorf(events.Invalid, "%s: it refuses the recipient's address", what)
+		case aboutAddress:
+			return events.Errorf(events.Unavailable, "%s: it refuses an address of NOTIFY_TO or NOTIFY_FROM", what)
+		}
 		return events.Errorf(events.Unknown, "%s: it does not say whether this mail is at fault", what)
 	}
 	// A suspended or paused account, limits, a missing right, expired and wrong keys: none concerns one mail.
