@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkHotDrink stores requests by 64 handles at once, as 64 Lambda environments have, in a table that holds requests of 1,000
-// cities: each for a drink of its own, and all for one drink of one city. It reports the requests per second, how many
+// BenchmarkHotDrink stores requests by 64 handles at once, as 64 Lambda environments have, in a table that holds requests of
+// 1,000 cities: each for a drink of its own, and all for one drink of one city. It reports the requests per second, how many
 // transactions of each request conflicted, and the demand of the hot drink over what was requested, which must be 1. It needs
 // DYNAMODB_ENDPOINT; DynamoDB Local runs one transaction at a time, so that the conflicts are less than those of AWS.
 //
