@@ -49,7 +49,8 @@ func listen(kind, data string) error {
 		}
 		cluster.Brokers = []string{broker.Address()}
 	}
-	if _, err := kafka.MakeTopics(context.Background(), cluster, kafka.Topics(events.Catalogue()...)...); err != nil {
+	topics := append(kafka.Topics(events.Catalogue()...), kafka.Topic{Name: bareTopic, Partitions: 6})
+	if _, err := kafka.MakeTopics(context.Background(), cluster, topics...); err != nil {
 		return err
 	}
 	handler, err := http.NotFoundHandler(), error(nil) // of kind broker
@@ -76,12 +77,15 @@ func serveHTTP(handler http.Handler, brokers string) error {
 	return http.Serve(listener, handler)
 }
 
+// bareTopic has no events: other programs that use the same brokers would reject what bareHandler writes.
+const bareTopic = "bare"
+
 // bareHandler is the hand-written baseline that only passes contacts on: it decodes the same JSON by the same library
 // into the same struct, and produces with the same guarantees. Its keys are spread over the partitions like ours:
 // records of one partition share a batch, which the broker syncs to the disk once.
 func bareHandler(brokers []string) (http.Handler, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ProducerLinger(0), kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.DefaultProduceTopic("contact-created"))
+		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.DefaultProduceTopic(bareTopic))
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/sipeat/sipeat/shared/bus/kafka"
-	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -17,7 +16,7 @@ func listenOwn(data string) error {
 	}
 	brokers := cluster.ListenAddrs()
 	at := settings.Kafka{Brokers: brokers}
-	if _, err := kafka.MakeTopics(context.Background(), at, kafka.Topics(events.Catalogue()...)...); err != nil {
+	if _, err := kafka.MakeTopics(context.Background(), at, kafka.Topic{Name: bareTopic, Partitions: 6}); err != nil {
 		return err
 	}
 	handler, err := bareHandler(brokers)

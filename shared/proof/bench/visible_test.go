@@ -44,10 +44,11 @@ func BenchmarkVisible(b *testing.B) {
 			}
 			settings := []string{"KAFKA_BROKERS=" + brokers, "STORE=" + s.store, "DYNAMODB_ENDPOINT=" + dynamoDB,
 				"THROTTLE_RATE=off", "THROTTLE_STAFF_RATE=off"}
+			hand := side{name: "hand", url: byHand(b, "KAFKA_BROKERS="+brokers)} // creates the topics, too
 			api := start(b, settings, "api", "--http", "127.0.0.1:0")
 			worker := start(b, settings, "worker")
 			worker.Says(worker.Stdout, "ready topics=")
-			visible(b, side{name: "servers", url: api.URL}, side{name: "hand", url: byHand(b, "KAFKA_BROKERS="+brokers)})
+			visible(b, side{name: "servers", url: api.URL}, hand)
 		})
 	}
 }
