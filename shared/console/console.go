@@ -8,7 +8,7 @@
 // page's policy allows nothing but itself.
 //
 // All filters of a view are in its URL. Lists are bounded. Nothing is recorded for the console: it costs the brokers what the
-// command line costs them, while somebody looks at it.
+// command line costs them, while a page is open.
 package console
 
 import (
@@ -62,18 +62,18 @@ type Options struct {
 
 // Functions are the endpoints of the console, below /console/, and GET /, which redirects there.
 func Functions(o Options) []web.Function {
-	l := &letters{client: o.DeadLetters}
-	n, d := &now{Options: o, letters: l}, &deadLetters{o, l}
+	rejected := &rejections{client: o.DeadLetters}
+	n, d := &now{Options: o, rejections: rejected}, &deadLetters{o, rejected}
 	r := &rebuilds{Options: o, now: n}
 	overview := view("now", web.HandleQuery(n.get))
 	overview.Watch = true // it is polled
 	all := []web.Function{
 		overview,
 		view("dead-letters", web.HandleQuery(d.list)),
-		view("dead-letters/{id...}", web.HandleQuery(d.letter)),
+		view("dead-letters/{id...}", web.HandleQuery(d.detail)),
 		view("dead-letters/preview", web.HandleQuery(d.preview)),
 		view("journey", web.HandleQuery(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })), // the form
-		view("journey/{id}", web.HandleQuery((&journeys{o, l}).get)),
+		view("journey/{id}", web.HandleQuery((&journeys{o, rejected}).get)),
 		view("topics", web.HandleQuery(topics{o}.list)),
 		view("topics/{topic}", web.HandleQuery(topics{o}.get)),
 		view("topics/{topic}/records", web.HandleQuery(topics{o}.records)),

@@ -22,7 +22,7 @@ import (
 const (
 	maxValue    = 64 << 10        // bytes of a value that are shown
 	maxHeader   = 2000            // bytes of a header's value that are shown
-	maxShown    = 100             // refusals of a preview, actions on a letter, groups, results of an action
+	maxShown    = 100             // refusals of a preview, actions on a rejection, groups, results of an action
 	maxLater    = 20              // later events of a key
 	laterWithin = 3 * time.Second // the search for them
 	maxBody     = 2 << 20         // of an action: the token of the largest preview
@@ -30,7 +30,7 @@ const (
 
 type deadLetters struct {
 	Options
-	letters *letters
+	rejections *rejections
 }
 
 // filterQuery selects rejections, as the flags of `sipeat dead-letters` do.
@@ -75,7 +75,7 @@ type groupView struct {
 }
 
 func (d *deadLetters) list(ctx context.Context, q listQuery) (listView, error) {
-	all, complete, err := d.letters.get(ctx, true)
+	all, complete, err := d.rejections.get(ctx, true)
 	if err != nil {
 		return listView{}, err
 	}
@@ -111,11 +111,11 @@ func (d *deadLetters) list(ctx context.Context, q listQuery) (listView, error) {
 	return v, nil
 }
 
-type letterQuery struct {
+type detailQuery struct {
 	ID string `path:"id"`
 }
 
-type letterView struct {
+type detailView struct {
 	Rejections    []rejectionView      `json:"rejections"` // one for each consumer that rejected the record
 	Actions       []deadletters.Action `json:"actions"`    // on them, oldest first, the last [maxShown]
 	Later         []laterEvent         `json:"later"`      // of the same key
@@ -140,8 +140,8 @@ type laterEvent struct {
 	EventID string    `json:"eventId,omitempty"`
 }
 
-// letter answers GET /console/dead-letters/{id}.
-func (d *deadLetters) letter(ctx context.Context, q letterQuery) (v letterView, err error) {
+// detail answers GET /console/dead-letters/{id}.
+func (d *deadLetters) detail(ctx context.Context, q detailQuery) (v detailView, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	rejections, err := d.DeadLetters.Show(ctx, q.ID)

@@ -36,15 +36,15 @@ const (
 
 // Journey is what became of the events that an id names.
 //
-// Nothing is recorded for it, so it costs an event nothing: the topics are searched when somebody asks, from the time that the id
+// Nothing is recorded for it, so it costs an event nothing: the topics are searched on request, from the time that the id
 // contains on (UUIDv7, and the TypeScript app's ids begin with milliseconds), or else from the read model's time of the resource,
 // or else from their beginning. Attempts are those that dead letters tell of: how many, and when each of the last began and how
 // long it took. An event that its group has committed and that has no dead letter was handled, after an unknown number of
 // attempts. All of it is kept as long as the topics.
 //
 // An Idempotency-Key is only a part of the digest from which its event's id is made. If nothing has the id, every event is tried:
-// its id is that of the key if the event's route, its data and a known caller make the same digest. The callers that are known
-// are the anonymous one, [Options.Callers] and whoever asks.
+// its id is that of the key if the event's route, its data and a known caller make the same digest. Known callers
+// are the anonymous one, [Options.Callers] and the one that asks.
 type Journey struct {
 	ID       string     `json:"id"`
 	Complete bool       `json:"complete"` // the topics were read to their ends
@@ -70,7 +70,7 @@ type Station struct {
 	Caused     []*Station               `json:"caused"`
 }
 
-// Request is what is known of a request to the API. Its line in the API's log has the eventId.
+// Request is a request to the API, as far as its events show it. Its line in the API's log has the eventId.
 type Request struct {
 	Route          string `json:"route"`
 	IdempotencyKey bool   `json:"idempotencyKey"`        // it had one
@@ -100,13 +100,13 @@ type journeyQuery struct {
 
 type journeys struct {
 	Options
-	letters *letters
+	rejections *rejections
 }
 
 // FindJourney finds the events that have the id, or whose subject, chain or cause has it, and all of their chains. None is
 // NotFound.
 func FindJourney(ctx context.Context, o Options, id string) (*Journey, error) {
-	return (&journeys{o, &letters{client: o.DeadLetters}}).get(ctx, journeyQuery{id})
+	return (&journeys{o, &rejections{client: o.DeadLetters}}).get(ctx, journeyQuery{id})
 }
 
 func (j *journeys) get(ctx context.Context, q journeyQuery) (*Journey, error) {
@@ -325,7 +325,7 @@ func (j *journeys) complete(ctx context.Context, s *search) error {
 	if err != nil {
 		return unavailable(err)
 	}
-	rejections, _, err := j.letters.get(ctx, true)
+	rejections, _, err := j.rejections.get(ctx, true)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ const (
 	sampleEvery   = 2 * time.Second  // at most
 	sampleTimeout = 5 * time.Second  // of the brokers
 	freshWithin   = time.Second      // how long a viewer waits for a sample under way, before the last one is shown
-	samplesKept   = 150              // 5 minutes, while somebody looks
+	samplesKept   = 150              // 5 minutes, while a page is open
 	diagnoseEvery = 30 * time.Second // at most
 	stalledAfter  = 30 * time.Second // without progress
 )
@@ -26,7 +26,7 @@ const (
 // brokers: the last known state is shown, with its age.
 type now struct {
 	Options
-	letters *letters
+	rejections *rejections
 
 	running singleflight.Group
 
@@ -72,7 +72,7 @@ type topicView struct {
 	Stalled     []string      `json:"stalled"`
 	DeadLetters int           `json:"deadLetters"`
 	New         int           `json:"newDeadLetters"`
-	History     []progress    `json:"history"` // of the last 5 minutes, while somebody looked
+	History     []progress    `json:"history"` // of the last 5 minutes, while a page was open
 }
 
 // progress is how many offsets all partitions of a topic had at a time.
@@ -130,7 +130,7 @@ func (n *now) sample() (_ any, _ error) {
 	at := time.Now()
 	var rejected []*deadletters.Rejection
 	if err == nil {
-		rejected, _, _ = n.letters.get(ctx, false) // the doctor reports what is wrong
+		rejected, _, _ = n.rejections.get(ctx, false) // the doctor reports what is wrong
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

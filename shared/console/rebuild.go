@@ -20,7 +20,7 @@ type ReadModels struct {
 }
 
 // Model is a read model. How far it is shows in the marks that it keeps of itself, so that a rebuild in another process is shown
-// too, and tells nobody about itself.
+// too.
 type Model struct {
 	Name    string      `json:"name"` // of the file or table
 	InUse   bool        `json:"inUse"`

@@ -105,7 +105,7 @@ func TestDocumentsAreAsReleased(t *testing.T) {
 		}
 		released, err := os.ReadFile(path)
 		require.NoError(t, err)
-		assert.Equal(t, string(released), string(document), "if the change breaks nobody, write the document again: "+
+		assert.Equal(t, string(released), string(document), "if the change breaks no reader, write the document again: "+
 			"UPDATE=1 go test ./shared/docs")
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 const released = "../events/testdata/schemas"
 
-// What was released stays on the topics for ever, so every later reader must understand it.
+// What was released stays on the topics forever, so every later reader must understand it.
 func TestReadersStillReadWhatWasReleased(t *testing.T) {
 	t.Parallel()
 	for _, d := range events.Catalogue() {

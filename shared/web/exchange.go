@@ -23,7 +23,7 @@ type exchange struct {
 
 type exchangeKey struct{}
 
-// exchangeOf returns the request's exchange; one that nobody reads without a router.
+// exchangeOf returns the request's exchange; a new one without a router.
 func exchangeOf(ctx context.Context) *exchange {
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
 		return x

@@ -106,7 +106,7 @@ func probeAll(ctx context.Context, cluster settings.Kafka, addresses []string) [
 	return states
 }
 
-// negotiated is a hook that records that a broker has told the versions of its protocol: it is a Kafka broker.
+// negotiated is a hook that records that a broker has answered with the versions of its protocol: it is a Kafka broker.
 type negotiated struct{ atomic.Bool }
 
 func (n *negotiated) OnBrokerE2E(_ kgo.BrokerMetadata, request int16, e2e kgo.BrokerE2E) {

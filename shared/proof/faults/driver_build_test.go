@@ -336,7 +336,7 @@ func buildInstrumented(ctx context.Context, dir string, m mutant) (program strin
 	return program, nil
 }
 
-// Every failpoint and the place of every mutant is found in the sources; whoever moves one moves it here.
+// Every failpoint and the place of every mutant is found in the sources; a change there must be repeated here.
 func TestFailpointsAndMutantsFitTheSources(t *testing.T) {
 	t.Parallel()
 	for _, m := range append([]mutant{{}}, mutants...) {

@@ -20,7 +20,7 @@ import (
 const (
 	clients  = 4
 	pause    = 250 * time.Millisecond // of a client between two requests, on average
-	giveUp   = 8 * time.Second        // a client's patience with one request
+	giveUp   = 8 * time.Second        // how long a client waits for one request
 	subjects = 3                      // of notifications; those of one are sent one after the other
 	resends  = 4                      // of a request with an Idempotency-Key that was not accepted
 	burst    = 8                      // records that the foreign producer writes in a fault of its kind

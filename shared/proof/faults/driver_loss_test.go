@@ -21,7 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The faults here remove records that nobody has handled. The driver notes what is gone and what the program reports about it,
+// The faults here remove records that no consumer has handled. The driver notes what is gone and what the program reports,
 // and then does what `sipeat doctor` advises.
 
 // program runs a command of the program and returns what it prints, also if it fails.

@@ -64,7 +64,7 @@ func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Durat
 		return store.Held, 0, err
 	}
 	claim, left := store.Claimed, time.Duration(0)
-	// A lease need not survive a power failure: whoever held it, a process on this machine, has ended too.
+	// A lease need not survive a power failure: its holder, a process on this machine, has ended too.
 	err := c.do(ctx, false, func(t *tx) error {
 		now := c.clock()
 		err := t.each("SELECT state, until FROM claims WHERE id = ? AND channel = ?", []any{id, channel}, func(rows *sql.Rows) error {
