@@ -86,11 +86,18 @@ func (w *writer) gather(batch []*job) []*job {
 	return batch
 }
 
-// commit runs jobs in one transaction. If it fails, all of them have.
+// commit runs jobs in one transaction. If one of them fails for a reason other than its arguments, each runs in a transaction
+// of its own: the others may not be concerned.
 func (w *writer) commit(jobs []*job) {
-	err := w.transaction(jobs)
+	ofJob, err := w.transaction(jobs)
 	if err != nil {
 		_, _ = w.tx.conn.ExecContext(context.Background(), "ROLLBACK") // unless SQLite has done so itself
+		if ofJob && len(jobs) > 1 {
+			for i := range jobs {
+				w.commit(jobs[i : i+1])
+			}
+			return
+		}
 		err = w.file.fault(context.Background(), err)
 	}
 	for _, j := range jobs {
@@ -98,26 +105,27 @@ func (w *writer) commit(jobs []*job) {
 	}
 }
 
-func (w *writer) transaction(jobs []*job) error {
+// transaction reports beside the error whether one of the jobs has failed, and not the file as a whole.
+func (w *writer) transaction(jobs []*job) (ofJob bool, err error) {
 	if err := w.file.inPlace(); err != nil {
-		return err
+		return false, err
 	}
 	if err := w.setSync(slices.ContainsFunc(jobs, func(j *job) bool { return j.sync })); err != nil {
-		return err
+		return false, err
 	}
 	// A batch belongs to no single caller.
 	if err := w.file.whileLocked(context.Background(), func() error { return w.tx.exec("BEGIN IMMEDIATE") }); err != nil {
-		return err
+		return false, err
 	}
 	for _, j := range jobs {
 		if j.err = w.file.fault(j.ctx, j.ctx.Err()); j.err != nil { // its caller has returned
 			continue
 		}
 		if j.err = j.run(&w.tx); events.KindOf(j.err) == events.Unknown && j.err != nil {
-			return j.err
+			return true, j.err
 		}
 	}
-	return w.tx.exec("COMMIT")
+	return false, w.tx.exec("COMMIT")
 }
 
 // setSync sets whether a commit waits for the disk. SQLite does it when it compiles the statement, so it is not prepared before.

@@ -146,3 +146,25 @@ func TestWhatWaitsForTheDisk(t *testing.T) {
 		})
 	}
 }
+
+// A write that fails for an unforeseen reason fails alone: those beside it in the transaction are not at fault.
+func TestAFailingWriteFailsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, filepath.Join(t.TempDir(), "model.db"))
+		release := stall(t, s.writer)
+		good, bad := make(chan error, 3), make(chan error, 1)
+		for n := range 3 {
+			go func() { good <- s.Put(t.Context(), request(n)) }()
+		}
+		go func() {
+			bad <- s.writer.do(t.Context(), false, func(tx *tx) error { return tx.exec("INSERT INTO nowhere VALUES (1)") })
+		}()
+		synctest.Wait()
+		release()
+		for range 3 {
+			require.NoError(t, <-good)
+		}
+		require.Error(t, <-bad)
+	})
+}
