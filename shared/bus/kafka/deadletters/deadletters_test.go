@@ -286,6 +286,16 @@ func TestTokenPinsItsSet(t *testing.T) {
 	})
 }
 
+// A token of a few kilobytes may decompress to any size.
+func TestTokensAreBounded(t *testing.T) {
+	for count, kind := range map[int]events.Kind{10_000_000: events.Unknown, 20_000_000: events.Invalid} {
+		token, err := deadletters.TokenOf(count)
+		require.NoError(t, err)
+		assert.Less(t, len(token), 64<<10)
+		assert.Equal(t, kind, events.KindOf(deadletters.CheckToken(token)), count)
+	}
+}
+
 // A token is of one cluster: at another with as many dead letters it does nothing.
 func TestTokenOfAnotherCluster(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+
 	"maps"
 	"strings"
 
@@ -53,6 +55,9 @@ type token struct {
 
 func (t *token) eligible(i int) bool { return t.Eligible[i/8]>>(i%8)&1 == 1 }
 
+// maxToken limits the content of a token, after decompression: that of a preview of ten million rejections.
+const maxToken = 2 << 20
+
 // String is the token as text. Gzip makes it short, and adds a checksum.
 func (t *token) String() (string, error) {
 	var text strings.Builder
@@ -65,7 +70,7 @@ func (t *token) String() (string, error) {
 func parseToken(text string) (t *token, err error) {
 	content, err := gzip.NewReader(base64.NewDecoder(base64.RawURLEncoding, strings.NewReader(text)))
 	if err == nil {
-		err = json.UnmarshalRead(content, &t)
+		err = json.UnmarshalRead(io.LimitReader(content, maxToken), &t)
 	}
 	if err != nil || t == nil || t.Count < 0 || len(t.Eligible) != (t.Count+7)/8 {
 		return t, events.Errorf(events.Invalid, "that is not the token of a preview, or not all of it: make a new preview")
