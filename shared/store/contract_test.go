@@ -172,26 +172,31 @@ func item(id string, seconds int, note string, drinks ...string) store.Item {
 	}
 }
 
-// put puts an item, again when the store is overloaded, as the contract says.
-func (b *bench) put(s store.Store, i store.Item) error {
+// patiently makes a call, again when the store is overloaded, as the contract says.
+func patiently[T any](call func() (T, error)) (T, error) {
 	for end := time.Now().Add(time.Minute); ; {
-		err := s.Put(b.Context(), i)
+		v, err := call()
 		if events.KindOf(err) != events.Unavailable || time.Now().After(end) {
-			return err
+			return v, err
 		}
 	}
+}
+
+func (b *bench) put(s store.Store, i store.Item) error {
+	_, err := patiently(func() (any, error) { return nil, s.Put(b.Context(), i) })
+	return err
 }
 
 func (b *bench) mustPut(items ...store.Item) {
 	b.Helper()
 	for _, i := range items {
-		require.NoError(b, b.Put(b.Context(), i))
+		require.NoError(b, b.put(b, i))
 	}
 }
 
 func (b *bench) get(s store.Store, i store.Item) store.Item {
 	b.Helper()
-	got, err := s.Get(b.Context(), i.Type, i.ID)
+	got, err := patiently(func() (store.Item, error) { return s.Get(b.Context(), i.Type, i.ID) })
 	require.NoError(b, err)
 	return got
 }
@@ -200,7 +205,7 @@ func (b *bench) get(s store.Store, i store.Item) store.Item {
 func (b *bench) page(s store.Store, q store.Query) store.Page {
 	b.Helper()
 	q.Type = cmp.Or(q.Type, request)
-	page, err := s.List(b.Context(), q)
+	page, err := patiently(func() (store.Page, error) { return s.List(b.Context(), q) })
 	require.NoError(b, err)
 	require.LessOrEqual(b, len(page.Items), q.Limit)
 	return page
@@ -229,7 +234,7 @@ func (b *bench) demand(q store.DemandQuery) (rows []store.Demand) {
 	b.Helper()
 	q.Limit = cmp.Or(q.Limit, store.MaxLimit)
 	for range 2000 {
-		page, err := b.Demand(b.Context(), q)
+		page, err := patiently(func() (store.DemandPage, error) { return b.Demand(b.Context(), q) })
 		require.NoError(b, err)
 		require.LessOrEqual(b, len(page.Items), q.Limit)
 		rows = append(rows, page.Items...)
