@@ -16,7 +16,7 @@ type Consumer struct {
 	Topic string
 	Group string // the consumer group, under which its offsets are kept
 
-	decode func(*Record) (message, error)
+	decode func(r *Record, reuse any) (message, error) // reuse is an earlier event, which it may overwrite; nil = none
 	handle func(ctx context.Context, event any) error
 }
 
@@ -51,14 +51,14 @@ func (c Consumer) Try(ctx context.Context, r Record) (err error) {
 			err = events.Recovered(value)
 		}
 	}()
-	m, err := c.decode(&r)
+	m, err := c.decode(&r, nil)
 	if err != nil {
 		return err
 	}
 	return c.handle(ctx, m.event)
 }
 
-func decode[T events.Payload](r *Record) (m message, err error) {
+func decode[T events.Payload](r *Record, reuse any) (m message, err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			cause := fmt.Errorf("%w: %w", events.ErrNotUnderstood, events.Recovered(value))
@@ -68,8 +68,11 @@ func decode[T events.Payload](r *Record) (m message, err error) {
 	if r.Unreadable != nil {
 		return message{}, events.Wrap(events.Invalid, fmt.Errorf("%w: %w", errTooLarge, r.Unreadable), "the record cannot be read")
 	}
-	e, err := events.Decode[T](r.Value)
-	if err != nil {
+	e, ok := reuse.(*events.Event[T])
+	if !ok {
+		e = new(events.Event[T])
+	}
+	if *e, err = events.Decode[T](r.Value); err != nil {
 		return message{}, err
 	}
 	if e.Metadata.Timestamp.IsZero() {
@@ -79,5 +82,5 @@ func decode[T events.Payload](r *Record) (m message, err error) {
 			e.Metadata.Timestamp = e.Data.HappenedAt()
 		}
 	}
-	return message{&e, events.LogID(e.ID), e.Key()}, nil
+	return message{e, events.LogID(e.ID), e.Key()}, nil
 }

@@ -84,7 +84,7 @@ func NewEngine(c Consumer, deadLetters DeadLetters, o Options) *Engine {
 // get no deadline after it, no retry is awaited that would begin later, and [Partition.Wait] returns as soon as nothing else
 // is left.
 func (e *Engine) Open(ctx context.Context, partition int32, end time.Time, room func()) *Partition {
-	p := &Partition{engine: e, number: partition, room: room, end: end, begun: -1, queues: map[string]*keyQueue{}}
+	p := &Partition{engine: e, number: partition, room: room, end: end, begun: -1, queues: map[uint64]*keyQueue{}}
 	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	p.changed.L = &p.mu
 	var watching context.Context

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,7 +26,7 @@ type Partition struct {
 	window   []*delivery
 	bytes    int // of the window
 	queued   int // events of the window, from the front, that are in their key's queue
-	queues   map[string]*keyQueue
+	queues   map[uint64]*keyQueue
 	ready    []*keyQueue // whose first event may run, first in, first out
 	retrying int         // key queues that wait for a retry
 	workers  []*worker
@@ -39,20 +41,26 @@ type Partition struct {
 
 // delivery is one delivered record that is not handled yet.
 type delivery struct {
-	record *Record
-	key    string
-	size   int
-	queue  *keyQueue
-	next   *delivery // of the same key
-	message
-	retryState
-	ctx     context.Context // of its handlers, from the first try on
-	trace   func(Report)    // nil = none, or over
-	handled bool            // then only the size and the record's position are left; or a gap, see Skip
+	Position
+	epoch   int32
+	copied  bool // the record, out of what was fetched with it
+	handled bool // then only position, epoch and size are left; or a gap, see Skip
+	record  atomic.Pointer[Record]
+	key     uint64 // its hash: keys that share one are ordered among each other, too
+	size    int
+	queue   *keyQueue
+	next    *delivery // of the same key
+	*state            // nil before the first try
 }
 
-func (d *delivery) position() Position {
-	return Position{d.record.Topic, d.record.Partition, d.record.Offset}
+var seed = maphash.MakeSeed() // of the hashes of keys
+
+// state is what the engine knows of an event from its first try on.
+type state struct {
+	message
+	retryState
+	ctx   context.Context // of its handlers
+	trace func(Report)    // nil = none, or over
 }
 
 // keyQueue holds the events of one key in offset order. It is in the ready queue, with a worker or waiting for a retry, in
@@ -63,15 +71,17 @@ type keyQueue struct {
 }
 
 // Deliver takes the next records of the partition, in offset order, and does not wait for their handlers. It keeps the
-// slice.
+// slice. Records that wait are copied soon, so that they do not hold the memory of all that was fetched with them.
 func (p *Partition) Deliver(records []Record) {
 	deliveries, bytes := make([]delivery, len(records)), 0
 	for i := range records {
 		d, r := &deliveries[i], &records[i]
-		d.record, d.size, d.key = r, r.size(), string(r.Key)
-		if d.key == "" { // the TypeScript app writes none: the event's own orders it
-			m, _ := p.engine.consumer.decode(r)
-			d.key = m.key
+		d.Position, d.epoch, d.size = Position{r.Topic, r.Partition, r.Offset}, r.LeaderEpoch, r.size()
+		d.key = maphash.Bytes(seed, r.Key)
+		d.record.Store(r)
+		if len(r.Key) == 0 { // the TypeScript app writes none: the event's own orders it
+			m, _ := p.engine.consumer.decode(r, nil)
+			d.key = maphash.String(seed, m.key)
 		}
 		bytes += d.size
 	}
@@ -84,8 +94,10 @@ func (p *Partition) Deliver(records []Record) {
 	for i := range deliveries {
 		d := &deliveries[i]
 		if restores {
-			d.retryState, _ = p.engine.returned.Get(d.position())
-			p.engine.returned.Remove(d.position())
+			if returned, ok := p.engine.returned.Get(d.Position); ok {
+				d.state = &state{retryState: returned}
+				p.engine.returned.Remove(d.Position)
+			}
 		}
 		p.window = append(p.window, d)
 	}
@@ -102,7 +114,7 @@ func (p *Partition) Skip(to int64, epoch int32) {
 	if p.closed {
 		return
 	}
-	p.window = append(p.window, &delivery{record: &Record{Offset: to - 1, LeaderEpoch: epoch}, handled: true})
+	p.window = append(p.window, &delivery{Position: Position{Offset: to - 1}, epoch: epoch, handled: true})
 	p.queueMore()
 	p.advance()
 }
@@ -237,8 +249,11 @@ func (p *Partition) await(ctx context.Context, met func() (bool, error)) error {
 func (p *Partition) giveBack() {
 	for _, q := range p.queues {
 		for d := q.first; d != nil; d = d.next {
+			if d.state == nil {
+				continue
+			}
 			if d.failures > 0 || !d.refusedSince.IsZero() {
-				p.engine.returned.Add(d.position(),
+				p.engine.returned.Add(d.Position,
 					retryState{tries: d.tries, failures: d.failures, refusedSince: d.refusedSince, failed: d.failed})
 			}
 			if d.trace != nil {
@@ -255,10 +270,10 @@ func (p *Partition) next(w *worker) bool {
 		d := p.ready[0].first
 		p.ready[0] = nil
 		p.ready = p.ready[1:]
-		if p.closed && (d.record.Offset > p.begun || p.ctx.Err() != nil) {
+		if p.closed && (d.Offset > p.begun || p.ctx.Err() != nil) {
 			continue
 		}
-		p.begun = max(p.begun, d.record.Offset)
+		p.begun = max(p.begun, d.Offset)
 		p.running++
 		w.current = d
 		return true
@@ -276,8 +291,10 @@ func (p *Partition) finish(d *delivery, handled bool, delay time.Duration) {
 		} else {
 			p.ready = append(p.ready, q)
 		}
-		*d.record = Record{Offset: d.record.Offset, LeaderEpoch: d.record.LeaderEpoch} // releases the rest
-		*d = delivery{record: d.record, size: d.size, handled: true}
+		if !d.copied {
+			*d.record.Load() = Record{} // others may hold its slice
+		}
+		*d = delivery{Position: d.Position, epoch: d.epoch, size: d.size, handled: true}
 		p.advance()
 	case !p.closed && (p.end.IsZero() || time.Now().Add(delay).Before(p.end)):
 		p.retrying++
@@ -298,7 +315,7 @@ func (p *Partition) retry(q *keyQueue) {
 func (p *Partition) advance() {
 	for len(p.window) > 0 && p.window[0].handled {
 		d := p.window[0]
-		p.handled, p.epoch = d.record.Offset+1, d.record.LeaderEpoch
+		p.handled, p.epoch = d.Offset+1, d.epoch
 		p.bytes -= d.size
 		p.queued--
 		p.window[0] = nil

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
@@ -143,6 +145,39 @@ func TestFullCountsMemory(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A record that waits, or whose handler runs, must not hold the memory of the whole fetch that it came with.
+func TestWaitingRecordsAreCopied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		r := newRig(t, bus.Options{}, onKey("a", func(context.Context, event) error { <-end; return nil }))
+		r.canWrite(errors.New("full"))
+		records := batch(0, "a1", "a2", "b1")
+		records = append(records, bus.Record{Topic: "moved", Offset: 3, Key: []byte("c"), Value: []byte("no JSON"),
+			Headers: []bus.Header{{Key: "of", Value: []byte("c")}}})
+		want := *records[3].Clone()
+		fetched := new([1 << 20]byte)
+		held, rest := weak.Make(fetched), fetched[:]
+		share := func(b *[]byte) { n := copy(rest, *b); *b, rest = rest[:n:n], rest[n:] }
+		for i := range records {
+			share(&records[i].Key)
+			share(&records[i].Value)
+			for n := range records[i].Headers {
+				share(&records[i].Headers[n].Value)
+			}
+		}
+		r.deliver(records...)
+		pass(time.Second)
+		runtime.GC()
+		assert.True(t, held.Value() == nil, "the fetch is still in memory") //nolint:testifylint // Nil would print it
+		assert.Equal(t, []string{"a1", "b1"}, r.began)
+		close(end)
+		r.canWrite(nil)
+		r.allHandled(4)
+		r.inOrder()
+		assert.Equal(t, want, r.deadLetters[0].Record)
+	})
 }
 
 // Room comes when half is left. Until then Full stays true, or a caller that has stopped would not notice.

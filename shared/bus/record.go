@@ -1,7 +1,9 @@
 package bus
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
@@ -37,6 +39,16 @@ func (r *Record) size() int {
 		n += len(h.Key) + len(h.Value)
 	}
 	return n
+}
+
+// Clone returns a copy that shares no memory with the record.
+func (r *Record) Clone() *Record {
+	c := *r
+	c.Key, c.Value, c.Headers = bytes.Clone(r.Key), bytes.Clone(r.Value), slices.Clone(r.Headers)
+	for i := range c.Headers {
+		c.Headers[i].Value = bytes.Clone(c.Headers[i].Value)
+	}
+	return &c
 }
 
 // Position is the place of a record.

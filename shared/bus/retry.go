@@ -59,7 +59,7 @@ const (
 
 // expired reports whether to give up an event that is refused for itself alone. blocking means that others wait for it.
 func (d *delivery) expired(blocking bool, after time.Duration) bool {
-	return time.Since(d.refusedSince) >= min(blockingFor, after) && (blocking || time.Since(d.record.Timestamp) >= after)
+	return time.Since(d.refusedSince) >= min(blockingFor, after) && (blocking || time.Since(d.record.Load().Timestamp) >= after)
 }
 
 // breaker distinguishes an event at fault from an outage of unknown kind: it counts the different events that failed since the
@@ -86,13 +86,13 @@ func (b *breaker) failed(at Position, exhausted bool) (outage, stalls bool) {
 	return outage, stalls
 }
 
-// succeeded resets the failures and reports whether that ended a stall.
-func (b *breaker) succeeded() (ended bool) {
+// succeeded resets the failures and reports whether that ended a stall. at is when the event was begun.
+func (b *breaker) succeeded(at time.Time) (ended bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	ended, b.stalled = b.stalled, false
 	clear(b.failing)
-	b.lastSuccess = time.Now()
+	b.lastSuccess = at
 	return ended
 }
 

@@ -17,10 +17,13 @@ import (
 type worker struct {
 	partition *Partition
 	current   *delivery // nil = none
+	spare     *state    // for an event without one
 
-	parent, ctx context.Context // of the last try, see within
-	cancel      context.CancelFunc
-	made        time.Time // ctx
+	began  time.Time        // the try of current
+	parent context.Context  // of ctx
+	ctx    *context.Context // of the last try, see within
+	cancel context.CancelFunc
+	made   time.Time // ctx
 
 	running  atomic.Pointer[context.Context] // of the running handler or write of a dead letter; nil = none runs
 	late     *context.Context                // the one that was over at the last tick of the watchdog
@@ -43,7 +46,11 @@ func (w *worker) run() {
 		p.mu.Unlock()
 		handled, delay := w.try()
 		p.mu.Lock()
-		p.finish(w.current, handled, delay)
+		tried := w.current.state
+		if p.finish(w.current, handled, delay); w.current.handled {
+			*tried = state{message: message{event: tried.event}} // handlers have copies of it
+			w.spare = tried
+		}
 		w.current = nil
 		p.running--
 		p.changed.Broadcast()
@@ -56,14 +63,21 @@ func (w *worker) run() {
 
 // try handles the event once. Unless it is handled then, it is to be retried after delay.
 func (w *worker) try() (handled bool, delay time.Duration) {
-	e, d, began := w.partition.engine, w.current, time.Now()
-	if !d.record.RedrivenFor(e.consumer.Group) {
+	e, d := w.partition.engine, w.current
+	w.began = time.Now()
+	if w.spare == nil {
+		w.spare = &state{}
+	}
+	if d.state == nil {
+		d.state, w.spare = w.spare, nil
+	}
+	if !d.record.Load().RedrivenFor(e.consumer.Group) {
 		return true, 0
 	}
 	outcome, err := Rejected, d.verdict
 	if err == nil {
 		if err = w.handle(); err != nil {
-			d.note(began)
+			d.note(w.began)
 		}
 		outcome, err = w.judge(err)
 	}
@@ -75,7 +89,9 @@ func (w *worker) try() (handled bool, delay time.Duration) {
 		}
 		// failpoint: dead-letter-sent w, string(outcome)
 	}
-	d.report(outcome, err, time.Since(began), e.options.Report)
+	if d.trace != nil || e.options.Report != nil {
+		d.report(outcome, err, time.Since(w.began), e.options.Report)
+	}
 	if outcome == Done || outcome == Rejected {
 		// failpoint: ended w, string(outcome)
 		return true, 0
@@ -85,7 +101,7 @@ func (w *worker) try() (handled bool, delay time.Duration) {
 
 func (d *delivery) report(outcome Outcome, err error, took time.Duration, report func(Report)) {
 	r := Report{
-		Context: d.ctx, Position: d.position(), EventID: d.eventID, Outcome: outcome, Attempt: d.tries,
+		Context: d.ctx, Position: d.Position, EventID: d.eventID, Outcome: outcome, Attempt: d.tries,
 		DeadLetterFailures: d.deadLetterFailures, Took: took, Err: err,
 	}
 	if outcome == Rejected {
@@ -102,10 +118,8 @@ func (d *delivery) report(outcome Outcome, err error, took time.Duration, report
 func (w *worker) handle() (err error) {
 	e, d := w.partition.engine, w.current
 	d.tries++
-	if d.event == nil {
-		d.message, err = e.consumer.decode(d.record)
-	}
 	if d.ctx == nil {
+		d.message, err = e.consumer.decode(d.record.Load(), d.event)
 		w.begin()
 	}
 	// failpoint: decoded w
@@ -118,45 +132,48 @@ func (w *worker) handle() (err error) {
 			err = events.Recovered(value)
 		}
 	}()
-	return w.within(func(ctx context.Context) error { return e.consumer.handle(ctx, d.event) })
+	return w.within(w.began, func(ctx context.Context) error { return e.consumer.handle(ctx, d.event) })
 }
 
 // begin sets the context of the event's handlers: the partition's, with the trace that the record carries.
 func (w *worker) begin() {
 	e, d := w.partition.engine, w.current
 	d.ctx = w.partition.ctx
-	i := slices.IndexFunc(d.record.Headers, func(h Header) bool { return h.Key == trace.Header })
+	record := d.record.Load()
+	i := slices.IndexFunc(record.Headers, func(h Header) bool { return h.Key == trace.Header })
 	if i >= 0 {
-		if parent, ok := trace.Parse(string(d.record.Headers[i].Value)); ok {
+		if parent, ok := trace.Parse(string(record.Headers[i].Value)); ok {
 			d.ctx = trace.With(d.ctx, parent)
 		}
 	}
 	if e.options.Tracer != nil {
-		d.ctx, d.trace = e.options.Tracer(d.ctx, e.consumer.Group, d.eventID, d.record)
+		d.ctx, d.trace = e.options.Tracer(d.ctx, e.consumer.Group, d.eventID, record)
 	}
 }
 
-// within runs f under the watchdog, with the deadline of a handler or dead letter. Events that no trace follows share a context
-// for up to a hundredth of the timeout: making one takes longer than dispatching an event.
-func (w *worker) within(f func(context.Context) error) error {
-	timeout, now := w.partition.engine.options.HandlerTimeout, time.Now()
-	if w.parent != w.current.ctx || w.ctx.Err() != nil || now.Sub(w.made) > timeout/100 {
+// within runs f under the watchdog from now on, with the deadline of a handler or dead letter. Events that no trace follows share
+// a context for up to a hundredth of the timeout: making one takes longer than dispatching an event.
+func (w *worker) within(now time.Time, f func(context.Context) error) error {
+	timeout := w.partition.engine.options.HandlerTimeout
+	if w.parent != w.current.ctx || (*w.ctx).Err() != nil || now.Sub(w.made) > timeout/100 {
 		w.cancel()
 		deadline := now.Add(timeout)
 		if end := w.partition.end; !end.IsZero() && end.Before(deadline) {
 			deadline = end
 		}
 		w.parent, w.made = w.current.ctx, now
-		w.ctx, w.cancel = context.WithDeadline(w.parent, deadline)
+		var ctx context.Context
+		ctx, w.cancel = context.WithDeadline(w.parent, deadline)
+		w.ctx = &ctx
 	}
-	ctx, returned := w.ctx, false
+	returned := false
 	defer func() {
 		if !returned {
 			w.cancel()
 		}
 	}()
-	w.running.Store(&ctx)
-	err := f(ctx)
+	w.running.Store(w.ctx)
+	err := f(*w.ctx)
 	returned = true
 	w.running.Store(nil) // not deferred: a handler that ends its goroutine, by runtime.Goexit, is an overrun
 	return err
@@ -168,14 +185,14 @@ func (w *worker) judge(err error) (Outcome, error) {
 	outcome := outcomeOf(err)
 	switch outcome {
 	case Done:
-		if e.breaker.succeeded() {
+		if e.breaker.succeeded(w.began) {
 			e.options.Logger.InfoContext(d.ctx, "no longer stalled: an event succeeded")
 		}
 	case Failed:
 		if p.ctx.Err() != nil || !p.end.IsZero() && !time.Now().Before(p.end) {
 			return Unavailable, err // it may have failed only because it was cancelled
 		}
-		outage, stalls := e.breaker.failed(d.position(), d.tries >= e.options.Attempts)
+		outage, stalls := e.breaker.failed(d.Position, d.tries >= e.options.Attempts)
 		if stalls {
 			e.options.Logger.ErrorContext(d.ctx,
 				"stalled: different events fail in a row for an unknown reason; none is rejected until one succeeds",
@@ -206,8 +223,8 @@ func (w *worker) reject(verdict error) error {
 	if len(reason) > 1000 {
 		reason = strings.ToValidUTF8(reason[:1000], "")
 	}
-	return w.within(func(ctx context.Context) error {
-		return e.deadLetters.Write(ctx, DeadLetter{Record: *d.record, Consumer: e.consumer.Group, Class: classOf(verdict),
+	return w.within(time.Now(), func(ctx context.Context) error {
+		return e.deadLetters.Write(ctx, DeadLetter{Record: *d.record.Load(), Consumer: e.consumer.Group, Class: classOf(verdict),
 			Reason: reason, Attempts: d.tries, LastAttempts: d.failed, At: time.Now()})
 	})
 }
@@ -238,10 +255,17 @@ func (p *Partition) watch(ctx context.Context) {
 	}
 }
 
-// tick counts one tick against each handler that is late, and returns an error for one that has used up its grace period.
+// tick copies the records that still wait out of what was fetched. It counts one tick against each handler that is late, and
+// returns an error for one that has used up its grace period.
 func (p *Partition) tick() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, d := range p.window {
+		if !d.handled && !d.copied {
+			d.record.Store(d.record.Load().Clone())
+			d.copied = true
+		}
+	}
 	for _, w := range p.workers {
 		ctx := w.running.Load()
 		if ctx == nil || (*ctx).Err() == nil {

@@ -273,7 +273,8 @@ func read(ctx context.Context, client *kgo.Client, topic string, from, until map
 		}
 		for r := range fetches.RecordsAll() {
 			if !r.Attrs.IsControl() {
-				if err := show(fromKgo(r)); err != nil {
+				record := fromKgo(r)
+				if err := show(*record.Clone()); err != nil {
 					return err
 				}
 			}

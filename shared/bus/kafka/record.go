@@ -1,8 +1,6 @@
 package kafka
 
 import (
-	"bytes"
-
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -15,14 +13,14 @@ func toKgo(r bus.Record) *kgo.Record {
 	return out
 }
 
-// fromKgo copies a record out of what was fetched: one that waits must not hold the memory of a whole fetch.
+// fromKgo shares the memory of what was fetched.
 func fromKgo(r *kgo.Record) bus.Record {
 	out := bus.Record{
 		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp, LeaderEpoch: r.LeaderEpoch,
-		Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value),
+		Key: r.Key, Value: r.Value,
 	}
 	for _, h := range r.Headers {
-		out.Headers = append(out.Headers, bus.Header{Key: h.Key, Value: bytes.Clone(h.Value)})
+		out.Headers = append(out.Headers, bus.Header(h))
 	}
 	return out
 }

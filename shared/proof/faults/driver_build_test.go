@@ -168,8 +168,8 @@ import "github.com/sipeat/sipeat/shared/failpoint"
 
 func fail(stage string, w *worker, outcome ...string) {
 	d := w.current
-	l := failpoint.Line{Stage: stage, Group: w.partition.engine.consumer.Group, Topic: d.record.Topic,
-		Partition: d.record.Partition, Offset: d.record.Offset, EventID: d.eventID}
+	l := failpoint.Line{Stage: stage, Group: w.partition.engine.consumer.Group, Topic: d.Topic,
+		Partition: d.Partition, Offset: d.Offset, EventID: d.eventID}
 	switch {
 	case stage == "ended":
 		l.Outcome = outcome[0]
@@ -232,7 +232,7 @@ var mutants = []mutant{
 	{"no key order", "shared/bus/partition.go", "q := p.queues[d.key]", "q := (*keyQueue)(nil)", []string{"I4"},
 		[]string{"write records twice", "write records twice"}},
 	{"drop on revoke", "shared/bus/partition.go", "\tp.giveBack()\n\treturn err",
-		"\tif n := len(p.window); n > 0 {\n\t\tp.handled = p.window[n-1].record.Offset + 1\n\t}\n\tp.giveBack()\n\treturn err",
+		"\tif n := len(p.window); n > 0 {\n\t\tp.handled = p.window[n-1].Offset + 1\n\t}\n\tp.giveBack()\n\treturn err",
 		[]string{"I2", "I3"},
 		[]string{"end a worker under load", "stop a worker for longer than its session", "end a worker under load"}},
 	{"mark before effect", "functions/consumers/notification.go", "\terr = c.Notify(ctx, m)\n",
