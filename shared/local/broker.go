@@ -81,6 +81,9 @@ func Open(ctx context.Context, o Options) (b *Broker, err error) {
 			err = fmt.Errorf("embedded broker: open %s: %w", o.Dir, errors.Join(err, lock.Close()))
 		}
 	}()
+	if err := restoreJournal(o.Dir); err != nil {
+		return nil, err
+	}
 	if err := repair(o.Dir, o.Logger); err != nil {
 		return nil, err
 	}
@@ -90,14 +93,14 @@ func Open(ctx context.Context, o Options) (b *Broker, err error) {
 	}
 	files := newSyncer(o.Dir, o.Logger)
 	if o.fsync != nil {
-		files.fsync = o.fsync
+		files.fsync, files.datasync = o.fsync, o.fsync
 	}
-	if err := files.Sync(); err != nil { // what a killed broker wrote, and had not synced yet
+	if err := files.StartJournal(); err != nil { // what a killed broker wrote, and had not synced yet
 		_ = ln.Close()
 		return nil, err
 	}
 	guard := newGuard(ln, files, o.Logger)
-	cluster, err := kfake.NewCluster(clusterOptions(o, guard)...)
+	cluster, err := kfake.NewCluster(clusterOptions(o, guard, files.writeFailed)...)
 	if err != nil {
 		_ = ln.Close()
 		return nil, err
@@ -107,7 +110,7 @@ func Open(ctx context.Context, o Options) (b *Broker, err error) {
 	return &Broker{address: ln.Addr().String(), files: files, close: sync.OnceValue(func() error {
 		guard.setCluster(nil)
 		cluster.Close()
-		return errors.Join(files.Sync(), lock.Close())
+		return errors.Join(files.Close(), lock.Close())
 	})}, nil
 }
 
@@ -128,12 +131,12 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 // century means never. kfake converts these settings into nanoseconds in an int64, which ends after 292 years.
 const century = 100 * 365 * 24 * time.Hour
 
-func clusterOptions(o Options, ln net.Listener) []kfake.Opt {
+func clusterOptions(o Options, ln net.Listener, writeFailed func()) []kfake.Opt {
 	return []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.DataDir(o.Dir),
 		kfake.ClusterID("sipeat-local"),
-		kfake.WithLogger(logger{o.Logger}),
+		kfake.WithLogger(logger{o.Logger, writeFailed}),
 		// kfake would listen on 127.0.0.1 only; it gets the open listener.
 		kfake.ListenFn(func(string, string) (net.Listener, error) { return ln, nil }),
 		kfake.MaxVersions(versions()),
@@ -177,7 +180,10 @@ func (b *Broker) Check() error { return b.files.Err() }
 func (b *Broker) Close() error { return b.close() }
 
 // logger passes kfake's log to slog: errors and warnings as they are, everything else (it logs requests at info) at debug.
-type logger struct{ slog *slog.Logger }
+type logger struct {
+	slog        *slog.Logger
+	writeFailed func()
+}
 
 func (l logger) Logf(level kfake.LogLevel, format string, args ...any) {
 	to := slog.LevelDebug
@@ -187,6 +193,9 @@ func (l logger) Logf(level kfake.LogLevel, format string, args ...any) {
 	case kfake.LogLevelWarn:
 		if !strings.Contains(format, "EndTxn slow") { // of a few milliseconds, which is a sync of the disk
 			to = slog.LevelWarn
+		}
+		if strings.HasPrefix(format, "persist batch") {
+			l.writeFailed()
 		}
 	}
 	if ctx := context.Background(); l.slog.Enabled(ctx, to) {

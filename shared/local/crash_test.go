@@ -196,6 +196,7 @@ func TestFailedWriteIsNotAcknowledged(t *testing.T) {
 	}
 	assert.ErrorIs(t, publish("refused"), kerr.UnknownServerError)
 	assert.ErrorIs(t, publish("refused"), kerr.UnknownServerError)
+	assert.Greater(t, b.files.unjournaled.Load(), time.Now().UnixNano())
 
 	require.NoError(t, os.Remove(blocked))
 	require.NoError(t, publish("0"))

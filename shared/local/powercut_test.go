@@ -156,6 +156,9 @@ func testPowerCuts(t *testing.T, transactions bool) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	d, dir := newDisk(), t.TempDir()
 	b := start(t, Options{Dir: dir, fsync: d.sync})
+	b.files.turn.Lock()
+	b.files.journal.limit = 30_000 // so that it begins again several times
+	b.files.turn.Unlock()
 	small, few := "1", "20000" // bytes, so that state logs are replaced each time, and segments are short
 	_, err := kadm.NewClient(client(t, b.Address())).AlterBrokerConfigs(t.Context(),
 		[]kadm.AlterConfig{{Name: "state.log.compact.bytes", Value: &small}, {Name: "log.segment.bytes", Value: &few}}, 0)

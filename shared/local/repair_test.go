@@ -100,6 +100,7 @@ func TestTornEndBeforeAMarkerIsRemoved(t *testing.T) {
 	wholeBatches(raw, func(batch []byte) bool { ends = append(ends, len(batch)); return true })
 	raw[len(raw)-ends[len(ends)-1]-1] ^= 1 // the end of the last batch of records
 	require.NoError(t, os.WriteFile(segmentFile(crashed), raw, 0o600))
+	require.NoError(t, os.Remove(journalFile(crashed))) // which would restore it
 	_, values := consume(t, start(t, Options{Dir: crashed}).Address())
 	assert.Equal(t, numbers(0, 3), values)
 }

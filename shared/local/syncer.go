@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,18 +22,23 @@ import (
 // syncer syncs what kfake has written, for all connections at once. kfake's own option syncs each batch, then its index, and
 // handles no other request meanwhile.
 //
-// It finds what to sync by comparing the files with what they were when they were last synced.
+// It finds what to sync by comparing the files with what they were when they were last synced. What was appended to segments goes
+// to the journal.
 type syncer struct {
-	root  string
-	log   *slog.Logger
-	fsync func(*os.File) error
+	root            string
+	log             *slog.Logger
+	fsync, datasync func(*os.File) error
+
+	unjournaled atomic.Int64 // until this Unix time in nanoseconds, see writeFailed
 
 	mu   sync.Mutex
 	next *pass // that has not begun
 	err  error // of the last pass
 
-	turn   sync.Mutex // held by the pass that runs; guards folder
-	folder *folder    // root
+	turn    sync.Mutex // held by the pass that runs; guards what follows
+	folder  *folder    // root
+	journal *journal   // nil = none yet
+	failed  bool       // the last pass
 }
 
 type pass struct {
@@ -44,7 +50,7 @@ type pass struct {
 var errSync = errors.New("restart when the disk is in order")
 
 func newSyncer(root string, log *slog.Logger) *syncer {
-	return &syncer{root: root, log: log, fsync: (*os.File).Sync, folder: newFolder(root)}
+	return &syncer{root: root, log: log, fsync: (*os.File).Sync, datasync: datasync, folder: newFolder(root)}
 }
 
 // Sync returns once all that was written before the call is on the disk. Callers share a pass that begins after the last of them
@@ -91,22 +97,99 @@ func (s *syncer) Err() error {
 }
 
 func (s *syncer) run() error {
-	var c changes
+	c := changes{grown: map[string]growth{}}
 	err := s.folder.collect(&c)
 	if err == nil {
-		err = s.sync(c.paths...)
+		err = s.journalOrSync(&c)
 	}
 	if err == nil && len(c.replaced) > 0 {
 		err = s.keepStateLogs(c.replaced)
 	}
 	if err != nil {
-		s.folder = newFolder(s.root) // look at everything again
+		s.folder, s.failed = newFolder(s.root), true // look at everything again
 		return err
 	}
+	s.failed = false
 	for _, synced := range c.synced {
 		synced()
 	}
 	return nil
+}
+
+// maxJournaled is how much may be appended since the last pass to go through the journal, which writes it twice.
+const maxJournaled = 1 << 20
+
+// journalOrSync syncs the changes, what was appended to segments by the journal.
+func (s *syncer) journalOrSync(c *changes) error {
+	if s.journal == nil {
+		return s.sync(append(c.paths, slices.Collect(maps.Keys(c.grown))...)...)
+	}
+	direct := c.appended > maxJournaled || time.Now().UnixNano() < s.unjournaled.Load()
+	if s.failed || direct || c.rewritten || s.journal.at > s.journal.limit || c.listed && s.journal.misses() {
+		if err := s.checkpoint(); err != nil {
+			return err
+		}
+	}
+	var pieces []piece
+	for path, g := range c.grown {
+		if direct {
+			c.paths = append(c.paths, path)
+			continue
+		}
+		p, err := readPiece(s.root, path, g.from, g.to)
+		if err != nil {
+			return err
+		}
+		if p != nil {
+			pieces = append(pieces, *p)
+		}
+	}
+	err := s.sync(c.paths...)
+	if err == nil && len(pieces) > 0 {
+		err = s.journal.append(pieces)
+	}
+	return err
+}
+
+// writeFailed is called when kfake could not write a batch, just before it truncates the file to where that began. If it appended
+// more than that until the next pass, the pass would not notice; so for a while whole files are synced.
+func (s *syncer) writeFailed() { s.unjournaled.Store(time.Now().Add(time.Minute).UnixNano()) }
+
+// StartJournal returns once all is synced, and what is appended later goes to the journal.
+func (s *syncer) StartJournal() error {
+	if err := s.Sync(); err != nil {
+		return err
+	}
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	var err error
+	if s.journal, err = openJournal(s.root, s.datasync); err == nil {
+		err = s.sync(s.root)
+	}
+	return err
+}
+
+// Close syncs all files.
+func (s *syncer) Close() error {
+	err := s.Sync()
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	if err == nil {
+		err = s.checkpoint()
+	}
+	return errors.Join(err, s.journal.file.Close())
+}
+
+// checkpoint syncs the files whose end is in the journal, and empties it.
+func (s *syncer) checkpoint() error {
+	paths := slices.Collect(maps.Keys(s.journal.pending))
+	for i, path := range paths {
+		paths[i] = filepath.Join(s.root, path)
+	}
+	if err := s.sync(paths...); err != nil {
+		return err
+	}
+	return s.journal.reset()
 }
 
 func (s *syncer) sync(paths ...string) error {
@@ -161,10 +244,16 @@ func restoreStateLog(path string) error {
 }
 
 type changes struct {
-	paths    []string
-	replaced []string // state logs that are new files
-	synced   []func() // to be called once all is synced
+	paths     []string
+	replaced  []string          // state logs that are new files
+	grown     map[string]growth // segments by path, to which kfake has only appended
+	appended  int64             // bytes
+	rewritten bool              // a segment changed in another way
+	listed    bool              // the names in a folder may have changed
+	synced    []func()          // to be called once all is synced
 }
+
+type growth struct{ from, to int64 } // sizes
 
 // folder is a folder as it was when it was last synced.
 type folder struct {
@@ -192,6 +281,7 @@ func (d *folder) collect(c *changes) error {
 	look, made := d.growing, false
 	if d.racy || !info.ModTime().Equal(d.modified) {
 		d.modified, d.racy = info.ModTime(), time.Since(info.ModTime()) < timePrecision
+		c.listed = true
 		if look, made, err = d.list(); err != nil {
 			return present(err)
 		}
@@ -213,7 +303,16 @@ func (d *folder) collect(c *changes) error {
 		if made = made || !same; !same && strings.HasSuffix(name, stateLog) {
 			c.replaced = append(c.replaced, path)
 		}
-		c.paths = append(c.paths, path)
+		switch segment := filepath.Ext(name) == ".dat"; {
+		case segment && same && now.Size() > before.Size():
+			c.grown[path] = growth{before.Size(), now.Size()}
+			c.appended += now.Size() - before.Size()
+		case segment && before != nil:
+			c.rewritten = true
+			fallthrough
+		default:
+			c.paths = append(c.paths, path)
+		}
 		c.synced = append(c.synced, func() { d.files[name] = now })
 	}
 	if made && runtime.GOOS != "windows" { // which cannot sync folders

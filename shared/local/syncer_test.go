@@ -131,7 +131,7 @@ func TestFailedSyncIsNotAcknowledged(t *testing.T) {
 	}
 	assert.Zero(t, consumer.PollFetches(within(t, 200*time.Millisecond)).NumRecords(), "shown without a sync")
 	assert.ErrorIs(t, b.Check(), syscall.EIO)
-	assert.ErrorContains(t, b.Check(), segmentFile(dir))
+	assert.ErrorContains(t, b.Check(), journalFile(dir))
 	assert.ErrorIs(t, b.Close(), syscall.EIO)
 	assert.Equal(t, 1, strings.Count(logged.String(), "acknowledges nothing"), logged)
 
@@ -145,8 +145,9 @@ func TestMarkersOfTimeoutsAreSyncedBeforeTheyAreShown(t *testing.T) {
 	t.Parallel()
 	began, ended := make(chan struct{}, 8), make(chan struct{})
 	var blocks atomic.Bool
-	b := start(t, Options{Dir: t.TempDir(), fsync: func(f *os.File) error {
-		if blocks.Load() && strings.HasSuffix(f.Name(), ".dat") {
+	dir := t.TempDir()
+	b := start(t, Options{Dir: dir, fsync: func(f *os.File) error {
+		if blocks.Load() && f.Name() == journalFile(dir) {
 			began <- struct{}{}
 			<-ended
 		}

@@ -1,0 +1,115 @@
+package local
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// segmentOf is a folder with one segment and a syncer whose journal is started. Its functions write the segment, and restore the
+// journal in a copy of the folder in which the segment has this content, as after a power cut.
+func segmentOf(t *testing.T, content string) (s *syncer, file string, write func(string), restored func(left string) string) {
+	dir := t.TempDir()
+	file = filepath.Join(dir, "0.dat")
+	write = func(content string) { require.NoError(t, os.WriteFile(file, []byte(content), 0o600)) }
+	write(content)
+	s = newSyncer(dir, slog.New(slog.DiscardHandler))
+	require.NoError(t, s.StartJournal())
+	return s, file, write, func(left string) string {
+		cut := image(t, dir)
+		require.NoError(t, os.WriteFile(filepath.Join(cut, "0.dat"), []byte(left), 0o600))
+		require.NoError(t, restoreJournal(cut))
+		return string(must(os.ReadFile(filepath.Join(cut, "0.dat"))))
+	}
+}
+
+func extend(t *testing.T, file, text string) {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	_, err = f.WriteString(text)
+	require.NoError(t, err)
+}
+
+func TestJournalRestoresWhatWasAppended(t *testing.T) {
+	t.Parallel()
+	s, file, _, restored := segmentOf(t, "synced ")
+	for _, text := range []string{"first ", "second "} {
+		extend(t, file, text)
+		require.NoError(t, s.Sync())
+	}
+	assert.Equal(t, "synced first second ", restored("synced "))
+	assert.Equal(t, "synced first second ", restored("synced \x00\x00\x00"))
+	assert.Equal(t, "synced first second third", restored("synced first second third"))
+	assert.Equal(t, "", restored(""), "another file")
+
+	journal := must(os.ReadFile(journalFile(s.root)))
+	require.NoError(t, os.WriteFile(journalFile(s.root), journal[:len(journal)-1], 0o600))
+	assert.Equal(t, "synced first ", restored("synced "), "the torn frame was not acknowledged")
+}
+
+func TestJournalBeginsAgain(t *testing.T) {
+	t.Parallel()
+	s, file, _, restored := segmentOf(t, "")
+	s.journal.limit = 300
+	var want strings.Builder
+	for range 20 {
+		synced := want.String()
+		for s.journal.at <= s.journal.limit {
+			extend(t, file, "0123456789")
+			require.NoError(t, s.Sync())
+			want.WriteString("0123456789")
+		}
+		assert.Equal(t, want.String(), restored(synced))
+		extend(t, file, "!")
+		require.NoError(t, s.Sync())
+		want.WriteString("!")
+		assert.Equal(t, want.String(), restored(strings.TrimSuffix(want.String(), "!")), "the checkpoint synced the rest")
+		assert.Equal(t, "", restored(""), "of an earlier generation")
+	}
+	require.NoError(t, s.Close())
+	assert.Equal(t, want.String(), string(must(os.ReadFile(file))))
+	assert.Less(t, must(os.Stat(journalFile(s.root))).Size(), int64(1000))
+}
+
+// A topic that is deleted and made again must not get records of the deleted one.
+func TestJournalForgetsDeletedFiles(t *testing.T) {
+	t.Parallel()
+	for name, synced := range map[string]bool{"noticed": true, "made again at once": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, file, write, restored := segmentOf(t, "")
+			extend(t, file, "old and long")
+			require.NoError(t, s.Sync())
+			require.NoError(t, os.Rename(file, file+".gone")) // so that no new file gets its inode
+			if synced {
+				require.NoError(t, s.Sync())
+			}
+			write("new")
+			if !synced {
+				require.NoError(t, s.Sync())
+			}
+			assert.Equal(t, "new", restored("new"))
+			extend(t, file, " and more")
+			require.NoError(t, s.Sync())
+			assert.Equal(t, "new and more", restored("new and more"))
+			if !synced {
+				assert.Equal(t, "new and more", restored("new"))
+			}
+		})
+	}
+}
+
+// Many bytes at once are not written twice.
+func TestJournalLeavesOutLargeWrites(t *testing.T) {
+	t.Parallel()
+	s, file, _, _ := segmentOf(t, "")
+	extend(t, file, strings.Repeat("x", maxJournaled+1))
+	require.NoError(t, s.Sync())
+	assert.Less(t, s.journal.at, int64(1000))
+}
