@@ -30,12 +30,13 @@ var markers = map[string]map[string]int{
 	"functions/consumers/notification.go": {"claimed": 1, "effect-begun": 1, "effect-done": 1, "completed": 1},
 }
 
-// clocks are where the sources take the time that others see: that of leases and of events. An instrumented program adds
-// FAULT_CLOCK to it.
-var clocks = map[string]string{
-	"shared/cli/parts.go":              "a.settings.ClaimsTable, time.Now)",
-	"shared/events/factory.go":         "f.Now = time.Now",
-	"functions/consumers/functions.go": "return time.Now()",
+// edits are what an instrumented program has differently, by file. It adds FAULT_CLOCK to the time that others see: that of
+// leases and of events. The broker's journal begins again often.
+var edits = map[string]struct{ old, new string }{
+	"shared/cli/parts.go":              {"a.settings.ClaimsTable, time.Now)", "a.settings.ClaimsTable, clock)"},
+	"shared/events/factory.go":         {"f.Now = time.Now", "f.Now = clock"},
+	"functions/consumers/functions.go": {"return time.Now()", "return clock()"},
+	"shared/local/journal.go":          {"limit: 32 << 20", "limit: 32 << 10"},
 }
 
 var marker = regexp.MustCompile(`// failpoint: ([a-z-]+) (.+)`)
@@ -268,7 +269,7 @@ func overlay(dir string, m mutant) (path string, err error) {
 	for file, want := range markers {
 		files[file] = want
 	}
-	for file := range clocks {
+	for file := range edits {
 		files[file] = markers[file]
 	}
 	delete(files, "")
@@ -293,11 +294,11 @@ func overlay(dir string, m mutant) (path string, err error) {
 				return "", fmt.Errorf("%s has %d lines \"// failpoint: %s …\", and must have %d", file, found[stage], stage, want[stage])
 			}
 		}
-		if clock := clocks[file]; clock != "" {
-			if n := strings.Count(text, clock); n != 1 {
-				return "", fmt.Errorf("%s has %q %d times, and must have it once", file, clock, n)
+		if edit, ok := edits[file]; ok {
+			if n := strings.Count(text, edit.old); n != 1 {
+				return "", fmt.Errorf("%s has %q %d times, and must have it once", file, edit.old, n)
 			}
-			text = strings.Replace(text, clock, strings.Replace(clock, "time.Now", "clock", 1), 1)
+			text = strings.Replace(text, edit.old, edit.new, 1)
 		}
 		if err := add(file, marker.ReplaceAllString(text, `fail("$1", $2)`)); err != nil {
 			return "", err

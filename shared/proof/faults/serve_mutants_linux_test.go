@@ -14,13 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// serveMutants are `sipeat serve` without syncs: on disks that only confirm those of some files, and with SQLite's left out. Each
-// is to be noticed by one of the invariants.
+// serveMutants are `sipeat serve` without syncs: on disks that only confirm those of some files, without what the broker's
+// journal restores, and with SQLite's left out. Each is to be noticed by one of the invariants.
 var serveMutants = []struct {
 	mutant
 	files string // whose syncs the disk ignores, in the data folder; "" = none
 }{
 	{mutant{name: "the broker's files are not synced", caught: []string{"I1"}}, "kafka"},
+	{mutant{name: "the broker's journal is not restored", file: "shared/local/broker.go", old: "err := restoreJournal(o.Dir)",
+		new: "err := error(nil)", caught: []string{"I1"}}, ""},
 	{mutant{name: "the claims are not synced", caught: []string{"I6"}}, "claims.db"},
 	{mutant{name: "the read model is not synced", caught: []string{"I7"}}, "read-model.db"},
 	{mutant{name: "SQLite does not sync", file: "shared/store/sqlite/writer.go", old: `"PRAGMA synchronous = "+mode`,

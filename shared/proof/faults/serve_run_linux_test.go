@@ -57,7 +57,7 @@ func blows() (all []blow) {
 				all = append(all, blow{kind, stage, what + " at " + stage, atFailpoint(stage), cut, false})
 			}
 		}
-		for _, files := range []string{"kafka/partitions", "kafka/groups.log", "read-model.db", "claims.db"} {
+		for _, files := range []string{"kafka/appended.journal", "kafka/groups.log", "read-model.db", "claims.db"} {
 			all = append(all, blow{f18, "sync of " + files, what + " in a sync of " + files, atCall(files, "sync", "synced"), cut, false})
 		}
 		all = append(all, blow{f18, "write", what + " before a write", atCall("", "write"), cut, false},
