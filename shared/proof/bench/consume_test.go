@@ -4,7 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/exec"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,23 +29,32 @@ import (
 // nothing, commits) beside a hand-written loop with the same client: a goroutine per partition, the same decoder, a
 // commit every second. Both read the same topic of six partitions, in turn, each time in a new group. "ratio" is
 // Consume's best speed divided by the loop's, "cpu-ratio" the loop's processor time divided by Consume's. The broker is
-// an embedded one in a process of its own, or that of KAFKA_BROKERS.
+// an embedded one in a process of its own, or that of KAFKA_BROKERS. With KAFKAJS, the folder shared/proof/program/kafkajs after
+// `npm ci` there, kafkajs reads the topic too, by batches; "kafkajs-x" is Consume's best speed divided by its best.
 //
 //	go test ./shared/proof/bench -run '^$' -bench Consume -cpu 2 -benchtime 5x
 func BenchmarkConsume(b *testing.B) {
 	const partitions, total = 6, 200_000
 	cluster := brokerAlone(b)
 	topic := fillTopic(b, cluster, partitions, total)
-	var byHand, byConsume measure
+	var byHand, byConsume, byKafkaJS measure
+	scripts := os.Getenv("KAFKAJS")
 	for b.Loop() {
 		byHand.of(func() { consumeByHand(b, cluster, topic, total) })
 		byConsume.of(func() { consume(b, cluster, topic, total) })
+		if scripts != "" {
+			byKafkaJS.took(consumeByKafkaJS(b, scripts, cluster, topic, total))
+		}
 	}
 	b.ReportMetric(0, "ns/op") // of both together: meaningless
 	b.ReportMetric(total/byHand.best.Seconds(), "loop-events/s")
 	b.ReportMetric(total/byConsume.best.Seconds(), "consume-events/s")
 	b.ReportMetric(float64(byHand.best)/float64(byConsume.best), "ratio")
 	b.ReportMetric(float64(byHand.cpu)/float64(byConsume.cpu), "cpu-ratio")
+	if scripts != "" {
+		b.ReportMetric(total/byKafkaJS.best.Seconds(), "kafkajs-events/s")
+		b.ReportMetric(float64(byKafkaJS.best)/float64(byConsume.best), "kafkajs-x")
+	}
 }
 
 // fillTopic makes a topic with that many request-created events, all different.
@@ -135,6 +148,18 @@ func consumeByHand(b *testing.B, cluster settings.Kafka, topic string, total int
 	require.EqualValues(b, total, seen.Load())
 }
 
+// consumeByKafkaJS returns how long kafkajs took, without the start of Node.
+func consumeByKafkaJS(b *testing.B, scripts string, cluster settings.Kafka, topic string, total int) time.Duration {
+	node := exec.CommandContext(b.Context(), "node", "drain.js", strings.Join(cluster.Brokers, ","), "bench-"+uuid.NewString(),
+		topic, strconv.Itoa(total))
+	node.Dir, node.Stderr = scripts, os.Stderr
+	out, err := node.Output()
+	require.NoError(b, err)
+	took, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	require.NoError(b, err)
+	return time.Duration(took) * time.Millisecond
+}
+
 // measure is the best time and the sum of the processor time of several runs.
 type measure struct{ best, cpu time.Duration }
 
@@ -142,8 +167,11 @@ func (m *measure) of(run func()) {
 	runtime.GC()
 	began, beganCPU := time.Now(), cpuTime()
 	run()
-	took := time.Since(began)
+	m.took(time.Since(began))
 	m.cpu += cpuTime() - beganCPU
+}
+
+func (m *measure) took(took time.Duration) {
 	if m.best == 0 || took < m.best {
 		m.best = took
 	}
