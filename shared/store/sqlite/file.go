@@ -35,6 +35,7 @@ type file struct {
 	path    string
 	opened  os.FileInfo
 	readers *sql.DB
+	queries sync.Map // *sql.Stmt of readers by text
 	close   func() error
 	*writer
 
@@ -95,11 +96,31 @@ func (f *file) each(ctx context.Context, text string, args []any, scan func(*sql
 	if err := cmp.Or(ctx.Err(), f.inPlace()); err != nil {
 		return f.fault(ctx, err)
 	}
-	rows, err := f.readers.QueryContext(ctx, text, args...)
+	query, err := f.query(ctx, text) //nolint:sqlclosecheck // closed with the readers
+	if err != nil {
+		return f.fault(ctx, err)
+	}
+	rows, err := query.QueryContext(ctx, args...)
 	if err == nil {
 		err = scanAll(rows, scan)
 	}
 	return f.fault(ctx, err)
+}
+
+// query prepares each text once, which takes longer than to read a row.
+func (f *file) query(ctx context.Context, text string) (*sql.Stmt, error) {
+	if query, ok := f.queries.Load(text); ok {
+		return query.(*sql.Stmt), nil
+	}
+	query, err := f.readers.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	first, lost := f.queries.LoadOrStore(text, query)
+	if lost {
+		defer query.Close()
+	}
+	return first.(*sql.Stmt), nil
 }
 
 func scanAll(rows *sql.Rows, scan func(*sql.Rows) error) error {
