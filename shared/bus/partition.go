@@ -292,7 +292,7 @@ func (p *Partition) finish(d *delivery, handled bool, delay time.Duration) {
 			p.ready = append(p.ready, q)
 		}
 		if !d.copied {
-			*d.record.Load() = Record{} // others may hold its slice
+			*d.record.Load() = Record{} // releases its memory: others share its slice
 		}
 		*d = delivery{Position: d.Position, epoch: d.epoch, size: d.size, handled: true}
 		p.advance()
