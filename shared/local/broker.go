@@ -182,7 +182,7 @@ func (b *Broker) Close() error { return b.close() }
 // logger passes kfake's log to slog: errors and warnings as they are, everything else (it logs requests at info) at debug.
 type logger struct {
 	slog        *slog.Logger
-	writeFailed func()
+	writeFailed func() // called when kfake cannot write a batch
 }
 
 func (l logger) Logf(level kfake.LogLevel, format string, args ...any) {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // journal holds what was appended to files since they were last synced, so that one sync of one file, whose size mostly does not
@@ -39,14 +40,17 @@ const journalHeader = 4 + 4 + 8
 
 func journalFile(dir string) string { return filepath.Join(dir, "appended.journal") }
 
-// openJournal makes an empty journal. The files must be synced.
+// openJournal opens the journal and empties it, without a need for free space if it was used before. The files must be synced.
 func openJournal(dir string, fsync func(*os.File) error) (*journal, error) {
-	f, err := os.OpenFile(journalFile(dir), os.O_CREATE|os.O_RDWR|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(journalFile(dir), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{dir: dir, file: f, fsync: fsync, limit: 32 << 20}
-	return j, j.reset()
+	j := &journal{dir: dir, file: f, fsync: fsync, limit: 32 << 20, generation: uint64(time.Now().UnixNano())} // a new one
+	if err := j.reset(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return j, nil
 }
 
 // reset begins the next generation. The files must be synced.
@@ -79,7 +83,7 @@ func (j *journal) append(pieces []piece) error {
 	return nil
 }
 
-// misses reports whether a file with bytes that are only synced here was deleted. If it is made again, they are not its.
+// misses reports whether a file with bytes that are only synced here was deleted: they do not belong to a new file of that name.
 func (j *journal) misses() bool {
 	for path := range j.pending {
 		if _, err := os.Stat(filepath.Join(j.dir, path)); err != nil {

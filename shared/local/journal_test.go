@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -112,4 +113,36 @@ func TestJournalLeavesOutLargeWrites(t *testing.T) {
 	extend(t, file, strings.Repeat("x", maxJournaled+1))
 	require.NoError(t, s.Sync())
 	assert.Less(t, s.journal.at, int64(1000))
+}
+
+func TestJournalOfAnEarlierStartIsNotRestored(t *testing.T) {
+	t.Parallel()
+	s, file, write, restored := segmentOf(t, "")
+	extend(t, file, "old")
+	require.NoError(t, s.Sync())
+	require.Equal(t, "old", restored(""))
+	write("")
+	require.NoError(t, newSyncer(s.root, slog.New(slog.DiscardHandler)).StartJournal())
+	assert.Empty(t, restored(""))
+}
+
+// A link to nowhere in its place stands for a disk without room for it.
+func TestWithoutJournalFilesAreSynced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink(filepath.Join(dir, "none", "none"), journalFile(dir)))
+	log, logged := captureLog()
+	var syncs atomic.Int32
+	b := start(t, Options{Dir: dir, Logger: log, fsync: func(f *os.File) error {
+		if f.Name() == segmentFile(dir) {
+			syncs.Add(1)
+		}
+		return f.Sync()
+	}})
+	for n := range 3 {
+		produce(t, b.Address(), n, 1)
+	}
+	assert.GreaterOrEqual(t, syncs.Load(), int32(3))
+	assert.Contains(t, logged.String(), "without its journal")
+	require.NoError(t, b.Close())
 }

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,7 +38,7 @@ type syncer struct {
 
 	turn    sync.Mutex // held by the pass that runs; guards what follows
 	folder  *folder    // root
-	journal *journal   // nil = none yet
+	journal *journal   // nil = none, or not yet
 	failed  bool       // the last pass
 }
 
@@ -163,10 +164,11 @@ func (s *syncer) StartJournal() error {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	var err error
-	if s.journal, err = openJournal(s.root, s.datasync); err == nil {
-		err = s.sync(s.root)
+	if s.journal, err = openJournal(s.root, s.datasync); err != nil && !errors.Is(err, errSync) {
+		s.log.Warn("embedded broker: starting without its journal, which makes it slower", "error", err)
+		err = present(os.Remove(journalFile(s.root))) // an old one must not be restored any more
 	}
-	return err
+	return cmp.Or(err, s.sync(s.root))
 }
 
 // Close syncs all files.
@@ -174,6 +176,9 @@ func (s *syncer) Close() error {
 	err := s.Sync()
 	s.turn.Lock()
 	defer s.turn.Unlock()
+	if s.journal == nil {
+		return err
+	}
 	if err == nil {
 		err = s.checkpoint()
 	}
