@@ -3,10 +3,12 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"math"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/sipeat/sipeat/shared/store"
 )
@@ -23,7 +25,7 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 		return err
 	}
 	f := item.Labels.Folded()
-	more, _ := json.Marshal(extra{item.Labels, item.Drinks}) // texts have no errors
+	more, _ := json.Marshal(extra{item.Labels, item.Drinks}, jsontext.AllowInvalidUTF8(true)) // texts have no errors
 	// All is copied here, because the caller may change its memory when ctx has ended.
 	values := []any{item.Type, item.ID, item.EventID, item.CreatedAt.UnixMilli(), item.Digest[:], string(item.Data),
 		string(more), f.City, f.Country, f.MachineID, f.Type}
@@ -83,7 +85,7 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 	}
 	text, args := list(q.Type, q.Match.Folded())
 	args = append(args, at.Milli, at.ID, q.SinceMilli(), q.Limit+1)
-	var page store.Page
+	page := store.Page{Items: make([]store.Item, 0, q.Limit+1)}
 	if err := s.each(ctx, text, args, scanTo(&page.Items)); err != nil {
 		return store.Page{}, err
 	}
@@ -121,7 +123,7 @@ func scanTo(items *[]store.Item) func(*sql.Rows) error {
 			return err
 		}
 		item.CreatedAt = time.UnixMilli(created).UTC()
-		item.Data = append(json.RawMessage{}, data...)
+		item.Data = append([]byte{}, data...)
 		copy(item.Digest[:], digest)
 		var x extra
 		if err := json.Unmarshal(more, &x); len(more) > 0 && err != nil { // earlier versions wrote NULL where there was nothing
