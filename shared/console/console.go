@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus/kafka"
@@ -60,34 +61,45 @@ type Options struct {
 	Logger    *slog.Logger
 }
 
+// console answers the requests of the page.
+type console struct {
+	Options
+	rejections *rejections
+	now        *now
+	comparing  sync.Mutex // of read models
+}
+
+func newConsole(o Options) *console {
+	rejected := &rejections{client: o.DeadLetters}
+	return &console{Options: o, rejections: rejected, now: &now{Options: o, rejections: rejected}}
+}
+
 // Functions are the endpoints of the console, below /console/, and GET /, which redirects there.
 func Functions(o Options) []web.Function {
-	rejected := &rejections{client: o.DeadLetters}
-	n, d := &now{Options: o, rejections: rejected}, &deadLetters{o, rejected}
-	r := &rebuilds{Options: o, now: n}
-	overview := view("now", web.HandleQuery(n.get))
+	c := newConsole(o)
+	overview := view("now", c.now.get)
 	overview.Watch = true // it is polled
 	all := []web.Function{
 		overview,
-		view("dead-letters", web.HandleQuery(d.list)),
-		view("dead-letters/{id...}", web.HandleQuery(d.detail)),
-		view("dead-letters/preview", web.HandleQuery(d.preview)),
-		view("journey", web.HandleQuery(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })), // the form
-		view("journey/{id}", web.HandleQuery((&journeys{o, rejected}).get)),
-		view("topics", web.HandleQuery(topics{o}.list)),
-		view("topics/{topic}", web.HandleQuery(topics{o}.get)),
-		view("topics/{topic}/records", web.HandleQuery(topics{o}.records)),
-		view("audit", web.HandleQuery(d.audit)),
-		view("rebuild", web.HandleQuery(r.get)),
-		view("rebuild/differences", web.HandleQuery(r.differences)),
-		view("demand", web.HandleQuery(demand{o.Store}.get)),
-		view("live", &feed{o}),
-		{Name: "console-audit-records", Route: "GET /console/audit/records", Staff: true, Handler: http.HandlerFunc(d.export)},
-		{Name: "console-redrive", Route: "POST /console/dead-letters/redrive", Staff: true, Handler: d.act(deadletters.Redrive)},
-		{Name: "console-discard", Route: "POST /console/dead-letters/discard", Staff: true, Handler: d.act(deadletters.Discard)},
+		view("dead-letters", c.deadLetters),
+		view("dead-letters/{id...}", c.deadLetter),
+		view("dead-letters/preview", c.preview),
+		view("journey", func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }), // the form
+		view("journey/{id}", c.journey),
+		view("topics", c.topics),
+		view("topics/{topic}", c.topic),
+		view("topics/{topic}/records", c.records),
+		view("audit", c.audit),
+		view("rebuild", c.rebuild),
+		view("rebuild/differences", c.differences),
+		view("demand", c.demand),
+		shown("live", http.HandlerFunc(c.feed)),
+		{Name: "console-audit-records", Route: "GET /console/audit/records", Staff: true, Handler: http.HandlerFunc(c.export)},
+		{Name: "console-redrive", Route: "POST /console/dead-letters/redrive", Staff: true, Handler: c.act(deadletters.Redrive)},
+		{Name: "console-discard", Route: "POST /console/dead-letters/discard", Staff: true, Handler: c.act(deadletters.Discard)},
 	}
 	for _, f := range o.Lists {
-		all = append(all, view(strings.TrimPrefix(f.Route, "GET /"), f.Handler))
+		all = append(all, shown(strings.TrimPrefix(f.Route, "GET /"), f.Handler))
 	}
 	home := http.RedirectHandler("/console/now", http.StatusFound)
 	for _, path := range []string{"/{$}", "/console", "/console/{$}"} {
@@ -96,7 +108,12 @@ func Functions(o Options) []web.Function {
 	return all
 }
 
-func view(path string, data http.Handler) web.Function {
+func view[In, Out any](path string, get func(context.Context, In) (Out, error)) web.Function {
+	return shown(path, web.HandleQuery(get))
+}
+
+// shown is an endpoint whose data the page shows.
+func shown(path string, data http.Handler) web.Function {
 	return web.Function{Name: "console-" + path, Route: "GET /console/" + path, Staff: true, Handler: data, Page: page}
 }
 
