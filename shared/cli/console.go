@@ -21,7 +21,7 @@ import (
 )
 
 func (a *app) consoleCommand() *cobra.Command {
-	c := &cobra.Command{
+	return a.withFlags(&cobra.Command{
 		Use:   "console",
 		Short: "Show topics, consumers and dead letters of any Kafka in a browser",
 		Long: "Show topics, consumers, dead letters and the read model in a browser, and redrive or discard dead letters there.\n" +
@@ -31,9 +31,7 @@ func (a *app) consoleCommand() *cobra.Command {
 		Example: "  sipeat console --http 127.0.0.1:8090\n" +
 			"  KAFKA_BROKERS=kafka1:9092 STORE=dynamodb sipeat console --http 127.0.0.1:0",
 		RunE: func(c *cobra.Command, _ []string) error { return a.runServer(c.Context(), a.runConsole) },
-	}
-	addFlags(c, "http", "brokers")
-	return c
+	}, "http", "brokers")
 }
 
 func (a *app) runConsole(ctx context.Context) error {

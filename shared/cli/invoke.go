@@ -69,7 +69,7 @@ func (a *app) invokeCommand() *cobra.Command {
 	c.Flags().StringVarP(&file, "event", "e", "", "file with the event, - for standard input (by default the function's sample)")
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "deadline of the function")
 	c.Flags().BoolVar(&throwaway, "throwaway", false, "use a temporary broker and read model")
-	addFlags(c, "brokers")
+	a.withFlags(c, "brokers")
 	c.MarkFlagsMutuallyExclusive("throwaway", "brokers")
 	return c
 }

@@ -27,7 +27,7 @@ import (
 )
 
 func (a *app) serveCommand() *cobra.Command {
-	c := &cobra.Command{
+	return a.withFlags(&cobra.Command{
 		Use:   "serve",
 		Short: "Run everything in one process: API, consumers, embedded Kafka broker and read model",
 		Long: "Run everything in one process: the API, the four consumers, an embedded broker that any Kafka client can connect\n" +
@@ -42,9 +42,7 @@ func (a *app) serveCommand() *cobra.Command {
 			}
 			return a.runServer(c.Context(), a.serve)
 		},
-	}
-	addFlags(c, "http", "kafka", "data")
-	return c
+	}, "http", "kafka", "data")
 }
 
 // serve starts the embedded broker, and on it what `sipeat api` and `sipeat worker` start.
@@ -110,12 +108,10 @@ const moveToKafka = "run `sipeat api` and `sipeat worker` on Kafka"
 func readModel(data string) string { return filepath.Join(data, "read-model.db") }
 
 func (a *app) printConsumers(functions []consumers.Function) {
-	rows := []string{"TOPIC\tPARTITIONS\tCONSUMER GROUP\tDESCRIPTION"}
-	for _, f := range functions {
+	printRows(a, functions, "TOPIC\tPARTITIONS\tCONSUMER GROUP\tDESCRIPTION", func(f consumers.Function) string {
 		d, _ := events.Lookup(f.Consumer.Topic)
-		rows = append(rows, fmt.Sprintf("%s\t%d\t%s\t%s", d.Topic, d.Partitions, f.Consumer.Group, d.Description))
-	}
-	a.printTable(rows...)
+		return fmt.Sprintf("%s\t%d\t%s\t%s", d.Topic, d.Partitions, f.Consumer.Group, d.Description)
+	})
 }
 
 // serverHelp is what `sipeat api` and `sipeat worker` have in common.
@@ -124,7 +120,7 @@ const serverHelp = "" +
 	"wrong. Later failures are retried and logged. SIGTERM or Ctrl-C finishes the work in progress, within 8 s.\n\n" + kafkaHelp
 
 func (a *app) apiCommand() *cobra.Command {
-	c := &cobra.Command{
+	return a.withFlags(&cobra.Command{
 		Use:   "api",
 		Short: "Run the API on any Kafka and read model",
 		Long: "Run the API: POST publishes to Kafka, GET reads the read model that `sipeat worker` fills. Any number of APIs may\n" +
@@ -132,9 +128,7 @@ func (a *app) apiCommand() *cobra.Command {
 		Example: "  sipeat api\n" +
 			"  STORE=/var/lib/sipeat/read-model.db sipeat api --http 127.0.0.1:8081 --brokers kafka1:9092,kafka2:9092",
 		RunE: func(c *cobra.Command, _ []string) error { return a.runServer(c.Context(), a.api) },
-	}
-	addFlags(c, "http", "brokers")
-	return c
+	}, "http", "brokers")
 }
 
 func (a *app) api(ctx context.Context) error {
@@ -222,11 +216,7 @@ func (a *app) serveHTTP(name string, listener net.Listener, handler http.Handler
 }
 
 func (a *app) printEndpoints() {
-	rows := []string{"ROUTE\tFUNCTION"}
-	for _, f := range a.endpoints() {
-		rows = append(rows, f.Route+"\t"+f.Name)
-	}
-	a.printTable(rows...)
+	printRows(a, a.endpoints(), "ROUTE\tFUNCTION", func(f web.Function) string { return f.Route + "\t" + f.Name })
 }
 
 func (a *app) printRequest(url string) {
