@@ -268,10 +268,7 @@ func (s *search) look(d events.Definition, r bus.Record) error {
 	_ = json.Unmarshal(r.Value, &envelope, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // it may be anything
 	n := &Station{EventID: envelope.ID, Topic: r.Topic, Key: string(r.Key), Metadata: envelope.Metadata, Bytes: len(r.Value)}
 	if e, err := d.Decode(r.Value); err == nil {
-		n.EventID, n.ResourceID = e.EventID(), e.ResourceID()
-		if n.Key == "" {
-			n.Key = e.Key()
-		}
+		n.EventID, n.ResourceID, n.Key = e.EventID(), e.ResourceID(), cmp.Or(n.Key, e.Key())
 	}
 	if s.keyed != nil && s.keyed(d, n.EventID, envelope.Data) {
 		s.add(n.EventID)
