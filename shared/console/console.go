@@ -13,9 +13,7 @@ package console
 
 import (
 	"context"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -128,12 +126,8 @@ var script string
 
 // page is the static page. Its style and script are in it, so that the first view takes two requests.
 var page = func() http.Handler {
-	source := func(text string) string {
-		digest := sha256.Sum256([]byte(text))
-		return "'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'"
-	}
 	policy := "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; connect-src 'self'; form-action 'self'; " +
-		"img-src data:; style-src " + source(style) + "; script-src " + source(script) + "; require-trusted-types-for 'script'"
+		"img-src data:; style-src " + web.InPage(style) + "; script-src " + web.InPage(script) + "; require-trusted-types-for 'script'"
 	text := []byte(strings.NewReplacer("{{style}}", style, "{{script}}", script).Replace(shell))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

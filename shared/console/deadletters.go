@@ -284,8 +284,8 @@ type auditQuery struct {
 }
 
 type auditView struct {
-	Total   int                  `json:"total"`
-	Actions []deadletters.Action `json:"actions"` // newest first
+	Total   int                   `json:"total"`
+	Actions []*deadletters.Action `json:"actions"` // newest first, with at most [maxShown] items
 }
 
 func (c *console) audit(ctx context.Context, q auditQuery) (auditView, error) {
@@ -296,12 +296,10 @@ func (c *console) audit(ctx context.Context, q auditQuery) (auditView, error) {
 		return auditView{}, unavailable(err)
 	}
 	slices.Reverse(all)
-	v := auditView{Total: len(all)}
 	from := min(q.From, len(all))
-	for _, a := range all[from:min(from+q.Limit, len(all))] {
-		one := *a
-		one.Items = a.Items[:min(len(a.Items), maxShown)]
-		v.Actions = append(v.Actions, one)
+	v := auditView{Total: len(all), Actions: all[from:min(from+q.Limit, len(all))]}
+	for _, a := range v.Actions {
+		a.Items = a.Items[:min(len(a.Items), maxShown)]
 	}
 	return v, nil
 }
