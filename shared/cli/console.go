@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/sipeat/sipeat/functions/commands"
 	"github.com/sipeat/sipeat/functions/queries"
@@ -17,7 +16,6 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/sipeat/sipeat/shared/web/gateway"
 	"github.com/spf13/cobra"
-	"golang.org/x/net/netutil"
 )
 
 func (a *app) consoleCommand() *cobra.Command {
@@ -42,11 +40,8 @@ func (a *app) runConsole(ctx context.Context) error {
 	if err := a.reachAll(ctx); err != nil {
 		return err
 	}
-	callers := a.settings.Web
-	functions := append(console.Functions(a.consoleOptions()), web.Health(a.storeCheck())...)
-	handler := web.Router(functions, gateway.New(callers, a.logger, time.Now).Options())
-	a.serveHTTP("console", netutil.LimitListener(listener, callers.MaxConnections), handler)
-	fmt.Fprintf(a.stdout, "ready http=http://%s\n\nOpen http://%[1]s/console/ in a browser. Ctrl-C stops it.\n", listener.Addr())
+	url := a.serveFunctions("console", listener, append(console.Functions(a.consoleOptions()), web.Health(a.storeCheck())...))
+	fmt.Fprintf(a.stdout, "ready http=%s\n\nOpen %[1]s/console/ in a browser. Ctrl-C stops it.\n", url)
 	return nil
 }
 

@@ -68,9 +68,8 @@ func (a *app) serve(ctx context.Context) error {
 	if err := a.startConsumers(c.Functions(), nil); err != nil {
 		return err
 	}
-	callers := a.settings.Web
-	callers.Public.Rate, callers.Staff.Rate = 0, 0 // all callers are on this machine
-	url := a.startAPI(listener, callers)
+	a.settings.Web.Public.Rate, a.settings.Web.Staff.Rate = 0, 0 // all callers are on this machine
+	url := a.startAPI(listener)
 	fmt.Fprintf(a.stdout, "ready http=%s kafka=%s\n\n", url, a.cluster.Brokers[0])
 	a.printEndpoints()
 	fmt.Fprintln(a.stdout)
@@ -142,7 +141,7 @@ func (a *app) api(ctx context.Context) error {
 	if err := a.open(ctx, a.settings.Store); err != nil {
 		return err
 	}
-	url := a.startAPI(listener, a.settings.Web)
+	url := a.startAPI(listener)
 	fmt.Fprintf(a.stdout, "ready http=%s\n\n", url)
 	a.printEndpoints()
 	fmt.Fprintf(a.stdout, "\nThe read model is %s. ", a.settings.Store)
@@ -175,7 +174,7 @@ func (a *app) endpoints() []web.Function {
 }
 
 // startAPI serves the commands, the queries, their health and, on loopback, the metrics. It returns its URL.
-func (a *app) startAPI(listener net.Listener, callers settings.Web) string {
+func (a *app) startAPI(listener net.Listener) string {
 	functions := append(a.endpoints(), web.Health(append(a.checks,
 		web.Check{Name: "kafka", Probe: a.publisher.Ping}, a.storeCheck())...)...)
 	functions = slices.Concat(functions, docs.Functions(a.documents), console.Functions(a.consoleOptions()))
@@ -183,9 +182,14 @@ func (a *app) startAPI(listener net.Listener, callers settings.Web) string {
 		metrics := gateway.Local(a.metrics.Handler(), "Set METRICS=HOST:PORT to serve /metrics on a listener of its own.")
 		functions = append(functions, web.Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: metrics})
 	}
-	options := gateway.New(callers, a.logger, time.Now).Options()
-	options.Observers = []web.Observer{a.tracing.Web, a.metrics.Web}
-	a.serveHTTP("API", netutil.LimitListener(listener, callers.MaxConnections), web.Router(functions, options))
+	return a.serveFunctions("API", listener, functions, a.tracing.Web, a.metrics.Web)
+}
+
+// serveFunctions serves by the settings for callers, and returns the URL.
+func (a *app) serveFunctions(name string, listener net.Listener, functions []web.Function, observers ...web.Observer) string {
+	options := gateway.New(a.settings.Web, a.logger, time.Now).Options()
+	options.Observers = observers
+	a.serveHTTP(name, netutil.LimitListener(listener, a.settings.Web.MaxConnections), web.Router(functions, options))
 	return "http://" + listener.Addr().String()
 }
 
