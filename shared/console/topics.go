@@ -23,14 +23,13 @@ type topicState struct {
 func (c *console) topics(ctx context.Context, _ struct{}) (v topicsView, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	declared := kafka.Topics(events.Catalogue()...)
-	states, err := kafka.InspectTopics(ctx, c.Cluster, declared...)
+	states, err := kafka.InspectTopics(ctx, c.Cluster, kafka.Topics(events.Catalogue()...)...)
 	if err != nil {
 		return v, unavailable(err)
 	}
 	var names []string
-	for _, d := range declared {
-		names = append(names, d.Name)
+	for _, s := range states {
+		names = append(names, s.Topic)
 	}
 	ends, err := kafka.Ends(ctx, c.Cluster, names...)
 	if err != nil {
