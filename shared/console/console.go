@@ -40,9 +40,9 @@ type Finding struct {
 // Options are the parts that the console shows.
 type Options struct {
 	Cluster     settings.Kafka
-	Groups      map[string]string                        // the consumer groups' topics
-	Statuses    func() []kafka.Status                    // of the consumers in this process; nil = none run here
-	Diagnose    func(context.Context) ([]Finding, error) // `sipeat doctor`
+	Groups      map[string]string               // the consumer groups' topics
+	Statuses    func() []kafka.Status           // of the consumers in this process; nil = none run here
+	Diagnose    func(context.Context) []Finding // `sipeat doctor`
 	DeadLetters *deadletters.Client
 	Store       store.Reader
 	Claims      interface { // of notifications; store.Claims has it
