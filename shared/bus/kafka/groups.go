@@ -21,7 +21,7 @@ import (
 type GroupState struct {
 	Topic      string          `json:"topic"`
 	Group      string          `json:"group"`
-	State      string          `json:"state"`           // as Kafka names it: Stable, Empty, PreparingRebalance, Dead (it does not exist) ...
+	State      string          `json:"state"`           // as Kafka names it: Stable, Empty, Dead (it does not exist) ...
 	Partitions int             `json:"partitions"`      // of the topic; 0 = it does not exist
 	Owners     []Owner         `json:"owners"`          // the members and their partitions of the topic, in the order of their ids
 	Lag        int64           `json:"lag"`             // events that are not committed as handled; 0 = no record is left to read
