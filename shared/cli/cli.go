@@ -149,9 +149,13 @@ var settingFlags = map[string]struct{ setting, usage string }{
 	"brokers": {"KAFKA_BROKERS", "`brokers` as host:port,host:port (default 127.0.0.1:9092)"},
 }
 
-// addFlags adds flags that set the variable of a setting in this process.
-func addFlags(c *cobra.Command, names ...string) {
+// withFlags adds flags that set the variable of a setting in this process, and the flag json.
+func (a *app) withFlags(c *cobra.Command, names ...string) *cobra.Command {
 	for _, name := range names {
+		if name == "json" {
+			c.Flags().BoolVar(&a.json, name, false, "write JSON")
+			continue
+		}
 		f := settingFlags[name]
 		c.Flags().Func(name, f.usage+"; "+f.setting, func(value string) error {
 			if value == "" { // a variable of a script that is not set
@@ -160,9 +164,8 @@ func addFlags(c *cobra.Command, names ...string) {
 			return os.Setenv(f.setting, value)
 		})
 	}
+	return c
 }
-
-func (a *app) addJSONFlag(c *cobra.Command) { c.Flags().BoolVar(&a.json, "json", false, "write JSON") }
 
 func (a *app) configure() (err error) {
 	if err := loadDotenv(); err != nil {
@@ -244,7 +247,6 @@ func (a *app) versionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "Show the version of this program",
 		Example: "  sipeat version",
-		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(a.stdout, "sipeat", c.Root().Version)
 			return err

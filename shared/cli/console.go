@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/sipeat/sipeat/functions/commands"
 	"github.com/sipeat/sipeat/functions/queries"
@@ -17,11 +16,10 @@ import (
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/sipeat/sipeat/shared/web/gateway"
 	"github.com/spf13/cobra"
-	"golang.org/x/net/netutil"
 )
 
 func (a *app) consoleCommand() *cobra.Command {
-	c := &cobra.Command{
+	return a.withFlags(&cobra.Command{
 		Use:   "console",
 		Short: "Show topics, consumers and dead letters of any Kafka in a browser",
 		Long: "Show topics, consumers, dead letters and the read model in a browser, and redrive or discard dead letters there.\n" +
@@ -31,9 +29,7 @@ func (a *app) consoleCommand() *cobra.Command {
 		Example: "  sipeat console --http 127.0.0.1:8090\n" +
 			"  KAFKA_BROKERS=kafka1:9092 STORE=dynamodb sipeat console --http 127.0.0.1:0",
 		RunE: func(c *cobra.Command, _ []string) error { return a.runServer(c.Context(), a.runConsole) },
-	}
-	addFlags(c, "http", "brokers")
-	return c
+	}, "http", "brokers")
 }
 
 func (a *app) runConsole(ctx context.Context) error {
@@ -44,11 +40,8 @@ func (a *app) runConsole(ctx context.Context) error {
 	if err := a.reachAll(ctx); err != nil {
 		return err
 	}
-	callers := a.settings.Web
-	functions := append(console.Functions(a.consoleOptions()), web.Health(a.storeCheck())...)
-	handler := web.Router(functions, gateway.New(callers, a.logger, time.Now).Options())
-	a.serveHTTP("console", netutil.LimitListener(listener, callers.MaxConnections), handler)
-	fmt.Fprintf(a.stdout, "ready http=http://%s\n\nOpen http://%[1]s/console/ in a browser. Ctrl-C stops it.\n", listener.Addr())
+	url := a.serveFunctions("console", listener, append(console.Functions(a.consoleOptions()), web.Health(a.storeCheck())...))
+	fmt.Fprintf(a.stdout, "ready http=%s\n\nOpen %[1]s/console/ in a browser. Ctrl-C stops it.\n", url)
 	return nil
 }
 
@@ -77,11 +70,12 @@ func (a *app) consoleOptions() console.Options {
 }
 
 // diagnose runs the doctor's checks with parts of its own, which it closes.
-func (a *app) diagnose(ctx context.Context) ([]console.Finding, error) {
+func (a *app) diagnose(ctx context.Context) []console.Finding {
 	own := &app{json: true, stdout: io.Discard, stderr: io.Discard, settings: a.settings, cluster: a.cluster, logger: a.logger,
 		aws: awsAccess{timeout: reachTimeout}}
 	own.settings.Store = a.model
 	d := &doctor{app: own}
-	_ = d.run(ctx) // its error counts what failed
-	return d.findings, own.close()
+	_ = d.run(ctx)  // its error counts what failed
+	_ = own.close() // only a server's parts report errors
+	return d.findings
 }

@@ -37,8 +37,7 @@ func (a *app) deadLettersCommand() *cobra.Command {
 	root.AddCommand(a.deadLettersListCommand(), a.deadLettersShowCommand(), a.deadLettersPreviewCommand(),
 		a.deadLettersRedriveCommand(), a.deadLettersDiscardCommand(), a.deadLettersAuditCommand())
 	for _, c := range root.Commands() {
-		a.addJSONFlag(c)
-		addFlags(c, "brokers")
+		a.withFlags(c, "json", "brokers")
 	}
 	return root
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/docs"
 	"github.com/sipeat/sipeat/shared/web"
 )
@@ -32,10 +31,6 @@ func (a *app) docsCommand() *cobra.Command {
 
 // documents are those of the endpoints and of the topics on the cluster.
 func (a *app) documents() (openAPI, asyncAPI []byte) {
-	var all []bus.Consumer
-	for _, f := range allConsumers() {
-		all = append(all, f.Consumer)
-	}
 	openAPI = docs.OpenAPI(currentVersion(), append(a.endpoints(), web.Health()...))
-	return openAPI, docs.AsyncAPI(currentVersion(), a.cluster, all)
+	return openAPI, docs.AsyncAPI(currentVersion(), a.cluster, topicsOfGroups())
 }

@@ -24,7 +24,7 @@ import (
 )
 
 func (a *app) doctorCommand() *cobra.Command {
-	c := &cobra.Command{
+	return a.withFlags(&cobra.Command{
 		Use:   "doctor",
 		Short: "Find out why events do not arrive, and what to do about it",
 		Long: "Check everything that an event passes: brokers (address, TLS and login), topics, consumer groups with their\n" +
@@ -34,10 +34,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Example: "  sipeat doctor --brokers kafka1:9092\n" +
 			"  sipeat doctor --json | jq '.findings[] | select(.status == \"wrong\")'",
 		RunE: func(c *cobra.Command, _ []string) error { return (&doctor{app: a}).run(c.Context()) },
-	}
-	a.addJSONFlag(c)
-	addFlags(c, "brokers")
-	return c
+	}, "json", "brokers")
 }
 
 const (

@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,7 +68,7 @@ func (a *app) invokeCommand() *cobra.Command {
 	c.Flags().StringVarP(&file, "event", "e", "", "file with the event, - for standard input (by default the function's sample)")
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "deadline of the function")
 	c.Flags().BoolVar(&throwaway, "throwaway", false, "use a temporary broker and read model")
-	addFlags(c, "brokers")
+	a.withFlags(c, "brokers")
 	c.MarkFlagsMutuallyExclusive("throwaway", "brokers")
 	return c
 }
@@ -206,7 +205,8 @@ func sample(function string) ([]byte, error) { return testdata.Samples.ReadFile(
 
 // sampleBatch is a consumer's payload with copies of its event under other ids.
 func sampleBatch(function string, payload []byte, records int, bad bool) ([]byte, error) {
-	if _, consumer := events.Lookup(function); !consumer || records < 1 || records > 10_000 {
+	d, consumer := events.Lookup(function)
+	if !consumer || records < 1 || records > 10_000 {
 		return nil, usageError{errors.New("the flags are for consumers; --records must be from 1 to 10000")}
 	}
 	var batch struct {
@@ -215,18 +215,12 @@ func sampleBatch(function string, payload []byte, records int, bad bool) ([]byte
 		Bootstrap string                      `json:"bootstrapServers"`
 		Records   map[string][]map[string]any `json:"records"`
 	}
-	if err := json.Unmarshal(payload, &batch); err != nil {
-		return nil, err
-	}
-	first := batch.Records[function+"-0"][0]
-	value, err := base64.StdEncoding.DecodeString(first["value"].(string))
-	if err != nil {
-		return nil, err
-	}
 	var event map[string]any
-	if err := json.Unmarshal(value, &event); err != nil {
+	value, err := d.Sample()
+	if err = errors.Join(err, json.Unmarshal(value, &event), json.Unmarshal(payload, &batch)); err != nil {
 		return nil, err
 	}
+	first := slices.Concat(slices.Collect(maps.Values(batch.Records))...)[0]
 	clear(batch.Records)
 	all := records
 	if bad {

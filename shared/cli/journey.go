@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) journeyCommand() *cobra.Command {
-	c := &cobra.Command{
+	return a.withFlags(&cobra.Command{
 		Use:   "journey ID",
 		Short: "Show what became of an event: records, rejections, read model, notifications, deliveries",
 		Long: "Show what became of an event, and of all events of its chain: where they are on their topics, whether their group\n" +
@@ -40,10 +40,7 @@ func (a *app) journeyCommand() *cobra.Command {
 			}
 			return nil
 		},
-	}
-	a.addJSONFlag(c)
-	addFlags(c, "brokers")
-	return c
+	}, "json", "brokers")
 }
 
 func (a *app) printStation(s *console.Station, indent string) {

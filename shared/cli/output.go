@@ -111,6 +111,15 @@ func (a *app) printTable(rows ...string) {
 // printable shows bytes of a record on one line of at most 4,000 characters; "-" = there are none.
 func printable(b []byte) string { return cmp.Or(events.OneLine(string(b), 4000), "-") }
 
+// printRows prints items as a table.
+func printRows[T any](a *app, items []T, heading string, row func(T) string) {
+	rows := []string{heading}
+	for _, item := range items {
+		rows = append(rows, row(item))
+	}
+	a.printTable(rows...)
+}
+
 // maxRows is how many rows of a table are shown: more than a screen, and not what a person reads.
 const maxRows = 100
 
@@ -124,11 +133,7 @@ func printList[T any](a *app, items []T, heading string, row func(T) string) err
 		}
 		return nil
 	}
-	rows := []string{heading}
-	for _, item := range items[:min(len(items), maxRows)] {
-		rows = append(rows, row(item))
-	}
-	a.printTable(rows...)
+	printRows(a, items[:min(len(items), maxRows)], heading, row)
 	if more := len(items) - maxRows; more > 0 {
 		fmt.Fprintf(a.stdout, "… and %d more; --json shows all\n", more)
 	}

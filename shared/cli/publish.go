@@ -35,8 +35,7 @@ func (a *app) publishCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&p.key, "idempotency-key", "", "publish the same lines as the same events when run again")
-	addFlags(c, "brokers")
-	return c
+	return a.withFlags(c, "brokers")
 }
 
 type publishing struct {

@@ -63,8 +63,7 @@ func (a *app) rebuildCommand() *cobra.Command {
 	c.MarkFlagsMutuallyExclusive("store", "table", "data")
 	c.MarkFlagsOneRequired("store", "table", "data")
 	c.MarkFlagsMutuallyExclusive("compare", "data")
-	addFlags(c, "brokers")
-	return c
+	return a.withFlags(c, "brokers")
 }
 
 // check refuses to write to a store that is in use.

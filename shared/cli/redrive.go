@@ -99,16 +99,14 @@ func (a *app) printPreview(p *deadletters.Preview) error {
 
 // checker returns the function that runs the projection of a consumer group on a record, without changing the read model.
 func checker(model store.Reader) func(context.Context, string, bus.Record) error {
-	byGroup := map[string]bus.Consumer{}
-	for _, f := range (consumers.Consumers{Store: dryRun{model}}).Functions() {
-		byGroup[f.Replay.Group+" "+f.Replay.Topic] = f.Replay
-	}
+	functions := consumers.Consumers{Store: dryRun{model}}.Functions()
 	return func(ctx context.Context, group string, r bus.Record) error {
-		c, ok := byGroup[group+" "+r.Topic]
-		if !ok {
-			return events.Errorf(events.Invalid, "this version of sipeat has no consumer %s", group)
+		for _, f := range functions {
+			if f.Replay.Group == group && f.Replay.Topic == r.Topic {
+				return f.Replay.Try(ctx, r)
+			}
 		}
-		return c.Try(ctx, r)
+		return events.Errorf(events.Invalid, "this version of sipeat has no consumer %s", group)
 	}
 }
 

@@ -51,8 +51,7 @@ func (a *app) replayCommand() *cobra.Command {
 	c.Flags().Int32Var(&r.partition, "partition", allPartitions, "only this `partition` (-1: all)")
 	c.Flags().StringVar(&r.key, "key", "", "only events with this `key`, the id of their subject")
 	_ = c.MarkFlagRequired("consumer")
-	addFlags(c, "brokers")
-	return c
+	return a.withFlags(c, "brokers")
 }
 
 const allPartitions = -1

@@ -27,7 +27,7 @@ import (
 )
 
 func (a *app) serveCommand() *cobra.Command {
-	c := &cobra.Command{
+	return a.withFlags(&cobra.Command{
 		Use:   "serve",
 		Short: "Run everything in one process: API, consumers, embedded Kafka broker and read model",
 		Long: "Run everything in one process: the API, the four consumers, an embedded broker that any Kafka client can connect\n" +
@@ -42,9 +42,7 @@ func (a *app) serveCommand() *cobra.Command {
 			}
 			return a.runServer(c.Context(), a.serve)
 		},
-	}
-	addFlags(c, "http", "kafka", "data")
-	return c
+	}, "http", "kafka", "data")
 }
 
 // serve starts the embedded broker, and on it what `sipeat api` and `sipeat worker` start.
@@ -70,9 +68,8 @@ func (a *app) serve(ctx context.Context) error {
 	if err := a.startConsumers(c.Functions(), nil); err != nil {
 		return err
 	}
-	callers := a.settings.Web
-	callers.Public.Rate, callers.Staff.Rate = 0, 0 // all callers are on this machine
-	url := a.startAPI(listener, callers)
+	a.settings.Web.Public.Rate, a.settings.Web.Staff.Rate = 0, 0 // all callers are on this machine
+	url := a.startAPI(listener)
 	fmt.Fprintf(a.stdout, "ready http=%s kafka=%s\n\n", url, a.cluster.Brokers[0])
 	a.printEndpoints()
 	fmt.Fprintln(a.stdout)
@@ -110,12 +107,10 @@ const moveToKafka = "run `sipeat api` and `sipeat worker` on Kafka"
 func readModel(data string) string { return filepath.Join(data, "read-model.db") }
 
 func (a *app) printConsumers(functions []consumers.Function) {
-	rows := []string{"TOPIC\tPARTITIONS\tCONSUMER GROUP\tDESCRIPTION"}
-	for _, f := range functions {
+	printRows(a, functions, "TOPIC\tPARTITIONS\tCONSUMER GROUP\tDESCRIPTION", func(f consumers.Function) string {
 		d, _ := events.Lookup(f.Consumer.Topic)
-		rows = append(rows, fmt.Sprintf("%s\t%d\t%s\t%s", d.Topic, d.Partitions, f.Consumer.Group, d.Description))
-	}
-	a.printTable(rows...)
+		return fmt.Sprintf("%s\t%d\t%s\t%s", d.Topic, d.Partitions, f.Consumer.Group, d.Description)
+	})
 }
 
 // serverHelp is what `sipeat api` and `sipeat worker` have in common.
@@ -124,7 +119,7 @@ const serverHelp = "" +
 	"wrong. Later failures are retried and logged. SIGTERM or Ctrl-C finishes the work in progress, within 8 s.\n\n" + kafkaHelp
 
 func (a *app) apiCommand() *cobra.Command {
-	c := &cobra.Command{
+	return a.withFlags(&cobra.Command{
 		Use:   "api",
 		Short: "Run the API on any Kafka and read model",
 		Long: "Run the API: POST publishes to Kafka, GET reads the read model that `sipeat worker` fills. Any number of APIs may\n" +
@@ -132,9 +127,7 @@ func (a *app) apiCommand() *cobra.Command {
 		Example: "  sipeat api\n" +
 			"  STORE=/var/lib/sipeat/read-model.db sipeat api --http 127.0.0.1:8081 --brokers kafka1:9092,kafka2:9092",
 		RunE: func(c *cobra.Command, _ []string) error { return a.runServer(c.Context(), a.api) },
-	}
-	addFlags(c, "http", "brokers")
-	return c
+	}, "http", "brokers")
 }
 
 func (a *app) api(ctx context.Context) error {
@@ -148,7 +141,7 @@ func (a *app) api(ctx context.Context) error {
 	if err := a.open(ctx, a.settings.Store); err != nil {
 		return err
 	}
-	url := a.startAPI(listener, a.settings.Web)
+	url := a.startAPI(listener)
 	fmt.Fprintf(a.stdout, "ready http=%s\n\n", url)
 	a.printEndpoints()
 	fmt.Fprintf(a.stdout, "\nThe read model is %s. ", a.settings.Store)
@@ -181,7 +174,7 @@ func (a *app) endpoints() []web.Function {
 }
 
 // startAPI serves the commands, the queries, their health and, on loopback, the metrics. It returns its URL.
-func (a *app) startAPI(listener net.Listener, callers settings.Web) string {
+func (a *app) startAPI(listener net.Listener) string {
 	functions := append(a.endpoints(), web.Health(append(a.checks,
 		web.Check{Name: "kafka", Probe: a.publisher.Ping}, a.storeCheck())...)...)
 	functions = slices.Concat(functions, docs.Functions(a.documents), console.Functions(a.consoleOptions()))
@@ -189,9 +182,14 @@ func (a *app) startAPI(listener net.Listener, callers settings.Web) string {
 		metrics := gateway.Local(a.metrics.Handler(), "Set METRICS=HOST:PORT to serve /metrics on a listener of its own.")
 		functions = append(functions, web.Function{Name: "metrics", Route: "GET /metrics", Watch: true, Handler: metrics})
 	}
-	options := gateway.New(callers, a.logger, time.Now).Options()
-	options.Observers = []web.Observer{a.tracing.Web, a.metrics.Web}
-	a.serveHTTP("API", netutil.LimitListener(listener, callers.MaxConnections), web.Router(functions, options))
+	return a.serveFunctions("API", listener, functions, a.tracing.Web, a.metrics.Web)
+}
+
+// serveFunctions serves by the settings for callers, and returns the URL.
+func (a *app) serveFunctions(name string, listener net.Listener, functions []web.Function, observers ...web.Observer) string {
+	options := gateway.New(a.settings.Web, a.logger, time.Now).Options()
+	options.Observers = observers
+	a.serveHTTP(name, netutil.LimitListener(listener, a.settings.Web.MaxConnections), web.Router(functions, options))
 	return "http://" + listener.Addr().String()
 }
 
@@ -222,11 +220,7 @@ func (a *app) serveHTTP(name string, listener net.Listener, handler http.Handler
 }
 
 func (a *app) printEndpoints() {
-	rows := []string{"ROUTE\tFUNCTION"}
-	for _, f := range a.endpoints() {
-		rows = append(rows, f.Route+"\t"+f.Name)
-	}
-	a.printTable(rows...)
+	printRows(a, a.endpoints(), "ROUTE\tFUNCTION", func(f web.Function) string { return f.Route + "\t" + f.Name })
 }
 
 func (a *app) printRequest(url string) {

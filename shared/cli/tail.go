@@ -78,9 +78,7 @@ func (a *app) tailCommand() *cobra.Command {
 	c.Flags().BoolVar(&noFollow, "no-follow", false, "end after the records that exist now")
 	c.Flags().IntVarP(&count, "count", "n", 0, "end after this many records (0: no limit)")
 	c.MarkFlagsMutuallyExclusive("from-start", "since", "offset")
-	a.addJSONFlag(c)
-	addFlags(c, "brokers")
-	return c
+	return a.withFlags(c, "json", "brokers")
 }
 
 func tailTopics() (names []string) {

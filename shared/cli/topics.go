@@ -23,9 +23,7 @@ func (a *app) topicsCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return a.topics(c.Context(), check) },
 	}
 	c.Flags().BoolVar(&check, "check", false, "create nothing; exit status 1 if a topic is missing or differs")
-	a.addJSONFlag(c)
-	addFlags(c, "brokers")
-	return c
+	return a.withFlags(c, "json", "brokers")
 }
 
 func (a *app) topics(ctx context.Context, check bool) error {
@@ -60,8 +58,7 @@ func (a *app) topics(ctx context.Context, check bool) error {
 }
 
 func (a *app) printTopics(states []kafka.TopicState) {
-	rows, differences := []string{"TOPIC\tPARTITIONS\tREPLICAS\tSTATE"}, ""
-	for _, s := range states {
+	printRows(a, states, "TOPIC\tPARTITIONS\tREPLICAS\tSTATE", func(s kafka.TopicState) string {
 		state := "ok"
 		switch {
 		case !s.Exists:
@@ -71,11 +68,11 @@ func (a *app) printTopics(states []kafka.TopicState) {
 		case len(s.Differences) > 0:
 			state = "DIFFERS"
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%d\t%d\t%s", s.Topic, s.Partitions, s.Replication, state))
+		return fmt.Sprintf("%s\t%d\t%d\t%s", s.Topic, s.Partitions, s.Replication, state)
+	})
+	for _, s := range states {
 		for _, d := range s.Differences {
-			differences += fmt.Sprintf("\n%s: %s is %s and should be %s\n  -> %s\n", s.Topic, d.Setting, d.Have, d.Want, d.Remedy)
+			fmt.Fprintf(a.stdout, "\n%s: %s is %s and should be %s\n  -> %s\n", s.Topic, d.Setting, d.Have, d.Want, d.Remedy)
 		}
 	}
-	a.printTable(rows...)
-	fmt.Fprint(a.stdout, differences)
 }

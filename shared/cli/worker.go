@@ -40,8 +40,7 @@ func (a *app) workerCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringSliceVar(&only, "only", topicNames(), "topics to consume, separated by commas")
-	addFlags(c, "health", "brokers")
-	return c
+	return a.withFlags(c, "health", "brokers")
 }
 
 func (a *app) worker(ctx context.Context, only []string) error {

@@ -21,8 +21,6 @@ const (
 	maxDrinks = 50   // that are shown
 )
 
-type demand struct{ store store.Reader }
-
 type demandQuery struct {
 	Country string `query:"country"`
 	City    string `query:"city"`
@@ -40,11 +38,11 @@ type drinkCount struct {
 	Count int64  `json:"count"`
 }
 
-func (d demand) get(ctx context.Context, q demandQuery) (v demandView, err error) {
+func (c *console) demand(ctx context.Context, q demandQuery) (v demandView, err error) {
 	counts := map[string]*drinkCount{}
 	page := store.DemandQuery{Country: q.Country, City: q.City, Limit: store.MaxLimit}
 	for range maxDemand / store.MaxLimit {
-		found, err := d.store.Demand(ctx, page)
+		found, err := c.Store.Demand(ctx, page)
 		if err != nil {
 			return v, err
 		}
@@ -61,8 +59,8 @@ func (d demand) get(ctx context.Context, q demandQuery) (v demandView, err error
 			break
 		}
 	}
-	for _, c := range counts {
-		v.Drinks = append(v.Drinks, *c)
+	for _, drink := range counts {
+		v.Drinks = append(v.Drinks, *drink)
 	}
 	slices.SortFunc(v.Drinks, func(a, b drinkCount) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Drink, b.Drink))
@@ -78,10 +76,6 @@ const (
 	maxFeedText = 2000 // bytes of a value that are shown
 	keepAlive   = 10 * time.Second
 )
-
-// feed is a stream of server-sent events: what is written to the topics from now on, until the client goes away or the server
-// stops.
-type feed struct{ Options }
 
 type feedEvent struct {
 	Topic     string    `json:"topic"`
@@ -116,15 +110,17 @@ type batch struct {
 	Skipped int64       `json:"skipped"` // events that came too fast to be shown
 }
 
-func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// feed answers with a stream of server-sent events: what is written to the topics from now on, until the client goes away or the
+// server stops.
+func (c *console) feed(w http.ResponseWriter, r *http.Request) {
 	tails, ctx := errgroup.WithContext(r.Context())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	topics := f.DeadLetters.Topics
+	topics := c.DeadLetters.Topics
 	queue, skipped := make(chan feedEvent, feedEvents+len(topics)), atomic.Int64{} // all topics may add one at the same time
 	for _, topic := range topics {
 		tails.Go(func() error {
-			return kafka.Tail(ctx, f.Cluster, topic, kafka.TailOptions{Follow: true, Logger: f.Logger}, func(r bus.Record) error {
+			return kafka.Tail(ctx, c.Cluster, topic, kafka.TailOptions{Follow: true, Logger: c.Logger}, func(r bus.Record) error {
 				if len(queue) < feedEvents {
 					queue <- feedEventOf(r)
 				} else {
@@ -145,7 +141,7 @@ func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-tick.C:
 		case <-ctx.Done(): // the client has gone, or the brokers do not answer: it connects again
 			return
-		case <-f.Running.Done():
+		case <-c.Running.Done():
 			return
 		}
 		b := batch{Skipped: skipped.Swap(0)}

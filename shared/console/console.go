@@ -13,12 +13,11 @@ package console
 
 import (
 	"context"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus/kafka"
@@ -41,9 +40,9 @@ type Finding struct {
 // Options are the parts that the console shows.
 type Options struct {
 	Cluster     settings.Kafka
-	Groups      map[string]string                        // the consumer groups' topics
-	Statuses    func() []kafka.Status                    // of the consumers in this process; nil = none run here
-	Diagnose    func(context.Context) ([]Finding, error) // `sipeat doctor`
+	Groups      map[string]string               // the consumer groups' topics
+	Statuses    func() []kafka.Status           // of the consumers in this process; nil = none run here
+	Diagnose    func(context.Context) []Finding // `sipeat doctor`
 	DeadLetters *deadletters.Client
 	Store       store.Reader
 	Claims      interface { // of notifications; store.Claims has it
@@ -60,34 +59,45 @@ type Options struct {
 	Logger    *slog.Logger
 }
 
+// console answers the requests of the page.
+type console struct {
+	Options
+	rejections *rejections
+	now        *now
+	comparing  sync.Mutex // of read models
+}
+
+func newConsole(o Options) *console {
+	rejected := &rejections{client: o.DeadLetters}
+	return &console{Options: o, rejections: rejected, now: &now{Options: o, rejections: rejected}}
+}
+
 // Functions are the endpoints of the console, below /console/, and GET /, which redirects there.
 func Functions(o Options) []web.Function {
-	rejected := &rejections{client: o.DeadLetters}
-	n, d := &now{Options: o, rejections: rejected}, &deadLetters{o, rejected}
-	r := &rebuilds{Options: o, now: n}
-	overview := view("now", web.HandleQuery(n.get))
+	c := newConsole(o)
+	overview := view("now", c.now.get)
 	overview.Watch = true // it is polled
 	all := []web.Function{
 		overview,
-		view("dead-letters", web.HandleQuery(d.list)),
-		view("dead-letters/{id...}", web.HandleQuery(d.detail)),
-		view("dead-letters/preview", web.HandleQuery(d.preview)),
-		view("journey", web.HandleQuery(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })), // the form
-		view("journey/{id}", web.HandleQuery((&journeys{o, rejected}).get)),
-		view("topics", web.HandleQuery(topics{o}.list)),
-		view("topics/{topic}", web.HandleQuery(topics{o}.get)),
-		view("topics/{topic}/records", web.HandleQuery(topics{o}.records)),
-		view("audit", web.HandleQuery(d.audit)),
-		view("rebuild", web.HandleQuery(r.get)),
-		view("rebuild/differences", web.HandleQuery(r.differences)),
-		view("demand", web.HandleQuery(demand{o.Store}.get)),
-		view("live", &feed{o}),
-		{Name: "console-audit-records", Route: "GET /console/audit/records", Staff: true, Handler: http.HandlerFunc(d.export)},
-		{Name: "console-redrive", Route: "POST /console/dead-letters/redrive", Staff: true, Handler: d.act(deadletters.Redrive)},
-		{Name: "console-discard", Route: "POST /console/dead-letters/discard", Staff: true, Handler: d.act(deadletters.Discard)},
+		view("dead-letters", c.deadLetters),
+		view("dead-letters/{id...}", c.deadLetter),
+		view("dead-letters/preview", c.preview),
+		view("journey", func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }), // the form
+		view("journey/{id}", c.journey),
+		view("topics", c.topics),
+		view("topics/{topic}", c.topic),
+		view("topics/{topic}/records", c.records),
+		view("audit", c.audit),
+		view("rebuild", c.rebuild),
+		view("rebuild/differences", c.differences),
+		view("demand", c.demand),
+		shown("live", http.HandlerFunc(c.feed)),
+		{Name: "console-audit-records", Route: "GET /console/audit/records", Staff: true, Handler: http.HandlerFunc(c.export)},
+		{Name: "console-redrive", Route: "POST /console/dead-letters/redrive", Staff: true, Handler: c.act(deadletters.Redrive)},
+		{Name: "console-discard", Route: "POST /console/dead-letters/discard", Staff: true, Handler: c.act(deadletters.Discard)},
 	}
 	for _, f := range o.Lists {
-		all = append(all, view(strings.TrimPrefix(f.Route, "GET /"), f.Handler))
+		all = append(all, shown(strings.TrimPrefix(f.Route, "GET /"), f.Handler))
 	}
 	home := http.RedirectHandler("/console/now", http.StatusFound)
 	for _, path := range []string{"/{$}", "/console", "/console/{$}"} {
@@ -96,7 +106,12 @@ func Functions(o Options) []web.Function {
 	return all
 }
 
-func view(path string, data http.Handler) web.Function {
+func view[In, Out any](path string, get func(context.Context, In) (Out, error)) web.Function {
+	return shown(path, web.HandleQuery(get))
+}
+
+// shown is an endpoint whose data the page shows.
+func shown(path string, data http.Handler) web.Function {
 	return web.Function{Name: "console-" + path, Route: "GET /console/" + path, Staff: true, Handler: data, Page: page}
 }
 
@@ -111,12 +126,8 @@ var script string
 
 // page is the static page. Its style and script are in it, so that the first view takes two requests.
 var page = func() http.Handler {
-	source := func(text string) string {
-		digest := sha256.Sum256([]byte(text))
-		return "'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'"
-	}
 	policy := "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; connect-src 'self'; form-action 'self'; " +
-		"img-src data:; style-src " + source(style) + "; script-src " + source(script) + "; require-trusted-types-for 'script'"
+		"img-src data:; style-src " + web.InPage(style) + "; script-src " + web.InPage(script) + "; require-trusted-types-for 'script'"
 	text := []byte(strings.NewReplacer("{{style}}", style, "{{script}}", script).Replace(shell))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -28,11 +28,6 @@ const (
 	maxBody     = 2 << 20         // of an action: the token of the largest preview
 )
 
-type deadLetters struct {
-	Options
-	rejections *rejections
-}
-
 // filterQuery selects rejections, as the flags of `sipeat dead-letters` do.
 type filterQuery struct {
 	Topic    string    `query:"topic"`
@@ -74,8 +69,8 @@ type groupView struct {
 	New int `json:"new"`
 }
 
-func (d *deadLetters) list(ctx context.Context, q listQuery) (listView, error) {
-	all, complete, err := d.rejections.get(ctx, true)
+func (c *console) deadLetters(ctx context.Context, q listQuery) (listView, error) {
+	all, complete, err := c.rejections.get(ctx, true)
 	if err != nil {
 		return listView{}, err
 	}
@@ -101,7 +96,7 @@ func (d *deadLetters) list(ctx context.Context, q listQuery) (listView, error) {
 			g.LastAt = r.LastAt
 		}
 	}
-	v := listView{Total: len(matching), Complete: complete, Topics: d.DeadLetters.Topics, Classes: bus.Classes}
+	v := listView{Total: len(matching), Complete: complete, Topics: c.DeadLetters.Topics, Classes: bus.Classes}
 	v.Groups = slices.SortedFunc(maps.Values(groups), func(a, b *groupView) int {
 		return cmp.Or(b.Count-a.Count, b.LastAt.Compare(a.LastAt), cmp.Compare(a.Reason, b.Reason))
 	})
@@ -109,10 +104,6 @@ func (d *deadLetters) list(ctx context.Context, q listQuery) (listView, error) {
 	from := min(q.From, len(matching))
 	v.Items = matching[from:min(from+q.Limit, len(matching))]
 	return v, nil
-}
-
-type detailQuery struct {
-	ID string `path:"id"`
 }
 
 type detailView struct {
@@ -140,11 +131,11 @@ type laterEvent struct {
 	EventID string    `json:"eventId,omitempty"`
 }
 
-// detail answers GET /console/dead-letters/{id}.
-func (d *deadLetters) detail(ctx context.Context, q detailQuery) (v detailView, err error) {
+// deadLetter answers GET /console/dead-letters/{id}.
+func (c *console) deadLetter(ctx context.Context, q idQuery) (v detailView, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rejections, err := d.DeadLetters.Show(ctx, q.ID)
+	rejections, err := c.DeadLetters.Show(ctx, q.ID)
 	if err == nil && len(rejections) == 0 {
 		err = events.Errorf(events.NotFound, "no consumer has rejected %s", q.ID)
 	}
@@ -158,7 +149,7 @@ func (d *deadLetters) detail(ctx context.Context, q detailQuery) (v detailView, 
 		}
 		v.Rejections = append(v.Rejections, shown)
 	}
-	actions, err := d.DeadLetters.Audit(ctx)
+	actions, err := c.DeadLetters.Audit(ctx)
 	if err != nil {
 		return v, unavailable(err)
 	}
@@ -172,12 +163,12 @@ func (d *deadLetters) detail(ctx context.Context, q detailQuery) (v detailView, 
 		}
 	}
 	v.Actions = v.Actions[max(0, len(v.Actions)-maxShown):]
-	v.Later, v.LaterComplete = d.later(ctx, rejections[0])
+	v.Later, v.LaterComplete = c.later(ctx, rejections[0])
 	return v, nil
 }
 
 // later finds what of the same key came after a record, as far as it finds it in time.
-func (d *deadLetters) later(ctx context.Context, r *deadletters.Rejection) (found []laterEvent, complete bool) {
+func (c *console) later(ctx context.Context, r *deadletters.Rejection) (found []laterEvent, complete bool) {
 	definition, ok := events.Lookup(r.Topic)
 	if !ok || r.Key == "" {
 		return nil, true
@@ -185,8 +176,8 @@ func (d *deadLetters) later(ctx context.Context, r *deadletters.Rejection) (foun
 	ctx, cancel := context.WithTimeout(ctx, laterWithin)
 	defer cancel()
 	enough := errors.New("enough")
-	err := kafka.Tail(ctx, d.Cluster, r.Topic, kafka.TailOptions{Partitions: []int32{r.Partition},
-		From: &kafka.Point{Offset: r.Offset + 1}, Logger: d.Logger}, func(record bus.Record) error {
+	err := kafka.Tail(ctx, c.Cluster, r.Topic, kafka.TailOptions{Partitions: []int32{r.Partition},
+		From: &kafka.Point{Offset: r.Offset + 1}, Logger: c.Logger}, func(record bus.Record) error {
 		key, later := string(record.Key), laterEvent{Offset: record.Offset, At: record.Timestamp}
 		if key == "" || key == r.Key {
 			if e, err := definition.Decode(record.Value); err == nil {
@@ -226,8 +217,8 @@ type previewView struct {
 	Refused  []deadletters.Refusal `json:"refused"` // the first [maxShown]
 }
 
-func (d *deadLetters) preview(ctx context.Context, q previewQuery) (previewView, error) {
-	p, err := d.DeadLetters.Preview(ctx, q.filter(),
+func (c *console) preview(ctx context.Context, q previewQuery) (previewView, error) {
+	p, err := c.DeadLetters.Preview(ctx, q.filter(),
 		deadletters.PreviewOptions{MaxRedrives: q.MaxRedrives, OutOfOrder: q.OutOfOrder == "yes"})
 	if err != nil {
 		return previewView{}, unavailable(err)
@@ -249,7 +240,7 @@ type actionEnd struct {
 
 // act answers POST /console/dead-letters/redrive and discard with a line of JSON for each result as it comes, and a last one. It
 // stops when the client goes away or the server ends: the same token continues.
-func (d *deadLetters) act(kind deadletters.Kind) http.Handler {
+func (c *console) act(kind deadletters.Kind) http.Handler {
 	pages := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := pages.Check(r); err != nil {
@@ -270,17 +261,17 @@ func (d *deadLetters) act(kind deadletters.Kind) http.Handler {
 		}
 		write := stream(w, "application/x-ndjson")
 		write(nil)
-		act := d.DeadLetters.Redrive
+		act := c.DeadLetters.Redrive
 		if kind == deadletters.Discard {
-			act = d.DeadLetters.Discard
+			act = c.DeadLetters.Discard
 		}
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
-		defer context.AfterFunc(d.Running, cancel)()
+		defer context.AfterFunc(c.Running, cancel)()
 		end := actionEnd{Ended: true}
-		if err := act(ctx, body.Token, deadletters.ActOptions{Who: cmp.Or(web.Caller(r.Context()), d.Who), Rate: body.Rate,
+		if err := act(ctx, body.Token, deadletters.ActOptions{Who: cmp.Or(web.Caller(r.Context()), c.Who), Rate: body.Rate,
 			Reason: body.Reason, Report: func(r deadletters.Result) { write(line(r)) }}); err != nil {
-			d.Logger.Warn("an action on dead letters has stopped", "kind", kind, "error", events.LogText(err.Error()))
+			c.Logger.Warn("an action on dead letters has stopped", "kind", kind, "error", events.LogText(err.Error()))
 			end.Error = events.LogText(err.Error())
 		}
 		write(line(end))
@@ -293,32 +284,30 @@ type auditQuery struct {
 }
 
 type auditView struct {
-	Total   int                  `json:"total"`
-	Actions []deadletters.Action `json:"actions"` // newest first
+	Total   int                   `json:"total"`
+	Actions []*deadletters.Action `json:"actions"` // newest first, with at most [maxShown] items
 }
 
-func (d *deadLetters) audit(ctx context.Context, q auditQuery) (auditView, error) {
+func (c *console) audit(ctx context.Context, q auditQuery) (auditView, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	all, err := d.DeadLetters.Audit(ctx)
+	all, err := c.DeadLetters.Audit(ctx)
 	if err != nil {
 		return auditView{}, unavailable(err)
 	}
 	slices.Reverse(all)
-	v := auditView{Total: len(all)}
 	from := min(q.From, len(all))
-	for _, a := range all[from:min(from+q.Limit, len(all))] {
-		one := *a
-		one.Items = a.Items[:min(len(a.Items), maxShown)]
-		v.Actions = append(v.Actions, one)
+	v := auditView{Total: len(all), Actions: all[from:min(from+q.Limit, len(all))]}
+	for _, a := range v.Actions {
+		a.Items = a.Items[:min(len(a.Items), maxShown)]
 	}
 	return v, nil
 }
 
 // export answers GET /console/audit/records with all audit records, one a line. An answer that cannot be completed is cut off.
-func (d *deadLetters) export(w http.ResponseWriter, r *http.Request) {
+func (c *console) export(w http.ResponseWriter, r *http.Request) {
 	write, lines := stream(w, "application/x-ndjson"), []byte{}
-	err := d.DeadLetters.AuditRecords(r.Context(), func(a deadletters.AuditRecord) error {
+	err := c.DeadLetters.AuditRecords(r.Context(), func(a deadletters.AuditRecord) error {
 		if lines = append(lines, line(a)...); len(lines) >= maxValue {
 			write(lines)
 			lines = lines[:0]
@@ -326,7 +315,7 @@ func (d *deadLetters) export(w http.ResponseWriter, r *http.Request) {
 		return nil
 	})
 	if err != nil {
-		d.Logger.Warn("the audit records cannot be read", "error", events.LogText(err.Error()))
+		c.Logger.Warn("the audit records cannot be read", "error", events.LogText(err.Error()))
 		panic(http.ErrAbortHandler)
 	}
 	write(lines)

@@ -94,34 +94,29 @@ type Row struct {
 	CreatedAt time.Time `json:"createdAt"`
 }
 
-type journeyQuery struct {
+type idQuery struct {
 	ID string `path:"id"`
-}
-
-type journeys struct {
-	Options
-	rejections *rejections
 }
 
 // FindJourney finds the events that have the id, or whose subject, chain or cause has it, and all of their chains. None is
 // NotFound.
 func FindJourney(ctx context.Context, o Options, id string) (*Journey, error) {
-	return (&journeys{o, &rejections{client: o.DeadLetters}}).get(ctx, journeyQuery{id})
+	return newConsole(o).journey(ctx, idQuery{id})
 }
 
-func (j *journeys) get(ctx context.Context, q journeyQuery) (*Journey, error) {
-	began, err := j.began(ctx, q.ID)
+func (c *console) journey(ctx context.Context, q idQuery) (*Journey, error) {
+	began, err := c.began(ctx, q.ID)
 	if err != nil {
 		return nil, err
 	}
-	s := &search{subject: q.ID, ids: map[string]bool{}, found: map[string]*Station{}, from: began}
+	s := &search{console: c, subject: q.ID, ids: map[string]bool{}, found: map[string]*Station{}, from: began}
 	s.add(q.ID)
 	v := &Journey{ID: q.ID}
 	searching, cancel := context.WithTimeout(ctx, journeyTimeout)
 	defer cancel()
-	if err = j.follow(searching, s); err == nil && len(s.found) == 0 {
-		s.keyed = j.keyed(q.ID, append(j.Callers, "", web.Caller(ctx)))
-		err = j.follow(searching, s)
+	if err = s.follow(searching); err == nil && len(s.found) == 0 {
+		s.keyed = c.keyed(q.ID, append(c.Callers, "", web.Caller(ctx)))
+		err = s.follow(searching)
 	}
 	if err != nil && searching.Err() == nil && !errors.Is(err, errEnough) || ctx.Err() != nil {
 		return nil, unavailable(err)
@@ -134,7 +129,7 @@ func (j *journeys) get(ctx context.Context, q journeyQuery) (*Journey, error) {
 		}
 		return nil, events.Errorf(events.NotFound, "no event on the topics has this id, or belongs to it%s", until)
 	}
-	if err := j.complete(ctx, s); err != nil {
+	if err := s.complete(ctx); err != nil {
 		return nil, err
 	}
 	v.Events = s.tree()
@@ -142,15 +137,15 @@ func (j *journeys) get(ctx context.Context, q journeyQuery) (*Journey, error) {
 }
 
 // follow searches all topics until no more ids become known: an effect may be found before its cause.
-func (j *journeys) follow(ctx context.Context, s *search) error {
+func (s *search) follow(ctx context.Context) error {
 	for known := 0; known < len(s.ids) && len(s.found) < maxJourney; {
 		known = len(s.ids)
 		scans, ctx := errgroup.WithContext(ctx)
-		o := kafka.TailOptions{From: &kafka.Point{Time: s.from}, Logger: j.Logger}
-		for _, topic := range j.DeadLetters.Topics {
+		o := kafka.TailOptions{From: &kafka.Point{Time: s.from}, Logger: s.Logger}
+		for _, topic := range s.DeadLetters.Topics {
 			definition, _ := events.Lookup(topic)
 			scans.Go(func() error {
-				return kafka.Tail(ctx, j.Cluster, topic, o, func(r bus.Record) error { return j.look(s, definition, r) })
+				return kafka.Tail(ctx, s.Cluster, topic, o, func(r bus.Record) error { return s.look(definition, r) })
 			})
 		}
 		if err := scans.Wait(); err != nil {
@@ -161,8 +156,8 @@ func (j *journeys) follow(ctx context.Context, s *search) error {
 }
 
 // command is the endpoint that makes events of a type: the one whose body is a part of the payload.
-func (j *journeys) command(d events.Definition) (route string, body reflect.Type) {
-	for _, f := range j.Commands {
+func (c *console) command(d events.Definition) (route string, body reflect.Type) {
+	for _, f := range c.Commands {
 		if e, ok := f.Handler.(web.Endpoint); ok && e.Command {
 			for _, field := range reflect.VisibleFields(reflect.TypeOf(d.Payload()).Elem()) {
 				if field.Type == e.In {
@@ -175,9 +170,9 @@ func (j *journeys) command(d events.Definition) (route string, body reflect.Type
 }
 
 // keyed reports whether the id of an event was made by a request with an Idempotency-Key.
-func (j *journeys) keyed(key string, callers []string) func(events.Definition, string, jsontext.Value) bool {
+func (c *console) keyed(key string, callers []string) func(events.Definition, string, jsontext.Value) bool {
 	return func(d events.Definition, eventID string, data jsontext.Value) bool {
-		route, body := j.command(d)
+		route, body := c.command(d)
 		if body == nil || !derived(eventID) {
 			return false
 		}
@@ -197,12 +192,12 @@ func derived(id string) bool {
 }
 
 // began is a time before the events of an id; zero = unknown.
-func (j *journeys) began(ctx context.Context, id string) (time.Time, error) {
+func (c *console) began(ctx context.Context, id string) (time.Time, error) {
 	if at := timeOf(id); !at.IsZero() {
 		return at.Add(-clockSkew), nil
 	}
-	for _, topic := range j.DeadLetters.Topics {
-		item, err := j.Store.Get(ctx, topic, id)
+	for _, topic := range c.DeadLetters.Topics {
+		item, err := c.Store.Get(ctx, topic, id)
 		if err == nil {
 			return item.CreatedAt.Add(-clockSkew), nil
 		}
@@ -229,6 +224,7 @@ func timeOf(id string) (at time.Time) {
 }
 
 type search struct {
+	*console
 	subject string
 	from    time.Time
 
@@ -254,7 +250,7 @@ func (s *search) add(id string) {
 
 var errEnough = errors.New("the journey is too long")
 
-func (j *journeys) look(s *search, d events.Definition, r bus.Record) error {
+func (s *search) look(d events.Definition, r bus.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	possible := s.every || s.keyed != nil && ofKey.Match(r.Value) && !bytes.Contains(r.Value, caused) || s.ids[string(r.Key)]
@@ -272,10 +268,7 @@ func (j *journeys) look(s *search, d events.Definition, r bus.Record) error {
 	_ = json.Unmarshal(r.Value, &envelope, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // it may be anything
 	n := &Station{EventID: envelope.ID, Topic: r.Topic, Key: string(r.Key), Metadata: envelope.Metadata, Bytes: len(r.Value)}
 	if e, err := d.Decode(r.Value); err == nil {
-		n.EventID, n.ResourceID = e.EventID(), e.ResourceID()
-		if n.Key == "" {
-			n.Key = e.Key()
-		}
+		n.EventID, n.ResourceID, n.Key = e.EventID(), e.ResourceID(), cmp.Or(n.Key, e.Key())
 	}
 	if s.keyed != nil && s.keyed(d, n.EventID, envelope.Data) {
 		s.add(n.EventID)
@@ -306,7 +299,7 @@ func (j *journeys) look(s *search, d events.Definition, r bus.Record) error {
 			place.Trace = *text(append([]byte{}, h.Value...), maxHeader)
 		}
 	}
-	if route, _ := j.command(d); route != "" && n.Metadata.Producer == events.Producer && n.Metadata.CausationID == "" {
+	if route, _ := s.command(d); route != "" && n.Metadata.Producer == events.Producer && n.Metadata.CausationID == "" {
 		n.Request = &Request{route, derived(n.EventID), place.Trace}
 	}
 	if !slices.ContainsFunc(n.Records, func(p Place) bool { return p.Partition == r.Partition && p.Offset == r.Offset }) {
@@ -318,14 +311,14 @@ func (j *journeys) look(s *search, d events.Definition, r bus.Record) error {
 	return nil
 }
 
-func (j *journeys) complete(ctx context.Context, s *search) error {
+func (s *search) complete(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	groups, err := kafka.Groups(ctx, j.Cluster, j.Groups)
+	groups, err := kafka.Groups(ctx, s.Cluster, s.Groups)
 	if err != nil {
 		return unavailable(err)
 	}
-	rejections, _, err := j.rejections.get(ctx, true)
+	rejections, _, err := s.rejections.get(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -348,7 +341,7 @@ func (j *journeys) complete(ctx context.Context, s *search) error {
 		if n.ResourceID == "" || len(n.ResourceID) > store.MaxID {
 			continue
 		}
-		item, err := j.Store.Get(ctx, n.Topic, n.ResourceID)
+		item, err := s.Store.Get(ctx, n.Topic, n.ResourceID)
 		switch {
 		case err == nil:
 			n.Row = &Row{item.ID, item.EventID, item.CreatedAt}
@@ -358,7 +351,7 @@ func (j *journeys) complete(ctx context.Context, s *search) error {
 		if n.Topic != (events.Notification{}).Topic() {
 			continue
 		}
-		deliveries, err := j.Claims.Deliveries(ctx, n.ResourceID)
+		deliveries, err := s.Claims.Deliveries(ctx, n.ResourceID)
 		if err != nil {
 			return err
 		}

@@ -47,7 +47,6 @@ type diagnosis struct {
 	At       time.Time `json:"at,omitzero"` // zero = the first one is under way
 	Checks   int       `json:"checks"`
 	Findings []Finding `json:"findings"` // that are not ok, wrong ones first
-	Error    string    `json:"error,omitempty"`
 }
 
 type nowQuery struct {
@@ -62,17 +61,11 @@ type nowView struct {
 }
 
 type topicView struct {
-	Topic       string        `json:"topic"`
-	Group       string        `json:"group"`
-	State       string        `json:"state"`
-	Partitions  int           `json:"partitions"`
-	Owners      []kafka.Owner `json:"owners"`
-	Lag         int64         `json:"lag"`
-	Oldest      time.Time     `json:"oldest,omitzero"` // when the first event that is not handled was written
-	Stalled     []string      `json:"stalled"`
-	DeadLetters int           `json:"deadLetters"`
-	New         int           `json:"newDeadLetters"`
-	History     []progress    `json:"history"` // of the last 5 minutes, while a page was open
+	kafka.GroupState
+	Stalled     []string   `json:"stalled"`
+	DeadLetters int        `json:"deadLetters"`
+	New         int        `json:"newDeadLetters"`
+	History     []progress `json:"history"` // of the last 5 minutes, while a page was open
 }
 
 // progress is how many offsets all partitions of a topic had at a time.
@@ -147,17 +140,14 @@ func (n *now) diagnose() (_ any, _ error) {
 	if n.recent(&n.diagnosis.At, diagnoseEvery) {
 		return
 	}
-	findings, err := n.Diagnose(context.Background()) // each of its checks has a timeout
-	d := diagnosis{At: time.Now(), Checks: len(findings), Findings: []Finding{}}
+	findings := n.Diagnose(context.Background()) // each of its checks has a timeout
+	d := diagnosis{At: time.Now(), Checks: len(findings)}
 	for _, status := range []string{"wrong", "note"} {
 		for _, f := range findings {
 			if f.Status == status && (f.Part != "groups" || status == "wrong") { // the topics show the lag, as of now
 				d.Findings = append(d.Findings, f)
 			}
 		}
-	}
-	if err != nil {
-		d.Error = events.LogText(err.Error())
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -168,8 +158,7 @@ func (n *now) diagnose() (_ any, _ error) {
 func (n *now) topic(i int, seen time.Time) topicView {
 	last := n.samples[len(n.samples)-1]
 	g := last.groups[i]
-	v := topicView{Topic: g.Topic, Group: g.Group, State: g.State, Partitions: g.Partitions, Owners: g.Owners, Lag: g.Lag,
-		Oldest: g.Oldest, Stalled: []string{}, History: []progress{}}
+	v := topicView{GroupState: g}
 	for _, r := range n.rejected {
 		if r.State == deadletters.Open && r.Consumer == g.Group && r.Topic == g.Topic {
 			v.DeadLetters++

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
@@ -30,6 +29,8 @@ type Model struct {
 	Problem string      `json:"problem,omitempty"`
 	Compare string      `json:"compare,omitempty"` // the command that compares it with the one in use
 	Switch  string      `json:"switch,omitempty"`  // how to use it instead
+	Held    int64       `json:"held"`              // of the offsets that the topics hold
+	All     int64       `json:"all"`               // that the topics hold
 }
 
 // tableName is the name of a table, or "". It becomes a part of commands to paste, so it holds nothing that a shell interprets
@@ -59,55 +60,40 @@ type differencesView struct {
 
 type rebuildView struct {
 	ReadModels
-	Models  []modelView `json:"models"`
-	At      time.Time   `json:"at,omitzero"`       // of the topics' ends; zero = unknown
-	Problem string      `json:"problem,omitempty"` // why they are of an earlier time
+	At      time.Time `json:"at,omitzero"`       // of the topics' ends; zero = unknown
+	Problem string    `json:"problem,omitempty"` // why they are of an earlier time
 }
 
-// modelView is how far a read model is. Numbers are offsets that the topics hold.
-type modelView struct {
-	Model
-	Held int64 `json:"held"`
-	All  int64 `json:"all"`
-}
-
-type rebuilds struct {
-	Options
-	now       *now
-	comparing sync.Mutex
-}
-
-func (r *rebuilds) get(ctx context.Context, q rebuildQuery) (v rebuildView, err error) {
+func (c *console) rebuild(ctx context.Context, q rebuildQuery) (v rebuildView, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	if v.ReadModels, err = r.models(ctx, q.Table); err != nil {
+	if v.ReadModels, err = c.models(ctx, q.Table); err != nil {
 		return v, err
 	}
-	last, problem := r.now.last(ctx)
+	last, problem := c.now.last(ctx)
 	v.At, v.Problem = last.at, problem
-	for _, m := range v.ReadModels.Models {
-		view := modelView{Model: m}
+	for i := range v.Models {
+		m := &v.Models[i]
 		for _, g := range last.groups {
 			for n, end := range g.Ends {
-				view.Held += min(max(m.Marks[g.Topic][n].Held, g.Starts[n]), end) - g.Starts[n]
-				view.All += end - g.Starts[n]
+				m.Held += min(max(m.Marks[g.Topic][n].Held, g.Starts[n]), end) - g.Starts[n]
+				m.All += end - g.Starts[n]
 			}
 		}
-		v.Models = append(v.Models, view)
 	}
 	return v, nil
 }
 
-func (r *rebuilds) models(ctx context.Context, table string) (ReadModels, error) {
+func (c *console) models(ctx context.Context, table string) (ReadModels, error) {
 	if !tableName.MatchString(table) {
 		return ReadModels{}, events.Errorf(events.Invalid, "a table's name has 3 to 255 letters, digits, dots, dashes and underscores")
 	}
-	return r.Options.Models(ctx, table)
+	return c.Models(ctx, table)
 }
 
 // differences compares a read model with the one in use, one at a time, because it takes memory.
-func (r *rebuilds) differences(ctx context.Context, q differencesQuery) (v differencesView, err error) {
-	all, err := r.models(ctx, q.Table)
+func (c *console) differences(ctx context.Context, q differencesQuery) (v differencesView, err error) {
+	all, err := c.models(ctx, q.Table)
 	if err != nil {
 		return v, err
 	}
@@ -115,20 +101,20 @@ func (r *rebuilds) differences(ctx context.Context, q differencesQuery) (v diffe
 	if n < 0 {
 		return v, events.Errorf(events.NotFound, "no read model of this name is beside the one in use")
 	}
-	if !r.comparing.TryLock() {
+	if !c.comparing.TryLock() {
 		return v, events.Errorf(events.Unavailable, "another comparison is running: try again when it has ended")
 	}
-	defer r.comparing.Unlock()
+	defer c.comparing.Unlock()
 	limited, cancel := context.WithTimeout(ctx, compareTimeout)
 	defer cancel()
-	other, err := r.OpenModel(limited, q.Model)
+	other, err := c.OpenModel(limited, q.Model)
 	if err != nil {
 		return v, err
 	}
 	defer other.Close()
 	v = differencesView{Model: q.Model, InUse: all.Models[0].Name}
-	types := slices.Sorted(maps.Values(r.Groups))
-	found, err := store.Differences(limited, other, r.Store, types, v.Model, v.InUse)
+	types := slices.Sorted(maps.Values(c.Groups))
+	found, err := store.Differences(limited, other, c.Store, types, v.Model, v.InUse)
 	if limited.Err() != nil && ctx.Err() == nil {
 		return v, events.Errorf(events.Unavailable, "the read models cannot be compared here within %s: run `%s`", compareTimeout,
 			all.Models[n].Compare)

@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -18,8 +19,8 @@ import (
 const bindingVersion = "0.5.0"
 
 // AsyncAPI is the document of the topics on a cluster, AsyncAPI 3.0.0: who sends and who receives which messages, and under
-// which consumer group.
-func AsyncAPI(version string, cluster settings.Kafka, consumers []bus.Consumer) []byte {
+// which consumer group. topics are those of the groups.
+func AsyncAPI(version string, cluster settings.Kafka, topics map[string]string) []byte {
 	components, channels, operations, messages := schemas{}, object{}, object{}, object{}
 	for _, topic := range kafka.Topics(events.Catalogue()...) {
 		channels[topic.Name] = channel(topic)
@@ -33,11 +34,11 @@ func AsyncAPI(version string, cluster settings.Kafka, consumers []bus.Consumer) 
 		addMessage(channels, deadLetters, "DeadLetter")
 		operations["reject-"+d.Topic] = action("send", deadLetters, "A consumer publishes what it cannot handle.")
 	}
-	for _, c := range consumers {
-		o := action("receive", c.Topic, "A consumer adds it to the read model, and sends notifications.")
+	for group, topic := range topics {
+		o := action("receive", topic, "A consumer adds it to the read model, and sends notifications.")
 		o["bindings"] = object{"kafka": object{"bindingVersion": bindingVersion,
-			"groupId": object{"type": "string", "enum": []any{c.Group}}}}
-		operations["consume-"+c.Topic] = o
+			"groupId": object{"type": "string", "enum": []any{group}}}}
+		operations["consume-"+topic] = o
 	}
 	messages["DeadLetter"] = deadLetterMessage()
 	addMessage(channels, bus.AuditTopic, "AuditRecord")
@@ -143,14 +144,13 @@ func required(d events.Definition, path ...string) (names []string) {
 		}
 		return event
 	}
-	for name := range members(sampleOf(d)) {
+	for _, name := range slices.Sorted(maps.Keys(members(sampleOf(d)))) {
 		event := sampleOf(d)
 		delete(members(event), name)
 		if _, err := d.Decode(render(event)); err != nil {
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
 	return names
 }
 
@@ -166,11 +166,7 @@ func deadLetterMessage() object {
 	} {
 		properties[name] = object{"type": "string", "description": text}
 	}
-	classes := []any{}
-	for _, c := range bus.Classes {
-		classes = append(classes, string(c))
-	}
-	properties[bus.HeaderClass] = object{"type": "string", "enum": classes, "description": "Why, for programs."}
+	properties[bus.HeaderClass] = object{"type": "string", "enum": bus.Classes, "description": "Why, for programs."}
 	return object{
 		"summary":     "A record that a consumer rejected: its key, value and headers byte for byte, and these headers behind them.",
 		"contentType": "application/octet-stream",

@@ -18,7 +18,6 @@ import (
 	"github.com/sipeat/sipeat/functions/commands"
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/functions/queries"
-	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/docs"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web"
@@ -32,11 +31,11 @@ func functions() []web.Function {
 func openAPI() []byte { return docs.OpenAPI("v1.0.0", functions()) }
 
 func asyncAPI() []byte {
-	var all []bus.Consumer
+	topics := map[string]string{}
 	for _, f := range (consumers.Consumers{}).Functions() {
-		all = append(all, f.Consumer)
+		topics[f.Consumer.Group] = f.Consumer.Topic
 	}
-	return docs.AsyncAPI("v1.0.0", settings.Kafka{Brokers: []string{"127.0.0.1:9092"}}, all)
+	return docs.AsyncAPI("v1.0.0", settings.Kafka{Brokers: []string{"127.0.0.1:9092"}}, topics)
 }
 
 func TestOpenAPIIsValid(t *testing.T) {

@@ -2,6 +2,8 @@ package web
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"log/slog"
 	"net/http"
 	"time"
@@ -58,6 +60,12 @@ func (x *exchange) setPolicies(tls bool) {
 	if tls {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
+}
+
+// InPage is the source of a Content-Security-Policy that admits this style or script where it is written into the page.
+func InPage(text string) string {
+	digest := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'"
 }
 
 // log writes the request's line. A 503 without a cause is one that is logged elsewhere.

@@ -32,7 +32,7 @@ import (
 // others). It answers 200.
 //
 // A query with a path value reads one resource: with Prefer: wait=N (RFC 7240) it waits up to N seconds, at most 20, while h
-// returns events.NotFound, and reports that in Preference-Applied. It calls h again after 10 ms, then ever more slowly up to
+// returns events.NotFound, and reports that in Preference-Applied. It calls h again after 1 ms, then ever more slowly up to
 // 250 ms.
 //
 // Out is encoded by the rules of encoding/json/v2: a nil list is [], and omitempty omits "", [], {} and null, not 0 and false,

@@ -28,7 +28,7 @@ type Function struct {
 
 // Options configure a [Router].
 type Options struct {
-	Logger *slog.Logger // of requests; nil = slog.Default()
+	Logger *slog.Logger // of requests
 	// Guard wraps the functions for staff. It calls next with [WithCaller] in the request's context, or answers with a
 	// [Problem] of 401 or 403. nil = they are closed: forgetting it must not open anything.
 	Guard func(next http.Handler) http.Handler
@@ -67,9 +67,6 @@ type router struct {
 // It panics on a route that ServeMux refuses or that is there twice.
 func Router(functions []Function, options Options) http.Handler {
 	rt := &router{Options: options, mux: http.NewServeMux()}
-	if rt.Logger == nil {
-		rt.Logger = slog.Default()
-	}
 	for _, f := range functions {
 		handler := f.Handler
 		if rt.Throttle != nil && !f.Watch {

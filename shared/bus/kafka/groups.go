@@ -19,18 +19,18 @@ import (
 
 // GroupState is a consumer group's progress on its topic.
 type GroupState struct {
-	Group      string
-	Topic      string
-	State      string // as Kafka names it: Stable, Empty, PreparingRebalance, Dead (it does not exist) ...
-	Members    int
-	Owners     []Owner         // the members and the topic's partitions that they have, in the order of their ids
-	Lag        int64           // events that are not committed as handled; 0 = no record is left to read
-	Oldest     time.Time       // when the first of them was written; zero = unknown
-	Committed  map[int32]int64 // offsets by partition
-	Starts     map[int32]int64 // the earliest offsets by partition
-	Ends       map[int32]int64 // committed ends by partition, read before the lag
-	Partitions int             // of the topic; 0 = it does not exist
-	Lost       []Loss          // committed offsets that the log does not hold any more
+	Topic      string          `json:"topic"`
+	Group      string          `json:"group"`
+	State      string          `json:"state"`           // as Kafka names it: Stable, Empty, Dead (it does not exist) ...
+	Partitions int             `json:"partitions"`      // of the topic; 0 = it does not exist
+	Owners     []Owner         `json:"owners"`          // the members and their partitions of the topic, in the order of their ids
+	Lag        int64           `json:"lag"`             // events that are not committed as handled; 0 = no record is left to read
+	Oldest     time.Time       `json:"oldest,omitzero"` // when the first of them was written; zero = unknown
+	Members    int             `json:"-"`
+	Committed  map[int32]int64 `json:"-"` // offsets by partition
+	Starts     map[int32]int64 `json:"-"` // the earliest offsets by partition
+	Ends       map[int32]int64 `json:"-"` // committed ends by partition, read before the lag
+	Lost       []Loss          `json:"-"` // committed offsets that the log does not hold any more
 }
 
 // Owner is a member of a group and what it has.

@@ -87,13 +87,16 @@ func TestInvokeReportsFailures(t *testing.T) {
 // `sipeat sample` writes the same batch each time; --bad adds a record that a consumer rejects.
 func TestSampleMakesABatch(t *testing.T) {
 	t.Parallel()
-	arguments := []string{"sample", "contact-created", "--records", "7", "--bad"}
-	made := Run(t, "", arguments...)
-	require.Equal(t, 0, made.Status, made.Stderr)
-	assert.Equal(t, made.Stdout, Run(t, "", arguments...).Stdout)
-	records, err := trigger.Decode([]byte(made.Stdout))
-	require.NoError(t, err)
-	require.Len(t, records, 8)
+	var made Result
+	for _, topic := range []string{"request-created", "contact-created"} {
+		arguments := []string{"sample", topic, "--records", "7", "--bad"}
+		made = Run(t, "", arguments...)
+		require.Equal(t, 0, made.Status, made.Stderr)
+		assert.Equal(t, made.Stdout, Run(t, "", arguments...).Stdout)
+		records, err := trigger.Decode([]byte(made.Stdout))
+		require.NoError(t, err)
+		require.Len(t, records, 8)
+	}
 
 	folder := t.TempDir()
 	invoked := Finish(t, set(command(t, "invoke", "contact-created", "--throwaway", "-e", "-"), "TMPDIR="+folder), made.Stdout)

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -186,20 +187,12 @@ func Lines(text string) []string {
 // Until repeats a check until it returns no error.
 func Until(t testing.TB, check func() error) {
 	t.Helper()
-	ctx := Within(t)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			require.FailNow(t, "not true within "+WaitTimeout.String(), "%v", err)
-		}
-	}
+	var last error
+	_, err := backoff.Retry(Within(t), func() (struct{}, error) {
+		last = check()
+		return struct{}{}, last
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(20*time.Millisecond)))
+	require.NoError(t, err, "not true within %s: %v", WaitTimeout, last)
 }
 
 // Within is a context with the limit of a wait.

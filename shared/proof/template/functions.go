@@ -23,14 +23,16 @@ var sides = map[string]struct{ memory, timeout int }{
 // row completes the tables in functions/*/functions.go.
 type row struct {
 	topic  string // that it publishes to
-	rights []right
+	rights []statement
 }
 
-// right names actions of DynamoDB on indexes, on the claims, or on those items of the read model whose partition keys match.
-type right struct {
-	actions string
-	on      string // several "index/NAME", claims, or item
-	keys    string // of item: patterns of partition keys, separated by spaces, as shared/store/dynamodb/row.go spells them
+// statement is one of a policy. Its lists are separated by spaces.
+type statement struct {
+	service, actions string
+	resources        string // cluster, topic/NAME, group/NAME, table, index/NAME, claims, identity or key
+	keys             string // of table: patterns of partition keys, as shared/store/dynamodb/row.go spells them
+	condition        string // YAML
+	when             string // the condition of the template that the statement depends on
 }
 
 const (
@@ -40,17 +42,24 @@ const (
 	marksKey = "1/marks"
 )
 
-func get(eventType string) right { return right{"GetItem", item, "1/item/" + eventType + "/*"} }
-func put(eventType string) right { return right{"PutItem", item, "1/item/" + eventType + "/*"} }
+// items allows actions on those items of the read model whose partition keys match.
+func items(actions, keys string) statement {
+	return statement{service: "dynamodb", actions: actions, resources: item, keys: keys}
+}
 
-func list(indexes ...string) right {
-	return right{"Query", "index/" + strings.Join(indexes, " index/"), ""}
+func get(eventType string) statement { return items("GetItem", "1/item/"+eventType+"/*") }
+func put(eventType string) statement { return items("PutItem", "1/item/"+eventType+"/*") }
+
+func list(indexes ...string) statement {
+	return statement{service: "dynamodb", actions: "Query", resources: "index/" + strings.Join(indexes, " index/")}
+}
+
+func onClaims(action string) statement {
+	return statement{service: "dynamodb", actions: action, resources: claims}
 }
 
 // marks stores the handled offsets before they are committed; Query reads the version of the projections.
-var marks = right{"UpdateItem Query", item, marksKey}
-
-var deliveries = right{"BatchGetItem", claims, ""}
+var marks = items("UpdateItem Query", marksKey)
 
 // rows lists the differences between functions. A test runs each function on fakes and compares the rights that it uses
 // with these.
@@ -60,21 +69,21 @@ var rows = map[string]row{
 	"create-request":      {topic: "request-created"},
 	"create-notification": {topic: "notification"},
 
-	"get-contact":        {rights: []right{get("contact-created")}},
-	"list-contacts":      {rights: []right{list("list")}},
-	"get-machine":        {rights: []right{get("machine-created")}},
-	"list-machines":      {rights: []right{list("list", "country", "city")}},
-	"get-request":        {rights: []right{get("request-created")}},
-	"list-requests":      {rights: []right{list("list", "country", "city", "machine")}},
-	"get-notification":   {rights: []right{get("notification"), deliveries}},
-	"list-notifications": {rights: []right{list("list", "kind"), deliveries}},
-	"get-demand":         {rights: []right{{"Query BatchGetItem", item, demand}, list("place")}},
+	"get-contact":        {rights: []statement{get("contact-created")}},
+	"list-contacts":      {rights: []statement{list("list")}},
+	"get-machine":        {rights: []statement{get("machine-created")}},
+	"list-machines":      {rights: []statement{list("list", "country", "city")}},
+	"get-request":        {rights: []statement{get("request-created")}},
+	"list-requests":      {rights: []statement{list("list", "country", "city", "machine")}},
+	"get-notification":   {rights: []statement{get("notification"), onClaims("BatchGetItem")}},
+	"list-notifications": {rights: []statement{list("list", "kind"), onClaims("BatchGetItem")}},
+	"get-demand":         {rights: []statement{items("Query BatchGetItem", demand), list("place")}},
 
-	"contact-created": {topic: "notification", rights: []right{put("contact-created"), marks}},
-	"machine-created": {topic: "notification", rights: []right{put("machine-created"), marks}},
-	"request-created": {topic: "notification", rights: []right{put("request-created"),
-		{"UpdateItem", item, demand + " " + marksKey}, {"Query", item, marksKey}}},
-	"notification": {rights: []right{put("notification"), marks, {"UpdateItem", claims, ""}}},
+	"contact-created": {topic: "notification", rights: []statement{put("contact-created"), marks}},
+	"machine-created": {topic: "notification", rights: []statement{put("machine-created"), marks}},
+	"request-created": {topic: "notification", rights: []statement{put("request-created"),
+		items("UpdateItem", demand+" "+marksKey), items("Query", marksKey)}},
+	"notification": {rights: []statement{put("notification"), marks, onClaims("UpdateItem")}},
 }
 
 type function struct {
@@ -128,7 +137,7 @@ var environment = []struct {
 	{func(f function) bool { return f.Side != "commands" }, []string{
 		"TABLE_NAME", "!If [UseSecond, !Ref SecondTableName, !Ref TableName]", "DYNAMODB_ENDPOINT", "!Ref DynamoDBEndpoint"}},
 	{func(f function) bool {
-		return slices.ContainsFunc(f.row.rights, func(r right) bool { return r.on == claims })
+		return slices.ContainsFunc(f.row.rights, func(s statement) bool { return s.resources == claims })
 	},
 		[]string{"CLAIMS_TABLE_NAME", "!Ref ClaimsTableName"}},
 	{function.Mails, []string{"NOTIFY", "!Ref Notify", "NOTIFY_FROM", "!Ref NotifyFrom", "NOTIFY_TO", "!Ref NotifyTo",
@@ -153,85 +162,64 @@ func (f function) Settings() [][]string {
 // Mails reports whether the function delivers notifications, and so holds the secrets of their channels.
 func (f function) Mails() bool { return f.Topic == "notification" }
 
-// statement is one of a policy. Resources are cluster, topic/NAME, group/NAME, table, index/NAME, claims, or YAML.
-type statement struct {
-	actions   []string
-	resources []string
-	condition string // YAML
-	when      string // the condition of the template that the statement depends on
-}
-
 // notFromCode limits rights to Lambda itself, which reads the topic with the function's role. Calls of the function's
 // own code carry the key (https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html).
 const notFromCode = `{"Null": {"lambda:SourceFunctionArn": "true"}}`
 
 // Statements is the policy of the function. The reason for each action is in the comment above its side in the template.
 func (f function) Statements() (all []statement) {
-	allow := func(actions string, resources ...string) *statement {
-		service, names, _ := strings.Cut(actions, " ")
-		s := statement{resources: resources}
-		for name := range strings.FieldsSeq(names) {
-			s.actions = append(s.actions, service+":"+name)
-		}
-		all = append(all, s)
-		return &all[len(all)-1]
-	}
 	var written []string
 	if f.row.topic != "" {
 		written = append(written, "topic/"+f.row.topic)
 	}
 	if f.Side == "consumers" {
 		written = append(written, "topic/"+bus.DeadLetterTopic(f.Topic))
-		allow("kafka DescribeClusterV2 GetBootstrapBrokers", "cluster").condition = notFromCode
-		allow("kafka-cluster DescribeClusterDynamicConfiguration", "cluster")
-		allow("kafka-cluster DescribeTopic ReadData", "topic/"+f.Topic)
-		allow("kafka-cluster DescribeGroup AlterGroup", "group/"+f.Group)
+		all = append(all,
+			statement{service: "kafka", actions: "DescribeClusterV2 GetBootstrapBrokers", resources: "cluster", condition: notFromCode},
+			statement{service: "kafka-cluster", actions: "DescribeClusterDynamicConfiguration", resources: "cluster"},
+			statement{service: "kafka-cluster", actions: "DescribeTopic ReadData", resources: "topic/" + f.Topic},
+			statement{service: "kafka-cluster", actions: "DescribeGroup AlterGroup", resources: "group/" + f.Group})
 	}
 	if f.Side != "queries" {
-		allow("kafka-cluster Connect WriteDataIdempotently", "cluster")
-		allow("kafka-cluster DescribeTopic WriteData", written...)
+		all = append(all, statement{service: "kafka-cluster", actions: "Connect WriteDataIdempotently", resources: "cluster"},
+			statement{service: "kafka-cluster", actions: "DescribeTopic WriteData", resources: strings.Join(written, " ")})
 	}
-	for _, r := range f.row.rights {
-		s := allow("dynamodb "+r.actions, strings.Fields(r.on)...)
-		if r.keys != "" {
-			s.condition = fmt.Sprintf(`{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["%s"]}}`,
-				strings.Join(strings.Fields(r.keys), `", "`))
-		}
-	}
+	all = append(all, f.row.rights...)
 	if f.Mails() {
-		const identity = `!Sub "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/${SesIdentity}"`
-		allow("ses SendEmail SendRawEmail", identity).when = "Ses"
-		allow("kms Decrypt", "!Ref EnvironmentKeyArn").when = "EnvironmentKey"
+		all = append(all, statement{service: "ses", actions: "SendEmail SendRawEmail", resources: "identity", when: "Ses"},
+			statement{service: "kms", actions: "Decrypt", resources: "key", when: "EnvironmentKey"})
 	}
 	return all
 }
 
 // yaml is the statement in a list of a policy.
 func (s statement) yaml() string {
-	resources := make([]string, len(s.resources))
-	for i, r := range s.resources {
+	var resources, actions []string
+	for r := range strings.FieldsSeq(s.resources) {
 		kind, name, _ := strings.Cut(r, "/")
-		switch kind {
-		case "cluster":
-			resources[i] = "!Ref ClusterArn"
-		case "topic", "group":
-			resources[i] = fmt.Sprintf(`!Sub ["${Of}/%s", {Of: !Join [":%s/", !Split [":cluster/", !Ref ClusterArn]]}]`, name, kind)
-		case "table":
-			resources[i] = "!If [UseSecond, !GetAtt SecondReadModel.Arn, !GetAtt ReadModel.Arn]"
-		case "index":
-			const index = `!If [UseSecond, !Sub "${SecondReadModel.Arn}/index/%s", !Sub "${ReadModel.Arn}/index/%[1]s"]`
-			resources[i] = fmt.Sprintf(index, name)
-		case "claims":
-			resources[i] = "!GetAtt Claims.Arn"
-		default:
-			resources[i] = r
-		}
+		resources = append(resources, strings.ReplaceAll(map[string]string{
+			"cluster":  "!Ref ClusterArn",
+			"topic":    `!Sub ["${Of}/NAME", {Of: !Join [":topic/", !Split [":cluster/", !Ref ClusterArn]]}]`,
+			"group":    `!Sub ["${Of}/NAME", {Of: !Join [":group/", !Split [":cluster/", !Ref ClusterArn]]}]`,
+			item:       "!If [UseSecond, !GetAtt SecondReadModel.Arn, !GetAtt ReadModel.Arn]",
+			"index":    `!If [UseSecond, !Sub "${SecondReadModel.Arn}/index/NAME", !Sub "${ReadModel.Arn}/index/NAME"]`,
+			claims:     "!GetAtt Claims.Arn",
+			"identity": `!Sub "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/${SesIdentity}"`,
+			"key":      "!Ref EnvironmentKeyArn",
+		}[kind], "NAME", name))
+	}
+	for action := range strings.FieldsSeq(s.actions) {
+		actions = append(actions, s.service+":"+action)
 	}
 	resource := resources[0]
 	if len(resources) > 1 {
 		resource = "[\n                " + strings.Join(resources, ",\n                ") + "]"
 	}
-	text := fmt.Sprintf("{Effect: Allow, Action: [%s], Resource: %s}", strings.Join(s.actions, ", "), resource)
+	text := fmt.Sprintf("{Effect: Allow, Action: [%s], Resource: %s}", strings.Join(actions, ", "), resource)
+	if s.keys != "" {
+		s.condition = fmt.Sprintf(`{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["%s"]}}`,
+			strings.ReplaceAll(s.keys, " ", `", "`))
+	}
 	if s.condition != "" {
 		text = strings.TrimSuffix(text, "}") + ", Condition: " + s.condition + "}"
 	}

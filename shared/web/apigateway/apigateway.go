@@ -1,7 +1,7 @@
 // Package apigateway lets a net/http handler answer behind Amazon API Gateway: an HTTP API that invokes a Lambda function with
 // payload format 2.0 (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html).
 //
-//	router := web.Router(functions, web.Options{Guard: apigateway.Guard(samLocal, scopes...), BehindTLS: true})
+//	router := web.Router(functions, web.Options{Logger: logger, Guard: apigateway.Guard(samLocal, scopes...), BehindTLS: true})
 //	lambda.Start(apigateway.New(router, ""))
 //
 // What it guarantees:
