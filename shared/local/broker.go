@@ -81,7 +81,7 @@ func Open(ctx context.Context, o Options) (b *Broker, err error) {
 			err = fmt.Errorf("embedded broker: open %s: %w", o.Dir, errors.Join(err, lock.Close()))
 		}
 	}()
-	if err := restoreJournal(o.Dir); err != nil {
+	if err := restoreJournal(o.Dir, o.Logger); err != nil {
 		return nil, err
 	}
 	if err := repair(o.Dir, o.Logger); err != nil {
@@ -100,7 +100,7 @@ func Open(ctx context.Context, o Options) (b *Broker, err error) {
 		return nil, err
 	}
 	guard := newGuard(ln, files, o.Logger)
-	cluster, err := kfake.NewCluster(clusterOptions(o, guard, files.writeFailed)...)
+	cluster, err := kfake.NewCluster(clusterOptions(o, guard, files.suspendJournal)...)
 	if err != nil {
 		_ = ln.Close()
 		return nil, err
@@ -182,7 +182,7 @@ func (b *Broker) Close() error { return b.close() }
 // logger passes kfake's log to slog: errors and warnings as they are, everything else (it logs requests at info) at debug.
 type logger struct {
 	slog        *slog.Logger
-	writeFailed func() // called when kfake cannot write a batch
+	writeFailed func() // called when kfake cannot write a batch, just before it truncates the segment to where that began
 }
 
 func (l logger) Logf(level kfake.LogLevel, format string, args ...any) {

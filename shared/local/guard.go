@@ -201,6 +201,8 @@ func (c *guardedConn) startFrame() error {
 		c.frame.produces = true
 	case kmsg.Fetch:
 		c.frame.fetches = true
+	case kmsg.DeleteTopics: // the file system may give a segment's inode to that of a new topic of the name
+		c.guard.files.suspendJournal()
 	}
 	if err != nil {
 		c.guard.log.Debug("embedded broker: closed a connection", "from", c.RemoteAddr().String(), "reason", err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -83,71 +84,102 @@ func (j *journal) append(pieces []piece) error {
 	return nil
 }
 
-// misses reports whether a file with bytes that are only synced here was deleted: they do not belong to a new file of that name.
-func (j *journal) misses() bool {
-	for path := range j.pending {
-		if _, err := os.Stat(filepath.Join(j.dir, path)); err != nil {
-			return true
+// restoreJournal writes what a power cut may have taken from the files. They are to be synced before the journal is opened.
+func restoreJournal(dir string, log *slog.Logger) error {
+	files, lacks, err := readJournal(dir)
+	if err != nil {
+		return err
+	}
+	for path, pieces := range files {
+		if err := restoreFile(filepath.Join(dir, path), pieces, lacks, log); err != nil {
+			return err
 		}
 	}
-	return false
+	return nil
 }
 
-// restoreJournal writes what a power cut may have taken from the files. They are to be synced before the journal is opened.
-func restoreJournal(dir string) error {
+// readJournal returns the pieces by their paths. lacks says that a frame among those of the same generation is damaged.
+func readJournal(dir string) (files map[string][]piece, lacks bool, err error) {
 	f, err := os.Open(journalFile(dir))
 	if err != nil {
-		return present(err)
+		return nil, false, present(err)
 	}
 	defer f.Close()
-	for in, generation := bufio.NewReader(f), uint64(0); ; {
-		header := make([]byte, journalHeader)
-		if _, err := io.ReadFull(in, header); err != nil {
-			return torn(err)
+	files = map[string][]piece{}
+	for in, generation, bad := bufio.NewReader(f), uint64(0), false; ; {
+		header, body := make([]byte, journalHeader), bytes.NewBuffer(nil)
+		if _, err = io.ReadFull(in, header); err == nil {
+			_, err = io.CopyN(body, in, int64(binary.LittleEndian.Uint32(header[4:])))
 		}
-		size, of := binary.LittleEndian.Uint32(header[4:]), binary.LittleEndian.Uint64(header[8:])
-		body := bytes.NewBuffer(nil)
-		if _, err := io.CopyN(body, in, int64(size)); err != nil {
-			return torn(err)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return files, lacks, nil
 		}
+		if err != nil {
+			return nil, false, err
+		}
+		of := binary.LittleEndian.Uint64(header[8:])
 		sum := crc32.Update(crc32.Checksum(header[4:], castagnoli), castagnoli, body.Bytes())
-		if generation == 0 {
+		if sum != binary.LittleEndian.Uint32(header) {
+			bad = true // the last frame if it was not acknowledged
+			continue
+		}
+		if generation == 0 && !bad {
 			generation = of
 		}
-		if sum != binary.LittleEndian.Uint32(header) || of != generation {
-			return nil // a frame that was not acknowledged, or one of an earlier generation
+		if of != generation {
+			return files, lacks, nil
 		}
 		var pieces []piece
 		if err := gob.NewDecoder(body).Decode(&pieces); err != nil {
-			return damaged("%s: %v", f.Name(), err)
+			return nil, false, damaged("%s: %v", f.Name(), err)
 		}
 		for _, p := range pieces {
-			if err := p.restore(dir); err != nil {
-				return err
-			}
+			files[p.Path] = append(files[p.Path], p)
 		}
+		lacks = bad
 	}
 }
 
-func torn(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil
-	}
-	return err
-}
-
-// restore writes a piece, unless its file was deleted, or deleted and made again, and that was not acknowledged.
-func (p *piece) restore(dir string) error {
-	f, err := os.OpenFile(filepath.Join(dir, p.Path), os.O_RDWR, 0)
+// restoreFile writes pieces where the file does not have them. It leaves out a file that was deleted, or deleted and made again
+// without acknowledgement, and one with whole batches that are others: a version of this program without a journal wrote them, or
+// they are of a backup.
+func restoreFile(path string, pieces []piece, lacks bool, log *slog.Logger) error {
+	now, err := os.ReadFile(path)
 	if err != nil {
 		return present(err)
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.Size() < p.Offset {
+	restored, gap := bytes.Clone(now), false
+	for _, p := range pieces {
+		if gap = gap || p.Offset > int64(len(restored)); gap {
+			continue
+		}
+		more := int(p.Offset) + len(p.Data) - len(restored)
+		restored = append(restored, make([]byte, max(0, more))...)
+		copy(restored[p.Offset:], p.Data)
+	}
+	at, others := 0, false
+	wholeBatches(now, func(batch []byte) bool {
+		const first = lengthEnd - 4 // a power cut may have zeroed the offset before it
+		others = others || !bytes.Equal(batch[first:], restored[at+first:at+len(batch)])
+		at += len(batch)
+		return !others
+	})
+	whole := bytes.Equal(now, restored)
+	switch {
+	case others:
+		log.Warn("embedded broker: a file has other records than its journal; it stays as it is", "file", path)
+		return nil
+	case lacks && (gap || !whole):
+		return damaged("%s lacks records, and its journal cannot be read in the middle", path)
+	case whole:
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(p.Data, p.Offset)
-	return err
+	_, err = f.WriteAt(restored[pieces[0].Offset:], pieces[0].Offset)
+	return errors.Join(err, f.Close())
 }
 
 // readPiece reads what was appended to a file between two sizes. It is nil if the file was deleted.

@@ -1,15 +1,18 @@
 package local
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // segmentOf is a folder with one segment and a syncer whose journal is started. Its functions write the segment, and restore the
@@ -24,7 +27,7 @@ func segmentOf(t *testing.T, content string) (s *syncer, file string, write func
 	return s, file, write, func(left string) string {
 		cut := image(t, dir)
 		require.NoError(t, os.WriteFile(filepath.Join(cut, "0.dat"), []byte(left), 0o600))
-		require.NoError(t, restoreJournal(cut))
+		require.NoError(t, restoreJournal(cut, slog.New(slog.DiscardHandler)))
 		return string(must(os.ReadFile(filepath.Join(cut, "0.dat"))))
 	}
 }
@@ -78,32 +81,97 @@ func TestJournalBeginsAgain(t *testing.T) {
 	assert.Less(t, must(os.Stat(journalFile(s.root))).Size(), int64(1000))
 }
 
-// A topic that is deleted and made again must not get records of the deleted one.
+// A topic that is deleted and made again must not get records of the deleted one, though its file may get the inode of the other.
 func TestJournalForgetsDeletedFiles(t *testing.T) {
 	t.Parallel()
-	for name, synced := range map[string]bool{"noticed": true, "made again at once": false} {
+	for name, between := range map[string]bool{"noticed": true, "made again at once": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, file, write, restored := segmentOf(t, "")
 			extend(t, file, "old and long")
 			require.NoError(t, s.Sync())
-			require.NoError(t, os.Rename(file, file+".gone")) // so that no new file gets its inode
-			if synced {
+			s.suspendJournal()
+			require.NoError(t, os.Remove(file))
+			if between {
 				require.NoError(t, s.Sync())
 			}
-			write("new")
-			if !synced {
-				require.NoError(t, s.Sync())
-			}
-			assert.Equal(t, "new", restored("new"))
+			write("new, and longer")
+			require.NoError(t, s.Sync())
+			assert.Equal(t, "new, and longer", restored("new, and longer"))
+			s.unjournaled.Store(0)
 			extend(t, file, " and more")
 			require.NoError(t, s.Sync())
-			assert.Equal(t, "new and more", restored("new and more"))
-			if !synced {
-				assert.Equal(t, "new and more", restored("new"))
-			}
+			assert.Equal(t, "new, and longer and more", restored("new, and longer"))
 		})
 	}
+}
+
+func TestDeletingATopicSuspendsTheJournal(t *testing.T) {
+	t.Parallel()
+	b := start(t, Options{})
+	produce(t, b.Address(), 0, 1)
+	require.Zero(t, b.files.unjournaled.Load())
+	_, err := kadm.NewClient(client(t, b.Address())).DeleteTopics(t.Context(), topic)
+	require.NoError(t, err)
+	assert.Greater(t, b.files.unjournaled.Load(), time.Now().UnixNano())
+}
+
+// A version without a journal may write to the folder in between, and a backup may have no journal to replace this one.
+func TestJournalIsNotRestoredOverOtherRecords(t *testing.T) {
+	t.Parallel()
+	for name, others := range map[string]int{"fewer": 2, "as many": 5, "more": 9} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, other := t.TempDir(), t.TempDir()
+			b := start(t, Options{Dir: dir})
+			produce(t, b.Address(), 0, 5)
+			killed := image(t, dir)
+			b = start(t, Options{Dir: other})
+			produce(t, b.Address(), 100, others)
+			require.NoError(t, b.Close())
+			require.NoError(t, os.WriteFile(segmentFile(killed), must(os.ReadFile(segmentFile(other))), 0o600))
+			log, logged := captureLog()
+			b = start(t, Options{Dir: killed, Logger: log})
+			_, values := consume(t, b.Address())
+			assert.Len(t, values, others)
+			assert.Equal(t, fmt.Sprint(100), values[0])
+			assert.Contains(t, logged.String(), "other records than its journal")
+		})
+	}
+}
+
+func TestDamagedJournal(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := start(t, Options{Dir: dir})
+	produce(t, b.Address(), 0, 1)
+	before := must(os.Stat(segmentFile(dir))).Size()
+	var at []int64 // where frames begin
+	for n := range 5 {
+		at = append(at, must(os.Stat(journalFile(dir))).Size())
+		produce(t, b.Address(), n+1, 1)
+	}
+	damagedAt := func(frame int) string {
+		killed := image(t, dir)
+		journal := must(os.ReadFile(journalFile(killed)))
+		journal[at[frame]+journalHeader+9] ^= 1
+		require.NoError(t, os.WriteFile(journalFile(killed), journal, 0o600))
+		return killed
+	}
+	killed := damagedAt(2)
+	_, values := consume(t, start(t, Options{Dir: killed}).Address())
+	assert.Len(t, values, 6, "the segment has all")
+
+	killed = damagedAt(2)
+	require.NoError(t, os.Truncate(segmentFile(killed), before))
+	_, err := Open(t.Context(), Options{Dir: killed, Address: "127.0.0.1:0"})
+	require.ErrorContains(t, err, "damaged")
+	assert.Equal(t, before, must(os.Stat(segmentFile(killed))).Size(), "it stays as it is")
+
+	killed = damagedAt(4)
+	require.NoError(t, os.Truncate(segmentFile(killed), before))
+	_, values = consume(t, start(t, Options{Dir: killed}).Address())
+	assert.Len(t, values, 5, "the last frame may be one that was not acknowledged")
 }
 
 // Many bytes at once are not written twice.

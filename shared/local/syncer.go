@@ -30,7 +30,7 @@ type syncer struct {
 	log             *slog.Logger
 	fsync, datasync func(*os.File) error
 
-	unjournaled atomic.Int64 // until this Unix time in nanoseconds, see writeFailed
+	unjournaled atomic.Int64 // until this Unix time in nanoseconds, see suspendJournal
 
 	mu   sync.Mutex
 	next *pass // that has not begun
@@ -126,7 +126,7 @@ func (s *syncer) journalOrSync(c *changes) error {
 		return s.sync(append(c.paths, slices.Collect(maps.Keys(c.grown))...)...)
 	}
 	direct := c.appended > maxJournaled || time.Now().UnixNano() < s.unjournaled.Load()
-	if s.failed || direct || c.rewritten || s.journal.at > s.journal.limit || c.listed && s.journal.misses() {
+	if s.failed || direct || c.rewritten || s.journal.at > s.journal.limit {
 		if err := s.checkpoint(); err != nil {
 			return err
 		}
@@ -145,16 +145,17 @@ func (s *syncer) journalOrSync(c *changes) error {
 			pieces = append(pieces, *p)
 		}
 	}
-	err := s.sync(c.paths...)
-	if err == nil && len(pieces) > 0 {
-		err = s.journal.append(pieces)
+	if len(pieces) > 0 { // before a new segment is synced: the log must not lack the end of the one before it
+		if err := s.journal.append(pieces); err != nil {
+			return err
+		}
 	}
-	return err
+	return s.sync(c.paths...)
 }
 
-// writeFailed is called when kfake could not write a batch, just before it truncates the file to where that began. If it appended
-// more than that until the next pass, the pass would not notice; so for a while whole files are synced.
-func (s *syncer) writeFailed() { s.unjournaled.Store(time.Now().Add(time.Minute).UnixNano()) }
+// suspendJournal is called when a segment may become another one that looks like the same one grown. For a while whole files are
+// synced, and the journal is emptied before that.
+func (s *syncer) suspendJournal() { s.unjournaled.Store(time.Now().Add(time.Minute).UnixNano()) }
 
 // StartJournal returns once all is synced, and what is appended later goes to the journal.
 func (s *syncer) StartJournal() error {
@@ -212,6 +213,9 @@ func (s *syncer) syncFile(path string) error {
 		return present(err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() && runtime.GOOS == "windows" { // which cannot sync folders
+		return nil
+	}
 	if err := s.fsync(f); err != nil {
 		return fmt.Errorf("sync %s: %w (%w)", path, err, errSync)
 	}
@@ -254,7 +258,6 @@ type changes struct {
 	grown     map[string]growth // segments by path, to which kfake has only appended
 	appended  int64             // bytes
 	rewritten bool              // a segment changed in another way
-	listed    bool              // the names in a folder may have changed
 	synced    []func()          // to be called once all is synced
 }
 
@@ -286,7 +289,6 @@ func (d *folder) collect(c *changes) error {
 	look, made := d.growing, false
 	if d.racy || !info.ModTime().Equal(d.modified) {
 		d.modified, d.racy = info.ModTime(), time.Since(info.ModTime()) < timePrecision
-		c.listed = true
 		if look, made, err = d.list(); err != nil {
 			return present(err)
 		}
@@ -320,7 +322,7 @@ func (d *folder) collect(c *changes) error {
 		}
 		c.synced = append(c.synced, func() { d.files[name] = now })
 	}
-	if made && runtime.GOOS != "windows" { // which cannot sync folders
+	if made {
 		c.paths = append(c.paths, d.path)
 	}
 	for _, sub := range d.folders {
@@ -334,7 +336,7 @@ func (d *folder) collect(c *changes) error {
 // stateLog ends the names of files that kfake appends to and at times replaces: those of groups and of producers.
 const stateLog = ".log"
 
-// list finds the files to look at once, those that grow, and the folders; made if there are new ones.
+// list finds the files to look at once, those that grow, and the folders; made if there are new ones, or some are gone.
 func (d *folder) list() (files []string, made bool, err error) {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
@@ -345,8 +347,9 @@ func (d *folder) list() (files []string, made bool, err error) {
 	newest, last := "", int64(-1) // kfake appends to the last segment
 	for _, e := range entries {
 		name := e.Name()
+		info, err := os.Stat(filepath.Join(d.path, name)) // of what it links to
 		switch ext := filepath.Ext(name); {
-		case e.IsDir():
+		case err == nil && info.IsDir():
 			folders[name] = d.folders[name]
 			if folders[name] == nil {
 				folders[name], made = newFolder(filepath.Join(d.path, name)), true
@@ -366,8 +369,11 @@ func (d *folder) list() (files []string, made bool, err error) {
 	if newest != "" {
 		d.growing = append(d.growing, newest)
 	}
-	d.folders = folders
+	known := len(d.files) + len(d.folders)
 	maps.DeleteFunc(d.files, func(name string, _ fs.FileInfo) bool { return !slices.Contains(files, name) })
+	maps.DeleteFunc(d.folders, func(name string, _ *folder) bool { return folders[name] == nil })
+	made = made || len(d.files)+len(d.folders) < known // a power cut must not bring back what was deleted
+	d.folders = folders
 	return files, made, nil
 }
 

@@ -175,3 +175,38 @@ func TestMarkersOfTimeoutsAreSyncedBeforeTheyAreShown(t *testing.T) {
 	end()
 	<-shown
 }
+
+// A power cut must not bring back what was deleted.
+func TestDeletionsAreSynced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "partitions", "orders-0")
+	require.NoError(t, os.MkdirAll(folder, 0o700))
+	file := filepath.Join(folder, "0.dat")
+	require.NoError(t, os.WriteFile(file, []byte("records"), 0o600))
+	s, synced := newSyncer(dir, slog.New(slog.DiscardHandler)), []string{}
+	s.fsync = func(f *os.File) error { synced = append(synced, f.Name()); return nil }
+	require.NoError(t, s.Sync())
+	for _, gone := range []string{file, folder} {
+		synced = nil
+		require.NoError(t, os.Remove(gone))
+		require.NoError(t, s.Sync())
+		assert.Contains(t, synced, filepath.Dir(gone))
+	}
+	synced = nil
+	require.NoError(t, s.Sync())
+	assert.Empty(t, synced)
+}
+
+func TestLinkedFoldersAreSynced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink(t.TempDir(), filepath.Join(dir, "partitions")))
+	var synced atomic.Bool
+	b := start(t, Options{Dir: dir, fsync: func(f *os.File) error {
+		synced.Store(synced.Load() || f.Name() == segmentFile(dir))
+		return f.Sync()
+	}})
+	produce(t, b.Address(), 0, 1)
+	assert.True(t, synced.Load())
+}
