@@ -52,7 +52,7 @@ func (p *Publisher) Send(ctx context.Context, e events.Any) *Pending {
 // Pending is an event on its way.
 type Pending struct {
 	eventID string
-	written <-chan written
+	written <-chan kgo.ProduceResult
 	failed  error // it never went
 }
 
