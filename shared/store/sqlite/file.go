@@ -35,7 +35,7 @@ type file struct {
 	path    string
 	opened  os.FileInfo
 	readers *sql.DB
-	queries sync.Map // *sql.Stmt of readers by text
+	queries statements // of readers
 	close   func() error
 	*writer
 
@@ -58,6 +58,7 @@ func openFile(ctx context.Context, k kind, path string, lockTimeout time.Duratio
 		return nil, f.fault(ctx, err)
 	}
 	n := max(4, 2*runtime.GOMAXPROCS(0))
+	f.queries.of = f.readers
 	f.readers.SetMaxOpenConns(n)
 	f.readers.SetMaxIdleConns(n)
 	var conn *sql.Conn
@@ -76,7 +77,7 @@ func openFile(ctx context.Context, k kind, path string, lockTimeout time.Duratio
 		return nil, errors.Join(f.fault(ctx, err), f.readers.Close(), db.Close())
 	}
 	f.what = k.what
-	f.writer = &writer{file: f, tx: tx{conn: conn, stmt: map[string]*sql.Stmt{}}, jobs: make(chan *job),
+	f.writer = &writer{file: f, tx: tx{conn: conn, statements: statements{of: conn}}, jobs: make(chan *job),
 		quit: make(chan struct{}), ended: make(chan struct{})}
 	go f.writer.loop()
 	f.close = sync.OnceValue(func() error {
@@ -93,34 +94,46 @@ func (f *file) Close() error { return f.close() }
 
 // each runs a query and calls scan for each row.
 func (f *file) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
-	if err := cmp.Or(ctx.Err(), f.inPlace()); err != nil {
-		return f.fault(ctx, err)
-	}
-	query, err := f.query(ctx, text) //nolint:sqlclosecheck // closed with the readers
-	if err != nil {
-		return f.fault(ctx, err)
-	}
-	rows, err := query.QueryContext(ctx, args...)
+	err := cmp.Or(ctx.Err(), f.inPlace())
 	if err == nil {
-		err = scanAll(rows, scan)
+		err = f.queries.each(ctx, text, args, scan)
 	}
 	return f.fault(ctx, err)
 }
 
-// query prepares each text once, which takes longer than to read a row.
-func (f *file) query(ctx context.Context, text string) (*sql.Stmt, error) {
-	if query, ok := f.queries.Load(text); ok {
-		return query.(*sql.Stmt), nil
+// statements are those of a connection or of a pool, each prepared once, which takes longer than to read a row.
+type statements struct {
+	of interface {
+		PrepareContext(ctx context.Context, text string) (*sql.Stmt, error)
 	}
-	query, err := f.readers.PrepareContext(ctx, text)
+	byText sync.Map // *sql.Stmt
+}
+
+func (s *statements) get(ctx context.Context, text string) (*sql.Stmt, error) {
+	if known, ok := s.byText.Load(text); ok {
+		return known.(*sql.Stmt), nil
+	}
+	statement, err := s.of.PrepareContext(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	first, lost := f.queries.LoadOrStore(text, query)
+	first, lost := s.byText.LoadOrStore(text, statement)
 	if lost {
-		defer query.Close()
+		defer statement.Close()
 	}
 	return first.(*sql.Stmt), nil
+}
+
+func (s *statements) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
+	statement, err := s.get(ctx, text) //nolint:sqlclosecheck // closed with the connection or the pool
+	if err != nil {
+		return err
+	}
+	rows, err := statement.QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	return scanAll(rows, scan)
 }
 
 func scanAll(rows *sql.Rows, scan func(*sql.Rows) error) error {

@@ -48,7 +48,8 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 }
 
 func (t *tx) compare(item store.Item) error {
-	return t.each("SELECT digest FROM items WHERE type = ? AND id = ?", []any{item.Type, item.ID}, func(rows *sql.Rows) error {
+	const text = "SELECT digest FROM items WHERE type = ? AND id = ?"
+	return t.each(context.Background(), text, []any{item.Type, item.ID}, func(rows *sql.Rows) error {
 		var kept sql.RawBytes
 		if err := rows.Scan(&kept); err != nil {
 			return err

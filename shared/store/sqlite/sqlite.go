@@ -100,7 +100,7 @@ func (s *Store) Ping(ctx context.Context) error {
 func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]int64) error {
 	return s.do(ctx, true, func(t *tx) error {
 		marks := store.Marks{}
-		err := t.each("SELECT topic, partition, held, committed FROM marks WHERE topic = ?", []any{topic}, scanMark(marks))
+		err := t.each(context.Background(), selectMarks+" WHERE topic = ?", []any{topic}, scanMark(marks))
 		if err != nil {
 			return err
 		}
@@ -119,9 +119,11 @@ func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]in
 // Marks implements [store.Marker].
 func (s *Store) Marks(ctx context.Context) (store.Marks, error) {
 	marks := store.Marks{}
-	err := s.each(ctx, "SELECT topic, partition, held, committed FROM marks", nil, scanMark(marks))
+	err := s.each(ctx, selectMarks, nil, scanMark(marks))
 	return marks, err
 }
+
+const selectMarks = "SELECT topic, partition, held, committed FROM marks"
 
 func scanMark(into store.Marks) func(*sql.Rows) error {
 	return func(rows *sql.Rows) error {
@@ -159,7 +161,7 @@ func Inspect(ctx context.Context, path string) (version int, marks store.Marks, 
 	case err == nil:
 		var rows *sql.Rows
 		marks = store.Marks{}
-		if rows, err = db.QueryContext(ctx, "SELECT topic, partition, held, committed FROM marks"); err == nil {
+		if rows, err = db.QueryContext(ctx, selectMarks); err == nil {
 			err = scanAll(rows, scanMark(marks))
 		}
 	}

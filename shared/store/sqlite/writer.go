@@ -158,18 +158,7 @@ func (f *file) whileLocked(ctx context.Context, try func() error) error {
 // tx is a transaction for writing. Its errors have a kind if the arguments of a job are at fault, and none if SQLite failed.
 type tx struct {
 	conn *sql.Conn
-	stmt map[string]*sql.Stmt // by their texts
-}
-
-func (t *tx) prepared(text string) (*sql.Stmt, error) {
-	if stmt := t.stmt[text]; stmt != nil {
-		return stmt, nil
-	}
-	stmt, err := t.conn.PrepareContext(context.Background(), text)
-	if err == nil {
-		t.stmt[text] = stmt
-	}
-	return stmt, err
+	statements
 }
 
 func (t *tx) exec(text string, args ...any) error {
@@ -179,11 +168,11 @@ func (t *tx) exec(text string, args ...any) error {
 
 // changed runs a statement and reports whether it has changed a row.
 func (t *tx) changed(text string, args ...any) (bool, error) {
-	stmt, err := t.prepared(text) //nolint:sqlclosecheck // closed with the writer
+	statement, err := t.get(context.Background(), text) //nolint:sqlclosecheck // closed with the writer
 	if err != nil {
 		return false, err
 	}
-	result, err := stmt.Exec(args...)
+	result, err := statement.Exec(args...)
 	if err != nil {
 		return false, err
 	}
@@ -191,22 +180,11 @@ func (t *tx) changed(text string, args ...any) (bool, error) {
 	return n > 0, err
 }
 
-func (t *tx) each(text string, args []any, scan func(*sql.Rows) error) error {
-	stmt, err := t.prepared(text) //nolint:sqlclosecheck // closed with the writer
-	if err != nil {
-		return err
-	}
-	rows, err := stmt.Query(args...)
-	if err != nil {
-		return err
-	}
-	return scanAll(rows, scan)
-}
-
 func (t *tx) close() error {
 	var errs []error
-	for _, stmt := range t.stmt { // or the connection is not released
-		errs = append(errs, stmt.Close())
-	}
+	t.byText.Range(func(_, statement any) bool { // or the connection is not released
+		errs = append(errs, statement.(*sql.Stmt).Close())
+		return true
+	})
 	return errors.Join(append(errs, t.conn.Close())...)
 }
