@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -48,9 +49,7 @@ func (c *Claims) set(ctx context.Context, id, channel string, claim row, conditi
 	if condition != "" {
 		in.ConditionExpression = &condition
 		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
-		for name, v := range values {
-			in.ExpressionAttributeValues[name] = v
-		}
+		maps.Copy(in.ExpressionAttributeValues, values)
 		for _, name := range []string{"state", "owner", "until"} {
 			if strings.Contains(condition, "#"+name) {
 				in.ExpressionAttributeNames["#"+name] = name

@@ -81,17 +81,16 @@ func listing(q store.Query, start *store.Position) *dynamodb.QueryInput {
 		ScanIndexForward: aws.Bool(false), KeyConditionExpression: aws.String("#p = :p AND #at >= :since"),
 		ExpressionAttributeNames: map[string]string{"#at": at}, ExpressionAttributeValues: row{":since": data(milli(q.SinceMilli()))},
 	}
-	for _, label := range []struct{ index, value string }{
-		{kindIndex, m.Type}, {countryIndex, m.Country}, {cityIndex, m.City}, {machineIndex, m.MachineID}, // the last wins
-	} {
-		if label.value == "" {
+	for _, label := range labels {
+		folded := *label.of(&m)
+		if folded == "" {
 			continue
 		}
 		if index != listIndex {
 			filter = append(filter, "#"+index+" = :"+index)
 			in.ExpressionAttributeNames["#"+index], in.ExpressionAttributeValues[":"+index] = index, text(partition)
 		}
-		index, partition = label.index, join(q.Type, label.value)
+		index, partition = label.index, join(q.Type, folded)
 	}
 	in.IndexName, in.ExpressionAttributeNames["#p"], in.ExpressionAttributeValues[":p"] = &index, index, text(partition)
 	if filter != nil {

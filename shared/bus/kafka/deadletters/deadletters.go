@@ -82,11 +82,6 @@ func (r *Rejection) source() source {
 	return source{bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, r.Consumer}
 }
 
-func compareRejections(a, b *Rejection) int {
-	return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset),
-		cmp.Compare(a.Consumer, b.Consumer))
-}
-
 // FormatID is the ID of the rejections of a record.
 func FormatID(p bus.Position) string { return fmt.Sprintf("%s/%d/%d", p.Topic, p.Partition, p.Offset) }
 

@@ -156,6 +156,9 @@ func (s *snapshot) matching(all bool) (matching []*Rejection) {
 			matching = append(matching, r)
 		}
 	}
-	slices.SortFunc(matching, compareRejections)
+	slices.SortFunc(matching, func(a, b *Rejection) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset),
+			cmp.Compare(a.Consumer, b.Consumer))
+	})
 	return matching
 }

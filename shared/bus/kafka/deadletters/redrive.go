@@ -95,11 +95,7 @@ func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOption
 		return errors.New("the dead letters are not those of the preview: is this another cluster, or were topics created again? " +
 			"make a new preview")
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
-	a := &action{ActOptions: o, kind: kind, id: id.String(), of: c, done: actions{}, results: map[string]int{}}
+	a := &action{ActOptions: o, kind: kind, id: uuid.Must(uuid.NewV7()).String(), of: c, done: actions{}, results: map[string]int{}}
 	if a.client, err = kafka.NewClient(c.Cluster, c.Logger, kgo.TransactionalID(transactionalID),
 		kgo.TransactionTimeout(transactionTimeout), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerLinger(0),
