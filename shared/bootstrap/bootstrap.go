@@ -47,7 +47,12 @@ func Start(needs []string, open func(settings.Settings, *slog.Logger) (Functions
 func choose(getenv func(string) string, needs []string, open func(settings.Settings, *slog.Logger) (Functions, error)) (
 	lambda.Handler, error,
 ) {
-	s, err := read(getenv, needs)
+	s, err := settings.Read(getenv)
+	for _, name := range needs {
+		if strings.TrimSpace(getenv(name)) == "" {
+			err = errors.Join(err, fmt.Errorf("%s: must be set; template.yaml sets it", name))
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -63,17 +68,6 @@ func choose(getenv func(string) string, needs []string, open func(settings.Setti
 	}
 	return nil, fmt.Errorf("the handler setting (_HANDLER) is %q; this binary has %s", name,
 		strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
-}
-
-// read reports everything that is wrong or missing.
-func read(getenv func(string) string, needs []string) (settings.Settings, error) {
-	s, err := settings.Read(getenv)
-	for _, name := range needs {
-		if strings.TrimSpace(getenv(name)) == "" {
-			err = errors.Join(err, fmt.Errorf("%s: must be set; template.yaml sets it", name))
-		}
-	}
-	return s, err
 }
 
 // logs writes JSON with Lambda's names of time and text

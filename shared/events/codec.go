@@ -2,6 +2,7 @@ package events
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -108,10 +109,7 @@ func recordFault(err error) string {
 	case errors.As(err, &wrong):
 		// The pointer has names of our own fields only: values of unknown ones are skipped.
 		where := strings.ReplaceAll(strings.TrimPrefix(string(wrong.JSONPointer), "/"), "/", ".")
-		if where == "" {
-			where = "the whole value"
-		}
-		return where + " " + TypeFault(wrong)
+		return cmp.Or(where, "the whole value") + " " + TypeFault(wrong)
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("the syntax is wrong at byte %d", syntax.ByteOffset)
 	}

@@ -11,6 +11,7 @@
 package events
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 )
@@ -88,10 +89,7 @@ func (e Event[T]) Topic() string { return e.Data.Topic() }
 
 // Key is the Kafka key: the id of the subject, or of the resource where there is none.
 func (e Event[T]) Key() string {
-	if key := e.Data.Key(); key != "" {
-		return key
-	}
-	return e.ResourceID()
+	return cmp.Or(e.Data.Key(), e.ResourceID())
 }
 
 // EventID is the event's own id, by which a repeat is recognized.
@@ -99,10 +97,7 @@ func (e Event[T]) EventID() string { return e.ID }
 
 // ResourceID is the id under which the resource is stored: the payload's, or the event's if the payload has none.
 func (e Event[T]) ResourceID() string {
-	if id := e.Data.ResourceID(); id != "" {
-		return id
-	}
-	return e.ID
+	return cmp.Or(e.Data.ResourceID(), e.ID)
 }
 
 // Identified is e with its ResourceID in the payload, so that a resource that is shown can also be requested.
@@ -113,10 +108,7 @@ func (e Event[T]) Identified() Event[T] {
 
 // Correlation is the id of the first event of the chain that e belongs to.
 func (e Event[T]) Correlation() string {
-	if e.Metadata.CorrelationID != "" {
-		return e.Metadata.CorrelationID
-	}
-	return e.ID
+	return cmp.Or(e.Metadata.CorrelationID, e.ID)
 }
 
 // Digest is a hash of the payload without its timestamp: equal for a repeat of the same statement, different for any other

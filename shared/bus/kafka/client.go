@@ -22,11 +22,13 @@ const clientID = "sipeat"
 // NewClient makes a client for a cluster, with a bound on what it decompresses. It does not dial yet.
 func NewClient(cluster settings.Kafka, logger *slog.Logger, more ...kgo.Opt) (*kgo.Client, error) {
 	logger = cmp.Or(logger, slog.Default())
-	options := append([]kgo.Opt{
-		kgo.ClientID(clientID), kgo.SeedBrokers(cluster.Brokers...), kgo.WithHooks(newOutage(cluster.Brokers, logger)),
+	limits := &decompressor{}
+	options := []kgo.Opt{
+		kgo.ClientID(clientID), kgo.SeedBrokers(cluster.Brokers...), kgo.WithHooks(newOutage(cluster.Brokers, logger), limits),
+		kgo.WithDecompressor(limits),
 		// A partition that is resumed waits for the fetch that is under way.
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500 * time.Millisecond),
-	}, boundDecompression()...)
+	}
 	if logger.Enabled(context.Background(), slog.LevelDebug) { // errors are returned, or logged as an outage
 		lines := slog.NewLogLogger(logger.Handler(), slog.LevelDebug).Writer()
 		options = append(options, kgo.WithLogger(kgo.BasicLogger(lines, kgo.LogLevelInfo, nil)))

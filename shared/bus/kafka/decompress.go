@@ -60,11 +60,6 @@ func (b bounded) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte,
 	return out, err
 }
 
-func boundDecompression() []kgo.Opt {
-	d := &decompressor{}
-	return []kgo.Opt{kgo.WithDecompressor(d), kgo.WithHooks(d)}
-}
-
 func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	if codec != kgo.CodecNone && d.unpolled.Load() > maxUnpolledBytes {
 		return nil, errUnpolled

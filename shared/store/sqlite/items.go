@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -79,9 +80,7 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 	if err != nil {
 		return store.Page{}, err
 	}
-	if at == nil {
-		at = &store.Position{Milli: math.MaxInt64}
-	}
+	at = cmp.Or(at, &store.Position{Milli: math.MaxInt64})
 	text, args := list(q.Type, q.Match.Folded())
 	args = append(args, at.Milli, at.ID, q.SinceMilli(), q.Limit+1)
 	var page store.Page
@@ -140,9 +139,7 @@ func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (store.DemandPa
 	if err != nil {
 		return store.DemandPage{}, err
 	}
-	if at == nil {
-		at = &store.DemandKey{} // the first page begins after a blank drink, which does not exist
-	}
+	at = cmp.Or(at, &store.DemandKey{}) // the first page begins after a blank drink, which does not exist
 	text, args := demand(store.Fold(q.Country), store.Fold(q.City), *at)
 	args = append(args, q.Limit+1)
 	var page store.DemandPage
