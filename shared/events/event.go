@@ -59,7 +59,7 @@ func (b Base) ResourceID() string { return b.ID }
 func (b Base) HappenedAt() Time { return b.Timestamp }
 
 func (b Base) check(v *validator) {
-	v.id("/id", b.ID, required)
+	v.text(ID, "/id", b.ID, maxID, required)
 	v.time("/timestamp", b.Timestamp)
 }
 
