@@ -39,8 +39,11 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 		if !isNew {
 			return t.compare(item)
 		}
-		for _, entry := range demand {
-			if err := t.count(entry); err != nil {
+		for _, e := range demand { // a row shows the spelling that came first
+			err := t.exec(`INSERT INTO demand (country, city, drink, shown_country, shown_city, shown_drink, count)
+				VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1`,
+				e.Country, e.City, e.Drink, e.Shown.Country, e.Shown.City, e.Shown.Drink)
+			if err != nil {
 				return err
 			}
 		}
@@ -173,11 +176,4 @@ func demand(country, city string, at store.DemandKey) (text string, args []any) 
 			[]any{city, at.Country, at.Drink}
 	}
 	return from + "WHERE (country, city, drink) > (?, ?, ?)" + order, []any{at.Country, at.City, at.Drink}
-}
-
-// count adds to a row of demand, which shows the spelling that came first.
-func (t *tx) count(e store.DemandEntry) error {
-	return t.exec(`INSERT INTO demand (country, city, drink, shown_country, shown_city, shown_drink, count)
-		VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1`,
-		e.Country, e.City, e.Drink, e.Shown.Country, e.Shown.City, e.Shown.Drink)
 }
