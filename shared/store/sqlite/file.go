@@ -219,8 +219,7 @@ func reason(err error) string {
 
 // code is SQLite's primary result code; 0 if the error is not SQLite's.
 func code(err error) int {
-	var e *driver.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*driver.Error](err); ok {
 		return e.Code() & 0xff
 	}
 	return 0
