@@ -22,8 +22,6 @@ type Claims struct {
 	clock func() time.Time
 }
 
-var _ store.Claims = (*Claims)(nil)
-
 // OpenClaims opens the claims that are kept in a table. Like [Open] it makes no network call. Leases take the time from
 // clock, such as [time.Now].
 func OpenClaims(cfg aws.Config, name string, clock func() time.Time) (*Claims, error) {

@@ -37,8 +37,6 @@ type Store struct {
 	marks  sync.Map // JSON by topic, as this handle has written it last: as marks only grow, older ones need no write
 }
 
-var _ store.Store = (*Store)(nil)
-
 // Open opens the read model that is kept in a table. It makes no network call: whether the table exists, and may be used,
 // shows at the first call, or [Store.Ping]. A config without an HTTPClient of the caller's own gets one that suits hundreds
 // of writers.

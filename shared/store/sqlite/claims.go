@@ -32,8 +32,6 @@ type Claims struct {
 	clock func() time.Time
 }
 
-var _ store.Claims = (*Claims)(nil)
-
 // OpenClaims opens the claims at path and creates the file if there is none, in a folder that must exist, readable by this
 // user alone. It deletes what is older than [store.ClaimsKept]. Leases take the time from clock, such as [time.Now].
 func OpenClaims(ctx context.Context, path string, clock func() time.Time) (*Claims, error) {

@@ -78,8 +78,6 @@ CREATE TABLE IF NOT EXISTS marks (
 // Store is a read model in one file.
 type Store struct{ *file }
 
-var _ store.Store = (*Store)(nil)
-
 // Open opens the read model at path and creates it if there is none, in a folder that must exist, readable by this user alone.
 func Open(ctx context.Context, path string) (*Store, error) {
 	f, err := openFile(ctx, readModel, path, lockTimeout)
