@@ -49,8 +49,7 @@ func NewClient(cluster settings.Kafka, logger *slog.Logger, more ...kgo.Opt) (*k
 
 var discard = slog.New(slog.DiscardHandler)
 
-func withClient[T any](cluster settings.Kafka, do func(*kgo.Client) (T, error)) (T, error) {
-	var none T
+func withClient[T any](cluster settings.Kafka, do func(*kgo.Client) (T, error)) (none T, err error) {
 	client, err := NewClient(cluster, discard) // errors are returned
 	if err != nil {
 		return none, err

@@ -118,10 +118,6 @@ func (s *statements) each(ctx context.Context, text string, args []any, scan fun
 	if err != nil {
 		return err
 	}
-	return scanAll(rows, scan)
-}
-
-func scanAll(rows *sql.Rows, scan func(*sql.Rows) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := scan(rows); err != nil {

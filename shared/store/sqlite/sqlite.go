@@ -157,11 +157,8 @@ func Inspect(ctx context.Context, path string) (version int, marks store.Marks, 
 	case err == nil && version != f.version:
 		err = events.Errorf(events.Unavailable, "its tables are of version %d, and those of this program of %d", version, f.version)
 	case err == nil:
-		var rows *sql.Rows
 		marks = store.Marks{}
-		if rows, err = db.QueryContext(ctx, selectMarks); err == nil {
-			err = scanAll(rows, scanMark(marks))
-		}
+		err = (&statements{db: db}).each(ctx, selectMarks, nil, scanMark(marks))
 	}
 	return version, marks, f.fault(ctx, err)
 }
