@@ -76,7 +76,8 @@ func Make[T Payload](f Factory, data T, options ...Option) (Event[T], error) {
 	}
 	return Event[T]{
 		ID: o.eventID, Type: data.Topic(), Data: data,
-		Metadata: Metadata{Timestamp: now, Producer: Producer, CorrelationID: cmp.Or(o.correlation, o.eventID), CausationID: o.causation},
+		Metadata: Metadata{Timestamp: now, Producer: Producer, CausationID: o.causation,
+			CorrelationID: cmp.Or(o.correlation, o.eventID)},
 	}, nil
 }
 
