@@ -95,11 +95,10 @@ func digest(set []*Rejection) []byte {
 func (c *Client) Preview(ctx context.Context, f Filter, o PreviewOptions) (*Preview, error) {
 	o.MaxRedrives = cmp.Or(o.MaxRedrives, MaxRedrives)
 	s := &snapshot{filter: f, values: isOpen}
-	err := c.read(ctx, nil, s)
+	set, err := c.read(ctx, nil, s, false)
 	if err != nil {
 		return nil, err
 	}
-	set := s.matching(false)
 	later := map[*Rejection]int64{}
 	if !o.OutOfOrder {
 		if later, err = c.handledLater(ctx, set, s.dead); err != nil {
