@@ -80,10 +80,9 @@ func logs(to io.Writer, level slog.Level) slog.Handler {
 	return trace.Logs(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level, ReplaceAttr: rename}), invocation)
 }
 
-func invocation(ctx context.Context) (slog.Attr, bool) {
-	lc, ok := lambdacontext.FromContext(ctx)
-	if !ok {
-		return slog.Attr{}, false
+func invocation(ctx context.Context) slog.Attr {
+	if lc, ok := lambdacontext.FromContext(ctx); ok {
+		return slog.String("requestId", lc.AwsRequestID)
 	}
-	return slog.String("requestId", lc.AwsRequestID), true
+	return slog.Attr{}
 }
