@@ -15,12 +15,8 @@ func project[T events.Payload](ctx context.Context, c Consumers, e events.Event[
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", e.Type, events.LogID(e.ID), err)
 	}
-	digest, err := e.Digest()
-	if err != nil {
-		return err
-	}
 	return c.Store.Put(ctx, store.Item{
 		Type: e.Type, ID: e.ResourceID(), EventID: e.ID, CreatedAt: e.Metadata.Timestamp.Time(),
-		Data: data, Digest: digest, Labels: labels, Drinks: drinks,
+		Data: data, Digest: e.Digest(), Labels: labels, Drinks: drinks,
 	})
 }

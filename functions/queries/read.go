@@ -28,11 +28,7 @@ func get[T events.Payload](ctx context.Context, q Queries, id string) (Resource[
 	if err != nil {
 		return Resource[T]{}, err
 	}
-	resource, err := show[T](item)
-	if err != nil {
-		return resource, fmt.Errorf("%s %s: %w", t.Topic(), events.LogID(id), err)
-	}
-	return resource, nil
+	return show[T](item)
 }
 
 // list reads a page of resources of T.
@@ -47,7 +43,7 @@ func list[T events.Payload](ctx context.Context, q Queries, page Page, match sto
 	l := List[T]{Items: make([]Resource[T], len(found.Items)), NextCursor: next(found.Next)}
 	for i, item := range found.Items {
 		if l.Items[i], err = show[T](item); err != nil {
-			return List[T]{}, fmt.Errorf("%s %s: %w", t.Topic(), events.LogID(item.ID), err)
+			return List[T]{}, err
 		}
 	}
 	return l, nil
@@ -78,7 +74,7 @@ type List[T events.Payload] struct {
 func show[T events.Payload](item store.Item) (Resource[T], error) {
 	data, err := events.DecodePayload[T](item.Data)
 	if err != nil {
-		return Resource[T]{}, err
+		return Resource[T]{}, fmt.Errorf("%s %s: %w", item.Type, events.LogID(item.ID), err)
 	}
 	return Resource[T]{Data: data, EventID: item.EventID, CreatedAt: events.At(item.CreatedAt)}, nil
 }

@@ -47,7 +47,12 @@ func Start(needs []string, open func(settings.Settings, *slog.Logger) (Functions
 func choose(getenv func(string) string, needs []string, open func(settings.Settings, *slog.Logger) (Functions, error)) (
 	lambda.Handler, error,
 ) {
-	s, err := read(getenv, needs)
+	s, err := settings.Read(getenv)
+	for _, name := range needs {
+		if strings.TrimSpace(getenv(name)) == "" {
+			err = errors.Join(err, fmt.Errorf("%s: must be set; template.yaml sets it", name))
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -65,17 +70,6 @@ func choose(getenv func(string) string, needs []string, open func(settings.Setti
 		strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
 }
 
-// read reports everything that is wrong or missing.
-func read(getenv func(string) string, needs []string) (settings.Settings, error) {
-	s, err := settings.Read(getenv)
-	for _, name := range needs {
-		if strings.TrimSpace(getenv(name)) == "" {
-			err = errors.Join(err, fmt.Errorf("%s: must be set; template.yaml sets it", name))
-		}
-	}
-	return s, err
-}
-
 // logs writes JSON with Lambda's names of time and text
 // (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html) and the id of the invocation.
 // LOG_LEVEL alone sets the level: template.yaml sets ApplicationLogLevel (AWS_LAMBDA_LOG_LEVEL) so that Lambda drops nothing.
@@ -86,10 +80,9 @@ func logs(to io.Writer, level slog.Level) slog.Handler {
 	return trace.Logs(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level, ReplaceAttr: rename}), invocation)
 }
 
-func invocation(ctx context.Context) (slog.Attr, bool) {
-	lc, ok := lambdacontext.FromContext(ctx)
-	if !ok {
-		return slog.Attr{}, false
+func invocation(ctx context.Context) slog.Attr {
+	if lc, ok := lambdacontext.FromContext(ctx); ok {
+		return slog.String("requestId", lc.AwsRequestID)
 	}
-	return slog.String("requestId", lc.AwsRequestID), true
+	return slog.Attr{}
 }

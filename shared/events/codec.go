@@ -2,6 +2,7 @@ package events
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -102,17 +103,12 @@ func DecodePayload[T Payload](b []byte) (data T, err error) {
 
 // recordFault names the place of a record's fault. The library's own text must not be logged: it quotes the record.
 func recordFault(err error) string {
-	var wrong *json.SemanticError
-	var syntax *jsontext.SyntacticError
-	switch {
-	case errors.As(err, &wrong):
+	if wrong, ok := errors.AsType[*json.SemanticError](err); ok {
 		// The pointer has names of our own fields only: values of unknown ones are skipped.
 		where := strings.ReplaceAll(strings.TrimPrefix(string(wrong.JSONPointer), "/"), "/", ".")
-		if where == "" {
-			where = "the whole value"
-		}
-		return where + " " + TypeFault(wrong)
-	case errors.As(err, &syntax):
+		return cmp.Or(where, "the whole value") + " " + TypeFault(wrong)
+	}
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return fmt.Sprintf("the syntax is wrong at byte %d", syntax.ByteOffset)
 	}
 	return "it cannot be read"

@@ -20,10 +20,10 @@ func (ContactCreated) Topic() string { return "contact-created" }
 
 func (c ContactCreated) check(v *validator) {
 	c.Base.check(v)
-	v.text("/name", c.Name, maxName, required)
-	v.email("/email", c.Email, required)
-	v.phone("/phone", c.Phone, required)
-	v.prose("/message", c.Message, maxMessage, required)
-	v.text("/companyName", c.CompanyName, maxName, optional)
-	v.prose("/machineLocation", c.MachineLocation, maxAddress, optional)
+	v.text(Line, "/name", c.Name, maxName, required)
+	v.text(Email, "/email", c.Email, 0, required)
+	v.text(Phone, "/phone", c.Phone, 0, required)
+	v.text(Prose, "/message", c.Message, maxMessage, required)
+	v.text(Line, "/companyName", c.CompanyName, maxName, optional)
+	v.text(Prose, "/machineLocation", c.MachineLocation, maxAddress, optional)
 }

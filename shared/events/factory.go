@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/google/uuid"
@@ -64,14 +65,9 @@ func Make[T Payload](f Factory, data T, options ...Option) (Event[T], error) {
 	if o.resourceID == "" {
 		o.resourceID, o.eventID = f.NewID(), f.NewID()
 	}
-	if o.correlation == "" {
-		o.correlation = o.eventID
-	}
 	now := At(f.Now())
 	base := baseOf(&data)
-	if base.ID == "" {
-		base.ID = o.resourceID
-	}
+	base.ID = cmp.Or(base.ID, o.resourceID)
 	if base.Timestamp.IsZero() {
 		base.Timestamp = now
 	}
@@ -80,7 +76,8 @@ func Make[T Payload](f Factory, data T, options ...Option) (Event[T], error) {
 	}
 	return Event[T]{
 		ID: o.eventID, Type: data.Topic(), Data: data,
-		Metadata: Metadata{Timestamp: now, Producer: Producer, CorrelationID: o.correlation, CausationID: o.causation},
+		Metadata: Metadata{Timestamp: now, Producer: Producer, CausationID: o.causation,
+			CorrelationID: cmp.Or(o.correlation, o.eventID)},
 	}, nil
 }
 

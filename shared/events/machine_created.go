@@ -21,11 +21,11 @@ func (MachineCreated) Topic() string { return "machine-created" }
 
 func (m MachineCreated) check(v *validator) {
 	m.Base.check(v)
-	v.text("/name", m.Name, maxName, required)
-	v.prose("/address", m.Address, maxAddress, required)
-	v.text("/city", m.City, maxPlace, required)
-	v.text("/country", m.Country, maxPlace, required)
-	v.text("/contactName", m.ContactName, maxName, required)
-	v.email("/contactEmail", m.ContactEmail, required)
-	v.phone("/contactPhone", m.ContactPhone, required)
+	v.text(Line, "/name", m.Name, maxName, required)
+	v.text(Prose, "/address", m.Address, maxAddress, required)
+	v.text(Line, "/city", m.City, maxPlace, required)
+	v.text(Line, "/country", m.Country, maxPlace, required)
+	v.text(Line, "/contactName", m.ContactName, maxName, required)
+	v.text(Email, "/contactEmail", m.ContactEmail, 0, required)
+	v.text(Phone, "/contactPhone", m.ContactPhone, 0, required)
 }

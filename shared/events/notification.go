@@ -27,9 +27,9 @@ func (n Notification) Key() string { return n.SubjectID }
 func (n Notification) check(v *validator) {
 	n.Base.check(v)
 	v.oneOf("/type", n.Type, noticeTypes)
-	v.prose("/message", n.Message, maxMessage, required)
-	v.email("/recipientEmail", n.RecipientEmail, optional)
-	v.id("/subjectId", n.SubjectID, optional)
+	v.text(Prose, "/message", n.Message, maxMessage, required)
+	v.text(Email, "/recipientEmail", n.RecipientEmail, 0, optional)
+	v.text(ID, "/subjectId", n.SubjectID, maxID, optional)
 }
 
 // readable needs no id, because a notification without one is kept under its event's, but a type that is known.

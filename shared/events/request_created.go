@@ -22,14 +22,14 @@ func (RequestCreated) Topic() string { return "request-created" }
 
 func (r RequestCreated) check(v *validator) {
 	r.Base.check(v)
-	v.text("/name", r.Name, maxName, required)
-	v.email("/email", r.Email, required)
-	v.phone("/phone", r.Phone, required)
-	v.prose("/address", r.Address, maxAddress, required)
-	v.text("/city", r.City, maxPlace, required)
-	v.text("/country", r.Country, maxPlace, required)
+	v.text(Line, "/name", r.Name, maxName, required)
+	v.text(Email, "/email", r.Email, 0, required)
+	v.text(Phone, "/phone", r.Phone, 0, required)
+	v.text(Prose, "/address", r.Address, maxAddress, required)
+	v.text(Line, "/city", r.City, maxPlace, required)
+	v.text(Line, "/country", r.Country, maxPlace, required)
 	v.entries("/drinksList", r.DrinksList, maxDrinks, func(pointer, drink string) {
-		v.text(pointer, drink, maxDrink, required)
+		v.text(Line, pointer, drink, maxDrink, required)
 	})
-	v.id("/machineId", r.MachineID, optional)
+	v.text(ID, "/machineId", r.MachineID, maxID, optional)
 }

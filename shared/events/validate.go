@@ -95,33 +95,22 @@ func (v *validator) time(pointer string, t Time) {
 	v.fault(Rule{Pointer: pointer, Kind: Timestamp, Required: required}, !t.writable(), "must be a time in the years 0 to 9999")
 }
 
-func (v *validator) text(pointer, value string, limit int, must bool) {
-	v.check(Rule{Pointer: pointer, Kind: Line, Required: must, Max: limit}, value, isText,
-		"must be one line of text: without line breaks, tabs and control characters")
+// texts are the kinds of text: what holds for one that is not empty, and what to say where it does not.
+var texts = map[RuleKind]struct {
+	holds  func(string) bool
+	detail string
+}{
+	Line:  {isText, "must be one line of text: without line breaks, tabs and control characters"},
+	Prose: {isProse, "must be text: without control characters other than line breaks and tabs"},
+	ID:    {isToken, "must be an id: visible characters without spaces"},
+	Email: {IsEmail, "must be one e-mail address, such as ada@example.com, without spaces and invisible characters"},
+	Phone: {isPhone, "must be one phone number of 4 to 17 digits, such as +49 30 1234567 or +49 30 1234567 ext. 12, " +
+		"without other text and invisible characters"},
 }
 
-func (v *validator) prose(pointer, value string, limit int, must bool) {
-	v.check(Rule{Pointer: pointer, Kind: Prose, Required: must, Max: limit}, value, isProse,
-		"must be text: without control characters other than line breaks and tabs")
-}
-
-// id is compared, not read, so nothing in it may be invisible.
-func (v *validator) id(pointer, value string, must bool) {
-	v.check(Rule{Pointer: pointer, Kind: ID, Required: must, Max: maxID}, value, isToken,
-		"must be an id: visible characters without spaces")
-}
-
-func (v *validator) email(pointer, value string, must bool) {
-	v.check(Rule{Pointer: pointer, Kind: Email, Required: must}, value, IsEmail,
-		"must be one e-mail address, such as ada@example.com, without spaces and invisible characters")
-}
-
-func (v *validator) phone(pointer, value string, must bool) {
-	v.check(Rule{Pointer: pointer, Kind: Phone, Required: must}, value, isPhone, "must be one phone number of 4 to 17 digits, "+
-		"such as +49 30 1234567 or +49 30 1234567 ext. 12, without other text and invisible characters")
-}
-
-func (v *validator) check(r Rule, value string, holds func(string) bool, detail string) {
+// text checks a text of at most limit characters; 0 = the kind's own limit.
+func (v *validator) text(kind RuleKind, pointer, value string, limit int, must bool) {
+	r := Rule{Pointer: pointer, Kind: kind, Required: must, Max: limit}
 	switch {
 	case v.rules != nil:
 		v.fault(r, false, "")
@@ -132,7 +121,7 @@ func (v *validator) check(r Rule, value string, holds func(string) bool, detail 
 	case r.Max > 0 && utf8.RuneCountInString(value) > r.Max:
 		v.fault(r, true, fmt.Sprintf("is longer than %d characters: shorten it", r.Max))
 	default:
-		v.fault(r, !holds(value), detail)
+		v.fault(r, !texts[kind].holds(value), texts[kind].detail)
 	}
 }
 

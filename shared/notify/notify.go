@@ -29,7 +29,6 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"unicode"
 	"unicode/utf16"
 
 	"github.com/sipeat/sipeat/shared/events"
@@ -138,7 +137,7 @@ func prose(text string) string {
 		if r == '\n' || r == '\t' {
 			return r
 		}
-		if unicode.IsControl(r) || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069' {
+		if events.IsControl(r) {
 			return -1
 		}
 		return r

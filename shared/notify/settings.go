@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -29,12 +30,9 @@ func New(s settings.Notify, o Options) (Channels, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
 	composer, mailFault := NewComposer(s.From, s.To, o.Now)
 	open := map[string]func() (Notifier, error){
-		"log":     func() (Notifier, error) { return Log{Logger: o.Logger}, nil },
+		"log":     func() (Notifier, error) { return Log{Logger: cmp.Or(o.Logger, slog.Default())}, nil },
 		"smtp":    func() (Notifier, error) { return NewSMTP(s.SMTPURL, composer, o.Roots) },
 		"discord": func() (Notifier, error) { return NewDiscord(s.DiscordWebhook, o.HTTP, o.Now) },
 	}

@@ -4,6 +4,7 @@
 package settings
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -232,10 +233,7 @@ func (r *reader) check(wrong bool, name, text string) {
 }
 
 func (r *reader) text(name, fallback string) string {
-	if value := strings.TrimSpace(r.getenv(name)); value != "" {
-		return value
-	}
-	return fallback
+	return cmp.Or(strings.TrimSpace(r.getenv(name)), fallback)
 }
 
 func (r *reader) list(name, fallback string) []string {

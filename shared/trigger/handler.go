@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -219,7 +218,7 @@ func unhandled(all []partition) []failure {
 		}
 		for _, at := range p.positions {
 			if at.Offset >= handled {
-				failures = append(failures, failure{identifier{listName(at.Topic, at.Partition), at.Offset}})
+				failures = append(failures, failure{identifier{fmt.Sprintf("%s-%d", at.Topic, at.Partition), at.Offset}})
 			}
 		}
 	}
@@ -236,9 +235,4 @@ func retryError(failures []failure, records int) error {
 	}
 	return fmt.Errorf("%d of %d records are not handled and must be retried: %s; the log line of an event gives its reason, "+
 		"and an event without one was not reached in time", len(failures), records, strings.Join(first, ", "))
-}
-
-// listName is how AWS names a partition, in payloads and in responses.
-func listName(topic string, partition int32) string {
-	return topic + "-" + strconv.Itoa(int(partition))
 }

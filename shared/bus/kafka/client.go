@@ -22,21 +22,20 @@ const clientID = "sipeat"
 // NewClient makes a client for a cluster, with a bound on what it decompresses. It does not dial yet.
 func NewClient(cluster settings.Kafka, logger *slog.Logger, more ...kgo.Opt) (*kgo.Client, error) {
 	logger = cmp.Or(logger, slog.Default())
-	options := append([]kgo.Opt{
-		kgo.ClientID(clientID), kgo.SeedBrokers(cluster.Brokers...), kgo.WithHooks(newOutage(cluster.Brokers, logger)),
-		// A partition that is resumed waits for the fetch that is under way.
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500 * time.Millisecond),
-	}, boundDecompression()...)
-	if logger.Enabled(context.Background(), slog.LevelDebug) { // errors are returned, or logged as an outage
-		lines := slog.NewLogLogger(logger.Handler(), slog.LevelDebug).Writer()
-		options = append(options, kgo.WithLogger(kgo.BasicLogger(lines, kgo.LogLevelInfo, nil)))
-	}
 	encrypted, err := cluster.TLSConfig()
 	if err != nil {
 		return nil, fmt.Errorf("KAFKA_TLS_CA_FILE: %w", err)
 	}
-	if encrypted != nil {
-		options = append(options, kgo.DialTLSConfig(encrypted))
+	limits := &decompressor{}
+	options := []kgo.Opt{
+		kgo.ClientID(clientID), kgo.SeedBrokers(cluster.Brokers...), kgo.WithHooks(newOutage(cluster.Brokers, logger), limits),
+		kgo.WithDecompressor(limits), kgo.DialTLSConfig(encrypted),
+		// A partition that is resumed waits for the fetch that is under way.
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500 * time.Millisecond),
+	}
+	if logger.Enabled(context.Background(), slog.LevelDebug) { // errors are returned, or logged as an outage
+		lines := slog.NewLogLogger(logger.Handler(), slog.LevelDebug).Writer()
+		options = append(options, kgo.WithLogger(kgo.BasicLogger(lines, kgo.LogLevelInfo, nil)))
 	}
 	if login := mechanism(cluster); login != nil {
 		options = append(options, kgo.SASL(login))
@@ -50,8 +49,7 @@ func NewClient(cluster settings.Kafka, logger *slog.Logger, more ...kgo.Opt) (*k
 
 var discard = slog.New(slog.DiscardHandler)
 
-func withClient[T any](cluster settings.Kafka, do func(*kgo.Client) (T, error)) (T, error) {
-	var none T
+func withClient[T any](cluster settings.Kafka, do func(*kgo.Client) (T, error)) (none T, err error) {
 	client, err := NewClient(cluster, discard) // errors are returned
 	if err != nil {
 		return none, err

@@ -15,8 +15,6 @@ import (
 // larger than the records they hold, and larger than what the source topics take.
 type DeadLetters struct{ producer *producer }
 
-var _ bus.DeadLetters = (*DeadLetters)(nil)
-
 // NewDeadLetters makes the writer. It does not dial before the first dead letter.
 func NewDeadLetters(cluster settings.Kafka, logger *slog.Logger) (*DeadLetters, error) {
 	p, err := newProducer(cluster, logger, deadLetterMaxBytes)

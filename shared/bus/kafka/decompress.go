@@ -44,10 +44,7 @@ type bounded struct{ kgo.Decompressor }
 
 // boundedDecompressor is the client's own decompressor with our bound: only a client's options apply one to it.
 var boundedDecompressor = sync.OnceValue(func() bounded {
-	client, err := kgo.NewClient(kgo.MaxDecompressBatchBytes(maxBatchBytes))
-	if err != nil {
-		panic(err) // it dials nothing, and the option is valid
-	}
+	client, _ := kgo.NewClient(kgo.MaxDecompressBatchBytes(maxBatchBytes)) // it dials nothing, and the option is valid
 	defer client.Close()
 	return bounded{client.OptValue(kgo.WithDecompressor).(kgo.Decompressor)}
 })
@@ -58,11 +55,6 @@ func (b bounded) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte,
 		err = fmt.Errorf("%w: %w", kgo.ErrMaxDecompress, err)
 	}
 	return out, err
-}
-
-func boundDecompression() []kgo.Opt {
-	d := &decompressor{}
-	return []kgo.Opt{kgo.WithDecompressor(d), kgo.WithHooks(d)}
 }
 
 func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {

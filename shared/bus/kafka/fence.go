@@ -16,10 +16,17 @@ type fencing struct {
 	m *Member
 }
 
-// JoinGroupMetadata is called for each attempt to join; meanwhile commits wait.
+// JoinGroupMetadata is called for each attempt to join; meanwhile commits wait. Once the member is fenced, nothing is committed
+// until the client has given up its partitions, too: neither what is handled meanwhile nor by a commit that waits for the join.
 func (f fencing) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
 	if id, _ := f.m.client.GroupMetadata(); id == "" && len(current) > 0 {
-		f.m.fence()
+		f.m.fenced.Store(true)
+		f.m.set(func() {
+			if f.m.cancelCommit != nil {
+				f.m.cancelCommit()
+			}
+		})
+		f.m.giveUp(f.m.all(), 0)
 	}
 	return f.GroupBalancer.JoinGroupMetadata(topics, current, generation)
 }
@@ -29,16 +36,4 @@ func (f fencing) ParseSyncAssignment(assignment []byte) (map[string][]int32, err
 		return nil, errFenced
 	}
 	return f.GroupBalancer.ParseSyncAssignment(assignment)
-}
-
-// fence ends the delivery of all partitions. Until the client has given them up, too, nothing is committed: neither what is
-// handled meanwhile nor by a commit that waits for the join.
-func (m *Member) fence() {
-	m.fenced.Store(true)
-	m.set(func() {
-		if m.cancelCommit != nil {
-			m.cancelCommit()
-		}
-	})
-	m.giveUp(m.all(), 0)
 }

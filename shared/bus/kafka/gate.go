@@ -5,27 +5,28 @@ import (
 	"time"
 )
 
-// maxWait bounds the wait for records in flight: their broker may not answer while that of the waiting ones does.
-const maxWait = 10 * time.Millisecond
-
 // gate holds records back while others are in flight, so that those that wait share a request. Without it the client sends up to
 // five small requests at once, each of which costs both sides as much as a large one.
 type gate struct {
+	maxWait time.Duration
+	most    int // that wait; 0 = no limit
+
 	mu       sync.Mutex
 	inFlight int
 	waiting  []func()
 	timer    *time.Timer
 }
 
-// enter calls send at once if no record is in flight, and together with those of others if there is. It must not wait.
+// enter calls send at once if no record is in flight, and together with those of others if there is: when none is in flight any
+// more, when most wait, or after maxWait. It must not wait.
 func (g *gate) enter(send func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.waiting = append(g.waiting, send)
-	if g.inFlight == 0 {
+	if g.inFlight == 0 || len(g.waiting) == g.most {
 		g.pass()
 	} else if len(g.waiting) == 1 {
-		g.timer = time.AfterFunc(maxWait, g.open)
+		g.timer = time.AfterFunc(g.maxWait, g.open)
 	}
 }
 

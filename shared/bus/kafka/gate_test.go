@@ -11,7 +11,7 @@ import (
 // Records wait for those in flight, in their order, but no longer than maxWait: their brokers may be others.
 func TestRecordsWaitForThoseInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g gate
+		g := gate{maxWait: flightWait}
 		var sent string
 		enter := func(names string) {
 			for _, name := range names {
@@ -29,10 +29,10 @@ func TestRecordsWaitForThoseInFlight(t *testing.T) {
 		assert.Equal(t, "abc", passed())
 		enter("d")
 		g.leave() // c is still in flight
-		time.Sleep(maxWait / 2)
+		time.Sleep(flightWait / 2)
 		enter("e")
 		assert.Equal(t, "abc", passed())
-		time.Sleep(maxWait / 2)
+		time.Sleep(flightWait / 2)
 		synctest.Wait()
 		assert.Equal(t, "abcde", passed())
 		enter("f")

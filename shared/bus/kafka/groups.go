@@ -92,13 +92,11 @@ func (s *GroupState) describe(ctx context.Context, client *kgo.Client) error {
 	if err != nil {
 		return err
 	}
-	backlogs, err := backlogs(ctx, client, s.Topic, at)
-	for _, b := range backlogs {
-		s.Lag += b.events
-		if !b.oldest.IsZero() && (s.Oldest.IsZero() || b.oldest.Before(s.Oldest)) {
-			s.Oldest = b.oldest
-		}
+	lag, oldest, err := lagFrom(ctx, client, s.Topic, at)
+	for _, behind := range lag {
+		s.Lag += behind
 	}
+	s.Oldest = oldest
 	return err
 }
 
@@ -162,25 +160,35 @@ func Ends(ctx context.Context, cluster settings.Kafka, topics ...string) (map[st
 	})
 }
 
-// backlog is what a partition holds from an offset on.
-type backlog struct {
-	events int64     // offsets from the first readable record to the end; 0 = no record is left
-	oldest time.Time // when that record was written; zero = unknown
-}
-
-// backlogs are the backlogs of partitions, from the given offsets on.
-func backlogs(ctx context.Context, client *kgo.Client, topic string, from map[int32]int64) (map[int32]backlog, error) {
+// lagFrom counts what partitions hold from the given offsets on: the offsets from the first readable record to the end, 0 if no
+// record is left. Markers of transactions, aborted records and what compaction has removed are none. oldest is when the first of
+// these records was written; zero = unknown.
+func lagFrom(ctx context.Context, client *kgo.Client, topic string, from map[int32]int64) (
+	lag map[int32]int64, oldest time.Time, err error) {
 	described, starts, ends, err := describe(ctx, client, topic)
 	if err != nil {
-		return nil, err
+		return nil, oldest, err
 	}
-	all := map[int32]backlog{}
+	lag = map[int32]int64{}
 	for n, at := range from {
-		if all[n], err = backlogOf(ctx, client, described, n, max(at, starts[n]), ends[n]); err != nil {
-			return nil, fmt.Errorf("read %s/%d: %w", topic, n, err)
+		at = max(at, starts[n])
+		fetched, err := fetchFrom(ctx, client, described, n, at, ends[n])
+		unreadable, _ := errors.AsType[*kgo.ErrDecompressTooLarge](fetched.Err)
+		switch {
+		case unreadable != nil: // the batch counts, unread
+			lag[n] = ends[n] - max(at, unreadable.Offset)
+		case err != nil, fetched.Err != nil:
+			return nil, oldest, fmt.Errorf("read %s/%d: %w", topic, n, cmp.Or(err, fetched.Err))
+		case len(fetched.Records) > 0:
+			first := fetched.Records[0]
+			if lag[n] = ends[n] - first.Offset; oldest.IsZero() || first.Timestamp.Before(oldest) {
+				oldest = first.Timestamp
+			}
+		default:
+			lag[n] = 0
 		}
 	}
-	return all, nil
+	return lag, oldest, nil
 }
 
 // describe returns what [fetchFrom] needs to know of a topic.
@@ -192,21 +200,6 @@ func describe(ctx context.Context, client *kgo.Client, topic string) (
 	}
 	topics, err := admin.ListTopics(ctx, topic)
 	return topics[topic], starts, ends, err
-}
-
-// backlogOf is the backlog of one partition. Markers of transactions, aborted records and what compaction has removed are none.
-func backlogOf(ctx context.Context, client *kgo.Client, topic kadm.TopicDetail, n int32, from, end int64) (backlog, error) {
-	fetched, err := fetchFrom(ctx, client, topic, n, from, end)
-	unreadable, _ := errors.AsType[*kgo.ErrDecompressTooLarge](fetched.Err)
-	switch {
-	case err != nil:
-		return backlog{}, err
-	case unreadable != nil:
-		return backlog{end - max(from, unreadable.Offset), time.Time{}}, nil //nolint:nilerr // the batch counts, unread
-	case fetched.Err == nil && len(fetched.Records) > 0:
-		return backlog{end - fetched.Records[0].Offset, fetched.Records[0].Timestamp}, nil
-	}
-	return backlog{}, fetched.Err
 }
 
 // fetchFrom fetches from the partition's leader until a committed record or an error of the partition comes, or the end.

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/bus"
@@ -17,46 +16,22 @@ const (
 // Linger returns a publisher for derived events, which no caller waits for. It holds each for up to 20 ms, or until 16 wait, and
 // then passes them on together. They share requests to the brokers, and later fetches, transactions and syncs, which leaves more
 // of the machine to what callers do wait for.
-func Linger(next bus.Publisher) bus.Publisher { return &lingering{next: next} }
+func Linger(next bus.Publisher) bus.Publisher {
+	return &lingering{next, gate{maxWait: lingerTime, most: lingerCount, inFlight: 1}} // always, so that each waits
+}
 
 type lingering struct {
-	next    bus.Publisher
-	mu      sync.Mutex
-	due     chan struct{} // closed when those that wait are passed on
-	waiting int
+	next bus.Publisher
+	gate gate
 }
 
 // Publish implements [bus.Publisher].
 func (l *lingering) Publish(ctx context.Context, e events.Any) (bus.Position, error) {
+	due := make(chan struct{})
+	l.gate.enter(func() { close(due) })
 	select {
-	case <-l.join():
+	case <-due:
 	case <-ctx.Done(): // next reports it
 	}
 	return l.next.Publish(ctx, e)
-}
-
-func (l *lingering) join() (due chan struct{}) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.waiting == 0 {
-		due = make(chan struct{})
-		l.due = due
-		time.AfterFunc(lingerTime, func() {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			if l.due == due {
-				l.pass()
-			}
-		})
-	}
-	due = l.due
-	if l.waiting++; l.waiting == lingerCount {
-		l.pass()
-	}
-	return due
-}
-
-func (l *lingering) pass() {
-	close(l.due)
-	l.due, l.waiting = nil, 0
 }

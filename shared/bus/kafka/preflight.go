@@ -69,7 +69,7 @@ type BrokerState struct {
 func Brokers(ctx context.Context, cluster settings.Kafka) (states []BrokerState, usable settings.Kafka) {
 	states, usable = probeAll(ctx, cluster, cluster.Brokers), cluster
 	usable.Brokers = nil
-	var advertised, others []string
+	var advertised []string
 	for _, s := range states {
 		if s.Err == nil {
 			usable.Brokers = append(usable.Brokers, s.Address)
@@ -77,20 +77,16 @@ func Brokers(ctx context.Context, cluster settings.Kafka) (states []BrokerState,
 		advertised = append(advertised, s.advertised...)
 	}
 	slices.Sort(advertised)
-	reached := len(advertised) == 0
-	for _, address := range slices.Compact(advertised) {
-		reached = reached || slices.Contains(usable.Brokers, address)
-		if !slices.Contains(cluster.Brokers, address) {
-			others = append(others, address)
-		}
-	}
+	others := slices.DeleteFunc(slices.Compact(slices.Clone(advertised)), func(address string) bool {
+		return slices.Contains(cluster.Brokers, address)
+	})
 	for _, s := range probeAll(ctx, cluster, others) {
-		reached = reached || s.Err == nil
 		s.Remedy = "the cluster advertises this address: set the broker's advertised.listeners to one that can be reached from" +
 			" here; " + s.Remedy
 		states = append(states, s)
 	}
-	if !reached {
+	reached := func(s BrokerState) bool { return s.Err == nil && slices.Contains(advertised, s.Address) }
+	if len(advertised) > 0 && !slices.ContainsFunc(states, reached) {
 		usable.Brokers = nil
 	}
 	return states, usable

@@ -25,6 +25,8 @@ const (
 	// costs publishers 5 s; the client's defaults are 10 s each.
 	produceTimeout = 3 * time.Second // what the broker has for the replicas
 	answerTimeout  = 2 * time.Second // and for everything else
+	// flightWait bounds the wait for records in flight: their broker may not answer while that of the waiting ones does.
+	flightWait = 10 * time.Millisecond
 )
 
 // producer is an idempotent client that acknowledges a record when all in-sync replicas have it.
@@ -38,7 +40,7 @@ type producer struct {
 }
 
 func newProducer(cluster settings.Kafka, logger *slog.Logger, maxBytes int32, more ...kgo.Opt) (*producer, error) {
-	p := &producer{open: func() (*kgo.Client, error) {
+	p := &producer{gate: gate{maxWait: flightWait}, open: func() (*kgo.Client, error) {
 		return NewClient(cluster, logger, append([]kgo.Opt{
 			kgo.ProducerBatchMaxBytes(maxBytes),
 			kgo.ProducerBatchCompression(kgo.NoCompression()),
@@ -56,21 +58,16 @@ func newProducer(cluster settings.Kafka, logger *slog.Logger, maxBytes int32, mo
 	return p, err
 }
 
-type written struct {
-	record *kgo.Record
-	err    error
-}
-
 // produce begins to write one record; the end of ctx does not cancel it.
-func (p *producer) produce(ctx context.Context, record *kgo.Record) <-chan written {
-	done := make(chan written, 1)
+func (p *producer) produce(ctx context.Context, record *kgo.Record) <-chan kgo.ProduceResult {
+	done := make(chan kgo.ProduceResult, 1)
 	p.gate.enter(func() {
 		client := p.client.Load()
 		client.TryProduce(context.WithoutCancel(ctx), record, func(r *kgo.Record, err error) {
 			if errors.Is(err, kerr.UnknownTopicID) {
 				p.replace(client)
 			}
-			done <- written{r, err}
+			done <- kgo.ProduceResult{Record: r, Err: err}
 			p.gate.leave()
 		})
 	})
@@ -99,12 +96,12 @@ var errTimeout = errors.New("no broker confirmed the record in time")
 
 // await waits on a timer of its own, because no option of the client bounds a record that is in flight: the client
 // cannot give one up without leaving a gap in its sequence numbers.
-func await(ctx context.Context, done <-chan written) (*kgo.Record, error) {
+func await(ctx context.Context, done <-chan kgo.ProduceResult) (*kgo.Record, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, PublishTimeout, errTimeout)
 	defer cancel()
 	select {
 	case w := <-done:
-		return w.record, w.err
+		return w.Record, w.Err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

@@ -19,8 +19,6 @@ import (
 // per call. It is safe for use by several goroutines.
 type Publisher struct{ producer *producer }
 
-var _ bus.Publisher = (*Publisher)(nil)
-
 // NewPublisher makes a publisher. It does not dial yet.
 func NewPublisher(cluster settings.Kafka, logger *slog.Logger) (*Publisher, error) {
 	p, err := newProducer(cluster, logger, TopicMaxBytes)
@@ -52,7 +50,7 @@ func (p *Publisher) Send(ctx context.Context, e events.Any) *Pending {
 // Pending is an event on its way.
 type Pending struct {
 	eventID string
-	written <-chan written
+	written <-chan kgo.ProduceResult
 	failed  error // it never went
 }
 

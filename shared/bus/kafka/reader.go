@@ -284,11 +284,11 @@ func read(ctx context.Context, client *kgo.Client, topic string, from, until map
 			switch {
 			case errors.Is(e.Err, errUnpolled), errors.Is(e.Err, context.DeadlineExceeded) && len(left) == 0:
 			case errors.Is(e.Err, context.DeadlineExceeded): // the remaining offsets may hold no records
-				rest, err := backlogs(ctx, client, topic, left)
+				rest, _, err := lagFrom(ctx, client, topic, left)
 				if err != nil {
 					return err
 				}
-				maps.DeleteFunc(left, func(n int32, _ int64) bool { return rest[n].events == 0 })
+				maps.DeleteFunc(left, func(n int32, _ int64) bool { return rest[n] == 0 })
 			case errors.Is(e.Err, errUndecompressed):
 				batch, err := unreadableBatch(ctx, client, topic, e.Partition, at[e.Partition])
 				if err != nil {

@@ -85,10 +85,6 @@ func (m *Member) Lag(ctx context.Context) (map[int32]int64, error) {
 	if len(at) == 0 {
 		return nil, nil
 	}
-	backlogs, err := backlogs(ctx, m.client, m.topic, at)
-	lag := map[int32]int64{}
-	for n, b := range backlogs {
-		lag[n] = b.events
-	}
+	lag, _, err := lagFrom(ctx, m.client, m.topic, at)
 	return lag, err
 }

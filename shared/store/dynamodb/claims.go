@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,8 +21,6 @@ type Claims struct {
 	owner string // this handle
 	clock func() time.Time
 }
-
-var _ store.Claims = (*Claims)(nil)
 
 // OpenClaims opens the claims that are kept in a table. Like [Open] it makes no network call. Leases take the time from
 // clock, such as [time.Now].
@@ -48,9 +47,7 @@ func (c *Claims) set(ctx context.Context, id, channel string, claim row, conditi
 	if condition != "" {
 		in.ConditionExpression = &condition
 		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
-		for name, v := range values {
-			in.ExpressionAttributeValues[name] = v
-		}
+		maps.Copy(in.ExpressionAttributeValues, values)
 		for _, name := range []string{"state", "owner", "until"} {
 			if strings.Contains(condition, "#"+name) {
 				in.ExpressionAttributeNames["#"+name] = name

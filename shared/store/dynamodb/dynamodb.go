@@ -34,12 +34,8 @@ import (
 type Store struct {
 	*table
 	writer writer
-
-	mu    sync.Mutex
-	marks map[string]string // by topic, as this handle has written them last: as marks only grow, older ones need no write
+	marks  sync.Map // JSON by topic, as this handle has written it last: as marks only grow, older ones need no write
 }
-
-var _ store.Store = (*Store)(nil)
 
 // Open opens the read model that is kept in a table. It makes no network call: whether the table exists, and may be used,
 // shows at the first call, or [Store.Ping]. A config without an HTTPClient of the caller's own gets one that suits hundreds
@@ -49,7 +45,7 @@ func Open(cfg aws.Config, name string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{table: t, marks: map[string]string{}, writer: writer{hot: map[store.DemandKey]byte{}}}, nil
+	return &Store{table: t, writer: writer{hot: map[store.DemandKey]byte{}}}, nil
 }
 
 // Ping implements [store.Store]. The error names what is wrong: table, place, credentials or rights.
@@ -60,9 +56,8 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Advance implements [store.Marker]. It is one write as long as no other process moves marks of the same topic.
 func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]int64) error {
-	s.mu.Lock()
-	known := s.marks[topic]
-	s.mu.Unlock()
+	written, _ := s.marks.Load(topic)
+	known, _ := written.(string)
 	for {
 		marks := marksOf(known)
 		changed := store.Advanced(marks, from, to)
@@ -85,9 +80,7 @@ func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]in
 			continue
 		}
 		if err == nil {
-			s.mu.Lock()
-			s.marks[topic] = string(next)
-			s.mu.Unlock()
+			s.marks.Store(topic, string(next))
 		}
 		return err
 	}

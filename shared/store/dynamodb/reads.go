@@ -1,7 +1,9 @@
 package dynamodb
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -81,17 +83,16 @@ func listing(q store.Query, start *store.Position) *dynamodb.QueryInput {
 		ScanIndexForward: aws.Bool(false), KeyConditionExpression: aws.String("#p = :p AND #at >= :since"),
 		ExpressionAttributeNames: map[string]string{"#at": at}, ExpressionAttributeValues: row{":since": data(milli(q.SinceMilli()))},
 	}
-	for _, label := range []struct{ index, value string }{
-		{kindIndex, m.Type}, {countryIndex, m.Country}, {cityIndex, m.City}, {machineIndex, m.MachineID}, // the last wins
-	} {
-		if label.value == "" {
+	for _, label := range labels {
+		folded := *label.of(&m)
+		if folded == "" {
 			continue
 		}
 		if index != listIndex {
 			filter = append(filter, "#"+index+" = :"+index)
 			in.ExpressionAttributeNames["#"+index], in.ExpressionAttributeValues[":"+index] = index, text(partition)
 		}
-		index, partition = label.index, join(q.Type, label.value)
+		index, partition = label.index, join(q.Type, folded)
 	}
 	in.IndexName, in.ExpressionAttributeNames["#p"], in.ExpressionAttributeValues[":p"] = &index, index, text(partition)
 	if filter != nil {
@@ -167,21 +168,13 @@ func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (page store.Dem
 	}
 }
 
-// counters reads the counters of rows of the index, in their order.
+// counters reads the counters of rows of the index, in the index's order.
 func (s *Store) counters(ctx context.Context, indexed []row) (rows []row, err error) {
 	keys := make([]row, len(indexed))
 	for i, r := range indexed {
 		keys[i] = row{pk: r[pk], sk: r[sk]}
 	}
-	found, err := s.get(ctx, keys)
-	bySortKey := map[string]row{}
-	for _, r := range found {
-		bySortKey[string(dataOf(r[sk]))] = r
-	}
-	for _, k := range keys {
-		if r, ok := bySortKey[string(dataOf(k[sk]))]; ok {
-			rows = append(rows, r)
-		}
-	}
+	rows, err = s.get(ctx, keys)
+	slices.SortFunc(rows, func(a, b row) int { return bytes.Compare(dataOf(a[at]), dataOf(b[at])) })
 	return rows, err
 }

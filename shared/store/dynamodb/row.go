@@ -48,15 +48,16 @@ func numberOf(v types.AttributeValue) int64 {
 	return 0
 }
 
-// labels are the attributes of an item's labels: as given, and folded in the index that lists by them.
+// labels are the attributes of an item's labels: as given, and folded in the index that lists by them. The last is the most
+// selective.
 var labels = []struct {
 	shown, index string
 	of           func(*store.Labels) *string
 }{
-	{"shownCity", cityIndex, func(l *store.Labels) *string { return &l.City }},
-	{"shownCountry", countryIndex, func(l *store.Labels) *string { return &l.Country }},
-	{"machineId", machineIndex, func(l *store.Labels) *string { return &l.MachineID }},
 	{"label", kindIndex, func(l *store.Labels) *string { return &l.Type }},
+	{"shownCountry", countryIndex, func(l *store.Labels) *string { return &l.Country }},
+	{"shownCity", cityIndex, func(l *store.Labels) *string { return &l.City }},
+	{"machineId", machineIndex, func(l *store.Labels) *string { return &l.MachineID }},
 }
 
 func rowOf(item store.Item) row {

@@ -99,7 +99,7 @@ func (t *table) fault(ctx context.Context, err error) error {
 
 func reason(err error) string {
 	code := codeOf(err)
-	var garbled *smithy.DeserializationError
+	_, garbled := errors.AsType[*smithy.DeserializationError](err)
 	switch {
 	case code == "ResourceNotFoundException":
 		return "does not exist: template.yaml creates it on AWS, `sipeat api`, `worker` and `rebuild` on DynamoDB Local; " +
@@ -112,7 +112,7 @@ func reason(err error) string {
 			"AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and the region"
 	case throttled(err):
 		return "is throttled: the load is more than its partitions or its limit allow"
-	case code == "UnknownError", errors.As(err, &garbled): // the SDK's name of an answer without one
+	case code == "UnknownError", garbled: // the SDK's name of an answer without one
 		return "is not on a server that answers like DynamoDB: check DYNAMODB_ENDPOINT and proxies"
 	case code == "ValidationException":
 		return "refuses a valid request: it may be another program's table, or lack an index"
@@ -124,8 +124,7 @@ func reason(err error) string {
 
 // codeOf is DynamoDB's name of an error; "" if it did not answer.
 func codeOf(err error) string {
-	var e smithy.APIError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[smithy.APIError](err); ok {
 		return e.ErrorCode()
 	}
 	return ""
@@ -134,8 +133,7 @@ func codeOf(err error) string {
 const conditionFailed = "ConditionalCheckFailed"
 
 func reasons(err error) (codes []string) {
-	var canceled *types.TransactionCanceledException
-	if errors.As(err, &canceled) {
+	if canceled, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
 		for _, reason := range canceled.CancellationReasons {
 			if code := aws.ToString(reason.Code); code != "" && code != "None" {
 				codes = append(codes, code)
@@ -161,8 +159,7 @@ func crowded(codes ...string) bool {
 
 // existing is the row for which the condition of a single write failed.
 func existing(err error) (r row, failed bool) {
-	var e *types.ConditionalCheckFailedException
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
 		return e.Item, true
 	}
 	return nil, false

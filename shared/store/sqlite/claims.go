@@ -32,8 +32,6 @@ type Claims struct {
 	clock func() time.Time
 }
 
-var _ store.Claims = (*Claims)(nil)
-
 // OpenClaims opens the claims at path and creates the file if there is none, in a folder that must exist, readable by this
 // user alone. It deletes what is older than [store.ClaimsKept]. Leases take the time from clock, such as [time.Now].
 func OpenClaims(ctx context.Context, path string, clock func() time.Time) (*Claims, error) {
@@ -67,7 +65,8 @@ func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Durat
 	// A lease need not survive a power failure: its holder, a process on this machine, has ended too.
 	err := c.do(ctx, false, func(t *tx) error {
 		now := c.clock()
-		err := t.each("SELECT state, until FROM claims WHERE id = ? AND channel = ?", []any{id, channel}, func(rows *sql.Rows) error {
+		const text = "SELECT state, until FROM claims WHERE id = ? AND channel = ?"
+		err := t.each(context.Background(), text, []any{id, channel}, func(rows *sql.Rows) error {
 			var state store.DeliveryState
 			var until int64
 			if err := rows.Scan(&state, &until); err != nil {

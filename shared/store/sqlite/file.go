@@ -34,8 +34,7 @@ type file struct {
 	kind
 	path    string
 	opened  os.FileInfo
-	readers *sql.DB
-	queries sync.Map // *sql.Stmt of readers by text
+	readers statements
 	close   func() error
 	*writer
 
@@ -52,38 +51,27 @@ func openFile(ctx context.Context, k kind, path string, lockTimeout time.Duratio
 	db, err := connect(path, "synchronous(normal)", "fullfsync(1)", // macOS's fsync stops short of the disk
 		"busy_timeout(0)", "cache_size(-32768)", "temp_store(memory)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)")
 	if err == nil {
-		f.readers, err = connect(path, "busy_timeout(10000)", "query_only(1)", "cache_size(-8192)")
+		f.readers.db, err = connect(path, "busy_timeout(10000)", "query_only(1)", "cache_size(-8192)")
 	}
 	if err != nil {
 		return nil, f.fault(ctx, err)
 	}
 	n := max(4, 2*runtime.GOMAXPROCS(0))
-	f.readers.SetMaxOpenConns(n)
-	f.readers.SetMaxIdleConns(n)
-	var conn *sql.Conn
-	err = f.whileLocked(ctx, func() (err error) {
-		if conn == nil {
-			if conn, err = db.Conn(ctx); err != nil {
-				return err
-			}
-		}
-		return f.prepare(ctx, conn)
-	})
-	if err != nil {
-		if conn != nil {
-			_ = conn.Close()
-		}
-		return nil, errors.Join(f.fault(ctx, err), f.readers.Close(), db.Close())
+	f.readers.db.SetMaxOpenConns(n)
+	f.readers.db.SetMaxIdleConns(n)
+	db.SetMaxOpenConns(1) // the writer's: a transaction is several statements
+	if err := f.whileLocked(ctx, func() error { return f.prepare(ctx, db) }); err != nil {
+		return nil, errors.Join(f.fault(ctx, err), f.readers.db.Close(), db.Close())
 	}
 	f.what = k.what
-	f.writer = &writer{file: f, tx: tx{conn: conn, stmt: map[string]*sql.Stmt{}}, jobs: make(chan *job),
-		quit: make(chan struct{}), ended: make(chan struct{})}
+	f.writer = &writer{file: f, tx: tx{statements{db: db}}, jobs: make(chan *job), quit: make(chan struct{}),
+		ended: make(chan struct{})}
 	go f.writer.loop()
 	f.close = sync.OnceValue(func() error {
 		close(f.writer.quit)
 		<-f.writer.ended
 		// The writer's connection is the last, because the last one moves the log into the file, and readers may not.
-		return errors.Join(f.readers.Close(), f.writer.tx.close(), db.Close())
+		return errors.Join(f.readers.db.Close(), db.Close())
 	})
 	return f, nil
 }
@@ -93,37 +81,43 @@ func (f *file) Close() error { return f.close() }
 
 // each runs a query and calls scan for each row.
 func (f *file) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
-	if err := cmp.Or(ctx.Err(), f.inPlace()); err != nil {
-		return f.fault(ctx, err)
-	}
-	query, err := f.query(ctx, text) //nolint:sqlclosecheck // closed with the readers
-	if err != nil {
-		return f.fault(ctx, err)
-	}
-	rows, err := query.QueryContext(ctx, args...)
+	err := cmp.Or(ctx.Err(), f.inPlace())
 	if err == nil {
-		err = scanAll(rows, scan)
+		err = f.readers.each(ctx, text, args, scan)
 	}
 	return f.fault(ctx, err)
 }
 
-// query prepares each text once, which takes longer than to read a row.
-func (f *file) query(ctx context.Context, text string) (*sql.Stmt, error) {
-	if query, ok := f.queries.Load(text); ok {
-		return query.(*sql.Stmt), nil
+// statements are each prepared once, which takes longer than to read a row.
+type statements struct {
+	db     *sql.DB
+	byText sync.Map // *sql.Stmt
+}
+
+func (s *statements) get(ctx context.Context, text string) (*sql.Stmt, error) {
+	if known, ok := s.byText.Load(text); ok {
+		return known.(*sql.Stmt), nil
 	}
-	query, err := f.readers.PrepareContext(ctx, text)
+	statement, err := s.db.PrepareContext(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	first, lost := f.queries.LoadOrStore(text, query)
+	first, lost := s.byText.LoadOrStore(text, statement)
 	if lost {
-		defer query.Close()
+		defer statement.Close()
 	}
 	return first.(*sql.Stmt), nil
 }
 
-func scanAll(rows *sql.Rows, scan func(*sql.Rows) error) error {
+func (s *statements) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
+	statement, err := s.get(ctx, text) //nolint:sqlclosecheck // closed with the connections
+	if err != nil {
+		return err
+	}
+	rows, err := statement.QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
 	defer rows.Close()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
@@ -134,12 +128,12 @@ func scanAll(rows *sql.Rows, scan func(*sql.Rows) error) error {
 }
 
 // prepare makes the file one of its kind, or returns why it cannot. It changes nothing until the file is known to be ours.
-func (f *file) prepare(ctx context.Context, conn *sql.Conn) (err error) {
-	if err := f.schema(ctx, conn); err != nil {
+func (f *file) prepare(ctx context.Context, db *sql.DB) (err error) {
+	if err := f.schema(ctx, db); err != nil {
 		return err
 	}
 	var mode string
-	if err := conn.QueryRowContext(ctx, "PRAGMA page_size = 8192; PRAGMA journal_mode = wal").Scan(&mode); err != nil {
+	if err := db.QueryRowContext(ctx, "PRAGMA page_size = 8192; PRAGMA journal_mode = wal").Scan(&mode); err != nil {
 		return err
 	}
 	if mode != "wal" {
@@ -150,18 +144,18 @@ func (f *file) prepare(ctx context.Context, conn *sql.Conn) (err error) {
 		return err
 	}
 	// Always written, because SQLite opens a file without complaint that this user may not write.
-	_, err = conn.ExecContext(ctx, fmt.Sprintf("BEGIN IMMEDIATE; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+	_, err = db.ExecContext(ctx, fmt.Sprintf("BEGIN IMMEDIATE; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
 		f.tables, f.application, f.version))
 	if err != nil {
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		_, _ = db.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 	}
 	return err
 }
 
 // schema refuses a file that is neither empty nor one of this kind and version.
-func (f *file) schema(ctx context.Context, conn *sql.Conn) error {
+func (f *file) schema(ctx context.Context, db *sql.DB) error {
 	var application, version, tables int
-	err := conn.QueryRowContext(ctx, `SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version),
+	err := db.QueryRowContext(ctx, `SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version),
 		(SELECT count(*) FROM sqlite_schema)`).Scan(&application, &version, &tables)
 	switch {
 	case err != nil || application == 0 && version == 0 && tables == 0:
@@ -221,8 +215,7 @@ func reason(err error) string {
 
 // code is SQLite's primary result code; 0 if the error is not SQLite's.
 func code(err error) int {
-	var e *driver.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*driver.Error](err); ok {
 		return e.Code() & 0xff
 	}
 	return 0

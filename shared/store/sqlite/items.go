@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"math"
@@ -40,8 +41,11 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 		if !isNew {
 			return t.compare(item)
 		}
-		for _, entry := range demand {
-			if err := t.count(entry); err != nil {
+		for _, e := range demand { // a row shows the spelling that came first
+			err := t.exec(`INSERT INTO demand (country, city, drink, shown_country, shown_city, shown_drink, count)
+				VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1`,
+				e.Country, e.City, e.Drink, e.Shown.Country, e.Shown.City, e.Shown.Drink)
+			if err != nil {
 				return err
 			}
 		}
@@ -50,7 +54,8 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 }
 
 func (t *tx) compare(item store.Item) error {
-	return t.each("SELECT digest FROM items WHERE type = ? AND id = ?", []any{item.Type, item.ID}, func(rows *sql.Rows) error {
+	const text = "SELECT digest FROM items WHERE type = ? AND id = ?"
+	return t.each(context.Background(), text, []any{item.Type, item.ID}, func(rows *sql.Rows) error {
 		var kept sql.RawBytes
 		if err := rows.Scan(&kept); err != nil {
 			return err
@@ -80,9 +85,7 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 	if err != nil {
 		return store.Page{}, err
 	}
-	if at == nil {
-		at = &store.Position{Milli: math.MaxInt64}
-	}
+	at = cmp.Or(at, &store.Position{Milli: math.MaxInt64})
 	text, args := list(q.Type, q.Match.Folded())
 	args = append(args, at.Milli, at.ID, q.SinceMilli(), q.Limit+1)
 	page := store.Page{Items: make([]store.Item, 0, q.Limit+1)}
@@ -141,9 +144,7 @@ func (s *Store) Demand(ctx context.Context, q store.DemandQuery) (store.DemandPa
 	if err != nil {
 		return store.DemandPage{}, err
 	}
-	if at == nil {
-		at = &store.DemandKey{} // the first page begins after a blank drink, which does not exist
-	}
+	at = cmp.Or(at, &store.DemandKey{}) // the first page begins after a blank drink, which does not exist
 	text, args := demand(store.Fold(q.Country), store.Fold(q.City), *at)
 	args = append(args, q.Limit+1)
 	var page store.DemandPage
@@ -177,11 +178,4 @@ func demand(country, city string, at store.DemandKey) (text string, args []any) 
 			[]any{city, at.Country, at.Drink}
 	}
 	return from + "WHERE (country, city, drink) > (?, ?, ?)" + order, []any{at.Country, at.City, at.Drink}
-}
-
-// count adds to a row of demand, which shows the spelling that came first.
-func (t *tx) count(e store.DemandEntry) error {
-	return t.exec(`INSERT INTO demand (country, city, drink, shown_country, shown_city, shown_drink, count)
-		VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1`,
-		e.Country, e.City, e.Drink, e.Shown.Country, e.Shown.City, e.Shown.Drink)
 }

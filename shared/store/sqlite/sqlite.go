@@ -78,8 +78,6 @@ CREATE TABLE IF NOT EXISTS marks (
 // Store is a read model in one file.
 type Store struct{ *file }
 
-var _ store.Store = (*Store)(nil)
-
 // Open opens the read model at path and creates it if there is none, in a folder that must exist, readable by this user alone.
 func Open(ctx context.Context, path string) (*Store, error) {
 	f, err := openFile(ctx, readModel, path, lockTimeout)
@@ -100,7 +98,7 @@ func (s *Store) Ping(ctx context.Context) error {
 func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]int64) error {
 	return s.do(ctx, true, func(t *tx) error {
 		marks := store.Marks{}
-		err := t.each("SELECT topic, partition, held, committed FROM marks WHERE topic = ?", []any{topic}, scanMark(marks))
+		err := t.each(context.Background(), selectMarks+" WHERE topic = ?", []any{topic}, scanMark(marks))
 		if err != nil {
 			return err
 		}
@@ -119,9 +117,11 @@ func (s *Store) Advance(ctx context.Context, topic string, from, to map[int32]in
 // Marks implements [store.Marker].
 func (s *Store) Marks(ctx context.Context) (store.Marks, error) {
 	marks := store.Marks{}
-	err := s.each(ctx, "SELECT topic, partition, held, committed FROM marks", nil, scanMark(marks))
+	err := s.each(ctx, selectMarks, nil, scanMark(marks))
 	return marks, err
 }
+
+const selectMarks = "SELECT topic, partition, held, committed FROM marks"
 
 func scanMark(into store.Marks) func(*sql.Rows) error {
 	return func(rows *sql.Rows) error {
@@ -157,11 +157,8 @@ func Inspect(ctx context.Context, path string) (version int, marks store.Marks, 
 	case err == nil && version != f.version:
 		err = events.Errorf(events.Unavailable, "its tables are of version %d, and those of this program of %d", version, f.version)
 	case err == nil:
-		var rows *sql.Rows
 		marks = store.Marks{}
-		if rows, err = db.QueryContext(ctx, "SELECT topic, partition, held, committed FROM marks"); err == nil {
-			err = scanAll(rows, scanMark(marks))
-		}
+		err = (&statements{db: db}).each(ctx, selectMarks, nil, scanMark(marks))
 	}
 	return version, marks, f.fault(ctx, err)
 }

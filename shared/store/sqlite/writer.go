@@ -3,8 +3,6 @@ package sqlite
 import (
 	"cmp"
 	"context"
-	"database/sql"
-	"errors"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -91,7 +89,7 @@ func (w *writer) gather(batch []*job) []*job {
 func (w *writer) commit(jobs []*job) {
 	ofJob, err := w.transaction(jobs)
 	if err != nil {
-		_, _ = w.tx.conn.ExecContext(context.Background(), "ROLLBACK") // unless SQLite has done so itself
+		_, _ = w.tx.db.ExecContext(context.Background(), "ROLLBACK") // unless SQLite has done so itself
 		if ofJob && len(jobs) > 1 {
 			for i := range jobs {
 				w.commit(jobs[i : i+1])
@@ -137,7 +135,7 @@ func (w *writer) setSync(syncs bool) error {
 	if syncs {
 		mode = "full"
 	}
-	_, err := w.tx.conn.ExecContext(context.Background(), "PRAGMA synchronous = "+mode)
+	_, err := w.tx.db.ExecContext(context.Background(), "PRAGMA synchronous = "+mode)
 	if err == nil {
 		w.syncs = syncs
 	}
@@ -156,21 +154,7 @@ func (f *file) whileLocked(ctx context.Context, try func() error) error {
 }
 
 // tx is a transaction for writing. Its errors have a kind if the arguments of a job are at fault, and none if SQLite failed.
-type tx struct {
-	conn *sql.Conn
-	stmt map[string]*sql.Stmt // by their texts
-}
-
-func (t *tx) prepared(text string) (*sql.Stmt, error) {
-	if stmt := t.stmt[text]; stmt != nil {
-		return stmt, nil
-	}
-	stmt, err := t.conn.PrepareContext(context.Background(), text)
-	if err == nil {
-		t.stmt[text] = stmt
-	}
-	return stmt, err
-}
+type tx struct{ statements }
 
 func (t *tx) exec(text string, args ...any) error {
 	_, err := t.changed(text, args...)
@@ -179,34 +163,14 @@ func (t *tx) exec(text string, args ...any) error {
 
 // changed runs a statement and reports whether it has changed a row.
 func (t *tx) changed(text string, args ...any) (bool, error) {
-	stmt, err := t.prepared(text) //nolint:sqlclosecheck // closed with the writer
+	statement, err := t.get(context.Background(), text) //nolint:sqlclosecheck // closed with the writer
 	if err != nil {
 		return false, err
 	}
-	result, err := stmt.Exec(args...)
+	result, err := statement.Exec(args...)
 	if err != nil {
 		return false, err
 	}
 	n, err := result.RowsAffected()
 	return n > 0, err
-}
-
-func (t *tx) each(text string, args []any, scan func(*sql.Rows) error) error {
-	stmt, err := t.prepared(text) //nolint:sqlclosecheck // closed with the writer
-	if err != nil {
-		return err
-	}
-	rows, err := stmt.Query(args...)
-	if err != nil {
-		return err
-	}
-	return scanAll(rows, scan)
-}
-
-func (t *tx) close() error {
-	var errs []error
-	for _, stmt := range t.stmt { // or the connection is not released
-		errs = append(errs, stmt.Close())
-	}
-	return errors.Join(append(errs, t.conn.Close())...)
 }

@@ -82,11 +82,6 @@ func (r *Rejection) source() source {
 	return source{bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, r.Consumer}
 }
 
-func compareRejections(a, b *Rejection) int {
-	return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset),
-		cmp.Compare(a.Consumer, b.Consumer))
-}
-
 // FormatID is the ID of the rejections of a record.
 func FormatID(p bus.Position) string { return fmt.Sprintf("%s/%d/%d", p.Topic, p.Partition, p.Offset) }
 
@@ -159,14 +154,7 @@ func ReasonKind(reason string) string { return quoted.ReplaceAllString(reason, `
 
 // List returns the rejections that match, in the order of their records. It includes those that are no longer open if all is set.
 func (c *Client) List(ctx context.Context, f Filter, all bool) ([]*Rejection, error) {
-	return c.list(ctx, &snapshot{filter: f}, all)
-}
-
-func (c *Client) list(ctx context.Context, s *snapshot, all bool) ([]*Rejection, error) {
-	if err := c.read(ctx, nil, s); err != nil {
-		return nil, err
-	}
-	return s.matching(all), nil
+	return c.read(ctx, nil, &snapshot{filter: f}, all)
 }
 
 // Show returns the rejections of one record, one for each consumer that rejected it, with the record.
@@ -175,17 +163,17 @@ func (c *Client) Show(ctx context.Context, id string) ([]*Rejection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.list(ctx, &snapshot{filter: Filter{ID: id, Topic: at.Topic}, values: func(*Rejection) bool { return true }}, true)
+	s := &snapshot{filter: Filter{ID: id, Topic: at.Topic}, values: func(*Rejection) bool { return true }}
+	return c.read(ctx, nil, s, true)
 }
 
 // ListUpTo returns all rejections, the closed ones too. It ends when ctx does, or when it has read the dead letters of limit
 // rejections: complete is false then, and there may be more.
 func (c *Client) ListUpTo(ctx context.Context, limit int) (all []*Rejection, complete bool, err error) {
-	s := &snapshot{limit: limit}
-	if err = c.read(ctx, nil, s); err != nil && ctx.Err() == nil && !errors.Is(err, errLimit) {
+	if all, err = c.read(ctx, nil, &snapshot{limit: limit}, true); err != nil && ctx.Err() == nil && !errors.Is(err, errLimit) {
 		return nil, false, err
 	}
-	return s.matching(true), err == nil, nil
+	return all, err == nil, nil
 }
 
 // Count counts the open rejections, within the bounds of [Client.ListUpTo].

@@ -95,11 +95,10 @@ func digest(set []*Rejection) []byte {
 func (c *Client) Preview(ctx context.Context, f Filter, o PreviewOptions) (*Preview, error) {
 	o.MaxRedrives = cmp.Or(o.MaxRedrives, MaxRedrives)
 	s := &snapshot{filter: f, values: isOpen}
-	err := c.read(ctx, nil, s)
+	set, err := c.read(ctx, nil, s, false)
 	if err != nil {
 		return nil, err
 	}
-	set := s.matching(false)
 	later := map[*Rejection]int64{}
 	if !o.OutOfOrder {
 		if later, err = c.handledLater(ctx, set, s.dead); err != nil {
@@ -157,26 +156,23 @@ func (c *Client) handledLater(ctx context.Context, set []*Rejection, dead map[so
 		partition int32
 		key       string
 	}
-	waiting := map[group]map[queue][]*Rejection{}
+	waiting := map[group][]*Rejection{}
 	for _, r := range set {
-		g, q := group{r.Topic, r.Consumer}, queue{r.Partition, r.Key}
-		if waiting[g] == nil {
-			waiting[g] = map[queue][]*Rejection{}
-		}
-		if r.Key != "" {
-			waiting[g][q] = append(waiting[g][q], r)
-		}
+		g := group{r.Topic, r.Consumer}
+		waiting[g] = append(waiting[g], r)
 	}
 	later := map[*Rejection]int64{}
-	for g, queues := range waiting {
+	for g, rejections := range waiting {
 		groups, err := kafka.Groups(ctx, c.Cluster, map[string]string{g.consumer: g.topic})
 		if err != nil {
 			return nil, err
 		}
 		until := groups[0].Committed
-		from := maps.Clone(until)
-		for q, rejections := range queues {
-			for _, r := range rejections {
+		from, queues := maps.Clone(until), map[queue][]*Rejection{}
+		for _, r := range rejections {
+			if r.Key != "" {
+				q := queue{r.Partition, r.Key}
+				queues[q] = append(queues[q], r)
 				from[q.partition] = min(from[q.partition], r.Offset+1)
 			}
 		}

@@ -41,24 +41,27 @@ type snapshot struct {
 var errLimit = errors.New("there are more dead letters than the limit")
 
 // read reads the dead letters of the filter's topic, or of all, and what was done about them: up to the bounds or, if they are
-// nil, what there is now. After an error it holds what was read until then; what is open in that is open.
-func (c *Client) read(ctx context.Context, until bounds, s *snapshot) error {
+// nil, what there is now. It returns the rejections that match, in the order of their records, and only open ones unless all is
+// set; after an error those that were read until then, and what is open in that is open.
+func (c *Client) read(ctx context.Context, until bounds, s *snapshot, all bool) ([]*Rejection, error) {
 	topics := c.Topics
 	if topic := s.filter.Topic; topic != "" {
 		if !slices.Contains(topics, topic) {
-			return events.Errorf(events.NotFound, "no consumer reads topic %.249q; the topics are %s", topic, strings.Join(topics, ", "))
+			return nil, events.Errorf(events.NotFound, "no consumer reads topic %.249q; the topics are %s", topic,
+				strings.Join(topics, ", "))
 		}
 		topics = []string{topic}
 	}
 	s.done, s.rejections, s.dead, s.bounds = actions{}, map[source]*Rejection{}, map[source]bool{}, bounds{}
 	if err := c.readTopic(ctx, bus.AuditTopic, until, s, s.done.add); err != nil {
-		return err
+		return nil, err
 	}
 	reading, ctx := errgroup.WithContext(ctx)
 	for _, topic := range topics {
 		reading.Go(func() error { return c.readTopic(ctx, bus.DeadLetterTopic(topic), until, s, s.add) })
 	}
-	return reading.Wait()
+	err := reading.Wait()
+	return s.matching(all), err
 }
 
 // readTopic reads a topic, unless it does not exist.
@@ -149,13 +152,15 @@ func origin(r bus.Record, at bus.Position) (bus.Position, int) {
 	return at, redrives
 }
 
-// matching returns the rejections that match, in the order of their records, and only open ones unless all is set.
 func (s *snapshot) matching(all bool) (matching []*Rejection) {
 	for _, r := range s.rejections {
 		if s.filter.Matches(r) && (all || r.State == Open) {
 			matching = append(matching, r)
 		}
 	}
-	slices.SortFunc(matching, compareRejections)
+	slices.SortFunc(matching, func(a, b *Rejection) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset),
+			cmp.Compare(a.Consumer, b.Consumer))
+	})
 	return matching
 }

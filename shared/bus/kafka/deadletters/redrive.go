@@ -87,19 +87,16 @@ func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOption
 		return err
 	}
 	s := &snapshot{filter: t.Filter, values: isOpen}
-	if err := c.read(ctx, t.Bounds, s); err != nil {
+	set, err := c.read(ctx, t.Bounds, s, false)
+	if err != nil {
 		return err
 	}
-	set := s.matching(false)
 	if len(set) != t.Count || !bytes.Equal(digest(set), t.Set) {
 		return errors.New("the dead letters are not those of the preview: is this another cluster, or were topics created again? " +
 			"make a new preview")
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
-	a := &action{ActOptions: o, kind: kind, id: id.String(), of: c, done: actions{}, results: map[string]int{}}
+	a := &action{ActOptions: o, kind: kind, id: uuid.Must(uuid.NewV7()).String(), of: c, done: actions{},
+		results: map[string]int{}}
 	if a.client, err = kafka.NewClient(c.Cluster, c.Logger, kgo.TransactionalID(transactionalID),
 		kgo.TransactionTimeout(transactionTimeout), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerLinger(0),
