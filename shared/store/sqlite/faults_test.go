@@ -16,7 +16,7 @@ import (
 // pragma changes the writer's connection while it is idle.
 func pragma(t *testing.T, s *Store, text string) {
 	t.Helper()
-	_, err := s.writer.tx.db.ExecContext(t.Context(), "PRAGMA "+text)
+	_, err := s.writer.tx.conn.ExecContext(t.Context(), "PRAGMA "+text)
 	require.NoError(t, err)
 }
 

@@ -34,7 +34,8 @@ type file struct {
 	kind
 	path    string
 	opened  os.FileInfo
-	readers statements
+	readers *sql.DB
+	queries statements // of readers
 	close   func() error
 	*writer
 
@@ -51,27 +52,39 @@ func openFile(ctx context.Context, k kind, path string, lockTimeout time.Duratio
 	db, err := connect(path, "synchronous(normal)", "fullfsync(1)", // macOS's fsync stops short of the disk
 		"busy_timeout(0)", "cache_size(-32768)", "temp_store(memory)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)")
 	if err == nil {
-		f.readers.db, err = connect(path, "busy_timeout(10000)", "query_only(1)", "cache_size(-8192)")
+		f.readers, err = connect(path, "busy_timeout(10000)", "query_only(1)", "cache_size(-8192)")
 	}
 	if err != nil {
 		return nil, f.fault(ctx, err)
 	}
 	n := max(4, 2*runtime.GOMAXPROCS(0))
-	f.readers.db.SetMaxOpenConns(n)
-	f.readers.db.SetMaxIdleConns(n)
-	db.SetMaxOpenConns(1) // the writer's: a transaction is several statements
-	if err := f.whileLocked(ctx, func() error { return f.prepare(ctx, db) }); err != nil {
-		return nil, errors.Join(f.fault(ctx, err), f.readers.db.Close(), db.Close())
+	f.queries.of = f.readers
+	f.readers.SetMaxOpenConns(n)
+	f.readers.SetMaxIdleConns(n)
+	var conn *sql.Conn
+	err = f.whileLocked(ctx, func() (err error) {
+		if conn == nil {
+			if conn, err = db.Conn(ctx); err != nil {
+				return err
+			}
+		}
+		return f.prepare(ctx, conn)
+	})
+	if err != nil {
+		if conn != nil {
+			_ = conn.Close()
+		}
+		return nil, errors.Join(f.fault(ctx, err), f.readers.Close(), db.Close())
 	}
 	f.what = k.what
-	f.writer = &writer{file: f, tx: tx{statements{db: db}}, jobs: make(chan *job), quit: make(chan struct{}),
-		ended: make(chan struct{})}
+	f.writer = &writer{file: f, tx: tx{conn: conn, statements: statements{of: conn}}, jobs: make(chan *job),
+		quit: make(chan struct{}), ended: make(chan struct{})}
 	go f.writer.loop()
 	f.close = sync.OnceValue(func() error {
 		close(f.writer.quit)
 		<-f.writer.ended
 		// The writer's connection is the last, because the last one moves the log into the file, and readers may not.
-		return errors.Join(f.readers.db.Close(), db.Close())
+		return errors.Join(f.readers.Close(), f.writer.tx.close(), db.Close())
 	})
 	return f, nil
 }
@@ -83,14 +96,16 @@ func (f *file) Close() error { return f.close() }
 func (f *file) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
 	err := cmp.Or(ctx.Err(), f.inPlace())
 	if err == nil {
-		err = f.readers.each(ctx, text, args, scan)
+		err = f.queries.each(ctx, text, args, scan)
 	}
 	return f.fault(ctx, err)
 }
 
-// statements are each prepared once, which takes longer than to read a row.
+// statements are those of a connection or of a pool, each prepared once, which takes longer than to read a row.
 type statements struct {
-	db     *sql.DB
+	of interface {
+		PrepareContext(ctx context.Context, text string) (*sql.Stmt, error)
+	}
 	byText sync.Map // *sql.Stmt
 }
 
@@ -98,7 +113,7 @@ func (s *statements) get(ctx context.Context, text string) (*sql.Stmt, error) {
 	if known, ok := s.byText.Load(text); ok {
 		return known.(*sql.Stmt), nil
 	}
-	statement, err := s.db.PrepareContext(ctx, text)
+	statement, err := s.of.PrepareContext(ctx, text)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +125,7 @@ func (s *statements) get(ctx context.Context, text string) (*sql.Stmt, error) {
 }
 
 func (s *statements) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
-	statement, err := s.get(ctx, text) //nolint:sqlclosecheck // closed with the connections
+	statement, err := s.get(ctx, text) //nolint:sqlclosecheck // closed with the connection or the pool
 	if err != nil {
 		return err
 	}
@@ -128,12 +143,12 @@ func (s *statements) each(ctx context.Context, text string, args []any, scan fun
 }
 
 // prepare makes the file one of its kind, or returns why it cannot. It changes nothing until the file is known to be ours.
-func (f *file) prepare(ctx context.Context, db *sql.DB) (err error) {
-	if err := f.schema(ctx, db); err != nil {
+func (f *file) prepare(ctx context.Context, conn *sql.Conn) (err error) {
+	if err := f.schema(ctx, conn); err != nil {
 		return err
 	}
 	var mode string
-	if err := db.QueryRowContext(ctx, "PRAGMA page_size = 8192; PRAGMA journal_mode = wal").Scan(&mode); err != nil {
+	if err := conn.QueryRowContext(ctx, "PRAGMA page_size = 8192; PRAGMA journal_mode = wal").Scan(&mode); err != nil {
 		return err
 	}
 	if mode != "wal" {
@@ -144,18 +159,18 @@ func (f *file) prepare(ctx context.Context, db *sql.DB) (err error) {
 		return err
 	}
 	// Always written, because SQLite opens a file without complaint that this user may not write.
-	_, err = db.ExecContext(ctx, fmt.Sprintf("BEGIN IMMEDIATE; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+	_, err = conn.ExecContext(ctx, fmt.Sprintf("BEGIN IMMEDIATE; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
 		f.tables, f.application, f.version))
 	if err != nil {
-		_, _ = db.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 	}
 	return err
 }
 
 // schema refuses a file that is neither empty nor one of this kind and version.
-func (f *file) schema(ctx context.Context, db *sql.DB) error {
+func (f *file) schema(ctx context.Context, conn *sql.Conn) error {
 	var application, version, tables int
-	err := db.QueryRowContext(ctx, `SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version),
+	err := conn.QueryRowContext(ctx, `SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version),
 		(SELECT count(*) FROM sqlite_schema)`).Scan(&application, &version, &tables)
 	switch {
 	case err != nil || application == 0 && version == 0 && tables == 0:

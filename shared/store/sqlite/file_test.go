@@ -114,9 +114,11 @@ func TestOpenNeedsTheRightToWrite(t *testing.T) {
 	db, err := connect(path, "query_only(1)") // like a file that this user may not write, even for root
 	require.NoError(t, err)
 	defer db.Close()
-	db.SetMaxOpenConns(1)
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Close()
 	f := &file{kind: readModel, path: path}
-	err = f.fault(t.Context(), f.prepare(t.Context(), db))
+	err = f.fault(t.Context(), f.prepare(t.Context(), conn))
 	assert.Equal(t, events.Unavailable, events.KindOf(err))
 	assert.ErrorContains(t, err, "needs the right to read and write")
 }

@@ -14,7 +14,7 @@ import (
 // plan is the query plan of a statement, a line for each step.
 func plan(t *testing.T, s *Store, text string) string {
 	t.Helper()
-	rows, err := s.readers.db.Query("EXPLAIN QUERY PLAN "+text, make([]any, strings.Count(text, "?"))...)
+	rows, err := s.readers.Query("EXPLAIN QUERY PLAN "+text, make([]any, strings.Count(text, "?"))...)
 	require.NoError(t, err, text)
 	defer rows.Close()
 	var steps []string

@@ -128,7 +128,7 @@ func sound(t *testing.T, s *Store) (items int) {
 	t.Helper()
 	var verdict string
 	const query = "SELECT (SELECT * FROM pragma_integrity_check), (SELECT count(*) FROM items)"
-	require.NoError(t, s.readers.db.QueryRow(query).Scan(&verdict, &items))
+	require.NoError(t, s.readers.QueryRow(query).Scan(&verdict, &items))
 	require.Equal(t, "ok", verdict)
 	page, err := s.Demand(t.Context(), store.DemandQuery{Limit: 1})
 	require.NoError(t, err)

@@ -3,6 +3,8 @@ package sqlite
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -89,7 +91,7 @@ func (w *writer) gather(batch []*job) []*job {
 func (w *writer) commit(jobs []*job) {
 	ofJob, err := w.transaction(jobs)
 	if err != nil {
-		_, _ = w.tx.db.ExecContext(context.Background(), "ROLLBACK") // unless SQLite has done so itself
+		_, _ = w.tx.conn.ExecContext(context.Background(), "ROLLBACK") // unless SQLite has done so itself
 		if ofJob && len(jobs) > 1 {
 			for i := range jobs {
 				w.commit(jobs[i : i+1])
@@ -135,7 +137,7 @@ func (w *writer) setSync(syncs bool) error {
 	if syncs {
 		mode = "full"
 	}
-	_, err := w.tx.db.ExecContext(context.Background(), "PRAGMA synchronous = "+mode)
+	_, err := w.tx.conn.ExecContext(context.Background(), "PRAGMA synchronous = "+mode)
 	if err == nil {
 		w.syncs = syncs
 	}
@@ -154,7 +156,10 @@ func (f *file) whileLocked(ctx context.Context, try func() error) error {
 }
 
 // tx is a transaction for writing. Its errors have a kind if the arguments of a job are at fault, and none if SQLite failed.
-type tx struct{ statements }
+type tx struct {
+	conn *sql.Conn
+	statements
+}
 
 func (t *tx) exec(text string, args ...any) error {
 	_, err := t.changed(text, args...)
@@ -173,4 +178,13 @@ func (t *tx) changed(text string, args ...any) (bool, error) {
 	}
 	n, err := result.RowsAffected()
 	return n > 0, err
+}
+
+func (t *tx) close() error {
+	var errs []error
+	t.byText.Range(func(_, statement any) bool { // or the connection is not released
+		errs = append(errs, statement.(*sql.Stmt).Close())
+		return true
+	})
+	return errors.Join(append(errs, t.conn.Close())...)
 }

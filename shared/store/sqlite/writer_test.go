@@ -130,7 +130,7 @@ func TestWhatWaitsForTheDisk(t *testing.T) {
 				releases = append(releases, stall(t, w))
 				go func() { // in the transaction of the write
 					errs <- w.do(context.Background(), false, func(tx *tx) error {
-						return tx.db.QueryRowContext(context.Background(), "PRAGMA synchronous").Scan(&modes[i])
+						return tx.conn.QueryRowContext(context.Background(), "PRAGMA synchronous").Scan(&modes[i])
 					})
 				}()
 			}
