@@ -158,7 +158,7 @@ func Inspect(ctx context.Context, path string) (version int, marks store.Marks, 
 		err = events.Errorf(events.Unavailable, "its tables are of version %d, and those of this program of %d", version, f.version)
 	case err == nil:
 		marks = store.Marks{}
-		err = (&statements{db: db}).each(ctx, selectMarks, nil, scanMark(marks))
+		err = (&statements{of: db}).each(ctx, selectMarks, nil, scanMark(marks))
 	}
 	return version, marks, f.fault(ctx, err)
 }
