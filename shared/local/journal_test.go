@@ -108,7 +108,7 @@ func TestJournalForgetsDeletedFiles(t *testing.T) {
 
 func TestDeletingATopicSuspendsTheJournal(t *testing.T) {
 	t.Parallel()
-	b := start(t, Options{})
+	b := start(t, Options{Dir: t.TempDir()})
 	produce(t, b.Address(), 0, 1)
 	require.Zero(t, b.files.unjournaled.Load())
 	_, err := kadm.NewClient(client(t, b.Address())).DeleteTopics(t.Context(), topic)
