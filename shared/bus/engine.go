@@ -86,7 +86,7 @@ func NewEngine(c Consumer, deadLetters DeadLetters, o Options) *Engine {
 func (e *Engine) Open(ctx context.Context, partition int32, end time.Time, room func()) *Partition {
 	p := &Partition{engine: e, number: partition, room: room, end: end, begun: -1, queues: map[uint64]*keyQueue{}}
 	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	p.changed.L = &p.mu
+	p.changed.L, p.work.L = &p.mu, &p.mu
 	var watching context.Context
 	watching, p.stopWatch = context.WithCancel(context.Background())
 	go p.watch(watching)

@@ -30,11 +30,13 @@ type Partition struct {
 	ready    []*keyQueue // whose first event may run, first in, first out
 	retrying int         // key queues that wait for a retry
 	workers  []*worker
-	running  int   // workers that have an event
-	begun    int64 // the highest offset that was; -1 = none
-	handled  int64 // the offset after the last event handled with all before it; 0 = none
-	epoch    int32 // of that event's record
-	full     bool  // Full has returned true since there was room
+	running  int       // workers that have an event
+	resting  int       // workers that wait for one
+	work     sync.Cond // the resting ones may go on
+	begun    int64     // the highest offset that was; -1 = none
+	handled  int64     // the offset after the last event handled with all before it; 0 = none
+	epoch    int32     // of that event's record
+	full     bool      // Full has returned true since there was room
 	closed   bool
 	overrun  error // from then on no handler is awaited and no result counts
 }
@@ -136,7 +138,7 @@ func (p *Partition) queueMore() {
 		}
 		d.queue, q.last = q, d
 	}
-	p.startWorkers()
+	p.startWorker()
 }
 
 // Full reports whether the buffer is full: [Options.MaxBuffered] events or [Options.MaxBufferedBytes] from the first that is
@@ -206,6 +208,8 @@ func (p *Partition) Close(ctx context.Context) error {
 			q.retry.Stop()
 		}
 	}
+	p.resting = 0
+	p.work.Broadcast()
 	p.changed.Broadcast()
 	p.mu.Unlock()
 	over := func() (bool, error) { return p.idle() || p.overrun != nil, nil }
@@ -264,21 +268,28 @@ func (p *Partition) giveBack() {
 	}
 }
 
-// next gives the worker its next event. After Close it drops events that need not be handled.
+// next gives the worker its next event, and may wait for one. After Close it drops events that need not be handled.
 func (p *Partition) next(w *worker) bool {
-	for len(p.ready) > 0 {
-		d := p.ready[0].first
-		p.ready[0] = nil
-		p.ready = p.ready[1:]
-		if p.closed && (d.Offset > p.begun || p.ctx.Err() != nil) {
-			continue
+	for {
+		for len(p.ready) > 0 {
+			d := p.ready[0].first
+			p.ready[0] = nil
+			p.ready = p.ready[1:]
+			if p.closed && (d.Offset > p.begun || p.ctx.Err() != nil) {
+				continue
+			}
+			p.begun = max(p.begun, d.Offset)
+			p.running++
+			w.current = d
+			p.startWorker()
+			return true
 		}
-		p.begun = max(p.begun, d.Offset)
-		p.running++
-		w.current = d
-		return true
+		if p.closed || p.resting == maxResting {
+			return false
+		}
+		p.resting++
+		p.work.Wait()
 	}
-	return false
 }
 
 func (p *Partition) finish(d *delivery, handled bool, delay time.Duration) {
@@ -308,7 +319,7 @@ func (p *Partition) retry(q *keyQueue) {
 	p.retrying--
 	if !p.closed {
 		p.ready = append(p.ready, q)
-		p.startWorkers()
+		p.startWorker()
 	}
 }
 

@@ -30,9 +30,19 @@ type worker struct {
 	overtime int                             // ticks since then
 }
 
-// startWorkers starts a worker for each ready key queue that none is about to take.
-func (p *Partition) startWorkers() {
-	for len(p.workers) < p.engine.options.Concurrency && len(p.ready) > len(p.workers)-p.running {
+// maxResting is how many workers of a partition wait for its next events: to start one and to grow its stack takes longer than to
+// dispatch several.
+const maxResting = 16
+
+// startWorker wakes or starts a worker if a key queue is ready and none is about to take it. That one starts the next: so handlers
+// that never wait share few workers.
+func (p *Partition) startWorker() {
+	switch {
+	case len(p.ready) == 0 || len(p.workers) > p.running+p.resting:
+	case p.resting > 0:
+		p.resting--
+		p.work.Signal()
+	case len(p.workers) < p.engine.options.Concurrency:
 		w := &worker{partition: p, cancel: func() {}}
 		p.workers = append(p.workers, w)
 		go w.run()
