@@ -34,8 +34,8 @@ type worker struct {
 // dispatch several.
 const maxResting = 16
 
-// startWorker wakes or starts a worker if a key queue is ready and none is about to take it. That one starts the next: so handlers
-// that never wait share few workers.
+// startWorker wakes or starts a worker if a key queue is ready and none is about to take it. That one starts the next: handlers
+// that never wait then share few workers.
 func (p *Partition) startWorker() {
 	switch {
 	case len(p.ready) == 0 || len(p.workers) > p.running+p.resting:
