@@ -284,12 +284,14 @@ const ms = int64(time.Millisecond)
 
 // TestWhatAFaultExplains has histories that would be red without the fault.
 func TestWhatAFaultExplains(t *testing.T) {
-	zombie := func(h *history) { // worker-2/1 was not killed but stopped, and goes on when its partition is another's
-		h.faults = []fault{{when: h.faults[0].when, Kind: "F2", Process: "worker-2/1"}}
-		h.run.Schedule = nil
-		begun := h.hits[h.hitOf("notification", 0, 4, "worker-2/1", "effect-begun")]
-		begun.T, begun.Stage = h.hits[h.hitOf("notification", 0, 4, "worker-3/1", "effect-done")].T+ms, "effect-done"
-		h.hits = append(h.hits, begun)
+	zombie := func(kind, process string) func(*history) { // worker-2/1 was not killed, and goes on when its partition is another's
+		return func(h *history) {
+			h.faults = []fault{{when: h.faults[0].when, Kind: kind, Process: process}}
+			h.run.Schedule = nil
+			begun := h.hits[h.hitOf("notification", 0, 4, "worker-2/1", "effect-begun")]
+			begun.T, begun.Stage = h.hits[h.hitOf("notification", 0, 4, "worker-3/1", "effect-done")].T+ms, "effect-done"
+			h.hits = append(h.hits, begun)
+		}
 	}
 	expelled := func(kind, process string, before int64) func(*history) {
 		return func(h *history) {
@@ -308,7 +310,13 @@ func TestWhatAFaultExplains(t *testing.T) {
 		remove  func(*history)
 		want    []string
 	}{
-		{"a zombie is counted apart", zombie, without("F2"), []string{"I4", "I5", "I6"}},
+		{"a zombie is counted apart", zombie("F2", "worker-2/1"), without("F2"), []string{"I4", "I5", "I6"}},
+		{"so is one whose coordinator was killed", func(h *history) {
+			zombie("F7", "")(h)
+			for i := range h.effects { // which explains the second one
+				h.effects[i].Behaviour = "timeout-after-delivery"
+			}
+		}, without("F7"), []string{"I4", "I5"}},
 		{"the process of the first ended and was started again", func(h *history) {
 			h.faults, h.run.Schedule = []fault{{Kind: "F4"}}, nil
 			h.owned = append(h.owned, owned{h.states[1].when, "assigned", "worker-2/2", "request-created", nil})

@@ -14,7 +14,8 @@ const (
 	serveName   = "serve" // of the process, where brokers, API and consumers are one
 	deadLetters = ".dead-letters"
 	rounding    = int64(time.Millisecond) // of a commit's time, which the broker cuts to milliseconds
-	// zombieTime is how long a process that was suspended or cut off may go on before it knows that it was replaced.
+	// zombieTime is how long a process that was suspended or cut off, or whose coordinator was, may go on before it knows that it
+	// was replaced.
 	zombieTime = int64(10 * time.Second)
 )
 
@@ -275,10 +276,11 @@ func (f *facts) mustReject(at position) string {
 	return ""
 }
 
-// zombie reports whether a process could not know at that time that its partitions were another's.
+// zombie reports whether a process could not know at that time that its partitions were another's. When a coordinator is killed,
+// the next one may know no member of the group: the first that joins it gets all partitions.
 func (f *facts) zombie(process string, at int64) bool {
 	return slices.ContainsFunc(f.faults, func(x fault) bool {
-		return (x.Kind == "F2" || x.Kind == "F6") && (x.Process == process || x.Process == "") &&
+		return (x.Kind == "F2" || x.Kind == "F6" || x.Kind == "F7") && (x.Process == process || x.Process == "") &&
 			x.T <= at && at <= max(x.T, x.End)+zombieTime
 	})
 }
