@@ -20,8 +20,8 @@ var serveMutants = []struct {
 	mutant
 	files string // whose syncs the disk ignores, in the data folder; "" = none
 }{
-	{mutant{name: "the broker's files are not synced", caught: []string{"I1"}}, "kafka"},
-	{mutant{name: "the broker's journal is not restored", file: "shared/local/broker.go",
+	{mutant{name: "the files of the broker are not synced", caught: []string{"I1"}}, "kafka"},
+	{mutant{name: "the journal of the broker is not restored", file: "shared/local/broker.go",
 		old: "err := restoreJournal(o.Dir, o.Logger)", new: "err := error(nil)", caught: []string{"I1"}}, ""},
 	{mutant{name: "the claims are not synced", caught: []string{"I6"}}, "claims.db"},
 	{mutant{name: "the read model is not synced", caught: []string{"I7"}}, "read-model.db"},
