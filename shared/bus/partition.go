@@ -21,24 +21,24 @@ type Partition struct {
 
 	cancel, stopWatch context.CancelFunc // cancel: all handlers
 
-	mu       sync.Mutex
-	changed  sync.Cond // Wait or Close may return
-	window   []*delivery
-	bytes    int // of the window
-	queued   int // events of the window, from the front, that are in their key's queue
-	queues   map[uint64]*keyQueue
-	ready    []*keyQueue // whose first event may run, first in, first out
-	retrying int         // key queues that wait for a retry
-	workers  []*worker
-	running  int       // workers that have an event
-	resting  int       // workers that wait for one
-	work     sync.Cond // the resting ones may go on
-	begun    int64     // the highest offset that was; -1 = none
-	handled  int64     // the offset after the last event handled with all before it; 0 = none
-	epoch    int32     // of that event's record
-	full     bool      // Full has returned true since there was room
-	closed   bool
-	overrun  error // from then on no handler is awaited and no result counts
+	mu          sync.Mutex
+	changed     sync.Cond // Wait or Close may return
+	window      []*delivery
+	bytes       int // of the window
+	queued      int // events of the window, from the front, that are in their key's queue
+	queues      map[uint64]*keyQueue
+	ready       []*keyQueue // whose first event may run, first in, first out
+	retrying    int         // key queues that wait for a retry
+	workers     []*worker
+	running     int       // workers that have an event
+	idleWorkers int       // of the workers: they wait for an event
+	work        sync.Cond // idle workers may go on
+	begun       int64     // the highest offset that was; -1 = none
+	handled     int64     // the offset after the last event handled with all before it; 0 = none
+	epoch       int32     // of that event's record
+	full        bool      // Full has returned true since there was room
+	closed      bool
+	overrun     error // from then on no handler is awaited and no result counts
 }
 
 // delivery is one delivered record that is not handled yet.
@@ -208,7 +208,7 @@ func (p *Partition) Close(ctx context.Context) error {
 			q.retry.Stop()
 		}
 	}
-	p.resting = 0
+	p.idleWorkers = 0
 	p.work.Broadcast()
 	p.changed.Broadcast()
 	p.mu.Unlock()
@@ -284,10 +284,10 @@ func (p *Partition) next(w *worker) bool {
 			p.startWorker()
 			return true
 		}
-		if p.closed || p.resting == maxResting {
+		if p.closed || p.idleWorkers == maxIdle {
 			return false
 		}
-		p.resting++
+		p.idleWorkers++
 		p.work.Wait()
 	}
 }

@@ -30,17 +30,17 @@ type worker struct {
 	overtime int                             // ticks since then
 }
 
-// maxResting is how many workers of a partition wait for its next events: to start one and to grow its stack takes longer than to
+// maxIdle is how many workers of a partition wait for its next events: to start one and to grow its stack takes longer than to
 // dispatch several.
-const maxResting = 16
+const maxIdle = 16
 
 // startWorker wakes or starts a worker if a key queue is ready and none is about to take it. That one starts the next: handlers
 // that never wait then share few workers.
 func (p *Partition) startWorker() {
 	switch {
-	case len(p.ready) == 0 || len(p.workers) > p.running+p.resting:
-	case p.resting > 0:
-		p.resting--
+	case len(p.ready) == 0 || len(p.workers) > p.running+p.idleWorkers:
+	case p.idleWorkers > 0:
+		p.idleWorkers--
 		p.work.Signal()
 	case len(p.workers) < p.engine.options.Concurrency:
 		w := &worker{partition: p, cancel: func() {}}
