@@ -492,3 +492,25 @@ func TestRejectionsCountOnce(t *testing.T) {
 		}
 	})
 }
+
+// An event that is rejected again is open again, even by a worker whose clock is behind that of the first one.
+func TestRejectedAgainByASlowClock(t *testing.T) {
+	onBrokers(t, func(t *testing.T, r *rig) {
+		writer, err := kafka.NewDeadLetters(r.Cluster, r.Logger)
+		require.NoError(t, err)
+		t.Cleanup(writer.Close)
+		reject := func(record bus.Record, at time.Time) {
+			require.NoError(t, writer.Write(t.Context(),
+				bus.DeadLetter{Record: record, Consumer: r.group["a"], Class: bus.Exhausted, Reason: "broken", At: at}))
+		}
+		r.write("e0", "s0")
+		reject(bus.Record{Topic: r.topic, Key: []byte("s0"), Value: event("e0", "s0")}, time.Now())
+		assert.Equal(t, "redriven", r.redrive(r.preview(deadletters.PreviewOptions{}).Token))
+		_, err = kafka.ReadTopic(t.Context(), r.Cluster, r.Logger, r.topic, map[int32]int64{0: 1}, nil, func(again bus.Record) error {
+			reject(again, time.Now().Add(-time.Minute))
+			return nil
+		})
+		require.NoError(t, err)
+		assert.Equal(t, []string{"0/0 1"}, r.open())
+	})
+}

@@ -106,7 +106,7 @@ func (s *snapshot) add(record bus.Record) error {
 	if l.At.Before(r.FirstAt) {
 		r.FirstAt = l.At
 	}
-	if redrives < r.Redrives || l.At.Before(r.LastAt) {
+	if redrives < r.Redrives || redrives == r.Redrives && l.At.Before(r.LastAt) { // clocks differ from worker to worker
 		return nil // an older one, or a repeat
 	}
 	s.bytes -= len(r.Record.Value)
