@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -359,4 +360,42 @@ func TestLagEndsAtTheLastReadableRecord(t *testing.T) {
 		})
 		require.ErrorIs(t, err, enough)
 	})
+}
+
+// A partition that was paused, because an event of it was stuck, flows again after its log was truncated.
+func TestPausedPartitionFlowsAfterATruncation(t *testing.T) {
+	t.Parallel()
+	const ahead, total = 5, 20
+	b := fake(t, kfake.NumBrokers(3))
+	b.create(1)
+	d := newDiary(t)
+	var open atomic.Bool
+	w := b.consume(kafka.Options{StopTimeout: time.Second, Delivery: bus.Options{MaxBuffered: ahead, MinBackoff: time.Millisecond,
+		MaxBackoff: 10 * time.Millisecond}},
+		func(ctx context.Context, e event) error {
+			if e.Data.Seq > 1 && !open.Load() {
+				return events.Errorf(events.Unavailable, "later")
+			}
+			return d.handler(ctx, e)
+		})
+	w.waitFor(1)
+	for n := 1; n <= total; n++ {
+		b.write(moved(0, "a", n))
+	}
+	eventually(t, func() bool { return len(w.Paused()) == 1 })
+	b.write(moved(0, "a", total+1))
+	b.fake.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		response := request.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+		partition := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+		partition.EndOffset = 1
+		response.Topics = []kmsg.OffsetForLeaderEpochResponseTopic{{Topic: b.topic,
+			Partitions: []kmsg.OffsetForLeaderEpochResponseTopicPartition{partition}}}
+		return response, nil, true
+	})
+	b.moveLeader()
+	eventually(t, func() bool { return len(w.Status().Lost) == 1 && b.committed(0) == 1 })
+	<-time.After(600 * time.Millisecond) // the delivery that ends waits 500 for its handlers
+	open.Store(true)
+	d.waitFor(map[string]int{"a": total + 1})
+	require.NoError(t, w.end())
 }

@@ -189,7 +189,7 @@ func (m *Member) leave(timeout time.Duration) {
 }
 
 // onAssigned is called with each join, even without any partition.
-func (m *Member) onAssigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
+func (m *Member) onAssigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {
 	m.everJoined.Store(true)
 	m.set(func() {
 		m.joined = true
@@ -198,7 +198,6 @@ func (m *Member) onAssigned(_ context.Context, client *kgo.Client, added map[str
 	})
 	// failpoint: assigned m, added[m.topic]
 	for _, n := range added[m.topic] {
-		client.ResumeFetchPartitions(m.only(n)) // it may have been revoked while it was paused
 		m.open(n, 0, 0, 0)
 	}
 	m.Assigned(m.topic, m.all())
@@ -229,6 +228,7 @@ func (m *Member) open(n int32, start, committed, advanced int64) {
 	p := &partition{start: start, next: start, epoch: -1, committed: committed, advanced: advanced}
 	p.Partition = m.engine.Open(context.Background(), n, time.Time{}, func() { m.client.ResumeFetchPartitions(m.only(n)) })
 	m.set(func() { m.partitions[n] = p })
+	m.client.ResumeFetchPartitions(m.only(n)) // it may have been revoked or truncated while it was paused
 }
 
 // giveUp ends the delivery of partitions and commits what is handled, within timeout, half of which is for the handlers. A
