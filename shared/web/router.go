@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -190,6 +191,16 @@ func (rt *router) finish(x *exchange, r *http.Request, observed []func(Answered)
 	}
 	if cut {
 		panic(http.ErrAbortHandler)
+	}
+	readRest(x, r)
+}
+
+// readRest reads what is left of a body, for a second, if the client wants its connection closed: net/http does not, and what was
+// not read would make the close a reset, which overtakes the answer.
+func readRest(w http.ResponseWriter, r *http.Request) {
+	if r.Close && r.ContentLength != 0 && r.Header.Get("Expect") == "" {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
+		_, _ = io.Copy(io.Discard, r.Body)
 	}
 }
 

@@ -83,6 +83,24 @@ func TestTooLargeOnTheWire(t *testing.T) {
 	assert.ErrorIs(t, err, io.EOF)
 }
 
+// A client that wants its connection closed, as nginx does by default, can send all of a body that is not read, and then read
+// the answer.
+func TestBodyIsReadBeforeTheConnectionIsClosed(t *testing.T) {
+	_, addr := serve(t, post(accept(nil)), nil)
+	body := strings.Repeat(" ", 4<<20) // more than the buffers of a connection
+	length := fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
+	chunked := fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+	for request, status := range map[string]int{head + "Connection: close\r\n" + length: 413,
+		head + "Connection: close\r\n" + chunked: 413, head + "Content-Type: x/y\r\nConnection: close\r\n" + length: 415,
+		"POST /nothing HTTP/1.0\r\nHost: x\r\n" + length: 404} {
+		c, r := dial(t, addr)
+		_, err := fmt.Fprint(c, request)
+		require.NoError(t, err)
+		res, _ := answer(t, r)
+		assert.Equal(t, status, res.StatusCode)
+	}
+}
+
 func TestSlowClients(t *testing.T) {
 	short := func(s *http.Server) { s.ReadHeaderTimeout, s.ReadTimeout = 50*time.Millisecond, 100*time.Millisecond }
 	_, addr := serve(t, post(accept(nil)), short)
