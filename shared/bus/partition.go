@@ -328,7 +328,7 @@ func (p *Partition) advance() {
 		d := p.window[0]
 		p.handled, p.epoch = d.Offset+1, d.epoch
 		p.bytes -= d.size
-		p.queued--
+		p.queued = max(p.queued-1, 0) // a gap need not be queued
 		p.window[0] = nil
 		p.window = p.window[1:]
 	}

@@ -123,6 +123,19 @@ func TestNoEventBeginsTooFarAhead(t *testing.T) {
 	})
 }
 
+// A gap that is farther ahead than any event may begin ends with the event before it.
+func TestGapBehindMoreEventsThanMayBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, bus.Options{MaxBuffered: 2}, onKey("a", slow(time.Second)))
+		r.deliver(batch(0, "a1", "b1")...)
+		r.Skip(3, -1)
+		pass(time.Minute)
+		r.handledUpTo(3)
+		r.deliver(batch(3, "a2", "b2")...)
+		r.allHandled(5)
+	})
+}
+
 // Each part of a record counts, and so does its overhead in memory: a million empty headers take 100 MB.
 func TestFullCountsMemory(t *testing.T) {
 	for what, record := range map[string]bus.Record{
