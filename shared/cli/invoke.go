@@ -120,8 +120,8 @@ func (a *app) function(ctx context.Context, name, where string,
 	for all[0].Name != name {
 		all = all[1:]
 	}
-	return trigger.New(all[0].Consumer, deadLetters, trigger.Options{
-		Advance: a.store.Advance, Partial: a.settings.PartialBatches, Logger: a.logger,
+	return trigger.New(all[0].Consumer, deadLetters, trigger.Options{ // no Advance: its batch is none of the topic's
+		Partial: a.settings.PartialBatches, Logger: a.logger,
 		Delivery: bus.Options{
 			Report: bus.Log(a.logger, all[0].Consumer.Group, slog.LevelInfo), GiveUpAfter: a.settings.Notify.RetryFor,
 		},

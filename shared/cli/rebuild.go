@@ -164,14 +164,11 @@ func (r *rebuild) replay(ctx context.Context, model store.Store, follow bool) er
 	replays, ctx := errgroup.WithContext(ctx)
 	for _, f := range projections(model) {
 		topic := f.Replay.Topic
-		o := kafka.ReplayOptions{From: map[int32]int64{}, Logger: r.logger, Advance: model.Advance, DeadLetters: r,
+		o := kafka.ReplayOptions{From: marks.Held(topic), Logger: r.logger, Advance: model.Advance, DeadLetters: r,
 			Delivery: bus.Options{Report: r.logOutage, MaxBuffered: 1024, MaxBufferedBytes: 4 << 20},
 			Progress: func(handled, all int64) { r.progress.add(topic, handled, all) }}
 		if follow {
 			o.Progress, o.CaughtUp = func(int64, int64) {}, func() {}
-		}
-		for n, mark := range marks[topic] {
-			o.From[n] = mark.Held
 		}
 		replays.Go(func() error { return kafka.Replay(ctx, r.cluster, f.Replay, o) })
 	}

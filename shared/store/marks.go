@@ -46,6 +46,15 @@ func Advanced(marks map[int32]Mark, from, to map[int32]int64) map[int32]Mark {
 	return changed
 }
 
+// Held is what the model holds of a topic, by partition.
+func (m Marks) Held(topic string) map[int32]int64 {
+	held := map[int32]int64{}
+	for partition, mark := range m[topic] {
+		held[partition] = mark.Held
+	}
+	return held
+}
+
 // Committed notes an offset that a consumer group has committed.
 func (m Marks) Committed(topic string, partition int32, offset int64) {
 	if m[topic] == nil {

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -40,6 +41,10 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	if err := errors.Join(tableErr, claimsErr, notifierErr, publisherErr, deadLettersErr); err != nil {
 		return nil, err
 	}
+	held := func(ctx context.Context, topic string) (map[int32]int64, error) {
+		marks, err := table.Marks(ctx)
+		return marks.Held(topic), err
+	}
 	functions := bootstrap.Functions{}
 	all := consumers.Consumers{
 		Publisher: publisher, Notifier: notifier, Store: consumers.Projected(table), Claims: claims,
@@ -47,7 +52,7 @@ func open(s settings.Settings, logger *slog.Logger) (bootstrap.Functions, error)
 	}
 	for _, f := range all.Functions() {
 		functions[f.Name] = trigger.New(f.Consumer, all.DeadLetters(deadLetters), trigger.Options{
-			Advance: table.Advance, Partial: s.PartialBatches, Logger: logger,
+			Advance: kafka.BridgeGaps(s.Brokers, held, table.Advance), Partial: s.PartialBatches, Logger: logger,
 			Delivery: bus.Options{Report: bus.Log(logger, f.Consumer.Group, slog.LevelDebug), GiveUpAfter: s.Notify.RetryFor},
 		})
 	}

@@ -92,7 +92,7 @@ func (s *GroupState) describe(ctx context.Context, client *kgo.Client) error {
 	if err != nil {
 		return err
 	}
-	lag, oldest, err := lagFrom(ctx, client, s.Topic, at)
+	lag, _, oldest, err := lagFrom(ctx, client, s.Topic, at)
 	for _, behind := range lag {
 		s.Lag += behind
 	}
@@ -161,34 +161,35 @@ func Ends(ctx context.Context, cluster settings.Kafka, topics ...string) (map[st
 }
 
 // lagFrom counts what partitions hold from the given offsets on: the offsets from the first readable record to the end, 0 if no
-// record is left. Markers of transactions, aborted records and what compaction has removed are none. oldest is when the first of
-// these records was written; zero = unknown.
+// record is left. Markers of transactions, aborted records and what compaction has removed are none. first is the offset of that
+// record, or the end, and oldest is when the first of all was written; zero = unknown.
 func lagFrom(ctx context.Context, client *kgo.Client, topic string, from map[int32]int64) (
-	lag map[int32]int64, oldest time.Time, err error) {
+	lag, first map[int32]int64, oldest time.Time, err error) {
 	described, starts, ends, err := describe(ctx, client, topic)
 	if err != nil {
-		return nil, oldest, err
+		return nil, nil, oldest, err
 	}
-	lag = map[int32]int64{}
+	lag, first = map[int32]int64{}, map[int32]int64{}
 	for n, at := range from {
 		at = max(at, starts[n])
 		fetched, err := fetchFrom(ctx, client, described, n, at, ends[n])
 		unreadable, _ := errors.AsType[*kgo.ErrDecompressTooLarge](fetched.Err)
 		switch {
 		case unreadable != nil: // the batch counts, unread
-			lag[n] = ends[n] - max(at, unreadable.Offset)
+			first[n] = max(at, unreadable.Offset)
 		case err != nil, fetched.Err != nil:
-			return nil, oldest, fmt.Errorf("read %s/%d: %w", topic, n, cmp.Or(err, fetched.Err))
+			return nil, nil, oldest, fmt.Errorf("read %s/%d: %w", topic, n, cmp.Or(err, fetched.Err))
 		case len(fetched.Records) > 0:
-			first := fetched.Records[0]
-			if lag[n] = ends[n] - first.Offset; oldest.IsZero() || first.Timestamp.Before(oldest) {
-				oldest = first.Timestamp
+			r := fetched.Records[0]
+			if first[n] = r.Offset; oldest.IsZero() || r.Timestamp.Before(oldest) {
+				oldest = r.Timestamp
 			}
 		default:
-			lag[n] = 0
+			first[n] = ends[n]
 		}
+		lag[n] = ends[n] - first[n]
 	}
-	return lag, oldest, nil
+	return lag, first, oldest, nil
 }
 
 // describe returns what [fetchFrom] needs to know of a topic.

@@ -30,7 +30,7 @@ type Options struct {
 	Assigned func(topic string, partitions []int32)
 	// Advance, if set, is called when partitions are assigned, with the offsets at which they begin as to and, if these were
 	// committed, as from, and before each commit, with what it adds to that. Offsets are committed once it has returned nil.
-	Advance func(ctx context.Context, topic string, from, to map[int32]int64) error
+	Advance Advance
 }
 
 // Member delivers the events of a topic to a consumer, as a member of the consumer's group.

@@ -119,7 +119,7 @@ type ReplayOptions struct {
 	Delivery    bus.Options
 	DeadLetters bus.DeadLetters // gets what the consumer rejects
 	// Advance is called with what was handled, from one offset up to another by partition, every second and at the end.
-	Advance func(ctx context.Context, topic string, from, to map[int32]int64) error
+	Advance Advance
 	// Progress is called as often, with the number of offsets that were handled and the number that there were at the start.
 	Progress func(handled, all int64)
 	// CaughtUp, if set, is called when the records that there were at the start are handled; then Replay continues with new ones
@@ -284,7 +284,7 @@ func read(ctx context.Context, client *kgo.Client, topic string, from, until map
 			switch {
 			case errors.Is(e.Err, errUnpolled), errors.Is(e.Err, context.DeadlineExceeded) && len(left) == 0:
 			case errors.Is(e.Err, context.DeadlineExceeded): // the remaining offsets may hold no records
-				rest, _, err := lagFrom(ctx, client, topic, left)
+				rest, _, _, err := lagFrom(ctx, client, topic, left)
 				if err != nil {
 					return err
 				}

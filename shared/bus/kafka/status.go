@@ -85,6 +85,6 @@ func (m *Member) Lag(ctx context.Context) (map[int32]int64, error) {
 	if len(at) == 0 {
 		return nil, nil
 	}
-	lag, _, err := lagFrom(ctx, m.client, m.topic, at)
+	lag, _, _, err := lagFrom(ctx, m.client, m.topic, at)
 	return lag, err
 }

@@ -61,10 +61,12 @@ func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Durat
 	if err := store.CheckClaim(id); err != nil {
 		return store.Held, 0, err
 	}
-	claim, left := store.Claimed, time.Duration(0)
+	var claim store.Claim
+	var left time.Duration
 	// A lease need not survive a power failure: its holder, a process on this machine, has ended too.
 	err := c.do(ctx, false, func(t *tx) error {
 		now := c.clock()
+		claim, left = store.Claimed, 0 // it may be run again
 		const text = "SELECT state, until FROM claims WHERE id = ? AND channel = ?"
 		err := t.each(context.Background(), text, []any{id, channel}, func(rows *sql.Rows) error {
 			var state store.DeliveryState
