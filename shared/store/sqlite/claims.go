@@ -11,6 +11,8 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
+// deliveryClaims: the table has rowids, so that a claim is appended and soon completed in place, and only its index is written to
+// all over; files of earlier versions have it without.
 var deliveryClaims = kind{what: "the file of the delivery claims", application: 0x53697043, version: 1, tables: `
 CREATE TABLE IF NOT EXISTS claims (
 	id      TEXT NOT NULL,
@@ -22,7 +24,7 @@ CREATE TABLE IF NOT EXISTS claims (
 	class   TEXT NOT NULL,
 	changed INTEGER NOT NULL,
 	PRIMARY KEY (id, channel)
-) WITHOUT ROWID
+)
 `, outdated: func(string) string { return "restore it from a copy" }}
 
 // Claims are the delivery claims in one file.
