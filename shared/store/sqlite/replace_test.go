@@ -50,3 +50,26 @@ func TestReplace(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, entries)
 }
+
+// SQLite leaves the log where it is if the disk is full when the file is closed, or another program has it open.
+func TestAModelThatNeedsItsLogReplacesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	old, built := filepath.Join(dir, "model.db"), filepath.Join(dir, "new.db")
+	s := open(t, old)
+	require.NoError(t, s.Put(t.Context(), request(1)))
+	require.NoError(t, s.Close())
+	n := open(t, built)
+	require.NoError(t, n.Put(t.Context(), request(2)))
+	other, err := connect(built)
+	require.NoError(t, err)
+	defer other.Close()
+	_, err = other.ExecContext(t.Context(), "SELECT count(*) FROM items")
+	require.NoError(t, err)
+	require.NoError(t, n.Close())
+	require.FileExists(t, built+"-wal")
+
+	require.ErrorContains(t, Replace(t.Context(), built, old), "is not whole without its log")
+	_, err = open(t, old).Get(t.Context(), "request-created", "1")
+	require.NoError(t, err)
+}

@@ -182,6 +182,10 @@ func remove(paths ...string) error {
 // Replace moves a closed read model to the path of another one, which may be damaged or of an older version, and takes its
 // place. A process that is killed meanwhile leaves the one or the other. No other process may have the other open.
 func Replace(ctx context.Context, from, to string) error {
+	if _, err := os.Stat(from + "-wal"); err == nil { // SQLite does not report that it could not move the log into the file
+		return events.Errorf(events.Unavailable, "the read model %s is not whole without its log %s-wal, so it has not replaced %s: "+
+			"the disk may have been full, or another program has it open", from, from, to)
+	}
 	if db, err := connect(to); err == nil {
 		// The log of the other file would be applied to the new one: it goes into its own first, if that can be read.
 		_, _ = db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
