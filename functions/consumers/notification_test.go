@@ -124,6 +124,16 @@ func TestANotifiersErrorKeepsItsMeaning(t *testing.T) {
 	}
 }
 
+// A notifier that panics at a message neither waits for its own lease before each retry nor leaves the delivery pending.
+func TestANotifiersPanicReleasesTheClaim(t *testing.T) {
+	w := newWorld(t)
+	w.notifier.during = func() { panic("canary") }
+	report := w.deliver(t, "notification", []byte(record))
+	assert.Equal(t, bus.Failed, report.Outcome)
+	assert.ErrorContains(t, report.Err, "panic")
+	assert.Equal(t, store.Claimed, w.claim(t, ""))
+}
+
 func TestAClaimIsCompletedAfterTheDeadline(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -12,6 +13,16 @@ import (
 type Channel struct {
 	Name string // log, smtp, ses or discord
 	Notifier
+}
+
+// Notify is the notifier's. A panic is an error, so that the caller gives back its claim.
+func (c Channel) Notify(ctx context.Context, m Message) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = events.Recovered(p)
+		}
+	}()
+	return c.Notifier.Notify(ctx, m)
 }
 
 // Channels deliver the same message, each in its own way.
