@@ -85,6 +85,8 @@ func TestPath(t *testing.T) {
 		{"/v1/contacts/a/b", one, "a/b", own, "/contacts/a%2Fb", "/v1/contacts/a%2Fb"},
 		{"/contacts/100%", one, "100%", execute, "/contacts/100%25", "/contacts/100%25"},
 		{"/contacts/ä ?#+", one, "ä ?#+", execute, "/contacts/%C3%A4%20%3F%23+", "/contacts/%C3%A4%20%3F%23+"},
+		{"/contacts/..", one, "..", execute, "/contacts/%2E%2E", "/contacts/%2E%2E"},
+		{"/contacts/a.b", one, "a.b", execute, "/contacts/a.b", "/contacts/a.b"},
 		{"/contacts/100%", "$default", "", execute, "/contacts/100%25", "/contacts/100%25"},
 		{"//evil.example/..", "$default", "", execute, "//evil.example/..", "//evil.example/.."},
 	} {

@@ -48,7 +48,9 @@ func pathOf(e *events.APIGatewayV2HTTPRequest) *url.URL {
 		value, escaped := segment, segment
 		if name, ok := strings.CutPrefix(segment, "{"); ok {
 			value = e.PathParameters[strings.TrimSuffix(name, "}")]
-			escaped = url.PathEscape(value)
+			if escaped = url.PathEscape(value); value == "." || value == ".." { // a router would resolve it
+				escaped = strings.ReplaceAll(value, ".", "%2E")
+			}
 		}
 		u.Path, u.RawPath = u.Path+"/"+value, u.RawPath+"/"+escaped
 	}
