@@ -202,7 +202,8 @@ func (s *SMTP) sendError(ctx context.Context, c *connection, mail Mail, err erro
 		return &events.Error{Kind: events.Unavailable, EventOnly: true,
 			Message: fmt.Sprintf("the mail server %s refuses the recipient for now: %s", s.server.address(), reply)}
 	case gomail.ErrSMTPData, gomail.ErrWriteContent, gomail.ErrSMTPDataClose:
-		if permanent { // a policy may be about the content or about us
+		// A policy may be about the content or about us. 5.4.5 is congestion (RFC 3463): Gmail's daily limit.
+		if permanent && failure.EnhancedStatusCode() != "5.4.5" {
 			return events.Errorf(events.Unknown, "the mail server %s refuses the mail: %s", s.server.address(), reply)
 		}
 	}

@@ -63,6 +63,8 @@ func TestRefusalsByCommand(t *testing.T) {
 		{"DATA", "554 no valid recipients", events.Unknown, false},
 		{"end", "552 too large", events.Unknown, false},
 		{"end", "451 4.3.0 later", events.Unavailable, false},
+		{"DATA", "550 5.4.5 Daily user sending limit exceeded", events.Unavailable, false},
+		{"end", "550-5.4.5 Daily user sending limit exceeded.\r\n550 5.4.5 see", events.Unavailable, false},
 	} {
 		t.Run(c.command+" "+c.answer, func(t *testing.T) {
 			n := newSMTP(t, "smtp://"+script(t, map[string]string{c.command: c.answer}), nil)
