@@ -122,7 +122,10 @@ func explain(ctx context.Context, err error, named bool) error {
 			return events.Errorf(events.Unavailable,
 				"%s: verify NOTIFY_FROM in this region, and move the account out of the sandbox", what)
 		}
-		return events.Errorf(events.Invalid, "%s: it refuses this content", what)
+		// "Sending paused for this account" comes under this code too (https://github.com/GoodDollar/GoodServer/issues/419).
+		if !strings.Contains(text, "paused") && !strings.Contains(text, "suspended") {
+			return events.Errorf(events.Invalid, "%s: it refuses this content", what)
+		}
 	case "BadRequestException", "InvalidParameterValue":
 		switch aboutAddress := strings.Contains(text, "address") || strings.Contains(text, "domain"); {
 		case aboutAddress && named:

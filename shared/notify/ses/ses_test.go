@@ -107,6 +107,8 @@ func TestSES(t *testing.T) {
 				events.Unavailable: {
 					"throttled": a.refuse(400, "ThrottlingException", "Maximum sending rate exceeded"),
 					"paused":    a.refuse(400, "SendingPausedException", ""),
+					"a paused account": a.refuse(400, "MessageRejected",
+						"Sending paused for this account. For more information, please check the inbox"),
 					"unverified sender": a.refuse(400, "MessageRejected",
 						"Email address is not verified. The following identities failed the check in region EU-CENTRAL-1:"),
 					"no right":              a.refuse(403, "AccessDeniedException", ""),
