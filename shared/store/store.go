@@ -11,7 +11,7 @@
 // context that ends makes a call return at once, Unavailable, with the context's error in the chain; one that had ended
 // before the call changes nothing.
 //
-// Implementations share what is here too: [Item.Check], [Item.Compare], [Query.Check], [Fold], [Advanced], and the cursors.
+// Implementations share what is here too: [Item.Check], [Item.Compare], [Query.Start], [Fold], [Advanced], and the cursors.
 package store
 
 import (
