@@ -68,7 +68,8 @@ func Offsets(ctx context.Context, cluster settings.Kafka, topic string, p Point)
 func find(ctx context.Context, admin *kadm.Client, topic string, p *Point) (at, ends map[int32]int64, err error) {
 	at, ends, err = bounds(ctx, admin, topic)
 	if err == nil && !p.Time.IsZero() {
-		at, err = offsets(admin.ListOffsetsAfterMilli(ctx, p.Time.UnixMilli(), topic))
+		milli := max(p.Time.UnixMilli(), 0) // to brokers, negative numbers are other requests
+		at, err = offsets(admin.ListOffsetsAfterMilli(ctx, milli, topic))
 		return at, ends, err
 	}
 	for n, start := range at {

@@ -139,3 +139,16 @@ func TestReplayEndsBehindTransactions(t *testing.T) {
 		assert.EqualValues(t, 4, last)
 	})
 }
+
+// Brokers take negative times for other requests: -1 for that of the end.
+func TestOffsetsOfATimeBeforeAllOthersAreTheFirst(t *testing.T) {
+	onBrokers(t, func(t *testing.T, b *broker) {
+		b.create(1)
+		b.write(moved(0, "a", 1))
+		for _, milli := range []int64{-1, -1 << 40} {
+			at, err := kafka.Offsets(t.Context(), b.Kafka, b.topic, kafka.Point{Time: time.UnixMilli(milli)})
+			require.NoError(t, err)
+			assert.Equal(t, map[int32]int64{0: 0}, at)
+		}
+	})
+}
