@@ -85,7 +85,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := a.command()
 	root.SetArgs(args)
 	c, err := root.ExecuteContextC(ctx)
-	if err = errors.Join(err, a.close()); !a.server { // the reader of a server's output may have gone
+	if err = errors.Join(err, a.close()); !a.server && !errors.Is(err, out.err) { // the reader of a server's output may have gone
 		err = errors.Join(err, out.err)
 	}
 	if err == nil {

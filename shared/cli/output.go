@@ -64,7 +64,7 @@ func (o *output) Write(b []byte) (int, error) {
 func (a *app) writeJSON(value any, options ...json.Options) error {
 	text, err := json.Marshal(value, append(options, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))...)
 	if err == nil {
-		fmt.Fprintln(a.stdout, escapeControls(string(text)))
+		_, err = fmt.Fprintln(a.stdout, escapeControls(string(text)))
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
@@ -100,9 +101,9 @@ func (a *app) showRecord(r bus.Record) error {
 	if class, rejected := why[bus.HeaderClass]; rejected {
 		reason = class + ": " + why[bus.HeaderReason] + "\t"
 	}
-	fmt.Fprintf(a.stdout, "%d\t%d\t%s\t%s\t%s%s\n", r.Partition, r.Offset, r.Timestamp.UTC().Format(time.RFC3339),
+	_, err := fmt.Fprintf(a.stdout, "%d\t%d\t%s\t%s\t%s%s\n", r.Partition, r.Offset, r.Timestamp.UTC().Format(time.RFC3339),
 		printable(r.Key), reason, printable(r.Value))
-	return nil
+	return err
 }
 
 // showRecordJSON shows the value as the JSON that it is, otherwise as text; null is a tombstone.
@@ -111,7 +112,8 @@ func (a *app) showRecordJSON(r bus.Record) error {
 		"topic": r.Topic, "partition": r.Partition, "offset": r.Offset, "key": text(r.Key), "value": text(r.Value),
 		"headers": headers(r), "timestamp": r.Timestamp.UTC().Format(time.RFC3339Nano), // the year may have more than four digits
 	}
-	if value := jsontext.Value(r.Value); value.IsValid() {
+	value := jsontext.Value(r.Value)
+	if _, err := json.Marshal([]jsontext.Value{value}); err == nil { // not too deep to be within an object, either
 		out["value"] = value
 	}
 	return a.writeJSON(out)

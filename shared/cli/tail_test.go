@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,6 +63,29 @@ func TestTailCutsLongTextsButNotJSON(t *testing.T) {
 	require.NoError(t, a.showRecord(bus.Record{Key: long, Value: long}))
 	assert.Greater(t, out.Len(), 2_000_000)
 }
+
+// A value is shown as JSON if it is that within an object, which is one level deeper.
+func TestTailJSONShowsEveryValue(t *testing.T) {
+	nested := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
+	for value, want := range map[string]string{
+		"": `""`, "{}": "{}", "[1] [2]": `"[1] [2]"`, `{"a":1,"a":2}`: `"{\"a\":1,\"a\":2}"`, nested: `"` + nested + `"`,
+	} {
+		var out bytes.Buffer
+		require.NoError(t, (&app{stdout: &out, json: true}).showRecord(bus.Record{Value: []byte(value)}))
+		assert.Contains(t, out.String(), `"value":`+want+"}\n")
+	}
+}
+
+func TestTailEndsWhenItsOutputFails(t *testing.T) {
+	full := errors.New("disk full")
+	for _, json := range []bool{true, false} {
+		require.ErrorIs(t, (&app{stdout: failing{full}, json: json}).showRecord(bus.Record{}), full)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
 func TestTailJSONEscapesTerminalControls(t *testing.T) {
 	var out bytes.Buffer
