@@ -51,6 +51,7 @@ func TestWrongUsageIsRefused(t *testing.T) {
 		"brokers":                    {"tail x", "KAFKA_BROKERS=kafka", "KAFKA_BROKERS"},
 		"publish of an unknown type": {"publish contact-deleted", "", "contact-deleted,sipeat publish --help"},
 		"tail without a topic":       {"tail", "", "sipeat tail --help"},
+		"filter without a value":     {"dead-letters preview --key=", "", "--key"},
 		"unknown AWS profile":        {"worker", "KAFKA_SASL_MECHANISM=AWS_MSK_IAM AWS_PROFILE=nobody", "nobody,AWS_PROFILE"},
 	} {
 		t.Run(name, func(t *testing.T) {
