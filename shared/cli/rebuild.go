@@ -70,7 +70,14 @@ func (a *app) rebuildCommand() *cobra.Command {
 func (r *rebuild) check() error {
 	if r.data != "" {
 		if _, err := os.Stat(filepath.Join(r.data, "kafka")); err != nil {
-			return fmt.Errorf("--data: there is no data of `sipeat serve` in %s", r.data)
+			return fmt.Errorf("--data: there is no data of `sipeat serve` in %s: %w", r.data, err)
+		}
+	} else if r.name() == "" { // a variable of a script that is not set
+		return errors.New("--store, --table and --data must not be empty")
+	}
+	if r.file != "" && r.other != "" {
+		if _, err := os.Stat(r.other); err != nil { // to open it would create it
+			return fmt.Errorf("--compare: %w", err)
 		}
 	}
 	path := func(file string) string { absolute, _ := filepath.Abs(file); return absolute }

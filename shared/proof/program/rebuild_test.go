@@ -189,6 +189,7 @@ func TestRebuildBesideTraffic(t *testing.T) {
 	broker := embedded(t, s.Data)
 	s.Kafka = broker.Address()
 	require.NoError(t, sqlite.Remove(live))
+	require.NoError(t, os.WriteFile(live, nil, 0o600)) // an empty read model
 	differs := rebuild("--once", "--compare", live)
 	assert.Equal(t, 1, differs.Wait())
 	assert.Contains(t, differs.Stdout.String(), "is in "+other+" only")

@@ -52,6 +52,8 @@ func TestWrongUsageIsRefused(t *testing.T) {
 		"publish of an unknown type": {"publish contact-deleted", "", "contact-deleted,sipeat publish --help"},
 		"tail without a topic":       {"tail", "", "sipeat tail --help"},
 		"filter without a value":     {"dead-letters preview --key=", "", "--key"},
+		"nothing to rebuild":         {"rebuild --store=", "", "--store"},
+		"nothing to compare with":    {"rebuild --store a.db --compare b.db", "", "--compare,b.db"},
 		"unknown AWS profile":        {"worker", "KAFKA_SASL_MECHANISM=AWS_MSK_IAM AWS_PROFILE=nobody", "nobody,AWS_PROFILE"},
 	} {
 		t.Run(name, func(t *testing.T) {
