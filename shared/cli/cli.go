@@ -138,6 +138,12 @@ func (a *app) command() *cobra.Command {
 		}
 		root.AddCommand(c)
 	}
+	root.InitDefaultHelpCmd()
+	help, _, _ := root.Find([]string{"help"})
+	help.Args = func(_ *cobra.Command, args []string) error { // else it shows that of the program, with status 0
+		_, _, err := root.Find(args)
+		return err
+	}
 	return root
 }
 

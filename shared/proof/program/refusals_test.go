@@ -51,6 +51,7 @@ func TestWrongUsageIsRefused(t *testing.T) {
 		"brokers":                    {"tail x", "KAFKA_BROKERS=kafka", "KAFKA_BROKERS"},
 		"publish of an unknown type": {"publish contact-deleted", "", "contact-deleted,sipeat publish --help"},
 		"tail without a topic":       {"tail", "", "sipeat tail --help"},
+		"help on an unknown command": {"help sevre", "", "sevre"},
 		"filter without a value":     {"dead-letters preview --key=", "", "--key"},
 		"nothing to rebuild":         {"rebuild --store=", "", "--store"},
 		"nothing to compare with":    {"rebuild --store a.db --compare b.db", "", "--compare,b.db"},
