@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -48,9 +49,10 @@ func (a *app) models(ctx context.Context, table string) (all console.ReadModels,
 	if a.served != "" {
 		all.Start = fmt.Sprintf("sipeat rebuild --data %s    # while `sipeat serve` is stopped; it replaces its read model", a.served)
 	}
-	files, _ := filepath.Glob(filepath.Join(folder, "*.db")) // the pattern is correct
-	for _, path := range files[:min(len(files), maxModels)] {
-		if path == filepath.Clean(a.model) || !modelFile.MatchString(filepath.Base(path)) {
+	files, _ := fs.Glob(os.DirFS(folder), "*.db") // the folder may have the characters of a pattern in its name
+	for _, name := range files[:min(len(files), maxModels)] {
+		path := filepath.Join(folder, name)
+		if path == filepath.Clean(a.model) || !modelFile.MatchString(name) {
 			continue
 		}
 		m := console.Model{Name: path, Bytes: fileSize(path),
