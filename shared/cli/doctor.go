@@ -147,7 +147,7 @@ func (d *doctor) checkBrokers(ctx context.Context) error {
 func (d *doctor) checkDisk(context.Context) error {
 	dir := d.settings.Serve.Data
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		d.judge(dir, local.CheckDisk(dir), "free space on this disk; `sipeat serve` recovers without a restart",
+		d.judge(dir, local.CheckDisk(dir), "free space there, or let this user write there; `sipeat serve` recovers without a restart",
 			"writable, with space left")
 		if err := local.CheckLog(brokerFolder(dir)); err != nil {
 			d.add(noted, dir, err.Error(), moveToKafka)

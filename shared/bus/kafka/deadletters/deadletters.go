@@ -9,6 +9,9 @@
 // their audit records are written in one Kafka transaction, so an interrupted redrive continues without a second copy. Redrives
 // and discards of a cluster share a transactional id: one that begins ends another that is under way.
 //
+// A position names a record as long as its topic exists. Delete a topic's dead-letter topic with it, or what was done about the
+// rejections of its records will count for those of a topic that is made again under its name.
+//
 // A program that does not use the engine, such as the TypeScript app's worker in another group, sees a copy as a repeat.
 package deadletters
 
@@ -121,7 +124,7 @@ func (f *Filter) SetID(id string) {
 		f.EventID = id
 		return
 	}
-	f.ID, f.Topic = id, cmp.Or(f.Topic, at.Topic)
+	f.ID, f.Topic = FormatID(at), cmp.Or(f.Topic, at.Topic)
 }
 
 // String shows the fields that are set, as flags of the command line.
@@ -163,7 +166,7 @@ func (c *Client) Show(ctx context.Context, id string) ([]*Rejection, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{filter: Filter{ID: id, Topic: at.Topic}, values: func(*Rejection) bool { return true }}
+	s := &snapshot{filter: Filter{ID: FormatID(at), Topic: at.Topic}, values: func(*Rejection) bool { return true }}
 	return c.read(ctx, nil, s, true)
 }
 

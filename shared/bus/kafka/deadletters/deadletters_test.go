@@ -481,7 +481,9 @@ func TestRejectionsCountOnce(t *testing.T) {
 		}
 		assert.Equal(t, map[bus.Class]int{bus.Panicked: 1, bus.Conflicting: 2}, counts)
 		assert.Equal(t, time.Second, rejections[1].LastAt.Sub(rejections[1].FirstAt))
-		for _, f := range []deadletters.Filter{{Class: bus.Panicked}, {ID: r.topic + "/0/1"}, {Since: last}, {Consumer: "b"}} {
+		var byID deadletters.Filter
+		byID.SetID(r.topic + "/00/01")
+		for _, f := range []deadletters.Filter{{Class: bus.Panicked}, byID, {Since: last}, {Consumer: "b"}} {
 			matching, err := r.List(t.Context(), f, false)
 			require.NoError(t, err)
 			if f.Consumer == "" {
