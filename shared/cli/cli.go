@@ -30,6 +30,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/web"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/time/rate"
 )
 
@@ -129,6 +130,9 @@ func (a *app) command() *cobra.Command {
 				c.Args = cobra.NoArgs
 			}
 			c.RunE = func(c *cobra.Command, args []string) error {
+				if err := checkNotEmpty(c.Flags()); err != nil {
+					return err
+				}
 				a.parsed, a.server = true, c == serve || c == api || c == worker || c == page
 				if err := a.configure(); err != nil {
 					return usageError{err}
@@ -145,6 +149,16 @@ func (a *app) command() *cobra.Command {
 		return err
 	}
 	return root
+}
+
+// checkNotEmpty refuses an empty flag: it is a variable of a script that is not set, and without it the command might do more.
+func checkNotEmpty(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" {
+			err = fmt.Errorf("--%s must not be empty", f.Name)
+		}
+	})
+	return err
 }
 
 var settingFlags = map[string]struct{ setting, usage string }{
@@ -164,7 +178,7 @@ func (a *app) withFlags(c *cobra.Command, names ...string) *cobra.Command {
 		}
 		f := settingFlags[name]
 		c.Flags().Func(name, f.usage+"; "+f.setting, func(value string) error {
-			if value == "" { // a variable of a script that is not set
+			if value == "" { // a setting that is empty is its default
 				return errors.New("must not be empty")
 			}
 			return os.Setenv(f.setting, value)

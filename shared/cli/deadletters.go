@@ -65,11 +65,6 @@ func addFilterFlags(c *cobra.Command) *deadletters.Filter {
 	c.Flags().StringVar(&id, "id", "", "only the event with this `id`: its eventId, or the id that list shows")
 	c.Flags().DurationVar(&since, "since", 0, "only those rejected in the last 90s, 2h ...")
 	c.PreRunE = func(*cobra.Command, []string) error {
-		for _, name := range []string{"topic", "class", "consumer", "reason", "key", "id"} {
-			if flag := c.Flag(name); flag.Changed && flag.Value.String() == "" { // a variable of a script that is not set
-				return fmt.Errorf("--%s must not be empty: it would select all", name)
-			}
-		}
 		if f.Topic != "" && !slices.Contains(topicNames(), f.Topic) {
 			return fmt.Errorf("--topic: unknown topic %q; topics: %s", f.Topic, strings.Join(topicNames(), ", "))
 		}

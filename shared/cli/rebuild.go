@@ -72,8 +72,6 @@ func (r *rebuild) check() error {
 		if _, err := os.Stat(filepath.Join(r.data, "kafka")); err != nil {
 			return fmt.Errorf("--data: there is no data of `sipeat serve` in %s: %w", r.data, err)
 		}
-	} else if r.name() == "" { // a variable of a script that is not set
-		return errors.New("--store, --table and --data must not be empty")
 	}
 	if r.file != "" && r.other != "" {
 		if _, err := os.Stat(r.other); err != nil { // to open it would create it

@@ -53,6 +53,7 @@ func TestWrongUsageIsRefused(t *testing.T) {
 		"tail without a topic":       {"tail", "", "sipeat tail --help"},
 		"help on an unknown command": {"help sevre", "", "sevre"},
 		"filter without a value":     {"dead-letters preview --key=", "", "--key"},
+		"key without a value":        {"publish contact-created --idempotency-key=", "", "--idempotency-key"},
 		"nothing to rebuild":         {"rebuild --store=", "", "--store"},
 		"nothing to compare with":    {"rebuild --store a.db --compare b.db", "", "--compare,b.db"},
 		"unknown AWS profile":        {"worker", "KAFKA_SASL_MECHANISM=AWS_MSK_IAM AWS_PROFILE=nobody", "nobody,AWS_PROFILE"},
