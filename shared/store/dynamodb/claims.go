@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,8 +19,8 @@ import (
 // Claims are the delivery claims in one table, see [ClaimsDescription]: a row for each id, with an attribute for each channel.
 type Claims struct {
 	*table
-	owner string // this handle
 	clock func() time.Time
+	calls sync.Map // of Claim that made the claims of this handle, by [2]string of id and channel
 }
 
 // OpenClaims opens the claims that are kept in a table. Like [Open] it makes no network call. Leases take the time from
@@ -29,13 +30,13 @@ func OpenClaims(cfg aws.Config, name string, clock func() time.Time) (*Claims, e
 	if err != nil {
 		return nil, err
 	}
-	return &Claims{table: t, owner: uuid.NewString(), clock: clock}, nil
+	return &Claims{table: t, clock: clock}, nil
 }
 
 // channelPrefix keeps the attributes of channels apart from the others.
 const channelPrefix = "channel/"
 
-// set replaces the attribute of a channel, if the condition holds. In it #c is the attribute; #state, #owner and #until are
+// set replaces the attribute of a channel, if the condition holds. In it #c is the attribute; #state, #call and #until are
 // its members.
 func (c *Claims) set(ctx context.Context, id, channel string, claim row, condition string, values row) error {
 	in := &dynamodb.UpdateItemInput{
@@ -48,7 +49,7 @@ func (c *Claims) set(ctx context.Context, id, channel string, claim row, conditi
 		in.ConditionExpression = &condition
 		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
 		maps.Copy(in.ExpressionAttributeValues, values)
-		for _, name := range []string{"state", "owner", "until"} {
+		for _, name := range []string{"state", "call", "until"} {
 			if strings.Contains(condition, "#"+name) {
 				in.ExpressionAttributeNames["#"+name] = name
 			}
@@ -59,14 +60,14 @@ func (c *Claims) set(ctx context.Context, id, channel string, claim row, conditi
 }
 
 // Claim implements [store.Claims], by one conditional write. Each call signs the claim, so that one whose answer was lost
-// recognises its own claim when it is sent again.
+// recognises its own claim when it is sent again, and such a Fail or Release ends no later claim.
 func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Duration) (store.Claim, time.Duration, error) {
 	if err := store.CheckClaim(id); err != nil {
 		return store.Held, 0, err
 	}
 	now, call := c.clock(), uuid.NewString()
 	err := c.set(ctx, id, channel,
-		row{"state": text(string(store.Pending)), "owner": text(c.owner), "call": text(call),
+		row{"state": text(string(store.Pending)), "call": text(call),
 			"until": number(now.Add(lease + time.Millisecond - 1).UnixMilli())},
 		"attribute_not_exists(#c) OR (#c.#state <> :delivered AND (#c.#until <= :now OR #c.#until > :last))",
 		row{":delivered": text(string(store.Delivered)), ":now": number(now.UnixMilli()),
@@ -76,6 +77,7 @@ func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Durat
 		if err != nil {
 			return store.Held, 0, err
 		}
+		c.calls.Store([2]string{id, channel}, call)
 		return store.Claimed, 0, nil
 	}
 	claim := claimOf(found, channel)
@@ -83,6 +85,7 @@ func (c *Claims) Claim(ctx context.Context, id, channel string, lease time.Durat
 	case textOf(claim["state"]) == string(store.Delivered):
 		return store.Done, 0, nil
 	case textOf(claim["call"]) == call:
+		c.calls.Store([2]string{id, channel}, call)
 		return store.Claimed, 0, nil
 	}
 	return store.Held, max(time.UnixMilli(numberOf(claim["until"])).Sub(c.clock()), time.Millisecond), nil
@@ -97,6 +100,7 @@ func claimOf(r row, channel string) row {
 
 // Complete implements [store.Claims].
 func (c *Claims) Complete(ctx context.Context, id, channel string) error {
+	c.calls.Delete([2]string{id, channel})
 	return c.set(ctx, id, channel, row{"state": text(string(store.Delivered)), "at": number(c.clock().UnixMilli()),
 		"until": number(0)}, "", nil)
 }
@@ -113,8 +117,14 @@ func (c *Claims) Release(ctx context.Context, id, channel string) error {
 }
 
 func (c *Claims) finish(ctx context.Context, id, channel string, claim row) error {
-	err := c.set(ctx, id, channel, claim, "#c.#owner = :me AND #c.#until > :zero", row{":me": text(c.owner), ":zero": number(0)})
-	if _, notMine := existing(err); notMine {
+	call, mine := c.calls.Load([2]string{id, channel})
+	if !mine {
+		return nil
+	}
+	err := c.set(ctx, id, channel, claim, "#c.#call = :call AND #c.#until > :zero",
+		row{":call": text(call.(string)), ":zero": number(0)})
+	if _, notMine := existing(err); notMine || err == nil {
+		c.calls.CompareAndDelete([2]string{id, channel}, call)
 		return nil
 	}
 	return err
