@@ -14,6 +14,7 @@ import (
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
+	"github.com/sipeat/sipeat/shared/store"
 )
 
 func TestEachEventIsAnnouncedOnce(t *testing.T) {
@@ -89,6 +90,20 @@ func TestARepeatedStatementIsAnnouncedOnce(t *testing.T) {
 	another := read("a", events.ContactCreated{Base: base("c-2"), Contact: events.Contact{Name: "Ada"}})
 	require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), another))
 	assert.NotEqual(t, w.topic.published[0].ID, w.topic.published[2].ID)
+}
+
+// Its notification may have been delivered and the claim be gone: the offsets of the group were reset.
+func TestAnEventOlderThanClaimsIsNotAnnounced(t *testing.T) {
+	for _, c := range []struct {
+		age       time.Duration
+		published int
+	}{{store.ClaimsKept, 1}, {store.ClaimsKept + time.Second, 0}} {
+		w := newWorld(t)
+		e := read("a", events.ContactCreated{Base: base("c-1"), Contact: events.Contact{Name: "Ada"}})
+		e.Metadata.Timestamp = events.At(noon.Add(-c.age))
+		require.NoError(t, consumers.OnContactCreated{Consumers: w.Consumers}.React(t.Context(), e))
+		assert.Len(t, w.topic.published, c.published, c.age)
+	}
 }
 
 func TestAFailedPublishIsRetried(t *testing.T) {

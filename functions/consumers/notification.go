@@ -3,7 +3,6 @@ package consumers
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -28,8 +27,7 @@ func (h *OnNotification) Project(ctx context.Context, e events.Event[events.Noti
 // React delivers by all channels, each with its own claim: a retry reaches only the channels that failed. An event that is
 // older than claims are kept is not delivered: it may have been, before the offsets of the group were reset.
 func (h *OnNotification) React(ctx context.Context, e events.Event[events.Notification]) error {
-	if made := e.Metadata.Timestamp; !made.IsZero() && h.now().Sub(made.Time()) > store.ClaimsKept {
-		slog.WarnContext(ctx, "notification is too old to deliver", "event_id", events.LogID(e.ID), "created", made.String())
+	if tooOld(ctx, h.Consumers, e) {
 		return nil
 	}
 	message := notify.Message{
