@@ -58,7 +58,7 @@ func onClaims(action string) statement {
 	return statement{service: "dynamodb", actions: action, resources: claims}
 }
 
-// marks stores the handled offsets before they are committed; Query reads the version of the projections.
+// marks stores the handled offsets before they are committed; Query reads them, and the version of the projections.
 var marks = items("UpdateItem Query", marksKey)
 
 // rows lists the differences between functions. A test runs each function on fakes and compares the rights that it uses

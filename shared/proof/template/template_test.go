@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -146,6 +147,30 @@ func TestEverySettingIsDecided(t *testing.T) {
 	}
 	for _, name := range read {
 		assert.Contains(t, decided, name, "give it to the functions that use it, or add the reason to notGiven")
+	}
+}
+
+// A value that a parameter allows lets the functions start, and means what it says.
+func TestParametersAllowWhatSettingsDo(t *testing.T) {
+	t.Parallel()
+	var template struct {
+		Parameters map[string]struct {
+			Pattern string `yaml:"AllowedPattern"`
+		} `yaml:"Parameters"`
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(generated(t)), &template))
+	for _, c := range []struct {
+		parameter, setting, value string
+		allowed                   bool
+	}{
+		{"NotifyRetryFor", "NOTIFY_RETRY_FOR", "9999s", true}, {"NotifyRetryFor", "NOTIFY_RETRY_FOR", "999m", true},
+		{"NotifyRetryFor", "NOTIFY_RETRY_FOR", "99h", true}, {"NotifyRetryFor", "NOTIFY_RETRY_FOR", "721h", false},
+		{"AnnouncedByProducer", "ANNOUNCED_BY_PRODUCER", "none", true}, {"AnnouncedByProducer", "ANNOUNCED_BY_PRODUCER", "a,b", true},
+		{"AnnouncedByProducer", "ANNOUNCED_BY_PRODUCER", "", false}, // the setting's default, and not none
+	} {
+		assert.Equal(t, c.allowed, regexp.MustCompile(template.Parameters[c.parameter].Pattern).MatchString(c.value), "%+v", c)
+		_, err := settings.Read(func(name string) string { return map[string]string{c.setting: c.value}[name] })
+		assert.True(t, err == nil || !c.allowed, "%+v: %v", c, err)
 	}
 }
 
