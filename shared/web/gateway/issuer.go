@@ -152,11 +152,15 @@ func (i *issuer) readKeys() (map[string]jwkset.JWK, error) {
 	}
 	keys := map[string]jwkset.JWK{}
 	for _, text := range set.Keys {
-		key, err := jwkset.NewJWKFromRawJSON([]byte(text), jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
-		if err != nil { // RFC 7517 section 5: ignore keys that are not understood
+		var about jwkset.JWKMarshal
+		err := json.Unmarshal(text, &about)
+		// Certificates are not used, and jwkset refuses a key for a fault of its certificate, such as Auth0's thumbprint in
+		// hexadecimal (https://github.com/MicahParks/keyfunc/issues/150).
+		about.X5C, about.X5T, about.X5TS256, about.X5U = nil, "", "", ""
+		key, notUsable := jwkset.NewJWKFromMarshal(about, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
+		if err != nil || notUsable != nil { // RFC 7517 section 5: ignore keys that are not understood
 			continue
 		}
-		about := key.Marshal()
 		k, isRSA := key.Key().(*rsa.PublicKey)
 		if about.KID != "" && (about.USE == "" || about.USE == jwkset.UseSig) && (!isRSA || k.N.BitLen() >= minRSA) {
 			keys[about.KID] = key

@@ -2,12 +2,19 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha1"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"math/big"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/MicahParks/jwkset"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -128,6 +135,29 @@ func TestFirstReading(t *testing.T) {
 	close(hold)
 	callers.Wait()
 	assert.EqualValues(t, 1, i.reads.Load())
+}
+
+// A key counts for itself: certificates are not used, and the thumbprints of some issuers are wrong.
+func TestCertificatesOfKeysAreIgnored(t *testing.T) {
+	signer := signers()["p256"]
+	about := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	certificate := must(x509.CreateCertificate(rand.Reader, about, about, signer.Public(), signer))
+	thumbprint := sha1.Sum(certificate)
+	hexadecimal := base64.RawURLEncoding.EncodeToString([]byte(hex.EncodeToString(thumbprint[:])))
+	for name, spoil := range map[string]func(*jwkset.JWKMarshal){
+		"thumbprint in hexadecimal": func(k *jwkset.JWKMarshal) {
+			k.X5C, k.X5T = []string{base64.StdEncoding.EncodeToString(certificate)}, hexadecimal
+		},
+		"certificate that Go cannot parse": func(k *jwkset.JWKMarshal) { k.X5C = []string{"AAAA"} },
+		"address without https":            func(k *jwkset.JWKMarshal) { k.X5U = "http://login.example.com" },
+	} {
+		c, i := newClock(), newTestIssuer(t)
+		key := jwk(signer.Public(), "p256", "sig", "")
+		spoil(&key)
+		i.extra = []any{key}
+		w := staff(newRouter(i.settings(), c), sign("ES256", "p256", i.claimsAt(c.now(), nil)))
+		assert.Equal(t, 200, w.Code, "%s: %s", name, w.Body)
+	}
 }
 
 func TestUntrustedIssuers(t *testing.T) {
