@@ -32,9 +32,10 @@ func (e Event[T]) Encode() ([]byte, error) {
 }
 
 // Decode reads an event of T from a record's value. It accepts every record that can be understood: unknown, null, missing and
-// empty fields, ids of any form, no metadata, a byte order mark. In metadata a value that is not a string counts as absent,
-// except in its timestamp. In data a field of a wrong JSON type is not understood: its text would be a guess, and ids are
-// compared by their text. The error is Invalid, wraps [ErrNotUnderstood] and names what is missing, without payload.
+// empty fields (but no empty timestamp), ids of any form, no metadata, a byte order mark. In metadata a value that is not a
+// string counts as absent, except in its timestamp. In data a field of a wrong JSON type is not understood: its text would be a
+// guess, and ids are compared by their text. The error is Invalid, wraps [ErrNotUnderstood] and names what is missing, without
+// payload.
 func Decode[T Payload](value []byte) (Event[T], error) {
 	var wire struct {
 		ID       string   `json:"eventId"`

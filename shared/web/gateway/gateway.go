@@ -24,6 +24,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -85,7 +86,7 @@ func (g *Gateway) Ping(ctx context.Context) error {
 	if g.issuer == nil {
 		return nil
 	}
-	return g.issuer.refresh(ctx).err
+	return cmp.Or(g.issuer.refresh(ctx).err, ctx.Err()) // before the first read ends there is no error
 }
 
 func (g *Gateway) throttle(f web.Function, next http.Handler) http.Handler {

@@ -132,6 +132,7 @@ func TestFirstReading(t *testing.T) {
 	leave()
 	_, err := k.verify(gone, token)
 	assert.ErrorIs(t, err, errKeys)
+	assert.ErrorIs(t, (&Gateway{issuer: k}).Ping(gone), context.Canceled)
 	close(hold)
 	callers.Wait()
 	assert.EqualValues(t, 1, i.reads.Load())
