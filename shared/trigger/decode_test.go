@@ -1,6 +1,7 @@
 package trigger_test
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +48,8 @@ func TestDecodeRecord(t *testing.T) {
 		{"timestamp", `{` + id + `,"timestamp":1545084650987,"timestampType":"LOG_APPEND_TIME"}`,
 			with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(1545084650987) })},
 		{"no timestamp", `{` + id + `,"timestamp":null}`, same},
+		{"the lowest timestamp", `{` + id + `,"timestamp":-9223372036854775808}`,
+			with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(math.MinInt64) })},
 		{"Kafka's word for no timestamp", `{` + id + `,"timestamp":-1}`,
 			with(func(r *bus.Record) { r.Timestamp = time.UnixMilli(-1) })},
 

@@ -232,7 +232,8 @@ func (in *reader) number() (n int64) {
 		in.pos++
 	}
 	digits := in.pos - first
-	in.require(digits > 0 && digits <= 19 && n >= 0 && (digits == 1 || in.src[first] != '0')) // n is negative from 2^63 on
+	inRange := n >= 0 || negative && n == math.MinInt64 // n is negative from 2^63 on
+	in.require(digits > 0 && digits <= 19 && inRange && (digits == 1 || in.src[first] != '0'))
 	in.require(!quoted || in.take('"'))
 	if negative {
 		return -n
