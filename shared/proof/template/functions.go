@@ -135,11 +135,8 @@ var environment = []struct {
 	{func(f function) bool { return f.Side != "queries" },
 		[]string{"KAFKA_BROKERS", "!Ref KafkaBrokers", "KAFKA_SASL_MECHANISM", `!If [Iam, AWS_MSK_IAM, ""]`}},
 	{func(f function) bool { return f.Side != "commands" }, []string{
-		"TABLE_NAME", "!If [UseSecond, !Ref SecondTableName, !Ref TableName]", "DYNAMODB_ENDPOINT", "!Ref DynamoDBEndpoint"}},
-	{func(f function) bool {
-		return slices.ContainsFunc(f.row.rights, func(s statement) bool { return s.resources == claims })
-	},
-		[]string{"CLAIMS_TABLE_NAME", "!Ref ClaimsTableName"}},
+		"TABLE_NAME", "!If [UseSecond, !Ref SecondTableName, !Ref TableName]", "CLAIMS_TABLE_NAME", "!Ref ClaimsTableName",
+		"DYNAMODB_ENDPOINT", "!Ref DynamoDBEndpoint"}},
 	{function.Mails, []string{"NOTIFY", "!Ref Notify", "NOTIFY_FROM", "!Ref NotifyFrom", "NOTIFY_TO", "!Ref NotifyTo",
 		"NOTIFY_RETRY_FOR", "!Ref NotifyRetryFor", "SMTP_URL", "!Ref SmtpUrl", "DISCORD_WEBHOOK", "!Ref DiscordWebhook"}},
 	{func(f function) bool { return f.Side == "consumers" && !f.Mails() },
