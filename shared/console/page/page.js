@@ -54,11 +54,12 @@ function replace(box, ...children) {
   const at = focusable().indexOf(document.activeElement), open = details().map(d => d.open);
   box.replaceChildren(...children.flat().filter(Boolean));
   details().forEach((d, i) => { d.open = open[i]; });
-  if (at >= 0) focusable()[at]?.focus();
+  if (at >= 0) focusable()[at]?.focus({preventScroll: true});
 }
 const show = (...children) => replace($('view'), ...children);
 
-class Refused extends Error {}
+class Final extends Error {} // the same request would fail again
+class Refused extends Final {}
 
 async function call(url, options = {}) {
   const headers = {Accept: 'application/json', ...options.headers};
@@ -69,9 +70,11 @@ async function call(url, options = {}) {
   const problem = await answer.json().catch(() => ({}));
   if (answer.status === 401 || answer.status === 403) throw new Refused(problem.detail || answer.statusText);
   const faults = (problem.errors || []).map(e => e.pointer.slice(1) + ' ' + e.detail).join('; ');
-  throw new Error([problem.detail || answer.statusText, faults].filter(Boolean).join(' '));
+  throw new ([400, 404].includes(answer.status) ? Final : Error)(
+    [problem.detail || answer.statusText, faults].filter(Boolean).join(' '));
 }
-const get = (to, parameters) => call('/console/' + to + (parameters ? '?' + parameters : '')).then(a => a.json());
+const get = (to, parameters) => call('/console/' + to + (parameters ? '?' + parameters : ''),
+  {signal: AbortSignal.timeout(50000)}).then(a => a.json()); // the server takes 45 s at most
 
 function say(message, style) {
   if ($('status').textContent !== message) $('status').textContent = message;
@@ -86,7 +89,9 @@ function failed(error) {
     $('token').focus();
     return;
   }
-  say((error instanceof TypeError ? 'The server does not answer' : error.message) + ' – trying again.', 'bad');
+  if (error instanceof Final && location.search) show(h('p', {}, h('a', {href: location.pathname}, 'Show all')));
+  const silent = error instanceof TypeError || error.name === 'TimeoutError';
+  say((silent ? 'The server does not answer' : error.message) + (error instanceof Final ? '' : ' – trying again.'), 'bad');
 }
 
 // run shows a view, again every so many milliseconds, and after a failure until it succeeds.
@@ -97,7 +102,7 @@ async function run(view, again) {
     if ($('status').className === 'bad') say('');
   } catch (error) {
     failed(error);
-    if (error instanceof Refused) return;
+    if (error instanceof Final) return;
     again = Math.max(again || 0, 3000);
   }
   const next = () => document.hidden ? setTimeout(next, 1000) : run(view, views[path.split('/')[0]].every);
@@ -150,7 +155,7 @@ views.now = {title: 'Now', every: 2000, async show() {
         text(o.member, 16), ' ', text(o.host.replace(/^\//, '')), ': ' + ((o.partitions || []).join(' ') || 'none'))) :
         h('span', {class: 'bad'}, 'none (' + t.state + ')')],
       ['State', t => t.stalled.length ? t.stalled.map(s => h('small', {class: 'bad'}, text(s, 200))) : t.state],
-      ['Dead letters', t => t.deadLetters ? [link('dead-letters', {topic: t.topic}, number(t.deadLetters)),
+      ['Dead letters', t => t.deadLetters ? [link('dead-letters', {topic: t.topic, consumer: t.group}, number(t.deadLetters)),
         t.newDeadLetters ? h('strong', {class: 'warn'}, ' ' + number(t.newDeadLetters) + ' new') : ''] : '0', 'num'],
     ], v.topics) : null,
     h('p', {class: 'soft'}, h('span', {class: 'in-key'}, 'Plots: events written (blue) and handled (green) a second. Lag: events, and the age of the oldest.')));
@@ -166,7 +171,7 @@ function filterForm(fields) {
     location.assign(location.pathname + (q.size ? '?' + q : ''));
   }}, fields.map(([name, label, values]) => {
     const value = query.get(name) || '';
-    return h('label', {}, label, Array.isArray(values) ? h('select', {name}, values.map(v =>
+    return h('label', {}, label, Array.isArray(values) ? h('select', {name}, [...new Set([...values, value || values[0]])].map(v =>
       h('option', {value: v, selected: v === value}, v || 'all'))) :
       h('input', {name, value, dir: 'auto', autocomplete: 'off', spellcheck: 'false', placeholder: values || ''}));
   }), h('button', {}, 'Show'), location.search && h('a', {href: location.pathname}, 'all'));
@@ -189,7 +194,8 @@ views['dead-letters'] = {title: 'Dead letters', async show() {
     ['id', 'Id'], ['since', 'Since', '2026-11-23T06:54:21Z'], ['state', 'State', ['open', 'redriven', 'discarded', 'all']]]),
     v.complete ? null : h('p', {class: 'warn'}, 'There are too many to read all of them: the numbers are of a part.'),
     v.total ? table('Groups by consumer, class and reason' + (v.groups.length < 100 ? '' : ', the 100 largest'), [
-      ['Events', g => link('dead-letters', {topic: g.topic, consumer: g.consumer, class: g.class, reason: g.reason, state: query.get('state')}, number(g.count)), 'num'],
+      ['Events', g => link('dead-letters', {...Object.fromEntries(parameters([...filters, 'state'])),
+        topic: g.topic, consumer: g.consumer, class: g.class, reason: g.reason}, number(g.count)), 'num'],
       ['New', g => g.new ? h('strong', {class: 'warn'}, number(g.new)) : '0', 'num'],
       ['Consumer', g => text(g.consumer, 60)], ['Class', g => text(g.class)], ['Newest', g => time(g.lastAt)],
       ['Reason', g => text(g.reason, 200)]], v.groups) : h('p', {id: 'none'}, 'No dead letter matches.'),
@@ -197,7 +203,7 @@ views['dead-letters'] = {title: 'Dead letters', async show() {
       ['Id', r => letterLink(r.id, text(r.id, 80))], ['Class', r => text(r.class)], ['State', r => text(r.state)],
       ['Redrives', r => number(r.redrives), 'num'], ['Rejected', r => time(r.lastAt)], ['Key', r => text(r.key, 40)],
       ['Event', r => text(r.eventId, 40)]], v.items) : null,
-    h('p', {}, from > 0 && h('a', {href: page(Math.max(0, from - v.items.length))}, '← before'), ' ',
+    h('p', {}, from > 0 && h('a', {href: page(Math.max(0, from - (+query.get('limit') || 50)))}, '← before'), ' ',
       from + v.items.length < v.total && h('a', {href: page(from + v.items.length)}, 'next →')),
     state === 'open' && v.total ? actions(parameters(filters), v.total) : null);
 }};
@@ -373,10 +379,10 @@ views.live = {title: 'Live', async show() {
   const paint = () => list.replaceChildren(skipped ? h('p', {class: 'warn'}, number(skipped) + ' came too fast to be shown.') : '',
     table('New events, the newest first', eventColumns, rows));
   const listen = async () => {
-    stop = new AbortController();
+    const mine = stop = new AbortController();
     button.textContent = 'Pause';
     try {
-      const answer = await call('/console/live', {signal: stop.signal, headers: {Accept: 'application/json, text/event-stream'}});
+      const answer = await call('/console/live', {signal: mine.signal, headers: {Accept: 'application/json, text/event-stream'}});
       say('Listening.', 'ok');
       await lines(answer, line => {
         if (!line.startsWith('data: ')) return;
@@ -388,9 +394,9 @@ views.live = {title: 'Live', async show() {
       });
       throw new Error('The stream ended');
     } catch (error) {
-      if (stop.signal.aborted) return;
+      if (mine.signal.aborted) return;
       failed(error);
-      if (!(error instanceof Refused)) setTimeout(() => stop.signal.aborted || listen(), 3000);
+      if (!(error instanceof Final)) setTimeout(() => mine.signal.aborted || listen(), 3000);
     }
   };
   button.addEventListener('click', () => {
@@ -461,18 +467,19 @@ views.topics = {title: 'Topics', async show() {
 
 async function showTopic(name) {
   const v = await get('topics/' + encodeURIComponent(name)), records = h('div', {});
+  let turn = 0;
   const button = h('button', {id: 'records', type: 'button', onclick: () => {
     button.textContent = following() ? 'Follow the last records' : 'Pause';
-    if (following()) follow();
+    if (following()) follow(++turn);
   }}, 'Follow the last records'), following = () => button.textContent === 'Pause';
-  const follow = async () => {
+  const follow = async mine => {
     try {
       const r = document.hidden ? null : await get('topics/' + encodeURIComponent(name) + '/records');
       if (r) replace(records, table('The last 10 records of each partition, newest first', eventColumns, r.records));
     } catch (error) {
       replace(records, h('p', {class: 'bad', role: 'alert'}, text(error.message, 400)));
     }
-    setTimeout(() => following() && follow(), 3000);
+    setTimeout(() => following() && mine === turn && follow(mine), 3000);
   };
   show(h('p', {}, h('a', {href: '/console/topics'}, '← all')), h('h2', {}, text(v.topic)), h('p', {}, text(v.description || '')),
     table('Partitions', [['Partition', ([n]) => n, 'num'], ['End', ([, end]) => number(end), 'num']], Object.entries(v.ends)),
