@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/sipeat/sipeat/shared/bus/kafka"
+	_ "github.com/sipeat/sipeat/shared/cli" // so that go test runs again, and shows no cached result, when the program has changed
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
 	"github.com/sipeat/sipeat/shared/proof/port"
