@@ -116,6 +116,9 @@ func (c *console) journey(ctx context.Context, q idQuery) (*Journey, error) {
 	defer cancel()
 	if err = s.follow(searching); err == nil && len(s.found) == 0 {
 		s.keyed = c.keyed(q.ID, append(c.Callers, "", web.Caller(ctx)))
+		if timeOf(q.ID).IsZero() {
+			s.from = time.Time{} // the read model has the event's time, which may be ahead of its record's
+		}
 		err = s.follow(searching)
 	}
 	if err != nil && searching.Err() == nil && !errors.Is(err, errEnough) || ctx.Err() != nil {

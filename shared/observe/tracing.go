@@ -37,7 +37,7 @@ type Tracing struct {
 // (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/), except that it is off when
 // OTEL_TRACES_EXPORTER is not set. Errors of the exporter are logged.
 func NewTracing(ctx context.Context, getenv func(string) string, version string, logger *slog.Logger) (*Tracing, error) {
-	exporter := getenv("OTEL_TRACES_EXPORTER")
+	exporter := strings.TrimSpace(getenv("OTEL_TRACES_EXPORTER"))
 	if exporter == "" || exporter == "none" || strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
 		return nil, nil
 	}

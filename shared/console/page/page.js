@@ -281,7 +281,7 @@ async function act(kind, body, count, box) {
   const paint = () => {
     painted = Date.now();
     const summary = Object.entries(numbers).sort().map(([k, n]) => number(n) + ' ' + k).join(', ') || 'reading';
-    box.replaceChildren(h('p', {id: ended ? 'ended' : 'acting', class: ended && ended.error ? 'bad' : ''},
+    replace(box, h('p', {id: ended ? 'ended' : 'acting', class: ended && ended.error ? 'bad' : ''},
       kind + ': ' + number(done) + ' of ' + number(count) + ' – ' + summary, ended && ended.error ? ': ' : '', ended && text(ended.error || '', 400)),
       ended ? h('p', {}, h('a', {href: location.href}, 'Show what is left')) : button,
       h('meter', {max: Math.max(count, 1), value: done, 'aria-label': 'progress'}, number(done)),
@@ -358,7 +358,7 @@ listView('notifications', 'Notifications', [['type', 'About', ['', 'contact', 'm
 
 views.demand = {title: 'Demand', every: 10000, async show() {
   const v = await get('demand', parameters(['country', 'city'])), most = Math.max(1, ...v.drinks.map(d => d.count));
-  const chart = table(number(v.total) + ' requests for ' + counted(v.kinds, 'drink') + (v.kinds > v.drinks.length ? ', the most wanted' : ''), [
+  const chart = table(counted(v.kinds, 'drink') + ', requested ' + counted(v.total, 'time') + (v.kinds > v.drinks.length ? '; the most wanted' : ''), [
     ['Drink', d => text(d.drink, 60)], ['Requests', d => number(d.count), 'num'],
     ['Share', d => h('svg', {class: 'chart', viewBox: '0 0 100 10', preserveAspectRatio: 'none', role: 'img', 'aria-label': number(d.count)},
       h('rect', {class: 'bar', width: d.count / most * 100, height: 10}))]], v.drinks);

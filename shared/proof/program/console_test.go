@@ -178,6 +178,7 @@ func TestConsoleRedrives(t *testing.T) {
 	p.press(kb.Enter)
 	p.shows("#ended", "1 redriven")
 	p.shows("#ended", "1 refused")
+	assert.Equal(t, "Show what is left", eval[string](p, `document.activeElement.textContent`), "in the place of Stop")
 	p.pictures("dead-letters-redriven")
 	p.fitsPhones("dead-letters-redriven")
 	p.open(s.URL + "/console/journey")
@@ -399,6 +400,8 @@ func TestConsoleShowsBusiness(t *testing.T) {
 		p.pictures(name)
 		p.fitsPhones(name)
 	}
+	p.open(s.URL + "/console/demand")
+	p.shows("caption", "3 drinks, requested 5 times")
 	p.open(s.URL + "/console/contacts")
 	p.shows("td a", "a/b?c#d")
 	p.tabTo("td a")
@@ -503,6 +506,8 @@ func TestJourney(t *testing.T) {
 			`"big":12345678901234567890.10},"metadata":{"timestamp":"2024-06-26T11:06:40.000Z","producer":"sipeat-app"}}`,
 		"a/\u202e\"": `{"eventId":"a/\u202e\"","eventType":"contact-created","data":{"id":"c-2"},` +
 			`"metadata":{"causationId":"a/\u202e\""}}`,
+		"c-3": `{"eventId":"ahead","eventType":"contact-created","data":{"id":"c-3"},` +
+			`"metadata":{"timestamp":"2999-01-01T00:00:00.000Z"}}`,
 	} {
 		record := &kgo.Record{Topic: "contact-created", Value: []byte(value)}
 		require.NoError(t, client(t, s.Kafka).ProduceSync(Within(t), record).FirstErr())

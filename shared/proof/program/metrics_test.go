@@ -38,7 +38,8 @@ func TestMetrics(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	t.Cleanup(discord.Close)
-	s := serve(t, t.TempDir(), "METRICS=127.0.0.1:0", "NOTIFY=discord", "DISCORD_WEBHOOK="+discord.URL+"/api/webhooks/1/x")
+	s := serve(t, t.TempDir(), "METRICS=127.0.0.1:0", "NOTIFY=discord", "DISCORD_WEBHOOK="+discord.URL+"/api/webhooks/1/x",
+		"OTEL_TRACES_EXPORTER= ") // blank is not set
 	assert.Equal(t, http.StatusNotFound, Call(t, "GET", s.URL+"/metrics", "").Status, "METRICS gives them an address apart")
 	s.Says(s.Stderr, `"msg":"metrics"`)
 	_, rest, _ := strings.Cut(s.Stderr.String(), `"url":"`)
