@@ -115,9 +115,9 @@ function speed(a, b) {
   return {at: b.at, written: rate('written'), handled: rate('handled')};
 }
 
-// lately is the speed in the last 10 s; {} = not known yet.
+// lately is the speed in the last 12 s; {} = not known yet.
 function lately(history) {
-  const last = history.at(-1), before = history.findLast(p => new Date(last.at) - new Date(p.at) >= 10000) || history[0];
+  const last = history.at(-1), before = history.find(p => new Date(last.at) - new Date(p.at) <= 12000);
   return before === last ? {} : speed(before, last);
 }
 

@@ -310,6 +310,10 @@ func TestConsolePolls(t *testing.T) {
 	p.open(s.URL + "/console/now")
 	p.tabTo("td a")
 	eval[int](p, `(scrollTo(0, document.body.scrollHeight), window.shown = document.querySelector('td'), 0)`)
+	assert.Equal(t, "–", eval[string](p, `number(lately([{at: '2026-11-28T14:00:00Z', written: 0, handled: 0},
+		{at: '2026-11-28T15:00:00Z', written: 7200, handled: 7200}]).written)`), "an hour without a page is not now")
+	assert.InDelta(t, 5, eval[float64](p, `lately([{at: '2026-11-28T14:00:00Z', written: 0, handled: 0},
+		{at: '2026-11-28T15:00:00Z', written: 10, handled: 10}, {at: '2026-11-28T15:00:10Z', written: 60, handled: 60}]).written`), 0)
 	place := eval[float64](p, `scrollY`)
 	p.holds(`!shown.isConnected && document.activeElement.matches('td a')`)
 	assert.InDelta(t, place, eval[float64](p, `scrollY`), 50)
