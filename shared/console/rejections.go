@@ -49,6 +49,9 @@ func (r *rejections) get(ctx context.Context, fresh bool) (all []*deadletters.Re
 	if err != nil {
 		return r.all, r.complete, unavailable(err)
 	}
-	r.all, r.complete, r.ends, r.at = all, complete, ends, time.Now()
+	r.at = time.Now()
+	if ctx.Err() == nil { // else all is cut short, because the viewer has gone for one: the next one reads again
+		r.all, r.complete, r.ends = all, complete, ends
+	}
 	return all, complete, nil
 }

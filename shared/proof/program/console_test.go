@@ -1,6 +1,7 @@
 package program
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -560,6 +561,16 @@ func TestConsoleShowsHostileRecords(t *testing.T) {
 		records = append(records, of("machine-created", int64(n), fmt.Sprint("reason ", n), []byte(`{}`)))
 	}
 	require.NoError(t, client(t, s.Kafka).ProduceSync(Within(t), records...).FirstErr())
+	for _, patience := range []time.Duration{5, 10, 20, 40} { // of a viewer that goes before it is answered
+		gone, leave := context.WithTimeout(t.Context(), patience*time.Millisecond)
+		r, err := http.NewRequestWithContext(gone, http.MethodGet, s.URL+"/console/dead-letters", http.NoBody)
+		require.NoError(t, err)
+		r.Header.Set("Accept", "application/json")
+		if answer, err := http.DefaultClient.Do(r); err == nil {
+			_ = answer.Body.Close()
+		}
+		leave()
+	}
 	began := time.Now()
 	list := Call(t, "GET", s.URL+"/console/dead-letters", "", asJSON)
 	assert.Contains(t, list.Body, `"total":10003`)
