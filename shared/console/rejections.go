@@ -49,9 +49,12 @@ func (r *rejections) get(ctx context.Context, fresh bool) (all []*deadletters.Re
 	if err != nil {
 		return r.all, r.complete, unavailable(err)
 	}
-	r.at = time.Now()
-	if ctx.Err() == nil { // else all is cut short, because the viewer has gone for one: the next one reads again
-		r.all, r.complete, r.ends = all, complete, ends
+	r.at, r.ends = time.Now(), ends
+	if ctx.Err() != nil { // all is cut short, because the viewer has gone for one: the next one reads again
+		r.ends = nil
+	}
+	if r.ends != nil || len(all) > len(r.all) {
+		r.all, r.complete = all, complete
 	}
 	return all, complete, nil
 }
