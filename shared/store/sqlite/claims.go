@@ -11,8 +11,8 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// deliveryClaims: the table has rowids, so that a claim is appended and soon completed in place, and only its index is written to
-// all over; files of earlier versions have it without.
+// deliveryClaims: the table has rowids, so that claims are appended and completed in place, and only the index is written at
+// random. Files of earlier versions keep their form.
 var deliveryClaims = kind{what: "the file of the delivery claims", application: 0x53697043, version: 1, tables: `
 CREATE TABLE IF NOT EXISTS claims (
 	id      TEXT NOT NULL,
