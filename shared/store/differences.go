@@ -71,7 +71,7 @@ func contents(ctx context.Context, s Reader, kind string) (map[string]string, er
 			return nil, err
 		}
 		for _, i := range page.Items {
-			digest := sha256.Sum256(fmt.Appendf(nil, "%d %x %q %q %q", i.CreatedAt.UnixMilli(), i.Digest, i.Data, i.Labels, i.Drinks))
+			digest := sha256.Sum256(fmt.Appendf(nil, "%d %x %q", i.CreatedAt.UnixMilli(), i.Digest, i.Data))
 			all[fmt.Sprintf("%s %q", i.Type, i.ID)] = fmt.Sprintf("event %q (%x)", i.EventID, digest[:6])
 		}
 		q.Cursor = page.Next

@@ -28,12 +28,12 @@ type Item struct {
 	CreatedAt time.Time       // when that event was made; kept in whole milliseconds, UTC
 	Data      json.RawMessage // the payload, kept byte for byte
 	Digest    [32]byte        // of the payload without its timestamp: distinguishes a repeat from a conflict
-	Labels    Labels          // what lists can be filtered by
-	Drinks    []string        // of a request; each counts once for Labels.Country and Labels.City
+	Labels    Labels          // what lists can be filtered by; for Put only
+	Drinks    []string        // of a request; each counts once for Labels.Country and Labels.City; for Put only
 }
 
-// Labels are the properties that lists can be filtered by; an empty one is absent. They are kept as given and compared
-// folded, see [Fold] ("Berlin" finds "berlin ").
+// Labels are the properties that lists can be filtered by; an empty one is absent. They are compared folded, see [Fold]
+// ("Berlin" finds "berlin "). Their JSON is part of cursors.
 type Labels struct {
 	City      string `json:"city,omitempty"`
 	Country   string `json:"country,omitempty"`

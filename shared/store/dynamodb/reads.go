@@ -84,7 +84,7 @@ func listing(q store.Query, start *store.Position) *dynamodb.QueryInput {
 		ExpressionAttributeNames: map[string]string{"#at": at}, ExpressionAttributeValues: row{":since": data(milli(q.SinceMilli()))},
 	}
 	for _, label := range labels {
-		folded := *label.of(&m)
+		folded := label.of(m)
 		if folded == "" {
 			continue
 		}

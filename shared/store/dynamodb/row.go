@@ -48,16 +48,15 @@ func numberOf(v types.AttributeValue) int64 {
 	return 0
 }
 
-// labels are the attributes of an item's labels: as given, and folded in the index that lists by them. The last is the most
-// selective.
+// labels are the indexes that list items by a label. The last is the most selective.
 var labels = []struct {
-	shown, index string
-	of           func(*store.Labels) *string
+	index string
+	of    func(store.Labels) string
 }{
-	{"label", kindIndex, func(l *store.Labels) *string { return &l.Type }},
-	{"shownCountry", countryIndex, func(l *store.Labels) *string { return &l.Country }},
-	{"shownCity", cityIndex, func(l *store.Labels) *string { return &l.City }},
-	{"machineId", machineIndex, func(l *store.Labels) *string { return &l.MachineID }},
+	{kindIndex, func(l store.Labels) string { return l.Type }},
+	{countryIndex, func(l store.Labels) string { return l.Country }},
+	{cityIndex, func(l store.Labels) string { return l.City }},
+	{machineIndex, func(l store.Labels) string { return l.MachineID }},
 }
 
 func rowOf(item store.Item) row {
@@ -66,21 +65,11 @@ func rowOf(item store.Item) row {
 		listIndex: text(join(item.Type)),
 		"type":    text(item.Type), "event": text(item.EventID), "digest": data(item.Digest[:]), "data": text(string(item.Data)),
 	}
+	folded := item.Labels.Folded()
 	for _, l := range labels {
-		label := *l.of(&item.Labels)
-		if label != "" {
-			r[l.shown] = text(label)
+		if label := l.of(folded); label != "" {
+			r[l.index] = text(join(item.Type, label))
 		}
-		if folded := store.Fold(label); folded != "" {
-			r[l.index] = text(join(item.Type, folded))
-		}
-	}
-	if len(item.Drinks) > 0 {
-		drinks := make([]types.AttributeValue, len(item.Drinks))
-		for i, d := range item.Drinks {
-			drinks[i] = text(d)
-		}
-		r["drinks"] = &types.AttributeValueMemberL{Value: drinks}
 	}
 	return r
 }
@@ -91,19 +80,10 @@ func itemOf(r row) (store.Item, error) {
 		return store.Item{}, events.Errorf(events.Unavailable, "the row %q is no item of this version", textOf(r[pk]))
 	}
 	created, id := fromWhen(when)
-	item := store.Item{
+	return store.Item{
 		Type: textOf(r["type"]), ID: id, EventID: textOf(r["event"]), CreatedAt: created, Data: []byte(textOf(r["data"])),
 		Digest: [32]byte(digest),
-	}
-	for _, l := range labels {
-		*l.of(&item.Labels) = textOf(r[l.shown])
-	}
-	if drinks, ok := r["drinks"].(*types.AttributeValueMemberL); ok {
-		for _, d := range drinks.Value {
-			item.Drinks = append(item.Drinks, textOf(d))
-		}
-	}
-	return item, nil
+	}, nil
 }
 
 // Partition keys are texts that are readable in the AWS console: the version of the layout and parts joined by slashes.

@@ -78,6 +78,7 @@ func TestARowIsReadAsItWasWritten(t *testing.T) {
 	assert.NotContains(t, v, machineIndex, "an absent label keeps the row out of its index")
 	got, err := itemOf(v)
 	require.NoError(t, err)
+	item.Labels, item.Drinks = store.Labels{}, nil
 	assert.Equal(t, item, got)
 	delete(v, "digest")
 	_, err = itemOf(v)

@@ -8,17 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/sipeat/sipeat/shared/store"
 )
-
-// extra is what an item has beside its payload, as given.
-type extra struct {
-	store.Labels
-	Drinks []string `json:"drinks,omitempty"`
-}
 
 // Put implements [store.Writer].
 func (s *Store) Put(ctx context.Context, item store.Item) error {
@@ -26,14 +17,13 @@ func (s *Store) Put(ctx context.Context, item store.Item) error {
 		return err
 	}
 	f := item.Labels.Folded()
-	more, _ := json.Marshal(extra{item.Labels, item.Drinks}, jsontext.AllowInvalidUTF8(true)) // texts have no errors
 	// All is copied here, because the caller may change its memory when ctx has ended.
 	values := []any{item.Type, item.ID, item.EventID, item.CreatedAt.UnixMilli(), item.Digest[:], string(item.Data),
-		string(more), f.City, f.Country, f.MachineID, f.Type}
+		f.City, f.Country, f.MachineID, f.Type}
 	demand := item.DemandEntries()
 	return s.do(ctx, false, func(t *tx) error {
-		isNew, err := t.changed(`INSERT INTO items (type, id, event, created, digest, data, extra, city, country, machine, kind)
-			VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, ''), nullif(?, ''))
+		isNew, err := t.changed(`INSERT INTO items (type, id, event, created, digest, data, city, country, machine, kind)
+			VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, ''), nullif(?, ''))
 			ON CONFLICT (type, id) DO NOTHING`, values...)
 		if err != nil {
 			return err
@@ -64,7 +54,7 @@ func (t *tx) compare(item store.Item) error {
 	})
 }
 
-const fields = "SELECT type, id, event, created, digest, data, extra FROM items"
+const fields = "SELECT type, id, event, created, digest, data FROM items"
 
 // Get implements [store.Reader].
 func (s *Store) Get(ctx context.Context, eventType, id string) (store.Item, error) {
@@ -121,18 +111,13 @@ func scanTo(items *[]store.Item) func(*sql.Rows) error {
 	return func(rows *sql.Rows) error {
 		var item store.Item
 		var created int64
-		var digest, data, more sql.RawBytes
-		if err := rows.Scan(&item.Type, &item.ID, &item.EventID, &created, &digest, &data, &more); err != nil {
+		var digest, data sql.RawBytes
+		if err := rows.Scan(&item.Type, &item.ID, &item.EventID, &created, &digest, &data); err != nil {
 			return err
 		}
 		item.CreatedAt = time.UnixMilli(created).UTC()
 		item.Data = append([]byte{}, data...)
 		copy(item.Digest[:], digest)
-		var x extra
-		if err := json.Unmarshal(more, &x); len(more) > 0 && err != nil { // earlier versions wrote NULL where there was nothing
-			return err
-		}
-		item.Labels, item.Drinks = x.Labels, x.Drinks
 		*items = append(*items, item)
 		return nil
 	}

@@ -29,8 +29,8 @@ import (
 	"github.com/sipeat/sipeat/shared/store"
 )
 
-// readModel: columns that lists are filtered by hold folded text, NULL where there is none; extra holds labels and drinks
-// as given. items keeps its rowid: rows are large, and appending them is cheaper than sorting them into a tree.
+// readModel: columns that lists are filtered by hold folded text, NULL where there is none. items keeps its rowid: rows are
+// large, and appending them is cheaper than sorting them into a tree.
 var readModel = kind{what: "the read model", application: 0x53697045, version: 2, tables: `
 CREATE TABLE IF NOT EXISTS items (
 	type       TEXT NOT NULL,
@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS items (
 	created    INTEGER NOT NULL, -- milliseconds of Unix time
 	digest     BLOB NOT NULL,
 	data       TEXT NOT NULL,
-	extra      TEXT,
+	extra      TEXT, -- of earlier versions, which read it too
 	city       TEXT,
 	country    TEXT,
 	machine    TEXT,
