@@ -22,13 +22,14 @@ import (
 
 // BenchmarkVisible measures the time from the 202 of a POST until a GET answers 200: with one client, and at 200 posts a second;
 // by asking every millisecond, and by one GET that has Prefer: wait. Beside it is the hand-written server of hand_test.go, on
-// a broker of the same kind. Figures are of all rounds, in which the sides alternate.
+// a broker of the same kind; in DynamoDB it makes all writes that ours makes: those of the notification, and of its delivery.
+// Figures are of all rounds, in which the sides alternate.
 //
 //	go test ./shared/proof/bench -run '^$' -bench Visible -benchtime 5x
 func BenchmarkVisible(b *testing.B) {
 	b.Run("serve", func(b *testing.B) {
 		served := start(b, nil, "serve", "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--data", b.TempDir())
-		visible(b, side{name: "serve", url: served.URL}, side{name: "hand", url: byHand(b)})
+		visible(b, side{name: "serve", url: served.URL}, side{name: "hand", url: byHand(b, "hand")})
 	})
 	brokers, dynamoDB := os.Getenv("KAFKA_BROKERS"), os.Getenv("DYNAMODB_ENDPOINT")
 	for _, s := range []struct {
@@ -42,9 +43,12 @@ func BenchmarkVisible(b *testing.B) {
 			if s.skip {
 				b.Skip("set KAFKA_BROKERS, and DYNAMODB_ENDPOINT for a DynamoDB Local")
 			}
-			settings := []string{"KAFKA_BROKERS=" + brokers, "STORE=" + s.store, "DYNAMODB_ENDPOINT=" + dynamoDB,
-				"THROTTLE_RATE=off", "THROTTLE_STAFF_RATE=off"}
-			hand := side{name: "hand", url: byHand(b, "KAFKA_BROKERS="+brokers)} // creates the topics, too
+			settings := []string{"KAFKA_BROKERS=" + brokers, "STORE=" + s.store, "THROTTLE_RATE=off", "THROTTLE_STAFF_RATE=off"}
+			kind := "hand"
+			if s.store == "dynamodb" {
+				kind, settings = "all", append(settings, "DYNAMODB_ENDPOINT="+dynamoDB)
+			}
+			hand := side{name: "hand", url: byHand(b, kind, settings...)} // creates the topics, too
 			api := start(b, settings, "api", "--http", "127.0.0.1:0")
 			worker := start(b, settings, "worker")
 			worker.Says(worker.Stdout, "ready topics=")
@@ -74,10 +78,10 @@ func start(b *testing.B, settings []string, arguments ...string) *program.Servin
 	return s
 }
 
-func byHand(b *testing.B, settings ...string) string {
+func byHand(b *testing.B, kind string, settings ...string) string {
 	b.Helper()
 	c := exec.Command(os.Args[0])
-	c.Env = append(append(program.CleanEnvironment(), bareEnv+"=hand|"+b.TempDir()), settings...)
+	c.Env = append(append(program.CleanEnvironment(), bareEnv+"="+kind+"|"+b.TempDir()), settings...)
 	s := &program.Serving{Process: program.Start(b, c)}
 	s.Ready()
 	return s.URL
