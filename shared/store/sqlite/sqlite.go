@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS items (
 	created    INTEGER NOT NULL, -- milliseconds of Unix time
 	digest     BLOB NOT NULL,
 	data       TEXT NOT NULL,
-	extra      TEXT, -- of earlier versions, which read it too
+	extra      TEXT, -- unused; earlier versions read it
 	city       TEXT,
 	country    TEXT,
 	machine    TEXT,
