@@ -100,13 +100,15 @@ func Open(ctx context.Context, o Options) (b *Broker, err error) {
 		return nil, err
 	}
 	guard := newGuard(ln, files, o.Logger)
+	percent := debug.SetGCPercent(25) // kfake reads the whole log, a segment at a time
 	cluster, err := kfake.NewCluster(clusterOptions(o, guard, files.suspendJournal)...)
+	debug.SetGCPercent(percent)
 	if err != nil {
 		_ = ln.Close()
 		return nil, err
 	}
 	guard.setCluster(cluster)
-	debug.FreeOSMemory() // kfake has read the whole log; the heap would keep that size for minutes
+	debug.FreeOSMemory() // the heap would keep that size for minutes
 	return &Broker{address: ln.Addr().String(), files: files, close: sync.OnceValue(func() error {
 		guard.setCluster(nil)
 		cluster.Close()
