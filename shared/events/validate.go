@@ -129,9 +129,9 @@ func isText(s string) bool {
 	return !isBlank(s) && utf8.ValidString(s) && !strings.ContainsFunc(s, IsControl)
 }
 
-func isProse(s string) bool {
-	return isText(strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(s))
-}
+func isProse(s string) bool { return isText(breaks.Replace(s)) }
+
+var breaks = strings.NewReplacer("\n", " ", "\r", " ", "\t", " ")
 
 // isToken accepts text that is compared and not read, such as an id, so nothing in it may be invisible.
 func isToken(s string) bool {
