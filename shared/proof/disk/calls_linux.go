@@ -4,7 +4,6 @@ package disk
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -37,9 +36,9 @@ var calls = handlers{
 
 	unix.SYS_WRITE:    func(c *call) (int64, unix.Errno) { return c.write(-1, c.memory(c.args[1], c.args[2])) },
 	unix.SYS_PWRITE64: func(c *call) (int64, unix.Errno) { return c.write(int64(c.args[3]), c.memory(c.args[1], c.args[2])) },
-	unix.SYS_WRITEV:   func(c *call) (int64, unix.Errno) { return c.write(-1, c.vector()) },
-	unix.SYS_PWRITEV:  func(c *call) (int64, unix.Errno) { return c.write(int64(c.args[3]), c.vector()) },
 
+	unix.SYS_WRITEV:          func(c *call) (int64, unix.Errno) { return c.refuseFile("writev", 0) },
+	unix.SYS_PWRITEV:         func(c *call) (int64, unix.Errno) { return c.refuseFile("pwritev", 0) },
 	unix.SYS_PWRITEV2:        func(c *call) (int64, unix.Errno) { return c.refuseFile("pwritev2", 0) },
 	unix.SYS_SENDFILE:        func(c *call) (int64, unix.Errno) { return c.refuseFile("sendfile", 0) },
 	unix.SYS_COPY_FILE_RANGE: func(c *call) (int64, unix.Errno) { return c.refuseFile("copy_file_range", 2) },
@@ -55,10 +54,10 @@ var calls = handlers{
 	unix.SYS_LINKAT:    func(c *call) (int64, unix.Errno) { return c.name(c.path(0, 1), c.path(2, 3)) },
 	unix.SYS_SYMLINKAT: func(c *call) (int64, unix.Errno) { return c.refuse("symlinkat", c.path(1, 2)) },
 
-	unix.SYS_FSYNC:     (*call).syncFile,
-	unix.SYS_FDATASYNC: (*call).syncFile,
-	unix.SYS_SYNCFS:    (*call).syncFolder,
-	unix.SYS_SYNC:      (*call).syncAll,
+	unix.SYS_FSYNC:     (*call).sync,
+	unix.SYS_FDATASYNC: (*call).sync,
+	unix.SYS_SYNCFS:    func(c *call) (int64, unix.Errno) { return c.refuseFile("syncfs", 0) },
+	unix.SYS_SYNC:      func(c *call) (int64, unix.Errno) { return c.refuse("sync", c.Root) },
 }
 
 // memory reads the program's memory.
@@ -204,11 +203,7 @@ func (c *call) open(path string, flags int, mode uint32) (int64, unix.Errno) {
 	}
 	defer closed(fd)
 	if n == nil {
-		n = c.newNode(path, false)
-		c.link(folder, link{name: name, node: n})
-		if err := c.identify(n, path); err != nil {
-			c.fault("created %s: %v", path, err)
-		}
+		c.created(folder, name, c.newNode(path, false))
 	} else if flags&unix.O_TRUNC != 0 && n.size > 0 {
 		n.write(write{})
 	}
@@ -259,15 +254,24 @@ func (c *call) write(at int64, data []byte) (int64, unix.Errno) {
 	return int64(written), 0
 }
 
-// vector reads the pieces of a write that has several.
-func (c *call) vector() (data []byte) {
-	const piece = 16
-	vector := c.memory(c.args[1], piece*c.args[2])
-	for i := 0; i < len(vector); i += piece {
-		at, size := binary.NativeEndian.Uint64(vector[i:]), binary.NativeEndian.Uint64(vector[i+8:])
-		data = append(data, c.memory(at, size)...)
+// change carries out a call, of which kernel is the real part and note the simulation's.
+func (c *call) change(op, path string, kernel func() error, note func()) (int64, unix.Errno) {
+	if c.killed = c.observe(op, path); c.killed {
+		return 0, 0
 	}
-	return data
+	if err := kernel(); err != nil {
+		return 0, number(err)
+	}
+	note()
+	return 0, 0
+}
+
+// created puts a new node under a name.
+func (c *call) created(folder *node, name string, n *node) {
+	c.link(folder, link{name: name, node: n})
+	if err := c.identify(n, n.path); err != nil {
+		c.fault("created %s: %v", n.path, err)
+	}
 }
 
 func (c *call) truncate() (int64, unix.Errno) {
@@ -276,15 +280,8 @@ func (c *call) truncate() (int64, unix.Errno) {
 		return 0, pass
 	}
 	defer closed(own)
-	if c.killed = c.observe("truncate", n.path); c.killed {
-		return 0, 0
-	}
 	size := int64(c.args[1])
-	if err := unix.Ftruncate(own, size); err != nil {
-		return 0, number(err)
-	}
-	n.write(write{at: size})
-	return 0, 0
+	return c.change("truncate", n.path, func() error { return unix.Ftruncate(own, size) }, func() { n.write(write{at: size}) })
 }
 
 func (c *call) rename(from, to string) (int64, unix.Errno) {
@@ -297,16 +294,11 @@ func (c *call) rename(from, to string) (int64, unix.Errno) {
 		c.fault("rename of %s to %s", from, to)
 		return 0, pass
 	}
-	if c.killed = c.observe("rename", to); c.killed {
-		return 0, 0
-	}
-	if err := unix.Rename(from, to); err != nil {
-		return 0, number(err)
-	}
-	n := folder.entries[old]
-	n.path = to
-	c.link(folder, link{name: name, old: old, node: n})
-	return 0, 0
+	return c.change("rename", to, func() error { return unix.Rename(from, to) }, func() {
+		n := folder.entries[old]
+		n.path = to
+		c.link(folder, link{name: name, old: old, node: n})
+	})
 }
 
 // name gives a file another name.
@@ -320,14 +312,7 @@ func (c *call) name(from, to string) (int64, unix.Errno) {
 		c.fault("link of %s to %s", from, to)
 		return 0, pass
 	}
-	if c.killed = c.observe("create", to); c.killed {
-		return 0, 0
-	}
-	if err := unix.Link(from, to); err != nil {
-		return 0, number(err)
-	}
-	c.link(folder, link{name: name, node: n})
-	return 0, 0
+	return c.change("create", to, func() error { return unix.Link(from, to) }, func() { c.link(folder, link{name: name, node: n}) })
 }
 
 func (c *call) remove(path string, flags int) (int64, unix.Errno) {
@@ -338,14 +323,8 @@ func (c *call) remove(path string, flags int) (int64, unix.Errno) {
 	if folder == nil || folder.entries[name] == nil {
 		return 0, pass // which fails
 	}
-	if c.killed = c.observe("remove", path); c.killed {
-		return 0, 0
-	}
-	if err := unix.Unlinkat(unix.AT_FDCWD, path, flags); err != nil {
-		return 0, number(err)
-	}
-	c.link(folder, link{name: name})
-	return 0, 0
+	return c.change("remove", path, func() error { return unix.Unlinkat(unix.AT_FDCWD, path, flags) },
+		func() { c.link(folder, link{name: name}) })
 }
 
 func (c *call) mkdir(path string, mode uint32) (int64, unix.Errno) {
@@ -353,41 +332,6 @@ func (c *call) mkdir(path string, mode uint32) (int64, unix.Errno) {
 	if !c.inside(path) || folder == nil || folder.entries[name] != nil {
 		return 0, pass
 	}
-	if c.killed = c.observe("mkdir", path); c.killed {
-		return 0, 0
-	}
-	if err := unix.Mkdir(path, mode); err != nil {
-		return 0, number(err)
-	}
-	n := c.newNode(path, true)
-	c.link(folder, link{name: name, node: n})
-	if err := c.identify(n, path); err != nil {
-		c.fault("created %s: %v", path, err)
-	}
-	return 0, 0
-}
-
-func (c *call) syncFile() (int64, unix.Errno) {
-	n, own := c.file(0)
-	if n == nil {
-		return 0, pass
-	}
-	closed(own)
-	return c.sync(n.path, n)
-}
-
-func (c *call) syncFolder() (int64, unix.Errno) {
-	if n, own := c.file(0); n != nil {
-		closed(own)
-		return c.syncAll()
-	}
-	return 0, pass
-}
-
-func (c *call) syncAll() (int64, unix.Errno) {
-	all := make([]*node, 0, len(c.nodes))
-	for _, n := range c.nodes {
-		all = append(all, n)
-	}
-	return c.sync(c.Root, all...)
+	return c.change("mkdir", path, func() error { return unix.Mkdir(path, mode) },
+		func() { c.created(folder, name, c.newNode(path, true)) })
 }

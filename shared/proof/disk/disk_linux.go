@@ -6,10 +6,10 @@
 //
 // What counts as synced is what POSIX promises, and no file system's habits: fsync, fdatasync and O_DSYNC make the bytes of a
 // file durable that were written before the sync began; an entry of a directory (a new file, a rename, a removal) is durable once
-// the directory is synced. syncfs and sync do both for everything. sync_file_range promises nothing, and counts as nothing.
+// the directory is synced. sync_file_range promises nothing, and counts as nothing.
 //
-// Not simulated: permissions, and bytes that are written through a mapping (of SQLite's -shm, which means nothing after a
-// restart; any other writable shared mapping is an error).
+// Not simulated: permissions, bytes that are written through a mapping (of SQLite's -shm, which means nothing after a restart),
+// and what the program does not use: writes in several pieces, syncfs and sync. [Disk.Err] names such a call.
 package disk
 
 import (
@@ -29,7 +29,7 @@ import (
 // Event is a call of the program on the folder.
 type Event struct {
 	Op   string // "create", "mkdir", "write", "truncate", "rename", "remove", "sync", and "synced" before a sync returns
-	Path string // relative to the folder; of a rename the new one; "." for everything
+	Path string // relative to the folder; of a rename the new one
 }
 
 // Disk is a folder on a disk that can fail. Its programs run one after the other.

@@ -80,11 +80,6 @@ var scripts = map[string]struct {
 		check(unix.SyncFileRange(int(f.Fd()), 0, 4, all))
 		syncFolder(".")
 	}, map[string]string{"a": ""}},
-	"syncfs": {func() {
-		check(os.Mkdir("new", 0o700))
-		check(unix.Syncfs(int(appendTo("new/a", "text", 0).Fd())))
-		appendTo("new/b", "text", 0)
-	}, map[string]string{"new/a": "text"}},
 	"another descriptor of the file": {func() {
 		appendTo("a", "text", 0)
 		check(must(os.OpenFile("a", os.O_RDWR, 0)).Sync())
@@ -128,12 +123,6 @@ var scripts = map[string]struct {
 	"another name, no sync": {func() { check(os.Link("before", "a")) }, map[string]string{}},
 	"removed, no sync":      {func() { check(os.Remove("before")) }, map[string]string{"before": "old"}},
 	"removed":               {func() { check(os.Remove("before")); syncFolder(".") }, map[string]string{"before": "-"}},
-	"vectors": {func() {
-		f := appendTo("a", "", 0)
-		must(unix.Writev(int(f.Fd()), [][]byte{[]byte("te"), []byte("xt")}))
-		check(f.Sync())
-		syncFolder(".")
-	}, map[string]string{"a": "text"}},
 	"a temporary file": {func() {
 		f := must(os.CreateTemp(".", "a"))
 		check(f.Close())

@@ -241,16 +241,18 @@ func (s *session) answer(id uint64, value int64, errno unix.Errno) {
 	s.control(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&a)) // or the thread has ended
 }
 
-// sync makes durable what the nodes have now, and answers when that is done.
-func (c *call) sync(path string, nodes ...*node) (int64, unix.Errno) {
+// sync makes durable what a file or folder has now, and answers when that is done.
+func (c *call) sync() (int64, unix.Errno) {
+	n, own := c.file(0)
+	if n == nil {
+		return 0, pass
+	}
+	closed(own)
+	path := n.path
 	if c.killed = c.observe("sync", path); c.killed {
 		return 0, 0
 	}
-	pending := make([]int, len(nodes))
-	for i, n := range nodes {
-		pending[i] = n.pending()
-	}
-	s, id, takes := c.session, c.id, time.Duration(0)
+	s, id, pending, takes := c.session, c.id, n.pending(), time.Duration(0)
 	if c.SyncTime != nil {
 		takes = c.SyncTime()
 	}
@@ -261,10 +263,8 @@ func (c *call) sync(path string, nodes ...*node) (int64, unix.Errno) {
 		if s.off || s.over {
 			return
 		}
-		for i, n := range nodes {
-			if s.Lies == nil || !s.Lies(s.relative(n.path)) {
-				n.settle(pending[i])
-			}
+		if s.Lies == nil || !s.Lies(s.relative(n.path)) {
+			n.settle(pending)
 		}
 		if s.observe("synced", path) {
 			s.kill()

@@ -99,7 +99,7 @@ func atCall(files string, ops ...string) func(context.Context, *machine) (bool, 
 	return func(ctx context.Context, m *machine) (bool, error) {
 		op, left := ops[m.random.IntN(len(ops))], 1+m.random.IntN(10)
 		m.killAt(func(e disk.Event) bool {
-			if e.Op == op && (e.Path == "." || strings.HasPrefix(e.Path, "data/"+files)) {
+			if e.Op == op && strings.HasPrefix(e.Path, "data/"+files) {
 				left--
 			}
 			return left == 0
