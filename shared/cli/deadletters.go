@@ -145,8 +145,8 @@ func (a *app) deadLettersShowCommand() *cobra.Command {
 		Args: cobra.MatchAll(cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error { return deadletters.CheckID(args[0]) }),
 		RunE: a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, args []string) error {
 			rejections, err := d.Show(ctx, args[0])
-			if err == nil && len(rejections) == 0 {
-				err = fmt.Errorf("no consumer has rejected %s; `sipeat dead-letters list --all` lists what was rejected", args[0])
+			if events.KindOf(err) == events.NotFound {
+				err = fmt.Errorf("%w; `sipeat dead-letters list --all` lists what was rejected", err)
 			}
 			for _, r := range rejections {
 				err = errors.Join(err, a.showRejection(r))

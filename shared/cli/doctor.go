@@ -215,8 +215,8 @@ func (d *doctor) checkDeadLetters(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, deadLettersTimeout)
 	defer cancel()
 	client := &deadletters.Client{Cluster: d.cluster, Topics: topicNames(), Logger: d.logger}
-	groups, complete, err := client.Count(ctx, maxDeadLetters)
-	d.addDeadLetters(groups, complete)
+	open, complete, err := client.ListUpTo(ctx, maxDeadLetters, false)
+	d.addDeadLetters(deadletters.Groups(open), complete)
 	return err
 }
 

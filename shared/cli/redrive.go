@@ -149,7 +149,7 @@ func (a *app) deadLettersRedriveCommand() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: a.onPreview((*deadletters.Client).Redrive, &o, "redriven"),
+		RunE: a.onPreview(deadletters.Redrive, &o, deadletters.Redriven),
 	}
 	c.Flags().IntVar(&o.Rate, "rate", 50, "at most this `number` of events a second (0: no limit)")
 	return c
@@ -170,7 +170,7 @@ func (a *app) deadLettersDiscardCommand() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: a.onPreview((*deadletters.Client).Discard, &o, "discarded"),
+		RunE: a.onPreview(deadletters.Discard, &o, deadletters.Discarded),
 	}
 	c.Flags().StringVar(&o.Reason, "reason", "", "why, for the audit records")
 	_ = c.MarkFlagRequired("reason")
@@ -178,8 +178,8 @@ func (a *app) deadLettersDiscardCommand() *cobra.Command {
 }
 
 // onPreview is the RunE of an action on a preview. It prints the result of each event, and fails unless all are as wanted.
-func (a *app) onPreview(act func(*deadletters.Client, context.Context, string, deadletters.ActOptions) error,
-	o *deadletters.ActOptions, wanted string) func(*cobra.Command, []string) error {
+func (a *app) onPreview(kind deadletters.Kind, o *deadletters.ActOptions, wanted deadletters.State,
+) func(*cobra.Command, []string) error {
 	return a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, args []string) error {
 		all, undone, results := 0, 0, map[string]int{}
 		o.Who = whoami()
@@ -195,7 +195,7 @@ func (a *app) onPreview(act func(*deadletters.Client, context.Context, string, d
 				fmt.Fprintln(a.stdout, strings.TrimSpace(fmt.Sprintf("%-9s  %s  %s", r.Result, r.ID, events.OneLine(r.Why, 300))))
 			}
 		}
-		err := act(d, ctx, args[0], *o)
+		err := d.Act(ctx, kind, args[0], *o)
 		if all > 0 && !a.json {
 			fmt.Fprintf(a.stdout, "%s: %s\n", counted(all, "event"), formatResults(results))
 		}

@@ -136,9 +136,6 @@ func (c *console) deadLetter(ctx context.Context, q idQuery) (v detailView, err 
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	rejections, err := c.DeadLetters.Show(ctx, q.ID)
-	if err == nil && len(rejections) == 0 {
-		err = events.Errorf(events.NotFound, "no consumer has rejected %s", q.ID)
-	}
 	if err != nil {
 		return v, unavailable(err)
 	}
@@ -261,16 +258,12 @@ func (c *console) act(kind deadletters.Kind) http.Handler {
 		}
 		write := stream(w, "application/x-ndjson")
 		write(nil)
-		act := c.DeadLetters.Redrive
-		if kind == deadletters.Discard {
-			act = c.DeadLetters.Discard
-		}
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		defer context.AfterFunc(c.Running, cancel)()
 		end := actionEnd{Ended: true}
-		if err := act(ctx, body.Token, deadletters.ActOptions{Who: cmp.Or(web.Caller(r.Context()), c.Who), Rate: body.Rate,
-			Reason: body.Reason, Report: func(r deadletters.Result) { write(line(r)) }}); err != nil {
+		if err := c.DeadLetters.Act(ctx, kind, body.Token, deadletters.ActOptions{Who: cmp.Or(web.Caller(r.Context()), c.Who),
+			Rate: body.Rate, Reason: body.Reason, Report: func(r deadletters.Result) { write(line(r)) }}); err != nil {
 			c.Logger.Warn("an action on dead letters has stopped", "kind", kind, "error", events.LogText(err.Error()))
 			end.Error = events.LogText(err.Error())
 		}

@@ -45,7 +45,7 @@ func (r *rejections) get(ctx context.Context, fresh bool) (all []*deadletters.Re
 	if err != nil || r.ends != nil && maps.EqualFunc(ends, r.ends, maps.Equal) {
 		return r.all, r.complete, unavailable(err)
 	}
-	all, complete, err = r.client.ListUpTo(ctx, maxRejections)
+	all, complete, err = r.client.ListUpTo(ctx, maxRejections, true)
 	if err != nil {
 		return r.all, r.complete, unavailable(err)
 	}

@@ -18,10 +18,7 @@ type DeadLetters struct{ producer *producer }
 // NewDeadLetters makes the writer. It does not dial before the first dead letter.
 func NewDeadLetters(cluster settings.Kafka, logger *slog.Logger) (*DeadLetters, error) {
 	p, err := newProducer(cluster, logger, deadLetterMaxBytes)
-	if err != nil {
-		return nil, err
-	}
-	return &DeadLetters{p}, nil
+	return &DeadLetters{p}, err
 }
 
 // Write writes the dead letter. One that its topic refuses for its size is written without its value, as class too-large: the

@@ -22,10 +22,7 @@ type Publisher struct{ producer *producer }
 // NewPublisher makes a publisher. It does not dial yet.
 func NewPublisher(cluster settings.Kafka, logger *slog.Logger) (*Publisher, error) {
 	p, err := newProducer(cluster, logger, TopicMaxBytes)
-	if err != nil {
-		return nil, err
-	}
-	return &Publisher{p}, nil
+	return &Publisher{p}, err
 }
 
 // Publish writes the event and waits for the brokers, at most [PublishTimeout] and as long as ctx allows. When they do not

@@ -8,7 +8,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 )
 
-// Kind is what was done.
+// Kind is what is done, see [Client.Act].
 type Kind string
 
 const (

@@ -46,7 +46,7 @@ func TestRedriveStopsBehindABatch(t *testing.T) {
 		token := r.preview(deadletters.PreviewOptions{}).Token
 		ctx, interrupt := context.WithCancel(t.Context())
 		var results []string
-		err := r.Redrive(ctx, token, deadletters.ActOptions{Rate: 40, Report: func(result deadletters.Result) {
+		err := r.Act(ctx, deadletters.Redrive, token, deadletters.ActOptions{Rate: 40, Report: func(result deadletters.Result) {
 			if results = append(results, result.Result); len(results) == 5 { // the first of the second batch of four
 				interrupt()
 			}
@@ -92,10 +92,11 @@ func TestRateOfARedrive(t *testing.T) {
 	r := newRig(t, fake(t).ListenAddrs())
 	r.reject(8)
 	began, done := time.Now(), 0
-	require.NoError(t, r.Redrive(t.Context(), r.preview(deadletters.PreviewOptions{}).Token, deadletters.ActOptions{Rate: 20,
-		Report: func(deadletters.Result) {
-			done++
-			assert.LessOrEqual(t, float64(done), 2+20*time.Since(began).Seconds())
-		}}))
+	require.NoError(t, r.Act(t.Context(), deadletters.Redrive, r.preview(deadletters.PreviewOptions{}).Token,
+		deadletters.ActOptions{Rate: 20,
+			Report: func(deadletters.Result) {
+				done++
+				assert.LessOrEqual(t, float64(done), 2+20*time.Since(began).Seconds())
+			}}))
 	assert.Equal(t, 8, done)
 }

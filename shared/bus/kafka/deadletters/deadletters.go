@@ -155,34 +155,32 @@ var quoted = regexp.MustCompile(`"[^"]*"`)
 // ReasonKind is a reason without what differs from event to event, which is quoted: ids.
 func ReasonKind(reason string) string { return quoted.ReplaceAllString(reason, `"…"`) }
 
-// List returns the rejections that match, in the order of their records. It includes those that are no longer open if all is set.
-func (c *Client) List(ctx context.Context, f Filter, all bool) ([]*Rejection, error) {
-	return c.read(ctx, nil, &snapshot{filter: f}, all)
+// List returns the rejections that match, in the order of their records: the open ones, or with closed all.
+func (c *Client) List(ctx context.Context, f Filter, closed bool) ([]*Rejection, error) {
+	return c.read(ctx, nil, &snapshot{filter: f, closed: closed})
 }
 
-// Show returns the rejections of one record, one for each consumer that rejected it, with the record.
+// Show returns the rejections of one record, one for each consumer that rejected it, with the record. None is NotFound.
 func (c *Client) Show(ctx context.Context, id string) ([]*Rejection, error) {
 	at, err := parseID(id)
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{filter: Filter{ID: FormatID(at), Topic: at.Topic}, values: func(*Rejection) bool { return true }}
-	return c.read(ctx, nil, s, true)
+	rejections, err := c.read(ctx, nil, &snapshot{filter: Filter{ID: FormatID(at), Topic: at.Topic}, closed: true, values: true})
+	if err == nil && len(rejections) == 0 {
+		err = events.Errorf(events.NotFound, "no consumer has rejected %s", id)
+	}
+	return rejections, err
 }
 
-// ListUpTo returns all rejections, the closed ones too. It ends when ctx does, or when it has read the dead letters of limit
-// rejections: complete is false then, and there may be more.
-func (c *Client) ListUpTo(ctx context.Context, limit int) (all []*Rejection, complete bool, err error) {
-	if all, err = c.read(ctx, nil, &snapshot{limit: limit}, true); err != nil && ctx.Err() == nil && !errors.Is(err, errLimit) {
+// ListUpTo is List without a filter. It ends when ctx does, or when it has read the dead letters of limit rejections: complete is
+// false then, and there may be more.
+func (c *Client) ListUpTo(ctx context.Context, limit int, closed bool) (all []*Rejection, complete bool, err error) {
+	all, err = c.read(ctx, nil, &snapshot{limit: limit, closed: closed})
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errLimit) {
 		return nil, false, err
 	}
 	return all, err == nil, nil
-}
-
-// Count counts the open rejections, within the bounds of [Client.ListUpTo].
-func (c *Client) Count(ctx context.Context, limit int) (groups []Group, complete bool, err error) {
-	all, complete, err := c.ListUpTo(ctx, limit)
-	return Groups(slices.DeleteFunc(all, func(r *Rejection) bool { return r.State != Open })), complete, err
 }
 
 // Group is the rejections of one consumer that have one class.

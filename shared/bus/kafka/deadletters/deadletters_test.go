@@ -195,7 +195,7 @@ func (r *rig) redrive(token string) string {
 
 func (r *rig) try(ctx context.Context, token string) (string, error) {
 	var results []string
-	err := r.Redrive(ctx, token, deadletters.ActOptions{Who: "me", Report: func(result deadletters.Result) {
+	err := r.Act(ctx, deadletters.Redrive, token, deadletters.ActOptions{Who: "me", Report: func(result deadletters.Result) {
 		results = append(results, result.Result)
 		assert.Equal(r.t, result.Result == "redriven" || result.Why == "already redriven", result.Done, "%v", result)
 	}})
@@ -244,7 +244,7 @@ func TestRedrive(t *testing.T) {
 		assert.Contains(t, p.Refused[0].Why, "parked")
 		assert.Equal(t, "refused", r.redrive(p.Token))
 
-		require.NoError(t, r.Discard(t.Context(), p.Token, deadletters.ActOptions{Who: "me", Reason: "a test",
+		require.NoError(t, r.Act(t.Context(), deadletters.Discard, p.Token, deadletters.ActOptions{Who: "me", Reason: "a test",
 			Report: func(result deadletters.Result) { assert.Equal(t, "discarded", result.Result) }}))
 		assert.Empty(t, r.open())
 		all, err := r.List(t.Context(), deadletters.Filter{}, true)
@@ -338,19 +338,21 @@ func TestRedriveContinues(t *testing.T) {
 
 		ctx, interrupt := context.WithCancel(t.Context())
 		var results []string
-		err = r.Redrive(ctx, token, deadletters.ActOptions{Who: "me", Rate: 10, Report: func(result deadletters.Result) {
-			results = append(results, result.Result)
-			interrupt()
-		}})
+		err = r.Act(ctx, deadletters.Redrive, token, deadletters.ActOptions{Who: "me", Rate: 10,
+			Report: func(result deadletters.Result) {
+				results = append(results, result.Result)
+				interrupt()
+			}})
 		require.ErrorContains(t, err, "the same token continues")
 		assert.Equal(t, []string{"redriven"}, results)
 
 		var second string
-		err = r.Redrive(t.Context(), token, deadletters.ActOptions{Who: "me", Rate: 10, Report: func(deadletters.Result) {
-			if second == "" {
-				second = r.redrive(token)
-			}
-		}})
+		err = r.Act(t.Context(), deadletters.Redrive, token, deadletters.ActOptions{Who: "me", Rate: 10,
+			Report: func(deadletters.Result) {
+				if second == "" {
+					second = r.redrive(token)
+				}
+			}})
 		require.ErrorContains(t, err, "another redrive or discard has begun")
 		assert.NotContains(t, err.Error(), "invalid attempt")
 		assert.Equal(t, "skipped redriven redriven", second)
@@ -382,7 +384,7 @@ func TestRedriveEndsWithoutBrokers(t *testing.T) {
 	r.write("e1", "s1")
 	r.consume("a")
 	var results []string
-	err := r.Redrive(t.Context(), r.preview(deadletters.PreviewOptions{}).Token, deadletters.ActOptions{
+	err := r.Act(t.Context(), deadletters.Redrive, r.preview(deadletters.PreviewOptions{}).Token, deadletters.ActOptions{
 		Rate: 10, Report: func(result deadletters.Result) { // a batch of one
 			results = append(results, result.Result)
 			cluster.Close()
@@ -392,8 +394,8 @@ func TestRedriveEndsWithoutBrokers(t *testing.T) {
 	assert.Equal(t, []string{"redriven", "failed"}, results)
 }
 
-// Count ends at its limit and with its context, with what it has found.
-func TestCount(t *testing.T) {
+// ListUpTo ends at its limit and with its context, with what it has found.
+func TestListUpTo(t *testing.T) {
 	onBrokers(t, func(t *testing.T, r *rig) {
 		r.fail(errors.New("broken"), "e0", "e1", "e2")
 		for n := range 3 {
@@ -401,15 +403,16 @@ func TestCount(t *testing.T) {
 		}
 		r.consume("a")
 		for limit, counted := range map[int]int{1: 1, 2: 2, 3: 3, 4: 3} {
-			groups, complete, err := r.Count(t.Context(), limit)
+			open, complete, err := r.ListUpTo(t.Context(), limit, false)
 			require.NoError(t, err)
+			groups := deadletters.Groups(open)
 			require.Len(t, groups, 1)
 			assert.Equal(t, counted, groups[0].Count)
 			assert.Equal(t, limit >= 3, complete)
 		}
 		ended, end := context.WithCancel(t.Context())
 		end()
-		_, complete, err := r.Count(ended, 9)
+		_, complete, err := r.ListUpTo(ended, 9, false)
 		require.NoError(t, err)
 		assert.False(t, complete)
 	})

@@ -94,8 +94,8 @@ func digest(set []*Rejection) []byte {
 // Preview selects the open rejections that match and finds out which can be redriven. It changes nothing.
 func (c *Client) Preview(ctx context.Context, f Filter, o PreviewOptions) (*Preview, error) {
 	o.MaxRedrives = cmp.Or(o.MaxRedrives, MaxRedrives)
-	s := &snapshot{filter: f, values: isOpen}
-	set, err := c.read(ctx, nil, s, false)
+	s := &snapshot{filter: f, values: true}
+	set, err := c.read(ctx, nil, s)
 	if err != nil {
 		return nil, err
 	}
@@ -128,8 +128,6 @@ func (c *Client) Preview(ctx context.Context, f Filter, o PreviewOptions) (*Prev
 	p.Token, err = t.String()
 	return p, err
 }
-
-func isOpen(r *Rejection) bool { return r.State == Open }
 
 // refusal is why a rejection cannot be redriven; "" = it can.
 func (c *Client) refusal(ctx context.Context, r *Rejection, o PreviewOptions) (string, error) {

@@ -26,8 +26,9 @@ type bounds map[string]map[int32]int64
 // snapshot is what the dead-letter topics and the audit topic hold up to some bounds.
 type snapshot struct {
 	filter Filter
-	values func(*Rejection) bool // of which rejections that match the values are kept; nil = of none
-	limit  int                   // ends the reading when there are so many rejections; 0 = none
+	closed bool // rejections match that are no longer open, too
+	values bool // the values of those that match are kept
+	limit  int  // ends the reading when there are so many rejections; 0 = none
 
 	done       actions
 	rejections map[source]*Rejection
@@ -41,9 +42,9 @@ type snapshot struct {
 var errLimit = errors.New("there are more dead letters than the limit")
 
 // read reads the dead letters of the filter's topic, or of all, and what was done about them: up to the bounds or, if they are
-// nil, what there is now. It returns the rejections that match, in the order of their records, and only open ones unless all is
-// set; after an error those that were read until then, and what is open in that is open.
-func (c *Client) read(ctx context.Context, until bounds, s *snapshot, all bool) ([]*Rejection, error) {
+// nil, what there is now. It returns the rejections that match, in the order of their records; after an error those that were
+// read until then, and what is open in that is open.
+func (c *Client) read(ctx context.Context, until bounds, s *snapshot) ([]*Rejection, error) {
 	topics := c.Topics
 	if topic := s.filter.Topic; topic != "" {
 		if !slices.Contains(topics, topic) {
@@ -61,7 +62,7 @@ func (c *Client) read(ctx context.Context, until bounds, s *snapshot, all bool) 
 		reading.Go(func() error { return c.readTopic(ctx, bus.DeadLetterTopic(topic), until, s, s.add) })
 	}
 	err := reading.Wait()
-	return s.matching(all), err
+	return s.matching(), err
 }
 
 // readTopic reads a topic, unless it does not exist.
@@ -115,7 +116,7 @@ func (s *snapshot) add(record bus.Record) error {
 	r.Record = bus.Record{}
 	r.EventID, r.Key = identify(l.Record)
 	r.State = s.done.stateOf(r.source(), redrives)
-	if s.values != nil && s.filter.Matches(r) && s.values(r) {
+	if s.values && s.matches(r) {
 		r.Record = l.Record
 	}
 	if s.bytes += len(r.Record.Value); s.bytes > maxBytes {
@@ -152,9 +153,13 @@ func origin(r bus.Record, at bus.Position) (bus.Position, int) {
 	return at, redrives
 }
 
-func (s *snapshot) matching(all bool) (matching []*Rejection) {
+func (s *snapshot) matches(r *Rejection) bool {
+	return s.filter.Matches(r) && (s.closed || r.State == Open)
+}
+
+func (s *snapshot) matching() (matching []*Rejection) {
 	for _, r := range s.rejections {
-		if s.filter.Matches(r) && (all || r.State == Open) {
+		if s.matches(r) {
 			matching = append(matching, r)
 		}
 	}

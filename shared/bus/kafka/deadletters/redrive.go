@@ -52,18 +52,6 @@ type ActOptions struct {
 	Report func(Result) // called for each rejection of the preview
 }
 
-// Redrive writes the eligible rejections of a preview to their topics again, for the consumers that rejected them, a batch of up
-// to 100 at a time: one is acknowledged by all in-sync replicas before the next. When ctx is done or the brokers fail it stops
-// behind a batch; the same token continues. An error says why not all rejections were reported.
-func (c *Client) Redrive(ctx context.Context, preview string, o ActOptions) error {
-	return c.act(ctx, Redrive, preview, o)
-}
-
-// Discard closes all rejections of a preview, the refused ones too. Their dead letters stay on their topics.
-func (c *Client) Discard(ctx context.Context, preview string, o ActOptions) error {
-	return c.act(ctx, Discard, preview, o)
-}
-
 // transactionalID is one for all actions, so that only one runs at a time.
 const transactionalID = "sipeat-dead-letters"
 
@@ -81,13 +69,16 @@ type action struct {
 	stuck   bool // the transaction could not be ended, so that the client can write nothing more; the next action ends it
 }
 
-func (c *Client) act(ctx context.Context, kind Kind, preview string, o ActOptions) error {
+// Act writes the eligible rejections of a preview to their topics again, for the consumers that rejected them, or closes all of
+// its rejections, the refused ones too, whose dead letters stay on their topics. It takes a batch of up to 100 at a time: one is
+// acknowledged by all in-sync replicas before the next. When ctx is done or the brokers fail it stops behind a batch; the same
+// token continues. An error says why not all rejections were reported.
+func (c *Client) Act(ctx context.Context, kind Kind, preview string, o ActOptions) error {
 	t, err := parseToken(preview)
 	if err != nil {
 		return err
 	}
-	s := &snapshot{filter: t.Filter, values: isOpen}
-	set, err := c.read(ctx, t.Bounds, s, false)
+	set, err := c.read(ctx, t.Bounds, &snapshot{filter: t.Filter, values: true})
 	if err != nil {
 		return err
 	}
