@@ -112,10 +112,6 @@ const (
 
 // RedrivenFor reports whether the record is for the group: it was not redriven for another one.
 func (r *Record) RedrivenFor(group string) bool {
-	for i := len(r.Headers) - 1; i >= 0; i-- {
-		if r.Headers[i].Key == HeaderRedriveConsumer {
-			return string(r.Headers[i].Value) == group
-		}
-	}
-	return true
+	consumer := r.Header(HeaderRedriveConsumer)
+	return consumer == nil || string(consumer) == group
 }

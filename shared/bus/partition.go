@@ -78,7 +78,7 @@ func (p *Partition) Deliver(records []Record) {
 	deliveries, bytes := make([]delivery, len(records)), 0
 	for i := range records {
 		d, r := &deliveries[i], &records[i]
-		d.Position, d.epoch, d.size = Position{r.Topic, r.Partition, r.Offset}, r.LeaderEpoch, r.size()
+		d.Position, d.epoch, d.size = r.Position(), r.LeaderEpoch, r.size()
 		d.key = maphash.Bytes(seed, r.Key)
 		d.record.Store(r)
 		if len(r.Key) == 0 { // the TypeScript app writes none: the event's own orders it

@@ -2,8 +2,12 @@ package bus
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sipeat/sipeat/shared/events"
@@ -51,11 +55,51 @@ func (r *Record) Clone() *Record {
 	return &c
 }
 
+// Header is the value of the last header of a name; nil = there is none.
+func (r *Record) Header(name string) []byte {
+	for _, h := range slices.Backward(r.Headers) {
+		if h.Key == name {
+			return h.Value
+		}
+	}
+	return nil
+}
+
+// Identify returns the eventId of the record, "" if it cannot be decoded, and the key within which it is ordered: its own or,
+// without one, that of the event.
+func (r *Record) Identify() (eventID, key string) {
+	key = string(r.Key)
+	if d, ok := events.Lookup(r.Topic); ok {
+		if e, err := d.Decode(r.Value); err == nil {
+			eventID, key = e.EventID(), cmp.Or(key, e.Key())
+		}
+	}
+	return eventID, key
+}
+
 // Position is the place of a record.
 type Position struct {
-	Topic     string
-	Partition int32
-	Offset    int64
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+}
+
+// Position is where the record is.
+func (r *Record) Position() Position { return Position{r.Topic, r.Partition, r.Offset} }
+
+// String is topic/partition/offset.
+func (p Position) String() string { return fmt.Sprintf("%s/%d/%d", p.Topic, p.Partition, p.Offset) }
+
+// ParsePosition reads what [Position.String] wrote; anything else is Invalid.
+func ParsePosition(text string) (Position, error) {
+	topic, rest, _ := strings.Cut(text, "/")
+	number, position, _ := strings.Cut(rest, "/")
+	partition, err := strconv.ParseInt(number, 10, 32)
+	offset, err2 := strconv.ParseInt(position, 10, 64)
+	if topic == "" || err != nil || err2 != nil || min(partition, offset) < 0 {
+		return Position{}, events.Errorf(events.Invalid, "%.100q is not topic/partition/offset, the id of a dead letter", text)
+	}
+	return Position{topic, int32(partition), offset}, nil
 }
 
 // Publisher writes events to their topics.

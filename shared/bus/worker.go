@@ -150,9 +150,8 @@ func (w *worker) begin() {
 	e, d := w.partition.engine, w.current
 	d.ctx = w.partition.ctx
 	record := d.record.Load()
-	i := slices.IndexFunc(record.Headers, func(h Header) bool { return h.Key == trace.Header })
-	if i >= 0 {
-		if parent, ok := trace.Parse(string(record.Headers[i].Value)); ok {
+	if text := record.Header(trace.Header); text != nil {
+		if parent, ok := trace.Parse(string(text)); ok {
 			d.ctx = trace.With(d.ctx, parent)
 		}
 	}

@@ -142,7 +142,10 @@ func (a *app) deadLettersShowCommand() *cobra.Command {
 			"an event that two consumers rejected is shown for each. A long value is cut off, unless --json is given.",
 		Example: "  sipeat dead-letters show contact-created/2/1042\n" +
 			"  sipeat dead-letters show contact-created/2/1042 --json | jq -r .value",
-		Args: cobra.MatchAll(cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error { return deadletters.CheckID(args[0]) }),
+		Args: cobra.MatchAll(cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+			_, err := bus.ParsePosition(args[0])
+			return err
+		}),
 		RunE: a.onDeadLetters(func(ctx context.Context, d *deadletters.Client, args []string) error {
 			rejections, err := d.Show(ctx, args[0])
 			if events.KindOf(err) == events.NotFound {

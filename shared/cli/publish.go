@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/schollz/progressbar/v3"
+	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/web"
@@ -49,8 +50,8 @@ type publishing struct {
 
 // sent is a line that waits for its acknowledgement.
 type sent struct {
-	line    int
-	pending *kafka.Pending
+	line int
+	wait func(context.Context) (bus.Position, error)
 }
 
 const (
@@ -133,7 +134,7 @@ func (p *publishing) event(line int, text []byte) (events.Any, error) {
 // settle waits until at most this many lines wait for their acknowledgement. Each wait has its own timeout.
 func (p *publishing) settle(limit int) error {
 	for len(p.waiting) > limit {
-		if _, err := p.waiting[0].pending.Wait(context.Background()); err != nil {
+		if _, err := p.waiting[0].wait(context.Background()); err != nil {
 			first, last := p.waiting[0].line, p.waiting[len(p.waiting)-1].line
 			p.waiting = nil
 			return fmt.Errorf("lines %d to %d were sent, but not confirmed, and may or may not be published; later lines were not "+

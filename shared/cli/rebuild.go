@@ -171,9 +171,9 @@ func (r *rebuild) replay(ctx context.Context, model store.Store, follow bool) er
 		topic := f.Replay.Topic
 		o := kafka.ReplayOptions{From: marks.Held(topic), Logger: r.logger, Advance: model.Advance, DeadLetters: r,
 			Delivery: bus.Options{Report: r.logOutage, MaxBuffered: 1024, MaxBufferedBytes: 4 << 20},
-			Progress: func(handled, all int64) { r.progress.add(topic, handled, all) }}
+			Follow:   follow, Progress: func(handled, all int64) { r.progress.add(topic, handled, all) }}
 		if follow {
-			o.Progress, o.CaughtUp = func(int64, int64) {}, func() {}
+			o.Progress = func(int64, int64) {}
 		}
 		replays.Go(func() error { return kafka.Replay(ctx, r.cluster, f.Replay, o) })
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,8 +79,7 @@ func (a *app) printPreview(p *deadletters.Preview) error {
 	if a.json {
 		return a.writeJSON(p)
 	}
-	all := len(p.Rejections)
-	if all == 0 {
+	if p.Count == 0 {
 		fmt.Fprintln(a.stdout, noDeadLetters)
 		return nil
 	}
@@ -88,12 +88,12 @@ func (a *app) printPreview(p *deadletters.Preview) error {
 		_ = printList(a, p.Refused, "REFUSED\tWHY", row) // a table
 		fmt.Fprintln(a.stdout)
 	}
-	text := fmt.Sprintf("%d of %s can be redriven.", p.Eligible, counted(all, "event"))
+	text := fmt.Sprintf("%d of %s can be redriven.", p.Eligible, counted(p.Count, "event"))
 	if p.Eligible > 0 {
 		text += "\n`sipeat dead-letters redrive TOKEN` redrives them."
 	}
 	fmt.Fprintf(a.stdout, "%s\n`sipeat dead-letters discard TOKEN --reason TEXT` closes all %d.\n\nTOKEN=%s\n",
-		text, all, p.Token)
+		text, p.Count, p.Token)
 	return nil
 }
 
@@ -208,12 +208,10 @@ func (a *app) onPreview(kind deadletters.Kind, o *deadletters.ActOptions, wanted
 
 // whoami names the user and the machine, for the audit records.
 func whoami() string {
-	name, host := "unknown", "unknown"
+	name := "unknown"
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
-	if h, err := os.Hostname(); err == nil {
-		host = h
-	}
-	return name + "@" + host
+	host, _ := os.Hostname()
+	return name + "@" + cmp.Or(host, "unknown")
 }

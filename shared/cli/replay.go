@@ -15,7 +15,6 @@ import (
 	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
-	"github.com/sipeat/sipeat/shared/events"
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 )
@@ -122,12 +121,11 @@ func (r *replay) run(ctx context.Context) error {
 }
 
 func (r *replay) selects(record bus.Record) bool {
-	if r.key == "" || string(record.Key) == r.key {
-		return true
+	key := string(record.Key)
+	if r.key != "" && record.Key == nil {
+		_, key = record.Identify()
 	}
-	d, _ := events.Lookup(record.Topic)
-	e, err := d.Decode(record.Value)
-	return record.Key == nil && err == nil && e.Key() == r.key
+	return r.key == "" || r.key == key
 }
 
 // Write logs and counts what the projection rejects: the workers have written it to the dead-letter topic already.

@@ -93,13 +93,9 @@ func (a *app) showRecord(r bus.Record) error {
 	if a.json {
 		return a.showRecordJSON(r)
 	}
-	why := map[string]string{} // the last header of each key: a dead letter may be one of a dead letter
-	for _, h := range r.Headers {
-		why[h.Key] = printable(h.Value)
-	}
 	reason := ""
-	if class, rejected := why[bus.HeaderClass]; rejected {
-		reason = class + ": " + why[bus.HeaderReason] + "\t"
+	if class := r.Header(bus.HeaderClass); class != nil {
+		reason = printable(class) + ": " + printable(r.Header(bus.HeaderReason)) + "\t"
 	}
 	_, err := fmt.Fprintf(a.stdout, "%d\t%d\t%s\t%s\t%s%s\n", r.Partition, r.Offset, r.Timestamp.UTC().Format(time.RFC3339),
 		printable(r.Key), reason, printable(r.Value))

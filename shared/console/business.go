@@ -10,8 +10,6 @@ import (
 
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/bus/kafka"
-	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
-	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
 	"golang.org/x/sync/errgroup"
 )
@@ -91,17 +89,11 @@ type feedEvent struct {
 func feedEventOf(r bus.Record) feedEvent {
 	e := feedEvent{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, At: r.Timestamp,
 		Key: *text(append([]byte{}, r.Key...), 200), Value: text(r.Value, maxFeedText)}
-	topic := r.Topic
 	if l, ok := bus.ParseDeadLetter(r); ok {
-		topic = l.Record.Topic
-		e.Rejected = deadletters.FormatID(bus.Position{Topic: topic, Partition: l.Record.Partition, Offset: l.Record.Offset}) +
-			" by " + l.Consumer + " as " + string(l.Class) + ": " + l.Reason
+		r = l.Record
+		e.Rejected = r.Position().String() + " by " + l.Consumer + " as " + string(l.Class) + ": " + l.Reason
 	}
-	if d, ok := events.Lookup(topic); ok {
-		if event, err := d.Decode(r.Value); err == nil {
-			e.EventID = event.EventID()
-		}
-	}
+	e.EventID, _ = r.Identify()
 	return e
 }
 

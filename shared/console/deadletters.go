@@ -166,8 +166,7 @@ func (c *console) deadLetter(ctx context.Context, q idQuery) (v detailView, err 
 
 // later finds what of the same key came after a record, as far as it finds it in time.
 func (c *console) later(ctx context.Context, r *deadletters.Rejection) (found []laterEvent, complete bool) {
-	definition, ok := events.Lookup(r.Topic)
-	if !ok || r.Key == "" {
+	if r.Key == "" {
 		return nil, true
 	}
 	ctx, cancel := context.WithTimeout(ctx, laterWithin)
@@ -175,14 +174,11 @@ func (c *console) later(ctx context.Context, r *deadletters.Rejection) (found []
 	enough := errors.New("enough")
 	err := kafka.Tail(ctx, c.Cluster, r.Topic, kafka.TailOptions{Partitions: []int32{r.Partition},
 		From: &kafka.Point{Offset: r.Offset + 1}, Logger: c.Logger}, func(record bus.Record) error {
-		key, later := string(record.Key), laterEvent{Offset: record.Offset, At: record.Timestamp}
-		if key == "" || key == r.Key {
-			if e, err := definition.Decode(record.Value); err == nil {
-				key, later.EventID = cmp.Or(key, e.Key()), e.EventID()
-			}
+		if len(record.Key) > 0 && string(record.Key) != r.Key {
+			return nil
 		}
-		if key == r.Key {
-			found = append(found, later)
+		if eventID, key := record.Identify(); key == r.Key {
+			found = append(found, laterEvent{record.Offset, record.Timestamp, eventID})
 		}
 		if len(found) == maxLater {
 			return enough
@@ -207,20 +203,14 @@ type previewQuery struct {
 	OutOfOrder  string `query:"outOfOrder" default:"no" oneof:"yes no"`
 }
 
-type previewView struct {
-	Token    string                `json:"token"`
-	Count    int                   `json:"count"`
-	Eligible int                   `json:"eligible"`
-	Refused  []deadletters.Refusal `json:"refused"` // the first [maxShown]
-}
-
-func (c *console) preview(ctx context.Context, q previewQuery) (previewView, error) {
+func (c *console) preview(ctx context.Context, q previewQuery) (*deadletters.Preview, error) {
 	p, err := c.DeadLetters.Preview(ctx, q.filter(),
 		deadletters.PreviewOptions{MaxRedrives: q.MaxRedrives, OutOfOrder: q.OutOfOrder == "yes"})
 	if err != nil {
-		return previewView{}, unavailable(err)
+		return nil, unavailable(err)
 	}
-	return previewView{p.Token, len(p.Rejections), p.Eligible, p.Refused[:min(len(p.Refused), maxShown)]}, nil
+	p.Refused = p.Refused[:min(len(p.Refused), maxShown)]
+	return p, nil
 }
 
 type actionBody struct {

@@ -282,7 +282,7 @@ func (s *search) look(d events.Definition, r bus.Record) error {
 	}
 	name := r.Topic + " " + n.EventID
 	if n.EventID == "" {
-		name = deadletters.FormatID(bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset})
+		name = r.Position().String()
 	}
 	if known := s.found[name]; known != nil {
 		n = known
@@ -294,13 +294,9 @@ func (s *search) look(d events.Definition, r bus.Record) error {
 		n.Payload = *text(r.Value, maxPayload)
 	}
 	place := Place{Partition: r.Partition, Offset: r.Offset, At: r.Timestamp}
-	for _, h := range r.Headers {
-		switch h.Key {
-		case bus.HeaderRedrives:
-			place.Redrive, _ = strconv.Atoi(string(h.Value))
-		case trace.Header:
-			place.Trace = *text(append([]byte{}, h.Value...), maxHeader)
-		}
+	place.Redrive, _ = strconv.Atoi(string(r.Header(bus.HeaderRedrives)))
+	if parent := r.Header(trace.Header); parent != nil {
+		place.Trace = *text(parent, maxHeader)
 	}
 	if route, _ := s.command(d); route != "" && n.Metadata.Producer == events.Producer && n.Metadata.CausationID == "" {
 		n.Request = &Request{route, derived(n.EventID), place.Trace}

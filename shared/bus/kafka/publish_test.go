@@ -143,7 +143,7 @@ func TestCloseLeavesRecordsInFlightUnknown(t *testing.T) {
 	now, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, p.Close(now), context.Canceled)
-	_, err = sent.Wait(t.Context())
+	_, err = sent(t.Context())
 	unconfirmed(t, err, "id-b")
 }
 
@@ -226,12 +226,12 @@ func TestRecordAfterAnAbandonedOneIsWritten(t *testing.T) {
 			if c.gone {
 				cancel()
 			}
-			_, err = sent.Wait(ctx)
+			_, err = sent(ctx)
 			require.Equal(t, events.Unavailable, events.KindOf(err))
 			assert.Equal(t, !c.gone, errors.Is(err, kgo.ErrRecordTimeout), "%v", err)
 			next := p.Send(t.Context(), toTopic{nil, b.topic, "next", "v"})
 			moving.Remove()
-			at, err := next.Wait(t.Context())
+			at, err := next(t.Context())
 			require.NoError(t, err)
 			_, err = p.Publish(t.Context(), toTopic{nil, b.topic, "last", "v"})
 			require.NoError(t, err)

@@ -28,42 +28,34 @@ func NewPublisher(cluster settings.Kafka, logger *slog.Logger) (*Publisher, erro
 // Publish writes the event and waits for the brokers, at most [PublishTimeout] and as long as ctx allows. When they do not
 // confirm it, the error is Unavailable, with the event's id: it may have been written, or may still be.
 func (p *Publisher) Publish(ctx context.Context, e events.Any) (bus.Position, error) {
-	return p.Send(ctx, e).Wait(ctx)
+	return p.Send(ctx, e)(ctx)
 }
 
-// Send begins to write the event and returns at once. Events that are sent one after the other are written in that order.
-func (p *Publisher) Send(ctx context.Context, e events.Any) *Pending {
+// Send begins to write the event and returns at once. Events that are sent one after the other are written in that order. wait
+// waits as [Publisher.Publish] does, and is to be called once.
+func (p *Publisher) Send(ctx context.Context, e events.Any) (wait func(context.Context) (bus.Position, error)) {
 	value, err := e.Encode()
 	if err != nil {
-		return &Pending{failed: err}
+		return func(context.Context) (bus.Position, error) { return bus.Position{}, err }
 	}
 	record := &kgo.Record{Topic: e.Topic(), Key: []byte(e.Key()), Value: value}
 	if parent, ok := trace.From(ctx); ok {
 		record.Headers = []kgo.RecordHeader{{Key: trace.Header, Value: []byte(parent)}}
 	}
-	return &Pending{eventID: e.EventID(), written: p.producer.produce(ctx, record)}
+	written := p.producer.produce(ctx, record)
+	return func(ctx context.Context) (bus.Position, error) { return confirmed(ctx, written, e.EventID()) }
 }
 
-// Pending is an event on its way.
-type Pending struct {
-	eventID string
-	written <-chan kgo.ProduceResult
-	failed  error // it never went
-}
-
-// Wait waits as [Publisher.Publish] does. It is to be called once.
-func (p *Pending) Wait(ctx context.Context) (bus.Position, error) {
-	if p.failed != nil {
-		return bus.Position{}, p.failed
-	}
-	r, err := await(ctx, p.written)
+// confirmed waits until the record of an event is written.
+func confirmed(ctx context.Context, written <-chan kgo.ProduceResult, eventID string) (bus.Position, error) {
+	r, err := await(ctx, written)
 	if err == nil {
 		return bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, nil
 	}
 	if errors.Is(err, kerr.MessageTooLarge) {
 		return bus.Position{}, events.Wrap(events.Invalid, err, "the event is larger than its topic takes")
 	}
-	return bus.Position{}, &events.Error{Kind: events.Unavailable, EventID: p.eventID, Err: err,
+	return bus.Position{}, &events.Error{Kind: events.Unavailable, EventID: eventID, Err: err,
 		Message: "the event was not confirmed; it may have been written, or may still be"}
 }
 

@@ -123,9 +123,7 @@ type ReplayOptions struct {
 	Advance Advance
 	// Progress is called as often, with the number of offsets that were handled and the number that there were at the start.
 	Progress func(handled, all int64)
-	// CaughtUp, if set, is called when the records that there were at the start are handled; then Replay continues with new ones
-	// until ctx is done. Without it Replay ends there.
-	CaughtUp func()
+	Follow   bool // go on with new records until ctx is done; otherwise end once those that there were at the start are handled
 	Logger   *slog.Logger
 }
 
@@ -199,10 +197,7 @@ func (r *replay) next(ctx context.Context, done bool) (more bool, err error) {
 			r.Logger.Warn("the progress of the read model cannot be stored", "topic", r.topic, "error", err)
 		}
 	}
-	if caughtUp && r.CaughtUp != nil {
-		r.CaughtUp()
-	}
-	return r.CaughtUp != nil || !r.caughtUp, nil
+	return r.Follow || !r.caughtUp, nil
 }
 
 func (r *replay) advance(ctx context.Context) error {

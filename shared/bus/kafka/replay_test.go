@@ -106,9 +106,9 @@ func TestReplayFollowsUntilCancelled(t *testing.T) {
 		b.write(moved(0, "a", 1))
 		d := newDiary(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		caughtUp, ended := make(chan struct{}), make(chan error)
-		go func() { ended <- b.replay(ctx, kafka.ReplayOptions{CaughtUp: func() { close(caughtUp) }}, d.handler) }()
-		<-caughtUp
+		ended := make(chan error)
+		go func() { ended <- b.replay(ctx, kafka.ReplayOptions{Follow: true}, d.handler) }()
+		d.waitFor(map[string]int{"a": 1})
 		b.write(moved(0, "a", 2))
 		d.waitFor(map[string]int{"a": 2})
 		cancel()

@@ -45,7 +45,7 @@ type actions map[source]struct {
 func (a actions) add(record bus.Record) error {
 	var r AuditRecord
 	_ = json.Unmarshal(record.Value, &r)
-	at, err := parseID(r.ID)
+	at, err := bus.ParsePosition(r.ID)
 	if err != nil || r.Stage != stageItem {
 		return nil //nolint:nilerr // another program wrote it
 	}

@@ -23,7 +23,6 @@ import (
 	"log/slog"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -56,10 +55,8 @@ const (
 
 // Rejection is a rejected event. Class, Reason, Attempts and LastAttempts are those of the newest dead letter.
 type Rejection struct {
-	ID           string        `json:"id"` // topic/partition/offset of the record that was rejected first
-	Topic        string        `json:"topic"`
-	Partition    int32         `json:"partition"`
-	Offset       int64         `json:"offset"`
+	ID           string        `json:"id"` // its position as text
+	bus.Position               // of the record that was rejected first
 	EventID      string        `json:"eventId,omitempty"` // "" = the record cannot be decoded
 	Key          string        `json:"key,omitempty"`
 	Class        bus.Class     `json:"class"`
@@ -81,30 +78,6 @@ type source struct {
 	consumer string
 }
 
-func (r *Rejection) source() source {
-	return source{bus.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, r.Consumer}
-}
-
-// FormatID is the ID of the rejections of a record.
-func FormatID(p bus.Position) string { return fmt.Sprintf("%s/%d/%d", p.Topic, p.Partition, p.Offset) }
-
-// CheckID is Invalid if the text cannot be the ID of a [Rejection].
-func CheckID(id string) error {
-	_, err := parseID(id)
-	return err
-}
-
-func parseID(id string) (bus.Position, error) {
-	topic, rest, _ := strings.Cut(id, "/")
-	number, position, _ := strings.Cut(rest, "/")
-	partition, err := strconv.ParseInt(number, 10, 32)
-	offset, err2 := strconv.ParseInt(position, 10, 64)
-	if topic == "" || err != nil || err2 != nil || min(partition, offset) < 0 {
-		return bus.Position{}, events.Errorf(events.Invalid, "%.100q is not topic/partition/offset, the id of a dead letter", id)
-	}
-	return bus.Position{Topic: topic, Partition: int32(partition), Offset: offset}, nil
-}
-
 // Filter selects rejections: all fields that are set must match.
 type Filter struct {
 	Topic    string    `json:"topic,omitempty"` // the source topic
@@ -119,12 +92,12 @@ type Filter struct {
 
 // SetID selects one event by its eventId, or by the ID of a [Rejection].
 func (f *Filter) SetID(id string) {
-	at, err := parseID(id)
+	at, err := bus.ParsePosition(id)
 	if err != nil {
 		f.EventID = id
 		return
 	}
-	f.ID, f.Topic = FormatID(at), cmp.Or(f.Topic, at.Topic)
+	f.ID, f.Topic = at.String(), cmp.Or(f.Topic, at.Topic)
 }
 
 // String shows the fields that are set, as flags of the command line.
@@ -162,11 +135,11 @@ func (c *Client) List(ctx context.Context, f Filter, closed bool) ([]*Rejection,
 
 // Show returns the rejections of one record, one for each consumer that rejected it, with the record. None is NotFound.
 func (c *Client) Show(ctx context.Context, id string) ([]*Rejection, error) {
-	at, err := parseID(id)
+	at, err := bus.ParsePosition(id)
 	if err != nil {
 		return nil, err
 	}
-	rejections, err := c.read(ctx, nil, &snapshot{filter: Filter{ID: FormatID(at), Topic: at.Topic}, closed: true, values: true})
+	rejections, err := c.read(ctx, nil, &snapshot{filter: Filter{ID: at.String(), Topic: at.Topic}, closed: true, values: true})
 	if err == nil && len(rejections) == 0 {
 		err = events.Errorf(events.NotFound, "no consumer has rejected %s", id)
 	}

@@ -29,11 +29,10 @@ type PreviewOptions struct {
 
 // Preview is a set of open rejections, pinned by its token.
 type Preview struct {
-	Token    string    `json:"token"` // what Redrive and Discard act on; it does not expire
+	Token    string    `json:"token"` // what [Client.Act] acts on; it does not expire
+	Count    int       `json:"count"` // of the whole set
 	Eligible int       `json:"eligible"`
 	Refused  []Refusal `json:"refused"`
-
-	Rejections []*Rejection `json:"-"` // the whole set
 }
 
 // Refusal is a rejection that would not be redriven.
@@ -106,7 +105,7 @@ func (c *Client) Preview(ctx context.Context, f Filter, o PreviewOptions) (*Prev
 		}
 	}
 	t := token{Filter: f, Options: o, Bounds: s.bounds, Count: len(set), Set: digest(set), Eligible: make([]byte, (len(set)+7)/8)}
-	p := &Preview{Rejections: set, Refused: []Refusal{}}
+	p := &Preview{Count: len(set), Refused: []Refusal{}}
 	for i, r := range set {
 		why, err := c.refusal(ctx, r, o)
 		if err != nil {
@@ -179,12 +178,11 @@ func (c *Client) handledLater(ctx context.Context, set []*Rejection, dead map[so
 			if q.key != "" && queues[q] == nil || !record.RedrivenFor(g.consumer) { // the consumer has not handled that
 				return nil
 			}
-			eventID, key := identify(record)
+			eventID, key := record.Identify()
 			q.key = key
-			at := bus.Position{Topic: g.topic, Partition: record.Partition, Offset: record.Offset}
 			for _, r := range queues[q] {
 				repeat := eventID != "" && eventID == r.EventID
-				if record.Offset > r.Offset && !repeat && !dead[source{at, g.consumer}] {
+				if record.Offset > r.Offset && !repeat && !dead[source{record.Position(), g.consumer}] {
 					later[r] = record.Offset
 				}
 			}

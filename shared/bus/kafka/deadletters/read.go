@@ -92,7 +92,7 @@ func (s *snapshot) add(record bus.Record) error {
 	if !ok || bus.DeadLetterTopic(l.Record.Topic) != record.Topic {
 		return nil
 	}
-	at := bus.Position{Topic: l.Record.Topic, Partition: l.Record.Partition, Offset: l.Record.Offset}
+	at := l.Record.Position()
 	s.dead[source{at, l.Consumer}] = true
 	at, redrives := origin(l.Record, at)
 	r := s.rejections[source{at, l.Consumer}]
@@ -100,8 +100,7 @@ func (s *snapshot) add(record bus.Record) error {
 		if s.limit > 0 && len(s.rejections) == s.limit {
 			return errLimit
 		}
-		r = &Rejection{ID: FormatID(at), Topic: at.Topic, Partition: at.Partition, Offset: at.Offset, Consumer: l.Consumer,
-			FirstAt: l.At, LastAt: l.At}
+		r = &Rejection{ID: at.String(), Position: at, Consumer: l.Consumer, FirstAt: l.At, LastAt: l.At}
 		s.rejections[source{at, l.Consumer}] = r
 	}
 	if l.At.Before(r.FirstAt) {
@@ -114,8 +113,8 @@ func (s *snapshot) add(record bus.Record) error {
 	r.Class, r.Reason, r.LastAt, r.Redrives = l.Class, l.Reason, l.At, redrives
 	r.Attempts, r.LastAttempts = l.Attempts, l.LastAttempts
 	r.Record = bus.Record{}
-	r.EventID, r.Key = identify(l.Record)
-	r.State = s.done.stateOf(r.source(), redrives)
+	r.EventID, r.Key = l.Record.Identify()
+	r.State = s.done.stateOf(source{at, l.Consumer}, redrives)
 	if s.values && s.matches(r) {
 		r.Record = l.Record
 	}
@@ -125,31 +124,12 @@ func (s *snapshot) add(record bus.Record) error {
 	return nil
 }
 
-// identify returns the eventId of a record, "" if it cannot be decoded, and the key within which it is ordered: its own or,
-// without one, that of the event.
-func identify(r bus.Record) (eventID, key string) {
-	key = string(r.Key)
-	if d, ok := events.Lookup(r.Topic); ok {
-		if e, err := d.Decode(r.Value); err == nil {
-			eventID, key = e.EventID(), cmp.Or(key, e.Key())
-		}
-	}
-	return eventID, key
-}
-
 // origin is the position of the record that was rejected first, and how often it was redriven.
 func origin(r bus.Record, at bus.Position) (bus.Position, int) {
-	redrives := 0
-	for _, h := range r.Headers {
-		switch h.Key {
-		case bus.HeaderRedriveOf:
-			if first, err := parseID(string(h.Value)); err == nil && first.Topic == at.Topic {
-				at = first
-			}
-		case bus.HeaderRedrives:
-			redrives, _ = strconv.Atoi(string(h.Value))
-		}
+	if first, err := bus.ParsePosition(string(r.Header(bus.HeaderRedriveOf))); err == nil && first.Topic == at.Topic {
+		at = first
 	}
+	redrives, _ := strconv.Atoi(string(r.Header(bus.HeaderRedrives)))
 	return at, redrives
 }
 

@@ -131,7 +131,7 @@ func (a *action) run(ctx context.Context, set []*Rejection, t *token) error {
 	var batch []*Rejection
 	size := 0 // in bytes
 	for i, r := range set {
-		switch state := a.done.stateOf(r.source(), r.Redrives); {
+		switch state := a.done.stateOf(source{r.Position, r.Consumer}, r.Redrives); {
 		case state != Open:
 			a.report(r, ResultSkipped, "already "+string(state), state == stateAfter(a.kind))
 		case a.kind == Redrive && !t.eligible(i):
@@ -244,7 +244,7 @@ func (a *action) produce(ctx context.Context, copies []*kgo.Record, audits []Aud
 	for i, audit := range audits {
 		audit.Action, audit.Kind, audit.Who, audit.At = a.id, a.kind, a.Who, now
 		if len(copies) > 0 {
-			audit.Copy = FormatID(bus.Position{Topic: copies[i].Topic, Partition: copies[i].Partition, Offset: copies[i].Offset})
+			audit.Copy = bus.Position{Topic: copies[i].Topic, Partition: copies[i].Partition, Offset: copies[i].Offset}.String()
 		}
 		value, err := json.Marshal(audit)
 		if err != nil {
