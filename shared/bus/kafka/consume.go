@@ -62,6 +62,18 @@ func (m *Member) poll(ctx context.Context) {
 	}
 }
 
+// fromKgo shares the memory of what was fetched.
+func fromKgo(r *kgo.Record) bus.Record {
+	out := bus.Record{
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp, LeaderEpoch: r.LeaderEpoch,
+		Key: r.Key, Value: r.Value,
+	}
+	for _, h := range r.Headers {
+		out.Headers = append(out.Headers, bus.Header(h))
+	}
+	return out
+}
+
 // fetchError handles the errors of a poll. It runs while no rebalance can, as moving a partition requires.
 func (m *Member) fetchError(ctx context.Context, n int32, err error) {
 	var session *kgo.ErrGroupSession

@@ -9,6 +9,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // DeadLetters writes rejected records to the dead-letter topic of their topic. It has a client of its own: dead letters are
@@ -40,6 +41,14 @@ func (d *DeadLetters) Write(ctx context.Context, l bus.DeadLetter) error {
 func (d *DeadLetters) write(ctx context.Context, l bus.DeadLetter) error {
 	_, err := await(ctx, d.producer.produce(ctx, toKgo(l.Encode())))
 	return err
+}
+
+func toKgo(r bus.Record) *kgo.Record {
+	out := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value}
+	for _, h := range r.Headers {
+		out.Headers = append(out.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	return out
 }
 
 // Close closes the client. Every Write waited for its dead letter, so nothing that matters is in flight.
