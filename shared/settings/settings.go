@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -210,11 +212,11 @@ func isAddress(address string) bool {
 	return err == nil && notNumber == nil && host != "" && !strings.Contains(host, "@")
 }
 
-// IsLoopback reports whether only this machine reaches the address.
+// IsLoopback reports whether only this machine reaches the address, a host with a port or without.
 func IsLoopback(address string) bool {
-	host, _, _ := net.SplitHostPort(address)
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	host := (&url.URL{Host: address}).Hostname()
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 func isName(s, signs string) bool {

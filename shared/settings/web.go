@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -114,7 +113,7 @@ func isOrigin(origin string) bool {
 
 // SafeURL reports whether answers of the URL are authentic: https, or this machine.
 func SafeURL(u *url.URL) bool {
-	return u.Scheme == "https" || u.Scheme == "http" && IsLoopback(net.JoinHostPort(u.Hostname(), "0"))
+	return u.Scheme == "https" || u.Scheme == "http" && IsLoopback(u.Host)
 }
 
 // CheckListen checks the API's address: other machines may reach it only if callers are authenticated.

@@ -2,11 +2,11 @@ package gateway
 
 import (
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/web"
 )
 
@@ -58,7 +58,7 @@ func notProxied(r *http.Request) string {
 }
 
 func ownName(r *http.Request) string {
-	if isLoopback(r.Host) {
+	if settings.IsLoopback(r.Host) {
 		return ""
 	}
 	return "the header Host names another host; use localhost or 127.0.0.1"
@@ -69,16 +69,10 @@ func ownPage(listed []string) rule {
 	return func(r *http.Request) string {
 		for _, origin := range r.Header["Origin"] {
 			u, err := url.Parse(origin)
-			if (err != nil || !isLoopback(u.Host)) && !slices.Contains(listed, origin) {
+			if (err != nil || !settings.IsLoopback(u.Host)) && !slices.Contains(listed, origin) {
 				return "this page is of another origin"
 			}
 		}
 		return ""
 	}
-}
-
-func isLoopback(hostport string) bool {
-	host := (&url.URL{Host: hostport}).Hostname()
-	addr, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && addr.IsLoopback()
 }
