@@ -59,10 +59,10 @@ func next(cursor string) *string {
 // Resource is a contact, machine, request or notification: its payload, and the event that created it.
 // It is one JSON object, for json/v2.
 type Resource[T events.Payload] struct {
-	Data       T           `json:",embed"`
-	EventID    string      `json:"eventId"`
-	CreatedAt  events.Time `json:"createdAt"`
-	Deliveries []Delivery  `json:"deliveries,omitzero"` // of a notification; nil = of anything else
+	Data       T                `json:",embed"`
+	EventID    string           `json:"eventId"`
+	CreatedAt  events.Time      `json:"createdAt"`
+	Deliveries []store.Delivery `json:"deliveries,omitzero"` // of a notification; nil = of anything else
 }
 
 // List is a page of resources, newest first. NextCursor is the cursor of the next page; null at the end.
@@ -79,14 +79,6 @@ func show[T events.Payload](item store.Item) (Resource[T], error) {
 	return Resource[T]{Data: data, EventID: item.EventID, CreatedAt: events.At(item.CreatedAt)}, nil
 }
 
-// Delivery is how far the delivery of a notification by one channel is.
-type Delivery struct {
-	Channel string              `json:"channel" jsonschema:"log, smtp, ses or discord"`
-	State   store.DeliveryState `json:"state" jsonschema:"pending, delivered or failed"`
-	At      events.Time         `json:"at,omitzero" jsonschema:"when it was delivered or failed"`
-	Class   string              `json:"class,omitempty" jsonschema:"why it failed: the class of the dead letter"`
-}
-
 // addDeliveries reads how far the deliveries of notifications are. A channel that has not been tried yet is absent.
 func (q Queries) addDeliveries(ctx context.Context, notifications []Resource[events.Notification]) error {
 	ids := make([]string, len(notifications))
@@ -98,11 +90,7 @@ func (q Queries) addDeliveries(ctx context.Context, notifications []Resource[eve
 		return err
 	}
 	for i, id := range ids {
-		deliveries := []Delivery{}
-		for _, d := range known[id] {
-			deliveries = append(deliveries, Delivery{d.Channel, d.State, events.At(d.At), d.Class})
-		}
-		notifications[i].Deliveries = deliveries
+		notifications[i].Deliveries = append([]store.Delivery{}, known[id]...) // not nil, which is not shown
 	}
 	return nil
 }

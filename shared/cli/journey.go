@@ -85,7 +85,7 @@ func (a *app) printStation(s *console.Station, indent string) {
 		line("in the read model")
 	}
 	for _, d := range s.Deliveries {
-		line("%s  %s %s %s", d.At.UTC().Format(time.RFC3339Nano), d.Channel, d.State, d.Class)
+		line("%s  %s %s %s", d.At, d.Channel, d.State, d.Class)
 	}
 	line("%s", s.Payload)
 	for _, c := range s.Caused {

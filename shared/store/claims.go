@@ -20,7 +20,7 @@ const (
 	Done                 // the effect happened: nothing is left to do
 )
 
-// DeliveryState is how far a delivery is. It is shown to callers of the API.
+// DeliveryState is how far a delivery is.
 type DeliveryState string
 
 const (
@@ -29,12 +29,12 @@ const (
 	Failed    DeliveryState = "failed" // refused for good; it is claimed again only if its event is delivered again
 )
 
-// Delivery is what the claims know about one effect by one channel.
+// Delivery is what the claims know about one effect by one channel. It is shown to callers of the API.
 type Delivery struct {
-	Channel string        `json:"channel"`
-	State   DeliveryState `json:"state"`
-	At      time.Time     `json:"at,omitzero"`     // when it was delivered or failed, in whole milliseconds, UTC; zero = pending
-	Class   string        `json:"class,omitempty"` // why it failed, as [Claims.Fail] was given it
+	Channel string        `json:"channel" jsonschema:"log, smtp, ses or discord"`
+	State   DeliveryState `json:"state" jsonschema:"pending, delivered or failed"`
+	At      events.Time   `json:"at,omitzero" jsonschema:"when it was delivered or failed"` // zero = pending
+	Class   string        `json:"class,omitempty" jsonschema:"why it failed: the class of the dead letter"`
 }
 
 // Claims keeps effects that must not be repeated (a mail, a chat message) to one sender: claim, send, complete. An effect is

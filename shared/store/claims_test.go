@@ -162,7 +162,7 @@ var claims = []struct {
 		require.NoError(b, b.Fail(b.Context(), "again", "smtp", "invalid"))
 		b.claim(b, "again")
 		require.NoError(b, b.Release(b.Context(), "released", "smtp"))
-		at := noon.Add(time.Second)
+		at := events.At(noon.Add(time.Second))
 		assert.Equal(b, map[string][]store.Delivery{
 			"sent": {{State: store.Pending}, {Channel: "discord", State: store.Delivered, At: at}, {Channel: "smtp",
 				State: store.Delivered, At: at}},

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/uuid"
 
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
 )
 
@@ -151,7 +152,7 @@ func (c *Claims) Deliveries(ctx context.Context, ids ...string) (map[string][]st
 			claim := claimOf(r, channel)
 			d := store.Delivery{Channel: channel, State: store.DeliveryState(textOf(claim["state"])), Class: textOf(claim["class"])}
 			if at := numberOf(claim["at"]); at != 0 {
-				d.At = time.UnixMilli(at).UTC()
+				d.At = events.At(time.UnixMilli(at))
 			}
 			found[id] = append(found[id], d)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/store"
 )
 
@@ -129,7 +130,7 @@ func (c *Claims) Deliveries(ctx context.Context, ids ...string) (map[string][]st
 			return err
 		}
 		if at != 0 {
-			d.At = time.UnixMilli(at).UTC()
+			d.At = events.At(time.UnixMilli(at))
 		}
 		found[id] = append(found[id], d)
 		return nil
