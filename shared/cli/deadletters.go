@@ -88,11 +88,8 @@ func addFilterFlags(c *cobra.Command) *deadletters.Filter {
 	return &f
 }
 
-func classNames() (names []string) {
-	for _, c := range bus.Classes {
-		names = append(names, string(c))
-	}
-	return names
+func classNames() []string {
+	return names(bus.Classes, func(c bus.Class) string { return string(c) })
 }
 
 func (a *app) deadLettersListCommand() *cobra.Command {

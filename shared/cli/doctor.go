@@ -191,12 +191,12 @@ func (d *doctor) checkGroups(ctx context.Context) (err error) {
 
 func (d *doctor) addGroup(g kafka.GroupState, now time.Time) {
 	says := fmt.Sprintf("%s, %s, %s to handle on %s",
-		g.State, counted(g.Members, "member"), counted(int(g.Lag), "event"), g.Topic)
+		g.State, counted(len(g.Owners), "member"), counted(int(g.Lag), "event"), g.Topic)
 	if !g.Oldest.IsZero() {
 		says += fmt.Sprintf(", the oldest %s old", max(now.Sub(g.Oldest), 0).Round(time.Second))
 	}
 	switch {
-	case g.Members == 0:
+	case len(g.Owners) == 0:
 		d.add(wrong, g.Group, says, "nothing consumes "+g.Topic+": start `sipeat worker`, or find in its log why it ended")
 	case g.State != "Stable" || g.Lag > 0:
 		d.add(noted, g.Group, says, "run doctor again: if it stays so, the worker's log and its /readyz say why")

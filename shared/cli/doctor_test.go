@@ -19,15 +19,15 @@ import (
 )
 
 func TestGroupsAreJudged(t *testing.T) {
-	now, worker := time.Now(), 1
+	now, worker := time.Now(), []kafka.Owner{{}}
 	for name, c := range map[string]struct {
 		group        kafka.GroupState
 		status, says string
 	}{
-		"well":       {kafka.GroupState{State: "Stable", Members: worker, Partitions: 6, Topic: "t"}, well, "0 events to handle on t"},
+		"well":       {kafka.GroupState{State: "Stable", Owners: worker, Partitions: 6, Topic: "t"}, well, "0 events to handle on t"},
 		"no members": {kafka.GroupState{State: "Empty", Partitions: 6}, wrong, "0 members"},
-		"rebalance":  {kafka.GroupState{State: "PreparingRebalance", Members: worker, Partitions: 6}, noted, "1 member"},
-		"behind": {kafka.GroupState{State: "Stable", Members: worker, Partitions: 6, Lag: 1, Oldest: now.Add(-time.Minute)},
+		"rebalance":  {kafka.GroupState{State: "PreparingRebalance", Owners: worker, Partitions: 6}, noted, "1 member"},
+		"behind": {kafka.GroupState{State: "Stable", Owners: worker, Partitions: 6, Lag: 1, Oldest: now.Add(-time.Minute)},
 			noted, "the oldest 1m0s old"},
 	} {
 		d := &doctor{app: &app{stdout: io.Discard}}

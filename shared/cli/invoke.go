@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/sipeat/sipeat/functions/commands"
+	"github.com/sipeat/sipeat/functions/consumers"
 	"github.com/sipeat/sipeat/functions/testdata"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/events"
@@ -190,14 +191,9 @@ func (a *app) sampleCommand() *cobra.Command {
 }
 
 // functionNames are all functions: those of the API, then the consumers.
-func (a *app) functionNames() (names []string) {
-	for _, f := range a.endpoints() {
-		names = append(names, f.Name)
-	}
-	for _, f := range allConsumers() {
-		names = append(names, f.Name)
-	}
-	return names
+func (a *app) functionNames() []string {
+	return append(names(a.endpoints(), func(f web.Function) string { return f.Name }),
+		names(allConsumers(), func(f consumers.Function) string { return f.Name })...)
 }
 
 // sample is the payload of a function that is committed beside it.

@@ -148,9 +148,14 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-func topicNames() (names []string) {
-	for _, d := range events.Catalogue() {
-		names = append(names, d.Topic)
+// names lists the names of items.
+func names[T any](items []T, name func(T) string) (all []string) {
+	for _, item := range items {
+		all = append(all, name(item))
 	}
-	return names
+	return all
+}
+
+func topicNames() []string {
+	return names(events.Catalogue(), func(d events.Definition) string { return d.Topic })
 }

@@ -83,10 +83,7 @@ func (a *app) worker(ctx context.Context, only []string) error {
 	case <-a.running.Done():
 		return context.Cause(a.running)
 	}
-	var groups []string
-	for _, f := range functions {
-		groups = append(groups, f.Consumer.Group)
-	}
+	groups := names(functions, func(f consumers.Function) string { return f.Consumer.Group })
 	fmt.Fprintf(a.stdout, "ready topics=%s groups=%s\n\n", strings.Join(needs.Read, ","), strings.Join(groups, ","))
 	a.printConsumers(functions)
 	fmt.Fprintf(a.stdout, "\nThe read model is %s. Ctrl-C stops it.\n", a.settings.Store)
@@ -140,7 +137,7 @@ func (a *app) startConsumers(functions []consumers.Function, assigned func(topic
 			Logger: a.logger, Assigned: assigned, Advance: a.store.Advance, DeadLetters: deadLetters,
 			Delivery: bus.Options{Report: report, Tracer: a.tracing.Events(), GiveUpAfter: a.settings.Notify.RetryFor},
 		})
-		a.metrics.Watch(topic, group, member)
+		a.metrics.Watch(member)
 		members = append(members, member)
 		running.Go(func() {
 			if err := member.Run(a.running); err != nil {

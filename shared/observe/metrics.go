@@ -114,15 +114,10 @@ func outcome(err error, success string) string {
 }
 
 // Watch adds gauges of a consumer and its partitions, read at each scrape.
-func (m *Metrics) Watch(topic, group string, member *kafka.Member) {
-	m.registry.MustRegister(consumer{topic, group, member})
-}
+func (m *Metrics) Watch(member *kafka.Member) { m.registry.MustRegister(consumer{member}) }
 
 // consumer collects the metrics of a consumer.
-type consumer struct {
-	topic, group string
-	member       *kafka.Member
-}
+type consumer struct{ *kafka.Member }
 
 // Describe describes nothing: which metrics there are depends on the partitions.
 func (c consumer) Describe(chan<- *prometheus.Desc) {}
@@ -144,9 +139,9 @@ var (
 
 // Collect implements [prometheus.Collector].
 func (c consumer) Collect(to chan<- prometheus.Metric) {
-	status := c.member.Status()
+	status := c.Status()
 	gauge := func(d *prometheus.Desc, value float64, more ...string) {
-		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{c.topic, c.group}, more...)...)
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{status.Topic, status.Group}, more...)...)
 	}
 	gauge(joined, oneIf(status.Joined))
 	gauge(stalled, oneIf(status.Stalled))
@@ -155,10 +150,10 @@ func (c consumer) Collect(to chan<- prometheus.Metric) {
 	for _, l := range status.Lost {
 		offsets += float64(l.To - l.From)
 	}
-	to <- prometheus.MustNewConstMetric(lost, prometheus.CounterValue, offsets, c.topic, c.group)
+	to <- prometheus.MustNewConstMetric(lost, prometheus.CounterValue, offsets, status.Topic, status.Group)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // a scrape must not wait for long
 	defer cancel()
-	behind, err := c.member.Lag(ctx)
+	behind, err := c.Lag(ctx)
 	if err != nil {
 		return // the other metrics are true without it
 	}

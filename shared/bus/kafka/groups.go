@@ -26,11 +26,10 @@ type GroupState struct {
 	Owners     []Owner         `json:"owners"`          // the members and their partitions of the topic, in the order of their ids
 	Lag        int64           `json:"lag"`             // events that are not committed as handled; 0 = no record is left to read
 	Oldest     time.Time       `json:"oldest,omitzero"` // when the first of them was written; zero = unknown
-	Members    int             `json:"-"`
-	Committed  map[int32]int64 `json:"-"` // offsets by partition
-	Starts     map[int32]int64 `json:"-"` // the earliest offsets by partition
-	Ends       map[int32]int64 `json:"-"` // committed ends by partition, read before the lag
-	Lost       []Loss          `json:"-"` // committed offsets that the log does not hold any more
+	Committed  map[int32]int64 `json:"-"`               // offsets by partition
+	Starts     map[int32]int64 `json:"-"`               // the earliest offsets by partition
+	Ends       map[int32]int64 `json:"-"`               // committed ends by partition, read before the lag
+	Lost       []Loss          `json:"-"`               // committed offsets that the log does not hold any more
 }
 
 // Owner is a member of a group and what it has.
@@ -68,7 +67,7 @@ func (s *GroupState) describe(ctx context.Context, client *kgo.Client) error {
 	if err = errors.Join(err, d.Err); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return err
 	}
-	s.State, s.Members = cmp.Or(d.State, "Dead"), len(d.Members)
+	s.State = cmp.Or(d.State, "Dead")
 	for _, m := range d.Members {
 		o := Owner{Member: m.MemberID, Host: m.ClientHost}
 		if assigned, ok := m.Assigned.AsConsumer(); ok {
