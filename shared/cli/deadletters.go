@@ -127,7 +127,8 @@ func (a *app) printRejections(rejections []*deadletters.Rejection) error {
 			return fmt.Sprintf("%d\t%s\t%s\t%s\t%s", g.Count, events.OneLine(g.Consumer, 60), g.Class, g.LastAt.Format(time.RFC3339),
 				events.OneLine(g.Reason, 100))
 		}
-		_ = printList(a, deadletters.Groups(rejections), "COUNT\tCONSUMER\tCLASS\tNEWEST\tREASON OF THE NEWEST", groups) // a table
+		_ = printList(a, deadletters.Groups(rejections, false, time.Time{}), // a table
+			"COUNT\tCONSUMER\tCLASS\tNEWEST\tREASON OF THE NEWEST", groups)
 		fmt.Fprintln(a.stdout)
 	}
 	return printList(a, rejections, "ID\tCLASS\tSTATE\tREDRIVES\tREJECTED\tKEY\tEVENT", func(r *deadletters.Rejection) string {

@@ -205,18 +205,15 @@ func (d *doctor) addGroup(g kafka.GroupState, now time.Time) {
 	}
 }
 
-// maxDeadLetters and deadLettersTimeout bound the check of the dead letters, in memory and below [reachTimeout].
-const (
-	maxDeadLetters     = 100_000
-	deadLettersTimeout = 8 * time.Second
-)
+// deadLettersTimeout is below [reachTimeout], so that the check reports what it has read until then.
+const deadLettersTimeout = 8 * time.Second
 
 func (d *doctor) checkDeadLetters(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, deadLettersTimeout)
 	defer cancel()
 	client := &deadletters.Client{Cluster: d.cluster, Topics: topicNames(), Logger: d.logger}
-	open, complete, err := client.ListUpTo(ctx, maxDeadLetters, false)
-	d.addDeadLetters(deadletters.Groups(open), complete)
+	open, complete, err := client.ListUpTo(ctx, deadletters.MaxList, false)
+	d.addDeadLetters(deadletters.Groups(open, false, time.Time{}), complete)
 	return err
 }
 

@@ -29,9 +29,6 @@ const (
 	maxBody     = 2 << 20         // of an action: the token of the largest preview
 )
 
-// maxRejections bounds the rejections that are read, in memory; some 100 MB.
-const maxRejections = 100_000
-
 // refreshEvery is how often the dead letters are read again at most, while they change, for a view that is not about them.
 const refreshEvery = 5 * time.Second
 
@@ -63,7 +60,7 @@ func (r *rejections) get(ctx context.Context, fresh bool) (all []*deadletters.Re
 	if err != nil || r.ends != nil && maps.EqualFunc(ends, r.ends, maps.Equal) {
 		return r.all, r.complete, unavailable(err)
 	}
-	all, complete, err = r.client.ListUpTo(ctx, maxRejections, true)
+	all, complete, err = r.client.ListUpTo(ctx, deadletters.MaxList, true)
 	if err != nil {
 		return r.all, r.complete, unavailable(err)
 	}
@@ -106,16 +103,10 @@ type listQuery struct {
 type listView struct {
 	Total    int                      `json:"total"` // that match
 	Complete bool                     `json:"complete"`
-	Groups   []*groupView             `json:"groups"` // of all that match, the largest first, at most [maxShown]
+	Groups   []deadletters.Group      `json:"groups"` // of all that match, the largest first, at most [maxShown]
 	Items    []*deadletters.Rejection `json:"items"`
 	Topics   []string                 `json:"topics"`
 	Classes  []bus.Class              `json:"classes"`
-}
-
-// groupView is the rejections of one consumer that have one class and kind of reason.
-type groupView struct {
-	deadletters.Group
-	New int `json:"new"`
 }
 
 func (c *console) deadLetters(ctx context.Context, q listQuery) (listView, error) {
@@ -125,28 +116,14 @@ func (c *console) deadLetters(ctx context.Context, q listQuery) (listView, error
 	}
 	filter := q.filter()
 	var matching []*deadletters.Rejection
-	groups := map[deadletters.Group]*groupView{}
 	for _, r := range all {
-		if !filter.Matches(r) || q.State != "all" && q.State != string(r.State) {
-			continue
-		}
-		matching = append(matching, r)
-		key := deadletters.Group{Topic: r.Topic, Consumer: r.Consumer, Class: r.Class, Reason: deadletters.ReasonKind(r.Reason)}
-		g := groups[key]
-		if g == nil {
-			g = &groupView{Group: key}
-			groups[key] = g
-		}
-		g.Count++
-		if r.LastAt.After(q.Seen) {
-			g.New++
-		}
-		if r.LastAt.After(g.LastAt) {
-			g.LastAt = r.LastAt
+		if filter.Matches(r) && (q.State == "all" || q.State == string(r.State)) {
+			matching = append(matching, r)
 		}
 	}
-	v := listView{Total: len(matching), Complete: complete, Topics: c.DeadLetters.Topics, Classes: bus.Classes}
-	v.Groups = slices.SortedFunc(maps.Values(groups), func(a, b *groupView) int {
+	v := listView{Total: len(matching), Complete: complete, Topics: c.DeadLetters.Topics, Classes: bus.Classes,
+		Groups: deadletters.Groups(matching, true, q.Seen)}
+	slices.SortFunc(v.Groups, func(a, b deadletters.Group) int {
 		return cmp.Or(b.Count-a.Count, b.LastAt.Compare(a.LastAt), cmp.Compare(a.Reason, b.Reason))
 	})
 	v.Groups = v.Groups[:min(len(v.Groups), maxShown)]

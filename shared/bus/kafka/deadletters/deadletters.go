@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -146,6 +145,9 @@ func (c *Client) Show(ctx context.Context, id string) ([]*Rejection, error) {
 	return rejections, err
 }
 
+// MaxList bounds the rejections that a server or a check holds in memory; some 100 MB.
+const MaxList = 100_000
+
 // ListUpTo is List without a filter. It ends when ctx does, or when it has read the dead letters of limit rejections: complete is
 // false then, and there may be more.
 func (c *Client) ListUpTo(ctx context.Context, limit int, closed bool) (all []*Rejection, complete bool, err error) {
@@ -156,29 +158,36 @@ func (c *Client) ListUpTo(ctx context.Context, limit int, closed bool) (all []*R
 	return all, err == nil, nil
 }
 
-// Group is the rejections of one consumer that have one class.
+// Group is the rejections of one consumer that have one class, or one class and kind of reason.
 type Group struct {
 	Topic    string    `json:"topic"`
 	Consumer string    `json:"consumer"`
 	Class    bus.Class `json:"class"`
 	Count    int       `json:"count"`
 	LastAt   time.Time `json:"lastAt"`
-	Reason   string    `json:"reason"` // of the newest
+	Reason   string    `json:"reason"` // of the newest, or its kind
+	New      int       `json:"new"`
 }
 
-// Groups counts rejections by topic, consumer and class.
-func Groups(rejections []*Rejection) (groups []Group) {
+// Groups counts rejections by topic, consumer and class and, with byReason, [ReasonKind]. Those after seen are new.
+func Groups(rejections []*Rejection, byReason bool, seen time.Time) (groups []Group) {
+	known := map[Group]int{}
 	for _, r := range rejections {
-		i := slices.IndexFunc(groups, func(g Group) bool {
-			return g.Topic == r.Topic && g.Consumer == r.Consumer && g.Class == r.Class
-		})
-		if i < 0 {
-			i = len(groups)
-			groups = append(groups, Group{Topic: r.Topic, Consumer: r.Consumer, Class: r.Class})
+		key := Group{Topic: r.Topic, Consumer: r.Consumer, Class: r.Class}
+		if byReason {
+			key.Reason = ReasonKind(r.Reason)
+		}
+		i, ok := known[key]
+		if !ok {
+			i, known[key] = len(groups), len(groups)
+			groups = append(groups, key)
 		}
 		g := &groups[i]
 		if g.Count++; !r.LastAt.Before(g.LastAt) {
-			g.LastAt, g.Reason = r.LastAt, r.Reason
+			g.LastAt, g.Reason = r.LastAt, cmp.Or(key.Reason, r.Reason)
+		}
+		if r.LastAt.After(seen) {
+			g.New++
 		}
 	}
 	return groups

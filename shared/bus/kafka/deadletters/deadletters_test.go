@@ -405,7 +405,7 @@ func TestListUpTo(t *testing.T) {
 		for limit, counted := range map[int]int{1: 1, 2: 2, 3: 3, 4: 3} {
 			open, complete, err := r.ListUpTo(t.Context(), limit, false)
 			require.NoError(t, err)
-			groups := deadletters.Groups(open)
+			groups := deadletters.Groups(open, false, time.Time{})
 			require.Len(t, groups, 1)
 			assert.Equal(t, counted, groups[0].Count)
 			assert.Equal(t, limit >= 3, complete)
@@ -479,7 +479,7 @@ func TestRejectionsCountOnce(t *testing.T) {
 		rejections, err := r.List(t.Context(), deadletters.Filter{}, false)
 		require.NoError(t, err)
 		counts := map[bus.Class]int{}
-		for _, g := range deadletters.Groups(rejections) {
+		for _, g := range deadletters.Groups(rejections, false, time.Time{}) {
 			counts[g.Class] = g.Count
 		}
 		assert.Equal(t, map[bus.Class]int{bus.Panicked: 1, bus.Conflicting: 2}, counts)
