@@ -89,7 +89,7 @@ func addFilterFlags(c *cobra.Command) *deadletters.Filter {
 }
 
 func classNames() []string {
-	return names(bus.Classes, func(c bus.Class) string { return string(c) })
+	return collect(bus.Classes, func(c bus.Class) string { return string(c) })
 }
 
 func (a *app) deadLettersListCommand() *cobra.Command {

@@ -192,8 +192,8 @@ func (a *app) sampleCommand() *cobra.Command {
 
 // functionNames are all functions: those of the API, then the consumers.
 func (a *app) functionNames() []string {
-	return append(names(a.endpoints(), func(f web.Function) string { return f.Name }),
-		names(allConsumers(), func(f consumers.Function) string { return f.Name })...)
+	return append(collect(a.endpoints(), func(f web.Function) string { return f.Name }),
+		collect(allConsumers(), func(f consumers.Function) string { return f.Name })...)
 }
 
 // sample is the payload of a function that is committed beside it.

@@ -113,11 +113,7 @@ func printable(b []byte) string { return cmp.Or(events.OneLine(string(b), 4000),
 
 // printRows prints items as a table.
 func printRows[T any](a *app, items []T, heading string, row func(T) string) {
-	rows := []string{heading}
-	for _, item := range items {
-		rows = append(rows, row(item))
-	}
-	a.printTable(rows...)
+	a.printTable(append([]string{heading}, collect(items, row)...)...)
 }
 
 // maxRows is how many rows of a table are shown: more than a screen, and not what a person reads.
@@ -148,14 +144,14 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-// names lists the names of items.
-func names[T any](items []T, name func(T) string) (all []string) {
+// collect lists what of returns for each item.
+func collect[T, R any](items []T, of func(T) R) (all []R) {
 	for _, item := range items {
-		all = append(all, name(item))
+		all = append(all, of(item))
 	}
 	return all
 }
 
 func topicNames() []string {
-	return names(events.Catalogue(), func(d events.Definition) string { return d.Topic })
+	return collect(events.Catalogue(), func(d events.Definition) string { return d.Topic })
 }

@@ -83,7 +83,7 @@ func (a *app) worker(ctx context.Context, only []string) error {
 	case <-a.running.Done():
 		return context.Cause(a.running)
 	}
-	groups := names(functions, func(f consumers.Function) string { return f.Consumer.Group })
+	groups := collect(functions, func(f consumers.Function) string { return f.Consumer.Group })
 	fmt.Fprintf(a.stdout, "ready topics=%s groups=%s\n\n", strings.Join(needs.Read, ","), strings.Join(groups, ","))
 	a.printConsumers(functions)
 	fmt.Fprintf(a.stdout, "\nThe read model is %s. Ctrl-C stops it.\n", a.settings.Store)
@@ -145,12 +145,7 @@ func (a *app) startConsumers(functions []consumers.Function, assigned func(topic
 			}
 		})
 	}
-	a.statuses = func() (all []kafka.Status) {
-		for _, m := range members {
-			all = append(all, m.Status())
-		}
-		return all
-	}
+	a.statuses = func() []kafka.Status { return collect(members, (*kafka.Member).Status) }
 	a.checks = append(a.checks, a.consumersCheck())
 	a.add("consumers", func(context.Context) error { // each has its own timeout
 		running.Wait()

@@ -142,8 +142,7 @@ func (d *Disk) identify(n *node, path string) error {
 }
 
 func number(err error) unix.Errno {
-	var errno unix.Errno
-	errors.As(err, &errno)
+	errno, _ := errors.AsType[unix.Errno](err)
 	return errno
 }
 
