@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -196,21 +195,12 @@ func (a *app) dynamoDB(ctx context.Context) (cfg aws.Config, local bool, err err
 
 // storeCheck fails while the read model is unreachable or lacks events.
 func (a *app) storeCheck() web.Check {
-	var behind atomic.Bool
-	return web.Check{
-		Name: "store",
-		Probe: func(ctx context.Context) error {
-			err := a.store.Ping(ctx)
-			behind.Store(errors.Is(err, store.ErrBehind))
-			return err
-		},
-		Facts: func() any {
-			if behind.Load() {
-				return "the read model is behind the group's commits: run `sipeat rebuild`, see its --help"
-			}
-			return nil
-		},
-	}
+	return web.Check{Name: "store", Probe: a.store.Ping, Facts: func(err error) any {
+		if errors.Is(err, store.ErrBehind) {
+			return "the read model is behind the group's commits: run `sipeat rebuild`, see its --help"
+		}
+		return nil
+	}}
 }
 
 func (a *app) openDeadLetters() (bus.DeadLetters, error) {

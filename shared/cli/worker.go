@@ -164,5 +164,5 @@ func (a *app) consumersCheck() web.Check {
 		}
 		return nil
 	}
-	return web.Check{Name: "consumers", Probe: probe, Facts: func() any { return a.statuses() }}
+	return web.Check{Name: "consumers", Probe: probe, Facts: func(error) any { return a.statuses() }}
 }

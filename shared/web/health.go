@@ -15,7 +15,7 @@ import (
 type Check struct {
 	Name  string                      // shown to callers, such as "kafka"
 	Probe func(context.Context) error // nil = reachable. It has 2 s and heeds its context; the text of its error is for the log.
-	Facts func() any                  // shown to callers as JSON whatever the outcome; nil = none. It must not wait
+	Facts func(outcome error) any     // shown to callers as JSON whatever the outcome; nil = none. It must not wait
 }
 
 const (
@@ -80,7 +80,7 @@ func (s *readiness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			causes = append(causes, fmt.Errorf("%s: %w", c.Name, err))
 		}
 		if c.Facts != nil {
-			if fact := c.Facts(); fact != nil {
+			if fact := c.Facts(err); fact != nil {
 				facts[c.Name] = fact
 			}
 		}

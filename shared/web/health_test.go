@@ -51,7 +51,7 @@ func testHealth(t *testing.T) {
 func TestReadinessShowsFactsOfChecks(t *testing.T) {
 	for status, err := range map[int]error{200: nil, 503: errors.New("?")} {
 		h := Router(Health(Check{Name: "consumers", Probe: func(context.Context) error { return err },
-			Facts: func() any { return []int{1, 2} }}), Options{Logger: quiet()})
+			Facts: func(error) any { return []int{1, 2} }}), Options{Logger: quiet()})
 		w := call(h, "GET", "/readyz", "")
 		assert.Equal(t, status, w.Code)
 		assert.Contains(t, w.Body.String(), `"facts":{"consumers":[1,2]}`)
