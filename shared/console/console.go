@@ -26,6 +26,7 @@ import (
 	"github.com/sipeat/sipeat/shared/settings"
 	"github.com/sipeat/sipeat/shared/store"
 	"github.com/sipeat/sipeat/shared/web"
+	"golang.org/x/time/rate"
 )
 
 // Finding is the result of a check of one subject.
@@ -69,7 +70,8 @@ type console struct {
 
 func newConsole(o Options) *console {
 	rejected := &rejections{client: o.DeadLetters}
-	return &console{Options: o, rejections: rejected, now: &now{Options: o, rejections: rejected}}
+	return &console{Options: o, rejections: rejected, now: &now{Options: o, rejections: rejected,
+		sampling: rate.Sometimes{Interval: sampleEvery}, diagnosing: rate.Sometimes{Interval: diagnoseEvery}}}
 }
 
 // Functions are the endpoints of the console, below /console/, and GET /, which redirects there.

@@ -11,6 +11,7 @@ import (
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/sipeat/sipeat/shared/events"
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -28,13 +29,13 @@ type now struct {
 	Options
 	rejections *rejections
 
-	running singleflight.Group
+	running              singleflight.Group
+	sampling, diagnosing rate.Sometimes
 
 	mu        sync.Mutex
 	samples   []sample
 	rejected  []*deadletters.Rejection // as of the last sample
 	err       error                    // of the latest try to take one
-	tried     time.Time                // when that ended
 	diagnosis diagnosis
 }
 
@@ -76,7 +77,7 @@ type progress struct {
 }
 
 func (n *now) get(ctx context.Context, q nowQuery) (nowView, error) {
-	n.running.DoChan("diagnosis", n.diagnose)
+	n.start("diagnosis", &n.diagnosing, n.diagnose)
 	last, problem := n.last(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -92,7 +93,7 @@ func (n *now) last(ctx context.Context) (last sample, problem string) {
 	ctx, cancel := context.WithTimeout(ctx, freshWithin)
 	defer cancel()
 	select {
-	case <-n.running.DoChan("sample", n.sample):
+	case <-n.start("sample", &n.sampling, n.sample):
 	case <-ctx.Done():
 	}
 	n.mu.Lock()
@@ -106,17 +107,16 @@ func (n *now) last(ctx context.Context) (last sample, problem string) {
 	return last, problem
 }
 
-func (n *now) recent(at *time.Time, within time.Duration) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return time.Since(*at) < within
+// start runs do in the background, unless it runs already, or has run recently.
+func (n *now) start(name string, limit *rate.Sometimes, do func()) <-chan singleflight.Result {
+	return n.running.DoChan(name, func() (any, error) {
+		limit.Do(do)
+		return nil, nil
+	})
 }
 
-// sample takes a sample, unless the last one is recent.
-func (n *now) sample() (_ any, _ error) {
-	if n.recent(&n.tried, sampleEvery) {
-		return
-	}
+// sample takes a sample.
+func (n *now) sample() {
 	ctx, cancel := context.WithTimeout(context.Background(), sampleTimeout)
 	defer cancel()
 	groups, err := kafka.Groups(ctx, n.Cluster, n.Groups)
@@ -131,15 +131,10 @@ func (n *now) sample() (_ any, _ error) {
 		n.samples = append(n.samples[max(len(n.samples)-samplesKept+1, 0):], sample{at, groups})
 		n.rejected = rejected
 	}
-	n.tried = time.Now()
-	return
 }
 
-// diagnose runs the doctor, unless it has run recently.
-func (n *now) diagnose() (_ any, _ error) {
-	if n.recent(&n.diagnosis.At, diagnoseEvery) {
-		return
-	}
+// diagnose runs the doctor.
+func (n *now) diagnose() {
 	findings := n.Diagnose(context.Background()) // each of its checks has a timeout
 	d := diagnosis{At: time.Now(), Checks: len(findings)}
 	for _, status := range []string{"wrong", "note"} {
@@ -152,7 +147,6 @@ func (n *now) diagnose() (_ any, _ error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.diagnosis = d
-	return
 }
 
 func (n *now) topic(i int, seen time.Time) topicView {
