@@ -21,8 +21,9 @@ func announce[T events.Payload](ctx context.Context, c Consumers, cause events.E
 		return nil
 	}
 	notification := events.Notification{
-		Base:   events.Base{Timestamp: cause.Data.HappenedAt()},
-		Notice: events.Notice{Type: subject, Message: sentence(text), SubjectID: cause.ResourceID()},
+		Base: events.Base{Timestamp: cause.Data.HappenedAt()},
+		Notice: events.Notice{Type: subject, SubjectID: cause.ResourceID(),
+			Message: events.OneLine(strings.Join(text, " "), maxMessage)}, // which leaves out empty parts
 	}
 	event, err := events.Make(c.Events, notification, events.CausedBy(cause, "notification"))
 	if events.KindOf(err) == events.Invalid {
@@ -50,11 +51,5 @@ func tooOld[T events.Payload](ctx context.Context, c Consumers, e events.Event[T
 	return true
 }
 
-// maxSentence is in characters, less than a notification may have.
-const maxSentence = 1000
-
-// sentence joins the parts that are not empty to one line.
-func sentence(parts []string) string {
-	parts = slices.DeleteFunc(slices.Clone(parts), func(s string) bool { return strings.TrimSpace(s) == "" })
-	return events.OneLine(strings.Join(parts, " "), maxSentence)
-}
+// maxMessage is in characters, less than a notification may have.
+const maxMessage = 1000

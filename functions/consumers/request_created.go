@@ -14,10 +14,7 @@ type OnRequestCreated struct{ Consumers }
 
 func (h OnRequestCreated) Project(ctx context.Context, e events.Event[events.RequestCreated]) error {
 	labels := store.Labels{City: e.Data.City, Country: e.Data.Country, MachineID: e.Data.MachineID}
-	drinks := e.Data.DrinksList
-	if len(drinks) > store.MaxDrinks { // more than the API accepts: another program wrote it
-		drinks = drinks[:store.MaxDrinks]
-	}
+	drinks := e.Data.DrinksList[:min(len(e.Data.DrinksList), store.MaxDrinks)] // another program may have written more
 	return project(ctx, h.Consumers, e, labels, drinks...)
 }
 
