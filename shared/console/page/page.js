@@ -30,7 +30,7 @@ const link = (to, parameters, ...children) => {
   return h('a', {href: '/console/' + to + (q.size ? '?' + q : '')}, ...children);
 };
 const number = n => n === null || n === undefined ? '–' : n.toLocaleString('en', {maximumFractionDigits: n < 10 ? 1 : 0});
-const time = at => at ? h('time', {datetime: at, title: at}, at.slice(0, 19).replace('T', ' ')) : '–';
+const time = at => at ? h('time', {datetime: at, title: at}, new Date(at).toISOString().slice(0, 19).replace('T', ' ')) : '–'; // UTC
 const age = at => {
   const s = Math.max(0, (Date.now() - new Date(at)) / 1000);
   return s < 120 ? Math.round(s) + ' s' : s < 7200 ? Math.round(s / 60) + ' min' : s < 172800 ? Math.round(s / 3600) + ' h' :
