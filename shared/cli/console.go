@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -93,10 +92,6 @@ func (a *app) diagnose(ctx context.Context) []console.Finding {
 // maxModels bounds the files that are looked at.
 const maxModels = 20
 
-// modelFile is the name of a file that may be a read model, and can be pasted into a shell. That of `rebuild --data` is none: it
-// is moved as soon as it is closed.
-var modelFile = regexp.MustCompile(`^[\w.-]+\.db$`)
-
 // models are the read model in use and those beside it: the files in its folder, or a named table.
 func (a *app) models(ctx context.Context, table string) (all console.ReadModels, err error) {
 	own := console.Model{Name: cmp.Or(a.settings.Table, a.model), InUse: true}
@@ -118,18 +113,18 @@ func (a *app) models(ctx context.Context, table string) (all console.ReadModels,
 	}
 	folder := filepath.Dir(a.model)
 	all.Place = "folder " + folder
-	all.Start = fmt.Sprintf("sipeat rebuild --store %s", filepath.Join(folder, "read-model-2.db"))
+	all.Start = "sipeat rebuild --store " + word(filepath.Join(folder, "read-model-2.db"))
 	if a.served != "" {
-		all.Start = fmt.Sprintf("sipeat rebuild --data %s    # while `sipeat serve` is stopped; it replaces its read model", a.served)
+		all.Start = "sipeat rebuild --data " + word(a.served) + "    # while `sipeat serve` is stopped; it replaces its read model"
 	}
 	files, _ := fs.Glob(os.DirFS(folder), "*.db") // the folder may have the characters of a pattern in its name
 	for _, name := range files[:min(len(files), maxModels)] {
 		path := filepath.Join(folder, name)
-		if path == filepath.Clean(a.model) || !modelFile.MatchString(name) {
+		if path == filepath.Clean(a.model) {
 			continue
 		}
 		m := console.Model{Name: path, Bytes: fileSize(path),
-			Compare: "sipeat rebuild --once --store " + path + " --compare " + a.model}
+			Compare: "sipeat rebuild --once --store " + word(path) + " --compare " + word(a.model)}
 		if m.Version, m.Marks, err = sqlite.Inspect(ctx, path); events.KindOf(err) == events.NotFound {
 			continue
 		}

@@ -226,7 +226,7 @@ func (d *doctor) addDeadLetters(groups []deadletters.Group, complete bool) {
 	for _, g := range groups {
 		d.add(noted, g.Topic, fmt.Sprintf("%s%s rejected by %s as %s, the newest: %s", atLeast, counted(g.Count, "event"),
 			g.Consumer, g.Class, events.OneLine(g.Reason, 200)),
-			fmt.Sprintf("see `sipeat dead-letters list --consumer %s --class %s`", g.Consumer, g.Class))
+			fmt.Sprintf("see `sipeat dead-letters list --consumer %s --class %s`", word(g.Consumer), word(string(g.Class))))
 	}
 }
 

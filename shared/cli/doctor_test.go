@@ -45,6 +45,8 @@ func TestDoctorCountsDeadLettersAsFarAsItRead(t *testing.T) {
 		assert.Equal(t, complete, strings.HasPrefix(says, "7 events rejected by c as refused"), says)
 		assert.Equal(t, !complete, strings.HasPrefix(says, "at least 7 events"), says)
 		assert.Zero(t, d.failed)
+		d.addDeadLetters([]deadletters.Group{{Consumer: "$(reboot)", Class: "refused"}}, true)
+		assert.Contains(t, d.findings[len(d.findings)-1].Remedy, "--consumer '$(reboot)' --class", "a record may name any consumer")
 	}
 }
 

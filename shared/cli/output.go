@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -134,6 +135,16 @@ func printList[T any](a *app, items []T, heading string, row func(T) string) err
 		fmt.Fprintf(a.stdout, "… and %d more; --json shows all\n", more)
 	}
 	return nil
+}
+
+var plainWord = regexp.MustCompile(`^[\w./:@%+,=-]+$`)
+
+// word is a path or another text as one word of a command to paste, in quotes if a shell would interpret it.
+func word(text string) string {
+	if plainWord.MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // counted is a number and a noun, such as "1 event" and "2 events".

@@ -273,11 +273,11 @@ func (a *app) switching(file, table string) string {
 	to, back := "TABLE_NAME="+table, "TABLE_NAME="+a.settings.Table
 	switch {
 	case table != "" && a.settings.Store != settings.DynamoDB:
-		to, back = "STORE=dynamodb and "+to, "STORE="+a.settings.Store
+		to, back = "STORE=dynamodb and "+to, "STORE="+word(a.settings.Store)
 	case file != "":
-		to, back = "STORE="+file, "STORE="+a.settings.Store
+		to, back = "STORE="+word(file), "STORE="+word(a.settings.Store)
 		if a.settings.ClaimsFile == "" && a.settings.Store != settings.DynamoDB { // beside it by default, where they stay
-			to += " and CLAIMS_FILE=" + claimsFile(a.settings.Store)
+			to += " and CLAIMS_FILE=" + word(claimsFile(a.settings.Store))
 		}
 	}
 	return fmt.Sprintf("To switch, set %s and restart the API and the workers (on AWS: deploy with UseSecondTable=true or "+

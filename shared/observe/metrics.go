@@ -143,8 +143,9 @@ func (c consumer) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value float64, more ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{status.Topic, status.Group}, more...)...)
 	}
-	gauge(joined, oneIf(status.Joined))
-	gauge(stalled, oneIf(status.Stalled))
+	oneIf := map[bool]float64{true: 1}
+	gauge(joined, oneIf[status.Joined])
+	gauge(stalled, oneIf[status.Stalled])
 	gauge(unreadable, float64(len(status.Unreadable)))
 	offsets := 0.0
 	for _, l := range status.Lost {
@@ -160,11 +161,4 @@ func (c consumer) Collect(to chan<- prometheus.Metric) {
 	for partition, events := range behind {
 		gauge(lag, float64(events), strconv.Itoa(int(partition)))
 	}
-}
-
-func oneIf(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }
