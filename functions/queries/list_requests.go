@@ -12,7 +12,7 @@ type Requests struct {
 	Page
 	City      string `query:"city" doc:"Only of this city. Case and outer white space are ignored."`
 	Country   string `query:"country" doc:"Only of this country. Case and outer white space are ignored."`
-	MachineID string `query:"machineId" doc:"Only those made at this machine."`
+	MachineID string `query:"machineId" doc:"Only those made at this machine. Case and outer white space are ignored."`
 }
 
 // ListRequests answers GET /requests.

@@ -22,16 +22,13 @@ const bindingVersion = "0.5.0"
 // which consumer group. topics are those of the groups.
 func AsyncAPI(version string, cluster settings.Kafka, topics map[string]string) []byte {
 	components, channels, operations, messages := schemas{}, object{}, object{}, object{}
-	for _, topic := range kafka.Topics(events.Catalogue()...) {
-		channels[topic.Name] = channel(topic)
-	}
+	of := map[string]string{bus.AuditTopic: "AuditRecord"} // the messages of topics
 	for _, d := range events.Catalogue() {
 		name := reflect.TypeOf(d.Payload()).Elem().Name()
 		messages[name] = eventMessage(d, components)
-		addMessage(channels, d.Topic, name)
 		operations["publish-"+d.Topic] = action("send", d.Topic, "SipEat's API and consumers publish it. "+d.Description)
 		deadLetters := bus.DeadLetterTopic(d.Topic)
-		addMessage(channels, deadLetters, "DeadLetter")
+		of[d.Topic], of[deadLetters] = name, "DeadLetter"
 		operations["reject-"+d.Topic] = action("send", deadLetters, "A consumer publishes what it cannot handle.")
 	}
 	for group, topic := range topics {
@@ -40,8 +37,10 @@ func AsyncAPI(version string, cluster settings.Kafka, topics map[string]string) 
 			"groupId": object{"type": "string", "enum": []any{group}}}}
 		operations["consume-"+topic] = o
 	}
+	for _, topic := range kafka.Topics(events.Catalogue()...) {
+		channels[topic.Name] = channel(topic, of[topic.Name])
+	}
 	messages["DeadLetter"] = deadLetterMessage()
-	addMessage(channels, bus.AuditTopic, "AuditRecord")
 	messages["AuditRecord"] = object{"contentType": "application/json", "summary": "What was done about dead letters.",
 		"payload": components.define(reflect.TypeFor[deadletters.AuditRecord]())}
 	operations["audit"] = action("send", bus.AuditTopic, "`sipeat dead-letters` publishes what it did.")
@@ -61,10 +60,7 @@ func AsyncAPI(version string, cluster settings.Kafka, topics map[string]string) 
 func servers(cluster settings.Kafka) object {
 	all := object{}
 	for i, broker := range cluster.Brokers {
-		server := object{"host": broker, "protocol": "kafka"}
-		if cluster.TLS {
-			server["protocol"] = "kafka-secure"
-		}
+		server := object{"host": broker, "protocol": map[bool]string{true: "kafka-secure", false: "kafka"}[cluster.TLS]}
 		if kind := map[string]string{"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512",
 			settings.AWSMSKIAM: "userPassword"}[cluster.Mechanism]; kind != "" {
 			server["security"] = []any{object{"type": kind, "description": cluster.Mechanism}}
@@ -74,7 +70,7 @@ func servers(cluster settings.Kafka) object {
 	return all
 }
 
-func channel(t kafka.Topic) object {
+func channel(t kafka.Topic, message string) object {
 	configuration := object{}
 	for name, value := range t.Config {
 		if n, err := strconv.Atoi(value); err == nil {
@@ -84,14 +80,10 @@ func channel(t kafka.Topic) object {
 		}
 	}
 	return object{
-		"address": t.Name, "messages": object{},
+		"address": t.Name, "messages": object{message: ref("messages", message)},
 		"bindings": object{"kafka": object{"topic": t.Name, "partitions": t.Partitions, "topicConfiguration": configuration,
 			"bindingVersion": bindingVersion}},
 	}
-}
-
-func addMessage(channels object, topic, name string) {
-	channels[topic].(object)["messages"].(object)[name] = ref("messages", name)
 }
 
 func action(direction, topic, summary string) object {
@@ -108,8 +100,12 @@ func eventMessage(d events.Definition, components schemas) object {
 	components["Metadata"].Required = required(d, "metadata")
 	return object{
 		"title": d.Topic, "summary": d.Description, "contentType": "application/json",
-		"headers": object{"type": "object", "properties": object{
-			trace.Header: object{"type": "string", "description": "The trace context, https://www.w3.org/TR/trace-context/."}}},
+		"headers": headersOf(map[string]string{
+			trace.Header:              "The trace context, https://www.w3.org/TR/trace-context/.",
+			bus.HeaderRedriveConsumer: "Of a redriven event: the one consumer group that handles it. To others it is a repeat.",
+			bus.HeaderRedriveOf:       "Of a redriven event: the record that was rejected first, as topic/partition/offset.",
+			bus.HeaderRedrives:        "Of a redriven event: how often it was redriven.",
+		}),
 		"payload": object{
 			"type": "object", "required": required(d),
 			"properties": object{
@@ -154,23 +150,29 @@ func required(d events.Definition, path ...string) (names []string) {
 	return names
 }
 
-func deadLetterMessage() object {
+// headersOf are headers of these names, all of them texts.
+func headersOf(descriptions map[string]string) object {
 	properties := object{}
-	for name, text := range map[string]string{
+	for name, text := range descriptions {
+		properties[name] = object{"type": "string", "description": text}
+	}
+	return object{"type": "object", "properties": properties}
+}
+
+func deadLetterMessage() object {
+	headers := headersOf(map[string]string{
 		bus.HeaderReason: "Why, for people.", bus.HeaderConsumer: "The consumer group that rejected it.",
 		bus.HeaderTopic: "Where the record was.", bus.HeaderPartition: "Its partition there.", bus.HeaderOffset: "Its offset there.",
 		bus.HeaderTimestamp: "Its time there, RFC 3339.", bus.HeaderAttempts: "How often it was tried.",
-		bus.HeaderAt: "When it was rejected, RFC 3339.",
+		bus.HeaderAt: "When it was rejected, RFC 3339.", bus.HeaderClass: "Why, for programs.",
 		bus.HeaderLastAttempts: "When each of the last attempts began and how long it took, such as 2026-11-23T06:54:21.123Z/1.5ms," +
 			" between commas.",
-	} {
-		properties[name] = object{"type": "string", "description": text}
-	}
-	properties[bus.HeaderClass] = object{"type": "string", "enum": bus.Classes, "description": "Why, for programs."}
+	})
+	headers["properties"].(object)[bus.HeaderClass].(object)["enum"] = bus.Classes
 	return object{
 		"summary":     "A record that a consumer rejected: its key, value and headers byte for byte, and these headers behind them.",
 		"contentType": "application/octet-stream",
-		"headers":     object{"type": "object", "properties": properties},
+		"headers":     headers,
 		"payload":     object{"description": "Whatever the record had: it may be no JSON, or null."},
 	}
 }

@@ -89,7 +89,8 @@ func TestPageShowsTheDocuments(t *testing.T) {
 	for _, text := range []string{"<code>POST /contacts</code>", "<code>GET /demand</code> <small>staff</small>",
 		"<td><code>limit</code><td>query<td>integer from 1 to 100, default 20<td>The most", "<td>contact machine request<td>",
 		"<code>drinksList</code> required<td>list of strings<td>1 to 20 entries.", "<td>413<td>", "&#34;Ada Lovelace&#34;",
-		`<a href="#contact-created">`, `<section id="AuditRecord">`} {
+		`<a href="#contact-created">`, `<section id="AuditRecord">`,
+		"<code>dead-letter-class</code><td>undecodable refused", "<code>redrive-consumer</code><td>string<td>Of a redriven event"} {
 		assert.Contains(t, w.Body.String(), text)
 	}
 }
