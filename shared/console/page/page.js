@@ -358,13 +358,13 @@ listView('notifications', 'Notifications', [['type', 'About', ['', 'contact', 'm
 
 views.demand = {title: 'Demand', every: 10000, async show() {
   const v = await get('demand', parameters(['country', 'city'])), most = Math.max(1, ...v.drinks.map(d => d.count));
-  const chart = table(counted(v.kinds, 'drink') + ', requested ' + counted(v.total, 'time') + (v.kinds > v.drinks.length ? '; the most wanted' : ''), [
+  const chart = [v.complete ? null : h('p', {class: 'warn'}, 'There are too many places to add up all: select a country or city.'),
+    table(counted(v.kinds, 'drink') + ', requested ' + counted(v.total, 'time') + (v.kinds > v.drinks.length ? '; the most wanted' : ''), [
     ['Drink', d => text(d.drink, 60)], ['Requests', d => number(d.count), 'num'],
     ['Share', d => h('svg', {class: 'chart', viewBox: '0 0 100 10', preserveAspectRatio: 'none', role: 'img', 'aria-label': number(d.count)},
-      h('rect', {class: 'bar', width: d.count / most * 100, height: 10}))]], v.drinks);
+      h('rect', {class: 'bar', width: d.count / most * 100, height: 10}))]], v.drinks)];
   if ($('filters')) return replace($('chart'), chart); // what is being typed stays
   show(filterForm([['country', 'Country'], ['city', 'City']]),
-    v.complete ? null : h('p', {class: 'warn'}, 'There are too many places to add up all: select a country or city.'),
     h('div', {id: 'chart'}, chart));
 }};
 

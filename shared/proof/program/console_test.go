@@ -307,6 +307,9 @@ func TestConsoleShowsBusiness(t *testing.T) {
 	}
 	p.open(s.URL + "/console/demand")
 	p.shows("caption", "3 drinks, requested 5 times")
+	eval[int](p, `(window.real = fetch, window.fetch = async (...a) =>
+		new Response(JSON.stringify({...await (await real(...a)).json(), complete: false})), views.demand.show(), 0)`)
+	p.shows(".warn", "too many places") // also on a page that is open
 	p.open(s.URL + "/console/contacts")
 	p.shows("td a", "a/b?c#d")
 	p.tabTo("td a")
