@@ -2,6 +2,7 @@ package notify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,10 +50,7 @@ func NewDiscord(webhook string, client *http.Client, now func() time.Time) (*Dis
 		return nil, errors.New("DISCORD_WEBHOOK: must be the URL that Discord shows under Integrations, Webhooks, Copy Webhook URL; " +
 			"for example https://discord.com/api/webhooks/123456789/abcdef")
 	}
-	d := &Discord{url: *u, now: now}
-	if client != nil {
-		d.client = *client
-	}
+	d := &Discord{url: *u, client: *cmp.Or(client, &http.Client{}), now: now}
 	d.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return d, nil
 }

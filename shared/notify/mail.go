@@ -59,14 +59,15 @@ func NewComposer(from, to string, now func() time.Time) (Composer, error) {
 // sender parses an address that may have a display name. It is ASCII: its host is in each Message-ID, and SES takes no other.
 func sender(s string) (mail.Address, bool) {
 	parsed, err := mail.ParseAddress(s)
-	if err != nil || events.OneLine(parsed.Name, maxName) != parsed.Name {
+	if err != nil || events.OneLine(parsed.Name, 100) != parsed.Name { // so that its header stays short
 		return mail.Address{}, false
 	}
 	plain, ok := address(parsed.Address)
 	return mail.Address{Name: parsed.Name, Address: plain}, ok && isASCII(plain)
 }
 
-const maxName = 100 // characters of a sender's name, so that its header stays short
+// hosts may have hyphens where IDNA has its prefix, such as r3---sn.example.com, unlike [idna.Lookup]'s.
+var hosts = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckHyphens(false))
 
 // address checks one plain mail address by the rule of the events, and spells its host as every mail server knows it (RFC
 // 5891: bücher.example is xn--bcher-kva.example).
@@ -75,7 +76,7 @@ func address(s string) (string, bool) {
 		return "", false
 	}
 	at := strings.LastIndexByte(s, '@')
-	host, err := idna.Lookup.ToASCII(s[at+1:])
+	host, err := hosts.ToASCII(s[at+1:])
 	return s[:at+1] + host, err == nil
 }
 

@@ -153,6 +153,7 @@ func TestInternationalAddresses(t *testing.T) {
 		"ada@bücher.example":  {"ada@xn--bcher-kva.example", false},
 		"jürgen@example.com":  {"jürgen@example.com", true},
 		"Ada.L+x@Example.com": {"Ada.L+x@example.com", false},
+		"ada@r3---sn.example": {"ada@r3---sn.example", false},
 	} {
 		m := notify.Message{ID: "n", Type: "contact", Text: "x", Recipient: address}
 		require.NoError(t, n.Notify(t.Context(), m))
