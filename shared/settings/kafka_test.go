@@ -23,7 +23,7 @@ func TestKafka(t *testing.T) {
 	assert.Equal(t, []string{"b-1:9098", "b-2:9098"}, iam.Brokers.Brokers)
 
 	open, err := Read(env("KAFKA_BROKERS=kafka:9092", "KAFKA_TLS=false", "KAFKA_SASL_MECHANISM=PLAIN", "KAFKA_SASL_USERNAME=u",
-		"KAFKA_SASL_PASSWORD= p ", "KAFKA_SESSION_TIMEOUT=1s", "KAFKA_INSTANCE_ID=worker-1"))
+		"KAFKA_SASL_PASSWORD= p \r\n", "KAFKA_SESSION_TIMEOUT=1s", "KAFKA_INSTANCE_ID=worker-1"))
 	require.NoError(t, err, "a trusted network")
 	assert.Equal(t, " p ", open.Brokers.Password)
 	assert.Equal(t, time.Second, open.Brokers.SessionTimeout)
@@ -61,6 +61,7 @@ func TestFaultsAreReportedTogetherAndRepeatNoValue(t *testing.T) {
 		"no duration":          {map[string]string{"KAFKA_SESSION_TIMEOUT": "s3cret"}, []string{"must be a duration", "for example"}},
 		"too short a duration": {map[string]string{"KAFKA_SESSION_TIMEOUT": "10ms"}, []string{"KAFKA_SESSION_TIMEOUT", "1s"}},
 		"no instance id":       {map[string]string{"KAFKA_INSTANCE_ID": "s3cret 1"}, []string{"KAFKA_INSTANCE_ID", "for example"}},
+		"another case":         {map[string]string{"STORE": "DynamoDB"}, []string{"STORE: must be the path"}},
 		"a URL for a file":     {map[string]string{"STORE": "postgres://u:s3cret@h/d"}, []string{"STORE: must be the path"}},
 		"no table":             {map[string]string{"TABLE_NAME": "s3cret!"}, []string{"TABLE_NAME", "for example"}},
 		"one table for both":   {map[string]string{"TABLE_NAME": "sipeat-claims"}, []string{"another table than TABLE_NAME"}},

@@ -121,7 +121,8 @@ func Read(getenv func(string) string) (Settings, error) {
 	if slices.Equal(s.AnnouncedByProducer, []string{"none"}) {
 		s.AnnouncedByProducer = nil
 	}
-	r.check(strings.Contains(s.Store, "://"), "STORE", "must be the path of a SQLite file, or dynamodb; for example "+DefaultStore)
+	r.check(strings.Contains(s.Store, "://") || s.Store != DynamoDB && strings.EqualFold(s.Store, DynamoDB), "STORE",
+		"must be the path of a SQLite file, or dynamodb; for example "+DefaultStore)
 	r.check(!slices.Contains([]string{"", "text", "json"}, s.LogFormat), "LOG_FORMAT", "must be text or json")
 	r.check(s.Health != "" && !isAddress(s.Health), "HEALTH", "must be host:port; for example 127.0.0.1:8081")
 	r.check(s.Metrics != "" && !isAddress(s.Metrics), "METRICS", "must be host:port; for example 127.0.0.1:9100")
@@ -141,7 +142,7 @@ func (r *reader) kafka() Kafka {
 		CAFile:         r.text("KAFKA_TLS_CA_FILE", ""),
 		Mechanism:      strings.ToUpper(r.text("KAFKA_SASL_MECHANISM", "")),
 		Username:       r.text("KAFKA_SASL_USERNAME", ""),
-		Password:       r.getenv("KAFKA_SASL_PASSWORD"), // may begin or end with a space
+		Password:       strings.TrimRight(r.getenv("KAFKA_SASL_PASSWORD"), "\r\n"), // may begin or end with a space
 		InstanceID:     r.text("KAFKA_INSTANCE_ID", ""),
 		SessionTimeout: r.duration("KAFKA_SESSION_TIMEOUT", "10s", time.Second, 30*time.Minute),
 	}

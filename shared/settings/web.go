@@ -100,8 +100,7 @@ func (r *reader) auth() Auth {
 
 // IsToken68 reports whether s can be a bearer token: RFC 6750 section 2.1, b64token.
 func IsToken68(s string) bool {
-	body := strings.TrimRight(s, "=")
-	return body != "" && isName(body, "-._~+/")
+	return strings.Trim(s, "=") != "" && isName(strings.TrimRight(s, "="), "-._~+/")
 }
 
 // isOrigin accepts what a browser sends (RFC 6454 section 6.2): anything else would never match.
