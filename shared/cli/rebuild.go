@@ -73,19 +73,18 @@ func (a *app) rebuildCommand() *cobra.Command {
 
 // check refuses to write to a store that is in use.
 func (r *rebuild) check() error {
-	if r.data != "" {
-		if _, err := os.Stat(filepath.Join(r.data, "kafka")); err != nil {
-			return fmt.Errorf("--data: there is no data of `sipeat serve` in %s: %w", r.data, err)
-		}
-	}
-	if r.file != "" && r.other != "" {
-		if _, err := os.Stat(r.other); err != nil { // to open it would create it
-			return fmt.Errorf("--compare: %w", err)
-		}
-	}
+	_, noData := os.Stat(brokerFolder(r.data))
+	_, noOther := os.Stat(r.other)
 	path := func(file string) string { absolute, _ := filepath.Abs(file); return absolute }
-	if r.table != "" && (r.settings.Store == settings.DynamoDB && r.table == r.settings.Table || r.table == r.other) ||
-		r.file != "" && (path(r.file) == path(r.settings.Store) || path(r.file) == path(r.other)) {
+	switch {
+	case r.data != "" && noData != nil:
+		return fmt.Errorf("--data: there is no data of `sipeat serve` in %s: %w", r.data, noData)
+	case strings.EqualFold(r.file, settings.DynamoDB): // as STORE it would be no file
+		return errors.New("--store: must be a file; --table builds a table of DynamoDB")
+	case r.file != "" && r.other != "" && noOther != nil: // to open it would create it
+		return fmt.Errorf("--compare: %w", noOther)
+	case r.table != "" && (r.settings.Store == settings.DynamoDB && r.table == r.settings.Table || r.table == r.other),
+		r.file != "" && (path(r.file) == path(r.settings.Store) || path(r.file) == path(r.other)):
 		return fmt.Errorf("%s is in use (STORE, TABLE_NAME) or compared with: build another file or table", r.name())
 	}
 	return nil

@@ -56,6 +56,7 @@ func TestWrongUsageIsRefused(t *testing.T) {
 		"key without a value":        {"publish contact-created --idempotency-key=", "", "--idempotency-key"},
 		"nothing to rebuild":         {"rebuild --store=", "", "--store"},
 		"nothing to compare with":    {"rebuild --store a.db --compare b.db", "", "--compare,b.db"},
+		"a table built as a file":    {"rebuild --store dynamodb", "", "--store,--table"},
 		"unknown AWS profile":        {"worker", "KAFKA_SASL_MECHANISM=AWS_MSK_IAM AWS_PROFILE=nobody", "nobody,AWS_PROFILE"},
 	} {
 		t.Run(name, func(t *testing.T) {
