@@ -48,13 +48,13 @@ function table(caption, columns, rows) {
     }))))));
 }
 
-// replace replaces what an element contains; what has the focus keeps it, and what is open stays so, by its place.
+// replace replaces what an element contains; what has the focus keeps it, by its link or its place, and what is open stays so.
 function replace(box, ...children) {
   const focusable = () => [...box.querySelectorAll('a,button,input,select,summary')], details = () => [...box.querySelectorAll('details')];
-  const at = focusable().indexOf(document.activeElement), open = details().map(d => d.open);
+  const at = focusable().indexOf(document.activeElement), to = at >= 0 && document.activeElement.href, open = details().map(d => d.open);
   box.replaceChildren(...children.flat().filter(Boolean));
   details().forEach((d, i) => { d.open = open[i]; });
-  if (at >= 0) focusable()[at]?.focus({preventScroll: true});
+  if (at >= 0) (focusable().find(e => to && e.href === to) || focusable()[at])?.focus({preventScroll: true});
 }
 const show = (...children) => replace($('view'), ...children);
 
@@ -167,7 +167,7 @@ const filters = ['topic', 'class', 'consumer', 'reason', 'key', 'id', 'since'];
 function filterForm(fields) {
   return h('form', {id: 'filters', onsubmit: event => {
     event.preventDefault();
-    const q = new URLSearchParams([...new FormData(event.target)].filter(([, v]) => v.trim()));
+    const q = new URLSearchParams([...new FormData(event.target)].map(([name, v]) => [name, v.trim()]).filter(([, v]) => v));
     location.assign(location.pathname + (q.size ? '?' + q : ''));
   }}, fields.map(([name, label, values]) => {
     const value = query.get(name) || '';
@@ -376,7 +376,7 @@ const eventColumns = [['Written', e => time(e.at)], ['Topic', e => text(e.topic)
 views.live = {title: 'Live', async show() {
   const rows = [], list = h('div', {}), button = h('button', {type: 'button', id: 'pause'}, 'Pause');
   let stop = null, skipped = 0;
-  const paint = () => list.replaceChildren(skipped ? h('p', {class: 'warn'}, number(skipped) + ' came too fast to be shown.') : '',
+  const paint = () => replace(list, skipped ? h('p', {class: 'warn'}, number(skipped) + ' came too fast to be shown.') : '',
     table('New events, the newest first', eventColumns, rows));
   const listen = async () => {
     const mine = stop = new AbortController();

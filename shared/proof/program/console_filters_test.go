@@ -46,6 +46,9 @@ func TestConsoleFilters(t *testing.T) {
 	p.tabTo("a[href*='from=50']")
 	p.press(kb.Enter)
 	p.shows("caption", "51 to 100")
+	p.tabTo("input[name=id]")
+	p.press(" contact-created/0/5 ", kb.Enter) // pasted, with the space around it
+	p.shows("caption", "1 event")
 	p.open(s.URL + "/console/dead-letters?class=none")
 	p.shows("#none", "No dead letter")
 	assert.Equal(t, "none", eval[string](p, `document.querySelector('select[name=class]').value`))

@@ -339,6 +339,11 @@ func TestConsoleShowsBusiness(t *testing.T) {
 		live = s.Post("/contacts", AContact)
 		return ErrorUnless(strings.Contains(eval[string](p, `document.body.innerText`), live.ID), "not shown")
 	})
+	p.tabTo("td a")
+	focused := eval[string](p, `document.activeElement.href`)
+	p.shows("tbody", s.Post("/contacts", AContact).ID)
+	assert.Equal(t, focused, eval[string](p, `document.activeElement.href`), "the link moves down")
+	eval[int](p, `(document.querySelector('#main').focus(), 0)`) // above the list, which may be long
 	p.pictures("live")
 	p.fitsPhones("live")
 	p.tabTo("#pause")
