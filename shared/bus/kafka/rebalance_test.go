@@ -335,7 +335,7 @@ func TestStaticMemberEndsWhileItGivesUpAPartition(t *testing.T) {
 	t.Parallel()
 	b := fake(t)
 	b.create(2)
-	b.SessionTimeout = 4 * waitTimeout
+	b.SessionTimeout = 2 * waitTimeout // in a quarter of which the first learns that the second joins
 	d := newDiary(t)
 	b.InstanceID = "one"
 	var first atomic.Pointer[worker]
