@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sipeat/sipeat/shared/bus"
+	"github.com/sipeat/sipeat/shared/bus/kafka"
 	"github.com/sipeat/sipeat/shared/bus/kafka/deadletters"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -83,6 +85,22 @@ func TestRedriveOfEventsThatFillTheirTopic(t *testing.T) {
 		assert.Equal(t, []string{"0/0 0", "0/2 0", "0/4 0"}, r.open())
 		r.consume("a")
 		assert.ElementsMatch(t, []string{"e1", "e3", "e5", "e6", "e7"}, r.handled["a"])
+	})
+}
+
+// The dead letters of a topic may outlive it, and its partitions.
+func TestRedriveToAPartitionThatIsGone(t *testing.T) {
+	onBrokers(t, func(t *testing.T, r *rig) {
+		ids := r.reject(2)
+		rejected, err := kafka.NewDeadLetters(r.Cluster, r.Logger)
+		require.NoError(t, err)
+		defer rejected.Close()
+		require.NoError(t, rejected.Write(t.Context(), bus.DeadLetter{Consumer: r.group["a"], Class: bus.Exhausted, At: time.Now(),
+			Record: bus.Record{Topic: r.topic, Partition: partitions + 1, Key: []byte("s9"), Value: event("e9", "s9")}}))
+		assert.Equal(t, "redriven redriven redriven", r.redrive(r.preview(deadletters.PreviewOptions{}).Token))
+		r.consume("a")
+		assert.ElementsMatch(t, append(ids, "e9"), r.handled["a"])
+		assert.Empty(t, r.open())
 	})
 }
 

@@ -89,7 +89,7 @@ func (c *Client) Act(ctx context.Context, kind Kind, preview string, o ActOption
 	a := &action{ActOptions: o, kind: kind, id: uuid.Must(uuid.NewV7()).String(), of: c, done: actions{},
 		results: map[string]int{}}
 	if a.client, err = kafka.NewClient(c.Cluster, c.Logger, kgo.TransactionalID(transactionalID),
-		kgo.TransactionTimeout(transactionTimeout), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.TransactionTimeout(transactionTimeout), kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(samePartition)),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerLinger(0),
 		kgo.ProducerBatchMaxBytes(kafka.TopicMaxBytes)); err != nil {
 		return err
@@ -208,6 +208,11 @@ func copyOf(r *Rejection) *kgo.Record {
 		kgo.RecordHeader{Key: bus.HeaderRedriveOf, Value: []byte(r.ID)},
 		kgo.RecordHeader{Key: bus.HeaderRedrives, Value: strconv.AppendInt(nil, int64(r.Redrives)+1, 10)})
 	return again
+}
+
+// samePartition is the record's own partition, unless its topic was made again with fewer.
+func samePartition(string) func(*kgo.Record, int) int {
+	return func(r *kgo.Record, partitions int) int { return int(r.Partition) % partitions }
 }
 
 var errUnconfirmed = errors.New("the brokers did not confirm it in time: it may be written, or not")
