@@ -324,18 +324,18 @@ func (r *replay) run(ctx context.Context) error {
 	if at < 0 {
 		return usageError{fmt.Errorf("--consumer: there is no consumer group %q; see --help", r.consumer)}
 	}
-	if reads := allConsumers()[at].Replay.Topic; r.topic != "" && r.topic != reads {
-		return usageError{fmt.Errorf("--topic: %s reads %s", r.consumer, reads)}
+	consumer := allConsumers()[at].Replay
+	if r.topic != "" && r.topic != consumer.Topic {
+		return usageError{fmt.Errorf("--topic: %s reads %s", r.consumer, consumer.Topic)}
 	}
-	from, fromErr := parsePoint("--from", r.from)
-	to, toErr := parsePoint("--to", r.to)
+	from, fromErr := parsePoint("--from", r.from, 0)
+	to, toErr := parsePoint("--to", r.to, math.MaxInt64)
 	if err := errors.Join(fromErr, toErr); err != nil {
 		return usageError{err}
 	}
-	if r.to != "" && from.Time.IsZero() == to.Time.IsZero() && (from.Offset > to.Offset || from.Time.After(to.Time)) {
+	if from.Time.IsZero() == to.Time.IsZero() && (from.Offset > to.Offset || from.Time.After(to.Time)) {
 		return usageError{errors.New("--from is behind --to")}
 	}
-	consumer := allConsumers()[at].Replay
 	if err := r.reach(ctx, kafka.Requirements{Read: []string{consumer.Topic}}); err != nil {
 		return err
 	}
@@ -349,7 +349,9 @@ func (r *replay) run(ctx context.Context) error {
 	consumer = projections(model)[at].Replay
 	o := kafka.ReplayOptions{Logger: r.logger, DeadLetters: r, Only: r.selects,
 		Advance: func(context.Context, string, map[int32]int64, map[int32]int64) error { return nil }}
-	if o.From, err = kafka.Offsets(ctx, r.cluster, consumer.Topic, from); err != nil {
+	o.From, fromErr = kafka.Offsets(ctx, r.cluster, consumer.Topic, from)
+	o.Until, toErr = kafka.Offsets(ctx, r.cluster, consumer.Topic, to)
+	if err := cmp.Or(fromErr, toErr); err != nil {
 		return err
 	}
 	if _, exists := o.From[r.partition]; r.partition != allPartitions && !exists {
@@ -357,12 +359,7 @@ func (r *replay) run(ctx context.Context) error {
 	}
 	for n := range o.From {
 		if r.partition != allPartitions && r.partition != n {
-			o.From[n] = math.MaxInt64 // nothing of it
-		}
-	}
-	if r.to != "" {
-		if o.Until, err = kafka.Offsets(ctx, r.cluster, consumer.Topic, to); err != nil {
-			return err
+			o.From[n] = o.Until[n] // nothing of it
 		}
 	}
 	var handled atomic.Int64
@@ -386,7 +383,7 @@ func (r *replay) run(ctx context.Context) error {
 
 func (r *replay) selects(record bus.Record) bool {
 	key := string(record.Key)
-	if r.key != "" && record.Key == nil {
+	if r.key != "" && len(record.Key) == 0 {
 		_, key = record.Identify()
 	}
 	return r.key == "" || r.key == key
@@ -402,10 +399,10 @@ func (r *replay) Write(_ context.Context, l bus.DeadLetter) error {
 	return nil
 }
 
-// parsePoint reads an offset or a time; "" is the beginning.
-func parsePoint(flag, text string) (p kafka.Point, err error) {
+// parsePoint reads an offset or a time; "" is the offset absent.
+func parsePoint(flag, text string, absent int64) (p kafka.Point, err error) {
 	if text == "" {
-		return p, nil
+		return kafka.Point{Offset: absent}, nil
 	}
 	if p.Offset, err = strconv.ParseInt(text, 10, 64); err == nil && p.Offset >= 0 {
 		return p, nil

@@ -70,10 +70,9 @@ func find(ctx context.Context, admin *kadm.Client, topic string, p *Point) (at, 
 	if err == nil && !p.Time.IsZero() {
 		milli := max(p.Time.UnixMilli(), 0) // to brokers, negative numbers are other requests
 		at, err = offsets(admin.ListOffsetsAfterMilli(ctx, milli, topic))
-		return at, ends, err
 	}
-	for n, start := range at {
-		at[n] = min(max(p.Offset, start), ends[n])
+	for n, first := range at {
+		at[n] = min(max(p.Offset, first), ends[n])
 	}
 	return at, ends, err
 }
@@ -142,6 +141,12 @@ func Replay(ctx context.Context, cluster settings.Kafka, c bus.Consumer, o Repla
 	r := &replay{ReplayOptions: o, topic: c.Topic, partitions: map[int32]*partition{}}
 	if r.from, r.ends, err = bounds(ctx, kadm.NewClient(client), r.topic); err != nil {
 		return err
+	}
+	for n, at := range o.From {
+		if at > r.ends[n] {
+			return fmt.Errorf("%s/%d ends at offset %d, and the read model holds it up to %d: the topic was deleted and created again, "+
+				"so build another read model", c.Topic, n, r.ends[n], at)
+		}
 	}
 	engine := bus.NewEngine(c, o.DeadLetters, o.Delivery)
 	for n, end := range r.ends {

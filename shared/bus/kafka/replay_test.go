@@ -97,6 +97,10 @@ func TestReplayBeginsAtFrom(t *testing.T) {
 		require.NoError(t, b.replay(t.Context(), kafka.ReplayOptions{From: map[int32]int64{0: 2}}, d.handler))
 		assert.Equal(t, []string{"a-3"}, d.done)
 		require.NoError(t, b.replay(t.Context(), kafka.ReplayOptions{From: map[int32]int64{0: 3}}, d.handler), "nothing is left")
+		for n, at := range []int64{4, 1} { // of another topic of that name
+			err := b.replay(t.Context(), kafka.ReplayOptions{From: map[int32]int64{int32(n): at}}, d.handler)
+			require.ErrorContains(t, err, "the topic was deleted and created again")
+		}
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/sipeat/sipeat/shared/store/sqlite"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // replay projects a part of a topic into another read model, and announces and commits nothing.
@@ -47,6 +48,12 @@ func TestReplay(t *testing.T) {
 	assert.Contains(t, replay(append(at, "--to", fmt.Sprint(posted[0].Offset+1))...), "Projected 1 event ")
 	assert.True(t, readable(posted[0].ID))
 	assert.Contains(t, replay("--from", "2000-01-01T00:00:00Z"), "Projected 5 events")
+	value := []byte(`{"eventId":"e","eventType":"contact-created","data":{"id":"keyless"},"metadata":{"producer":"sipeat-app"}}`)
+	for _, key := range [][]byte{nil, {}} { // to JavaScript, both are none
+		record := &kgo.Record{Topic: "contact-created", Key: key, Value: value}
+		require.NoError(t, client(t, s.Kafka).ProduceSync(Within(t), record).FirstErr())
+	}
+	assert.Contains(t, replay("--key", "keyless"), "Projected 2 events ")
 	for _, wrong := range [][]string{{"--consumer", "x"}, {"--consumer", "sipeat-contact-consumer", "--topic", "notification"},
 		{"--consumer", "sipeat-contact-consumer", "--from", "-1"}, {},
 		{"--consumer", "sipeat-contact-consumer", "--from", "2", "--to", "1"},
