@@ -3,6 +3,7 @@ package program
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -14,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/sipeat/sipeat/shared/bus/kafka"
-	_ "github.com/sipeat/sipeat/shared/cli" // so that go test runs again, and shows no cached result, when the program has changed
+	"github.com/sipeat/sipeat/shared/cli"
 	"github.com/sipeat/sipeat/shared/events"
 	"github.com/sipeat/sipeat/shared/local"
 	"github.com/sipeat/sipeat/shared/proof/port"
@@ -31,6 +32,7 @@ func TestMain(m *testing.M) {
 	if syscall.Statfs(memory, &disk) == nil && disk.Bavail*uint64(disk.Bsize) >= room {
 		_ = os.Setenv("TMPDIR", memory)
 	}
+	slog.Debug("", "main", cli.Main) // links all of it: go test shows no cached result when the program has changed
 	Main(m)
 }
 
