@@ -5,7 +5,8 @@
 //   - One process per folder and one per address. The folder is private to its user.
 //   - A response of any kind is sent once all that the broker wrote before it is synced to the disk. So acknowledged records,
 //     committed offsets and what a consumer has read survive kill -9 and power cuts, in order. acks=1 is as safe as acks=all.
-//   - After a sync that failed there are no responses until a restart; [Broker.Check] returns the error.
+//   - After a sync that failed, or a batch that could not be written and whose client could not be answered, there are no
+//     responses until a restart; [Broker.Check] returns the error.
 //   - Connections that send anything but a Kafka client's requests are closed; the size of requests is bounded.
 //   - Clients continue when the broker is back at its address. What an idempotent producer had in flight at a kill is stored
 //     once and in order; a consumer gets again what it had not committed, and misses nothing.
@@ -101,7 +102,7 @@ func Open(ctx context.Context, o Options) (b *Broker, err error) {
 	}
 	guard := newGuard(ln, files, o.Logger)
 	percent := debug.SetGCPercent(25) // kfake reads the whole log, a segment at a time
-	cluster, err := kfake.NewCluster(clusterOptions(o, guard, files.suspendJournal)...)
+	cluster, err := kfake.NewCluster(clusterOptions(o, guard, guard.writeFailed)...)
 	debug.SetGCPercent(percent)
 	if err != nil {
 		_ = ln.Close()
@@ -122,8 +123,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	if ip := net.ParseIP(host); err != nil || host == "" || ip != nil && ip.IsUnspecified() {
 		return nil, fmt.Errorf("address %q must be a port of one interface, for example 127.0.0.1:9092", address)
 	}
-	var c net.ListenConfig
-	ln, err := c.Listen(ctx, "tcp", address)
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%w (stop the other program, or choose another port; 0 takes a free one)", err)
 	}

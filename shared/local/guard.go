@@ -27,6 +27,7 @@ const (
 	maxConnections = 1000
 	idleTimeout    = 10 * time.Minute // Kafka's connections.max.idle.ms
 	peekSize       = 4 << 10
+	acceptPause    = 200 * time.Millisecond // after a failure
 )
 
 // guard is a listener that passes on known requests of a bounded size and closes connections that send anything else. It answers
@@ -44,6 +45,7 @@ type guard struct {
 	produced  atomic.Pointer[chan struct{}] // is closed when the request that holds producing is answered; nil: none holds it
 	// transactions says that a transaction has been used. kfake writes the markers of those that time out without a request.
 	transactions atomic.Bool
+	unwritten    atomic.Bool // kfake could not write a batch of the request that holds producing, and it is not answered yet
 
 	running sync.RWMutex // guards cluster
 	cluster *kfake.Cluster
@@ -54,14 +56,25 @@ func newGuard(ln net.Listener, files *syncer, log *slog.Logger) *guard {
 		producing: make(chan struct{}, 1)}
 }
 
+// Accept tries again after a failure, such as too many open files: kfake would accept no connection any more.
 func (g *guard) Accept() (net.Conn, error) {
 	conn, err := g.Listener.Accept()
+	for ; err != nil && !errors.Is(err, net.ErrClosed); conn, err = g.Listener.Accept() {
+		g.log.Warn("embedded broker: cannot accept a connection; trying again", "error", err)
+		time.Sleep(acceptPause) //nolint:forbidigo // a backoff
+	}
 	if err != nil {
 		return nil, err
 	}
 	c := &guardedConn{Conn: conn, guard: g, in: bufio.NewReaderSize(conn, peekSize), answering: make(chan struct{}, 1)}
 	c.ended, c.end = context.WithCancel(context.Background())
 	return c, nil
+}
+
+// writeFailed is called when kfake cannot write a batch, just before it truncates the segment to where that began.
+func (g *guard) writeFailed() {
+	g.files.suspendJournal()
+	g.unwritten.Store(true)
 }
 
 // setCluster sets the cluster behind the guard; nil: it is about to be closed.
@@ -156,6 +169,7 @@ func (c *guardedConn) startRequest() error {
 
 func (c *guardedConn) endProducing() {
 	if c.producing.CompareAndSwap(true, false) {
+		c.guard.unwritten.Store(false)
 		close(*c.guard.produced.Swap(nil))
 		<-c.guard.producing
 	}
@@ -237,6 +251,7 @@ func (c *guardedConn) Close() error {
 	if c.producing.Load() {
 		go func() {
 			c.guard.settle()
+			c.guard.files.lost.CompareAndSwap(false, c.guard.unwritten.Load())
 			_ = c.guard.files.Sync() // is logged
 			c.endProducing()
 		}()
@@ -254,12 +269,9 @@ func (g *guard) check(size int64, key, version int16) error {
 		return fmt.Errorf("not a Kafka request, or not of 8 to %d bytes", limit)
 	}
 	newest, known := g.versions.LookupMaxKeyVersion(key)
-	if !known || kmsg.RequestForKey(key) == nil {
-		return fmt.Errorf("unknown request key %d", key)
-	}
 	// Clients newer than this broker get its versions from any version of ApiVersions.
-	if version < 0 || version > newest && key != int16(kmsg.ApiVersions) {
-		return fmt.Errorf("request key %d has no version %d", key, version)
+	if !known || kmsg.RequestForKey(key) == nil || version < 0 || version > newest && key != int16(kmsg.ApiVersions) {
+		return fmt.Errorf("unknown request: key %d, version %d", key, version)
 	}
 	return nil
 }

@@ -2,10 +2,13 @@ package local
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -137,4 +140,82 @@ func TestLargeBatchesPassTheGuard(t *testing.T) {
 	for range 3 {
 		require.NoError(t, cl.ProduceSync(within(t, 20*time.Second), &kgo.Record{Topic: "large", Value: large}).FirstErr())
 	}
+}
+
+// shortOfFiles is a listener whose first Accept fails.
+type shortOfFiles struct {
+	net.Listener
+	failed bool
+}
+
+func (l *shortOfFiles) Accept() (net.Conn, error) {
+	if !l.failed {
+		l.failed = true
+		return nil, syscall.EMFILE
+	}
+	return l.Listener.Accept()
+}
+
+func TestAFailedAcceptIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	log, logged := captureLog()
+	g := newGuard(&shortOfFiles{Listener: ln}, newSyncer(t.TempDir(), log), log)
+	dial(t, ln.Addr().String())
+	conn, err := g.Accept()
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	assert.Contains(t, logged.String(), "too many open files")
+	require.NoError(t, g.Close())
+	_, err = g.Accept()
+	require.ErrorIs(t, err, net.ErrClosed)
+}
+
+// A batch that could not be written is not acknowledged when its client, which got no answer, sends it again.
+func TestAnUnwrittenBatchIsNotTakenForARepeat(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Address: free(t)}
+	b, err := Open(t.Context(), o)
+	require.NoError(t, err)
+	defer b.Close()
+	require.NoError(t, makeTopic(t.Context(), b.Address()))
+	pid, epoch, err := client(t, b.Address()).ProducerID(t.Context())
+	require.NoError(t, err)
+	record := kmsg.Record{Value: []byte("v")}
+	record.Length = int32(len(record.AppendTo(nil)) - 1)
+	batch := kmsg.RecordBatch{Magic: 2, ProducerID: pid, ProducerEpoch: epoch, NumRecords: 1, Records: record.AppendTo(nil)}
+	batch.Length = int32(len(batch.AppendTo(nil)) - lengthEnd)
+	batch.CRC = int32(crc32.Checksum(batch.AppendTo(nil)[attributesAt:], castagnoli))
+	request := kmsg.NewPtrProduceRequest()
+	request.Version, request.Acks, request.TimeoutMillis = 9, -1, 1000
+	request.Topics = append(request.Topics, kmsg.NewProduceRequestTopic())
+	request.Topics[0].Topic = topic
+	for n := range int32(2) { // 0 can be written, and is to be synced
+		partition := kmsg.NewProduceRequestTopicPartition()
+		partition.Partition, partition.Records = n, batch.AppendTo(nil)
+		request.Topics[0].Partitions = append(request.Topics[0].Partitions, partition)
+	}
+	inTheWay := filepath.Join(o.Dir, "partitions", topic+"-1")
+	require.NoError(t, os.MkdirAll(filepath.Dir(inTheWay), 0o700))
+	require.NoError(t, os.WriteFile(inTheWay, nil, 0o600))
+	produce(t, b.Address(), 0, 1) // to 0: its segment is there
+	exchange := func(file *os.File) *os.File {
+		b.files.turn.Lock()
+		defer b.files.turn.Unlock()
+		before := b.files.journal.file
+		b.files.journal.file = file
+		return before
+	}
+
+	journal := exchange(nil)
+	requireCloses(t, b.Address(), encode(request))
+	exchange(journal)
+	require.NoError(t, os.Remove(inTheWay))
+	requireCloses(t, b.Address(), encode(request))
+
+	require.ErrorIs(t, b.Close(), errUnwritten)
+	b, err = Open(t.Context(), o)
+	require.NoError(t, err)
+	defer b.Close()
+	requireAnswers(t, b.Address())
 }

@@ -184,10 +184,7 @@ func restoreFile(path string, pieces []piece, lacks bool, log *slog.Logger) erro
 
 // readPiece reads what was appended to a file between two sizes. It is nil if the file was deleted.
 func readPiece(dir, path string, from, to int64) (*piece, error) {
-	rel, err := filepath.Rel(dir, path)
-	if err != nil {
-		return nil, err
-	}
+	rel, _ := filepath.Rel(dir, path) // it is in the folder
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, present(err)

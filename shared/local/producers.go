@@ -63,5 +63,3 @@ func (p *producers) add(folder string, batch []byte) {
 	w.Entries[w.At] = sequence{first, w.NextSeq, int64(binary.BigEndian.Uint64(batch))}
 	w.Count, w.At = min(w.Count+1, len(w.Entries)), (w.At+1)%len(w.Entries)
 }
-
-func (p *producers) file() any { return map[string]any{"version": 1, "windows": p.windows} }

@@ -23,10 +23,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // repair prepares the folder for kfake, in the formats of its persist.go, version 1. It cuts off the torn end that a kill or a
 // power cut leaves in a log of records. kfake would cut at any other damage as well: that is refused, and the file not changed.
 func repair(dir string, log *slog.Logger) error {
-	files, err := fs.Glob(os.DirFS(dir), "partitions/*/*.dat") // dir may have the characters of a pattern in its name
-	if err != nil {
-		return err
-	}
+	files, _ := fs.Glob(os.DirFS(dir), "partitions/*/*.dat") // dir may have the characters of a pattern in its name
 	if err := checkTopics(dir, files); err != nil {
 		return err
 	}
@@ -72,16 +69,17 @@ func repair(dir string, log *slog.Logger) error {
 			return err
 		}
 	}
+	var err error
 	if len(files) > 0 {
-		err = writeHint(filepath.Join(dir, "seq_windows.json"), p.file(), log)
+		err = writeHint(filepath.Join(dir, "seq_windows.json"), map[string]any{"version": 1, "windows": p.windows}, log)
 	}
 	// kfake can do without an index, and would misread it after a kill: it has the leader epoch and the transaction of each batch by
 	// its number, and a kill leaves it short.
-	stale, e := fs.Glob(os.DirFS(dir), "partitions/*/*.idx")
+	stale, _ := fs.Glob(os.DirFS(dir), "partitions/*/*.idx")
 	for _, name := range stale {
-		e = errors.Join(e, present(os.Remove(filepath.Join(dir, filepath.FromSlash(name)))))
+		err = errors.Join(err, present(os.Remove(filepath.Join(dir, filepath.FromSlash(name)))))
 	}
-	return errors.Join(err, e)
+	return err
 }
 
 // snapshot is what kfake knows of a partition from a clean close. Without one it holds all segments of all partitions in memory

@@ -31,6 +31,7 @@ type syncer struct {
 	fsync, datasync func(*os.File) error
 
 	unjournaled atomic.Int64 // until this Unix time in nanoseconds, see suspendJournal
+	lost        atomic.Bool  // an answer, see errUnwritten
 
 	mu   sync.Mutex
 	next *pass // that has not begun
@@ -49,6 +50,10 @@ type pass struct {
 
 // errSync marks errors after which nothing can be synced any more.
 var errSync = errors.New("restart when the disk is in order")
+
+// errUnwritten: kfake notes the sequence numbers of a batch before it fails to write it. If the client gets no answer and sends
+// the batch again, kfake takes it for a repeat and acknowledges it unwritten. A restart takes the numbers from the log.
+var errUnwritten = fmt.Errorf("a batch could not be written, and its client not be answered (%w)", errSync)
 
 func newSyncer(root string, log *slog.Logger) *syncer {
 	return &syncer{root: root, log: log, fsync: (*os.File).Sync, datasync: datasync, folder: newFolder(root)}
@@ -98,6 +103,9 @@ func (s *syncer) Err() error {
 }
 
 func (s *syncer) run() error {
+	if s.lost.Load() {
+		return errUnwritten
+	}
 	c := changes{grown: map[string]growth{}}
 	err := s.folder.collect(&c)
 	if err == nil {
@@ -235,9 +243,7 @@ func (s *syncer) keepStateLogs(paths []string) error {
 		if err := present(os.Remove(link)); err != nil {
 			return err
 		}
-		if err := present(os.Link(path, link)); err != nil {
-			s.log.Debug("embedded broker: no link to a file", "error", err) // the file system may have none
-		}
+		_ = os.Link(path, link) // the file system may have none
 	}
 	return s.sync(s.root)
 }
