@@ -31,8 +31,9 @@ const (
 
 // producer is an idempotent client that acknowledges a record when all in-sync replicas have it.
 //
-// A client never accepts a topic that was deleted and created again. It is then replaced: one that only forgets the topic
-// begins with sequence numbers that the brokers may take for repeats, and acknowledge unwritten.
+// A client never accepts a topic that was deleted and created again, or a right to produce that is granted later. It is then
+// replaced: one that only forgets the topic begins with sequence numbers that the brokers may take for repeats, and acknowledge
+// unwritten.
 type producer struct {
 	open   func() (*kgo.Client, error)
 	client atomic.Pointer[kgo.Client]
@@ -64,7 +65,7 @@ func (p *producer) produce(ctx context.Context, record *kgo.Record) <-chan kgo.P
 	p.gate.enter(func() {
 		client := p.client.Load()
 		client.TryProduce(context.WithoutCancel(ctx), record, func(r *kgo.Record, err error) {
-			if errors.Is(err, kerr.UnknownTopicID) {
+			if errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.ClusterAuthorizationFailed) {
 				p.replace(client)
 			}
 			done <- kgo.ProduceResult{Record: r, Err: err}

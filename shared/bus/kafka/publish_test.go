@@ -300,3 +300,21 @@ func TestPublishWritesOnceWhileLeadersChange(t *testing.T) {
 		assert.Empty(t, acknowledged, "they are lost")
 	})
 }
+
+// A client that is refused a producer id keeps the error; the right may be granted later.
+func TestPublishAfterAProducerIDWasRefused(t *testing.T) {
+	t.Parallel()
+	b := fake(t)
+	b.create(1)
+	b.fake.ControlKey(int16(kmsg.InitProducerID), func(request kmsg.Request) (kmsg.Response, error, bool) { // once
+		refusal := request.ResponseKind().(*kmsg.InitProducerIDResponse)
+		refusal.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+		return refusal, nil, true
+	})
+	p := publisher(t, b.Kafka)
+	_, err := p.Publish(t.Context(), toTopic{nil, b.topic, "a", "v"})
+	require.ErrorIs(t, err, kerr.ClusterAuthorizationFailed)
+	_, err = p.Publish(t.Context(), toTopic{nil, b.topic, "b", "v"})
+	require.NoError(t, err)
+	assert.Len(t, b.read(b.topic, 1), 1)
+}
