@@ -91,4 +91,10 @@ func TestServeReportsAFullDiskAndRecovers(t *testing.T) {
 	for n := range accepted {
 		assert.True(t, names[fmt.Sprint("Number ", n)], n)
 	}
+	s.Stop(syscall.SIGTERM)
+
+	fillUp(t, filler)
+	refused := Run(t, "", "serve", "--data", data)
+	assert.Equal(t, 1, refused.Status)
+	assert.Contains(t, refused.Stderr, "cannot be read or written: the disk is full, or has a fault")
 }

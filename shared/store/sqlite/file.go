@@ -217,6 +217,8 @@ func reason(err error) string {
 		return "is locked by another process"
 	case lib.SQLITE_FULL:
 		return "cannot be written: the disk is full"
+	case lib.SQLITE_IOERR: // one is that the disk is too full to open the file
+		return "cannot be read or written: the disk is full, or has a fault"
 	case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_AUTH:
 		return "cannot be opened or written: it must be a file in a folder that exists, and this user needs the right to read " +
 			"and write both"
