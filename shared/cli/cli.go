@@ -93,6 +93,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return 0
 	}
 	text := strings.TrimSpace(err.Error())
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		text = "interrupted: " + text
+	}
 	if !a.parsed {
 		text += fmt.Sprintf("\nsee `%s --help`", c.CommandPath())
 	}

@@ -445,6 +445,15 @@ func TestPreviewRefuses(t *testing.T) {
 		assert.Contains(t, why["/0/2"], "rejected again: no")
 		assert.Contains(t, why["/0/3"], "rejected again: not the JSON")
 
+		ctx, interrupt := context.WithCancel(t.Context())
+		interrupted := &deadletters.Client{Cluster: r.Cluster, Topics: r.Topics, Logger: r.Logger,
+			Check: func(ctx context.Context, group string, record bus.Record) error {
+				interrupt()
+				return r.Check(ctx, group, record)
+			}}
+		_, err := interrupted.Preview(ctx, deadletters.Filter{Class: bus.Undecodable}, deadletters.PreviewOptions{})
+		require.Equal(t, context.Canceled, err, "not what is wrong with the event")
+
 		r.fail(nil, "e0", "e1", "e2", "e5")
 		p = r.preview(deadletters.PreviewOptions{OutOfOrder: true})
 		assert.Equal(t, 4, p.Eligible)

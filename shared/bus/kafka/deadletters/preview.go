@@ -141,7 +141,7 @@ func (c *Client) refusal(ctx context.Context, r *Rejection, o PreviewOptions) (s
 	case err == nil:
 		return "", nil
 	case events.KindOf(err) == events.Unavailable, ctx.Err() != nil:
-		return "", err
+		return "", cmp.Or(ctx.Err(), err)
 	}
 	return "it would be rejected again: " + err.Error(), nil
 }
