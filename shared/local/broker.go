@@ -82,6 +82,7 @@ func Open(ctx context.Context, o Options) (b *Broker, err error) {
 			err = fmt.Errorf("embedded broker: open %s: %w", o.Dir, errors.Join(err, lock.Close()))
 		}
 	}()
+	defer debug.SetGCPercent(debug.SetGCPercent(25)) // the whole log is read, a part at a time
 	if err := restoreJournal(o.Dir, o.Logger); err != nil {
 		return nil, err
 	}
@@ -101,9 +102,7 @@ func Open(ctx context.Context, o Options) (b *Broker, err error) {
 		return nil, err
 	}
 	guard := newGuard(ln, files, o.Logger)
-	percent := debug.SetGCPercent(25) // kfake reads the whole log, a segment at a time
 	cluster, err := kfake.NewCluster(clusterOptions(o, guard, guard.writeFailed)...)
-	debug.SetGCPercent(percent)
 	if err != nil {
 		_ = ln.Close()
 		return nil, err
