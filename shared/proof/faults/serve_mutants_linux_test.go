@@ -24,7 +24,7 @@ var serveMutants = []struct {
 	{mutant{name: "the journal of the broker is not restored", file: "shared/local/broker.go",
 		old: "err := restoreJournal(o.Dir, o.Logger)", new: "err := error(nil)", caught: []string{"I1"}}, ""},
 	{mutant{name: "the claims are not synced", caught: []string{"I6"}}, "claims.db"},
-	{mutant{name: "the read model is not synced", caught: []string{"I7"}}, "read-model.db"},
+	{mutant{name: "the read model is not synced", caught: []string{"I7", "I14"}}, "read-model.db"}, // I14: a torn file is refused
 	{mutant{name: "SQLite does not sync", file: "shared/store/sqlite/writer.go", old: `"PRAGMA synchronous = "+mode`,
 		new: `"PRAGMA synchronous = off -- "+mode`, caught: []string{"I6", "I7"}}, ""},
 }
