@@ -60,7 +60,10 @@ func AsyncAPI(version string, cluster settings.Kafka, topics map[string]string) 
 func servers(cluster settings.Kafka) object {
 	all := object{}
 	for i, broker := range cluster.Brokers {
-		server := object{"host": broker, "protocol": map[bool]string{true: "kafka-secure", false: "kafka"}[cluster.TLS]}
+		server := object{"host": broker, "protocol": "kafka"}
+		if cluster.TLS {
+			server["protocol"] = "kafka-secure"
+		}
 		if kind := map[string]string{"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512",
 			settings.AWSMSKIAM: "userPassword"}[cluster.Mechanism]; kind != "" {
 			server["security"] = []any{object{"type": kind, "description": cluster.Mechanism}}

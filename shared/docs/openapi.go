@@ -82,11 +82,14 @@ var failures = []struct {
 }
 
 var headers = object{
-	"Location": object{"description": "Where the resource can be read.", "schema": object{"type": "string"}},
-	"Preference-Applied": object{"description": "wait=N: how long it would have waited, at most.",
-		"schema": object{"type": "string"}},
-	"Retry-After":      object{"description": "How long to wait, in seconds.", "schema": object{"type": "integer"}},
-	"WWW-Authenticate": object{"description": "How to authenticate (RFC 6750).", "schema": object{"type": "string"}},
+	"Location":           header("Where the resource can be read.", "string"),
+	"Preference-Applied": header("wait=N: how long it would have waited, at most.", "string"),
+	"Retry-After":        header("How long to wait, in seconds.", "integer"),
+	"WWW-Authenticate":   header("How to authenticate (RFC 6750).", "string"),
+}
+
+func header(description, kind string) object {
+	return object{"description": description, "schema": object{"type": kind}}
 }
 
 func operation(f web.Function, components schemas, problem any) object {
