@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/sipeat/sipeat/shared/bus"
 	"github.com/sipeat/sipeat/shared/local"
@@ -27,46 +26,6 @@ const asJSON = "Accept: application/json"
 
 var views = []string{"now", "dead-letters", "contacts", "machines", "requests", "notifications", "demand",
 	"audit", "rebuild", "journey", "topics", "topics/notification", "topics/notification/records"}
-
-// The pages hold no data and are public. Their data is for staff.
-func TestConsoleIsForStaff(t *testing.T) {
-	t.Parallel()
-	token := strings.Repeat("staff-", 6)
-	s := serve(t, t.TempDir(), "AUTH=token", "AUTH_TOKEN="+token)
-	for _, view := range views {
-		address := s.URL + "/console/" + view
-		page := Call(t, "GET", address, "")
-		assert.Equal(t, http.StatusOK, page.Status)
-		assert.Contains(t, page.Body, "<!doctype html>")
-		assert.Contains(t, page.Header.Get("Content-Security-Policy"), "default-src 'none'")
-		assert.NotContains(t, page.Body, "contact-created")
-		assert.Less(t, len(page.Body), 100_000)
-		assert.Equal(t, http.StatusUnauthorized, Call(t, "GET", address, "", asJSON).Status)
-		assert.Equal(t, http.StatusUnauthorized, Call(t, "GET", s.URL+"/console/audit/records", "").Status)
-		assert.Equal(t, http.StatusOK, Call(t, "GET", address, "", asJSON, "Authorization: Bearer "+token).Status, view)
-	}
-	p := openTab(t)
-	p.open(s.URL)
-	p.shows("#signin", "staff")
-	assert.True(t, eval[bool](p, `document.querySelector('#view').childElementCount === 0`))
-	p.press("cut off…", kb.Enter)
-	p.shows("#token:invalid", "") // no header can hold it
-	eval[int](p, `(document.querySelector('#token').value = '', 0)`)
-	p.press("wrong", kb.Enter)
-	p.shows("#status", "not known")
-	p.press(token, kb.Enter)
-	p.shows("#view", "contact-created")
-	assert.Equal(t, token, eval[string](p, `sessionStorage.getItem('token')`))
-	assert.True(t, eval[bool](p, `document.cookie === '' && !JSON.stringify(localStorage).includes('staff-')`))
-	p.open(s.URL + "/console/now")
-	p.shows("#view", "contact-created")
-	p.do(chromedp.Focus(chromedp.CSS("#out")))
-	p.press(kb.Enter)
-	p.shows("#signin", "staff")
-	for _, e := range p.takeErrors() { // the browser reports refused requests
-		assert.Contains(t, e, "401")
-	}
-}
 
 func TestConsoleShowsNow(t *testing.T) {
 	t.Parallel()
@@ -434,21 +393,6 @@ func TestJourney(t *testing.T) {
 	assert.Equal(t, 1, missing.Status)
 	assert.Contains(t, missing.Stderr, "no event")
 	assert.Equal(t, http.StatusNotFound, Call(t, "GET", s.URL+"/console/journey/nothing", "", asJSON).Status)
-}
-
-// A page of another origin must not act, and what is no token is refused.
-func TestConsoleRefusesOtherPages(t *testing.T) {
-	t.Parallel()
-	s := serve(t, t.TempDir(), "CORS_ORIGINS=https://shop.example")
-	for _, kind := range []string{"redrive", "discard"} {
-		address, body := s.URL+"/console/dead-letters/"+kind, `{"token":"x","rate":1,"reason":"x"}`
-		assert.Equal(t, http.StatusForbidden, Call(t, "POST", address, body, "Origin: https://shop.example").Status)
-		assert.Equal(t, http.StatusForbidden, Call(t, "POST", address, body, "Origin: "+s.URL, "Sec-Fetch-Site: cross-site").Status)
-		assert.Equal(t, http.StatusForbidden, Call(t, "POST", address, body, "Origin: http://127.0.0.1:1").Status)
-		own := Call(t, "POST", address, body, "Origin: "+s.URL, "Sec-Fetch-Site: same-origin")
-		assert.Equal(t, http.StatusUnprocessableEntity, own.Status)
-		assert.Contains(t, own.Body, "token of a preview")
-	}
 }
 
 // What records hold is shown as text, whatever it is, and lists are bounded.
